@@ -1,0 +1,61 @@
+# Everything a newcomer needs: `make demo` and `make test`. Both set up what they need first.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test test-all setup format lint recipes docs bench size ci clean
+
+demo: $(VENV)/.installed          ## set up, then train a chain on the embedded data and write a report
+	$(BIN)/tinyrefinery demo
+
+test: $(VENV)/.dev                ## set up, then pass the fast tests
+	$(BIN)/python -m pytest -m "not slow" -q
+
+test-all: $(VENV)/.dev            ## the slow ones too
+	$(BIN)/python -m pytest -q
+
+setup: $(VENV)/.dev $(VENV)/.docs ## everything for development
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Tiny Refinery needs Python 3.11 or newer")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install -q -e .
+	touch $@
+
+$(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install -q -e '.[dev]'
+	touch $@ $(VENV)/.installed
+
+$(VENV)/.docs: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install -q -e '.[docs]'
+	touch $@
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint: $(VENV)/.dev                ## style, types, direction of imports, size of files and functions
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+	$(BIN)/python tools/size.py
+
+recipes: $(VENV)/.dev             ## check every recipe, and run each with --smoke
+	$(BIN)/tinyrefinery recipe check recipes --deep
+	$(BIN)/python -m pytest -q tests/recipes
+
+docs: $(VENV)/.dev $(VENV)/.docs  ## build the site; a broken link is an error
+	$(BIN)/mkdocs build --strict -q
+
+bench: $(VENV)/.installed         ## data path and training step against the obvious way
+	$(BIN)/python benchmarks/data_path.py
+	$(BIN)/python benchmarks/training_step.py
+
+ci: test lint recipes docs
+
+clean:
+	rm -rf $(VENV) site dist .pytest_cache .ruff_cache

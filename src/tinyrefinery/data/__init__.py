@@ -1,0 +1,1 @@
+"""Images, their manifest, their crops."""

@@ -1,0 +1,112 @@
+"""From rows of a data set to batches of normalized crops, in an order that can be replayed."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tinyrefinery import random
+from tinyrefinery.data import crops as crop_draws
+from tinyrefinery.data import transforms
+from tinyrefinery.data.crops import Crops, CropSpec
+from tinyrefinery.data.dataset import Dataset
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass
+class Batch:
+    """Crops of some samples, ready for a network."""
+
+    images: Tensor
+    """Normalized crops, (B, C, h, w) float."""
+    labels: Tensor
+    """Given classes, (B,) int64."""
+    rows: np.ndarray
+    """Manifest rows, (B,) int64."""
+    epoch: int
+    crops: Crops
+
+
+@dataclass(frozen=True)
+class View:
+    """A data set seen through one kind of crop: rows and an epoch give pixels, always the same."""
+
+    dataset: Dataset
+    spec: CropSpec
+    seed: int = 0
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    device: torch.device = torch.device("cpu")
+
+    def crops(self, rows: np.ndarray, epoch: int) -> Crops:
+        """The draws of these rows in this epoch."""
+        sizes = self.dataset.images.sizes[rows]
+        return crop_draws.draw(self.spec, self.seed, epoch, rows, sizes)
+
+    def pixels(self, rows: np.ndarray, crops: Crops) -> Tensor:
+        """Crops as float (B, C, h, w) in 0-255 on the view's device: what a person would look at."""
+        images = transforms.crop_batch(self.dataset.images, rows, crops, self.spec.size)
+        images = images.to(self.device, non_blocking=True)
+        if crops.angle is not None:
+            images = transforms.rotate(images, torch.as_tensor(crops.angle))
+        if crops.color is not None:
+            images = transforms.recolor(images, torch.as_tensor(crops.color))
+        return images
+
+    def render(self, rows: np.ndarray, epoch: int) -> Batch:
+        """The batch of these rows in this epoch, normalized."""
+        rows = np.asarray(rows, dtype=np.int64)
+        crops = self.crops(rows, epoch)
+        images = transforms.normalize(self.pixels(rows, crops), self.mean, self.std)
+        labels = torch.from_numpy(self.dataset.manifest.labels[rows]).to(self.device)
+        return Batch(images, labels, rows, epoch, crops)
+
+    def truth(self, rows: np.ndarray, epoch: int) -> np.ndarray | None:
+        """True label distributions of these crops, (B, K); None where the scene is not known."""
+        if self.dataset.truth is None:
+            return None
+        sizes = self.dataset.images.sizes[rows].astype(np.float64)
+        return self.dataset.truth(rows, self.crops(rows, epoch).source_boxes(sizes))
+
+
+def shuffled(rows: np.ndarray, seed: int, epoch: int) -> np.ndarray:
+    """The order of an epoch: a fresh permutation of `rows`, the same wherever it is made."""
+    return rows[random.permutation(seed, "order", epoch, len(rows))]
+
+
+def split_batches(rows: np.ndarray, size: int, *, drop_last: bool) -> list[np.ndarray]:
+    """Cut rows into runs of `size`; the ragged tail is kept, or dropped unless it is all there is."""
+    size = min(size, len(rows)) if drop_last else size
+    whole = [rows[i : i + size] for i in range(0, len(rows), size)]
+    return whole[:-1] if drop_last and len(whole[-1]) < size else whole
+
+
+def load(
+    view: View, batches: Sequence[np.ndarray], epoch: int, *, workers: int = 0
+) -> Iterator[Batch]:
+    """Render batches of rows in the given order, ahead of use in `workers` threads.
+
+    Decoding and resizing release the interpreter's lock, so threads serve as well as processes and
+    copy nothing. The batches are the same for any number of workers.
+    """
+    if workers == 0:
+        for rows in batches:
+            yield view.render(rows, epoch)
+        return
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="crops")
+    try:
+        ahead: deque = deque()
+        for rows in batches:
+            ahead.append(pool.submit(view.render, rows, epoch))
+            if len(ahead) > workers + 1:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,163 @@
+"""Crop boxes and every other augmentation draw, as pure functions of (seed, epoch, sample).
+
+Nothing is recorded: whoever knows the three numbers can draw the same crop again, in any process,
+in any order. Pixels are the business of `transforms`.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from tinyrefinery import random
+from tinyrefinery.errors import DataError
+
+ATTEMPTS = 10  # tries for an Inception crop that fits, as in torchvision.RandomResizedCrop
+
+
+@dataclass(frozen=True)
+class ColorSpec:
+    """Ranges of colour changes, with the meaning of torchvision's ColorJitter."""
+
+    brightness: float = 0.0
+    """Factor from [max(0, 1 - b), 1 + b]."""
+    contrast: float = 0.0
+    """Factor from [max(0, 1 - c), 1 + c]."""
+    saturation: float = 0.0
+    """Factor from [max(0, 1 - s), 1 + s]."""
+    hue: float = 0.0
+    """Shift from [-h, h] turns, h at most 0.5."""
+
+
+@dataclass(frozen=True)
+class CropSpec:
+    """How images become crops of `size` (height, width) pixels."""
+
+    kind: Literal["inception", "pad", "center"]
+    size: tuple[int, int]
+    area: tuple[float, float] = (0.08, 1.0)
+    """Inception: share of the image's area."""
+    aspect: tuple[float, float] = (3 / 4, 4 / 3)
+    """Inception: width over height, drawn uniformly in its logarithm."""
+    padding: int = 4
+    """Pad: black pixels added on each side before a crop of `size` is cut at a random place."""
+    resize: int | None = None
+    """Center: length of the shorter side before the cut; None: just large enough to cover `size`."""
+    flip: float = 0.0
+    """Probability of a horizontal flip."""
+    rotate: float = 0.0
+    """Largest rotation of the finished crop in degrees, either way."""
+    color: ColorSpec | None = field(default=None)
+
+
+@dataclass(frozen=True)
+class Crops:
+    """The draws of a batch; everything that turns its images into its crops."""
+
+    boxes: np.ndarray
+    """(B, 4) float64: top, left, height, width, in pixels of the image (of the resized image where
+    `resized` is given). May reach outside for padded crops; outside is black."""
+    flip: np.ndarray
+    """(B,) bool."""
+    angle: np.ndarray | None = None
+    """(B,) degrees, counter-clockwise."""
+    color: np.ndarray | None = None
+    """(B, 4): factors of brightness, contrast, saturation; hue shift in turns."""
+    resized: np.ndarray | None = None
+    """(B, 2) int: height and width to which the whole image is resized before the cut."""
+
+    def source_boxes(self, sizes: np.ndarray) -> np.ndarray:
+        """Boxes in pixels of the source image, (B, 4), for image sizes (B, 2)."""
+        if self.resized is None:
+            return self.boxes
+        return self.boxes * np.tile(sizes / self.resized, 2)
+
+
+def draw(spec: CropSpec, seed: int, epoch: int, rows: np.ndarray, sizes: np.ndarray) -> Crops:
+    """Draw the crops of samples `rows` (B,) with image sizes `sizes` (B, 2) = height, width."""
+    sizes = np.asarray(sizes, dtype=np.float64)
+    resized = None
+    if spec.kind == "inception":
+        draws = random.uniform(seed, "crop", epoch, rows, 2 * ATTEMPTS + 2)
+        boxes = _inception(draws, sizes, spec.area, spec.aspect)
+    elif spec.kind == "pad":
+        boxes = _padded(random.uniform(seed, "crop", epoch, rows, 2), sizes, spec)
+    else:
+        boxes, resized = _center(sizes, spec)
+    flip = np.zeros(len(rows), dtype=bool)
+    if spec.flip:
+        flip = random.uniform(seed, "flip", epoch, rows, 1)[:, 0] < spec.flip
+    angle = None
+    if spec.rotate:
+        angle = (2 * random.uniform(seed, "rotate", epoch, rows, 1)[:, 0] - 1) * spec.rotate
+    color = None
+    if spec.color is not None:
+        color = _color(random.uniform(seed, "color", epoch, rows, 4), spec.color)
+    return Crops(boxes, flip, angle, color, resized)
+
+
+def _inception(
+    draws: np.ndarray,
+    sizes: np.ndarray,
+    area: tuple[float, float],
+    aspect: tuple[float, float],
+) -> np.ndarray:
+    """Boxes with the distribution of torchvision's RandomResizedCrop, from 22 draws a sample."""
+    image_h, image_w = sizes[:, :1], sizes[:, 1:]
+    target = image_h * image_w * (area[0] + draws[:, :ATTEMPTS] * (area[1] - area[0]))
+    low, high = np.log(aspect)
+    ratio = np.exp(low + draws[:, ATTEMPTS : 2 * ATTEMPTS] * (high - low))
+    widths, heights = np.rint(np.sqrt(target * ratio)), np.rint(np.sqrt(target / ratio))
+    fits = (widths > 0) & (widths <= image_w) & (heights > 0) & (heights <= image_h)
+    first, each = fits.argmax(axis=1), np.arange(len(draws))
+    height, width = heights[each, first], widths[each, first]
+    image_h, image_w = sizes[:, 0], sizes[:, 1]
+    # A box of whole pixels somewhere among the (free + 1) places, each equally likely.
+    top = np.floor(draws[:, -2] * (image_h - height + 1))
+    left = np.floor(draws[:, -1] * (image_w - width + 1))
+
+    none = ~fits.any(axis=1)  # then the largest central box within the aspect range
+    if none.any():
+        own = image_w / image_h
+        central_h = np.where(own < aspect[0], np.rint(image_w / aspect[0]), image_h)
+        central_w = np.where(own > aspect[1], np.rint(image_h * aspect[1]), image_w)
+        height, width = np.where(none, central_h, height), np.where(none, central_w, width)
+        top = np.where(none, (image_h - height) // 2, top)
+        left = np.where(none, (image_w - width) // 2, left)
+    return np.stack([top, left, height, width], axis=1)
+
+
+def _padded(draws: np.ndarray, sizes: np.ndarray, spec: CropSpec) -> np.ndarray:
+    free = sizes + 2 * spec.padding - np.array(spec.size)
+    if (free < 0).any():
+        worst = sizes[free.min(axis=1).argmin()].astype(int)
+        raise DataError(
+            f"train_crop: a crop of {spec.size[0]}x{spec.size[1]} pixels does not fit into an image "
+            f"of {worst[0]}x{worst[1]} with padding {spec.padding}; choose a smaller size, more "
+            "padding, or the inception crop"
+        )
+    corners = np.floor(draws * (free + 1)) - spec.padding
+    return np.concatenate([corners, np.broadcast_to(np.array(spec.size, float), sizes.shape)], 1)
+
+
+def _center(sizes: np.ndarray, spec: CropSpec) -> tuple[np.ndarray, np.ndarray]:
+    size = np.array(spec.size, dtype=float)
+    if spec.resize is None:
+        # Cover the crop: the side that would fall short is matched, the other is cut.
+        scale = (size / sizes).max(axis=1, keepdims=True)
+        resized = np.maximum(np.rint(sizes * scale), size)
+    else:
+        # torchvision.Resize: the shorter side exactly, the longer rounded down.
+        scale = spec.resize / sizes.min(axis=1, keepdims=True)
+        resized = np.floor(sizes * scale + 1e-9)
+    corners = np.rint((resized - size) / 2)
+    boxes = np.concatenate([corners, np.broadcast_to(size, sizes.shape)], axis=1)
+    return boxes, resized.astype(np.int64)
+
+
+def _color(draws: np.ndarray, spec: ColorSpec) -> np.ndarray:
+    reach = np.array([spec.brightness, spec.contrast, spec.saturation, spec.hue])
+    base = np.array([1.0, 1.0, 1.0, 0.0])
+    low = base - reach
+    low[:3] = np.maximum(low[:3], 0.0)
+    return low + draws * (base + reach - low)

@@ -1,0 +1,31 @@
+"""Errors that a user can mend: each message names the thing, the place and the remedy."""
+
+
+class RefineryError(Exception):
+    """Base of every error that wrong input can cause; the command line prints it bare."""
+
+    exit_code = 2
+
+
+class RecipeError(RefineryError):
+    """A recipe, table or override is wrong."""
+
+
+class DataError(RefineryError):
+    """A data set can't be opened, or breaks a promise that training needs."""
+
+
+class CheckpointError(RefineryError):
+    """A weights or state file is truncated, of another network, or of other classes."""
+
+
+class ChainError(RefineryError):
+    """The chain can't go on: a generation collapsed or its refiner is missing."""
+
+    exit_code = 3
+
+
+class StorageError(RefineryError):
+    """A file can't be written: no space, no permission."""
+
+    exit_code = 4

@@ -1,0 +1,1 @@
+"""From a batch of crops to its target distributions."""

@@ -1,0 +1,177 @@
+"""Label policies: from a batch of crops to its target distributions (B, K).
+
+Rows sum to one; no gradient. Ground truth is a distribution like any other, so every loss works with
+every policy. Label Refinery's ablations (arXiv 1805.02641, Tables 4 and 5) are the grid of
+`level` x `hard` x `batch_norm` of one class, `Refined`: level "crop" is what the paper calls
+dynamic, "image" and "category" are static.
+"""
+
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from tinyrefinery.data.batches import Batch, View, split_batches
+from tinyrefinery.errors import CheckpointError
+from tinyrefinery.labels.batch_norm import GroupPlan, check_mixed
+from tinyrefinery.labels.refiner import Refiner
+
+Level = Literal["crop", "image", "category"]
+
+
+class LabelPolicy(Protocol):
+    """Anything that labels a batch."""
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Targets of the batch, (B, K) float32, rows sum to one."""
+        ...
+
+
+class GroundTruth:
+    """The given class, one-hot."""
+
+    def __init__(self, classes: int) -> None:
+        """Label with `classes` classes."""
+        self.classes = classes
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """One-hot targets, (B, K)."""
+        return F.one_hot(batch.labels, self.classes).float()
+
+
+class LabelSmoothing:
+    """The given class, mixed with the uniform distribution (Szegedy et al., 2016, section 7)."""
+
+    def __init__(self, classes: int, epsilon: float = 0.1) -> None:
+        """Give the share `epsilon`, in [0, 1], to all classes evenly."""
+        self.classes, self.epsilon = classes, epsilon
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """(1 - epsilon) one-hot + epsilon / K, (B, K)."""
+        one_hot = F.one_hot(batch.labels, self.classes).float()
+        return one_hot * (1 - self.epsilon) + self.epsilon / self.classes
+
+
+class Refined:
+    """Labels by a refiner: the given class takes no part (arXiv 1805.02641, section 3)."""
+
+    def __init__(
+        self,
+        refiner: Refiner,
+        view: View,
+        rows: np.ndarray,
+        *,
+        image_view: View | None = None,
+        level: Level = "crop",
+        hard: bool = False,
+        bn_group: int = 256,
+    ) -> None:
+        """Label crops of `view`.
+
+        Args:
+            refiner: the frozen networks.
+            view: the training crops; the BN groups follow its seed.
+            rows: the training samples, which make up the BN groups.
+            image_view: the crop that stands for the whole image at levels "image" and "category".
+            level: label of this very crop; of its image's central crop; or the mean of those over
+                the image's given category (Table 5).
+            hard: one-hot of the most likely class instead of the distribution (Table 4).
+            bn_group: crops that share batch statistics; it matters where the refiner has batch
+                normalization in "batch" mode.
+
+        Raises:
+            CheckpointError: when the refiner has other classes than the data.
+        """
+        self.refiner, self.view, self.rows = refiner, view, rows
+        self.image_view = image_view or view
+        self.level, self.hard = level, hard
+        self.classes = len(view.dataset.classes)
+        self.plan = GroupPlan(rows, group=bn_group, seed=view.seed) if self._grouped else None
+        self.bn_group = bn_group
+        self._epoch, self._known, self._labels = -1, np.zeros(0, bool), torch.zeros(0)
+        self._static: Tensor | None = None
+
+    @property
+    def _grouped(self) -> bool:
+        return self.refiner.depends_on_mates
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Targets of the batch, (B, K) float32."""
+        if self.level == "crop":
+            labels = self._crop_labels(batch)
+        else:
+            labels = self._static_labels()[torch.as_tensor(batch.rows)]
+            if self.level == "category":
+                labels = self._category_means[batch.labels]
+        if self.hard:
+            return F.one_hot(labels.argmax(dim=1), self.classes).float()
+        return labels
+
+    def _crop_labels(self, batch: Batch) -> Tensor:
+        if self.plan is None:
+            return self._label(batch)
+        if self.plan.is_whole(batch.rows, batch.epoch):
+            size = self.plan.group
+            parts = [slice(i, i + size) for i in range(0, len(batch.rows), size)]
+            return torch.cat([self._label_part(batch, part) for part in parts])
+        return self._planned_labels(batch)
+
+    def _planned_labels(self, batch: Batch) -> Tensor:
+        """Labels for a batch that cuts across BN groups: render and label the groups it touches."""
+        assert self.plan is not None
+        if batch.epoch != self._epoch:
+            rows = int(self.rows.max()) + 1
+            self._labels = torch.zeros((rows, self.classes), device=batch.images.device)
+            self._known, self._epoch = np.zeros(rows, bool), batch.epoch
+        unknown = batch.rows[~self._known[batch.rows]]
+        if len(unknown):
+            groups = self.plan.groups(batch.epoch)
+            for number in np.unique(self.plan.group_of(unknown, batch.epoch)):
+                mates = self.view.render(groups[number], batch.epoch)
+                labels = self._label(mates)
+                fresh = self.plan.group_of(mates.rows, batch.epoch) == number
+                self._labels[torch.as_tensor(mates.rows[fresh])] = labels[torch.as_tensor(fresh)]
+                self._known[mates.rows[fresh]] = True
+        return self._labels[torch.as_tensor(batch.rows)]
+
+    def _label_part(self, batch: Batch, part: slice) -> Tensor:
+        check_mixed(batch.rows[part], self._given(batch.rows[part]), self.classes)
+        return self._checked(self.refiner(batch.images[part]))
+
+    def _label(self, batch: Batch) -> Tensor:
+        if self._grouped:
+            check_mixed(batch.rows, self._given(batch.rows), self.classes)
+        return self._checked(self.refiner(batch.images))
+
+    def _given(self, rows: np.ndarray) -> np.ndarray:
+        return self.view.dataset.manifest.labels[rows]
+
+    def _checked(self, labels: Tensor) -> Tensor:
+        if labels.shape[1] != self.classes:
+            raise CheckpointError(
+                f"refiner: it knows {labels.shape[1]} classes, but data set "
+                f"'{self.view.dataset.name}' has {self.classes}; train a refiner on this data first"
+            )
+        return labels
+
+    def _static_labels(self) -> Tensor:
+        """One label an image, from its central crop: made once, (rows, K)."""
+        if self._static is not None:
+            return self._static
+        if self.plan is None:
+            groups = split_batches(self.rows, self.bn_group, drop_last=False)
+        else:
+            groups = list(self.plan.groups(0))
+        device = self.view.device
+        static = torch.zeros((int(self.rows.max()) + 1, self.classes), device=device)
+        # Backwards, so that of two labels the first group's stands, as GroupPlan.groups says.
+        for rows in reversed(groups):
+            static[torch.as_tensor(rows)] = self._label(self.image_view.render(rows, 0))
+        given = torch.from_numpy(self._given(self.rows)).to(device)
+        sums = torch.zeros((self.classes, self.classes), device=device)
+        sums.index_add_(0, given, static[torch.as_tensor(self.rows)])
+        counts = torch.bincount(given, minlength=self.classes).clamp(min=1)
+        self._static, self._category_means = static, sums / counts[:, None]
+        return static

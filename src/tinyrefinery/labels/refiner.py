@@ -1,0 +1,90 @@
+"""The refiner: frozen networks that turn crops into label distributions.
+
+The only code that holds a frozen network. Dropout is off, no gradient flows, and the networks given
+to it are copied, so their own running statistics stay as they are.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from copy import deepcopy
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from tinyrefinery.labels.batch_norm import has_batch_norm, recalibrate, use_batch_statistics
+
+BatchNormMode = Literal["batch", "running", "calibrated"]
+
+
+def renormalize(
+    images: Tensor,
+    given: tuple[Sequence[float], Sequence[float]],
+    wanted: tuple[Sequence[float], Sequence[float]],
+) -> Tensor:
+    """Images normalized with one (mean, std) as another network expects them, (B, C, h, w)."""
+    if tuple(map(tuple, given)) == tuple(map(tuple, wanted)):
+        return images
+    columns = [torch.tensor(v).to(images)[:, None, None] for pair in (given, wanted) for v in pair]
+    given_mean, given_std, wanted_mean, wanted_std = columns
+    return (images * given_std + (given_mean - wanted_mean)) / wanted_std
+
+
+class Refiner:
+    """One frozen network, or an ensemble whose distributions are averaged."""
+
+    def __init__(
+        self,
+        networks: Sequence[nn.Module],
+        *,
+        batch_norm: BatchNormMode = "batch",
+        temperature: float = 1.0,
+        bf16: bool = False,
+        channels_last: bool = False,
+        prepare: Sequence[Callable[[Tensor], Tensor] | None] | None = None,
+    ) -> None:
+        """Freeze copies of `networks`.
+
+        Args:
+            networks: each maps crops (B, C, h, w) to logits (B, K), all with the same K.
+            batch_norm: statistics of the batch at hand (the paper, section 3), the running ones of
+                training, or running ones estimated afresh by `calibrate`.
+            temperature: the logits are divided by it; 1 in the paper.
+            bf16: label in bfloat16 where autocast finds it safe.
+            channels_last: memory layout of weights and crops.
+            prepare: for each network, what its input needs beyond the crop (see `renormalize`).
+        """
+        self.batch_norm, self.temperature, self.bf16 = batch_norm, temperature, bf16
+        self.layout = torch.channels_last if channels_last else torch.contiguous_format
+        self.networks = [deepcopy(network).eval().requires_grad_(False) for network in networks]
+        self.prepare = prepare or [None] * len(networks)
+        for network in self.networks:
+            network.to(memory_format=self.layout)
+            if batch_norm == "batch":
+                use_batch_statistics(network)
+
+    @property
+    def depends_on_mates(self) -> bool:
+        """Whether a label depends on the other crops of its batch."""
+        return self.batch_norm == "batch" and any(map(has_batch_norm, self.networks))
+
+    def calibrate(self, batches: Iterable[Tensor]) -> None:
+        """Estimate batch normalization's statistics over crops, then freeze them."""
+        batches = list(batches)
+        for network, prepare in zip(self.networks, self.prepare, strict=True):
+            recalibrate(network, (self._input(images, prepare) for images in batches))
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> Tensor:
+        """Label distributions of crops (B, C, h, w): (B, K) float32, rows sum to one."""
+        total: Tensor | None = None
+        for network, prepare in zip(self.networks, self.prepare, strict=True):
+            with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bf16):
+                logits = network(self._input(images, prepare))
+            labels = (logits.float() / self.temperature).softmax(dim=1)
+            total = labels if total is None else total + labels
+        assert total is not None
+        return total / len(self.networks)
+
+    def _input(self, images: Tensor, prepare: Callable[[Tensor], Tensor] | None) -> Tensor:
+        images = images if prepare is None else prepare(images)
+        return images.contiguous(memory_format=self.layout)

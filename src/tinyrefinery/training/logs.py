@@ -1,0 +1,34 @@
+"""What a training writes down: one line an epoch, as JSONL, CSV and, on request, TensorBoard."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+from tinyrefinery.files import write_atomic
+
+Record = dict[str, float]
+
+
+def write_history(folder: Path, history: list[Record]) -> None:
+    """Write `metrics.jsonl` and `metrics.csv` whole; a resumed run can't double or lose a line."""
+    write_atomic(folder / "metrics.jsonl", "".join(json.dumps(r) + "\n" for r in history))
+    columns = list(dict.fromkeys(name for record in history for name in record))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    write_atomic(folder / "metrics.csv", text.getvalue())
+
+
+def write_tensorboard(folder: Path, record: Record) -> None:
+    """Add an epoch to the curves of `folder/tensorboard`; needs the package `tensorboard`.
+
+    An epoch that a resumed run trains again hides its first version.
+    """
+    from torch.utils.tensorboard import SummaryWriter
+
+    epoch = int(record["epoch"])
+    with SummaryWriter(str(folder / "tensorboard"), purge_step=epoch) as writer:
+        for name, value in record.items():
+            writer.add_scalar(name, value, epoch)

@@ -1,0 +1,273 @@
+"""The one training loop.
+
+What differs between experiments is passed in: label policy, loss, schedule. Devices, precision and
+processes come from Lightning Fabric. Every random choice is a function of (seed, epoch, step), so a
+resumed run needs the weights, the optimizer and two numbers, nothing else.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+from tqdm.auto import tqdm
+
+from tinyrefinery.data.batches import Batch, View, load, shuffled, split_batches
+from tinyrefinery.errors import ChainError, CheckpointError
+from tinyrefinery.labels.policy import LabelPolicy
+from tinyrefinery.random import integer
+from tinyrefinery.training.checkpoints import load_state, save_state
+from tinyrefinery.training.ema import average_of
+from tinyrefinery.training.logs import Record, write_history, write_tensorboard
+from tinyrefinery.training.schedules import Plateau, Schedule
+
+Validate = Callable[[nn.Module], Record]
+"""Network in training -> figures on the validation split, e.g. `validation_top1`."""
+
+
+class Loss(Protocol):
+    """Scalar objective of logits (B, K), targets (B, K) and the last feature map (B, C, h, w)."""
+
+    def __call__(self, logits: Tensor, targets: Tensor, features: Tensor | None = None) -> Tensor:
+        """The mean over the batch."""
+        ...
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How long and in what steps to train."""
+
+    epochs: int
+    batch_size: int
+    """Crops a step, over all processes."""
+    seed: int = 0
+    accumulate: int = 1
+    """Steps whose gradients are added up before the optimizer moves."""
+    clip_norm: float | None = None
+    """Largest global norm of the gradient."""
+    ema: float | None = None
+    """Decay of the weights' moving average, which is then what is evaluated and kept."""
+    workers: int = 0
+    """Threads that prepare crops."""
+    evaluate_every: int = 1
+    """Epochs between two looks at the validation split."""
+    checkpoint_every_epochs: int = 1
+    checkpoint_every_steps: int | None = None
+    """Further checkpoints within an epoch, for epochs that take hours."""
+    tensorboard: bool = False
+    channels_last: bool = True
+    """Memory layout of crops; faster for convolutions on CPUs and on tensor cores."""
+
+
+class Learner(nn.Module):
+    """A network whose forward pass also hands out the feature map, where the loss wants it."""
+
+    def __init__(self, network: nn.Module, *, with_features: bool) -> None:
+        """Wrap `network`."""
+        super().__init__()
+        self.network, self.with_features = network, with_features
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Logits (B, K) and the last feature map (B, C, h, w)."""
+        if not self.with_features:
+            return self.network(images), None
+        features = self.network.forward_features(images)  # type: ignore[operator]
+        return self.network.forward_head(features), features  # type: ignore[operator]
+
+
+@dataclass
+class Progress:
+    """Where a training stands; all that a resumed run needs besides weights and optimizer."""
+
+    epoch: int = 0
+    step: int = 0
+    """Steps done in this epoch."""
+    sums: Tensor = field(default_factory=lambda: torch.zeros(3, dtype=torch.float64))
+    """Loss, hits and crops of this epoch so far, in this process."""
+    history: list[Record] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Training:
+    """Everything that takes part in training one network."""
+
+    network: nn.Module
+    view: View
+    rows: np.ndarray
+    """Manifest rows to train on."""
+    policy: LabelPolicy
+    loss: Loss
+    optimizer: torch.optim.Optimizer
+    schedule: Schedule
+    settings: Settings
+    fabric: Fabric
+    validate: Validate
+    folder: Path
+    """Where state and metrics are kept."""
+    title: str = ""
+
+
+def fit(job: Training) -> tuple[nn.Module, list[Record]]:
+    """Train `job.network`, going on from `state.pt` in its folder where there is one.
+
+    Returns:
+        The network after the last epoch (or its moving average), and a record an epoch.
+
+    Raises:
+        ChainError: when the loss is no longer a finite number.
+        CheckpointError: when the saved state is unreadable or of another network.
+    """
+    settings, fabric = job.settings, job.fabric
+    average = average_of(job.network, settings.ema) if settings.ema else None
+    final = average.module if average is not None else job.network
+    learner, stepper = fabric.setup(
+        Learner(job.network, with_features=getattr(job.loss, "needs_features", False)),
+        job.optimizer,
+    )
+    base = [group["lr"] for group in job.optimizer.param_groups]
+    saved = _Saved(job, average)
+    now = saved.resume()
+    write_history(job.folder, now.history)
+    while now.epoch < settings.epochs:
+        started = time.perf_counter()
+        order = shuffled(job.rows, job.view.seed, now.epoch)
+        batches = split_batches(order, settings.batch_size, drop_last=True)
+        learner.train()
+        for batch in _loaded(job, now, batches):
+            torch.manual_seed(integer(settings.seed, "noise", now.epoch, now.step))
+            for group, rate in zip(job.optimizer.param_groups, base, strict=True):
+                group["lr"] = rate * job.schedule(now.epoch + now.step / len(batches))
+            first = now.step - now.step % settings.accumulate
+            window = min(settings.accumulate, len(batches) - first)
+            moves = now.step + 1 == first + window
+            with fabric.no_backward_sync(learner, enabled=not moves):
+                now.sums += _learn(learner, batch, job, share=1 / window).to(now.sums)
+            if moves:
+                if settings.clip_norm is not None:
+                    fabric.clip_gradients(learner, stepper, max_norm=settings.clip_norm)
+                stepper.step()
+                stepper.zero_grad()
+                if average is not None:
+                    average.update_parameters(job.network)
+            now.step += 1
+            if moves and now.step < len(batches) and _is_due(now.step, settings.checkpoint_every_steps):
+                saved.write(now)
+        now = _close_epoch(job, now, final, time.perf_counter() - started, len(batches))
+        if now.epoch == settings.epochs or _is_due(now.epoch, settings.checkpoint_every_epochs):
+            saved.write(now)
+            if fabric.is_global_zero:
+                write_history(job.folder, now.history)
+    return final, now.history
+
+
+def _loaded(job: Training, now: Progress, batches: list[np.ndarray]) -> Iterator[Batch]:
+    """The batches of the epoch that are still to come: this process's share, with a progress bar."""
+    fabric = job.fabric
+    mine = [rows[fabric.global_rank :: fabric.world_size] for rows in batches[now.step :]]
+    now.sums = now.sums.to(fabric.device, torch.float32 if fabric.device.type == "mps" else None)
+    return tqdm(
+        load(job.view, mine, now.epoch, workers=job.settings.workers),
+        desc=f"{job.title} epoch {now.epoch + 1}/{job.settings.epochs}",
+        initial=now.step,
+        total=len(batches),
+        disable=None if fabric.is_global_zero else True,
+        leave=False,
+    )
+
+
+def _learn(learner: nn.Module, batch: Batch, job: Training, *, share: float) -> Tensor:
+    """Label the batch, go forward and backward; loss sum, hits and crops, (3,) on the device."""
+    targets = job.policy(batch)
+    images = batch.images
+    if job.settings.channels_last:
+        images = images.contiguous(memory_format=torch.channels_last)
+    logits, features = learner(images)
+    value = job.loss(logits, targets, features)
+    job.fabric.backward(value * share)
+    hits = (logits.detach().argmax(dim=1) == batch.labels).sum()
+    crops = torch.full_like(hits, len(batch.labels))
+    return torch.stack([value.detach() * len(batch.labels), hits, crops])
+
+
+def _close_epoch(
+    job: Training, now: Progress, final: nn.Module, seconds: float, steps: int
+) -> Progress:
+    """Sum the epoch up, look at the validation split when it is time, and go on to the next."""
+    total = job.fabric.all_reduce(now.sums, reduce_op="sum")
+    assert isinstance(total, Tensor)
+    loss, hits, crops = total.tolist()
+    epoch = now.epoch + 1
+    record: Record = {
+        "epoch": epoch,
+        "step": epoch * steps,
+        "lr": job.optimizer.param_groups[0]["lr"],
+        "train_loss": loss / crops,
+        "train_top1": hits / crops,
+        "seconds": seconds,
+    }
+    if not np.isfinite(loss):
+        raise ChainError(
+            f"{job.title}: the training loss is {loss} in epoch {epoch}. Lower optimizer.lr, or set "
+            "schedule.warmup or clip_norm; the last good state is kept."
+        )
+    if epoch == job.settings.epochs or _is_due(epoch, job.settings.evaluate_every):
+        record |= job.validate(final)
+        if isinstance(job.schedule, Plateau):
+            job.schedule.observe(record[job.schedule.metric])
+    if job.settings.tensorboard and job.fabric.is_global_zero:
+        write_tensorboard(job.folder, record)
+    return Progress(epoch, history=[*now.history, record])
+
+
+def _is_due(count: int, every: int | None) -> bool:
+    return every is not None and count % every == 0
+
+
+class _Saved:
+    """The objects that make up a training's state, and the file they are kept in."""
+
+    def __init__(self, job: Training, average: AveragedModel | None) -> None:
+        self.job, self.average = job, average
+        self.path = job.folder / "state.pt"
+
+    def write(self, now: Progress) -> None:
+        """Save everything in one step (the first process does; the others hold the same)."""
+        job = self.job
+        if not job.fabric.is_global_zero:
+            return
+        state = {
+            "epoch": now.epoch,
+            "step": now.step,
+            "sums": now.sums.cpu(),
+            "history": now.history,
+            "network": job.network.state_dict(),
+            "optimizer": job.optimizer.state_dict(),
+            "average": self.average.state_dict() if self.average is not None else None,
+            "schedule": job.schedule.state if isinstance(job.schedule, Plateau) else None,
+        }
+        save_state(self.path, state)
+
+    def resume(self) -> Progress:
+        """Load the saved state into the objects; a fresh start where there is none."""
+        if not self.path.exists():
+            return Progress()
+        state = load_state(self.path)
+        try:
+            self.job.network.load_state_dict(state["network"])
+            self.job.optimizer.load_state_dict(state["optimizer"])
+            if self.average is not None:
+                self.average.load_state_dict(state["average"])
+            if isinstance(self.job.schedule, Plateau):
+                self.job.schedule.state = state["schedule"]
+            return Progress(state["epoch"], state["step"], state["sums"], state["history"])
+        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CheckpointError(
+                f"{self.path}: the saved state is of another network or optimizer "
+                f"({str(error).splitlines()[0]}). Delete the file to train this stage from its start."
+            ) from error

@@ -1,0 +1,31 @@
+"""Optimizers by name, as PyTorch has them."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+from tinyrefinery.errors import RecipeError
+
+OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
+    "sgd": torch.optim.SGD,
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "rmsprop": torch.optim.RMSprop,
+}
+
+
+def create(
+    name: str, parameters: Iterable[nn.Parameter], **settings: object
+) -> torch.optim.Optimizer:
+    """An optimizer over `parameters` with PyTorch's settings, e.g. `lr` and `momentum`.
+
+    Raises:
+        RecipeError: when there is no optimizer of this name, or it refuses a setting.
+    """
+    if name not in OPTIMIZERS:
+        raise RecipeError(f"optimizer: no '{name}' (known: {', '.join(OPTIMIZERS)})")
+    try:
+        return OPTIMIZERS[name](parameters, **settings)  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
+        raise RecipeError(f"optimizer '{name}': {error}") from error

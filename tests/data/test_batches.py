@@ -1,0 +1,82 @@
+"""Batches: the same crops with any number of threads, in any order, alone or together."""
+
+import numpy as np
+import torch
+
+from tests.data.scenes import stripes
+from tinyrefinery.data.batches import View, load, shuffled, split_batches
+from tinyrefinery.data.crops import ColorSpec, CropSpec
+
+SPEC = CropSpec("inception", (12, 12), flip=0.5, rotate=5, color=ColorSpec(0.2, 0.2, 0.2, 0.05))
+
+
+def digest(batches):
+    return [(b.rows.tolist(), b.images.double().sum().item(), b.labels.tolist()) for b in batches]
+
+
+def test_equal_with_any_number_of_workers():
+    view = View(stripes(channels=3), SPEC, seed=1)
+    plan = split_batches(shuffled(np.arange(120), 1, 0), 32, drop_last=False)
+    alone = list(load(view, plan, 0))
+    for workers in (1, 4):
+        for ours, theirs in zip(alone, load(view, plan, 0, workers=workers), strict=True):
+            assert torch.equal(ours.images, theirs.images)
+            assert torch.equal(ours.labels, theirs.labels)
+            np.testing.assert_array_equal(ours.rows, theirs.rows)
+
+
+def test_a_crop_does_not_depend_on_its_batch():
+    view = View(stripes(), SPEC, seed=1)
+    together = view.render(np.arange(50), 3).images
+    for row in (0, 7, 49):
+        torch.testing.assert_close(view.render(np.array([row]), 3).images[0], together[row])
+
+
+def test_epochs_and_seeds_give_other_crops():
+    data, rows = stripes(), np.arange(50)
+    base = View(data, SPEC, seed=1).render(rows, 0).images
+    assert not torch.equal(base, View(data, SPEC, seed=1).render(rows, 1).images)
+    assert not torch.equal(base, View(data, SPEC, seed=2).render(rows, 0).images)
+
+
+def test_going_on_in_the_middle_gives_the_rest():
+    view = View(stripes(), SPEC)
+    plan = split_batches(shuffled(np.arange(120), 0, 5), 16, drop_last=True)
+    whole = digest(load(view, plan, 5))
+    assert digest(load(view, plan[3:], 5, workers=1)) == whole[3:]
+
+
+def test_ragged_tail():
+    rows = np.arange(10)
+    assert [len(b) for b in split_batches(rows, 4, drop_last=False)] == [4, 4, 2]
+    assert [len(b) for b in split_batches(rows, 4, drop_last=True)] == [4, 4]
+    assert [len(b) for b in split_batches(rows, 64, drop_last=True)] == [10]
+
+
+def test_order_is_a_permutation_that_changes_each_epoch():
+    rows = np.array([3, 14, 15, 92, 65])
+    orders = [tuple(shuffled(rows, 0, epoch)) for epoch in range(10)]
+    assert all(sorted(order) == sorted(rows) for order in orders)
+    assert len(set(orders)) > 5
+
+
+def test_a_broken_image_in_a_thread_is_the_callers_error():
+    class Broken:
+        channels = 1
+        sizes = np.tile([16, 16], (120, 1))
+
+        def __len__(self):
+            return 120
+
+        def pixels(self, row):
+            raise OSError(f"image {row} is gone")
+
+    data = stripes()
+    view = View(type(data)("broken", data.manifest, Broken()), SPEC)
+    for workers in (0, 2):
+        try:
+            list(load(view, [np.arange(4)], 0, workers=workers))
+        except OSError as error:
+            assert "image 0 is gone" in str(error)
+        else:
+            raise AssertionError("the error was swallowed")

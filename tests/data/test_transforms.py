@@ -1,0 +1,138 @@
+"""Pixels against torchvision: tolerances are of 255 grey levels."""
+
+import numpy as np
+import pytest
+import torch
+import torchvision.transforms.v2.functional as tv
+from PIL import Image
+
+from tinyrefinery.data import transforms
+from tinyrefinery.data.crops import CropSpec, draw
+from tinyrefinery.data.images import ResidentImages
+
+N = 48
+TWO_ROUNDINGS = 1.001  # to uint8 after each axis, half a level each
+
+
+def noise(channels=3, height=60, width=44):
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (N, channels, height, width), dtype=torch.uint8, generator=generator)
+
+
+def crops_of(images, spec, epoch=0):
+    return draw(spec, 0, epoch, np.arange(N), np.tile(images.shape[2:], (N, 1)))
+
+
+def torchvision_crop(image, crops, i, size):
+    if crops.resized is not None:
+        image = tv.resize(image, crops.resized[i].tolist(), antialias=True)
+    top, left, height, width = (int(v) for v in crops.boxes[i])
+    image = tv.resized_crop(image, top, left, height, width, list(size), antialias=True)
+    return tv.horizontal_flip(image) if crops.flip[i] else image
+
+
+SPECS = {
+    "shrinking": CropSpec("inception", (12, 10), flip=0.5),
+    "growing": CropSpec("inception", (64, 64), flip=0.5),
+    "padded": CropSpec("pad", (60, 44), padding=6, flip=0.5),
+    "center": CropSpec("center", (32, 32), resize=36),
+    "cover": CropSpec("center", (32, 24)),
+}
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", SPECS)
+def test_batched_crops_equal_torchvision(name, channels):
+    spec, images = SPECS[name], noise(channels)
+    crops = crops_of(images, spec)
+    ours = transforms.crop_resident(images, crops, spec.size)
+    theirs = [torchvision_crop(images[i].float(), crops, i, spec.size) for i in range(N)]
+    assert (ours - torch.stack(theirs)).abs().max() < 0.01
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_single_crops_equal_torchvision(name):
+    spec, images = SPECS[name], noise()
+    crops = crops_of(images, spec)
+    for i in range(N):
+        ours = transforms.crop_one(images[i].permute(1, 2, 0).numpy(), crops, i, spec.size)
+        ours = tv.horizontal_flip(ours) if crops.flip[i] else ours
+        theirs = torchvision_crop(images[i].float(), crops, i, spec.size)
+        assert (ours.float() - theirs).abs().max() < TWO_ROUNDINGS
+
+
+def test_batched_crops_are_near_pillow():
+    spec, images = SPECS["shrinking"], noise()
+    crops = crops_of(images, spec)
+    ours = transforms.crop_resident(images, crops, spec.size)
+    for i in range(N):
+        top, left, height, width = crops.boxes[i]
+        image = Image.fromarray(images[i].permute(1, 2, 0).numpy())
+        box = (left, top, left + width, top + height)
+        pil = image.crop(box).resize(spec.size[::-1], Image.Resampling.BILINEAR)
+        theirs = torch.from_numpy(np.array(pil)).permute(2, 0, 1).float()
+        theirs = theirs.flip(2) if crops.flip[i] else theirs
+        assert (ours[i] - theirs).abs().max() < TWO_ROUNDINGS
+
+
+def test_resident_and_encoded_paths_agree():
+    class Undecoded:
+        channels = 3
+
+        def __init__(self, array):
+            self.array = array
+            self.sizes = np.tile(array.shape[2:], (N, 1))
+
+        def __len__(self):
+            return N
+
+        def pixels(self, row):
+            return self.array[row].permute(1, 2, 0).numpy()
+
+    images, rows = noise(), np.arange(N)
+    for spec in SPECS.values():
+        crops = crops_of(images, spec)
+        fast = transforms.crop_batch(ResidentImages(images), rows, crops, spec.size)
+        slow = transforms.crop_batch(Undecoded(images), rows, crops, spec.size)
+        assert (fast - slow).abs().max() < TWO_ROUNDINGS
+
+
+def test_rotation_equals_torchvision():
+    images = noise(height=40, width=52).float()
+    angle = torch.linspace(-30, 30, N)
+    ours = transforms.rotate(images, angle)
+    theirs = torch.stack(
+        [
+            tv.rotate(images[i], float(angle[i]), interpolation=tv.InterpolationMode.BILINEAR)
+            for i in range(N)
+        ]
+    )
+    assert (ours - theirs).abs().max() < 0.05
+
+
+def test_colors_equal_torchvision():
+    images = noise().float()
+    generator = torch.Generator().manual_seed(1)
+    factors = 0.5 + torch.rand(N, 4, generator=generator)
+    factors[:, 3] -= 1.0
+    ours = transforms.recolor(images, factors)
+    for i in range(N):
+        brightness, contrast, saturation, hue = factors[i].tolist()
+        theirs = tv.adjust_brightness(images[i] / 255, brightness)
+        theirs = tv.adjust_contrast(theirs, contrast)
+        theirs = tv.adjust_saturation(theirs, saturation)
+        theirs = tv.adjust_hue(theirs, hue)
+        assert (ours[i] / 255 - theirs).abs().max() < 2e-3
+
+
+def test_grey_images_keep_their_color():
+    images = noise(1).float()
+    factors = torch.tensor([[1.0, 1.0, 0.3, 0.2]]).repeat(N, 1)
+    torch.testing.assert_close(transforms.recolor(images, factors), images)
+
+
+def test_normalization():
+    images = noise().float()
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    theirs = tv.normalize(images / 255, list(mean), list(std))
+    torch.testing.assert_close(transforms.normalize(images, mean, std), theirs, atol=1e-5, rtol=1e-5)

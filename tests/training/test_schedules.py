@@ -1,0 +1,72 @@
+"""Learning-rate schedules against PyTorch's own, and by hand."""
+
+import pytest
+import torch
+
+from tinyrefinery.training import schedules
+
+
+def torchs(scheduler, epochs):
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    schedule = scheduler(optimizer)
+    rates = []
+    for _ in range(epochs):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    return rates
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (
+            schedules.step([3, 7], 0.2),
+            lambda o: torch.optim.lr_scheduler.MultiStepLR(o, [3, 7], gamma=0.2),
+        ),
+        (
+            schedules.cosine(10, final=0.05),
+            lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, 10, eta_min=0.05),
+        ),
+        (schedules.exponential(0.9), lambda o: torch.optim.lr_scheduler.ExponentialLR(o, 0.9)),
+        (
+            schedules.exponential(0.97, every=3),
+            lambda o: torch.optim.lr_scheduler.StepLR(o, 3, gamma=0.97),
+        ),
+        (schedules.constant(), lambda o: torch.optim.lr_scheduler.ConstantLR(o, factor=1.0)),
+    ],
+)
+def test_equal_to_pytorch(ours, theirs):
+    assert [ours(float(epoch)) for epoch in range(10)] == pytest.approx(torchs(theirs, 10))
+
+
+def test_warmup_rises_linearly_to_the_schedule():
+    schedule = schedules.with_warmup(schedules.cosine(10), 2.0, start=0.1)
+    assert schedule(0.0) == pytest.approx(0.1)
+    assert schedule(1.0) == pytest.approx(0.55 * schedules.cosine(10)(1.0))
+    assert schedule(2.0) == pytest.approx(schedules.cosine(10)(2.0))
+
+
+def test_one_cycle():
+    schedule = schedules.one_cycle(10, peak=0.2, start=0.1)
+    assert [schedule(t) for t in (0, 1, 2, 6, 10)] == pytest.approx([0.1, 0.55, 1.0, 0.5, 0.0])
+
+
+@pytest.mark.parametrize("metric", ["validation_top1", "validation_loss"])
+def test_plateau_equals_pytorch(metric):
+    values = [0.1, 0.3, 0.2, 0.25, 0.29, 0.28, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.1]
+    if metric == "validation_loss":
+        values = [1 - v for v in values]
+    ours = schedules.Plateau(factor=0.5, patience=2, metric=metric)
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        optimizer,
+        "max" if metric == "validation_top1" else "min",
+        factor=0.5,
+        patience=2,
+        threshold_mode="abs",
+    )
+    for value in values:
+        ours.observe(value)
+        theirs.step(value)
+        assert ours(0) == pytest.approx(optimizer.param_groups[0]["lr"])
