@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -21,6 +20,7 @@ from tqdm.auto import tqdm
 from tinyrefinery.data.batches import Batch, View, load, shuffled, split_batches
 from tinyrefinery.errors import ChainError, CheckpointError
 from tinyrefinery.labels.policy import LabelPolicy
+from tinyrefinery.losses import Loss
 from tinyrefinery.random import integer
 from tinyrefinery.training.checkpoints import load_state, save_state
 from tinyrefinery.training.ema import average_of
@@ -29,14 +29,6 @@ from tinyrefinery.training.schedules import Plateau, Schedule
 
 Validate = Callable[[nn.Module], Record]
 """Network in training -> figures on the validation split, e.g. `validation_top1`."""
-
-
-class Loss(Protocol):
-    """Scalar objective of logits (B, K), targets (B, K) and the last feature map (B, C, h, w)."""
-
-    def __call__(self, logits: Tensor, targets: Tensor, features: Tensor | None = None) -> Tensor:
-        """The mean over the batch."""
-        ...
 
 
 @dataclass(frozen=True)

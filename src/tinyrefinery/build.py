@@ -1,0 +1,301 @@
+"""From a recipe to objects: the one file that knows both sides."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from tinyrefinery import losses, models, random
+from tinyrefinery.chain import CollapseRule, StopRule
+from tinyrefinery.data.batches import View, shuffled, split_batches
+from tinyrefinery.data.crops import ColorSpec, CropSpec
+from tinyrefinery.data.dataset import Dataset
+from tinyrefinery.data.open import open_data
+from tinyrefinery.errors import CheckpointError, RecipeError
+from tinyrefinery.labels.policy import GroundTruth, LabelPolicy, LabelSmoothing, Refined
+from tinyrefinery.labels.refiner import Refiner, renormalize
+from tinyrefinery.losses import Loss
+from tinyrefinery.models.network_file import NetworkInfo, load_network
+from tinyrefinery.models.weights import load_weights
+from tinyrefinery.recipe.data import Data
+from tinyrefinery.recipe.labels import Refined as RefinedPart
+from tinyrefinery.recipe.schema import Engine, Recipe, Stage
+from tinyrefinery.training import optimizers, schedules
+from tinyrefinery.training.loop import Settings
+
+CALIBRATION_CROPS = 4096  # our choice: the mean over so many crops is stable to about 1 %
+
+
+@dataclass(frozen=True)
+class FrozenNetwork:
+    """A network that can refine, with the input it expects."""
+
+    network: nn.Module
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    classes: tuple[str, ...]
+
+
+def dataset(data: Data) -> Dataset:
+    """Open the recipe's data set."""
+    return open_data(data.source.name, **data.source.model_dump(exclude={"name"}))
+
+
+def train_spec(data: Data) -> CropSpec:
+    """The training crop, with its flips, rotations and colors."""
+    crop = data.train_crop
+    options = crop.model_dump(exclude={"name"}) | {"size": crop.size}
+    color = ColorSpec(**data.color.model_dump()) if data.color else None
+    return CropSpec(crop.name, flip=data.flip, rotate=data.rotate, color=color, **options)
+
+
+def eval_spec(data: Data) -> CropSpec:
+    """The crop that networks are evaluated on."""
+    return CropSpec("center", data.eval_crop.size, resize=data.eval_crop.resize)
+
+
+def train_view(recipe: Recipe, data: Dataset, generation: int, device: torch.device) -> View:
+    """The training crops of a generation.
+
+    Each generation sees crops of its own, so that none is labelled on the very crops its refiner
+    was trained on; networks of the same generation and seed see the same.
+    """
+    seed = random.integer(recipe.seed, "crops", generation)
+    return View(data, train_spec(recipe.data), seed, *recipe.data.normalization, device)
+
+
+def eval_view(recipe: Recipe, data: Dataset, device: torch.device) -> View:
+    """Whole images, as networks are evaluated."""
+    return View(data, eval_spec(recipe.data), 0, *recipe.data.normalization, device)
+
+
+def network(stage: Stage, data: Dataset, recipe: Recipe, generation: int) -> nn.Module:
+    """A new network, its weights a function of seed, generation and architecture."""
+    model = stage.model
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(random.integer(recipe.seed, "weights", generation))
+        net = models.create(
+            model.name,
+            len(data.classes),
+            size=recipe.data.train_crop.size,
+            channels=data.images.channels,
+            **model.kwargs,
+        )
+    if model.weights is not None:
+        load_weights(net, Path(model.weights), len(data.classes))
+    layout = torch.channels_last if recipe.engine.channels_last else torch.contiguous_format
+    return net.to(memory_format=layout)
+
+
+def describe(recipe: Recipe, stage: Stage, data: Dataset) -> NetworkInfo:
+    """What a file of this stage's network has to say about it."""
+    mean, std = recipe.data.normalization
+    return NetworkInfo(
+        name=stage.model.name,
+        kwargs=dict(stage.model.kwargs),
+        classes=data.classes,
+        size=recipe.data.train_crop.size,
+        channels=data.images.channels,
+        mean=tuple(mean),
+        std=tuple(std),
+        extra={"stage": stage.id, "seed": recipe.seed},
+    )
+
+
+def outside_refiner(name: str, data: Dataset, recipe: Recipe) -> FrozenNetwork:
+    """The refiner `file:PATH` or `timm:NAME`.
+
+    Raises:
+        CheckpointError: when the file is unreadable or knows other classes.
+    """
+    kind, _, rest = name.partition(":")
+    if kind == "timm":
+        return _timm_refiner(rest, data, recipe)
+    classes = data.classes
+    net, info = load_network(Path(rest))
+    if len(info.classes) != len(classes):
+        raise CheckpointError(
+            f"{rest}: knows {len(info.classes)} classes, but data set '{data.name}' has "
+            f"{len(classes)}; a refiner must know the same classes"
+        )
+    if info.classes != classes:
+        first = next(i for i, pair in enumerate(zip(info.classes, classes, strict=True)) if len({*pair}) > 1)
+        raise CheckpointError(
+            f"{rest}: its class {first} is '{info.classes[first]}', but in data set '{data.name}' "
+            f"it is '{classes[first]}'; a refiner must know the same classes in the same order"
+        )
+    if info.channels != data.images.channels:
+        raise CheckpointError(
+            f"{rest}: takes images of {info.channels} channels, but data set '{data.name}' has "
+            f"{data.images.channels}; set data.source.channels"
+        )
+    return FrozenNetwork(net, info.mean, info.std, info.classes)
+
+
+def _timm_refiner(name: str, data: Dataset, recipe: Recipe) -> FrozenNetwork:
+    """A pretrained model of timm that knows as many classes as the data has."""
+    import timm
+
+    known = timm.get_pretrained_cfg(name)
+    if known is None or known.num_classes != len(data.classes):
+        trained = f"for {known.num_classes} classes" if known else "not at all"
+        raise CheckpointError(
+            f"labels.by 'timm:{name}': is pretrained {trained}, but data set '{data.name}' has "
+            f"{len(data.classes)}; fine-tune it in a stage of its own (model: {{name: timm:{name}, "
+            "kwargs: {pretrained: true}}) and let that stage refine"
+        )
+    net = models.create(
+        f"timm:{name}",
+        len(data.classes),
+        size=recipe.data.train_crop.size,
+        channels=data.images.channels,
+        pretrained=True,
+    )
+    return FrozenNetwork(net, tuple(known.mean), tuple(known.std), data.classes)
+
+
+def refiner(
+    labels: RefinedPart, frozen: Sequence[FrozenNetwork], view: View, rows: np.ndarray, engine: Engine
+) -> Refiner:
+    """Freeze networks as the recipe's labels say, calibrated where they ask for it."""
+    given = (view.mean, view.std)
+    made = Refiner(
+        [each.network.to(view.device) for each in frozen],
+        batch_norm=labels.batch_norm,
+        temperature=labels.temperature,
+        bf16=engine.precision == "bf16",
+        channels_last=engine.channels_last,
+        prepare=[_preparation(given, (each.mean, each.std)) for each in frozen],
+    )
+    if labels.batch_norm == "calibrated":
+        sample = shuffled(rows, random.integer(view.seed, "calibration"), 0)[:CALIBRATION_CROPS]
+        made.calibrate(
+            view.render(batch, 0).images for batch in split_batches(sample, 256, drop_last=True)
+        )
+    return made
+
+
+Normalization = tuple[tuple[float, ...], tuple[float, ...]]
+
+
+def _preparation(given: Normalization, wanted: Normalization) -> Callable[[Tensor], Tensor] | None:
+    same = tuple(map(tuple, given)) == tuple(map(tuple, wanted))
+    return None if same else partial(renormalize, given=given, wanted=wanted)
+
+
+def policy(
+    stage: Stage, refiners: Refiner | None, view: View, image_view: View, rows: np.ndarray
+) -> LabelPolicy:
+    """The stage's label policy."""
+    labels, classes = stage.labels, len(view.dataset.classes)
+    if isinstance(labels, RefinedPart):
+        assert refiners is not None
+        return Refined(
+            refiners,
+            view,
+            rows,
+            image_view=image_view,
+            level=labels.level,
+            hard=labels.hard,
+            bn_group=labels.bn_group or stage.batch_size,
+        )
+    if labels.name == "label_smoothing":
+        return LabelSmoothing(classes, labels.epsilon)
+    return GroundTruth(classes)
+
+
+def describe_labels(stage: Stage) -> str:
+    """The stage's labels in a few words, for tables."""
+    labels = stage.labels
+    if not isinstance(labels, RefinedPart):
+        return labels.name.replace("_", " ")
+    notes = [labels.level] if labels.level != "crop" else []
+    notes += ["hard"] if labels.hard else []
+    notes += [f"BN {labels.batch_norm}"] if labels.batch_norm != "batch" else []
+    notes += [f"T={labels.temperature:g}"] if labels.temperature != 1 else []
+    return " + ".join(labels.by) + (f" ({', '.join(notes)})" if notes else "")
+
+
+def loss(stage: Stage) -> Loss:
+    """The stage's loss."""
+    return losses.create(stage.loss.name, **stage.loss.model_dump(exclude={"name"}))
+
+
+def optimizer(stage: Stage, net: nn.Module) -> torch.optim.Optimizer:
+    """The stage's optimizer over all of the network's weights."""
+    settings = stage.optimizer.model_dump(exclude={"name"})
+    return optimizers.create(stage.optimizer.name, net.parameters(), **settings)
+
+
+def schedule(stage: Stage) -> schedules.Schedule:
+    """The stage's learning-rate schedule."""
+    part = stage.schedule
+    options = part.model_dump(exclude={"name", "warmup", "warmup_start"})
+    if part.name == "plateau":
+        return schedules.Plateau(**options)
+    if part.name in ("cosine", "one_cycle"):
+        options["epochs"] = stage.epochs
+    makers: Mapping[str, Callable[..., schedules.Schedule]] = {
+        "constant": schedules.constant,
+        "step": schedules.step,
+        "cosine": schedules.cosine,
+        "exponential": schedules.exponential,
+        "one_cycle": schedules.one_cycle,
+    }
+    return schedules.with_warmup(makers[part.name](**options), part.warmup, part.warmup_start)
+
+
+def settings(recipe: Recipe, stage: Stage, generation: int) -> Settings:
+    """How long and in what steps the stage trains."""
+    engine = recipe.engine
+    return Settings(
+        epochs=stage.epochs,
+        batch_size=stage.batch_size,
+        seed=random.integer(recipe.seed, "training", generation),
+        accumulate=stage.accumulate,
+        clip_norm=stage.clip_norm,
+        ema=stage.ema,
+        workers=recipe.data.workers,
+        evaluate_every=stage.evaluate_every,
+        checkpoint_every_epochs=engine.checkpoint_every_epochs,
+        checkpoint_every_steps=engine.checkpoint_every_steps,
+        tensorboard=engine.tensorboard,
+        channels_last=engine.channels_last,
+    )
+
+
+def fabric(engine: Engine) -> Fabric:
+    """Devices and precision, not launched yet.
+
+    Raises:
+        RecipeError: when the device isn't there.
+    """
+    try:
+        return Fabric(
+            accelerator=engine.device,
+            devices=engine.devices,
+            precision="bf16-mixed" if engine.precision == "bf16" else "32-true",
+        )
+    except (RuntimeError, ValueError) as error:
+        first = str(error).splitlines()[0]
+        raise RecipeError(
+            f"engine: device '{engine.device}' x {engine.devices} can't be used ({first}); write "
+            "engine.device=auto or cpu"
+        ) from error
+
+
+def collapse_rule(recipe: Recipe) -> CollapseRule | None:
+    """When a generation counts as collapsed; None: never."""
+    part = recipe.chain.collapse
+    return CollapseRule(part.below_refiner, part.chance_factor) if part else None
+
+
+def stop_rule(recipe: Recipe) -> StopRule | None:
+    """When the chain ends for lack of gain; None: never."""
+    part = recipe.chain
+    return StopRule(part.min_gain, part.patience) if part.stop_without_gain else None

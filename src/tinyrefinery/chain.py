@@ -1,0 +1,140 @@
+"""The chain: networks that refine one another, and when it must or may stop.
+
+A generation learns from the labels of the one before it. When one collapses, all that come after
+learn from its noise (a published replication lost its whole chain that way, see
+docs/failed-replication.md), so a collapse stops the chain. All figures here are of the validation
+split; the test split plays no part.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from tinyrefinery.errors import ChainError
+
+
+@dataclass(frozen=True)
+class CollapseRule:
+    """When a generation counts as collapsed."""
+
+    below_refiner: float = 0.25
+    """Validation top-1 this far (absolute, 0 to 1) below its best refiner's."""
+    chance_factor: float = 2.0
+    """Validation top-1 at or below this many times 1 / K, where its refiner was above it."""
+
+
+@dataclass(frozen=True)
+class StopRule:
+    """When a chain that no longer helps ends by itself."""
+
+    min_gain: float = 0.0
+    """Validation top-1 that a generation must gain over its refiner of the same architecture."""
+    patience: int = 1
+    """Generations in a row without that gain before the chain ends."""
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One trained network of a chain."""
+
+    id: str
+    network: nn.Module = field(repr=False)
+    validation_top1: float
+    refined_by: tuple[str, ...] = ()
+    """Ids of the generations that labelled for it; empty when it learned from given labels."""
+    architecture: str = ""
+    """Equal for networks that differ in their weights only."""
+    evaluation: dict[str, Any] = field(default_factory=dict, repr=False)
+    """What was measured, as in evaluation.json."""
+
+
+def collapse(
+    top1: float, refiners_top1: Sequence[float], classes: int, rule: CollapseRule
+) -> str | None:
+    """Why a network of validation accuracy `top1` counts as collapsed, or None.
+
+    Args:
+        top1: its validation accuracy, 0 to 1.
+        refiners_top1: those of its refiners, as far as they are known; none: no verdict.
+        classes: K.
+        rule: what counts.
+    """
+    if not refiners_top1:
+        return None
+    best, chance = max(refiners_top1), rule.chance_factor / classes
+    if top1 <= chance < best:
+        return f"its validation top-1 is {top1:.1%}, at most {rule.chance_factor:g} times chance"
+    if best - top1 > rule.below_refiner:
+        return (
+            f"its validation top-1 is {top1:.1%}, more than {rule.below_refiner:.0%} below its "
+            f"refiner's {best:.1%}"
+        )
+    return None
+
+
+class Chain:
+    """Generations in the order they were trained; `chain[-1]` is the last."""
+
+    def __init__(self, classes: int, rule: CollapseRule | None) -> None:
+        """Start an empty chain for networks of `classes` classes; without a rule none collapses."""
+        self.classes, self.rule = classes, rule
+        self.generations: list[Generation] = []
+
+    def __len__(self) -> int:
+        return len(self.generations)
+
+    def __getitem__(self, which: int | str) -> Generation:
+        """By place, or by id.
+
+        Raises:
+            ChainError: when there is no generation of that id.
+        """
+        if isinstance(which, int):
+            return self.generations[which]
+        for generation in self.generations:
+            if generation.id == which:
+                return generation
+        known = [generation.id for generation in self.generations]
+        raise ChainError(f"chain: no generation '{which}' has been trained (there are: {known})")
+
+    def add(self, generation: Generation) -> None:
+        """Take in a trained generation.
+
+        Raises:
+            ChainError: when it collapsed; it is kept, but must not refine others.
+        """
+        self.generations.append(generation)
+        if self.rule is None:
+            return
+        known = [g.validation_top1 for g in self.generations if g.id in generation.refined_by]
+        reason = collapse(generation.validation_top1, known, self.classes, self.rule)
+        if reason is not None:
+            raise ChainError(
+                f"stage '{generation.id}' collapsed: {reason}. The chain stops here, since later "
+                "generations would learn from its labels; everything trained so far is kept. Look "
+                "at its curves; a lower optimizer.lr, a warm-up, more epochs, or soft labels at "
+                "level: crop usually mend it. chain.collapse sets what counts as a collapse."
+            )
+
+    def has_stopped_gaining(self, refiner: str, architecture: str, rule: StopRule) -> bool:
+        """Whether another generation of `architecture`, refined by `refiner`, is not worth it.
+
+        Followed back from `refiner`, the last `rule.patience` generations each have to have been
+        refined by one of the same architecture without gaining `rule.min_gain` over it.
+        """
+        latest = self[refiner]
+        for _ in range(rule.patience):
+            ancestors = [self[id] for id in latest.refined_by if self._has(id)]
+            alike = [g for g in ancestors if g.architecture == latest.architecture == architecture]
+            if not alike:
+                return False
+            best = max(alike, key=lambda g: g.validation_top1)
+            if latest.validation_top1 - best.validation_top1 > rule.min_gain:
+                return False
+            latest = best
+        return True
+
+    def _has(self, id: str) -> bool:
+        return any(generation.id == id for generation in self.generations)

@@ -1,0 +1,375 @@
+"""Run recipes: train every stage that isn't finished, measure it, and keep it all in one folder.
+
+A stage is identified by a key: a digest of all that its weights depend on. So recipes that run in
+one folder (the rows of a table, several seeds) share what they have in common, and a command that
+was interrupted at any moment goes on when it is given again.
+"""
+
+import json
+import logging
+import os
+import platform
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from tinyrefinery import build
+from tinyrefinery.build import FrozenNetwork
+from tinyrefinery.chain import Chain, Generation
+from tinyrefinery.data.batches import View
+from tinyrefinery.data.dataset import Dataset
+from tinyrefinery.errors import CheckpointError, DataError
+from tinyrefinery.evaluation import cost
+from tinyrefinery.evaluation.calibration import negative_log_likelihood
+from tinyrefinery.evaluation.policy_quality import policy_quality
+from tinyrefinery.evaluation.predictions import Predictions, predict
+from tinyrefinery.evaluation.sample_crops import save_samples
+from tinyrefinery.evaluation.summary import evaluate
+from tinyrefinery.files import write_atomic
+from tinyrefinery.labels.refiner import Refiner
+from tinyrefinery.models.network_file import load_network, save_network
+from tinyrefinery.recipe.labels import Refined
+from tinyrefinery.recipe.load import dump, part_hash
+from tinyrefinery.recipe.schema import Recipe, Stage
+from tinyrefinery.training.logs import Record
+from tinyrefinery.training.loop import Training, fit
+
+FORMAT = 1  # of run folders; part of every stage's key
+TRAIN_ROWS = 50_000  # training samples evaluated at the end, at most
+
+say = logging.getLogger("tinyrefinery").info
+
+
+@dataclass(frozen=True)
+class Job:
+    """One recipe to run, and the row of the table it stands for (empty for a lone recipe)."""
+
+    recipe: Recipe
+    row: str = ""
+
+
+def run(jobs: Sequence[Job], folder: Path, *, data: Dataset | None = None) -> list[Chain]:
+    """Run recipes into one folder; finished stages are read back instead of trained.
+
+    Args:
+        jobs: recipes, of one table or of several seeds.
+        folder: the run folder, made where it doesn't exist.
+        data: the data set, for callers who have it open; else as each recipe says.
+
+    Returns:
+        The trained chain of each job.
+
+    Raises:
+        RefineryError: for anything that the user can mend; what was made until then is kept.
+    """
+    engine = jobs[0].recipe.engine
+    if engine.threads:
+        torch.set_num_threads(engine.threads)
+    fabric = build.fabric(engine)
+    fabric.launch()
+    opened: dict[str, Dataset] = {}
+    runs = []
+    for job in jobs:
+        source = part_hash(job.recipe.data.source)
+        if source not in opened:
+            opened[source] = data or build.dataset(job.recipe.data)
+        runs.append(RecipeRun(job, folder, opened[source], fabric))
+    _check_splits(opened.values())
+    if fabric.is_global_zero:
+        _describe(folder, jobs, list(opened.values()))
+    users = Counter(key for each in runs for key in set(each.keys.values()))
+    shared = {key for key, count in users.items() if count > 1}
+    return [each.run(shared) for each in runs]
+
+
+def _check_splits(datasets: Any) -> None:
+    for each in datasets:
+        for split, why in (("train", "there is nothing to learn from"), ("validation", "a chain is judged by it; set data.source.validation")):
+            if not len(each.manifest.rows(split)):
+                raise DataError(f"data set '{each.name}': the {split} split is empty; {why}")
+
+
+def _describe(folder: Path, jobs: Sequence[Job], datasets: Sequence[Dataset]) -> None:
+    """Write what the run is: recipe, environment, data and the rows that were left out."""
+    write_atomic(folder / "recipe.yaml", dump(jobs[0].recipe))
+    rows = [{"row": job.row, "seed": job.recipe.seed} for job in jobs]
+    write_atomic(folder / "rows.json", json.dumps(rows, indent=1))
+    write_atomic(folder / "environment.json", json.dumps(environment(), indent=1))
+    first = datasets[0].manifest
+    facts = {
+        "name": datasets[0].name,
+        "digest": first.digest,
+        "classes": list(first.classes),
+        "splits": {s: len(first.rows(s)) for s in ("train", "validation", "test")},
+    }
+    write_atomic(folder / "data.json", json.dumps(facts, indent=1))
+    lines = ["kind,where,what"]
+    for problem in dict.fromkeys(p for each in datasets for p in each.problems):
+        cells = (problem.kind, problem.where, problem.what)
+        lines.append(",".join('"' + cell.replace('"', '""') + '"' for cell in cells))
+    write_atomic(folder / "excluded.csv", "\n".join(lines) + "\n")
+
+
+def environment() -> dict[str, Any]:
+    """Versions and machine that a run's numbers belong to."""
+    names = ("tinyrefinery", "torch", "torchvision", "timm", "numpy", "lightning-fabric")
+    cuda = torch.cuda.is_available()
+    return {
+        "versions": {name: version(name) for name in names},
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "accelerator": torch.cuda.get_device_name() if cuda else None,
+    }
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+class RecipeRun:
+    """One recipe at one seed, in a run folder."""
+
+    def __init__(self, job: Job, folder: Path, data: Dataset, fabric: Fabric) -> None:
+        self.row, self.recipe, self.folder, self.data = job.row, job.recipe, folder, data
+        self.fabric = fabric
+        self.stages = {stage.id: stage for stage in self.recipe.generations}
+        self.train_rows = data.manifest.rows("train")
+        self.eval_view = build.eval_view(self.recipe, data, fabric.device)
+        self.outside: dict[str, FrozenNetwork] = {}
+        self.chain = Chain(len(data.classes), build.collapse_rule(self.recipe))
+        for stage in self.stages.values():  # a wrong file shows before hours of training
+            for name in _refiners(stage):
+                if name not in self.stages:
+                    self._frozen(name)
+
+    @cached_property
+    def keys(self) -> dict[str, str]:
+        """Key of each stage: equal keys mean equal weights, up to the machine's rounding."""
+        keys: dict[str, str] = {}
+        for stage in self.stages.values():
+            ancestors = [*_refiners(stage), *([stage.init_from] if stage.init_from else [])]
+            facts = {
+                "format": FORMAT,
+                "seed": self.recipe.seed,
+                "data": self.data.manifest.digest,
+                "crops": self.recipe.data.model_dump(mode="json", exclude={"workers", "source"}),
+                "stage": stage.model_dump(mode="json", exclude={"evaluate_every", "generations"}),
+                "precision": self.recipe.engine.precision,
+                "ancestors": [keys.get(name) or _file_digest(name) for name in ancestors],
+                "weights": _file_digest(f"file:{w}") if (w := stage.model.weights) else None,
+            }
+            keys[stage.id] = sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+        return keys
+
+    def generation(self, stage: Stage) -> int:
+        """1 for given labels; else one more than the latest refiner's, a file counting as 1."""
+        names = _refiners(stage)
+        own = [self.generation(self.stages[n]) if n in self.stages else 1 for n in names]
+        return 1 + max(own, default=0)
+
+    def stage_folder(self, stage: Stage) -> Path:
+        """Where the stage is kept."""
+        return self.folder / "stages" / f"{stage.id}-{self.keys[stage.id][:8]}"
+
+    def run(self, shared: set[str]) -> Chain:
+        """Train, or read back, every stage in order."""
+        skipped: set[str] = set()
+        for stage in self.stages.values():
+            reason = self._reason_to_skip(stage, skipped)
+            if reason:
+                say(f"{self._title(stage)}: not trained, {reason}")
+                skipped.add(stage.id)
+                continue
+            if not (self.stage_folder(stage) / "done.json").exists():
+                self._train(stage, shared)
+            self.chain.add(self._finished(stage))
+        if self.fabric.is_global_zero:
+            self._save_samples()
+        return self.chain
+
+    def _reason_to_skip(self, stage: Stage, skipped: set[str]) -> str | None:
+        lost = [name for name in _refiners(stage) if name in skipped]
+        if lost:
+            return f"since its refiner '{lost[0]}' was not"
+        rule = build.stop_rule(self.recipe)
+        known = [name for name in _refiners(stage) if name in self.stages]
+        if rule is None or len(known) != 1:
+            return None
+        if self.chain.has_stopped_gaining(known[0], _architecture(stage), rule):
+            return f"since '{known[0]}' no longer gained (chain.stop_without_gain)"
+        return None
+
+    def _title(self, stage: Stage) -> str:
+        where = f"{self.row} " if self.row else ""
+        return f"{where}{stage.id} (seed {self.recipe.seed})"
+
+    def _train(self, stage: Stage, shared: set[str]) -> None:
+        folder, generation = self.stage_folder(stage), self.generation(stage)
+        key = self.keys[stage.id]
+        facts = {
+            "id": stage.id,
+            "key": key,
+            "row": "" if key in shared else self.row,
+            "seed": self.recipe.seed,
+            "model": stage.model.name + _options(stage.model.kwargs),
+            "labels": build.describe_labels(stage),
+            "refiners": [self.keys.get(name, name) for name in _refiners(stage)],
+            "generation": generation,
+        }
+        zero = self.fabric.is_global_zero
+        if zero:
+            write_atomic(folder / "stage.json", json.dumps(facts, indent=1))
+        net = build.network(stage, self.data, self.recipe, generation)
+        if stage.init_from:
+            net.load_state_dict(self._frozen(stage.init_from).network.state_dict())
+        view = build.train_view(self.recipe, self.data, generation, self.fabric.device)
+        frozen = [self._frozen(name) for name in _refiners(stage)]
+        refiner = (
+            build.refiner(stage.labels, frozen, view, self.train_rows, self.recipe.engine)
+            if isinstance(stage.labels, Refined)
+            else None
+        )
+        policy = build.policy(stage, refiner, view, self.eval_view, self.train_rows)
+        say(f"{self._title(stage)}: {stage.model.name}, labels from {facts['labels']}")
+        job = Training(
+            network=torch.compile(net) if self.recipe.engine.compile else net,  # type: ignore[arg-type]
+            view=view,
+            rows=self.train_rows,
+            policy=policy,
+            loss=build.loss(stage),
+            optimizer=build.optimizer(stage, net),
+            schedule=build.schedule(stage),
+            settings=build.settings(self.recipe, stage, generation),
+            fabric=self.fabric,
+            validate=self._validate,
+            folder=folder,
+            title=self._title(stage),
+        )
+        trained, _ = fit(job)
+        trained = getattr(trained, "_orig_mod", trained)  # what torch.compile wrapped
+        if zero:
+            quality = policy_quality(policy, view, self.train_rows, batch_size=stage.batch_size)
+            self._keep(stage, trained, quality)
+        self.fabric.barrier()
+
+    def _validate(self, net: nn.Module) -> Record:
+        found = predict(net, self.eval_view, self.data.manifest.rows("validation"))
+        return {
+            "validation_loss": negative_log_likelihood(found.probabilities, found.labels),
+            "validation_top1": float(found.correct.mean()),
+        }
+
+    def _keep(self, stage: Stage, net: nn.Module, quality: Mapping[str, float]) -> None:
+        """Write the network and its measures; `done.json` last, as it declares the rest whole."""
+        folder = self.stage_folder(stage)
+        info = build.describe(self.recipe, stage, self.data)
+        save_network(folder / "model.safetensors", net, **vars(info))
+        found: dict[str, Predictions] = {}
+        for split in ("train", "validation", "test"):
+            rows = self.data.manifest.rows(split)
+            found[split] = predict(net, self.eval_view, _at_most(rows, TRAIN_ROWS))
+            if len(rows):
+                found[split].save(folder / f"predictions-{split}.parquet")
+        costs = {
+            "parameters": cost.parameters(net),
+            "macs": cost.macs(net, info.channels, info.size),
+        }
+        result = evaluate(found, label_quality=quality, cost=costs)
+        write_atomic(folder / "evaluation.json", json.dumps(result, indent=1, allow_nan=False))
+        write_atomic(folder / "done.json", json.dumps({"key": self.keys[stage.id]}))
+        (folder / "state.pt").unlink(missing_ok=True)
+        held = result.get("test") or result["validation"]
+        say(
+            f"{self._title(stage)}: train top-1 {result['train']['top1']:.1%}, "
+            f"held-out {held['top1']:.1%}"
+        )
+
+    def _finished(self, stage: Stage) -> Generation:
+        folder = self.stage_folder(stage)
+        result = json.loads((folder / "evaluation.json").read_text())
+        return Generation(
+            id=stage.id,
+            network=self._read(folder / "model.safetensors").network,
+            validation_top1=result["validation"]["top1"],
+            refined_by=_refiners(stage),
+            architecture=_architecture(stage),
+            evaluation=result,
+        )
+
+    def _read(self, path: Path) -> FrozenNetwork:
+        try:
+            net, info = load_network(path)
+        except CheckpointError as error:
+            raise CheckpointError(
+                f"{error}. Delete the folder {path.parent} and give the command again to train "
+                "this stage anew; all other stages are kept."
+            ) from error
+        return FrozenNetwork(net.to(self.fabric.device), info.mean, info.std, info.classes)
+
+    def _frozen(self, name: str) -> FrozenNetwork:
+        """A network that refines or is trained further: an earlier stage's, or from outside."""
+        if name in self.stages:
+            return self._read(self.stage_folder(self.stages[name]) / "model.safetensors")
+        if name not in self.outside:
+            self.outside[name] = build.outside_refiner(name, self.data, self.recipe)
+        return self.outside[name]
+
+    def _save_samples(self) -> None:
+        """Sample crops with every generation's labels, of the first job that gets here."""
+        path = self.folder / "samples.npz"
+        if path.exists() or not len(self.chain):
+            return
+        view = build.train_view(self.recipe, self.data, 2, self.fabric.device)
+        refiners = {
+            f"{generation.id} ({self.stages[generation.id].model.name})": Refiner(
+                [generation.network], batch_norm="batch"
+            )
+            for generation in self.chain.generations
+        }
+        save_samples(path, view, self.train_rows, refiners)
+
+
+def _refiners(stage: Stage) -> tuple[str, ...]:
+    return stage.labels.by if isinstance(stage.labels, Refined) else ()
+
+
+def _architecture(stage: Stage) -> str:
+    return stage.model.name + _options(stage.model.kwargs)
+
+
+def _options(kwargs: Mapping[str, Any]) -> str:
+    return f" ({', '.join(f'{k}={v}' for k, v in kwargs.items())})" if kwargs else ""
+
+
+def _at_most(rows: np.ndarray, count: int) -> np.ndarray:
+    """Evenly spaced rows, all of them where they are few."""
+    if len(rows) <= count:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, count).astype(np.int64)]
+
+
+def _file_digest(name: str) -> str:
+    """Identity of a refiner from outside: a file's content, or a name."""
+    kind, _, path = name.partition(":")
+    if kind != "file":
+        return name
+    try:
+        return sha256(Path(path).read_bytes()).hexdigest()
+    except OSError as error:
+        raise CheckpointError(f"{path}: can't be read ({error.strerror})") from error
