@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-torch.set_num_threads(min(2, os.cpu_count() or 1))
+torch.set_num_threads(1)  # small tensors gain nothing from more, and tests may run side by side
 
 
 def real_data(name: str) -> Path:

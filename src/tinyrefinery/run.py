@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import platform
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -87,9 +86,11 @@ def run(jobs: Sequence[Job], folder: Path, *, data: Dataset | None = None) -> li
     _check_splits(opened.values())
     if fabric.is_global_zero:
         _describe(folder, jobs, list(opened.values()))
-    users = Counter(key for each in runs for key in set(each.keys.values()))
-    shared = {key for key, count in users.items() if count > 1}
-    return [each.run(shared) for each in runs]
+    users: dict[str, list[str]] = {}
+    for each in runs:
+        for key in each.keys.values():
+            users.setdefault(key, []).append(each.row)
+    return [each.run(users) for each in runs]
 
 
 def _check_splits(datasets: Any) -> None:
@@ -187,8 +188,8 @@ class RecipeRun:
         """Where the stage is kept."""
         return self.folder / "stages" / f"{stage.id}-{self.keys[stage.id][:8]}"
 
-    def run(self, shared: set[str]) -> Chain:
-        """Train, or read back, every stage in order."""
+    def run(self, users: Mapping[str, list[str]]) -> Chain:
+        """Train, or read back, every stage in order; `users` has the rows that use each key."""
         skipped: set[str] = set()
         for stage in self.stages.values():
             reason = self._reason_to_skip(stage, skipped)
@@ -197,7 +198,7 @@ class RecipeRun:
                 skipped.add(stage.id)
                 continue
             if not (self.stage_folder(stage) / "done.json").exists():
-                self._train(stage, shared)
+                self._train(stage, users[self.keys[stage.id]])
             self.chain.add(self._finished(stage))
         if self.fabric.is_global_zero:
             self._save_samples()
@@ -219,13 +220,14 @@ class RecipeRun:
         where = f"{self.row} " if self.row else ""
         return f"{where}{stage.id} (seed {self.recipe.seed})"
 
-    def _train(self, stage: Stage, shared: set[str]) -> None:
+    def _train(self, stage: Stage, rows: list[str]) -> None:
         folder, generation = self.stage_folder(stage), self.generation(stage)
         key = self.keys[stage.id]
         facts = {
             "id": stage.id,
             "key": key,
-            "row": "" if key in shared else self.row,
+            "row": self.row if len(rows) == 1 else "",
+            "rows": rows,
             "seed": self.recipe.seed,
             "model": stage.model.name + _options(stage.model.kwargs),
             "labels": build.describe_labels(stage),

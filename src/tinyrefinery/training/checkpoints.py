@@ -1,5 +1,6 @@
 """The state of an unfinished training, so that it can go on as if nothing had happened."""
 
+import io
 import pickle
 from pathlib import Path
 from typing import Any
@@ -7,14 +8,15 @@ from typing import Any
 import torch
 
 from tinyrefinery.errors import CheckpointError
-from tinyrefinery.files import writing
+from tinyrefinery.files import write_atomic
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
     """Write tensors and plain values in one step; the old state stays until the new one is whole."""
-    # An open file, so that a full disk shows as the OSError that `writing` knows how to explain.
-    with writing(path) as aside, aside.open("wb") as file:
-        torch.save(state, file)
+    # In memory first: written straight to a full disk, torch fails with a riddle.
+    content = io.BytesIO()
+    torch.save(state, content)
+    write_atomic(path, content.getvalue())
 
 
 def load_state(path: Path) -> dict[str, Any]:

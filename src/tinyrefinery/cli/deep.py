@@ -1,0 +1,47 @@
+"""The deep part of `recipe check`: every network is built, on the meta device, without memory."""
+
+from collections.abc import Sequence
+
+from tinyrefinery.errors import RecipeError
+from tinyrefinery.recipe.schema import Recipe, Stage
+
+CLASSES = 10
+"""Stands for the data's classes, which are not known before it is opened."""
+
+
+def build_networks(recipes: Sequence[Recipe], source: str) -> str:
+    """Build each stage's network and say how large it is, e.g. `, small 78,666 parameters`.
+
+    Args:
+        recipes: what to check; the same network in several of them is built once.
+        source: the file, which starts the error's lines.
+
+    Raises:
+        RecipeError: with a line for each network that can't be built, or when torch is missing.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise RecipeError(f"{source}: --deep needs torch, which is not installed") from error
+    sizes: dict[str, str] = {}
+    mistakes: dict[str, None] = {}
+    for recipe in recipes:
+        for stage in recipe.stages:
+            try:
+                with torch.device("meta"):
+                    sizes[f"{stage.id} {_parameters(recipe, stage):,} parameters"] = ""
+            except RecipeError as error:
+                mistakes[f"{source}: stages.{stage.id}.model: {error}"] = None
+    if mistakes:
+        raise RecipeError("\n".join(mistakes))
+    return "".join(f", {size}" for size in sizes)
+
+
+def _parameters(recipe: Recipe, stage: Stage) -> int:
+    from tinyrefinery.models import create
+
+    # Weights are the business of a run: no download for a check.
+    kwargs = {k: v for k, v in stage.model.kwargs.items() if k != "pretrained"}
+    size, channels = recipe.data.train_crop.size, recipe.data.source.channels
+    network = create(stage.model.name, CLASSES, size=size, channels=channels, **kwargs)
+    return sum(weights.numel() for weights in network.parameters())

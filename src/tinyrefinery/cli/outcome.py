@@ -1,0 +1,45 @@
+"""What a person sees of a run: quiet progress while it lasts, table and report at its end."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def log_progress() -> None:
+    """Print what the run says of itself, and nothing of what libraries say, to stderr."""
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("tinyrefinery").setLevel(logging.INFO)
+    for noisy in ("lightning_fabric", "lightning.fabric"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+
+
+def show(folders: Sequence[Path], out: Path | None = None, baseline: str | None = None) -> None:
+    """Print the table of runs, write results.csv in each, and one HTML report about all.
+
+    Args:
+        folders: run folders.
+        out: the report; report.html in the first folder if not given.
+        baseline: stage id that gains are measured against; else the same network unrefined.
+    """
+    from rich.console import Console
+
+    from tinyrefinery.reports.folder import read_run
+    from tinyrefinery.reports.page import write_page
+    from tinyrefinery.reports.tables import (
+        comparisons,
+        gain_line,
+        group_stages,
+        terminal_table,
+        write_results,
+    )
+
+    runs = [read_run(path) for path in folders]
+    page = write_page(runs, out, baseline)
+    for run in runs:
+        write_results(run)
+    groups = group_stages(runs)
+    console = Console()
+    console.print(terminal_table(groups))
+    notes = [note for run in runs for note in run.notes]
+    for line in (*notes, "", *map(gain_line, comparisons(groups, baseline)), "", f"Report: {page}"):
+        console.print(line, soft_wrap=True, markup=False, highlight=False)

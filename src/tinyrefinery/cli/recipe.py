@@ -1,0 +1,150 @@
+"""`tinyrefinery recipe`: check, list and show recipes."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Check, list and show recipes.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Overrides = Annotated[
+    list[str] | None, typer.Argument(help="Changes, e.g. seed=1 stages.small.epochs=3.")
+]
+
+
+@app.command()
+def check(
+    files: Annotated[
+        list[str], typer.Argument(help="Recipes, tables or folders of them; names of shipped ones.")
+    ],
+    deep: Annotated[
+        bool, typer.Option(help="Also build each network, without memory for its weights.")
+    ] = False,
+) -> None:
+    """Check recipes and tables, each row of a table too; tells all mistakes, not only the first."""
+    from tinyrefinery.errors import RecipeError
+
+    paths, mistakes = _files(files)
+    for path in paths:
+        try:
+            typer.echo(f"ok  {path}: {_checked(path, deep)}")
+        except RecipeError as error:
+            mistakes.append(str(error))
+    if mistakes:
+        raise RecipeError("\n".join(mistakes))
+
+
+def _files(names: list[str]) -> tuple[list[Path], list[str]]:
+    """The files that names stand for, and what is wrong with the other names."""
+    from tinyrefinery.errors import RecipeError
+    from tinyrefinery.recipe.shipped import locate, recipes_in
+
+    paths: list[Path] = []
+    mistakes = []
+    for name in names:
+        try:
+            path = locate(name)
+        except RecipeError as error:
+            mistakes.append(str(error))
+            continue
+        found = recipes_in(path) if path.is_dir() else [path]
+        if not found:
+            mistakes.append(f"{path}: no recipe (*.yaml) in this folder")
+        paths += found
+    return paths, mistakes
+
+
+def _checked(path: Path, deep: bool) -> str:
+    """What a good file is, in a few words.
+
+    Raises:
+        RecipeError: when it isn't good.
+    """
+    from tinyrefinery.recipe.load import load_recipe
+    from tinyrefinery.recipe.table import is_table, load_table, table_rows
+
+    if is_table(path):
+        table = load_table(path)
+        recipes = [recipe for _, recipe in table_rows(table, path)]
+        rows, seeds = _count(len(table.rows), "row"), _count(len(table.seeds), "seed")
+        what = f"{table.title} ({rows}, {seeds})"
+    else:
+        recipes = [load_recipe(path)]
+        networks = recipes[0].generations
+        what = f"{recipes[0].title} ({_count(len(networks), 'network')})"
+    if not deep:
+        return what
+    from tinyrefinery.cli.deep import build_networks
+
+    return what + build_networks(recipes, str(path))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+@app.command("list")
+def list_recipes(
+    folder: Annotated[Path, typer.Option(help="Folder of recipes of your own, listed too.")] = Path(
+        "recipes"
+    ),
+) -> None:
+    """List the shipped recipes and those in ./recipes, with their titles."""
+    from tinyrefinery.recipe.shipped import recipes_in, shipped_folder
+
+    shipped = shipped_folder()
+    paths = recipes_in(shipped)
+    titles = {path.relative_to(shipped).with_suffix("").as_posix(): path for path in paths}
+    if folder.resolve() != shipped.resolve():
+        titles |= {str(path): path for path in recipes_in(folder)}
+    width = max(map(len, titles), default=0)
+    for name, path in titles.items():
+        typer.echo(f"{name:<{width}}  {_title(path)}")
+
+
+def _title(path: Path) -> str:
+    from tinyrefinery.errors import RecipeError
+    from tinyrefinery.recipe.document import read
+
+    try:
+        raw = read(path)
+    except RecipeError as error:
+        return f"(broken: {str(error).removeprefix(f'{path}: ')})"
+    return f"{raw.get('title', '(no title)')}{' [table]' if 'rows' in raw else ''}"
+
+
+@app.command()
+def show(
+    file: Annotated[str, typer.Argument(help="A recipe's file, or the name of a shipped one.")],
+    overrides: Overrides = None,
+    smoke: Annotated[
+        bool, typer.Option("--smoke", help="As --smoke would run it; tells the changes on stderr.")
+    ] = False,
+) -> None:
+    """Print the effective recipe: defaults, overrides and --smoke written out."""
+    from tinyrefinery.recipe.load import dump, load_recipe
+    from tinyrefinery.recipe.shipped import locate
+    from tinyrefinery.recipe.smoke import changes
+    from tinyrefinery.recipe.smoke import smoke as shrink
+
+    recipe = load_recipe(locate(file), overrides or [])
+    if smoke:
+        small = shrink(recipe)
+        for change in changes(recipe, small):
+            typer.echo(f"smoke  {change}", err=True)
+        recipe = small
+    typer.echo(dump(recipe), nl=False)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of recipes, for editors that complete and check YAML."""
+    import json
+
+    from tinyrefinery.recipe.schema import Recipe
+
+    typer.echo(json.dumps(Recipe.model_json_schema(), indent=2))

@@ -1,0 +1,23 @@
+"""`tinyrefinery report`: the report of one or more runs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, e.g. runs/demo.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="HTML file to write; report.html in the first run if not given."),
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(help="Stage id to measure gains against; else the same network unrefined."),
+    ] = None,
+) -> None:
+    """Write one self-contained HTML file about RUNS, results.csv in each, and print the table."""
+    from tinyrefinery.cli.outcome import show
+
+    show(runs, out, baseline)

@@ -1,0 +1,97 @@
+"""`tinyrefinery run` and `reproduce`: train what a recipe or a table says."""
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tinyrefinery.errors import RefineryError
+
+Runs = Annotated[Path, typer.Option(help="Folder that run folders are kept in.")]
+Smoke = Annotated[
+    bool, typer.Option("--smoke", help="Tiny data, one epoch: does it work at all? Needs no data.")
+]
+
+
+def run(
+    recipe: Annotated[str, typer.Argument(help="A recipe's file, or the name of a shipped one.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(help="Changes, e.g. data.source.root=photos/ stages.plain.epochs=30."),
+    ] = None,
+    seeds: Annotated[
+        int, typer.Option(min=1, help="How many seeds, counted from the recipe's own.")
+    ] = 1,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the run folder; else recipe and a digest of it.")
+    ] = None,
+    runs: Runs = Path("runs"),
+    smoke: Smoke = False,
+) -> None:
+    """Train every stage of RECIPE that isn't finished, and report. Goes on after an interruption."""
+    from tinyrefinery.recipe.load import load_recipe, recipe_hash
+    from tinyrefinery.recipe.shipped import locate
+    from tinyrefinery.recipe.smoke import smoke as shrink
+
+    path = locate(recipe)
+    loaded = load_recipe(path, overrides or [])
+    if smoke:
+        loaded = shrink(loaded)
+    digest = recipe_hash(loaded.model_copy(update={"seed": 0}))[:8]
+    folder = runs / (name or f"{path.stem}{'-smoke' if smoke else ''}-{digest}")
+    each = [loaded.model_copy(update={"seed": loaded.seed + i}) for i in range(seeds)]
+    _train([("", recipe) for recipe in each], folder)
+
+
+def reproduce(
+    table: Annotated[str, typer.Argument(help="A table's file, or the name of a shipped one.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="Changes to the recipe of every row.")
+    ] = None,
+    row: Annotated[
+        list[str] | None, typer.Option(help="Only this row; may be given several times.")
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="How many seeds, from 0.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run folder.")] = None,
+    runs: Runs = Path("runs"),
+    smoke: Smoke = False,
+) -> None:
+    """Run the rows of TABLE with all their seeds; what rows have in common is trained once."""
+    from tinyrefinery.errors import RecipeError
+    from tinyrefinery.names import nearest
+    from tinyrefinery.recipe.load import part_hash
+    from tinyrefinery.recipe.shipped import locate
+    from tinyrefinery.recipe.smoke import smoke as shrink
+    from tinyrefinery.recipe.table import load_table, table_rows
+
+    path = locate(table)
+    loaded = load_table(path)
+    if seeds is not None:
+        loaded = loaded.model_copy(update={"seeds": tuple(range(seeds))})
+    jobs = table_rows(loaded, path, overrides or [])
+    known = [each.id for each in loaded.rows]
+    for wanted in row or []:
+        if wanted not in known:
+            raise RecipeError(f"{path}: no row '{wanted}'.{nearest(wanted, known)} Rows: {known}")
+    jobs = [(id, shrink(recipe) if smoke else recipe) for id, recipe in jobs if id in (row or known)]
+    digest = part_hash(jobs[0][1].model_copy(update={"seed": 0}).data)[:8]
+    _train(jobs, runs / (name or f"{path.stem}{'-smoke' if smoke else ''}-{digest}"))
+
+
+def _train(jobs: list, folder: Path) -> None:
+    from tinyrefinery.cli.outcome import log_progress, show
+
+    log_progress()
+    from tinyrefinery.run import Job
+    from tinyrefinery.run import run as run_jobs
+
+    typer.echo(f"run folder: {folder}", err=True)
+    try:
+        run_jobs([Job(recipe, row) for row, recipe in jobs], folder)
+    except (RefineryError, KeyboardInterrupt):
+        # What was finished is worth a report; the reason for stopping is what must be told.
+        with suppress(RefineryError):
+            show([folder])
+        raise
+    show([folder])

@@ -1,0 +1,49 @@
+"""What a network costs: parameters and multiply-accumulates."""
+
+import math
+
+from torch import Tensor, nn
+
+from tinyrefinery.layers.shapes import pass_shapes
+
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+
+def parameters(network: nn.Module) -> int:
+    """Trained numbers; running statistics don't count, and a shared tensor counts once."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def macs(network: nn.Module, channels: int, size: tuple[int, int]) -> int:
+    """Multiply-accumulates of convolutions and linear layers for one image.
+
+    The plain count of the literature: neither biases, normalization, activations, pooling nor the
+    products inside attention are counted. Nothing is computed: only shapes pass through.
+
+    Args:
+        network: any; it is left as it was.
+        channels: of the image.
+        size: height, width of the image in pixels.
+    """
+    total = 0
+
+    def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal total
+        total += output.numel() * _products(module)
+
+    layers = [m for m in network.modules() if isinstance(m, (*_CONVOLUTIONS, nn.Linear))]
+    handles = [layer.register_forward_hook(count) for layer in layers]
+    try:
+        pass_shapes(network, (1, channels, *size))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return total
+
+
+def _products(layer: nn.Module) -> int:
+    """Products for one output number."""
+    if isinstance(layer, nn.Linear):
+        return layer.in_features
+    assert isinstance(layer, _CONVOLUTIONS)
+    return layer.in_channels // layer.groups * math.prod(layer.kernel_size)

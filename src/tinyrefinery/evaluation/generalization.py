@@ -1,0 +1,57 @@
+"""The generalization gap, whole and per category (Label Refinery, Figures 4 to 6)."""
+
+from typing import TypedDict
+
+import numpy as np
+
+from tinyrefinery.evaluation.accuracy import per_category
+
+
+class CategoryRow(TypedDict):
+    """One category in training and validation; accuracies in [0, 1], None without rows."""
+
+    category: str
+    train_n: int
+    train_top1: float | None
+    validation_n: int
+    validation_top1: float | None
+
+
+def generalization_gap(train_top1: float, validation_top1: float) -> float:
+    """Training minus validation accuracy, in [-1, 1]; larger means more overfitting."""
+    return train_top1 - validation_top1
+
+
+def category_table(
+    train_correct: np.ndarray,
+    train_labels: np.ndarray,
+    validation_correct: np.ndarray,
+    validation_labels: np.ndarray,
+    classes: tuple[str, ...],
+) -> list[CategoryRow]:
+    """Accuracy of each category in training and in validation, in class order.
+
+    Args:
+        train_correct: (N,) bool, right at top-1.
+        train_labels: (N,) class numbers.
+        validation_correct: (M,) bool.
+        validation_labels: (M,) class numbers.
+        classes: K names.
+    """
+    train_n, train = per_category(train_correct, train_labels, len(classes))
+    validation_n, validation = per_category(validation_correct, validation_labels, len(classes))
+    return [
+        {
+            "category": name,
+            "train_n": int(train_n[i]),
+            "train_top1": _known(train[i]),
+            "validation_n": int(validation_n[i]),
+            "validation_top1": _known(validation[i]),
+        }
+        for i, name in enumerate(classes)
+    ]
+
+
+def _known(value: float) -> float | None:
+    """JSON has no NaN: None stands for an accuracy of no rows."""
+    return None if np.isnan(value) else float(value)

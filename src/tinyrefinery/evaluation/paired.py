@@ -1,0 +1,74 @@
+"""Mean and spread over seeds, and the gain of one stage over another seed by seed."""
+
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+from scipy.special import stdtrit
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A quantity over seeds."""
+
+    mean: float
+    std: float | None
+    """Sample standard deviation (n - 1); None with one seed."""
+    n: int
+
+
+@dataclass(frozen=True)
+class Gain:
+    """A difference over seeds, with its paired t interval."""
+
+    mean: float
+    std: float | None
+    """Sample standard deviation of the differences; None with one seed."""
+    n: int
+    low: float | None
+    """Lower end of the interval; None with one seed, which shows nothing."""
+    high: float | None
+    confidence: float
+
+    @property
+    def verdict(self) -> str:
+        """What the interval shows: "one seed", "gain" (above zero), "loss" or "no gain shown"."""
+        if self.low is None or self.high is None:
+            return "one seed"
+        if self.low > 0:
+            return "gain"
+        return "loss" if self.high < 0 else "no gain shown"
+
+
+def spread(values: np.ndarray | list[float]) -> Spread:
+    """Mean and sample standard deviation of one value a seed.
+
+    Raises:
+        ValueError: when there are no values.
+    """
+    values = np.asarray(values, np.float64)
+    if not len(values):
+        raise ValueError("mean of no seeds is undefined")
+    std = float(values.std(ddof=1)) if len(values) > 1 else None
+    return Spread(float(values.mean()), std, len(values))
+
+
+def paired_gain(
+    a: np.ndarray | list[float], b: np.ndarray | list[float], confidence: float = 0.95
+) -> Gain:
+    """Gain of b over a where entry i of both has the same seed: mean of b - a and its t interval.
+
+    mean ± t(n - 1) * std / sqrt(n), Student's t for paired samples. Pairing takes out what a seed
+    does to both. The interval speaks of new seeds on the same data, not of new data.
+
+    Raises:
+        ValueError: when lengths differ or are zero.
+    """
+    if len(a) != len(b):
+        raise ValueError(f"paired values must come in pairs, not {len(a)} and {len(b)}")
+    difference = spread(np.asarray(b, np.float64) - np.asarray(a, np.float64))
+    mean, std, n = difference.mean, difference.std, difference.n
+    if std is None:
+        return Gain(mean, None, n, None, None, confidence)
+    half = float(stdtrit(n - 1, (1 + confidence) / 2)) * std / sqrt(n)
+    return Gain(mean, std, n, mean - half, mean + half, confidence)

@@ -1,0 +1,26 @@
+"""First weights of a network."""
+
+import math
+
+import torch
+from torch import nn
+
+
+def initialize(network: nn.Module) -> None:
+    """Draw the weights of convolutions anew, in place, from torch's current generator.
+
+    Convolutions: normal with variance 2 / fan-out, zero bias (He et al. 2015), where fan-out counts
+    only the outputs that one input reaches, hence one channel for a depthwise convolution.
+    Batch normalization: weight 1, bias 0, also at the end of residual branches.
+    Linear layers: PyTorch's default, uniform within 1 / sqrt(fan-in).
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            fan_out = module.out_channels * math.prod(module.kernel_size) / module.groups
+            with torch.no_grad():
+                module.weight.normal_(0, math.sqrt(2 / fan_out))
+                if module.bias is not None:
+                    module.bias.zero_()
+        elif isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d):
+            nn.init.ones_(module.weight)
+            nn.init.zeros_(module.bias)

@@ -1,0 +1,19 @@
+"""Cross-entropy with distributions as targets (Label Refinery, equation 1)."""
+
+from torch import Tensor
+
+from tinyrefinery.losses.distributions import comparable
+
+
+def cross_entropy(logits: Tensor, targets: Tensor, features: Tensor | None = None) -> Tensor:
+    """Mean over the batch of -sum_k t_k log p_k, in nats.
+
+    It is least where p = t, and then equals the entropy of t, which is 0 for a hard target only.
+
+    Args:
+        logits: (B, K), before the softmax.
+        targets: (B, K), rows sum to one.
+        features: not used.
+    """
+    log_p, t = comparable(logits, targets)
+    return -(t * log_p).sum(1).mean()

@@ -1,0 +1,29 @@
+"""Focal loss (Lin et al. 2017, equation 4), extended to distributions as targets."""
+
+from torch import Tensor
+
+from tinyrefinery.errors import RecipeError
+from tinyrefinery.losses.distributions import comparable
+
+
+def focal(
+    logits: Tensor, targets: Tensor, features: Tensor | None = None, *, gamma: float = 2.0
+) -> Tensor:
+    """Mean over the batch of sum_k t_k (1 - p_k)^gamma (-log p_k).
+
+    This is the focal loss of a hard label, averaged over hard labels drawn from the target. For a
+    hard target it is the standard focal loss, at gamma 0 it is the cross-entropy. With gamma > 0
+    and a soft target it is not least at p = t but at a flatter p, since it mistrusts certainty.
+
+    Args:
+        logits: (B, K), before the softmax.
+        targets: (B, K), rows sum to one.
+        features: not used.
+        gamma: how much crops that are already right are played down, >= 0; 2 is the paper's choice.
+    """
+    if gamma < 0:
+        raise RecipeError(f"focal loss: gamma must be 0 or more, got {gamma}")
+    log_p, t = comparable(logits, targets)
+    # 1 - p without cancellation; the floor keeps the derivative of x^gamma finite at p = 1.
+    doubt = (-log_p.expm1()).clamp_min(1e-12)
+    return -(t * doubt**gamma * log_p).sum(1).mean()

@@ -1,0 +1,72 @@
+"""Networks by name: the one table of architectures.
+
+Each has `forward_features` (the last feature maps, before pooling and dropout), `forward_head`
+(logits from them) and `forward`, which is the one after the other.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from tinyrefinery.errors import RecipeError
+from tinyrefinery.models.alexnet import AlexNet
+from tinyrefinery.models.mobilenet_v1 import (
+    mobilenet_v1_025,
+    mobilenet_v1_050,
+    mobilenet_v1_075,
+    mobilenet_v1_100,
+)
+from tinyrefinery.models.resnet import resnet18, resnet34, resnet50
+from tinyrefinery.models.resnet8 import ResNet8
+from tinyrefinery.models.street_cnn import StreetCNN
+from tinyrefinery.models.timm_network import TIMM, timm_network
+from tinyrefinery.names import check_options, look_up
+
+MODELS: dict[str, Callable[..., nn.Module]] = {
+    "alexnet": AlexNet,
+    "mobilenet_v1_025": mobilenet_v1_025,
+    "mobilenet_v1_050": mobilenet_v1_050,
+    "mobilenet_v1_075": mobilenet_v1_075,
+    "mobilenet_v1_100": mobilenet_v1_100,
+    "resnet8": ResNet8,
+    "resnet18": resnet18,
+    "resnet34": resnet34,
+    "resnet50": resnet50,
+    "street_cnn": StreetCNN,
+}
+
+
+def create(
+    name: str, classes: int, *, size: int | tuple[int, int], channels: int = 3, **options: Any
+) -> nn.Module:
+    """A new network in training mode, its weights drawn from torch's current generator.
+
+    Args:
+        name: one of `MODELS`, or `timm:NAME` for any model of timm.
+        classes: K, how many logits it gives.
+        size: height, width of the images in pixels, or one number for both.
+        channels: 1 or 3.
+        options: what the architecture takes besides, e.g. `stem="small"`, `width=2`, or for timm
+            `pretrained=True`.
+
+    Raises:
+        RecipeError: for a name, an option or a size that won't do, naming what would.
+    """
+    height_width = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+    if classes < 1 or channels < 1 or min(height_width) < 1:
+        raise RecipeError(
+            f"model '{name}': classes, channels and size must be positive, "
+            f"got {classes}, {channels} and {height_width}"
+        )
+    if name.startswith(TIMM):
+        return timm_network(
+            name.removeprefix(TIMM), classes, size=height_width, channels=channels, **options
+        )
+    builder = look_up("model", name, MODELS, also=f"{TIMM}NAME for any model of timm")
+    given = ("classes", "size", "channels")
+    check_options("model", name, builder, options, given=given)
+    try:
+        return builder(classes, size=height_width, channels=channels, **options)
+    except (TypeError, ValueError) as error:  # an option of the wrong type or range
+        raise RecipeError(f"model '{name}' can't be built with {options}: {error}") from error

@@ -1,0 +1,146 @@
+"""Any model of timm behind our interface; timm is imported only when one is asked for."""
+
+from typing import Any, Literal, Protocol, cast
+
+from torch import Tensor, nn
+
+from tinyrefinery.errors import RecipeError
+from tinyrefinery.layers.shapes import pass_shapes
+from tinyrefinery.names import nearest
+
+TIMM = "timm:"
+"""What a model's name begins with when timm is to build it."""
+
+Layout = Literal["map", "channels_last", "tokens"]
+"""(B, C, h, w), (B, h, w, C) or (B, N, C)."""
+
+
+class _Timm(Protocol):
+    """What we need of timm's models."""
+
+    def forward_features(self, x: Tensor) -> Any: ...
+    def forward_head(self, x: Any) -> Tensor: ...
+
+
+class TimmNetwork(nn.Module):
+    """A timm model whose features are maps (B, C, h, w), whatever it computes with.
+
+    Channels-last features are permuted. Tokens (B, N, C) become an h x w map when no class or
+    register token stands among them and the model knows their grid; otherwise they become a single
+    column, (B, C, N, 1), prefix tokens first. Nothing is lost either way, so that
+    `forward_head(forward_features(x))` is the model's own output.
+
+    Args:
+        network: a timm model with `forward_features` and `forward_head`.
+        layout: of its own features.
+        grid: rows and columns of its tokens, where it has one.
+    """
+
+    def __init__(
+        self, network: nn.Module, layout: Layout, grid: tuple[int, int] | None = None
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.layout = layout
+        self.grid = grid
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """The model's last features before pooling, as maps (B, C, h, w)."""
+        features = cast(_Timm, self.network).forward_features(x)
+        if self.layout == "tokens":
+            count = features.shape[1]
+            fits = self.grid is not None and self.grid[0] * self.grid[1] == count
+            grid = self.grid if fits else (count, 1)
+            return features.transpose(1, 2).unflatten(2, grid)
+        return features.permute(0, 3, 1, 2) if self.layout == "channels_last" else features
+
+    def forward_head(self, features: Tensor) -> Tensor:
+        """Logits from what `forward_features` gave."""
+        if self.layout == "tokens":
+            features = features.flatten(2).transpose(1, 2)
+        elif self.layout == "channels_last":
+            features = features.permute(0, 2, 3, 1)
+        return cast(_Timm, self.network).forward_head(features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (B, K) of images."""
+        return self.forward_head(self.forward_features(x))
+
+
+def timm_network(
+    name: str, classes: int, *, size: tuple[int, int], channels: int = 3, **options: Any
+) -> nn.Module:
+    """Build timm's model `name`, e.g. "resnet18d" or "vit_tiny_patch16_224.augreg_in21k".
+
+    Models for one image size only (transformers) are built for `size`.
+
+    Args:
+        name: a name that `timm.list_models()` knows, with or without a tag of weights.
+        classes: K.
+        size: height, width of the images in pixels.
+        channels: 1 or 3; timm sums or repeats pretrained filters to fit.
+        options: passed on to `timm.create_model`, e.g. `pretrained=True`, `drop_path_rate=0.1`.
+
+    Raises:
+        RecipeError: when timm isn't installed, doesn't know the name, or can't build it so.
+    """
+    try:
+        import timm
+    except ImportError as error:
+        raise RecipeError(
+            f"model '{TIMM}{name}' needs timm, which isn't installed: pip install timm"
+        ) from error
+    plain = name.split(".")[0]
+    if ":" not in name and not timm.is_model(plain):
+        known = timm.list_models()
+        raise RecipeError(
+            f"timm has no model named '{name}'.{nearest(plain, known)} "
+            f"timm.list_models() names its {len(known)} models."
+        )
+    if ":" not in name and _has_fixed_size(plain):
+        options.setdefault("img_size", size)
+    try:
+        network = timm.create_model(name, num_classes=classes, in_chans=channels, **options)
+        features = pass_shapes(_Features(network), (1, channels, *size))
+    except (TypeError, ValueError, AssertionError, RuntimeError, OSError) as error:
+        raise RecipeError(
+            f"timm can't build '{name}' for {size[0]}x{size[1]} pixels, {channels} channels and "
+            f"options {options or 'none'}: {error}"
+        ) from error
+    return TimmNetwork(network, _layout(name, network, features), _grid(network))
+
+
+class _Features(nn.Module):
+    """Makes the features of a model its output."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Any:
+        return cast(_Timm, self.network).forward_features(x)
+
+
+def _layout(name: str, network: nn.Module, features: Any) -> Layout:
+    if not isinstance(features, Tensor) or features.ndim not in (3, 4):
+        raise RecipeError(
+            f"timm's '{name}' can't be used here: its features are neither maps nor tokens"
+        )
+    if features.ndim == 3:
+        return "tokens"
+    return "channels_last" if getattr(network, "output_fmt", "") == "NHWC" else "map"
+
+
+def _has_fixed_size(name: str) -> bool:
+    from timm.models import get_pretrained_cfg
+
+    config = get_pretrained_cfg(name)
+    return bool(config and config.fixed_input_size)
+
+
+def _grid(network: nn.Module) -> tuple[int, int] | None:
+    """Rows and columns of tokens, for models that keep them in one grid without prefix tokens."""
+    grid = getattr(getattr(network, "patch_embed", None), "grid_size", None)
+    if grid is None or getattr(network, "num_prefix_tokens", 0):
+        return None
+    return (int(grid[0]), int(grid[1]))

@@ -1,0 +1,48 @@
+"""Figures and pixels as parts of one page: SVG that follows its theme, images as data."""
+
+import io
+import re
+from base64 import b64encode
+
+import numpy as np
+from markupsafe import Markup
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from PIL import Image
+
+from tinyrefinery.reports.plots import GRID, INK, MUTED, PLAIN, REFINED, STYLE
+
+_THEME = {INK: "ink", MUTED: "muted", GRID: "grid", PLAIN: "plain", REFINED: "refined"}
+
+
+def inline_svg(figure: Figure, title: str) -> Markup:
+    """A figure as an `<svg>` element for a page that defines the custom properties of `_THEME`.
+
+    Args:
+        figure: drawn with colors of `plots`.
+        title: tells the element's ids from those of other figures on the page, and is read out by
+            screen readers.
+    """
+    buffer = io.StringIO()
+    with rc_context({**STYLE, "svg.hashsalt": title}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(
+        r'id="(figure|axes|text|line2d|patch|matplotlib\.axis|xtick|ytick)_\d+"', "", text
+    )
+    text = re.sub(r'font: ([^"]*?)([\d.]+px) [^";]*', r"font: \1\2 var(--font)", text)
+    for hexadecimal, variable in _THEME.items():
+        text = text.replace(hexadecimal, f"var(--{variable})")
+    text = re.sub(r' (width|height)="[\d.]+pt"', "", text, count=2)
+    width = 96 * figure.get_figwidth()  # a CSS pixel is 1/96 inch
+    style = f'role="img" aria-label="{Markup.escape(title)}" style="max-width:{width:.0f}px"'
+    return Markup(text.replace("<svg", f"<svg {style}", 1))
+
+
+def data_uri(pixels: np.ndarray) -> str:
+    """PNG of uint8 pixels (H, W, 1 or 3) as a data: address."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(buffer, "PNG")
+    return "data:image/png;base64," + b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,86 @@
+"""Tables of everything that was measured of a run's networks."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from rich.markup import escape
+from rich.table import Table
+
+from tinyrefinery.errors import DataError
+from tinyrefinery.reports.folder import StageRun
+
+Measured = Mapping[str, Mapping[str, Any]]
+"""Stage key -> content of evaluation.json."""
+
+MEASURES = {"top1": 100, "top5": 100, "nll": 1, "brier": 1, "ece": 100}
+"""Measure -> what it is multiplied with for the table."""
+MOST_CATEGORIES = 20
+
+
+def measure_table(stages: Sequence[StageRun], measured: Measured, split: str) -> Table:
+    """One line a stage and seed: accuracy with its 95 % interval over images, calibration, cost.
+
+    Raises:
+        DataError: when no stage was measured on this split.
+    """
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("stage", "model"):
+        table.add_column(title, overflow="fold")
+    columns = ("seed", "n", "top-1 %", "95 %", "top-5 %", "NLL", "Brier", "ECE %", "gap %")
+    for title in (*columns, "params", "MACs"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for stage in stages:
+        found = measured[stage.key].get(split)
+        if found is None:
+            continue
+        low, high = found["top1_interval"]
+        cells = [f"{found[name] * scale:.2f}" for name, scale in MEASURES.items()]
+        gap, cost = measured[stage.key].get("gap"), measured[stage.key].get("cost") or {}
+        table.add_row(
+            escape(f"{stage.row} {stage.stage}".strip()),
+            escape(stage.model),
+            str(stage.seed),
+            str(found["n"]),
+            cells[0],
+            f"{low * 100:.1f}-{high * 100:.1f}",
+            *cells[1:],
+            "" if gap is None else f"{gap * 100:.1f}",
+            *(f"{cost[name]:,}" if name in cost else "" for name in ("parameters", "macs")),
+        )
+    if not table.row_count:
+        raise DataError(f"no stage was measured on the split '{split}'")
+    return table
+
+
+def category_table(stages: Sequence[StageRun], measured: Measured) -> Table:
+    """Training and validation accuracy of each category, mean over seeds, the worst first."""
+    names = list(dict.fromkeys(stage.stage for stage in stages))
+    lists: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for stage in stages:
+        for entry in measured[stage.key].get("per_category", ()):
+            pair = (entry["train_top1"], entry["validation_top1"])
+            if None not in pair:
+                lists.setdefault((entry["category"], stage.stage), []).append(pair)
+    means = {place: np.mean(pairs, axis=0) for place, pairs in lists.items()}
+    table = Table(
+        box=None,
+        pad_edge=False,
+        header_style="bold",
+        caption="train / validation top-1 in percent, mean over seeds",
+        caption_justify="left",
+    )
+    table.add_column("category", overflow="fold")
+    for name in names:
+        table.add_column(escape(name), justify="right", no_wrap=True)
+    categories = sorted(
+        {category for category, _ in means},
+        key=lambda c: np.mean([means[c, name][1] for name in names if (c, name) in means]),
+    )
+    for category in categories[:MOST_CATEGORIES]:
+        pairs = [means.get((category, name)) for name in names]
+        cells = ["" if p is None else f"{p[0] * 100:.0f} / {p[1] * 100:.0f}" for p in pairs]
+        table.add_row(escape(category), *cells)
+    if len(categories) > MOST_CATEGORIES:
+        table.add_row(f"({len(categories) - MOST_CATEGORIES} better ones)")
+    return table

@@ -1,0 +1,239 @@
+"""The report: one HTML file that needs nothing else."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from tinyrefinery.files import write_atomic
+from tinyrefinery.reports import numbers, plots
+from tinyrefinery.reports.folder import RunFolder
+from tinyrefinery.reports.inline import inline_svg
+from tinyrefinery.reports.samples import read_samples
+from tinyrefinery.reports.tables import (
+    COLUMNS,
+    Comparison,
+    StageGroup,
+    comparisons,
+    group_stages,
+    results_row,
+)
+
+MOST_EXCLUDED = 200
+MOST_VALUES = 12
+
+VERDICTS = {
+    "gain": "gain",
+    "loss": "loss",
+    "no gain shown": "no gain shown",
+    "one seed": "one seed: shows nothing yet",
+}
+
+
+def write_page(
+    folders: Sequence[RunFolder], out: Path | None = None, baseline: str | None = None
+) -> Path:
+    """Write the report of one or more runs, and the main plots into plots/ of the first.
+
+    Args:
+        folders: at least one run with a finished stage.
+        out: the HTML file; None means report.html in the first run folder.
+        baseline: id of the stage that gains are measured against; None finds each stage's own
+            (`find_baseline`).
+
+    Returns:
+        The HTML file.
+
+    Raises:
+        DataError: when there is nothing to report, or `baseline` is unknown.
+    """
+    groups = group_stages(folders)
+    compared = comparisons(groups, baseline)
+    figures = plots.main_plots(groups, compared)
+    path = out or folders[0].path / "report.html"
+    write_atomic(path, render_page(folders, groups, compared, figures, baseline))
+    plots.save_plots(figures, folders[0].path / "plots")
+    return path
+
+
+def render_page(
+    folders: Sequence[RunFolder],
+    groups: Sequence[StageGroup],
+    compared: Sequence[Comparison],
+    figures: dict[str, Figure],
+    baseline: str | None = None,
+) -> str:
+    """The report's HTML; `figures` are `plots.main_plots`, the rest is as in `write_page`."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.j2").render(
+        title=" + ".join(folder.name for folder in folders),
+        recipes=list(dict.fromkeys(folder.title for folder in folders if folder.title)),
+        held_out=groups[0].held_out,
+        headline=headline(compared, groups[0].held_out),
+        comparisons=[_comparison(each) for each in compared],
+        table=_table(groups, compared),
+        figures={key: inline_svg(figure, _TITLES[key]) for key, figure in figures.items()},
+        titles=_TITLES,
+        curves=_curves(groups, compared),
+        categories=_categories(groups),
+        folders=[_folder(folder) for folder in folders],
+        columns=COLUMNS,
+        results=_results(groups),
+        baseline=baseline,
+        notes=[note for folder in folders for note in folder.notes],
+    )
+
+
+def headline(compared: Sequence[Comparison], held_out: str) -> str:
+    """One sentence that claims no more than the intervals show."""
+    if not compared:
+        return (
+            "No gain is claimed: no network here was trained both on given and on refined labels."
+        )
+    if all(each.gain.verdict == "one seed" for each in compared):
+        return "One seed only, so no gain is claimed: run more seeds to see the spread."
+    found = Counter(each.gain.verdict for each in compared)
+    gains, losses, total = found["gain"], found["loss"], len(compared)
+    if total == 1:
+        each = compared[0]
+        what = f"{each.group.name} against {each.baseline.name}"
+        return {
+            "gain": f"A gain in {held_out} top-1: {what}.",
+            "loss": f"A loss in {held_out} top-1: {what}.",
+        }.get(each.gain.verdict, f"No gain shown: {what}.")
+    if not gains:
+        return f"No gain shown in any of {total} comparisons" + (
+            f", a loss in {losses}." if losses else "."
+        )
+    return f"A gain in {held_out} top-1 in {gains} of {total} comparisons" + (
+        f", a loss in {losses}." if losses else "."
+    )
+
+
+_TITLES = {
+    "gain": "Gain over the baseline",
+    "held_out_top1": "Held-out accuracy",
+    "gap": "Generalization gap",
+    "label_kl": "Distance of labels from crop truth",
+}
+
+
+def _comparison(each: Comparison) -> dict[str, Any]:
+    """A gain in words."""
+    gain = each.gain
+    interval = (
+        f"95 % interval {numbers.signed(gain.low)} to {numbers.signed(gain.high)}"
+        if gain.low is not None and gain.high is not None
+        else "no interval"
+    )
+    return {
+        "what": each.group.name,
+        "model": each.group.first.model,
+        "labels": each.group.first.labels,
+        "baseline": each.baseline.name,
+        "points": numbers.signed(gain.mean),
+        "interval": interval,
+        "n": gain.n,
+        "verdict": VERDICTS[gain.verdict],
+        "kind": gain.verdict.replace(" ", "-"),
+    }
+
+
+def _table(groups: Sequence[StageGroup], compared: Sequence[Comparison]) -> list[dict[str, Any]]:
+    """Lines of the main table."""
+    gains = {id(each.group): each.gain for each in compared}
+    lines = []
+    for group in groups:
+        parameters, macs = group.spread("parameters"), group.spread("macs")
+        lines.append(
+            {
+                "name": group.name,
+                "model": group.first.model,
+                "labels": group.first.labels,
+                "refined": group.refined,
+                "generation": group.generation,
+                "parameters": numbers.kilo(parameters.mean if parameters else None),
+                "macs": numbers.kilo(macs.mean if macs else None),
+                "train": numbers.percent(group.spread("train_top1")),
+                "held_out": numbers.percent(group.spread("held_out_top1")),
+                "gap": numbers.percent(group.spread("gap")),
+                "gain": numbers.gain_points(gains.get(id(group))),
+                "label_kl": numbers.nats(group.spread("label_kl")),
+                "n": len(group.runs),
+            }
+        )
+    return lines
+
+
+def _curves(groups: Sequence[StageGroup], compared: Sequence[Comparison]) -> list[Markup]:
+    """Curves of every stage that has metrics, on one scale, each with its baseline's."""
+    span = plots.curve_span(groups)
+    baselines = {id(each.group): each.baseline for each in compared}
+    found = []
+    for group in groups:
+        if span is not None and any(run.metrics for run in group.runs):
+            figure = plots.curve_plot(group, baselines.get(id(group)), span)
+            found.append(inline_svg(figure, f"Curves of {_key(group)}"))
+    return found
+
+
+def _categories(groups: Sequence[StageGroup]) -> list[Markup]:
+    """Category plots of every stage that has them."""
+    figures = ((group, plots.category_plot(group)) for group in groups)
+    return [inline_svg(each, f"Categories of {_key(group)}") for group, each in figures if each]
+
+
+def _key(group: StageGroup) -> str:
+    """A name that no other stage on the page has."""
+    return " ".join((group.first.run, group.name, group.first.stage))
+
+
+def _results(groups: Sequence[StageGroup]) -> list[list[str]]:
+    """Every stage and seed, as in results.csv, numbers shortened."""
+    lines = (results_row(run, group.held_out) for group in groups for run in group.runs)
+    return [[_cell(line[column]) for column in COLUMNS] for line in lines]
+
+
+def _cell(value: str | int | float | None) -> str:
+    """One value of results.csv for people."""
+    if value is None:
+        return numbers.NOTHING
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _folder(folder: RunFolder) -> dict[str, Any]:
+    """Recipe and facts of one run."""
+    return {
+        "name": folder.name,
+        "samples": read_samples(folder.path / "samples.npz"),
+        "recipe": folder.recipe,
+        "environment": facts(folder.environment),
+        "data": facts(folder.data),
+        "excluded": folder.excluded[:MOST_EXCLUDED],
+        "excluded_count": len(folder.excluded),
+        "excluded_kinds": Counter(row.get("kind", "") for row in folder.excluded).most_common(),
+    }
+
+
+def facts(content: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested JSON as lines of name and value; long lists show their first values and length."""
+    lines: list[tuple[str, str]] = []
+    for key, value in content.items():
+        if isinstance(value, dict):
+            lines += facts(value, f"{prefix}{key}.")
+        elif isinstance(value, list):
+            more = f", … ({len(value)} in all)" if len(value) > MOST_VALUES else ""
+            lines.append((prefix + key, ", ".join(map(str, value[:MOST_VALUES])) + more))
+        else:
+            lines.append((prefix + key, str(value)))
+    return lines

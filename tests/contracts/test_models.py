@@ -1,0 +1,235 @@
+"""What every network promises."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+import torchvision
+from torch import nn
+
+from tinyrefinery.errors import RecipeError
+from tinyrefinery.evaluation.cost import parameters
+from tinyrefinery.models import MODELS, create
+from tinyrefinery.models.digest import weights_digest
+from tinyrefinery.models.network_file import load_network, save_network
+from tinyrefinery.models.timm_registry import register
+
+TIMM_NAMES = ("timm:mobilenetv3_small_050", "timm:vit_tiny_patch16_224", "timm:resnet18d")
+NAMES = (*MODELS, *TIMM_NAMES)
+HEAVY = ("alexnet", "resnet18", "resnet34", "resnet50", "timm:resnet18d")
+INPUTS = [(28, 1), (32, 3), ((32, 48), 1), (64, 3), (96, 3), (224, 3)]
+# Published counts at 1,000 classes (Keras' table for MobileNet, less its running statistics;
+# torchvision's for ResNet; the Label Refinery code for AlexNet) and 10 classes (ResNet8).
+PUBLISHED = {
+    "alexnet": (1000, 62_396_480),
+    "mobilenet_v1_025": (1000, 475_544 - 5_472),
+    "mobilenet_v1_050": (1000, 1_342_536 - 10_944),
+    "mobilenet_v1_075": (1000, 2_601_976 - 16_416),
+    "mobilenet_v1_100": (1000, 4_253_864 - 21_888),
+    "resnet8": (10, 78_666 - 480 - 240),  # running statistics; biases before normalization
+    "resnet18": (1000, 11_689_512),
+    "resnet34": (1000, 21_797_672),
+    "resnet50": (1000, 25_557_032),
+}
+every = pytest.mark.parametrize("name", NAMES)
+
+
+def cases() -> list:
+    """Every name with every input; large networks on large images only among the slow tests."""
+    return [
+        pytest.param(
+            name,
+            size,
+            channels,
+            marks=[pytest.mark.slow] if name in HEAVY and size not in (28, (32, 48)) else [],
+            id=f"{name}-{size}-{channels}",
+        )
+        for name in NAMES
+        for size, channels in INPUTS
+    ]
+
+
+def light_first() -> list:
+    """Every name; the large networks among the slow tests."""
+    return [pytest.param(name, marks=[pytest.mark.slow] if name in HEAVY else []) for name in NAMES]
+
+
+def images(size: int | tuple[int, int], channels: int, count: int = 2) -> torch.Tensor:
+    height, width = (size, size) if isinstance(size, int) else size
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(count, channels, height, width, generator=generator)
+
+
+@pytest.mark.parametrize(("name", "size", "channels"), cases())
+def test_forward(name: str, size: int | tuple[int, int], channels: int) -> None:
+    torch.manual_seed(1)
+    network = create(name, 7, size=size, channels=channels)
+    x = images(size, channels)
+    logits = network(x)  # in training mode, with batch statistics
+    assert logits.shape == (2, 7)
+    assert logits.isfinite().all()
+    network.eval()
+    with torch.inference_mode():
+        features = network.forward_features(x)
+        logits = network(x)
+        assert features.ndim == 4
+        assert len(features) == 2
+        assert logits.isfinite().all()
+        assert torch.equal(network.forward_head(features), logits)
+
+
+@every
+def test_learns_in_channels_last_and_bf16(name: str) -> None:
+    torch.manual_seed(1)
+    network = create(name, 7, size=32).to(memory_format=torch.channels_last)
+    x = images(32, 3, 4).to(memory_format=torch.channels_last)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = nn.functional.cross_entropy(network(x).float(), torch.tensor([0, 1, 2, 3]))
+    loss.backward()
+    gradients = [p.grad for p in network.parameters()]
+    assert all(g is not None and g.isfinite().all() for g in gradients)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_features_are_maps_before_pooling(name: str) -> None:
+    """An image of twice the size gives maps of twice the size."""
+    network = create(name, 7, size=32).eval()
+    with torch.inference_mode():
+        small, large = (network.forward_features(images(s, 3, 1)).shape[2:] for s in (32, 64))
+    assert tuple(large) == (2 * small[0], 2 * small[1])
+    assert min(small) > 0
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_parameter_count(name: str) -> None:
+    classes, count = PUBLISHED[name]
+    size = 32 if name == "resnet8" else 224
+    with torch.device("meta"):
+        assert parameters(create(name, classes, size=size)) == count
+
+
+def test_every_published_name_is_tested() -> None:
+    assert set(PUBLISHED) | {"street_cnn"} == set(MODELS)
+
+
+@pytest.mark.parametrize("name", light_first())
+def test_saved_and_loaded_it_is_the_same(name: str, tmp_path: Path) -> None:
+    size, classes = (32, 48), ("a", "b", "c")
+    network = create(name, 3, size=size, channels=1)
+    network(images(size, 1))  # so that running statistics aren't the initial ones
+    path = tmp_path / "network.safetensors"
+    common = {"classes": classes, "size": size, "channels": 1, "mean": [0.5], "std": [0.25]}
+    save_network(path, network, name=name, kwargs={}, **common)
+    before = torch.random.get_rng_state()
+    again, info = load_network(path)
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert weights_digest(again) == weights_digest(network)
+    assert (info.name, info.classes, info.size) == (name, classes, size)
+    with torch.inference_mode():
+        assert torch.equal(again(images(size, 1)), network.eval()(images(size, 1)))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_known_to_timm(name: str) -> None:
+    full = f"tinyrefinery_{name}"
+    assert full in register()
+    register()  # twice does no harm
+    with torch.device("meta"):
+        network = timm.create_model(full, num_classes=7, in_chans=1, img_size=32)
+        ours = create(name, 7, size=32, channels=1)
+    assert network.state_dict().keys() == ours.state_dict().keys()
+    with pytest.raises(RecipeError, match="no pretrained weights"):
+        timm.create_model(full, pretrained=True)
+
+
+@pytest.mark.parametrize("name", ["resnet8", "mobilenet_v1_025", "street_cnn"])
+def test_features_stand_before_dropout(name: str) -> None:
+    network = create(name, 7, size=32, dropout=0.5)
+    with torch.no_grad():
+        first, second = (network.forward_features(images(32, 3)) for _ in range(2))
+        assert torch.equal(first, second)
+        assert not torch.equal(network.forward_head(first), network.forward_head(first))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+def test_resnet_equals_torchvisions(name: str) -> None:
+    torch.manual_seed(1)
+    reference = getattr(torchvision.models, name)(num_classes=7).eval()
+    ours = create(name, 7, size=224).eval()
+    ours.load_state_dict(reference.state_dict())
+    x = images(64, 3, 1)
+    with torch.inference_mode():
+        torch.testing.assert_close(ours(x), reference(x))
+
+
+def test_mobilenet_equals_timms() -> None:
+    torch.manual_seed(1)
+    reference = timm.create_model("mobilenetv1_100", num_classes=7, act_layer=nn.ReLU).eval()
+    ours = create("mobilenet_v1_100", 7, size=224).eval()
+    tensors = reference.state_dict().values()  # the same layers in the same order
+    ours.load_state_dict(dict(zip(ours.state_dict(), tensors, strict=True)))
+    x = images(64, 3, 1)
+    with torch.inference_mode():
+        torch.testing.assert_close(ours(x), reference(x))
+
+
+@pytest.mark.parametrize(
+    ("options", "least", "most"),
+    [({}, 20_000, 70_000), ({"convs": 2, "width": 3}, 500_000, 1_000_000)],
+)
+def test_street_cnn_is_small_and_grows(options: dict, least: int, most: int) -> None:
+    for down in ("pool", "stride"):
+        network = create("street_cnn", 100, size=(24, 32), channels=1, down=down, **options)
+        assert least < parameters(network) < most
+        assert network.forward_features(images((24, 32), 1)).shape[2:] == (6, 8)
+
+
+@pytest.mark.parametrize(
+    "name", ["alexnet", "mobilenet_v1_025", "resnet8", "resnet18", "street_cnn"]
+)
+def test_stem(name: str) -> None:
+    """`auto` takes the small stem below 96 pixels on the shorter side and ImageNet's from there."""
+    for size, stem in [((95, 224), "small"), ((96, 96), "imagenet")]:
+        with torch.device("meta"):
+            auto, named, other = (
+                create(name, 7, size=size, stem=s)
+                for s in ("auto", stem, "imagenet" if stem == "small" else "small")
+            )
+            x = torch.empty(2, 3, *size)
+            assert auto.forward_features(x).shape == named.forward_features(x).shape
+            assert auto.forward_features(x).shape != other.forward_features(x).shape
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("resnet81", {}, "no model is named 'resnet81'.*mean 'resnet8'.*alexnet.*timm:NAME"),
+        ("resnet8", {"widht": 2}, "'resnet8' has no option 'widht'.*mean 'width'"),
+        ("resnet18", {"stem": "big"}, "no stem is named 'big'.*auto, imagenet, small"),
+        ("alexnet", {"stem": "imagenet"}, "32x32 pixels are too few"),
+        ("resnet8", {"width": 0.001}, "leaves no channels"),
+        ("street_cnn", {"widths": []}, "can't be built"),
+        ("street_cnn", {"widths": 16}, "can't be built with {'widths': 16}"),
+        ("resnet8", {"dropout": 2}, "can't be built with {'dropout': 2}.*probability"),
+        ("timm:resnet18x", {}, "timm has no model named 'resnet18x'.*mean 'resnet18'"),
+        ("timm:resnet18", {"widht": 2}, "timm can't build 'resnet18'.*widht"),
+        ("timm:coat_tiny", {}, "neither maps nor tokens"),
+    ],
+)
+def test_wrong_names_and_options(name: str, options: dict, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        create(name, 7, size=32, **options)
+    with pytest.raises(RecipeError, match="must be positive"):
+        create("resnet8", 0, size=32)
+
+
+def test_timm_is_imported_only_when_asked_for() -> None:
+    code = (
+        "import sys, tinyrefinery.models as models; models.create('resnet8', 2, size=32); "
+        "print('timm' in sys.modules)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "False"

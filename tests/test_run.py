@@ -1,0 +1,281 @@
+"""Runs: what they leave behind, what they share, and that nothing kills them for good."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from tests.recipe_files import TINY, write_tiny
+from tinyrefinery.errors import ChainError, CheckpointError
+from tinyrefinery.recipe.load import load_recipe
+from tinyrefinery.run import Job, run
+
+
+def stage_folder(folder, stage):
+    (found,) = folder.glob(f"stages/{stage}-*")
+    return found
+
+
+def weights(folder, stage):
+    return (stage_folder(folder, stage) / "model.safetensors").read_bytes()
+
+
+def go(tmp_path, folder="run", overrides=(), text=TINY):
+    recipe = load_recipe(write_tiny(tmp_path, text), overrides)
+    return run([Job(recipe)], tmp_path / folder)[0]
+
+
+def command(*arguments, cwd, **options):
+    script = "from tinyrefinery.cli.main import main; main()"
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-c", script, *map(str, arguments)],
+        cwd=cwd,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def finish(process, timeout=180):
+    output, errors = process.communicate(timeout=timeout)
+    return process.returncode, output, errors
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished")
+    return folder / "run", go(folder)
+
+
+def test_a_run_folder_describes_itself(finished):
+    folder, chain = finished
+    names = {path.name for path in folder.iterdir()}
+    assert {"recipe.yaml", "environment.json", "data.json", "excluded.csv", "samples.npz"} <= names
+    assert load_recipe(folder / "recipe.yaml").title == "a tiny chain"
+    versions = json.loads((folder / "environment.json").read_text())["versions"]
+    assert versions["torch"]
+    for stage in ("plain", "refined"):
+        inside = {path.name for path in stage_folder(folder, stage).iterdir()}
+        assert inside == {
+            "stage.json",
+            "metrics.jsonl",
+            "metrics.csv",
+            "model.safetensors",
+            "evaluation.json",
+            "predictions-train.parquet",
+            "predictions-validation.parquet",
+            "predictions-test.parquet",
+            "done.json",
+        }
+    assert [generation.id for generation in chain.generations] == ["plain", "refined"]
+    assert chain["refined"].refined_by == ("plain",)
+    assert "label_quality" in chain[-1].evaluation
+
+
+def test_predictions_recompute_to_the_written_accuracy(finished):
+    from tinyrefinery.evaluation.predictions import Predictions
+
+    folder, _ = finished
+    for stage in ("plain", "refined"):
+        place = stage_folder(folder, stage)
+        measured = json.loads((place / "evaluation.json").read_text())
+        for split in ("train", "validation", "test"):
+            found = Predictions.load(place / f"predictions-{split}.parquet")
+            top1 = (found.probabilities.argmax(1) == found.labels).mean()
+            assert measured[split]["top1"] == pytest.approx(top1)
+
+
+def test_finished_stages_are_read_back(finished, tmp_path):
+    folder, _ = finished
+    before = {p: p.stat().st_mtime_ns for p in folder.rglob("model.safetensors")}
+    recipe = load_recipe(folder / "recipe.yaml")
+    chain = run([Job(recipe)], folder)[0]
+    assert {p: p.stat().st_mtime_ns for p in folder.rglob("model.safetensors")} == before
+    assert len(chain) == 2
+
+
+def test_the_same_recipe_gives_the_same_weights(finished, tmp_path):
+    go(tmp_path)
+    for stage in ("plain", "refined"):
+        assert weights(tmp_path / "run", stage) == weights(finished[0], stage)
+
+
+def test_rows_share_what_they_have_in_common(tmp_path):
+    path = write_tiny(tmp_path)
+    soft = load_recipe(path)
+    hard = load_recipe(path, ["stages.refined.labels.hard=true"])
+    run([Job(soft, "soft"), Job(hard, "hard")], tmp_path / "table")
+    stages = [json.loads(p.read_text()) for p in (tmp_path / "table").glob("stages/*/stage.json")]
+    assert sorted((s["id"], s["row"]) for s in stages) == [
+        ("plain", ""),  # of both
+        ("refined", "hard"),
+        ("refined", "soft"),
+    ]
+
+
+def test_what_changes_weights_changes_the_key(tmp_path):
+    from tinyrefinery.build import dataset, fabric
+    from tinyrefinery.run import RecipeRun
+
+    path = write_tiny(tmp_path)
+    base = load_recipe(path)
+    data = dataset(base.data)
+
+    def keys(*overrides):
+        recipe = load_recipe(path, overrides)
+        return RecipeRun(Job(recipe), tmp_path, data, fabric(recipe.engine)).keys
+
+    same = keys()
+    for change in ("data.workers=3", "stages.plain.evaluate_every=2", "engine.threads=2"):
+        assert keys(change) == same, change
+    both = ("seed=1", "data.flip=0.5", "data.train_crop.area=[0.4,1.0]", "engine.precision=bf16")
+    for change in (*both, "stages.plain.epochs=3", "stages.plain.optimizer.lr=0.1"):
+        changed = keys(change)
+        assert changed["plain"] != same["plain"], change
+        assert changed["refined"] != same["refined"], change
+    changed = keys("stages.refined.labels.temperature=2")
+    assert changed["plain"] == same["plain"]
+    assert changed["refined"] != same["refined"]
+
+
+def test_kill_in_generation_two_then_the_same_command(finished, tmp_path):
+    path = write_tiny(tmp_path)
+    arguments = ("run", path, "--name", "run", "stages.refined.epochs=30", "data.source.train=320")
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    code, _, errors = finish(command(*arguments, cwd=whole))
+    assert code == 0, errors
+
+    victim = command(*arguments, cwd=tmp_path)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        metrics = list(tmp_path.glob("runs/run/stages/refined-*/metrics.jsonl"))
+        if metrics and len(metrics[0].read_text().splitlines()) >= 2:
+            break
+        time.sleep(0.005)
+    victim.send_signal(signal.SIGKILL)
+    assert finish(victim)[0] == -signal.SIGKILL
+    place = stage_folder(tmp_path / "runs" / "run", "refined")
+    assert not (place / "done.json").exists(), "it was killed too late to test anything"
+    assert (place / "state.pt").exists()
+
+    code, output, errors = finish(command(*arguments, cwd=tmp_path))
+    assert code == 0, errors
+    for stage in ("plain", "refined"):
+        ours = weights(tmp_path / "runs" / "run", stage)
+        assert ours == weights(whole / "runs" / "run", stage), stage
+    assert "refined" in output
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path):
+    path = write_tiny(tmp_path)
+    victim = command("run", path, "stages.plain.epochs=5000", cwd=tmp_path)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("runs/*/stages/plain-*/state.pt")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    victim.send_signal(signal.SIGINT)
+    code, _, errors = finish(victim)
+    assert code == 130
+    assert "the same command goes on" in errors
+    assert "Traceback" not in errors
+
+
+def test_no_space_left(finished, tmp_path):
+    """A file-size limit is how a test fills a disk."""
+    path = write_tiny(tmp_path)
+    assert finish(command("run", path, "--name", "run", cwd=tmp_path))[0] == 0
+    before = weights(tmp_path / "runs" / "run", "plain")
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    wider = "stages.refined.model.kwargs={widths: [32, 64]}"
+    full = command("run", path, wider, "--name", "run", cwd=tmp_path, preexec_fn=limit)
+    code, _, errors = finish(full)
+    assert code == 4, errors
+    assert "state.pt: can't be written" in errors
+    assert "free some space" in errors
+    assert "Traceback" not in errors
+    assert weights(tmp_path / "runs" / "run", "plain") == before
+    assert not list(tmp_path.rglob("*.part"))
+    _, _, errors = finish(command("run", path, wider, "--name", "run", cwd=tmp_path))
+    assert len(list(tmp_path.glob("runs/run/stages/refined-*/done.json"))) == 2, errors
+
+
+def test_a_truncated_network_names_its_folder(tmp_path):
+    go(tmp_path)
+    model = stage_folder(tmp_path / "run", "plain") / "model.safetensors"
+    whole = model.read_bytes()
+    model.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(CheckpointError, match=r"plain-\w+/model\.safetensors.*Delete the folder"):
+        go(tmp_path)
+    model.write_bytes(whole)
+    assert len(go(tmp_path)) == 2
+
+
+def test_a_refiner_file_of_other_classes(finished, tmp_path):
+    model = stage_folder(finished[0], "plain") / "model.safetensors"
+    by = f"stages.refined.labels.by=file:{model}"
+    chain = go(tmp_path, overrides=[by])
+    assert chain[-1].refined_by == (f"file:{model}",)
+    with pytest.raises(CheckpointError, match=r"knows 10 classes, but data set .* has 100"):
+        go(tmp_path, overrides=[by, "data.source.digits=2"])
+    with pytest.raises(CheckpointError, match=r"nowhere\.safetensors: .*(no such file|can't be read)"):
+        go(tmp_path, overrides=["stages.refined.labels.by=file:nowhere.safetensors"])
+
+
+def test_an_ensemble_of_a_stage_and_a_file(finished, tmp_path):
+    model = stage_folder(finished[0], "refined") / "model.safetensors"
+    chain = go(tmp_path, overrides=[f"stages.refined.labels.by=[plain, 'file:{model}']"])
+    assert chain[-1].refined_by == ("plain", f"file:{model}")
+
+
+def test_a_collapse_stops_the_chain_and_keeps_what_was_made(tmp_path):
+    rule = "chain.collapse={below_refiner: 0.05, chance_factor: 0}"
+    good = ["data.source.train=640", "stages.plain.epochs=12", "stages.plain.optimizer.lr=0.2"]
+    hopeless = "stages.refined.optimizer.lr=1.0e-9"
+    with pytest.raises(ChainError, match="stage 'refined' collapsed: .*kept") as caught:
+        go(tmp_path, overrides=[rule, *good, hopeless, "stages.refined.generations=3"])
+    assert caught.value.exit_code == 3
+    done = sorted(p.parent.name.split("-")[0] for p in (tmp_path / "run").glob("stages/*/done.json"))
+    assert done == ["plain", "refined"]  # and refined_2, refined_3 were not begun
+
+
+def test_a_chain_stops_by_itself_when_a_generation_no_longer_helps(tmp_path):
+    chain = go(
+        tmp_path,
+        overrides=[
+            "chain={collapse: null, stop_without_gain: true, min_gain: 0.99}",
+            "stages.refined.generations=4",
+        ],
+    )
+    assert [generation.id for generation in chain.generations] == ["plain", "refined"]
+
+
+def test_training_goes_on_from_another_stages_weights(tmp_path):
+    chain = go(tmp_path, overrides=["stages.refined.init_from=plain", "stages.refined.optimizer.lr=1.0e-12"])
+    ours, theirs = chain["refined"].network.state_dict(), chain["plain"].network.state_dict()
+    for name in ours:
+        if "running" not in name and "num_batches" not in name:
+            assert (ours[name] - theirs[name]).abs().max() < 1e-6, name
+
+
+def test_weights_of_a_smaller_class_count_are_refused(finished, tmp_path):
+    model = stage_folder(finished[0], "plain") / "model.safetensors"
+    assert load_file(model)
+    overrides = [f"stages.plain.model.weights={model}", "data.source.digits=2"]
+    with pytest.raises(CheckpointError, match="was trained for 10 classes, but 100 are needed"):
+        go(tmp_path, overrides=overrides)
+
+
