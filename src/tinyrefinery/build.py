@@ -237,7 +237,7 @@ def schedule(stage: Stage) -> schedules.Schedule:
     part = stage.schedule
     options = part.model_dump(exclude={"name", "warmup", "warmup_start"})
     if part.name == "plateau":
-        return schedules.Plateau(**options)
+        return schedules.Plateau(**part.model_dump(exclude={"name"}))
     if part.name in ("cosine", "one_cycle"):
         options["epochs"] = stage.epochs
     makers: Mapping[str, Callable[..., schedules.Schedule]] = {

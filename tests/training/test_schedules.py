@@ -70,3 +70,8 @@ def test_plateau_equals_pytorch(metric):
         ours.observe(value)
         theirs.step(value)
         assert ours(0) == pytest.approx(optimizer.param_groups[0]["lr"])
+
+
+def test_plateau_warms_up():
+    ours = schedules.Plateau(warmup=2.0, warmup_start=0.5)
+    assert [ours(epoch) for epoch in (0, 1, 2, 3)] == pytest.approx([0.5, 0.75, 1.0, 1.0])

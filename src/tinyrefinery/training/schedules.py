@@ -48,15 +48,11 @@ def one_cycle(epochs: float, peak: float = 0.3, start: float = 0.04) -> Schedule
 
 def with_warmup(schedule: Schedule, warmup: float, start: float = 0.0) -> Schedule:
     """Rise linearly from `start` to the schedule's own value during the first `warmup` epochs."""
-    if warmup <= 0:
-        return schedule
+    return lambda epoch: _rise(epoch, warmup, start) * schedule(epoch)
 
-    def factor(epoch: float) -> float:
-        if epoch >= warmup:
-            return schedule(epoch)
-        return (start + (1 - start) * epoch / warmup) * schedule(epoch)
 
-    return factor
+def _rise(epoch: float, warmup: float, start: float) -> float:
+    return 1.0 if epoch >= warmup else start + (1 - start) * epoch / warmup
 
 
 @dataclass
@@ -68,12 +64,15 @@ class Plateau:
     metric: Literal["validation_top1", "validation_loss"] = "validation_top1"
     threshold: float = 1e-4
     """An improvement smaller than this (absolute) does not count."""
+    warmup: float = 0.0
+    """Epochs of linear rise, as in `with_warmup`."""
+    warmup_start: float = 0.0
     state: dict[str, float] = field(default_factory=lambda: {"scale": 1.0, "waited": 0.0})
     """Best value, epochs waited and factor so far; what a resumed run needs."""
 
     def __call__(self, epoch: float) -> float:
         """The factor so far."""
-        return self.state["scale"]
+        return _rise(epoch, self.warmup, self.warmup_start) * self.state["scale"]
 
     def observe(self, value: float) -> None:
         """Take in this epoch's validation figure."""

@@ -1,0 +1,88 @@
+"""Whether stages refer to each other in an order that can be trained."""
+
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from tinyrefinery.recipe.labels import Refined
+
+if TYPE_CHECKING:
+    from tinyrefinery.recipe.schema import Stage
+
+
+def mistakes(stages: Sequence["Stage"], expected: Sequence[str]) -> list[tuple[str, str]]:
+    """What is wrong, as (path, message) pairs; empty when all is well.
+
+    Args:
+        stages: in the order of training, generations expanded.
+        expected: ids that the recipe's expectations name.
+    """
+    ids = [stage.id for stage in stages]
+    found = [
+        (f"stages.{name}", f"{ids.count(name)} stages have this id; each needs its own")
+        for name in dict.fromkeys(ids)
+        if ids.count(name) > 1
+    ]
+    if found:
+        return found
+    for place, stage in enumerate(stages):
+        found += _wrong_refiners(stage, ids, place)
+        found += _wrong_start(stage, stages, place)
+    for number, name in enumerate(expected):
+        if name not in ids:
+            text = f"no stage '{name}' ({_known(name, ids, 'stages')})"
+            found.append((f"expect.{number}.stage", text))
+    return found
+
+
+def _wrong_refiners(stage: "Stage", ids: list[str], place: int) -> Iterator[tuple[str, str]]:
+    if not isinstance(stage.labels, Refined):
+        return
+    for name in stage.labels.by:
+        if ":" not in name and name not in ids[:place]:
+            yield f"stages.{stage.id}.labels.by", _misplaced(name, ids, place, "refine")
+
+
+def _wrong_start(
+    stage: "Stage", stages: Sequence["Stage"], place: int
+) -> Iterator[tuple[str, str]]:
+    name = stage.init_from
+    if name is None or name.startswith("file:"):
+        return
+    where, ids = f"stages.{stage.id}.init_from", [other.id for other in stages]
+    if ":" in name:
+        yield where, f"'{name}' is neither an earlier stage nor file:PATH"
+    elif name not in ids[:place]:
+        yield where, _misplaced(name, ids, place, "start from")
+    else:
+        model = stages[ids.index(name)].model
+        if (model.name, model.kwargs) != (stage.model.name, stage.model.kwargs):
+            yield (
+                where,
+                f"the weights of '{name}' ({_text(model)}) don't fit this stage's model "
+                f"({_text(stage.model)}); both must be the same",
+            )
+
+
+def _text(model: object) -> str:
+    kwargs = getattr(model, "kwargs", {})
+    options = "".join(f", {name}={value}" for name, value in kwargs.items())
+    return f"{getattr(model, 'name', '')}{options}"
+
+
+def _misplaced(name: str, ids: list[str], place: int, verb: str) -> str:
+    own, earlier = ids[place], ids[:place]
+    if name == own:
+        return f"'{name}' can't {verb} itself ({_known(name, earlier, 'earlier stages')})"
+    if name in ids:
+        return (
+            f"'{name}' is a later generation, not yet trained when '{own}' needs it; "
+            f"put '{name}' before '{own}' ({_known(name, earlier, 'earlier stages')})"
+        )
+    return f"no stage '{name}' ({_known(name, earlier, 'earlier stages')})"
+
+
+def _known(name: str, ids: Sequence[str], kind: str) -> str:
+    near = get_close_matches(name, ids, n=1)
+    hint = f"did you mean '{near[0]}'? " if near else ""
+    return f"{hint}{kind}: {', '.join(ids) or 'none'}"

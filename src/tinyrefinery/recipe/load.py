@@ -1,0 +1,80 @@
+"""Recipes from and to YAML, and the hashes by which runs and stages are known."""
+
+import json
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from tinyrefinery.errors import RecipeError
+from tinyrefinery.recipe.document import read
+from tinyrefinery.recipe.messages import explain
+from tinyrefinery.recipe.overrides import apply
+from tinyrefinery.recipe.schema import Recipe
+
+T = TypeVar("T", bound=BaseModel)
+
+
+def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
+    """Read, change and check a recipe.
+
+    Args:
+        path: the YAML file.
+        overrides: `a.b=value`, as `overrides.apply` takes them.
+
+    Raises:
+        RecipeError: with a line for each mistake, `file: path: what is wrong (what is known)`.
+    """
+    raw = read(Path(path))
+    if "rows" in raw and "stages" not in raw:
+        raise RecipeError(f"{path}: is a table of recipes (it has rows), not a recipe")
+    return check(apply(raw, list(overrides)), Recipe, source=str(path))
+
+
+def check(raw: Any, kind: type[T], source: str) -> T:
+    """Plain data as a checked `kind`; `source` starts each line of the error.
+
+    Raises:
+        RecipeError: with a line for each mistake.
+    """
+    try:
+        return kind.model_validate(raw)
+    except ValidationError as error:
+        lines = explain(error, raw, kind)
+        raise RecipeError("\n".join(f"{source}: {line}" for line in lines)) from error
+
+
+def dump(recipe: BaseModel) -> str:
+    """The effective recipe as YAML, defaults and overrides written out; `load_recipe` reads it."""
+    return yaml.dump(
+        _names_first(recipe.model_dump(mode="json")),
+        sort_keys=False,
+        allow_unicode=True,
+        width=100,
+        default_flow_style=None,
+    )
+
+
+def _names_first(value: Any) -> Any:
+    if isinstance(value, dict):
+        first = {key: value[key] for key in ("id", "name") if key in value}
+        return {key: _names_first(each) for key, each in (first | value).items()}
+    return [_names_first(each) for each in value] if isinstance(value, list) else value
+
+
+def canonical(part: BaseModel) -> str:
+    """A part as JSON in which equal settings, however they were written, are equal text."""
+    return json.dumps(part.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+
+def part_hash(part: BaseModel) -> str:
+    """SHA-256 (hex) of `canonical`."""
+    return sha256(canonical(part).encode()).hexdigest()
+
+
+def recipe_hash(recipe: Recipe) -> str:
+    """`part_hash` of the effective recipe."""
+    return part_hash(recipe)

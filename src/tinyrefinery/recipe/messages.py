@@ -1,0 +1,156 @@
+"""What is wrong with a recipe, told to the person who wrote it.
+
+pydantic knows what is wrong; here it is said where (stages by id, no marks of unions), and what
+would be right (the nearest key, the names that are known).
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from types import NoneType
+from typing import Annotated, Any, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+Path = tuple[int | str, ...]
+
+
+def explain(error: ValidationError, raw: Any, root: type[BaseModel]) -> list[str]:
+    """One line for each mistake: `path: what is wrong (what would be right)`.
+
+    Args:
+        error: what validating `raw` as a `root` raised.
+        raw: the data as the file and the overrides gave it.
+        root: the outermost part, whose fields give the known keys.
+    """
+    mistakes = error.errors()
+    places = [item["loc"] for item in mistakes]
+    own = [item for item in mistakes if not _follows(item, places, raw)] or mistakes
+    lines = [line for item in own for line in _lines(item, raw, root)]
+    return list(dict.fromkeys(lines))
+
+
+def _follows(item: ErrorDetails, places: Sequence[Path], raw: Any) -> bool:
+    """Whether a mistake only repeats another: a list without its wrong items, a derived default."""
+    deeper = any(len(place) > len(item["loc"]) and _starts(place, item["loc"]) for place in places)
+    if item["type"] == "too_short" and deeper:
+        return True
+    first = item["loc"][:2]
+    return first == ("data", "eval_crop") and "eval_crop" not in _mapping(_mapping(raw).get("data"))
+
+
+def _starts(place: Path, start: Path) -> bool:
+    return place[: len(start)] == start
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _lines(item: ErrorDetails, raw: Any, root: type[BaseModel]) -> Iterator[str]:
+    where, context = address(item["loc"], raw), item.get("ctx", {})
+    if item["type"] == "wrong":
+        for below, text in context["mistakes"]:
+            yield _line(f"{where}.{below}".strip("."), text)
+        return
+    yield _line(where, _said(item, list(known_keys(root, item["loc"]))))
+
+
+def _line(where: str, text: str) -> str:
+    return f"{where}: {text}" if where else text
+
+
+def _said(item: ErrorDetails, siblings: list[str]) -> str:
+    """What is wrong with one value, and what would be right."""
+    kind, given, context = item["type"], item["input"], item.get("ctx", {})
+    key = str(item["loc"][-1]) if item["loc"] else ""
+    if kind == "extra_forbidden":
+        return f"unknown key ({hint(key, siblings)})"
+    if kind == "missing":
+        return "missing"
+    if kind == "union_tag_invalid":
+        names = [name.strip("'") for name in context["expected_tags"].split(", ")]
+        return f"no kind is named {context['tag']!r} ({hint(context['tag'], names)})"
+    if kind == "union_tag_not_found":
+        return "needs a `name` that says which kind it is"
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        write = f"; write {{name: {given}}}" if isinstance(given, str) else ""
+        return f"should be a mapping of keys, not {_shown(given)}{write}"
+    if kind == "literal_error":
+        names = [name.strip("'") for name in context["expected"].replace(" or ", ", ").split(", ")]
+        return f"should be {context['expected']}, not {_shown(given)}{_maybe(str(given), names)}"
+    if kind in ("bool_parsing", "bool_type"):
+        return f"should be true or false, not {_shown(given)}"
+    if kind == "string_pattern_mismatch":
+        return f"should be lower-case letters, digits, _ and -, not {_shown(given)}"
+    if kind == "too_short" and context.get("actual_length") == 0:
+        return "should have at least one element"
+    return f"{_plain(item)}, not {_shown(given)}" if kind != "value_error" else _plain(item)
+
+
+def _plain(item: ErrorDetails) -> str:
+    message = item["msg"].removeprefix("Value error, ").split(", unable to parse")[0]
+    return message.replace("Input should", "should").replace("a valid tuple", "a list")
+
+
+def _shown(value: Any) -> str:
+    text = "null" if value is None else repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def hint(name: str, known: Sequence[str]) -> str:
+    """`did you mean 'x'?` when a known name is near, else the known names."""
+    return _maybe(name, known).strip(" ()") or f"known: {', '.join(known) or 'none'}"
+
+
+def _maybe(name: str, known: Sequence[str]) -> str:
+    near = get_close_matches(name, known, n=1)
+    return f" (did you mean '{near[0]}'?)" if near else ""
+
+
+def address(place: Path, raw: Any) -> str:
+    """A pydantic location as an override would write it: stages by id, no marks of unions."""
+    steps: list[str] = []
+    here = raw
+    for number, step in enumerate(place):
+        if isinstance(step, int):
+            here = here[step] if isinstance(here, list | tuple) and step < len(here) else None
+            name = here.get("id") if isinstance(here, dict) else None
+            steps.append(str(name if name is not None else step))
+        elif isinstance(here, dict) and step not in here and here.get("name") == step:
+            continue  # the mark of a union's member
+        else:
+            steps.append(step)
+            here = here.get(step) if isinstance(here, dict) else None
+            if here is None and number + 1 < len(place):
+                continue
+    return ".".join(steps)
+
+
+def known_keys(root: type[BaseModel], place: Path) -> Iterable[str]:
+    """The keys that the part which holds the last step of `place` may have."""
+    parts = {root}
+    for step in place[:-1]:
+        if isinstance(step, int):
+            continue
+        marked = {part for part in parts if step in _names(part)}
+        fields = [part.model_fields[step] for part in parts if step in part.model_fields]
+        parts = marked or {part for field in fields for part in _parts(field.annotation)}
+    return dict.fromkeys(name for part in parts for name in part.model_fields)
+
+
+def _names(part: type[BaseModel]) -> tuple[str, ...]:
+    """The values of a part's `name`, where it is a member of a union."""
+    field = part.model_fields.get("name")
+    return get_args(field.annotation) if field and get_origin(field.annotation) else ()
+
+
+def _parts(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The parts within an annotation: members of unions, elements of lists."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+        return
+    inner = get_args(annotation)
+    for choice in inner[:1] if get_origin(annotation) is Annotated else inner:
+        if choice not in (NoneType, Ellipsis):
+            yield from _parts(choice)

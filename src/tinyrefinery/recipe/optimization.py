@@ -1,0 +1,170 @@
+"""Losses, optimizers and learning-rate schedules that a recipe can name."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, PositiveInt
+
+from tinyrefinery.recipe.part import NonNegative, Part, Positive, Share
+
+Momentum = Annotated[float, Field(ge=0, lt=1)]
+
+
+class CrossEntropy(Part):
+    """-sum(target log output): the loss of ground truth; equals KL up to the labels' entropy."""
+
+    name: Literal["cross_entropy"]
+
+
+class Focal(Part):
+    """Cross-entropy weighted by (1 - output)^gamma (arXiv 1708.02002), for soft targets too."""
+
+    name: Literal["focal"]
+    gamma: NonNegative = 2.0
+    """0 is cross-entropy; more looks harder at what is not yet known."""
+
+
+class Kl(Part):
+    """Kullback-Leibler divergence (Label Refinery, eq. 1 and Table 7)."""
+
+    name: Literal["kl"]
+    direction: Literal["label_to_output", "output_to_label"] = "label_to_output"
+    """label_to_output: KL(label || output), eq. 1; output_to_label: the other way, Table 7."""
+
+
+class L2(Part):
+    """Squared distance of the distributions (Label Refinery, Table 7)."""
+
+    name: Literal["l2"]
+
+
+Loss = Annotated[CrossEntropy | Focal | Kl | L2, Field(discriminator="name")]
+
+
+class Sgd(Part):
+    """Stochastic gradient descent with momentum."""
+
+    name: Literal["sgd"]
+    lr: Positive
+    """Learning rate after warm-up."""
+    momentum: Momentum = 0.9
+    weight_decay: NonNegative = 0.0
+    """L2 coefficient on every weight."""
+    nesterov: bool = False
+
+
+class _Adaptive(Part):
+    """What Adam and AdamW share."""
+
+    lr: Positive = 1e-3
+    """Learning rate after warm-up."""
+    betas: tuple[Momentum, Momentum] = (0.9, 0.999)
+    """Decay of the first and second moment."""
+    eps: Positive = 1e-8
+    weight_decay: NonNegative = 0.0
+    """adam: L2 coefficient; adamw: decoupled decay, times the learning rate."""
+
+
+class Adam(_Adaptive):
+    """Adam (arXiv 1412.6980)."""
+
+    name: Literal["adam"]
+
+
+class AdamW(_Adaptive):
+    """Adam with decoupled weight decay (arXiv 1711.05101)."""
+
+    name: Literal["adamw"]
+    weight_decay: NonNegative = 0.01
+    """Decoupled decay, times the learning rate."""
+
+
+class RmsProp(Part):
+    """RMSProp, PyTorch's form (epsilon outside of the root)."""
+
+    name: Literal["rmsprop"]
+    lr: Positive
+    """Learning rate after warm-up."""
+    alpha: Momentum = 0.99
+    """Decay of the squared gradients."""
+    momentum: Momentum = 0.0
+    eps: Positive = 1e-8
+    weight_decay: NonNegative = 0.0
+
+
+Optimizer = Annotated[Sgd | Adam | AdamW | RmsProp, Field(discriminator="name")]
+
+
+class _Schedule(Part):
+    """What all schedules share: a linear warm-up."""
+
+    warmup: NonNegative = 0.0
+    """Epochs (may be a fraction) in which the rate grows linearly to the optimizer's lr."""
+    warmup_start: Share = 0.0
+    """Rate at the start of the warm-up as a share of lr."""
+
+
+class Constant(_Schedule):
+    """The same rate to the end."""
+
+    name: Literal["constant"]
+
+
+def _rising(epochs: tuple[float, ...]) -> tuple[float, ...]:
+    if list(epochs) != sorted(set(epochs)):
+        raise ValueError(f"should rise, but is {list(epochs)}")
+    return epochs
+
+
+class Step(_Schedule):
+    """The rate falls at given epochs."""
+
+    name: Literal["step"]
+    at: Annotated[tuple[Positive, ...], Field(min_length=1), AfterValidator(_rising)]
+    """Epochs, rising, counted from the start of the stage; those past its end do nothing."""
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """The rate is multiplied by it at each."""
+
+
+class Cosine(_Schedule):
+    """Half a cosine from lr down (arXiv 1608.03983, without restarts)."""
+
+    name: Literal["cosine"]
+    final: Share = 0.0
+    """Rate at the end as a share of lr."""
+
+
+class OneCycle(_Schedule):
+    """Linearly up, then linearly down to zero; needs no other warm-up."""
+
+    name: Literal["one_cycle"]
+    peak: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    """Share of the epochs after which the rate is lr."""
+    start: Share = 0.04
+    """Rate at the start as a share of lr."""
+
+
+class Exponential(_Schedule):
+    """The rate falls by the same factor again and again."""
+
+    name: Literal["exponential"]
+    factor: Annotated[float, Field(gt=0, lt=1)]
+    """The rate is multiplied by it."""
+    every: Positive = 1.0
+    """Epochs between two falls."""
+
+
+class Plateau(_Schedule):
+    """The rate falls when validation stops getting better."""
+
+    name: Literal["plateau"]
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """The rate is multiplied by it."""
+    patience: PositiveInt = 10
+    """Evaluations without a better value before the rate falls."""
+    metric: Literal["validation_loss", "validation_top1"] = "validation_loss"
+    """What must get better."""
+
+
+Schedule = Annotated[
+    Constant | Step | Cosine | OneCycle | Exponential | Plateau, Field(discriminator="name")
+]

@@ -1,0 +1,142 @@
+"""`--smoke`: any recipe made so small that it runs in a minute on a CPU, with no data on disk.
+
+The same changes for every recipe: street numbers instead of its images (64 + 32 + 32 scenes, ten
+classes, its channels), crops of at most 32 pixels, one epoch, batches of at most 16, no checkpoint
+files, no downloads. Refiners from outside (`file:PATH`, `timm:NAME`) give way to a small network
+trained first. Architectures, labels, losses, optimizers and the order of stages stay.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from tinyrefinery.recipe.load import check
+from tinyrefinery.recipe.schema import Recipe
+
+SIDE = 32
+"""Largest height and width of a crop in pixels."""
+BATCH = 16
+"""Most crops a step, and most crops that share batch statistics."""
+REFINER = "smoke_refiner"
+"""Id of the stage that stands for refiners from outside."""
+_SCENES = {"name": "street_numbers", "train": 64, "validation": 32, "test": 32, "digits": 1}
+
+
+def smoke(recipe: Recipe) -> Recipe:
+    """The recipe as `--smoke` runs it."""
+    raw = recipe.model_dump(mode="json")
+    raw["data"] = _small_data(raw["data"], recipe)
+    raw["stages"] = [_small_stage(stage) for stage in raw["stages"]]
+    if any(_names_outside(stage) for stage in raw["stages"]):
+        raw["stages"] = [_stand_in(raw["stages"][0]), *map(_refined_inside, raw["stages"])]
+    raw["engine"] |= {
+        "device": "cpu",
+        "devices": 1,
+        "precision": "32",
+        "compile": False,
+        "checkpoint_every_steps": None,
+    }
+    # Networks of one epoch are at chance: nothing to stop for, and no numbers to expect.
+    raw["chain"] |= {"collapse": None, "stop_without_gain": False}
+    raw["expect"] = []
+    return check(raw, Recipe, source="smoke")
+
+
+def _small_data(data: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
+    train, held = data["train_crop"], data["eval_crop"]
+    height, width = (min(side, SIDE) for side in recipe.data.train_crop.size)
+    resize = held["resize"]
+    if resize is not None:
+        resize = max(1, round(resize * min(1.0, SIDE / max(recipe.data.eval_crop.size))))
+    scenes = _SCENES | {
+        "channels": data["source"]["channels"],
+        # As large as the crop, so that crops of every kind fit; digits need 16 pixels.
+        "height": max(height, 16),
+        "width": max(width, 16),
+    }
+    eval_size = [min(side, SIDE) for side in recipe.data.eval_crop.size]
+    return data | {
+        "source": scenes,
+        "train_crop": train | {"size": [height, width]},
+        "eval_crop": held | {"size": eval_size, "resize": resize},
+        "workers": 0,
+    }
+
+
+def _small_stage(stage: dict[str, Any]) -> dict[str, Any]:
+    model, schedule, labels = stage["model"], dict(stage["schedule"]), dict(stage["labels"])
+    kwargs = dict(model["kwargs"])
+    if kwargs.get("stem") == "imagenet":
+        del kwargs["stem"]  # too coarse for 32 pixels; the default fits the stem to the size
+    if "pretrained" in kwargs:
+        kwargs["pretrained"] = False
+    if "warmup" in schedule:
+        schedule["warmup"] = min(schedule["warmup"], 0.5)
+    if labels.get("bn_group") is not None:
+        labels["bn_group"] = min(labels["bn_group"], BATCH)
+    outside = stage["init_from"] is not None and stage["init_from"].startswith("file:")
+    return stage | {
+        "model": model | {"kwargs": kwargs, "weights": None},
+        "labels": labels,
+        "schedule": schedule,
+        "epochs": 1,
+        "evaluate_every": 1,
+        "batch_size": min(stage["batch_size"], BATCH),
+        "accumulate": min(stage["accumulate"], 2),
+        "init_from": None if outside else stage["init_from"],
+    }
+
+
+def _refiners(stage: dict[str, Any]) -> list[str]:
+    by = stage["labels"].get("by", [])
+    return [by] if isinstance(by, str) else by
+
+
+def _names_outside(stage: dict[str, Any]) -> bool:
+    return any(":" in name for name in _refiners(stage))
+
+
+def _refined_inside(stage: dict[str, Any]) -> dict[str, Any]:
+    if not _names_outside(stage):
+        return stage
+    inside = dict.fromkeys(REFINER if ":" in name else name for name in _refiners(stage))
+    return stage | {"labels": stage["labels"] | {"by": list(inside)}}
+
+
+def _stand_in(like: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": REFINER,
+        "model": {"name": "resnet8"},
+        "optimizer": {"name": "sgd", "lr": 0.05},
+        "schedule": {"name": "constant"},
+        "epochs": 1,
+        "batch_size": like["batch_size"],
+    }
+
+
+def changes(before: Recipe, after: Recipe) -> list[str]:
+    """What differs, as `path: old -> new` lines, stages by id, parts of another kind whole."""
+    return list(_differences(before.model_dump(mode="json"), after.model_dump(mode="json")))
+
+
+def _differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
+    old, new = _by_id(old), _by_id(new)
+    both = isinstance(old, dict) and isinstance(new, dict)
+    if both and old.get("name") == new.get("name"):
+        for key in dict.fromkeys([*new, *old]):
+            yield from _differences(old.get(key), new.get(key), f"{path}.{key}".strip("."))
+    elif old != new:
+        yield f"{path}: {_shown(old)} -> {_shown(new)}"
+
+
+def _by_id(value: Any) -> Any:
+    """A list of stages as a mapping by id; anything else as it is."""
+    if isinstance(value, list) and value and all(isinstance(v, dict) and "id" in v for v in value):
+        return {each["id"]: each for each in value}
+    return value
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "null"
+    return value if isinstance(value, str) else json.dumps(value).replace('"', "")

@@ -1,0 +1,85 @@
+"""Every recipe that is shipped: it loads, its networks can be built, its header's commands work."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tinyrefinery.cli.deep import build_networks
+from tinyrefinery.recipe.load import load_recipe
+from tinyrefinery.recipe.schema import Recipe
+from tinyrefinery.recipe.shipped import recipes_in
+from tinyrefinery.recipe.smoke import SIDE, smoke
+from tinyrefinery.recipe.table import is_table, load_table, table_rows
+
+ROOT = Path(__file__).parents[2]
+FILES = recipes_in(ROOT / "recipes")
+FLAGS = {"--smoke"}
+
+
+def recipes_of(path: Path) -> list[Recipe]:
+    if is_table(path):
+        return [recipe for _, recipe in table_rows(load_table(path), path)]
+    return [load_recipe(path)]
+
+
+def header(path: Path) -> list[str]:
+    """The comment lines before the first key."""
+    lines = []
+    for line in path.read_text().splitlines():
+        if not line.startswith("#"):
+            return lines
+        lines.append(line.lstrip("# "))
+    return lines
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT / "recipes").as_posix()
+
+
+def test_there_are_recipes():
+    assert {"starter/folder.yaml", "starter/cifar10.yaml", "starter/imagenette.yaml"} <= {
+        *map(name_of, FILES)
+    }
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_it_loads_and_its_networks_can_be_built(path):
+    assert build_networks(recipes_of(path), name_of(path))
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_its_smoke_form_is_small(path):
+    small = [smoke(recipe) for recipe in recipes_of(path)]
+    assert all(max(recipe.data.train_crop.size) <= SIDE for recipe in small)
+    assert build_networks(small, name_of(path))
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_its_header_gives_commands_that_parse(path):
+    commands = [line for line in header(path) if "tinyrefinery " in line]
+    assert any("--smoke" in line for line in commands), "no smoke command in the header"
+    for line in commands:
+        words = shlex.split(line[line.index("tinyrefinery ") :], comments=True)
+        _, command, file, *rest = words
+        assert command in ("run", "reproduce")
+        assert ROOT / file == path
+        assert {word for word in rest if word.startswith("-")} <= FLAGS
+        assert load_recipe_or_table(path, [word for word in rest if not word.startswith("-")])
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_overrides_in_its_header_load(path):
+    for line in header(path):
+        if re.match(r"'[a-z_.0-9]+=", line):
+            assert load_recipe_or_table(path, shlex.split(line, comments=True))
+
+
+def load_recipe_or_table(path: Path, overrides: list[str]) -> object:
+    if is_table(path):
+        return table_rows(load_table(path), path, overrides)
+    return load_recipe(path, overrides)
+
+
+# A smoke run of every recipe, from data to results, stands in test_smoke_runs.py.
