@@ -40,7 +40,7 @@ format: $(VENV)/.dev
 lint: $(VENV)/.dev                ## style, types, direction of imports, size of files and functions
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 	$(BIN)/python tools/size.py
 
@@ -54,6 +54,7 @@ docs: $(VENV)/.dev $(VENV)/.docs  ## build the site; a broken link is an error
 bench: $(VENV)/.installed         ## data path and training step against the obvious way
 	$(BIN)/python benchmarks/data_path.py
 	$(BIN)/python benchmarks/training_step.py
+	$(BIN)/python benchmarks/imports.py
 
 ci: test lint recipes docs
 

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
@@ -231,7 +230,9 @@ def test_a_refiner_file_of_other_classes(finished, tmp_path):
     assert chain[-1].refined_by == (f"file:{model}",)
     with pytest.raises(CheckpointError, match=r"knows 10 classes, but data set .* has 100"):
         go(tmp_path, overrides=[by, "data.source.digits=2"])
-    with pytest.raises(CheckpointError, match=r"nowhere\.safetensors: .*(no such file|can't be read)"):
+    with pytest.raises(
+        CheckpointError, match=r"nowhere\.safetensors: .*(no such file|can't be read)"
+    ):
         go(tmp_path, overrides=["stages.refined.labels.by=file:nowhere.safetensors"])
 
 
@@ -245,10 +246,12 @@ def test_a_collapse_stops_the_chain_and_keeps_what_was_made(tmp_path):
     rule = "chain.collapse={below_refiner: 0.05, chance_factor: 0}"
     good = ["data.source.train=640", "stages.plain.epochs=12", "stages.plain.optimizer.lr=0.2"]
     hopeless = "stages.refined.optimizer.lr=1.0e-9"
-    with pytest.raises(ChainError, match="stage 'refined' collapsed: .*kept") as caught:
+    with pytest.raises(ChainError, match=r"stage 'refined' collapsed: .*kept") as caught:
         go(tmp_path, overrides=[rule, *good, hopeless, "stages.refined.generations=3"])
     assert caught.value.exit_code == 3
-    done = sorted(p.parent.name.split("-")[0] for p in (tmp_path / "run").glob("stages/*/done.json"))
+    done = sorted(
+        p.parent.name.split("-")[0] for p in (tmp_path / "run").glob("stages/*/done.json")
+    )
     assert done == ["plain", "refined"]  # and refined_2, refined_3 were not begun
 
 
@@ -264,7 +267,10 @@ def test_a_chain_stops_by_itself_when_a_generation_no_longer_helps(tmp_path):
 
 
 def test_training_goes_on_from_another_stages_weights(tmp_path):
-    chain = go(tmp_path, overrides=["stages.refined.init_from=plain", "stages.refined.optimizer.lr=1.0e-12"])
+    chain = go(
+        tmp_path,
+        overrides=["stages.refined.init_from=plain", "stages.refined.optimizer.lr=1.0e-12"],
+    )
     ours, theirs = chain["refined"].network.state_dict(), chain["plain"].network.state_dict()
     for name in ours:
         if "running" not in name and "num_batches" not in name:
@@ -277,5 +283,3 @@ def test_weights_of_a_smaller_class_count_are_refused(finished, tmp_path):
     overrides = [f"stages.plain.model.weights={model}", "data.source.digits=2"]
     with pytest.raises(CheckpointError, match="was trained for 10 classes, but 100 are needed"):
         go(tmp_path, overrides=overrides)
-
-

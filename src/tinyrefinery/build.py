@@ -16,7 +16,7 @@ from tinyrefinery.data.batches import View, shuffled, split_batches
 from tinyrefinery.data.crops import ColorSpec, CropSpec
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.open import open_data
-from tinyrefinery.errors import CheckpointError, RecipeError
+from tinyrefinery.errors import CheckpointError, DataError, RecipeError
 from tinyrefinery.labels.policy import GroundTruth, LabelPolicy, LabelSmoothing, Refined
 from tinyrefinery.labels.refiner import Refiner, renormalize
 from tinyrefinery.losses import Loss
@@ -42,16 +42,27 @@ class FrozenNetwork:
 
 
 def dataset(data: Data) -> Dataset:
-    """Open the recipe's data set."""
+    """Open the recipe's data set.
+
+    Raises:
+        DataError: when it can't be opened, or was handed over by Python code.
+    """
+    if data.source.name == "given":
+        raise DataError(
+            "data.source: the data set was handed over by Python code, so a command can't open it; "
+            "name a source, e.g. 'data.source={name: folder, root: photos/}'"
+        )
     return open_data(data.source.name, **data.source.model_dump(exclude={"name"}))
 
 
 def train_spec(data: Data) -> CropSpec:
     """The training crop, with its flips, rotations and colors."""
     crop = data.train_crop
-    options = crop.model_dump(exclude={"name"}) | {"size": crop.size}
+    options = crop.model_dump(exclude={"name", "size"})
     color = ColorSpec(**data.color.model_dump()) if data.color else None
-    return CropSpec(crop.name, flip=data.flip, rotate=data.rotate, color=color, **options)
+    return CropSpec(
+        crop.name, crop.size, flip=data.flip, rotate=data.rotate, color=color, **options
+    )
 
 
 def eval_spec(data: Data) -> CropSpec:
@@ -124,7 +135,9 @@ def outside_refiner(name: str, data: Dataset, recipe: Recipe) -> FrozenNetwork:
             f"{len(classes)}; a refiner must know the same classes"
         )
     if info.classes != classes:
-        first = next(i for i, pair in enumerate(zip(info.classes, classes, strict=True)) if len({*pair}) > 1)
+        first = next(
+            i for i, pair in enumerate(zip(info.classes, classes, strict=True)) if len({*pair}) > 1
+        )
         raise CheckpointError(
             f"{rest}: its class {first} is '{info.classes[first]}', but in data set '{data.name}' "
             f"it is '{classes[first]}'; a refiner must know the same classes in the same order"
@@ -160,7 +173,11 @@ def _timm_refiner(name: str, data: Dataset, recipe: Recipe) -> FrozenNetwork:
 
 
 def refiner(
-    labels: RefinedPart, frozen: Sequence[FrozenNetwork], view: View, rows: np.ndarray, engine: Engine
+    labels: RefinedPart,
+    frozen: Sequence[FrozenNetwork],
+    view: View,
+    rows: np.ndarray,
+    engine: Engine,
 ) -> Refiner:
     """Freeze networks as the recipe's labels say, calibrated where they ask for it."""
     given = (view.mean, view.std)

@@ -29,8 +29,8 @@ def writing(path: Path) -> Iterator[Path]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise StorageError(
-            f"{path}: can't be written ({reason}). What was there before is untouched; "
-            "free some space or choose another folder with --runs, then give the same command again."
+            f"{path}: can't be written ({reason}). What was there before is untouched; free some "
+            "space or choose another folder with --runs, then give the same command again."
         ) from error
     finally:
         aside.unlink(missing_ok=True)

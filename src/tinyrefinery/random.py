@@ -36,7 +36,7 @@ def permutation(seed: int, name: str, epoch: int, n: int) -> np.ndarray:
 
 
 def uniform(seed: int, name: str, epoch: int, rows: np.ndarray, draws: int) -> np.ndarray:
-    """Draws in [0, 1) for samples: `(len(rows), draws)` float64, row by row a function of its number.
+    """Draws in [0, 1), `(len(rows), draws)` float64: each row is a function of its sample number.
 
     Args:
         seed: the run's seed.

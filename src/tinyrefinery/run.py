@@ -9,7 +9,7 @@ import json
 import logging
 import os
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -25,7 +25,6 @@ from torch import nn
 from tinyrefinery import build
 from tinyrefinery.build import FrozenNetwork
 from tinyrefinery.chain import Chain, Generation
-from tinyrefinery.data.batches import View
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.errors import CheckpointError, DataError
 from tinyrefinery.evaluation import cost
@@ -55,6 +54,16 @@ class Job:
 
     recipe: Recipe
     row: str = ""
+
+
+def run_folder(runs: Path, name: str, recipe: Recipe) -> Path:
+    """Where a recipe is kept if no folder is named: by its name and a digest, whatever the seed."""
+    return runs / f"{name}-{part_hash(recipe.model_copy(update={'seed': 0}))[:8]}"
+
+
+def seeded(recipe: Recipe, seeds: int) -> list[Recipe]:
+    """The recipe at `seeds` seeds, counted from its own."""
+    return [recipe.model_copy(update={"seed": recipe.seed + i}) for i in range(seeds)]
 
 
 def run(jobs: Sequence[Job], folder: Path, *, data: Dataset | None = None) -> list[Chain]:
@@ -95,7 +104,10 @@ def run(jobs: Sequence[Job], folder: Path, *, data: Dataset | None = None) -> li
 
 def _check_splits(datasets: Any) -> None:
     for each in datasets:
-        for split, why in (("train", "there is nothing to learn from"), ("validation", "a chain is judged by it; set data.source.validation")):
+        for split, why in (
+            ("train", "there is nothing to learn from"),
+            ("validation", "a chain is judged by it; set data.source.validation"),
+        ):
             if not len(each.manifest.rows(split)):
                 raise DataError(f"data set '{each.name}': the {split} split is empty; {why}")
 

@@ -10,7 +10,7 @@ from tinyrefinery.data.manifest import Manifest
 
 
 def stripes(n=120, classes=3, size=16, channels=1, seed=0):
-    """Noisy stripes whose direction and width tell the class; two thirds train, the rest held out."""
+    """Noisy stripes whose direction and width tell the class; two thirds train."""
     rng = np.random.default_rng(seed)
     labels = np.arange(n) % classes
     y, x = np.mgrid[:size, :size] / size
@@ -20,7 +20,9 @@ def stripes(n=120, classes=3, size=16, channels=1, seed=0):
     image = 128 + 80 * np.sin(4 * np.pi * wave + phase[:, None, None])
     image = (image + rng.normal(0, 20, image.shape)).clip(0, 255).astype(np.uint8)
     array = torch.from_numpy(image)[:, None].repeat(1, channels, 1, 1)
-    split = np.where(np.arange(n) % 6 < 4, "train", np.where(np.arange(n) % 6 == 4, "validation", "test"))
+    split = np.where(
+        np.arange(n) % 6 < 4, "train", np.where(np.arange(n) % 6 == 4, "validation", "test")
+    )
     table = pa.table(
         {
             "id": pa.array([f"{i:064x}" for i in range(n)]),

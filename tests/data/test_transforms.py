@@ -16,7 +16,9 @@ TWO_ROUNDINGS = 1.001  # to uint8 after each axis, half a level each
 
 def noise(channels=3, height=60, width=44):
     generator = torch.Generator().manual_seed(0)
-    return torch.randint(0, 256, (N, channels, height, width), dtype=torch.uint8, generator=generator)
+    return torch.randint(
+        0, 256, (N, channels, height, width), dtype=torch.uint8, generator=generator
+    )
 
 
 def crops_of(images, spec, epoch=0):
@@ -135,4 +137,6 @@ def test_normalization():
     images = noise().float()
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     theirs = tv.normalize(images / 255, list(mean), list(std))
-    torch.testing.assert_close(transforms.normalize(images, mean, std), theirs, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        transforms.normalize(images, mean, std), theirs, atol=1e-5, rtol=1e-5
+    )

@@ -87,7 +87,9 @@ def reference(network, epochs=3, batch_size=16, clip=None, ema=None):
             optimizer.step()
             if ema:
                 first = epoch == step == 0
-                for mine, theirs in zip(average.state_dict().values(), network.state_dict().values()):
+                for mine, theirs in zip(
+                    average.state_dict().values(), network.state_dict().values(), strict=True
+                ):
                     new = theirs if first else ema * mine + (1 - ema) * theirs
                     mine.copy_(new)
     return weights(average if ema else network)
@@ -196,7 +198,7 @@ def test_the_plateau_schedule_survives_a_resume(tmp_path):
 
 
 def test_divergence_is_named(tmp_path):
-    with pytest.raises(ChainError, match="training loss is (nan|inf).*Lower optimizer.lr"):
+    with pytest.raises(ChainError, match=r"training loss is (nan|inf).*Lower optimizer.lr"):
         fit(job(tmp_path, lr=1e30, schedule=schedules.constant()))
 
 

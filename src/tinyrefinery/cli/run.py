@@ -29,8 +29,8 @@ def run(
     runs: Runs = Path("runs"),
     smoke: Smoke = False,
 ) -> None:
-    """Train every stage of RECIPE that isn't finished, and report. Goes on after an interruption."""
-    from tinyrefinery.recipe.load import load_recipe, recipe_hash
+    """Train each stage of RECIPE that isn't finished, and report. Goes on when interrupted."""
+    from tinyrefinery.recipe.load import load_recipe
     from tinyrefinery.recipe.shipped import locate
     from tinyrefinery.recipe.smoke import smoke as shrink
 
@@ -38,10 +38,11 @@ def run(
     loaded = load_recipe(path, overrides or [])
     if smoke:
         loaded = shrink(loaded)
-    digest = recipe_hash(loaded.model_copy(update={"seed": 0}))[:8]
-    folder = runs / (name or f"{path.stem}{'-smoke' if smoke else ''}-{digest}")
-    each = [loaded.model_copy(update={"seed": loaded.seed + i}) for i in range(seeds)]
-    _train([("", recipe) for recipe in each], folder)
+    from tinyrefinery.run import run_folder, seeded
+
+    stem = f"{path.stem}-smoke" if smoke else path.stem
+    folder = runs / name if name else run_folder(runs, stem, loaded)
+    _train([("", each) for each in seeded(loaded, seeds)], folder)
 
 
 def reproduce(
@@ -74,7 +75,9 @@ def reproduce(
     for wanted in row or []:
         if wanted not in known:
             raise RecipeError(f"{path}: no row '{wanted}'.{nearest(wanted, known)} Rows: {known}")
-    jobs = [(id, shrink(recipe) if smoke else recipe) for id, recipe in jobs if id in (row or known)]
+    jobs = [
+        (id, shrink(recipe) if smoke else recipe) for id, recipe in jobs if id in (row or known)
+    ]
     digest = part_hash(jobs[0][1].model_copy(update={"seed": 0}).data)[:8]
     _train(jobs, runs / (name or f"{path.stem}{'-smoke' if smoke else ''}-{digest}"))
 

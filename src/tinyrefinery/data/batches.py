@@ -17,6 +17,7 @@ from tinyrefinery.data.dataset import Dataset
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+_CPU = torch.device("cpu")
 
 
 @dataclass
@@ -42,7 +43,7 @@ class View:
     seed: int = 0
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
-    device: torch.device = torch.device("cpu")
+    device: torch.device = _CPU
 
     def crops(self, rows: np.ndarray, epoch: int) -> Crops:
         """The draws of these rows in this epoch."""
@@ -50,7 +51,7 @@ class View:
         return crop_draws.draw(self.spec, self.seed, epoch, rows, sizes)
 
     def pixels(self, rows: np.ndarray, crops: Crops) -> Tensor:
-        """Crops as float (B, C, h, w) in 0-255 on the view's device: what a person would look at."""
+        """Crops as float (B, C, h, w) in 0-255, as a person would look at them."""
         images = transforms.crop_batch(self.dataset.images, rows, crops, self.spec.size)
         images = images.to(self.device, non_blocking=True)
         if crops.angle is not None:
@@ -81,7 +82,7 @@ def shuffled(rows: np.ndarray, seed: int, epoch: int) -> np.ndarray:
 
 
 def split_batches(rows: np.ndarray, size: int, *, drop_last: bool) -> list[np.ndarray]:
-    """Cut rows into runs of `size`; the ragged tail is kept, or dropped unless it is all there is."""
+    """Cut rows into runs of `size`; a ragged tail is kept, or dropped unless it is all there is."""
     size = min(size, len(rows)) if drop_last else size
     whole = [rows[i : i + size] for i in range(0, len(rows), size)]
     return whole[:-1] if drop_last and len(whole[-1]) < size else whole

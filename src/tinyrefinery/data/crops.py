@@ -42,7 +42,7 @@ class CropSpec:
     padding: int = 4
     """Pad: black pixels added on each side before a crop of `size` is cut at a random place."""
     resize: int | None = None
-    """Center: length of the shorter side before the cut; None: just large enough to cover `size`."""
+    """Center: length of the shorter side before the cut; None: just enough to cover `size`."""
     flip: float = 0.0
     """Probability of a horizontal flip."""
     rotate: float = 0.0
@@ -132,9 +132,9 @@ def _padded(draws: np.ndarray, sizes: np.ndarray, spec: CropSpec) -> np.ndarray:
     if (free < 0).any():
         worst = sizes[free.min(axis=1).argmin()].astype(int)
         raise DataError(
-            f"train_crop: a crop of {spec.size[0]}x{spec.size[1]} pixels does not fit into an image "
-            f"of {worst[0]}x{worst[1]} with padding {spec.padding}; choose a smaller size, more "
-            "padding, or the inception crop"
+            f"train_crop: a crop of {spec.size[0]}x{spec.size[1]} pixels does not fit into an "
+            f"image of {worst[0]}x{worst[1]} with padding {spec.padding}; choose a smaller size, "
+            "more padding, or the inception crop"
         )
     corners = np.floor(draws * (free + 1)) - spec.padding
     return np.concatenate([corners, np.broadcast_to(np.array(spec.size, float), sizes.shape)], 1)

@@ -1,10 +1,10 @@
 """Whose statistics a refiner's batch normalization uses, and which crops share them.
 
 The paper labels with the statistics of the batch at hand (arXiv 1805.02641, section 3), so a label
-depends on its batch mates, not on its crop alone. Hence the mates are planned: each epoch's rows are
-shuffled and cut into BN groups, and a group is always labelled whole. Groups sorted by class, or of
-crops of one image, would ruin the labels (they change 60-88 % of the top-1 labels of a CIFAR-10
-refiner), which a shuffle rules out and `check_mixed` makes sure of.
+depends on its batch mates, not on its crop alone. Hence the mates are planned: each epoch's rows
+are shuffled and cut into BN groups, and a group is always labelled whole. Groups sorted by class,
+or of crops of one image, would ruin the labels (they change 60-88 % of the top-1 labels of a
+CIFAR-10 refiner), which a shuffle rules out and `check_mixed` makes sure of.
 """
 
 from collections.abc import Iterable

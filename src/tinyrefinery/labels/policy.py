@@ -1,7 +1,7 @@
 """Label policies: from a batch of crops to its target distributions (B, K).
 
-Rows sum to one; no gradient. Ground truth is a distribution like any other, so every loss works with
-every policy. Label Refinery's ablations (arXiv 1805.02641, Tables 4 and 5) are the grid of
+Rows sum to one; no gradient. Ground truth is a distribution like any other, so every loss works
+with every policy. Label Refinery's ablations (arXiv 1805.02641, Tables 4 and 5) are the grid of
 `level` x `hard` x `batch_norm` of one class, `Refined`: level "crop" is what the paper calls
 dynamic, "image" and "category" are static.
 """

@@ -190,8 +190,18 @@ class Torchvision(_Opened):
     """Of voc only, in quotes; null: 2012."""
 
 
+class Given(Part):
+    """A data set that Python code opened and handed over; a command can't open it again."""
+
+    name: Literal["given"]
+    digest: str
+    """Of its manifest."""
+    channels: Literal[1, 3] = 3
+    """1: grey; 3: red, green, blue."""
+
+
 Source = Annotated[
-    StreetNumbers | Folder | Parquet | HuggingFace | WebDataset | Torchvision,
+    StreetNumbers | Folder | Parquet | HuggingFace | WebDataset | Torchvision | Given,
     Field(discriminator="name"),
 ]
 """Where images come from."""

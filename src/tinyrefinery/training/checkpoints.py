@@ -12,7 +12,7 @@ from tinyrefinery.files import write_atomic
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
-    """Write tensors and plain values in one step; the old state stays until the new one is whole."""
+    """Write tensors and plain values in one step; the old state stays until then."""
     # In memory first: written straight to a full disk, torch fails with a riddle.
     content = io.BytesIO()
     torch.save(state, content)
@@ -30,8 +30,8 @@ def load_state(path: Path) -> dict[str, Any]:
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(
-            f"{path}: not a readable training state ({reason}). Delete the file to train this stage "
-            "from its start; finished stages are not touched."
+            f"{path}: not a readable training state ({reason}). Delete the file to train this "
+            "stage from its start; finished stages are not touched."
         ) from error
     if not isinstance(state, dict) or "epoch" not in state:
         raise CheckpointError(f"{path}: not a training state (no 'epoch'). Delete the file.")

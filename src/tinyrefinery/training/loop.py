@@ -6,7 +6,7 @@ resumed run needs the weights, the optimizer and two numbers, nothing else.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -148,7 +148,11 @@ def fit(job: Training) -> tuple[nn.Module, list[Record]]:
                 if average is not None:
                     average.update_parameters(job.network)
             now.step += 1
-            if moves and now.step < len(batches) and _is_due(now.step, settings.checkpoint_every_steps):
+            if (
+                moves
+                and now.step < len(batches)
+                and _is_due(now.step, settings.checkpoint_every_steps)
+            ):
                 saved.write(now)
         now = _close_epoch(job, now, final, time.perf_counter() - started, len(batches))
         if now.epoch == settings.epochs or _is_due(now.epoch, settings.checkpoint_every_epochs):
@@ -158,8 +162,8 @@ def fit(job: Training) -> tuple[nn.Module, list[Record]]:
     return final, now.history
 
 
-def _loaded(job: Training, now: Progress, batches: list[np.ndarray]) -> Iterator[Batch]:
-    """The batches of the epoch that are still to come: this process's share, with a progress bar."""
+def _loaded(job: Training, now: Progress, batches: list[np.ndarray]) -> Iterable[Batch]:
+    """This process's share of the epoch's batches still to come, with a progress bar."""
     fabric = job.fabric
     mine = [rows[fabric.global_rank :: fabric.world_size] for rows in batches[now.step :]]
     now.sums = now.sums.to(fabric.device, torch.float32 if fabric.device.type == "mps" else None)
@@ -205,8 +209,8 @@ def _close_epoch(
     }
     if not np.isfinite(loss):
         raise ChainError(
-            f"{job.title}: the training loss is {loss} in epoch {epoch}. Lower optimizer.lr, or set "
-            "schedule.warmup or clip_norm; the last good state is kept."
+            f"{job.title}: the training loss is {loss} in epoch {epoch}. Lower optimizer.lr, or "
+            "set schedule.warmup or clip_norm; the last good state is kept."
         )
     if epoch == job.settings.epochs or _is_due(epoch, job.settings.evaluate_every):
         record |= job.validate(final)
@@ -261,5 +265,5 @@ class _Saved:
         except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(
                 f"{self.path}: the saved state is of another network or optimizer "
-                f"({str(error).splitlines()[0]}). Delete the file to train this stage from its start."
+                f"({str(error).splitlines()[0]}). Delete the file to train this stage anew."
             ) from error

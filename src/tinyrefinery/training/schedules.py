@@ -23,14 +23,14 @@ def step(at: Sequence[float], factor: float = 0.1) -> Schedule:
 
 
 def cosine(epochs: float, final: float = 0.0) -> Schedule:
-    """Half a cosine from 1 to `final` over `epochs` (Loshchilov and Hutter, 2017, without restart)."""
+    """Half a cosine from 1 to `final` over `epochs` (arXiv 1608.03983, without restarts)."""
     return lambda epoch: (
         final + (1 - final) * 0.5 * (1 + math.cos(math.pi * min(epoch / epochs, 1.0)))
     )
 
 
 def exponential(factor: float, every: float = 1.0) -> Schedule:
-    """Multiply by `factor` after each whole `every` epochs (0.97 every 2.4 in many compact networks)."""
+    """Multiply by `factor` after each whole `every` epochs."""
     return lambda epoch: factor ** math.floor(epoch / every + 1e-9)
 
 

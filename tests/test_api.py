@@ -1,0 +1,51 @@
+"""The Python interface on a small data set."""
+
+import subprocess
+import sys
+
+import pytest
+
+import tinyrefinery as tr
+from tests.data.scenes import stripes
+from tests.recipe_files import write_tiny
+from tinyrefinery.errors import RecipeError
+
+SMALL = {"name": "street_cnn", "kwargs": {"widths": [4, 8]}}
+
+
+def test_refine_hands_labels_on(tmp_path):
+    data = stripes()
+    chain = tr.refine(
+        data, [SMALL, SMALL], epochs=2, batch_size=16, flip=0.0, folder=tmp_path / "run"
+    )
+    assert [each.id for each in chain.generations] == ["street_cnn", "street_cnn_g2"]
+    assert chain[-1].refined_by == ("street_cnn",)
+    assert 0 <= chain[-1].evaluation["test"]["top1"] <= 1
+    again = tr.refine(
+        data, [SMALL, SMALL], epochs=2, batch_size=16, flip=0.0, folder=tmp_path / "run"
+    )
+    assert len(again) == 2
+
+
+def test_refine_tells_what_is_wrong(tmp_path):
+    with pytest.raises(RecipeError, match=r"labels.*tempreature.*did you mean 'temperature'"):
+        tr.refine(stripes(), [SMALL, SMALL], labels={"tempreature": 2}, folder=tmp_path / "run")
+
+
+def test_train_takes_a_file(tmp_path):
+    recipe = write_tiny(tmp_path)
+    chains = tr.train(recipe, ["stages.refined.epochs=1"], seeds=2, folder=tmp_path / "run")
+    assert len(chains) == 2
+    assert [each.id for each in chains[0].generations] == ["plain", "refined"]
+
+
+def test_every_public_name_is_there():
+    for name in tr.__all__:
+        assert getattr(tr, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        tr.nothing  # noqa: B018
+
+
+def test_importing_costs_no_torch():
+    code = "import tinyrefinery, sys; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
