@@ -1,20 +1,12 @@
-"""What tests share: where real data may lie."""
+"""What all tests share."""
 
 import os
+import tempfile
 from pathlib import Path
 
-import pytest
 import torch
 
 torch.set_num_threads(1)  # small tensors gain nothing from more, and tests may run side by side
-
-
-def real_data(name: str) -> Path:
-    """Path of a real image set, e.g. "cifar10/train.parquet"; else the test is skipped."""
-    beside = Path(__file__).parents[2] / "shared" / "data"
-    root = Path(os.environ.get("TINYREFINERY_TEST_DATA", beside))
-    if not (root / name).exists():
-        pytest.skip(
-            f"real data '{name}' is not under {root}; set TINYREFINERY_TEST_DATA to test with it"
-        )
-    return root / name
+os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that tests start
+os.environ["TINYREFINERY_CACHE"] = str(Path(tempfile.gettempdir()) / "tinyrefinery-test-cache")
+os.environ["NO_COLOR"] = "1"

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -33,7 +33,8 @@ def writing(path: Path) -> Iterator[Path]:
             "space or choose another folder with --runs, then give the same command again."
         ) from error
     finally:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:

@@ -20,7 +20,13 @@ GRAY = (0.2989, 0.587, 0.114)
 
 
 def resize_weights(
-    start: Tensor, scale: Tensor, out: int, source: int, low: Tensor, high: Tensor
+    start: Tensor,
+    scale: Tensor,
+    out: int,
+    source: int,
+    low: Tensor,
+    high: Tensor,
+    mirrored: Tensor | None = None,
 ) -> Tensor:
     """Rows of antialiased bilinear weights, (B, out, source).
 
@@ -31,16 +37,21 @@ def resize_weights(
         source: source pixels.
         low: first source pixel that may be used, (B,).
         high: one past the last, (B,).
+        mirrored: which crops come out back to front, (B,) bool.
     """
     ticks = torch.arange(out, device=start.device, dtype=start.dtype) + 0.5
+    if mirrored is not None:
+        ticks = torch.where(mirrored[:, None], out - ticks, ticks)
     centers = start[:, None] + ticks * scale[:, None]  # (B, out)
     pixels = torch.arange(source, device=start.device, dtype=start.dtype)
     reach = scale.clamp(min=1.0)[:, None, None]
-    weights = (1 - (pixels + 0.5 - centers[:, :, None]).abs() / reach).clamp(min=0)
+    # In place: on CPUs, memory for results in between costs more than the arithmetic.
+    weights = pixels + 0.5 - centers[:, :, None]  # distances
+    weights.abs_().div_(reach).neg_().add_(1).clamp_(min=0)  # 1 - |distance| / reach
     allowed = (pixels >= low[:, None]) & (pixels < high[:, None])  # (B, source)
-    weights = weights * allowed[:, None, :]
+    weights.mul_(allowed[:, None, :].to(weights.dtype))
     # Rows without any allowed pixel stay zero: black, as torchvision pads.
-    return weights / weights.sum(dim=2, keepdim=True).clamp(min=1e-6)
+    return weights.div_(weights.sum(dim=2, keepdim=True).clamp_(min=1e-6))
 
 
 def crop_resident(images: Tensor, crops: Crops, size: tuple[int, int]) -> Tensor:
@@ -61,9 +72,8 @@ def crop_resident(images: Tensor, crops: Crops, size: tuple[int, int]) -> Tensor
         bounds_x = torch.zeros_like(top), torch.full_like(top, image_w)
         top, left = top * zoom_y, left * zoom_x
     rows = resize_weights(top, zoom_y, size[0], image_h, *bounds_y)
-    columns = resize_weights(left, zoom_x, size[1], image_w, *bounds_x)
     flip = torch.as_tensor(crops.flip).to(device)
-    columns = torch.where(flip[:, None, None], columns.flip(1), columns)
+    columns = resize_weights(left, zoom_x, size[1], image_w, *bounds_x, mirrored=flip)
     batch, channels = images.shape[:2]
     wide = images.float().reshape(batch, channels * image_h, image_w)
     narrow = torch.bmm(wide, columns.transpose(1, 2)).view(batch, channels, image_h, size[1])
@@ -174,4 +184,4 @@ def normalize(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -
     if images.shape[1] == 1:
         shift, spread = shift.mean(0, keepdim=True), spread.mean(0, keepdim=True)
     shift, spread = shift.to(images)[:, None, None], spread.to(images)[:, None, None]
-    return (images - shift) / spread
+    return (images - shift).div_(spread)

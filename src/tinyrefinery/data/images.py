@@ -1,0 +1,107 @@
+"""Where pixels come from: resident in memory, or encoded and decoded on demand."""
+
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from tinyrefinery.data.blobs import Blobs
+from tinyrefinery.data.decode import decode
+from tinyrefinery.errors import DataError
+
+
+class Images(Protocol):
+    """Pixels of every manifest row."""
+
+    channels: int
+    """1 (grey) or 3 (RGB)."""
+    sizes: np.ndarray
+    """Height and width of each image in pixels, (N, 2) int32."""
+
+    def __len__(self) -> int: ...
+
+    def pixels(self, row: int) -> np.ndarray:
+        """One image as uint8 (H, W, C)."""
+        ...
+
+    def select(self, rows: np.ndarray) -> "Images":
+        """The images of some rows, in that order."""
+        ...
+
+
+class ResidentImages:
+    """Images of one size, decoded and kept as one uint8 array: the fast path for small images."""
+
+    def __init__(self, array: torch.Tensor) -> None:
+        """Keep `array`, uint8 (N, C, H, W), on whichever device it lies."""
+        if array.dtype != torch.uint8 or array.ndim != 4:
+            raise ValueError(
+                f"resident images are uint8 (N, C, H, W), not {array.dtype} {tuple(array.shape)}"
+            )
+        self.array = array
+        self.channels = array.shape[1]
+        self.sizes = np.broadcast_to(np.array(array.shape[2:], np.int32), (len(array), 2))
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def pixels(self, row: int) -> np.ndarray:
+        """One image as uint8 (H, W, C)."""
+        return self.array[row].permute(1, 2, 0).cpu().numpy()
+
+    def select(self, rows: np.ndarray) -> "ResidentImages":
+        """A copy of some rows, in that order."""
+        return ResidentImages(self.array[torch.as_tensor(rows, device=self.array.device)])
+
+
+class EncodedImages:
+    """Images kept encoded (bytes or files) and decoded each time: the way for photographs.
+
+    `pixels` may be called from many threads, and the object may be pickled to worker processes.
+    """
+
+    def __init__(
+        self, blobs: Blobs, sizes: np.ndarray, channels: int, rows: np.ndarray | None = None
+    ) -> None:
+        """Keep the images `rows` of `blobs` (all of them by default).
+
+        Args:
+            blobs: the encoded images.
+            sizes: (N, 2) height and width of the kept images in pixels, as decoded.
+            channels: 3 to decode as RGB, 1 as grey.
+            rows: (N,) numbers into `blobs`.
+        """
+        self.blobs = blobs
+        self.sizes = np.asarray(sizes, np.int32)
+        self.channels = channels
+        self.rows = np.arange(len(blobs)) if rows is None else np.asarray(rows, np.int64)
+        if len(self.rows) != len(self.sizes):
+            raise ValueError(f"{len(self.rows)} images, but {len(self.sizes)} sizes")
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def encoded(self, row: int) -> bytes:
+        """The bytes of one image file, as the source holds them."""
+        return self.blobs[int(self.rows[row])]
+
+    def pixels(self, row: int) -> np.ndarray:
+        """One image as uint8 (H, W, C).
+
+        Raises:
+            DataError: when it could be decoded at opening, and now can't be or has another size.
+        """
+        try:
+            pixels = decode(self.encoded(row), self.channels)
+        except (OSError, DataError) as error:
+            raise DataError(f"image {row} changed since it was opened: {error}") from error
+        if pixels.shape[:2] != tuple(self.sizes[row]):
+            raise DataError(
+                f"image {row} changed since it was opened: "
+                f"it was {tuple(self.sizes[row].tolist())}, now it is {pixels.shape[:2]}"
+            )
+        return pixels
+
+    def select(self, rows: np.ndarray) -> "EncodedImages":
+        """Some rows, in that order; no bytes are copied."""
+        return EncodedImages(self.blobs, self.sizes[rows], self.channels, self.rows[rows])

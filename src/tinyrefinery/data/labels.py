@@ -1,0 +1,55 @@
+"""Class names and class numbers from whatever a source calls its labels."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tinyrefinery.errors import DataError
+
+
+def number_labels(
+    values: pa.ChunkedArray, names: list[str] | None, where: str
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Labels as indices into class names.
+
+    Integers index `names` where there are names; else each different integer is a class, in
+    numerical order, named by itself. Texts are classes in the order of their characters, as
+    torchvision's class folders are. A null, and an integer below zero, is no label: -1.
+
+    Args:
+        values: (N,) integers, truth values, texts, or whole numbers in floating point.
+        names: class names that the source gives for integers.
+        where: file and column, for the message.
+
+    Raises:
+        DataError: when the values are of another kind, or an integer has no name.
+    """
+    if pa.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+        return _number_texts(values, names, where)
+    try:
+        numbers = pc.fill_null(values.cast(pa.int64()), -1).to_numpy()
+    except pa.ArrowException as error:
+        raise DataError(
+            f"{where}: labels are {values.type}; they must be whole numbers or texts"
+        ) from error
+    if names is not None:
+        if len(numbers) and numbers.max() >= len(names):
+            raise DataError(
+                f"{where}: there is a label {numbers.max()}, but {len(names)} classes are named"
+            )
+        return np.maximum(numbers, -1), tuple(names)
+    classes = np.unique(numbers[numbers >= 0])
+    labels = np.where(numbers < 0, -1, np.searchsorted(classes, numbers))
+    return labels.astype(np.int64), tuple(str(value) for value in classes)
+
+
+def _number_texts(
+    values: pa.ChunkedArray, names: list[str] | None, where: str
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    classes = names or sorted({text for text in values.unique().to_pylist() if text})
+    numbers = {text: number for number, text in enumerate(classes)} | {None: -1, "": -1}
+    if unknown := [text for text in values.unique().to_pylist() if text not in numbers]:
+        raise DataError(f"{where}: label {unknown[0]!r} is none of the classes {classes}")
+    return np.array([numbers[text] for text in values.to_pylist()], np.int64), tuple(classes)

@@ -1,0 +1,103 @@
+"""The manifest: one row an image, with its identity, split and label."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tinyrefinery.errors import DataError
+from tinyrefinery.files import writing
+
+SPLITS = ("train", "validation", "test")
+REQUIRED = {"id": pa.string(), "path": pa.string(), "label": pa.int64(), "split": pa.string()}
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Rows of images as an Arrow table.
+
+    Columns: `id` (SHA-256 of the image's bytes, hex), `path` (where a person finds it), `label`
+    (index into `classes`), `split` (train, validation or test), then whatever else the source knew.
+
+    Raises:
+        DataError: when a required column is missing or of another type, or a label has no class.
+    """
+
+    table: pa.Table = field(repr=False)
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for name, kind in REQUIRED.items():
+            if name not in self.table.column_names:
+                raise DataError(f"manifest: no column '{name}' (has {self.table.column_names})")
+            if self.table.schema.field(name).type != kind:
+                raise DataError(
+                    f"manifest: column '{name}' is {self.table.schema.field(name).type}, not {kind}"
+                )
+        labels = self.labels
+        if len(labels) and (labels.min() < 0 or labels.max() >= len(self.classes)):
+            raise DataError(
+                f"manifest: labels run from {labels.min()} to {labels.max()}, "
+                f"but there are {len(self.classes)} classes"
+            )
+        unknown = set(self.column("split")) - set(SPLITS)
+        if unknown:
+            raise DataError(f"manifest: unknown split {sorted(unknown)} (known: {list(SPLITS)})")
+
+    def __len__(self) -> int:
+        return self.table.num_rows
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """Given class of each row, (N,) int64."""
+        return self.table.column("label").to_numpy()
+
+    def column(self, name: str) -> np.ndarray:
+        """Values of one column, (N,).
+
+        Raises:
+            DataError: when there is no such column.
+        """
+        if name not in self.table.column_names:
+            raise DataError(f"manifest: no column '{name}' (has {self.table.column_names})")
+        return self.table.column(name).to_numpy(zero_copy_only=False)
+
+    def rows(self, split: str) -> np.ndarray:
+        """Row numbers of a split in manifest order, int64."""
+        return np.flatnonzero(self.column("split") == split)
+
+    def select(self, rows: np.ndarray) -> "Manifest":
+        """The manifest of some rows, in that order."""
+        return Manifest(self.table.take(pa.array(rows, pa.int64())), self.classes)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over ids, labels, splits and classes: equal digests mean equal data."""
+        state = sha256("\x1f".join(self.classes).encode())
+        for column in ("id", "label", "split"):
+            state.update("\x1e".join(map(str, self.column(column))).encode())
+        return state.hexdigest()
+
+    def save(self, path: Path) -> None:
+        """Write as Parquet; the class names travel in the schema's metadata."""
+        metadata = {b"classes": "\x1f".join(self.classes).encode()}
+        with writing(path) as aside:
+            pq.write_table(self.table.replace_schema_metadata(metadata), aside)
+
+    @classmethod
+    def load(cls, path: Path) -> "Manifest":
+        """Read what `save` wrote.
+
+        Raises:
+            DataError: when the file is missing, truncated or no manifest.
+        """
+        try:
+            table = pq.read_table(path)
+            classes = table.schema.metadata[b"classes"].decode().split("\x1f")
+        except (OSError, pa.ArrowInvalid, KeyError, TypeError) as error:
+            raise DataError(f"{path}: not a readable manifest ({error})") from error
+        return cls(table.replace_schema_metadata(None), tuple(classes))

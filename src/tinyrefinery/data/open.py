@@ -1,0 +1,88 @@
+"""Every source by its name."""
+
+import inspect
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from tinyrefinery.data.dataset import Dataset
+from tinyrefinery.data.listing import assemble
+from tinyrefinery.data.splits import subset
+from tinyrefinery.errors import DataError
+from tinyrefinery.names import nearest
+
+_HERE = "tinyrefinery.data.sources."
+
+SOURCES: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "street_numbers": ("street_numbers", "open_street_numbers", {}),
+    "folder": ("folder", "open_folder", {}),
+    "parquet": ("parquet", "open_parquet", {}),
+    "hugging_face": ("hugging_face", "open_hugging_face", {}),
+    "webdataset": ("webdataset", "open_webdataset", {}),
+    "cifar10": ("torchvision_sets", "open_torchvision", {"name": "cifar10"}),
+    "cifar100": ("torchvision_sets", "open_torchvision", {"name": "cifar100"}),
+    "svhn": ("torchvision_sets", "open_torchvision", {"name": "svhn"}),
+    "food101": ("torchvision_sets", "open_torchvision", {"name": "food101"}),
+    "imagenet": ("torchvision_sets", "open_torchvision", {"name": "imagenet"}),
+    "voc": ("torchvision_sets", "open_torchvision", {"name": "voc"}),
+}
+"""Name -> module in `data/sources`, its opener, and what is already settled for that name."""
+
+
+def open_data(
+    name: str,
+    *,
+    train_limit: int | None = None,
+    validation_limit: int | None = None,
+    test_limit: int | None = None,
+    limit_seed: int = 0,
+    **options: Any,
+) -> Dataset:
+    """Open a data set by the name of its source.
+
+    Args:
+        name: a key of `SOURCES`.
+        train_limit: keep only so many training images, each class in proportion (see `subset`).
+        validation_limit: the same for validation images.
+        test_limit: the same for test images.
+        limit_seed: another seed, another choice.
+        **options: of the source's opener, and of `assemble`.
+
+    Raises:
+        DataError: when there is no such source or option, and as the opener.
+    """
+    if name not in SOURCES:
+        raise DataError(
+            f"no data source '{name}'.{nearest(name, SOURCES)} "
+            f"The sources are: {', '.join(SOURCES)}."
+        )
+    module, function, settled = SOURCES[name]
+    opener = getattr(import_module(_HERE + module), function)
+    _check_options(name, opener, settled, options)
+    dataset = opener(**settled, **options)
+    limits = {"train": train_limit, "validation": validation_limit, "test": test_limit}
+    for split, n in limits.items():
+        if n is not None:
+            dataset = subset(dataset, split, n, limit_seed)
+    return dataset
+
+
+def _check_options(
+    name: str, opener: Callable[..., Dataset], settled: dict[str, Any], options: dict[str, Any]
+) -> None:
+    known, missing = [], []
+    for option in inspect.signature(opener).parameters.values():
+        if option.kind is option.VAR_KEYWORD:
+            known += [each for each in inspect.signature(assemble).parameters if each != "listing"]
+        elif option.name not in settled:
+            known.append(option.name)
+            if option.default is option.empty and option.name not in options:
+                missing.append(option.name)
+    for option in options:
+        if option not in known:
+            raise DataError(
+                f"data source '{name}' has no option '{option}'.{nearest(option, known)} "
+                f"It takes: {', '.join(known)}."
+            )
+    if missing:
+        raise DataError(f"data source '{name}' needs the option '{missing[0]}'")

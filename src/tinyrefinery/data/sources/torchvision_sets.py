@@ -1,0 +1,274 @@
+"""Well-known data sets in the layouts that torchvision's own loaders read.
+
+The loaders are used as they are, checksums included; where they work from paths, only the paths are
+taken, and this package decodes.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from os.path import abspath
+from pathlib import Path
+from typing import Any, Unpack
+from xml.etree import ElementTree
+
+import numpy as np
+import pyarrow as pa
+from torchvision import datasets as tv
+
+from tinyrefinery.data.blobs import FileBlobs
+from tinyrefinery.data.dataset import Dataset, Problem
+from tinyrefinery.data.listing import Listing, OpeningOptions, assemble
+from tinyrefinery.errors import DataError
+from tinyrefinery.names import nearest
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One split as a loader gives it."""
+
+    pixels: np.ndarray | list[str]
+    """uint8 (N, H, W, C), or paths."""
+    labels: Sequence[int]
+    classes: tuple[str, ...]
+    extras: dict[str, list[Any]]
+    problems: tuple[Problem, ...] = ()
+
+
+def open_torchvision(
+    name: str,
+    root: str | Path,
+    *,
+    download: bool = False,
+    year: str | None = None,
+    **options: Unpack[OpeningOptions],
+) -> Dataset:
+    """Open CIFAR-10, CIFAR-100, SVHN, Food-101, ImageNet or Pascal VOC.
+
+    The sets' own held-out part (`val` of ImageNet and of VOC 2008 to 2012, else `test`) is the test
+    split; validation is carved from training.
+
+    VOC is a detection set; here an image's class is that of its largest box by area, and
+    all its boxes stand as JSON in the column `objects`: name, box as [xmin, ymin, xmax, ymax] in
+    pixels counted from 1, difficult. An image without a box that has an area is left out.
+
+    Args:
+        name: a key of `LOADERS`.
+        root: the folder that torchvision calls `root`.
+        download: let torchvision fetch what is missing (not possible for ImageNet).
+        year: of VOC, "2007" to "2012"; 2012 by default.
+        **options: see `assemble`.
+
+    Raises:
+        DataError: when the name is unknown, or the files are missing or damaged; it says what to
+            download and where to put it.
+    """
+    if name not in LOADERS:
+        raise DataError(
+            f"no torchvision set '{name}'; there are {', '.join(LOADERS)}.{nearest(name, LOADERS)}"
+        )
+    if year is not None and (name != "voc" or year not in _VOC_YEARS):
+        raise DataError(
+            f"{name}: year {year!r}; it is for voc, {_VOC_YEARS[0]} to {_VOC_YEARS[-1]}"
+        )
+    loader = LOADERS[name]
+    root = Path(root).expanduser()
+    chosen_year = year or _VOC_YEARS[-1]
+    parts: dict[str, _Part] = {}
+    for split in ("train", "test"):
+        try:
+            parts[split] = loader.read(str(root), split == "train", download, chosen_year)
+        except DataError:
+            raise
+        except Exception as error:  # the loaders raise RuntimeError, OSError, EOFError, pickle's...
+            raise DataError(_advice(name, root, loader, download, error)) from error
+    return assemble(_listing(name, root, parts), **options)
+
+
+def _listing(name: str, root: Path, parts: dict[str, _Part]) -> Listing:
+    train = parts["train"]
+    paths: list[str] = []
+    arrays: list[np.ndarray] = []
+    for split, part in parts.items():
+        if isinstance(part.pixels, np.ndarray):
+            arrays.append(part.pixels)
+            paths += [f"{root}, {split}, image {i}" for i in range(len(part.labels))]
+        else:
+            paths += part.pixels
+    columns = {
+        key: [v for part in parts.values() for v in part.extras[key]] for key in train.extras
+    }
+    return Listing(
+        f"{name} in {root}",
+        train.classes,
+        np.concatenate([np.asarray(part.labels, np.int64) for part in parts.values()]),
+        [split for split, part in parts.items() for _ in part.labels],
+        paths,
+        np.concatenate(arrays) if arrays else FileBlobs(paths),
+        extras=pa.table(columns) if columns else None,
+        stamps=None if arrays else [_stamp(path) for path in paths],
+        problems=tuple(problem for part in parts.values() for problem in part.problems),
+    )
+
+
+def _stamp(path: str) -> str:
+    try:
+        status = Path(path).stat()
+    except OSError:  # the loaders list files that may be missing: reading will tell
+        return f"{path}\x1fmissing"
+    return f"{abspath(path)}\x1f{status.st_size}\x1f{status.st_mtime_ns}"
+
+
+def _cifar10(root: str, train: bool, download: bool, year: str) -> _Part:
+    data = tv.CIFAR10(root, train, download=download)
+    return _Part(data.data, data.targets, tuple(data.classes), {})
+
+
+def _cifar100(root: str, train: bool, download: bool, year: str) -> _Part:
+    data = tv.CIFAR100(root, train, download=download)
+    return _Part(data.data, data.targets, tuple(data.classes), {})
+
+
+def _svhn(root: str, train: bool, download: bool, year: str) -> _Part:
+    data = tv.SVHN(root, "train" if train else "test", download=download)
+    return _Part(data.data.transpose(0, 2, 3, 1), data.labels, tuple("0123456789"), {})
+
+
+def _food101(root: str, train: bool, download: bool, year: str) -> _Part:
+    data = tv.Food101(root, "train" if train else "test", download=download)
+    return _Part([str(path) for path in data._image_files], data._labels, tuple(data.classes), {})
+
+
+def _imagenet(root: str, train: bool, download: bool, year: str) -> _Part:
+    data = tv.ImageNet(root, "train" if train else "val")
+    wnids = data.wnids
+    # The first of a class's names; two classes are named "crane" and two "maillot".
+    names = [each[0] for each in data.classes]
+    counts = Counter(names)
+    classes = tuple(
+        f"{name} ({wnid})" if counts[name] > 1 else name
+        for name, wnid in zip(names, wnids, strict=True)
+    )
+    labels = [label for _, label in data.samples]
+    extras = {"wnid": [wnids[label] for label in labels]}
+    return _Part([path for path, _ in data.samples], labels, classes, extras)
+
+
+_VOC_YEARS = ("2007", "2008", "2009", "2010", "2011", "2012")
+VOC_CLASSES = (
+    *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
+    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa"),
+    *("train", "tvmonitor"),
+)
+"""The 20 classes of Pascal VOC since 2007."""
+
+
+def _voc(root: str, train: bool, download: bool, year: str) -> _Part:
+    # VOC 2007 has annotated test images; the later years' were never given out.
+    image_set = ("trainval" if train else "test") if year == "2007" else "train" if train else "val"
+    data = tv.VOCDetection(root, year, image_set, download=download)
+    paths: list[str] = []
+    labels: list[int] = []
+    columns: list[str] = []
+    problems: list[Problem] = []
+    for path, annotation in zip(data.images, data.annotations, strict=True):
+        objects = _objects(annotation)
+        areas = [_area(each["box"]) for each in objects]
+        if not any(areas):
+            problems.append(Problem("missing_label", path, "no box with an area; left out"))
+            continue
+        largest = objects[areas.index(max(areas))]["name"]
+        if largest not in VOC_CLASSES:
+            raise DataError(f"{annotation}: '{largest}' is none of the 20 classes of Pascal VOC")
+        paths.append(path)
+        labels.append(VOC_CLASSES.index(largest))
+        columns.append(json.dumps(objects))
+    return _Part(paths, labels, VOC_CLASSES, {"objects": columns}, tuple(problems))
+
+
+def _objects(annotation: str) -> list[dict[str, Any]]:
+    try:
+        found = ElementTree.parse(annotation).getroot().findall("object")
+        return [
+            {
+                "name": each.findtext("name", "").strip(),
+                "box": [float(each.findtext(f"bndbox/{side}", "nan")) for side in _SIDES],
+                "difficult": each.findtext("difficult", "0").strip() == "1",
+            }
+            for each in found
+        ]
+    except (ElementTree.ParseError, OSError, ValueError) as error:
+        raise DataError(f"{annotation}: not a Pascal VOC annotation ({error})") from error
+
+
+_SIDES = ("xmin", "ymin", "xmax", "ymax")
+
+
+def _area(box: list[float]) -> float:
+    width, height = box[2] - box[0], box[3] - box[1]
+    return width * height if width > 0 and height > 0 else 0.0
+
+
+@dataclass(frozen=True)
+class Loader:
+    """How a set is read, and where its files are to be had when they are missing."""
+
+    read: Callable[[str, bool, bool, str], _Part]
+    files: str
+    """What to download."""
+    place: str
+    """What must then lie in `root`."""
+    downloads: bool = True
+
+
+LOADERS: dict[str, Loader] = {
+    "cifar10": Loader(
+        _cifar10,
+        "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz, and unpack it",
+        "cifar-10-batches-py/",
+    ),
+    "cifar100": Loader(
+        _cifar100,
+        "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz, and unpack it",
+        "cifar-100-python/",
+    ),
+    "svhn": Loader(
+        _svhn,
+        "http://ufldl.stanford.edu/housenumbers/train_32x32.mat and .../test_32x32.mat",
+        "train_32x32.mat and test_32x32.mat",
+    ),
+    "food101": Loader(
+        _food101,
+        "http://data.vision.ee.ethz.ch/cvl/food-101.tar.gz, and unpack it",
+        "food-101/images/ and food-101/meta/",
+    ),
+    "imagenet": Loader(
+        _imagenet,
+        "ILSVRC2012_img_train.tar, ILSVRC2012_img_val.tar and ILSVRC2012_devkit_t12.tar.gz "
+        "from https://image-net.org (free after registration)",
+        "these three files; they are unpacked at the first opening",
+        downloads=False,
+    ),
+    "voc": Loader(
+        _voc,
+        "VOCtrainval of the year (and VOCtest_06-Nov-2007.tar for 2007) from "
+        "http://host.robots.ox.ac.uk/pascal/VOC, and unpack it",
+        "VOCdevkit/VOC2012/ (or the other year's; VOC2011 lies in TrainVal/VOCdevkit/)",
+    ),
+}
+"""Data set name -> how torchvision reads it."""
+
+
+def _advice(name: str, root: Path, loader: Loader, download: bool, error: Exception) -> str:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    if loader.downloads and not download:
+        automatic = " Or set download: true to fetch it."
+    elif loader.downloads:
+        automatic = " The download was tried."
+    else:
+        automatic = ""
+    return (
+        f"{name}: not found whole in {root} ({reason}). Download {loader.files}; {root} must then "
+        f"hold {loader.place}.{automatic}"
+    )

@@ -1,0 +1,108 @@
+"""Verification: what it finds, and what a second opening takes from the cache."""
+
+import os
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.data.pictures import class_folders, picture, pixels, write
+from tinyrefinery.data import examine as examine_module
+from tinyrefinery.data.sources.folder import open_folder
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """One entry for each image that is decoded while verifying."""
+    calls: list[int] = []
+    decode = examine_module.decode
+
+    def counting(data: bytes, channels: int) -> np.ndarray:
+        calls.append(len(data))
+        return decode(data, channels)
+
+    monkeypatch.setattr(examine_module, "decode", counting)
+    return calls
+
+
+def test_ids_are_sha256_of_the_files(tmp_path: Path):
+    dataset = open_folder(class_folders(tmp_path, 3))
+    for identity, path in zip(
+        dataset.manifest.column("id"), dataset.manifest.column("path"), strict=True
+    ):
+        assert identity == sha256(Path(path).read_bytes()).hexdigest()
+
+
+def test_a_second_opening_decodes_nothing_and_finds_the_same(tmp_path: Path, decoded: list[int]):
+    class_folders(tmp_path, 3)
+    write(tmp_path / "cat" / "zero.jpg", b"")
+    first = open_folder(tmp_path, resident="never")
+    assert len(decoded) >= 7
+    decoded.clear()
+    second = open_folder(tmp_path, resident="never")
+    assert decoded == []
+    assert second.manifest.table.equals(first.manifest.table)
+    assert second.problems == first.problems
+    np.testing.assert_array_equal(second.images.sizes, first.images.sizes)
+
+
+def test_only_new_and_changed_files_are_looked_at(tmp_path: Path, decoded: list[int]):
+    class_folders(tmp_path, 5)
+    open_folder(tmp_path, resident="never")
+    decoded.clear()
+    changed = write(tmp_path / "cat" / "0.png", picture(500))
+    os.utime(changed, ns=(1, 1))
+    write(tmp_path / "dog" / "new.png", picture(501))
+    dataset = open_folder(tmp_path, resident="never", validation=0)
+    assert len(decoded) == 2
+    np.testing.assert_array_equal(dataset.images.pixels(0), pixels(500))
+    ids = dict(zip(dataset.manifest.column("path"), dataset.manifest.column("id"), strict=True))
+    assert ids[str(changed)] == sha256(picture(500)).hexdigest()
+
+
+def test_resident_pixels_are_right_with_and_without_the_cache(tmp_path: Path):
+    class_folders(tmp_path, 4)
+    write(tmp_path / "cat" / "1x.jpg", b"broken")
+    first, second = open_folder(tmp_path), open_folder(tmp_path)
+    for row in range(8):
+        np.testing.assert_array_equal(first.images.pixels(row), second.images.pixels(row))
+        path = first.manifest.column("path")[row]
+        seed = int(Path(path).stem) + 1000 * ("dog" in path)
+        np.testing.assert_array_equal(first.images.pixels(row), pixels(seed))
+
+
+@pytest.mark.parametrize("damage", [b"", b"PAR1 nonsense", None])
+def test_a_damaged_or_unwritable_cache_is_no_matter(
+    tmp_path: Path, cache: Path, damage: bytes | None
+):
+    class_folders(tmp_path, 3)
+    expected = open_folder(tmp_path).manifest
+    for file in (cache / "verified").iterdir():
+        file.write_bytes(damage or b"")
+        if damage is None:
+            file.unlink()
+    if damage is None:
+        (cache / "verified").rmdir()
+        (cache / "verified").write_bytes(b"a file where the folder should be")
+    assert open_folder(tmp_path).manifest.table.equals(expected.table)
+
+
+def test_many_images_over_many_chunks_keep_their_order(tmp_path: Path):
+    class_folders(tmp_path, 200)
+    dataset = open_folder(tmp_path, validation=0)
+    for row in range(0, 400, 37):
+        path = Path(dataset.manifest.column("path")[row])
+        seed = int(path.stem) + 1000 * (path.parent.name == "dog")
+        np.testing.assert_array_equal(dataset.images.pixels(row), pixels(seed))
+
+
+def test_only_a_person_who_watches_sees_a_bar(tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    open_folder(class_folders(tmp_path / "a", 2))
+    shown = capsys.readouterr()
+    assert "verifying images" in shown.err
+    assert shown.out == ""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: False)
+    open_folder(class_folders(tmp_path / "b", 2))
+    assert capsys.readouterr().err == ""

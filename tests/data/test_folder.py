@@ -1,0 +1,275 @@
+"""Folders of pictures: layouts, what is left out, and what is refused."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.data.pictures import class_folders, picture, pixels, write
+from tinyrefinery.data.dataset import Dataset
+from tinyrefinery.data.images import EncodedImages, ResidentImages
+from tinyrefinery.data.sources.folder import open_folder
+from tinyrefinery.errors import DataError
+
+
+def split_names(dataset: Dataset) -> dict[str, set[str]]:
+    """Split -> last two parts of its paths."""
+    paths, splits = dataset.manifest.column("path"), dataset.manifest.column("split")
+    return {
+        split: {"/".join(Path(p).parts[-2:]) for p in paths[splits == split]}
+        for split in set(splits)
+    }
+
+
+def kinds(dataset: Dataset) -> list[str]:
+    return [problem.kind for problem in dataset.problems]
+
+
+def test_class_folders(tmp_path: Path):
+    dataset = open_folder(class_folders(tmp_path), validation=0.2)
+    assert dataset.classes == ("cat", "dog")
+    assert {s: len(dataset.manifest.rows(s)) for s in ("train", "validation", "test")} == {
+        "train": 16,
+        "validation": 4,
+        "test": 0,
+    }
+    assert dataset.problems == ()
+    for row, path in enumerate(dataset.manifest.column("path")):
+        number = int(Path(path).stem) + 1000 * (Path(path).parent.name == "dog")
+        np.testing.assert_array_equal(dataset.images.pixels(row), pixels(number))
+        assert dataset.classes[dataset.manifest.labels[row]] == Path(path).parent.name
+
+
+def test_the_split_does_not_depend_on_where_the_folder_lies(tmp_path: Path):
+    first = open_folder(class_folders(tmp_path / "a"))
+    second = open_folder(class_folders(tmp_path / "b"))
+    assert split_names(first) == split_names(second)
+    assert first.manifest.digest == second.manifest.digest
+    assert open_folder(tmp_path / "a", seed=1).manifest.digest != first.manifest.digest
+
+
+def test_split_folders_nested_folders_hidden_and_other_files(tmp_path: Path):
+    for split, seed in (("train", 0), ("VAL", 50), ("test", 90)):
+        write(tmp_path / split / "cat" / "a.JPG", picture(seed, kind="jpeg"))
+        write(tmp_path / split / "dog" / "deep" / "b.png", picture(seed + 1))
+    write(tmp_path / "train" / "cat" / ".hidden.png", b"")
+    write(tmp_path / "train" / ".cache" / "x.png", b"")
+    write(tmp_path / "train" / "cat" / "notes.txt", b"x")
+    dataset = open_folder(tmp_path)
+    assert split_names(dataset) == {
+        s: {"cat/a.JPG", "deep/b.png"} for s in ("train", "validation", "test")
+    }
+    assert kinds(dataset) == ["ignored_files"]
+    assert "1 .txt" in dataset.problems[0].what
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+@pytest.mark.parametrize("place", ["root", "splits"])
+def test_hugging_face_image_folder(tmp_path: Path, kind: str, place: str):
+    rows = []
+    for i in range(8):
+        split = "test" if i >= 6 else "train"
+        write(tmp_path / split / f"{i}.png", picture(i))
+        name = f"{split}/{i}.png" if place == "root" else f"{i}.png"
+        rows.append({"file_name": name, "label": "ab"[i % 2], "patient": f"p{i}", "split_": split})
+    for split in ("train", "test") if place == "splits" else ("",):
+        mine = [{k: v for k, v in r.items() if k != "split_"} for r in rows if split in r["split_"]]
+        lines = [json.dumps(row) for row in mine]
+        if kind == "csv":
+            lines = ["file_name,label,patient", *(",".join(row.values()) for row in mine)]
+        write(tmp_path / split / f"metadata.{kind}", "\n".join(lines).encode())
+    dataset = open_folder(tmp_path, validation=0)
+    assert dataset.classes == ("a", "b")
+    assert split_names(dataset)["test"] == {"test/6.png", "test/7.png"}
+    assert list(dataset.manifest.column("patient")) == [f"p{i}" for i in range(8)]
+    np.testing.assert_array_equal(dataset.manifest.labels, np.arange(8) % 2)
+
+
+def test_metadata_that_does_not_fit_the_files(tmp_path: Path):
+    class_folders(tmp_path / "pics", 2)
+    rows = ["file_name,label", "pics/cat/0.png,c", "pics/dog/0.png,d", "pics/gone.png,d"]
+    write(tmp_path / "metadata.csv", "\n".join(rows).encode())
+    dataset = open_folder(tmp_path, validation=0)
+    assert sorted(kinds(dataset)) == ["broken_image", "unlisted_image", "unlisted_image"]
+    assert any("gone.png" in p.where and "No such file" in p.what for p in dataset.problems)
+    write(tmp_path / "metadata.csv", b"file_name,lable\npics/cat/0.png,c\n")
+    with pytest.raises(DataError, match=r"no column 'label'.*file_name, lable.*mean 'lable'"):
+        open_folder(tmp_path)
+    write(tmp_path / "metadata.csv", b"file_name,label\n")
+    with pytest.raises(DataError, match="lists no image"):
+        open_folder(tmp_path)
+
+
+def test_broken_images_are_left_out_and_listed(tmp_path: Path):
+    class_folders(tmp_path)
+    write(tmp_path / "cat" / "zero.jpg", b"")
+    write(tmp_path / "cat" / "cut.jpg", picture(99, 64, 64, "jpeg")[:-300])
+    write(tmp_path / "dog" / "text.jpg", b"This is not a picture.")
+    (tmp_path / "dog" / "dangling.png").symlink_to(tmp_path / "nowhere.png")
+    dataset = open_folder(tmp_path)
+    assert len(dataset.manifest) == len(dataset.images) == 20
+    found = {Path(p.where).name: p.what.lower() for p in dataset.problems}
+    assert "zero bytes" in found["zero.jpg"]
+    assert "truncated" in found["cut.jpg"]
+    assert "not an image" in found["text.jpg"]
+    assert "no such file" in found["dangling.png"]
+    assert set(kinds(dataset)) == {"broken_image"}
+    with pytest.raises(DataError, match=r"(?s)4 problems.*cut\.jpg.*text\.jpg"):
+        open_folder(tmp_path, strict=True)
+
+
+def test_a_strict_error_lists_ten_and_counts_the_rest(tmp_path: Path):
+    class_folders(tmp_path)
+    for i in range(13):
+        write(tmp_path / "cat" / f"zero{i:02d}.jpg", b"")
+    with pytest.raises(DataError) as error:
+        open_folder(tmp_path, strict=True)
+    assert "13 problems" in str(error.value)
+    assert str(error.value).count("zero bytes") == 10
+    assert "and 3 more" in str(error.value)
+
+
+def test_an_empty_class_is_reported_and_stays_a_class(tmp_path: Path):
+    class_folders(tmp_path)
+    (tmp_path / "bird").mkdir()
+    dataset = open_folder(tmp_path)
+    assert dataset.classes == ("bird", "cat", "dog")
+    assert kinds(dataset) == ["empty_class"]
+    with pytest.raises(DataError, match="empty_class: bird"):
+        open_folder(tmp_path, strict=True)
+
+
+def test_copies_across_splits_leave_the_test_split_whole(tmp_path: Path):
+    for split, offset in (("train", 0), ("val", 100), ("test", 200)):
+        for name, far in (("cat", 0), ("dog", 1000)):
+            for i in range(4):
+                write(tmp_path / split / name / f"{i}.png", picture(offset + far + i))
+    write(tmp_path / "train" / "cat" / "copy.png", picture(200))  # of test/cat/0.png
+    write(tmp_path / "val" / "cat" / "copy.png", picture(201))  # of test/cat/1.png
+    write(tmp_path / "train" / "dog" / "copy.png", picture(1100))  # of val/dog/0.png
+    dataset = open_folder(tmp_path)
+    assert kinds(dataset) == ["duplicate_across_splits"] * 3
+    assert {s: len(dataset.manifest.rows(s)) for s in ("train", "validation", "test")} == {
+        **{"train": 8, "validation": 8, "test": 8},
+    }
+    assert "test/cat/0.png of test; left out of train" in dataset.problems[0].what
+    for row, path in enumerate(dataset.manifest.column("path")):
+        assert "copy" not in path
+        seed = int(Path(path).stem) + 1000 * ("dog" in path)
+        seed += 100 * ("/val/" in path) + 200 * ("/test/" in path)
+        np.testing.assert_array_equal(dataset.images.pixels(row), pixels(seed))
+    with pytest.raises(DataError, match="duplicate_across_splits"):
+        open_folder(tmp_path, strict=True)
+
+
+def test_copies_with_different_labels_are_reported_and_stay_together(tmp_path: Path):
+    class_folders(tmp_path)
+    write(tmp_path / "dog" / "copy.png", picture(3))  # of cat/3.png
+    dataset = open_folder(tmp_path)
+    assert kinds(dataset) == ["conflicting_labels"]
+    assert "labelled cat and dog" in dataset.problems[0].what
+    splits = dataset.manifest.column("split")
+    where = [
+        i for i, p in enumerate(dataset.manifest.column("path")) if p.endswith(("t/3.png", "y.png"))
+    ]
+    assert len({splits[i] for i in where}) == 1
+
+
+def test_resident_or_encoded(tmp_path: Path):
+    class_folders(tmp_path, 3)
+    assert isinstance(open_folder(tmp_path).images, ResidentImages)
+    assert isinstance(open_folder(tmp_path, resident="never").images, EncodedImages)
+    bytes_needed = 6 * 3 * 8 * 8
+    for limit, kind in ((bytes_needed, ResidentImages), (bytes_needed - 1, EncodedImages)):
+        assert isinstance(open_folder(tmp_path, resident_bytes=limit).images, kind)
+    write(tmp_path / "cat" / "large.png", picture(77, 9, 8))
+    dataset = open_folder(tmp_path)
+    assert isinstance(dataset.images, EncodedImages)
+    assert sorted(map(tuple, dataset.images.sizes.tolist())) == [(8, 8)] * 6 + [(9, 8)]
+    with pytest.raises(DataError, match="2 sizes; resize them"):
+        open_folder(tmp_path, resident="always")
+
+
+def test_grey(tmp_path: Path):
+    class_folders(tmp_path, 3)
+    resident = open_folder(tmp_path, channels=1).images
+    encoded = open_folder(tmp_path, channels=1, resident="never").images
+    for row in range(6):
+        assert resident.pixels(row).shape == (8, 8, 1)
+        np.testing.assert_array_equal(resident.pixels(row), encoded.pixels(row))
+
+
+def test_a_test_split_can_be_carved(tmp_path: Path):
+    dataset = open_folder(class_folders(tmp_path), validation=0.2, test=0.3)
+    counts = [len(dataset.manifest.rows(s)) for s in ("train", "validation", "test")]
+    assert counts == [12, 2, 6]  # of 20: 3 of each ten test; of the other seven 1 validates
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda root: root / "nowhere", "no such folder.*Expected ROOT/CLASS"),
+        (lambda root: write(root / "file", b""), "a file, not a folder"),
+        (lambda root: root, "no image found. Expected ROOT/CLASS"),
+        (lambda root: write(root / "a" / "x.heic", b"").parents[1], r"passed over: 1 \.heic"),
+        (lambda root: write(root / "a" / "x.png", picture(0)).parents[1], "one class folder only"),
+        (lambda root: write(root / "x.png", picture(0)).parent, "no image found"),
+        (lambda root: write(class_folders(root) / "metadata.jsonl", b"{").parent, "read as JSONL"),
+    ],
+)
+def test_what_is_no_folder_of_pictures_is_refused(tmp_path: Path, make, message: str):
+    with pytest.raises(DataError, match=message):
+        open_folder(make(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"validation": 1.0}, "shares of the training"),
+        ({"validation": -0.1}, "shares of the training"),
+        ({"channels": 4}, "channels is 4"),
+        ({"resident": "yes"}, "resident is 'yes'"),
+        ({"group": "patient"}, "no column 'patient'"),
+    ],
+)
+def test_wrong_options_are_named(tmp_path: Path, options: dict, message: str):
+    with pytest.raises(DataError, match=message):
+        open_folder(class_folders(tmp_path, 2), **options)
+
+
+def test_one_class_over_splits_is_refused(tmp_path: Path):
+    for split in ("train", "test"):
+        write(tmp_path / split / "cat" / "a.png", picture(0))
+    with pytest.raises(DataError, match="one class only"):
+        open_folder(tmp_path)
+
+
+def test_nothing_usable_says_why(tmp_path: Path):
+    for name in ("cat", "dog"):
+        write(tmp_path / name / "zero.jpg", b"")
+    with pytest.raises(DataError, match=r"no usable image.*zero\.jpg: zero bytes"):
+        open_folder(tmp_path)
+
+
+def test_metadata_as_people_write_it(tmp_path: Path):
+    for i in range(3):
+        write(tmp_path / f"{i}.png", picture(i))
+    file = tmp_path / "metadata.csv"
+    write(file, b'\xef\xbb\xbffile_name,label,note\r\n0.png,x,"two\r\nlines"\r\n1.png,y\r\n')
+    dataset = open_folder(tmp_path, validation=0)
+    assert list(dataset.manifest.column("note")) == ["two\r\nlines", None]
+    write(file, b"file_name,label\n0.png,x\n1.png,y,z\n")
+    with pytest.raises(DataError, match=r"metadata\.csv.*entry 2 has more fields"):
+        open_folder(tmp_path)
+    write(file, b"file_name,label,split\n0.png,x,train\n1.png,y,tset\n")
+    with pytest.raises(DataError, match=r"metadata\.csv: unknown split 'tset'.*mean 'test'"):
+        open_folder(tmp_path)
+    file.unlink()
+    lines = ['{"file_name": "0.png"}', '{"file_name": "1.png", "label": 5}']
+    write(tmp_path / "metadata.jsonl", "\n".join(lines).encode())
+    with pytest.raises(DataError, match=r"one class only \(5\)"):
+        open_folder(tmp_path)
+    write(tmp_path / "metadata.jsonl", b"[1, 2]")
+    with pytest.raises(DataError, match="read as JSONL"):
+        open_folder(tmp_path)

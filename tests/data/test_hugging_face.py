@@ -1,0 +1,100 @@
+"""Data sets through the `datasets` library, made on this machine."""
+
+import builtins
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.data.pictures import class_folders, picture, pixels, write
+from tinyrefinery.data.sources.hugging_face import open_hugging_face
+from tinyrefinery.errors import DataError
+
+datasets = pytest.importorskip("datasets")
+
+
+@pytest.fixture(autouse=True)
+def quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library's cache in this test's folder, no network, no bars."""
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "hf")
+    monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
+    datasets.disable_progress_bars()
+
+
+def saved(folder: Path) -> Path:
+    """A data set with columns that aren't called image and label, as `save_to_disk` writes it."""
+    features = datasets.Features(
+        {
+            "n": datasets.Value("int64"),
+            "img": datasets.Image(),
+            "kind": datasets.ClassLabel(names=["x", "y"]),
+        }
+    )
+    parts = {}
+    for split, seeds in (("train", range(10)), ("validation", range(20, 24))):
+        columns = {
+            "n": list(seeds),
+            "img": [{"bytes": picture(s), "path": None} for s in seeds],
+            "kind": [s % 2 for s in seeds],
+        }
+        parts[split] = datasets.Dataset.from_dict(columns, features=features)
+    parts["train"] = parts["train"].select([9, 8, 7, 6, 5, 4, 3, 2, 1, 0])
+    datasets.DatasetDict(parts).save_to_disk(str(folder))
+    return folder
+
+
+def test_a_saved_data_set_finds_its_own_columns(tmp_path: Path):
+    dataset = open_hugging_face(str(saved(tmp_path / "set")))
+    assert dataset.classes == ("x", "y")
+    assert [len(dataset.manifest.rows(s)) for s in ("train", "validation", "test")] == [10, 4, 0]
+    for row, seed in enumerate([*range(9, -1, -1), *range(20, 24)]):
+        np.testing.assert_array_equal(dataset.images.pixels(row), pixels(seed))
+        assert dataset.manifest.labels[row] == seed % 2
+        assert dataset.manifest.column("n")[row] == seed
+
+
+def test_their_validation_can_be_our_test(tmp_path: Path):
+    splits = {"train": "train", "test": "validation"}
+    dataset = open_hugging_face(str(saved(tmp_path / "set")), splits=splits, validation=0.2)
+    assert [len(dataset.manifest.rows(s)) for s in ("train", "validation", "test")] == [8, 2, 4]
+
+
+def test_image_folder_keeps_files(tmp_path: Path):
+    class_folders(tmp_path / "pics", 5)
+    write(tmp_path / "pics" / "cat" / "zero.png", b"")
+    dataset = open_hugging_face("imagefolder", data_dir=str(tmp_path / "pics"), resident="never")
+    assert dataset.classes == ("cat", "dog")
+    assert len(dataset.manifest) == 10
+    assert [p.kind for p in dataset.problems] == ["broken_image"]
+    for row, path in enumerate(dataset.manifest.column("path")):
+        seed = int(Path(path).stem) + 1000 * (Path(path).parent.name == "dog")
+        np.testing.assert_array_equal(dataset.images.pixels(row), pixels(seed))
+
+
+def test_what_is_wrong_is_named(tmp_path: Path):
+    folder = str(saved(tmp_path / "set"))
+    with pytest.raises(DataError, match=r"no split 'tset'; it has train, validation"):
+        open_hugging_face(folder, splits={"train": "tset"})
+    with pytest.raises(DataError, match=r"no column 'knd'.*Did you mean 'kind'"):
+        open_hugging_face(folder, label="knd")
+    with pytest.raises(DataError, match="nobody/nothing: the data set can't be had"):
+        open_hugging_face("nobody/nothing")
+    bare = datasets.Dataset.from_dict({"text": ["a", "b"]})
+    bare.save_to_disk(str(tmp_path / "bare"))
+    with pytest.raises(DataError, match=r"no column is said to hold images.*text"):
+        open_hugging_face(str(tmp_path / "bare"))
+    with pytest.raises(DataError, match="no column is said to hold classes"):
+        open_hugging_face(str(tmp_path / "bare"), image="text")
+
+
+def test_without_the_library_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
+    real = builtins.__import__
+
+    def without(name: str, *args, **keywords):
+        if name == "datasets":
+            raise ImportError(name)
+        return real(name, *args, **keywords)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(DataError, match="pip install"):
+        open_hugging_face("any")

@@ -1,0 +1,210 @@
+"""Parquet files with images."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.data.pictures import picture, pixels
+from tinyrefinery.data.labels import number_labels
+from tinyrefinery.data.sources.parquet import open_parquet
+from tinyrefinery.errors import DataError
+
+
+def write_parquet(path: Path, seeds: range, labels: list, names: list[str] | None = None, **extra):
+    """A file as `datasets` writes it: image struct, label, further columns, class names."""
+    rows = [{"bytes": picture(seed), "path": f"{seed}.png"} for seed in seeds]
+    table = pa.table({"image": rows, "label": labels, **extra})
+    if names:
+        features = {"label": {"names": names, "_type": "ClassLabel"}, "image": {"_type": "Image"}}
+        metadata = {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
+        table = table.replace_schema_metadata(metadata)
+    pq.write_table(table, path, row_group_size=3)
+    return path
+
+
+def test_splits_classes_and_further_columns(tmp_path: Path):
+    names = ["zebra", "ant"]
+    boxes = [[1, 2], [3, 4]] * 5
+    train = write_parquet(
+        *(tmp_path / "train.parquet", range(10), [0, 1] * 5, names),
+        **{"weight": [0.5] * 10, "box": boxes, "raw": [b"x"] * 10, "id": list("abcdefghij")},
+    )
+    test = write_parquet(tmp_path / "test.parquet", range(20, 24), [0, 1, 1, 1], names)
+    dataset = open_parquet({"train": train, "test": str(test)}, validation=0.2)
+    manifest = dataset.manifest
+    assert dataset.classes == ("zebra", "ant")
+    assert [len(manifest.rows(s)) for s in ("train", "validation", "test")] == [8, 2, 4]
+    np.testing.assert_array_equal(manifest.labels, [0, 1] * 5 + [0, 1, 1, 1])
+    assert set(manifest.table.column_names) == {
+        *("id", "path", "label", "split", "weight", "box", "source_id"),
+    }
+    assert manifest.column("path")[0] == "0.png"
+    assert manifest.column("source_id")[3] == "d"
+    assert manifest.column("source_id")[12] is None
+    np.testing.assert_array_equal(manifest.column("box")[1], [3, 4])
+    for row, seed in enumerate([*range(10), *range(20, 24)]):
+        np.testing.assert_array_equal(dataset.images.pixels(row), pixels(seed))
+
+
+def test_files_by_pattern_folder_and_list_are_the_same(tmp_path: Path):
+    files = [
+        write_parquet(tmp_path / f"train-{i}.parquet", range(i * 6, i * 6 + 6), list("ababab"))
+        for i in range(3)
+    ]
+    opened = [
+        open_parquet(given, resident="never").manifest
+        for given in (files, str(tmp_path / "train-*.parquet"), tmp_path)
+    ]
+    assert len(opened[0]) == 18
+    assert opened[0].digest == opened[1].digest == opened[2].digest
+
+
+def test_binary_images_and_a_split_column(tmp_path: Path):
+    path = tmp_path / "all.parquet"
+    table = pa.table(
+        {
+            "pixels": [picture(i) for i in range(6)],
+            "kind": ["dog", "cat"] * 3,
+            "part": ["train"] * 4 + ["val", "test"],
+        }
+    )
+    pq.write_table(table, path)
+    dataset = open_parquet(path, image="pixels", label="kind", split="part")
+    assert dataset.classes == ("cat", "dog")
+    assert list(dataset.manifest.column("split")) == ["train"] * 4 + ["validation", "test"]
+    assert dataset.manifest.column("path")[5] == f"{path}, row 5"
+
+
+def test_groups_stay_together(tmp_path: Path):
+    groups = [f"g{i // 4}" for i in range(80)]
+    path = write_parquet(
+        tmp_path / "all.parquet", range(80), [0, 1] * 40, group=groups, patient=groups[::-1]
+    )
+    for options, column in (({}, "group"), ({"group": "patient"}, "patient")):
+        dataset = open_parquet(path, validation=0.25, **options)
+        splits = dataset.manifest.column("split")
+        per_group: dict[str, set[str]] = {}
+        for name, split in zip(dataset.manifest.column(column), splits, strict=True):
+            per_group.setdefault(name, set()).add(split)
+        assert all(len(where) == 1 for where in per_group.values())
+        assert len(dataset.manifest.rows("validation")) == 20
+
+
+def test_a_group_in_two_given_splits_is_reported(tmp_path: Path):
+    parts = {
+        s: write_parquet(tmp_path / f"{s}.parquet", range(n, n + 2), [0, 1], group=["g", s])
+        for n, s in ((0, "train"), (10, "test"))
+    }
+    dataset = open_parquet(parts, validation=0)
+    assert [(p.kind, p.where) for p in dataset.problems] == [("group_across_splits", "g")]
+
+
+def test_rows_without_a_label_or_an_image(tmp_path: Path):
+    path = tmp_path / "x.parquet"
+    images = [{"bytes": picture(i), "path": None} for i in range(4)] + [
+        {"bytes": None, "path": None}
+    ]
+    pq.write_table(pa.table({"image": images, "label": [0, 1, None, -1, 1]}), path)
+    dataset = open_parquet(path, validation=0)
+    assert len(dataset.manifest) == 2
+    assert sorted(p.kind for p in dataset.problems) == ["broken_image", *["missing_label"] * 2]
+
+
+def test_only_so_many_rows(tmp_path: Path):
+    path = write_parquet(tmp_path / "x.parquet", range(9), [0, 1, 0, 1, 0, 1, 0, 1, 0])
+    assert len(open_parquet(path, limit=5).manifest) == 5
+
+
+def test_missing_columns_are_named_with_the_nearest(tmp_path: Path):
+    path = write_parquet(tmp_path / "x.parquet", range(2), [0, 1], lebal=[0, 1])
+    with pytest.raises(DataError, match=r"x\.parquet: no column 'img'.* image, label, lebal\."):
+        open_parquet(path, image="img")
+    with pytest.raises(DataError, match=r"no column 'labels'.*Did you mean 'label'"):
+        open_parquet(path, label="labels")
+    with pytest.raises(DataError, match="column 'lebal' is int64; images are binary"):
+        open_parquet(path, image="lebal")
+    with pytest.raises(DataError, match="no column 'part'"):
+        open_parquet(path, split="part")
+
+
+def test_damaged_files(tmp_path: Path):
+    path = write_parquet(tmp_path / "x.parquet", range(20), [0, 1] * 10)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match=r"x\.parquet: truncated, or no Parquet file"):
+        open_parquet(path)
+    path.write_bytes(whole[:300] + bytes(400) + whole[700:])
+    with pytest.raises(DataError, match=r"x\.parquet: truncated|no usable image"):
+        open_parquet(path)
+    path.write_bytes(b"")
+    with pytest.raises(DataError, match=r"x\.parquet: the file is empty"):
+        open_parquet(path)
+    write_parquet(path, range(0), [])
+    with pytest.raises(DataError, match=r"no rows|column 'image'"):
+        open_parquet(path)
+
+
+def test_what_is_not_there_is_named(tmp_path: Path):
+    path = write_parquet(tmp_path / "x.parquet", range(4), [0, 1, 0, 1])
+    with pytest.raises(DataError, match=r"gone\.parquet: no such Parquet file"):
+        open_parquet({"train": path, "test": tmp_path / "gone.parquet"})
+    with pytest.raises(DataError, match="no training split; found only test"):
+        open_parquet({"test": path})
+    with pytest.raises(DataError, match="unknown split 'trian'"):
+        open_parquet({"trian": path})
+    with pytest.raises(DataError, match="two names for one split"):
+        open_parquet({"val": path, "validation": path})
+    with pytest.raises(DataError, match="no Parquet file was named"):
+        open_parquet([])
+
+
+def test_one_class_is_refused(tmp_path: Path):
+    path = write_parquet(tmp_path / "x.parquet", range(4), [7] * 4)
+    with pytest.raises(DataError, match=r"one class only \(7\)"):
+        open_parquet(path)
+
+
+def test_files_that_name_other_classes_are_refused(tmp_path: Path):
+    parts = {
+        split: write_parquet(tmp_path / f"{split}.parquet", range(2), [0, 1], names)
+        for split, names in (("train", ["a", "b"]), ("test", ["b", "a"]))
+    }
+    with pytest.raises(DataError, match="different classes"):
+        open_parquet(parts)
+
+
+@pytest.mark.parametrize(
+    ("values", "names", "labels", "classes"),
+    [
+        ([3, 1, 10, 1], None, [1, 0, 2, 0], ("1", "3", "10")),
+        (["b", "a", None, ""], None, [1, 0, -1, -1], ("a", "b")),
+        ([0, 2, None, -5], ["x", "y", "z"], [0, 2, -1, -1], ("x", "y", "z")),
+        (["y", "x"], ["x", "y"], [1, 0], ("x", "y")),
+        ([True, False], None, [1, 0], ("0", "1")),
+        ([1.0, 0.0], None, [1, 0], ("0", "1")),
+        (pa.array(["q", "p", "q"]).dictionary_encode(), None, [1, 0, 1], ("p", "q")),
+    ],
+)
+def test_numbering_of_labels(values, names, labels, classes):
+    got, found = number_labels(pa.chunked_array([values]), names, "here")
+    np.testing.assert_array_equal(got, labels)
+    assert got.dtype == np.int64
+    assert found == classes
+
+
+@pytest.mark.parametrize(
+    ("values", "names", "message"),
+    [
+        ([0, 3], ["a", "b"], "here: there is a label 3, but 2 classes are named"),
+        (["a", "c"], ["a", "b"], "label 'c' is none of the classes"),
+        ([0.5, 1.0], None, "labels are double"),
+        ([[1], [2]], None, "labels are list"),
+    ],
+)
+def test_labels_that_are_none(values, names, message):
+    with pytest.raises(DataError, match=message):
+        number_labels(pa.chunked_array([values]), names, "here")

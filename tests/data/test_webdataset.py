@@ -1,0 +1,78 @@
+"""WebDataset shards."""
+
+import json
+import tarfile
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.data.pictures import picture, pixels
+from tinyrefinery.data.images import EncodedImages
+from tinyrefinery.data.sources.webdataset import open_webdataset
+from tinyrefinery.errors import DataError
+
+
+def write_shard(path: Path, files: dict[str, bytes], mode: str = "w") -> Path:
+    with tarfile.open(path, mode) as tar:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, BytesIO(content))
+    return path
+
+
+def samples(seeds: range) -> dict[str, bytes]:
+    files = {}
+    for seed in seeds:
+        files[f"part/{seed:03d}.png"] = picture(seed)
+        files[f"part/{seed:03d}.cls"] = str(seed % 2).encode() + b"\n"
+        files[f"part/{seed:03d}.json"] = json.dumps({"weight": seed / 2, "nested": {}}).encode()
+    return files
+
+
+def test_shards_by_range_with_labels_and_columns(tmp_path: Path):
+    for shard in range(3):
+        write_shard(tmp_path / f"train-{shard:02d}.tar", samples(range(shard * 4, shard * 4 + 4)))
+    write_shard(tmp_path / "test.tar", samples(range(50, 54)))
+    paths = {"train": str(tmp_path / "train-{00..02}.tar"), "test": str(tmp_path / "te*.tar")}
+    dataset = open_webdataset(paths, classes=["even", "odd"], validation=0, resident="never")
+    assert dataset.classes == ("even", "odd")
+    assert [len(dataset.manifest.rows(s)) for s in ("train", "test")] == [12, 4]
+    assert isinstance(dataset.images, EncodedImages)
+    for row, seed in enumerate([*range(12), *range(50, 54)]):
+        np.testing.assert_array_equal(dataset.images.pixels(row), pixels(seed))
+        assert dataset.manifest.labels[row] == seed % 2
+        assert dataset.manifest.column("weight")[row] == seed / 2
+    assert "train-01.tar, part/004.png" in dataset.manifest.column("path")[4]
+
+
+def test_labels_in_json_and_broken_or_unlabelled_samples(tmp_path: Path):
+    files = {}
+    for seed in range(4):
+        files[f"{seed}.jpg"] = picture(seed, kind="jpeg")
+        files[f"{seed}.json"] = json.dumps({"label": "ab"[seed % 2]}).encode()
+    files |= {"4.jpg": b"", "4.json": b'{"label": "a"}', "5.png": picture(5), "6.cls": b"a"}
+    dataset = open_webdataset(write_shard(tmp_path / "x.tar", files), validation=0)
+    assert dataset.classes == ("a", "b")
+    assert len(dataset.manifest) == 4
+    assert [p.kind for p in dataset.problems] == ["broken_image", "missing_label"]
+
+
+def test_shards_that_cannot_be_read(tmp_path: Path):
+    whole = write_shard(tmp_path / "x.tar", samples(range(10)))
+    cut = tmp_path / "cut.tar"
+    cut.write_bytes(whole.read_bytes()[:700])
+    zipped = write_shard(tmp_path / "x.tar.gz", samples(range(2)), "w:gz")
+    for path, message in (
+        (cut, r"cut\.tar: truncated, compressed"),
+        (zipped, r"x\.tar\.gz: truncated, compressed"),
+        (tmp_path / "gone-*.tar", "no such shard"),
+        (write_shard(tmp_path / "none.tar", {"a.txt": b"x"}), "hold no image"),
+        (write_shard(tmp_path / "bad.tar", {"a.png": b"x", "a.json": b"{"}), r"bad\.tar, a\.json"),
+    ):
+        with pytest.raises(DataError, match=message):
+            open_webdataset(path)
+    with pytest.raises(DataError, match="no shard was named"):
+        open_webdataset([])

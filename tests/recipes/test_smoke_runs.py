@@ -1,0 +1,25 @@
+"""Every shipped recipe and table runs with --smoke, from crops to report."""
+
+import csv
+
+import pytest
+from typer.testing import CliRunner
+
+from tinyrefinery.cli.main import app
+from tinyrefinery.recipe.shipped import recipes_in, shipped_folder
+from tinyrefinery.recipe.table import is_table
+
+FILES = recipes_in(shipped_folder())
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.relative_to(shipped_folder()).as_posix())
+def test_smoke(path, tmp_path):
+    command = ["reproduce", str(path), "--seeds", "1"] if is_table(path) else ["run", str(path)]
+    done = CliRunner().invoke(app, [*command, "--smoke", "--runs", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    (folder,) = tmp_path.iterdir()
+    assert (folder / "report.html").stat().st_size > 10_000
+    with (folder / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert rows
+    assert all(0 <= float(row["test_top1"]) <= 1 for row in rows)
