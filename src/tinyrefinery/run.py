@@ -127,7 +127,11 @@ def _describe(folder: Path, jobs: Sequence[Job], datasets: Sequence[Dataset]) ->
     }
     write_atomic(folder / "data.json", json.dumps(facts, indent=1))
     lines = ["kind,where,what"]
-    for problem in dict.fromkeys(p for each in datasets for p in each.problems):
+    problems = list(dict.fromkeys(p for each in datasets for p in each.problems))
+    if problems:
+        one = f"{problems[0].kind.replace('_', ' ')}: {problems[0].where}: {problems[0].what}"
+        say(f"data: {len(problems)} problems, listed in {folder / 'excluded.csv'}; first: {one}")
+    for problem in problems:
         cells = (problem.kind, problem.where, problem.what)
         lines.append(",".join('"' + cell.replace('"', '""') + '"' for cell in cells))
     write_atomic(folder / "excluded.csv", "\n".join(lines) + "\n")

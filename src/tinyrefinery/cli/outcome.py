@@ -1,14 +1,27 @@
 """What a person sees of a run: quiet progress while it lasts, table and report at its end."""
 
 import logging
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 
+class _BesideBars(logging.Handler):
+    """Writes to stderr without tearing a progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from tqdm.auto import tqdm
+
+        tqdm.write(self.format(record), file=sys.stderr)
+
+
 def log_progress() -> None:
     """Print what the run says of itself, and nothing of what libraries say, to stderr."""
-    logging.basicConfig(format="%(message)s")
-    logging.getLogger("tinyrefinery").setLevel(logging.INFO)
+    ours = logging.getLogger("tinyrefinery")
+    ours.setLevel(logging.INFO)
+    ours.propagate = False
+    if not ours.handlers:
+        ours.addHandler(_BesideBars())
     for noisy in ("lightning_fabric", "lightning.fabric"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
 
