@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 from tests.recipe_files import TINY, write_tiny
 from tinyrefinery.errors import ChainError, CheckpointError
 from tinyrefinery.recipe.load import load_recipe
-from tinyrefinery.run import Job, run
+from tinyrefinery.recipe_run import Job, RecipeRun
+from tinyrefinery.run import run
 
 
 def stage_folder(folder, stage):
@@ -124,7 +125,6 @@ def test_rows_share_what_they_have_in_common(tmp_path):
 
 def test_what_changes_weights_changes_the_key(tmp_path):
     from tinyrefinery.build import dataset, fabric
-    from tinyrefinery.run import RecipeRun
 
     path = write_tiny(tmp_path)
     base = load_recipe(path)
@@ -244,7 +244,12 @@ def test_an_ensemble_of_a_stage_and_a_file(finished, tmp_path):
 
 def test_a_collapse_stops_the_chain_and_keeps_what_was_made(tmp_path):
     rule = "chain.collapse={below_refiner: 0.05, chance_factor: 0}"
-    good = ["data.source.train=640", "stages.plain.epochs=12", "stages.plain.optimizer.lr=0.2"]
+    good = [
+        "data.source.train=640",
+        "data.source.validation=400",
+        "stages.plain.epochs=12",
+        "stages.plain.optimizer.lr=0.2",
+    ]
     hopeless = "stages.refined.optimizer.lr=1.0e-9"
     with pytest.raises(ChainError, match=r"stage 'refined' collapsed: .*kept") as caught:
         go(tmp_path, overrides=[rule, *good, hopeless, "stages.refined.generations=3"])

@@ -9,7 +9,8 @@ from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.recipe.load import check, load_recipe
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.shipped import locate
-from tinyrefinery.run import Job, run, run_folder, seeded
+from tinyrefinery.recipe_run import Job
+from tinyrefinery.run import run, run_folder, seeded
 
 
 def train(

@@ -1,8 +1,10 @@
 """From a recipe to objects: the one file that knows both sides."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from tinyrefinery.chain import CollapseRule, StopRule
 from tinyrefinery.data.batches import View, shuffled, split_batches
 from tinyrefinery.data.crops import ColorSpec, CropSpec
 from tinyrefinery.data.dataset import Dataset
+from tinyrefinery.data.images import ResidentImages
 from tinyrefinery.data.open import open_data
 from tinyrefinery.errors import CheckpointError, DataError, RecipeError
 from tinyrefinery.labels.policy import GroundTruth, LabelPolicy, LabelSmoothing, Refined
@@ -70,13 +73,28 @@ def eval_spec(data: Data) -> CropSpec:
     return CropSpec("center", data.eval_crop.size, resize=data.eval_crop.resize)
 
 
-def train_view(recipe: Recipe, data: Dataset, generation: int, device: torch.device) -> View:
+def stage_seed(recipe: Recipe, what: str, generation: int, own: int | None = None) -> int:
+    """Seed of a stage's weights, crops or training noise.
+
+    It depends on the recipe's seed and the generation: stages of one generation have the same, so
+    that they can be compared in pairs, unless one has a seed of its own.
+    """
+    return random.integer(recipe.seed, what, generation, *([] if own is None else [own]))
+
+
+def train_view(
+    recipe: Recipe,
+    data: Dataset,
+    generation: int,
+    device: torch.device,
+    own_seed: int | None = None,
+) -> View:
     """The training crops of a generation.
 
     Each generation sees crops of its own, so that none is labelled on the very crops its refiner
-    was trained on; networks of the same generation and seed see the same.
+    was trained on.
     """
-    seed = random.integer(recipe.seed, "crops", generation)
+    seed = stage_seed(recipe, "crops", generation, own_seed)
     return View(data, train_spec(recipe.data), seed, *recipe.data.normalization, device)
 
 
@@ -85,18 +103,30 @@ def eval_view(recipe: Recipe, data: Dataset, device: torch.device) -> View:
     return View(data, eval_spec(recipe.data), 0, *recipe.data.normalization, device)
 
 
+def skeleton(stage: Stage, data: Dataset, recipe: Recipe) -> nn.Module:
+    """The stage's network without memory for its weights, on the meta device."""
+    kwargs = {key: value for key, value in stage.model.kwargs.items() if key != "pretrained"}
+    without = stage.model_copy(update={"model": stage.model.model_copy(update={"kwargs": kwargs})})
+    with torch.device("meta"):
+        return _architecture(without, data, recipe)
+
+
+def _architecture(stage: Stage, data: Dataset, recipe: Recipe) -> nn.Module:
+    return models.create(
+        stage.model.name,
+        len(data.classes),
+        size=recipe.data.train_crop.size,
+        channels=data.images.channels,
+        **stage.model.kwargs,
+    )
+
+
 def network(stage: Stage, data: Dataset, recipe: Recipe, generation: int) -> nn.Module:
     """A new network, its weights a function of seed, generation and architecture."""
     model = stage.model
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(random.integer(recipe.seed, "weights", generation))
-        net = models.create(
-            model.name,
-            len(data.classes),
-            size=recipe.data.train_crop.size,
-            channels=data.images.channels,
-            **model.kwargs,
-        )
+        torch.manual_seed(stage_seed(recipe, "weights", generation, stage.seed))
+        net = _architecture(stage, data, recipe)
     if model.weights is not None:
         load_weights(net, Path(model.weights), len(data.classes))
     layout = torch.channels_last if recipe.engine.channels_last else torch.contiguous_format
@@ -191,9 +221,8 @@ def refiner(
     )
     if labels.batch_norm == "calibrated":
         sample = shuffled(rows, random.integer(view.seed, "calibration"), 0)[:CALIBRATION_CROPS]
-        made.calibrate(
-            view.render(batch, 0).images for batch in split_batches(sample, 256, drop_last=True)
-        )
+        batches = split_batches(sample, 256, drop_last=True)
+        made.calibrate(lambda: (view.render(batch, 0).images for batch in batches))
     return made
 
 
@@ -267,17 +296,22 @@ def schedule(stage: Stage) -> schedules.Schedule:
     return schedules.with_warmup(makers[part.name](**options), part.warmup, part.warmup_start)
 
 
-def settings(recipe: Recipe, stage: Stage, generation: int) -> Settings:
+def workers(recipe: Recipe, data: Dataset) -> int:
+    """Threads that prepare crops; where nothing is decoded they cost more than they give."""
+    return 0 if isinstance(data.images, ResidentImages) else recipe.data.workers
+
+
+def settings(recipe: Recipe, stage: Stage, generation: int, data: Dataset) -> Settings:
     """How long and in what steps the stage trains."""
     engine = recipe.engine
     return Settings(
         epochs=stage.epochs,
         batch_size=stage.batch_size,
-        seed=random.integer(recipe.seed, "training", generation),
+        seed=stage_seed(recipe, "training", generation, stage.seed),
         accumulate=stage.accumulate,
         clip_norm=stage.clip_norm,
         ema=stage.ema,
-        workers=recipe.data.workers,
+        workers=workers(recipe, data),
         evaluate_every=stage.evaluate_every,
         checkpoint_every_epochs=engine.checkpoint_every_epochs,
         checkpoint_every_steps=engine.checkpoint_every_steps,
@@ -292,6 +326,14 @@ def fabric(engine: Engine) -> Fabric:
     Raises:
         RecipeError: when the device isn't there.
     """
+    if engine.tensorboard and not find_spec("tensorboard"):
+        raise RecipeError(
+            "engine.tensorboard: the package tensorboard is missing; "
+            "pip install 'tinyrefinery[tensorboard]'"
+        )
+    if engine.deterministic and engine.device != "cpu" and torch.cuda.is_available():
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS asks for
+        torch.use_deterministic_algorithms(True, warn_only=True)
     try:
         return Fabric(
             accelerator=engine.device,
@@ -309,7 +351,7 @@ def fabric(engine: Engine) -> Fabric:
 def collapse_rule(recipe: Recipe) -> CollapseRule | None:
     """When a generation counts as collapsed; None: never."""
     part = recipe.chain.collapse
-    return CollapseRule(part.below_refiner, part.chance_factor) if part else None
+    return CollapseRule(part.below_refiner, part.near_chance) if part else None
 
 
 def stop_rule(recipe: Recipe) -> StopRule | None:

@@ -6,6 +6,7 @@ docs/failed-replication.md), so a collapse stops the chain. All figures here are
 split; the test split plays no part.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,8 +22,8 @@ class CollapseRule:
 
     below_refiner: float = 0.25
     """Validation top-1 this far (absolute, 0 to 1) below its best refiner's."""
-    chance_factor: float = 2.0
-    """Validation top-1 at or below this many times 1 / K, where its refiner was above it."""
+    near_chance: float = 0.1
+    """Validation top-1 that keeps no more than this share of its refiner's lead over chance."""
 
 
 @dataclass(frozen=True)
@@ -51,21 +52,27 @@ class Generation:
 
 
 def collapse(
-    top1: float, refiners_top1: Sequence[float], classes: int, rule: CollapseRule
+    top1: float, refiners_top1: Sequence[float], classes: int, images: int, rule: CollapseRule
 ) -> str | None:
     """Why a network of validation accuracy `top1` counts as collapsed, or None.
+
+    A difference within three standard errors of the validation split is no collapse.
 
     Args:
         top1: its validation accuracy, 0 to 1.
         refiners_top1: those of its refiners, as far as they are known; none: no verdict.
         classes: K.
+        images: size of the validation split.
         rule: what counts.
     """
     if not refiners_top1:
         return None
-    best, chance = max(refiners_top1), rule.chance_factor / classes
-    if top1 <= chance < best:
-        return f"its validation top-1 is {top1:.1%}, at most {rule.chance_factor:g} times chance"
+    best, chance = max(refiners_top1), 1 / classes
+    noise = 3 * math.sqrt((top1 * (1 - top1) + best * (1 - best)) / max(images, 1))
+    if best - top1 <= noise:
+        return None
+    if top1 - chance <= rule.near_chance * (best - chance):
+        return f"its validation top-1 is {top1:.1%}, next to chance ({chance:.1%})"
     if best - top1 > rule.below_refiner:
         return (
             f"its validation top-1 is {top1:.1%}, more than {rule.below_refiner:.0%} below its "
@@ -77,9 +84,15 @@ def collapse(
 class Chain:
     """Generations in the order they were trained; `chain[-1]` is the last."""
 
-    def __init__(self, classes: int, rule: CollapseRule | None) -> None:
-        """Start an empty chain for networks of `classes` classes; without a rule none collapses."""
-        self.classes, self.rule = classes, rule
+    def __init__(self, classes: int, images: int, rule: CollapseRule | None) -> None:
+        """Start an empty chain.
+
+        Args:
+            classes: K.
+            images: size of the validation split, by which its figures are uncertain.
+            rule: when a generation counts as collapsed; None: never.
+        """
+        self.classes, self.images, self.rule = classes, images, rule
         self.generations: list[Generation] = []
 
     def __len__(self) -> int:
@@ -109,7 +122,7 @@ class Chain:
         if self.rule is None:
             return
         known = [g.validation_top1 for g in self.generations if g.id in generation.refined_by]
-        reason = collapse(generation.validation_top1, known, self.classes, self.rule)
+        reason = collapse(generation.validation_top1, known, self.classes, self.images, self.rule)
         if reason is not None:
             raise ChainError(
                 f"stage '{generation.id}' collapsed: {reason}. The chain stops here, since later "

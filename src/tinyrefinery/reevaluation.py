@@ -1,24 +1,31 @@
-"""Measure the networks of a finished run again, on other data or other crops."""
+"""Measure the networks of a finished run again, on other data."""
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tinyrefinery import build
-from tinyrefinery.errors import CheckpointError
+from tinyrefinery.data.batches import View
+from tinyrefinery.data.dataset import Dataset
+from tinyrefinery.errors import CheckpointError, DataError
 from tinyrefinery.evaluation import cost
 from tinyrefinery.evaluation.predictions import predict
 from tinyrefinery.evaluation.summary import evaluate
 from tinyrefinery.files import write_atomic
-from tinyrefinery.models.network_file import load_network
+from tinyrefinery.models.network_file import NetworkInfo, load_network
 from tinyrefinery.recipe.load import load_recipe, part_hash
+
+WHOLE = ("data.source.validation=0", "data.source.test=0")
+"""Nothing is carved off data that is only measured."""
 
 
 def reevaluate(folder: Path, overrides: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Predict with every finished network of a run on the data of its recipe, changed.
 
-    Predictions and measures are written to `evaluations/DIGEST/STAGE/` in the run folder.
+    Data without splits of its own counts as `test`, all of it. A class that the data lacks is no
+    mistake. Predictions and measures are written to `evaluations/DIGEST/STAGE/` in the run folder.
 
     Args:
         folder: the run folder.
@@ -28,23 +35,28 @@ def reevaluate(folder: Path, overrides: Sequence[str]) -> dict[str, dict[str, An
         By stage key, what evaluation.json holds.
 
     Raises:
-        CheckpointError: when the data has other classes than a network.
+        CheckpointError: when the data has a class that a network doesn't know, or other channels.
     """
-    recipe = load_recipe(folder / "recipe.yaml", overrides)
+    path = folder / "recipe.yaml"
+    recipe = load_recipe(path, overrides)
+    if hasattr(recipe.data.source, "strict"):  # a source that is opened, hence may be carved
+        recipe = load_recipe(path, [*overrides, *WHOLE])
     data = build.dataset(recipe.data)
     fabric = build.fabric(recipe.engine)
-    view = build.eval_view(recipe, data, fabric.device)
     splits = [s for s in ("train", "validation", "test") if len(data.manifest.rows(s))]
+    spec, size = build.eval_spec(recipe.data), recipe.data.train_crop.size
     measured = {}
     for done in sorted(folder.glob("stages/*/done.json")):
         network, info = load_network(done.parent / "model.safetensors")
-        if info.classes != data.classes:
-            raise CheckpointError(
-                f"{done.parent.name}: knows the classes {_few(info.classes)}, but the data has "
-                f"{_few(data.classes)}; name the folders or labels alike"
-            )
         network = network.to(fabric.device)
-        found = {split: predict(network, view, data.manifest.rows(split)) for split in splits}
+        known = _known_to(info, data, done.parent.name)
+        own = spec if info.size == size else replace(spec, size=info.size, resize=None)
+        view = View(known, own, 0, info.mean, info.std, fabric.device)
+        found = {}
+        for split in splits:
+            rows = known.manifest.rows(split)
+            name = "test" if len(splits) == 1 else split
+            found[name] = predict(network, view, rows, workers=build.workers(recipe, data))
         into = folder / "evaluations" / part_hash(recipe.data)[:8] / done.parent.name
         for split, predictions in found.items():
             predictions.save(into / f"predictions-{split}.parquet")
@@ -58,5 +70,17 @@ def reevaluate(folder: Path, overrides: Sequence[str]) -> dict[str, dict[str, An
     return measured
 
 
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:4]) + (f" ... ({len(names)})" if len(names) > 4 else "")
+def _known_to(info: NetworkInfo, data: Dataset, stage: str) -> Dataset:
+    """The data under the network's own list of classes."""
+    if info.channels != data.images.channels:
+        raise CheckpointError(
+            f"{stage}: takes images of {info.channels} channels, but the data has "
+            f"{data.images.channels}; set data.source.channels={info.channels}"
+        )
+    try:
+        return replace(data, manifest=data.manifest.with_classes(info.classes), truth=None)
+    except DataError as error:
+        raise CheckpointError(
+            f"{stage}: does not know what the data shows: {error}. Name the folders or labels as "
+            "in training"
+        ) from error

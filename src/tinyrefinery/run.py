@@ -1,59 +1,32 @@
-"""Run recipes: train every stage that isn't finished, measure it, and keep it all in one folder.
-
-A stage is identified by a key: a digest of all that its weights depend on. So recipes that run in
-one folder (the rows of a table, several seeds) share what they have in common, and a command that
-was interrupted at any moment goes on when it is given again.
-"""
+"""Run recipes into one folder: the rows of a table, several seeds, in one process or several."""
 
 import json
-import logging
 import os
 import platform
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from hashlib import sha256
-from importlib.metadata import version
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from lightning_fabric import Fabric
-from torch import nn
 
 from tinyrefinery import build
-from tinyrefinery.build import FrozenNetwork
-from tinyrefinery.chain import Chain, Generation
+from tinyrefinery.chain import Chain
 from tinyrefinery.data.dataset import Dataset
-from tinyrefinery.errors import CheckpointError, DataError
-from tinyrefinery.evaluation import cost
-from tinyrefinery.evaluation.calibration import negative_log_likelihood
-from tinyrefinery.evaluation.policy_quality import policy_quality
-from tinyrefinery.evaluation.predictions import Predictions, predict
-from tinyrefinery.evaluation.sample_crops import save_samples
-from tinyrefinery.evaluation.summary import evaluate
+from tinyrefinery.data.images import ResidentImages
+from tinyrefinery.errors import ChainError, DataError, StorageError
 from tinyrefinery.files import write_atomic
-from tinyrefinery.labels.refiner import Refiner
-from tinyrefinery.models.network_file import load_network, save_network
-from tinyrefinery.recipe.labels import Refined
 from tinyrefinery.recipe.load import dump, part_hash
-from tinyrefinery.recipe.schema import Recipe, Stage
-from tinyrefinery.training.logs import Record
-from tinyrefinery.training.loop import Training, fit
-
-FORMAT = 1  # of run folders; part of every stage's key
-TRAIN_ROWS = 50_000  # training samples evaluated at the end, at most
-
-say = logging.getLogger("tinyrefinery").info
-
-
-@dataclass(frozen=True)
-class Job:
-    """One recipe to run, and the row of the table it stands for (empty for a lone recipe)."""
-
-    recipe: Recipe
-    row: str = ""
+from tinyrefinery.recipe.schema import Recipe
+from tinyrefinery.recipe_run import Job, RecipeRun, say
 
 
 def run_folder(runs: Path, name: str, recipe: Recipe) -> Path:
@@ -66,13 +39,17 @@ def seeded(recipe: Recipe, seeds: int) -> list[Recipe]:
     return [recipe.model_copy(update={"seed": recipe.seed + i}) for i in range(seeds)]
 
 
-def run(jobs: Sequence[Job], folder: Path, *, data: Dataset | None = None) -> list[Chain]:
-    """Run recipes into one folder; finished stages are read back instead of trained.
+def run(
+    jobs: Sequence[Job], folder: Path, *, data: Dataset | None = None, processes: int = 1
+) -> list[Chain]:
+    """Train what isn't finished; finished stages are read back.
 
     Args:
         jobs: recipes, of one table or of several seeds.
         folder: the run folder, made where it doesn't exist.
         data: the data set, for callers who have it open; else as each recipe says.
+        processes: how many seeds to train side by side, each on its share of the cores. On CPUs
+            this is faster than one process with many threads, for networks as small as ours.
 
     Returns:
         The trained chain of each job.
@@ -80,42 +57,162 @@ def run(jobs: Sequence[Job], folder: Path, *, data: Dataset | None = None) -> li
     Raises:
         RefineryError: for anything that the user can mend; what was made until then is kept.
     """
-    engine = jobs[0].recipe.engine
-    if engine.threads:
-        torch.set_num_threads(engine.threads)
-    fabric = build.fabric(engine)
-    fabric.launch()
+    with _alone(folder):
+        runs = _open(jobs, folder, data)
+        if runs[0].fabric.is_global_zero:
+            _describe(folder, runs)
+        if processes > 1 and data is None:
+            _run_side_by_side(jobs, folder, processes)
+        try:
+            _run_all(runs)
+        finally:
+            if runs[0].fabric.is_global_zero and len(runs[0].chain):
+                runs[0].save_samples()
+        return [each.chain for each in runs]
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the folder; the operating system lets go of it however the process ends.
+
+    Raises:
+        StorageError: when another command holds it, or it can't be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock", timeout=0)
+        if int(os.environ.get("LOCAL_RANK", "0")) > 0:  # another process of the same command
+            yield
+            return
+        with lock:
+            for litter in folder.rglob(".*.part"):  # of a process that was killed while writing
+                litter.unlink(missing_ok=True)
+            yield
+    except Timeout as error:
+        raise StorageError(
+            f"{folder}: another command is running in this folder; wait for it, or name another "
+            "folder with --name"
+        ) from error
+    except OSError as error:
+        raise StorageError(f"{folder}: can't be written ({error.strerror or error})") from error
+
+
+def _open(jobs: Sequence[Job], folder: Path, data: Dataset | None) -> list[RecipeRun]:
+    """Open the data and check everything that can be wrong before hours of training."""
+    fabrics: dict[str, Fabric] = {}
     opened: dict[str, Dataset] = {}
     runs = []
     for job in jobs:
+        engine = part_hash(job.recipe.engine)
+        if engine not in fabrics:
+            fabrics[engine] = build.fabric(job.recipe.engine)
+            fabrics[engine].launch()
+        fabric = fabrics[engine]
         source = part_hash(job.recipe.data.source)
         if source not in opened:
-            opened[source] = data or build.dataset(job.recipe.data)
+            opened[source] = _resident_on(fabric.device, data or build.dataset(job.recipe.data))
+            _check_splits(opened[source])
         runs.append(RecipeRun(job, folder, opened[source], fabric))
-    _check_splits(opened.values())
-    if fabric.is_global_zero:
-        _describe(folder, jobs, list(opened.values()))
+    return runs
+
+
+def _resident_on(device: torch.device, data: Dataset) -> Dataset:
+    """Small images live where the networks do, so that crops are made there too."""
+    if device.type == "cpu" or not isinstance(data.images, ResidentImages):
+        return data
+    return replace(data, images=ResidentImages(data.images.array.to(device)))
+
+
+def _run_all(runs: Sequence[RecipeRun]) -> None:
+    """Run each; one whose chain breaks off doesn't keep the others from running.
+
+    Raises:
+        ChainError: when all is done, with the reasons of those that broke off.
+    """
     users: dict[str, list[str]] = {}
     for each in runs:
         for key in each.keys.values():
             users.setdefault(key, []).append(each.row)
-    return [each.run(users) for each in runs]
+    broken: dict[str, None] = {}
+    for each in runs:
+        if each.recipe.engine.threads:
+            torch.set_num_threads(each.recipe.engine.threads)
+        try:
+            each.run(users)
+        except ChainError as error:
+            broken[str(error)] = None
+    if broken:
+        raise ChainError("\n".join(broken))
 
 
-def _check_splits(datasets: Any) -> None:
-    for each in datasets:
-        for split, why in (
-            ("train", "there is nothing to learn from"),
-            ("validation", "a chain is judged by it; set data.source.validation"),
-        ):
-            if not len(each.manifest.rows(split)):
-                raise DataError(f"data set '{each.name}': the {split} split is empty; {why}")
+def _run_side_by_side(jobs: Sequence[Job], folder: Path, processes: int) -> None:
+    """Train in several processes. Seeds share no stage, so each process takes whole seeds."""
+    seeds = sorted({job.recipe.seed for job in jobs})
+    shares = [[job for job in jobs if job.recipe.seed == seed] for seed in seeds]
+    threads = max(1, (os.cpu_count() or 1) // processes)
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # read by the new processes as they start
+    try:
+        with ProcessPoolExecutor(
+            processes, get_context("spawn"), _begin_worker, (os.getpid(), threads)
+        ) as pool:
+            for done in as_completed([pool.submit(_work, share, folder) for share in shares]):
+                for line in done.result():
+                    say(line)
+    finally:
+        if before is None:
+            del os.environ["OMP_NUM_THREADS"]
+        else:
+            os.environ["OMP_NUM_THREADS"] = before
 
 
-def _describe(folder: Path, jobs: Sequence[Job], datasets: Sequence[Dataset]) -> None:
+def _begin_worker(parent: int, threads: int) -> None:
+    """Set a worker up: its share of the cores, and an end when the parent is no more."""
+    torch.set_num_threads(threads)
+    os.environ["TQDM_DISABLE"] = "1"  # bars of several processes would tear one another
+
+    def follow() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
+def _work(jobs: Sequence[Job], folder: Path) -> list[str]:
+    """What a worker does with its seed; what there is to say goes back to the parent."""
+    import logging
+
+    lines: list[str] = []
+
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(self.format(record))
+
+    logger = logging.getLogger("tinyrefinery")
+    logger.setLevel(logging.INFO)
+    logger.handlers = [Keep()]
+    for noisy in ("lightning_fabric", "lightning.fabric"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    with suppress(ChainError):  # the parent, reading back, meets it again
+        _run_all(_open(jobs, folder, None))
+    return lines
+
+
+def _check_splits(data: Dataset) -> None:
+    for split, why in (
+        ("train", "there is nothing to learn from"),
+        ("validation", "a chain is judged by it; set data.source.validation"),
+    ):
+        if not len(data.manifest.rows(split)):
+            raise DataError(f"data set '{data.name}': the {split} split is empty; {why}")
+
+
+def _describe(folder: Path, runs: Sequence[RecipeRun]) -> None:
     """Write what the run is: recipe, environment, data and the rows that were left out."""
-    write_atomic(folder / "recipe.yaml", dump(jobs[0].recipe))
-    rows = [{"row": job.row, "seed": job.recipe.seed} for job in jobs]
+    datasets = list({id(each.data): each.data for each in runs}.values())
+    write_atomic(folder / "recipe.yaml", dump(runs[0].recipe))
+    rows = [{"row": each.row, "seed": each.recipe.seed} for each in runs]
     write_atomic(folder / "rows.json", json.dumps(rows, indent=1))
     write_atomic(folder / "environment.json", json.dumps(environment(), indent=1))
     first = datasets[0].manifest
@@ -142,7 +239,7 @@ def environment() -> dict[str, Any]:
     names = ("tinyrefinery", "torch", "torchvision", "timm", "numpy", "lightning-fabric")
     cuda = torch.cuda.is_available()
     return {
-        "versions": {name: version(name) for name in names},
+        "versions": {name: _version(name) for name in names},
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
@@ -152,242 +249,15 @@ def environment() -> dict[str, Any]:
     }
 
 
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
 def _processor() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()
-
-
-class RecipeRun:
-    """One recipe at one seed, in a run folder."""
-
-    def __init__(self, job: Job, folder: Path, data: Dataset, fabric: Fabric) -> None:
-        self.row, self.recipe, self.folder, self.data = job.row, job.recipe, folder, data
-        self.fabric = fabric
-        self.stages = {stage.id: stage for stage in self.recipe.generations}
-        self.train_rows = data.manifest.rows("train")
-        self.eval_view = build.eval_view(self.recipe, data, fabric.device)
-        self.outside: dict[str, FrozenNetwork] = {}
-        self.chain = Chain(len(data.classes), build.collapse_rule(self.recipe))
-        for stage in self.stages.values():  # a wrong file shows before hours of training
-            for name in _refiners(stage):
-                if name not in self.stages:
-                    self._frozen(name)
-
-    @cached_property
-    def keys(self) -> dict[str, str]:
-        """Key of each stage: equal keys mean equal weights, up to the machine's rounding."""
-        keys: dict[str, str] = {}
-        for stage in self.stages.values():
-            ancestors = [*_refiners(stage), *([stage.init_from] if stage.init_from else [])]
-            facts = {
-                "format": FORMAT,
-                "seed": self.recipe.seed,
-                "data": self.data.manifest.digest,
-                "crops": self.recipe.data.model_dump(mode="json", exclude={"workers", "source"}),
-                "stage": stage.model_dump(mode="json", exclude={"evaluate_every", "generations"}),
-                "precision": self.recipe.engine.precision,
-                "ancestors": [keys.get(name) or _file_digest(name) for name in ancestors],
-                "weights": _file_digest(f"file:{w}") if (w := stage.model.weights) else None,
-            }
-            keys[stage.id] = sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-        return keys
-
-    def generation(self, stage: Stage) -> int:
-        """1 for given labels; else one more than the latest refiner's, a file counting as 1."""
-        names = _refiners(stage)
-        own = [self.generation(self.stages[n]) if n in self.stages else 1 for n in names]
-        return 1 + max(own, default=0)
-
-    def stage_folder(self, stage: Stage) -> Path:
-        """Where the stage is kept."""
-        return self.folder / "stages" / f"{stage.id}-{self.keys[stage.id][:8]}"
-
-    def run(self, users: Mapping[str, list[str]]) -> Chain:
-        """Train, or read back, every stage in order; `users` has the rows that use each key."""
-        skipped: set[str] = set()
-        for stage in self.stages.values():
-            reason = self._reason_to_skip(stage, skipped)
-            if reason:
-                say(f"{self._title(stage)}: not trained, {reason}")
-                skipped.add(stage.id)
-                continue
-            if not (self.stage_folder(stage) / "done.json").exists():
-                self._train(stage, users[self.keys[stage.id]])
-            self.chain.add(self._finished(stage))
-        if self.fabric.is_global_zero:
-            self._save_samples()
-        return self.chain
-
-    def _reason_to_skip(self, stage: Stage, skipped: set[str]) -> str | None:
-        lost = [name for name in _refiners(stage) if name in skipped]
-        if lost:
-            return f"since its refiner '{lost[0]}' was not"
-        rule = build.stop_rule(self.recipe)
-        known = [name for name in _refiners(stage) if name in self.stages]
-        if rule is None or len(known) != 1:
-            return None
-        if self.chain.has_stopped_gaining(known[0], _architecture(stage), rule):
-            return f"since '{known[0]}' no longer gained (chain.stop_without_gain)"
-        return None
-
-    def _title(self, stage: Stage) -> str:
-        where = f"{self.row} " if self.row else ""
-        return f"{where}{stage.id} (seed {self.recipe.seed})"
-
-    def _train(self, stage: Stage, rows: list[str]) -> None:
-        folder, generation = self.stage_folder(stage), self.generation(stage)
-        key = self.keys[stage.id]
-        facts = {
-            "id": stage.id,
-            "key": key,
-            "row": self.row if len(rows) == 1 else "",
-            "rows": rows,
-            "seed": self.recipe.seed,
-            "model": stage.model.name + _options(stage.model.kwargs),
-            "labels": build.describe_labels(stage),
-            "refiners": [self.keys.get(name, name) for name in _refiners(stage)],
-            "generation": generation,
-        }
-        zero = self.fabric.is_global_zero
-        if zero:
-            write_atomic(folder / "stage.json", json.dumps(facts, indent=1))
-        net = build.network(stage, self.data, self.recipe, generation)
-        if stage.init_from:
-            net.load_state_dict(self._frozen(stage.init_from).network.state_dict())
-        view = build.train_view(self.recipe, self.data, generation, self.fabric.device)
-        frozen = [self._frozen(name) for name in _refiners(stage)]
-        refiner = (
-            build.refiner(stage.labels, frozen, view, self.train_rows, self.recipe.engine)
-            if isinstance(stage.labels, Refined)
-            else None
-        )
-        policy = build.policy(stage, refiner, view, self.eval_view, self.train_rows)
-        say(f"{self._title(stage)}: {stage.model.name}, labels from {facts['labels']}")
-        job = Training(
-            network=torch.compile(net) if self.recipe.engine.compile else net,  # type: ignore[arg-type]
-            view=view,
-            rows=self.train_rows,
-            policy=policy,
-            loss=build.loss(stage),
-            optimizer=build.optimizer(stage, net),
-            schedule=build.schedule(stage),
-            settings=build.settings(self.recipe, stage, generation),
-            fabric=self.fabric,
-            validate=self._validate,
-            folder=folder,
-            title=self._title(stage),
-        )
-        trained, _ = fit(job)
-        trained = getattr(trained, "_orig_mod", trained)  # what torch.compile wrapped
-        if zero:
-            quality = policy_quality(policy, view, self.train_rows, batch_size=stage.batch_size)
-            self._keep(stage, trained, quality)
-        self.fabric.barrier()
-
-    def _validate(self, net: nn.Module) -> Record:
-        found = predict(net, self.eval_view, self.data.manifest.rows("validation"))
-        return {
-            "validation_loss": negative_log_likelihood(found.probabilities, found.labels),
-            "validation_top1": float(found.correct.mean()),
-        }
-
-    def _keep(self, stage: Stage, net: nn.Module, quality: Mapping[str, float]) -> None:
-        """Write the network and its measures; `done.json` last, as it declares the rest whole."""
-        folder = self.stage_folder(stage)
-        info = build.describe(self.recipe, stage, self.data)
-        save_network(folder / "model.safetensors", net, **vars(info))
-        found: dict[str, Predictions] = {}
-        for split in ("train", "validation", "test"):
-            rows = self.data.manifest.rows(split)
-            found[split] = predict(net, self.eval_view, _at_most(rows, TRAIN_ROWS))
-            if len(rows):
-                found[split].save(folder / f"predictions-{split}.parquet")
-        costs = {
-            "parameters": cost.parameters(net),
-            "macs": cost.macs(net, info.channels, info.size),
-        }
-        result = evaluate(found, label_quality=quality, cost=costs)
-        write_atomic(folder / "evaluation.json", json.dumps(result, indent=1, allow_nan=False))
-        write_atomic(folder / "done.json", json.dumps({"key": self.keys[stage.id]}))
-        (folder / "state.pt").unlink(missing_ok=True)
-        held = result.get("test") or result["validation"]
-        say(
-            f"{self._title(stage)}: train top-1 {result['train']['top1']:.1%}, "
-            f"held-out {held['top1']:.1%}"
-        )
-
-    def _finished(self, stage: Stage) -> Generation:
-        folder = self.stage_folder(stage)
-        result = json.loads((folder / "evaluation.json").read_text())
-        return Generation(
-            id=stage.id,
-            network=self._read(folder / "model.safetensors").network,
-            validation_top1=result["validation"]["top1"],
-            refined_by=_refiners(stage),
-            architecture=_architecture(stage),
-            evaluation=result,
-        )
-
-    def _read(self, path: Path) -> FrozenNetwork:
-        try:
-            net, info = load_network(path)
-        except CheckpointError as error:
-            raise CheckpointError(
-                f"{error}. Delete the folder {path.parent} and give the command again to train "
-                "this stage anew; all other stages are kept."
-            ) from error
-        return FrozenNetwork(net.to(self.fabric.device), info.mean, info.std, info.classes)
-
-    def _frozen(self, name: str) -> FrozenNetwork:
-        """A network that refines or is trained further: an earlier stage's, or from outside."""
-        if name in self.stages:
-            return self._read(self.stage_folder(self.stages[name]) / "model.safetensors")
-        if name not in self.outside:
-            self.outside[name] = build.outside_refiner(name, self.data, self.recipe)
-        return self.outside[name]
-
-    def _save_samples(self) -> None:
-        """Sample crops with every generation's labels, of the first job that gets here."""
-        path = self.folder / "samples.npz"
-        if path.exists() or not len(self.chain):
-            return
-        view = build.train_view(self.recipe, self.data, 2, self.fabric.device)
-        refiners = {
-            f"{generation.id} ({self.stages[generation.id].model.name})": Refiner(
-                [generation.network], batch_norm="batch"
-            )
-            for generation in self.chain.generations
-        }
-        save_samples(path, view, self.train_rows, refiners)
-
-
-def _refiners(stage: Stage) -> tuple[str, ...]:
-    return stage.labels.by if isinstance(stage.labels, Refined) else ()
-
-
-def _architecture(stage: Stage) -> str:
-    return stage.model.name + _options(stage.model.kwargs)
-
-
-def _options(kwargs: Mapping[str, Any]) -> str:
-    return f" ({', '.join(f'{k}={v}' for k, v in kwargs.items())})" if kwargs else ""
-
-
-def _at_most(rows: np.ndarray, count: int) -> np.ndarray:
-    """Evenly spaced rows, all of them where they are few."""
-    if len(rows) <= count:
-        return rows
-    return rows[np.linspace(0, len(rows) - 1, count).astype(np.int64)]
-
-
-def _file_digest(name: str) -> str:
-    """Identity of a refiner from outside: a file's content, or a name."""
-    kind, _, path = name.partition(":")
-    if kind != "file":
-        return name
-    try:
-        return sha256(Path(path).read_bytes()).hexdigest()
-    except OSError as error:
-        raise CheckpointError(f"{path}: can't be read ({error.strerror})") from error

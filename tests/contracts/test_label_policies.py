@@ -35,7 +35,7 @@ def small_network(seed=0, classes=CLASSES):
 def refined(network=None, batch_norm="batch", temperature=1.0, **options):
     refiner = Refiner([network or small_network()], batch_norm=batch_norm, temperature=temperature)
     if batch_norm == "calibrated":
-        refiner.calibrate([VIEW.render(ROWS, 0).images])
+        refiner.calibrate(lambda: [VIEW.render(ROWS, 0).images])
     return Refined(refiner, VIEW, ROWS, image_view=WHOLE, bn_group=16, **options)
 
 

@@ -40,11 +40,14 @@ def test_whole_groups_are_recognized():
 
 
 def test_groups_that_ruin_labels_are_refused():
-    check_mixed(np.arange(32), np.arange(32) % 2, 10)
+    even = np.full(10, 0.1)
+    check_mixed(np.arange(32), np.arange(32) % 2, even)
     with pytest.raises(DataError, match="all 8 crops are of image row 5"):
-        check_mixed(np.full(8, 5), np.zeros(8, int), 10)
+        check_mixed(np.full(8, 5), np.zeros(8, int), even)
     with pytest.raises(DataError, match="all 64 crops are of class 3"):
-        check_mixed(np.arange(64), np.full(64, 3), 10)
+        check_mixed(np.arange(64), np.full(64, 3), even)
+    # 98 % of the images are of class 0, so a group of one class is nothing special.
+    check_mixed(np.arange(64), np.zeros(64, int), np.array([0.98, 0.02]))
     with pytest.raises(DataError, match="at least 2 crops"):
         GroupPlan(np.arange(10), group=1, seed=0)
 

@@ -59,5 +59,5 @@ def test_changes_are_told(good):
     told = changes(recipe, smoke(recipe))
     assert "stages.alexnet.epochs: 200 -> 1" in told
     assert "data.source.train: 6000 -> 64" in told
-    assert "chain.collapse: {below_refiner: 0.25, chance_factor: 2.0} -> null" in told
+    assert "chain.collapse: {below_refiner: 0.25, near_chance: 0.1} -> null" in told
     assert not any("lr" in line for line in told)

@@ -65,8 +65,8 @@ def test_its_header_gives_commands_that_parse(path):
         _, command, file, *rest = words
         assert command in ("run", "reproduce")
         assert ROOT / file == path
-        if "--seeds" in rest:
-            place = rest.index("--seeds")
+        for option in {"--seeds", "--processes"}.intersection(rest):
+            place = rest.index(option)
             assert int(rest[place + 1]) > 0
             del rest[place : place + 2]
         assert {word for word in rest if word.startswith("-")} <= FLAGS

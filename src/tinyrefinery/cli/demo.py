@@ -7,10 +7,13 @@ import typer
 
 
 def demo(
-    seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 4,
     runs: Annotated[Path, typer.Option(help="Folder that run folders are kept in.")] = Path("runs"),
 ) -> None:
     """Train a chain on street numbers, print what refining the labels did, and write a report."""
+    import os
+
     from tinyrefinery.cli.run import run
 
-    run("starter/demo", seeds=seeds, name="demo", runs=runs)
+    cores = min(os.cpu_count() or 1, seeds)
+    run("starter/demo", seeds=seeds, name="demo", runs=runs, processes=cores)

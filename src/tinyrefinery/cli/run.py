@@ -1,6 +1,8 @@
 """`tinyrefinery run` and `reproduce`: train what a recipe or a table says."""
 
+import os
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +11,9 @@ import typer
 from tinyrefinery.errors import RefineryError
 
 Runs = Annotated[Path, typer.Option(help="Folder that run folders are kept in.")]
+Processes = Annotated[
+    int, typer.Option(min=1, help="Seeds to train side by side; about one a core is fastest.")
+]
 Smoke = Annotated[
     bool, typer.Option("--smoke", help="Tiny data, one epoch: does it work at all? Needs no data.")
 ]
@@ -26,7 +31,11 @@ def run(
     name: Annotated[
         str | None, typer.Option(help="Name of the run folder; else recipe and a digest of it.")
     ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse data with broken images and the like.")
+    ] = False,
     runs: Runs = Path("runs"),
+    processes: Processes = 1,
     smoke: Smoke = False,
 ) -> None:
     """Train each stage of RECIPE that isn't finished, and report. Goes on when interrupted."""
@@ -35,14 +44,15 @@ def run(
     from tinyrefinery.recipe.smoke import smoke as shrink
 
     path = locate(recipe)
-    loaded = load_recipe(path, overrides or [])
+    stricter = ["data.source.strict=true"] if strict and not smoke else []
+    loaded = load_recipe(path, [*(overrides or []), *stricter])
     if smoke:
         loaded = shrink(loaded)
     from tinyrefinery.run import run_folder, seeded
 
     stem = f"{path.stem}-smoke" if smoke else path.stem
     folder = runs / name if name else run_folder(runs, stem, loaded)
-    _train([("", each) for each in seeded(loaded, seeds)], folder)
+    _train([("", each) for each in seeded(loaded, seeds)], folder, processes)
 
 
 def reproduce(
@@ -56,6 +66,7 @@ def reproduce(
     seeds: Annotated[int | None, typer.Option(min=1, help="How many seeds, from 0.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run folder.")] = None,
     runs: Runs = Path("runs"),
+    processes: Processes = 1,
     smoke: Smoke = False,
 ) -> None:
     """Run the rows of TABLE with all their seeds; what rows have in common is trained once."""
@@ -71,6 +82,9 @@ def reproduce(
     if seeds is not None:
         loaded = loaded.model_copy(update={"seeds": tuple(range(seeds))})
     jobs = table_rows(loaded, path, overrides or [])
+    # Of all rows, so that --row goes on in the folder of the whole table.
+    all_rows = "".join(part_hash(each.model_copy(update={"seed": 0})) for _, each in jobs)
+    digest = sha256(all_rows.encode()).hexdigest()[:8]
     known = [each.id for each in loaded.rows]
     for wanted in row or []:
         if wanted not in known:
@@ -78,23 +92,23 @@ def reproduce(
     jobs = [
         (id, shrink(recipe) if smoke else recipe) for id, recipe in jobs if id in (row or known)
     ]
-    digest = part_hash(jobs[0][1].model_copy(update={"seed": 0}).data)[:8]
-    _train(jobs, runs / (name or f"{path.stem}{'-smoke' if smoke else ''}-{digest}"))
+    _train(jobs, runs / (name or f"{path.stem}{'-smoke' if smoke else ''}-{digest}"), processes)
 
 
-def _train(jobs: list, folder: Path) -> None:
+def _train(jobs: list, folder: Path, processes: int) -> None:
     from tinyrefinery.cli.outcome import log_progress, show
 
     log_progress()
-    from tinyrefinery.run import Job
+    from tinyrefinery.recipe_run import Job
     from tinyrefinery.run import run as run_jobs
 
     typer.echo(f"run folder: {folder}", err=True)
     try:
-        run_jobs([Job(recipe, row) for row, recipe in jobs], folder)
+        run_jobs([Job(recipe, row) for row, recipe in jobs], folder, processes=processes)
     except (RefineryError, KeyboardInterrupt):
         # What was finished is worth a report; the reason for stopping is what must be told.
         with suppress(RefineryError):
             show([folder])
         raise
-    show([folder])
+    if os.environ.get("LOCAL_RANK", "0") == "0":  # of several processes one reports
+        show([folder])

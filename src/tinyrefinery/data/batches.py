@@ -18,6 +18,7 @@ from tinyrefinery.data.dataset import Dataset
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 _CPU = torch.device("cpu")
+DRAW_AT_ONCE = 32  # batches
 
 
 @dataclass
@@ -60,10 +61,10 @@ class View:
             images = transforms.recolor(images, torch.as_tensor(crops.color))
         return images
 
-    def render(self, rows: np.ndarray, epoch: int) -> Batch:
-        """The batch of these rows in this epoch, normalized."""
+    def render(self, rows: np.ndarray, epoch: int, crops: Crops | None = None) -> Batch:
+        """The batch of these rows in this epoch, normalized; `crops` if they are drawn already."""
         rows = np.asarray(rows, dtype=np.int64)
-        crops = self.crops(rows, epoch)
+        crops = self.crops(rows, epoch) if crops is None else crops
         images = transforms.normalize(self.pixels(rows, crops), self.mean, self.std)
         labels = torch.from_numpy(self.dataset.manifest.labels[rows]).to(self.device)
         return Batch(images, labels, rows, epoch, crops)
@@ -97,17 +98,29 @@ def load(
     copy nothing. The batches are the same for any number of workers.
     """
     if workers == 0:
-        for rows in batches:
-            yield view.render(rows, epoch)
+        for rows, crops in _drawn(view, batches, epoch):
+            yield view.render(rows, epoch, crops)
         return
     pool = ThreadPoolExecutor(workers, thread_name_prefix="crops")
     try:
         ahead: deque = deque()
-        for rows in batches:
-            ahead.append(pool.submit(view.render, rows, epoch))
+        for rows, crops in _drawn(view, batches, epoch):
+            ahead.append(pool.submit(view.render, rows, epoch, crops))
             if len(ahead) > workers + 1:
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _drawn(
+    view: View, batches: Sequence[np.ndarray], epoch: int
+) -> Iterator[tuple[np.ndarray, Crops]]:
+    """Batches of rows with their crops, drawn for many batches at once, which is cheaper."""
+    for start in range(0, len(batches), DRAW_AT_ONCE):
+        some = batches[start : start + DRAW_AT_ONCE]
+        crops = view.crops(np.concatenate(some), epoch)
+        ends = np.cumsum([len(rows) for rows in some])
+        for rows, end in zip(some, ends, strict=True):
+            yield rows, crops.part(slice(int(end) - len(rows), int(end)))

@@ -66,6 +66,15 @@ class Crops:
     resized: np.ndarray | None = None
     """(B, 2) int: height and width to which the whole image is resized before the cut."""
 
+    def part(self, which: slice) -> "Crops":
+        """The draws of some of the batch's samples."""
+        optional = (self.angle, self.color, self.resized)
+        return Crops(
+            self.boxes[which],
+            self.flip[which],
+            *(None if each is None else each[which] for each in optional),
+        )
+
     def source_boxes(self, sizes: np.ndarray) -> np.ndarray:
         """Boxes in pixels of the source image, (B, 4), for image sizes (B, 2)."""
         if self.resized is None:

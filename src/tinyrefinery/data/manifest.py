@@ -82,6 +82,20 @@ class Manifest:
             state.update("\x1e".join(map(str, self.column(column))).encode())
         return state.hexdigest()
 
+    def with_classes(self, classes: tuple[str, ...]) -> "Manifest":
+        """The same rows under another list of classes, which holds all of theirs by name.
+
+        Raises:
+            DataError: when a class is missing from the list.
+        """
+        missing = [name for name in self.classes if name not in classes]
+        if missing:
+            raise DataError(f"classes {missing[:5]} are not among {list(classes)[:8]}")
+        place = np.array([classes.index(name) for name in self.classes], dtype=np.int64)
+        column = self.table.column_names.index("label")
+        labels = pa.array(place[self.labels], pa.int64())
+        return Manifest(self.table.set_column(column, "label", labels), classes)
+
     def save(self, path: Path) -> None:
         """Write as Parquet; the class names travel in the schema's metadata."""
         metadata = {b"classes": "\x1f".join(self.classes).encode()}

@@ -57,6 +57,8 @@ def resize_weights(
 def crop_resident(images: Tensor, crops: Crops, size: tuple[int, int]) -> Tensor:
     """Crop, resize and flip images of one size: uint8 (B, C, H, W) -> float (B, C, h, w), 0-255."""
     (image_h, image_w), device = images.shape[2:], images.device
+    if device.type == "cpu" and crops.resized is None and (crops.boxes[:, 2:] == size).all():
+        return _shift(images, crops, size)
     boxes = torch.as_tensor(crops.boxes, dtype=torch.float32).to(device)
     top, left, height, width = boxes.unbind(1)
     if crops.resized is None:
@@ -78,6 +80,20 @@ def crop_resident(images: Tensor, crops: Crops, size: tuple[int, int]) -> Tensor
     wide = images.float().reshape(batch, channels * image_h, image_w)
     narrow = torch.bmm(wide, columns.transpose(1, 2)).view(batch, channels, image_h, size[1])
     return torch.matmul(rows[:, None], narrow)
+
+
+def _shift(images: Tensor, crops: Crops, size: tuple[int, int]) -> Tensor:
+    """Crops that need no resizing are copied: the same pixels, for less than the products cost."""
+    height, width = images.shape[2:]
+    reach = np.concatenate([-crops.boxes[:, :2], crops.boxes[:, :2] + size - (height, width)])
+    margin = int(max(reach.max(), 0))
+    padded = F.pad(images, (margin,) * 4).numpy() if margin else images.numpy()
+    corners = crops.boxes[:, :2].astype(np.int64) + margin
+    out = np.empty((*images.shape[:2], *size), dtype=np.uint8)
+    for i, (top, left) in enumerate(corners.tolist()):
+        crop = padded[i, :, top : top + size[0], left : left + size[1]]
+        out[i] = crop[:, :, ::-1] if crops.flip[i] else crop
+    return torch.from_numpy(out).float()
 
 
 def crop_one(image: np.ndarray, crops: Crops, i: int, size: tuple[int, int]) -> Tensor:
@@ -108,12 +124,15 @@ def crop_batch(images: Images, rows: np.ndarray, crops: Crops, size: tuple[int, 
     """
     # Dense weights cost H*W a pixel; past about 160 pixels the single resize wins on CPUs.
     if isinstance(images, ResidentImages) and max(images.array.shape[2:]) <= 160:
-        return crop_resident(images.array[torch.as_tensor(rows)], crops, size)
-    batch = torch.empty((len(rows), images.channels, *size), dtype=torch.uint8)
+        chosen = images.array.index_select(0, torch.as_tensor(rows).to(images.array.device))
+        return crop_resident(chosen, crops, size)
+    # Decoders and the resize keep the channels last; so does the batch, to be copied once only.
+    shape, layout = (len(rows), images.channels, *size), torch.channels_last
+    batch = torch.empty(shape, dtype=torch.uint8, memory_format=layout)
     for i, row in enumerate(rows):
-        batch[i] = crop_one(images.pixels(int(row)), crops, i, size)
-    flip = torch.as_tensor(crops.flip)[:, None, None, None]
-    return torch.where(flip, batch.flip(3), batch).float()
+        crop = crop_one(images.pixels(int(row)), crops, i, size)
+        batch[i] = crop.flip(2) if crops.flip[i] else crop
+    return batch.float()
 
 
 def rotate(images: Tensor, angle: Tensor) -> Tensor:

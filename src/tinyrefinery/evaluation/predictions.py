@@ -111,7 +111,7 @@ class Predictions:
 
 
 def predict(
-    network: "nn.Module", view: "View", rows: np.ndarray, batch_size: int = 256
+    network: "nn.Module", view: "View", rows: np.ndarray, batch_size: int = 256, workers: int = 0
 ) -> Predictions:
     """Probabilities of a network for rows of a view, in the order given.
 
@@ -125,11 +125,14 @@ def predict(
         view: renders the images.
         rows: (N,) manifest row numbers; may be empty.
         batch_size: images a forward pass; changes memory and time only.
+        workers: threads that prepare the images.
 
     Raises:
         DataError: when the network gives another number of classes than the data has, or NaN.
     """
     import torch
+
+    from tinyrefinery.data.batches import load
 
     manifest = view.dataset.manifest
     chunks = [np.empty((0, len(manifest.classes)), np.float32)]
@@ -137,9 +140,8 @@ def predict(
     network.eval()
     try:
         with torch.inference_mode():
-            for start in range(0, len(rows), batch_size):
-                images = view.render(rows[start : start + batch_size], 0).images
-                logits = network(images)
+            for batch in load(view, _cut(rows, batch_size), 0, workers=workers):
+                logits = network(batch.images)
                 if logits.shape[1] != len(manifest.classes):
                     raise DataError(
                         f"the network has {logits.shape[1]} classes but the data has "
@@ -156,3 +158,7 @@ def predict(
         probabilities=np.concatenate(chunks),
         classes=tuple(manifest.classes),
     )
+
+
+def _cut(rows: np.ndarray, size: int) -> list[np.ndarray]:
+    return [rows[start : start + size] for start in range(0, len(rows), size)]

@@ -18,7 +18,7 @@ from tinyrefinery.data.batches import shuffled
 from tinyrefinery.errors import DataError
 
 SMALLEST_GROUP = 2
-SUSPICIOUS_GROUP = 16  # from here on, a shuffled group of one class only is no accident
+NO_ACCIDENT = 1e-9  # a group of one class that a shuffle gives less often than this was sorted
 
 
 def use_batch_statistics(network: nn.Module) -> None:
@@ -78,8 +78,14 @@ class GroupPlan:
         only the first label of a row counts.
         """
         self._shuffle(epoch)
-        missing = -len(self._order) % self.group
-        return np.concatenate([self._order, self._order[:missing]]).reshape(-1, self.group)
+        count = -(-len(self._order) // self.group)
+        return np.stack([self.mates(number, epoch) for number in range(count)])
+
+    def mates(self, number: int, epoch: int) -> np.ndarray:
+        """Rows of one group, (group,) int64."""
+        self._shuffle(epoch)
+        rows = self._order[number * self.group : (number + 1) * self.group]
+        return np.concatenate([rows, self._order[: self.group - len(rows)]])
 
     def group_of(self, rows: np.ndarray, epoch: int) -> np.ndarray:
         """Number of the group that labels each row, (B,) int64."""
@@ -103,13 +109,13 @@ class GroupPlan:
         self._epoch = epoch
 
 
-def check_mixed(rows: np.ndarray, labels: np.ndarray, classes: int) -> None:
+def check_mixed(rows: np.ndarray, labels: np.ndarray, shares: np.ndarray) -> None:
     """Refuse a BN group that can't give sound labels.
 
     Args:
         rows: the group's samples, (B,).
         labels: their given classes, (B,).
-        classes: how many classes the data set has.
+        shares: each class's share of the data set, (K,).
 
     Raises:
         DataError: when crops of one image, or of one class, share the statistics.
@@ -119,7 +125,7 @@ def check_mixed(rows: np.ndarray, labels: np.ndarray, classes: int) -> None:
             f"BN group: all {len(rows)} crops are of image row {rows[0]}; batch statistics of one "
             "image ruin its labels. Mix images, or use batch_norm: running"
         )
-    if classes > 1 and len(rows) >= SUSPICIOUS_GROUP and len(np.unique(labels)) == 1:
+    if len(np.unique(labels)) == 1 and shares[labels[0]] ** len(rows) < NO_ACCIDENT:
         raise DataError(
             f"BN group: all {len(rows)} crops are of class {labels[0]}; batch statistics of one "
             "class ruin the labels. Shuffle the rows, or use batch_norm: running"

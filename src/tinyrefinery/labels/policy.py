@@ -92,6 +92,8 @@ class Refined:
         self.bn_group = bn_group
         self._epoch, self._known, self._labels = -1, np.zeros(0, bool), torch.zeros(0)
         self._static: Tensor | None = None
+        counts = np.bincount(self._given(rows), minlength=self.classes)
+        self._shares = counts / max(counts.sum(), 1)
 
     @property
     def _grouped(self) -> bool:
@@ -123,13 +125,13 @@ class Refined:
         assert self.plan is not None
         if batch.epoch != self._epoch:
             rows = int(self.rows.max()) + 1
+            self._labels = torch.zeros(0)  # let the last epoch's go before there are two
             self._labels = torch.zeros((rows, self.classes), device=batch.images.device)
             self._known, self._epoch = np.zeros(rows, bool), batch.epoch
         unknown = batch.rows[~self._known[batch.rows]]
         if len(unknown):
-            groups = self.plan.groups(batch.epoch)
             for number in np.unique(self.plan.group_of(unknown, batch.epoch)):
-                mates = self.view.render(groups[number], batch.epoch)
+                mates = self.view.render(self.plan.mates(int(number), batch.epoch), batch.epoch)
                 labels = self._label(mates)
                 fresh = self.plan.group_of(mates.rows, batch.epoch) == number
                 self._labels[torch.as_tensor(mates.rows[fresh])] = labels[torch.as_tensor(fresh)]
@@ -137,12 +139,12 @@ class Refined:
         return self._labels[torch.as_tensor(batch.rows)]
 
     def _label_part(self, batch: Batch, part: slice) -> Tensor:
-        check_mixed(batch.rows[part], self._given(batch.rows[part]), self.classes)
+        check_mixed(batch.rows[part], self._given(batch.rows[part]), self._shares)
         return self._checked(self.refiner(batch.images[part]))
 
     def _label(self, batch: Batch) -> Tensor:
         if self._grouped:
-            check_mixed(batch.rows, self._given(batch.rows), self.classes)
+            check_mixed(batch.rows, self._given(batch.rows), self._shares)
         return self._checked(self.refiner(batch.images))
 
     def _given(self, rows: np.ndarray) -> np.ndarray:
@@ -170,8 +172,9 @@ class Refined:
         for rows in reversed(groups):
             static[torch.as_tensor(rows)] = self._label(self.image_view.render(rows, 0))
         given = torch.from_numpy(self._given(self.rows)).to(device)
-        sums = torch.zeros((self.classes, self.classes), device=device)
-        sums.index_add_(0, given, static[torch.as_tensor(self.rows)])
-        counts = torch.bincount(given, minlength=self.classes).clamp(min=1)
-        self._static, self._category_means = static, sums / counts[:, None]
+        # A product rather than index_add_, whose order of summation varies on accelerators.
+        member = F.one_hot(given, self.classes).float()
+        sums = member.T @ static[torch.as_tensor(self.rows)]
+        self._category_means = sums / member.sum(dim=0).clamp(min=1)[:, None]
+        self._static = static
         return static

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from tinyrefinery.labels.batch_norm import has_batch_norm, recalibrate, use_batch_statistics
+from tinyrefinery.layers.depthwise import DepthwiseConv2d
 
 BatchNormMode = Literal["batch", "running", "calibrated"]
 
@@ -61,17 +62,22 @@ class Refiner:
             network.to(memory_format=self.layout)
             if batch_norm == "batch":
                 use_batch_statistics(network)
+            if bf16:
+                _cast_products(network)
 
     @property
     def depends_on_mates(self) -> bool:
         """Whether a label depends on the other crops of its batch."""
         return self.batch_norm == "batch" and any(map(has_batch_norm, self.networks))
 
-    def calibrate(self, batches: Iterable[Tensor]) -> None:
-        """Estimate batch normalization's statistics over crops, then freeze them."""
-        batches = list(batches)
+    def calibrate(self, batches: Callable[[], Iterable[Tensor]]) -> None:
+        """Estimate batch normalization's statistics over crops, then freeze them.
+
+        Args:
+            batches: gives the crops afresh each time it is called, once a network.
+        """
         for network, prepare in zip(self.networks, self.prepare, strict=True):
-            recalibrate(network, (self._input(images, prepare) for images in batches))
+            recalibrate(network, (self._input(images, prepare) for images in batches()))
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
@@ -88,3 +94,14 @@ class Refiner:
     def _input(self, images: Tensor, prepare: Callable[[Tensor], Tensor] | None) -> Tensor:
         images = images if prepare is None else prepare(images)
         return images.contiguous(memory_format=self.layout)
+
+
+def _cast_products(network: nn.Module) -> None:
+    """Weights of convolutions and linear layers to bfloat16, once instead of at each call.
+
+    Depthwise convolutions and normalization stay in float32, as autocast would have it.
+    """
+    for module in network.modules():
+        plain = isinstance(module, nn.Conv2d | nn.Linear)
+        if plain and not isinstance(module, DepthwiseConv2d):
+            module.to(torch.bfloat16)

@@ -76,6 +76,17 @@ def put_weights(
     network: nn.Module, weights: Mapping[str, Tensor], classes: int, path: str | Path
 ) -> None:
     """As `load_weights`, for tensors that were read already; `path` is for the message."""
+    network.load_state_dict(check_weights(network, weights, classes, path))
+
+
+def check_weights(
+    network: nn.Module, weights: Mapping[str, Tensor], classes: int, path: str | Path
+) -> dict[str, Tensor]:
+    """The weights under the network's own names, once it is sure that all of them fit.
+
+    Raises:
+        CheckpointError: naming the numbers of classes, or the tensors that don't fit.
+    """
     own = network.state_dict()
     if own.keys() != weights.keys():  # a network of timm's stands one level deeper in our wrapper
         deeper = {f"network.{name}": tensor for name, tensor in weights.items()}
@@ -88,8 +99,7 @@ def put_weights(
         if name in weights and weights[name].shape != tensor.shape
     ]
     if not missing and not surplus and not differing:
-        network.load_state_dict(dict(weights))
-        return
+        return dict(weights)
     theirs = {_classes_of(own[name].shape, weights[name].shape, classes) for name in differing}
     if len(theirs) == 1 and None not in theirs:
         raise CheckpointError(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 from tinyrefinery.recipe.labels import Refined
@@ -26,7 +27,7 @@ def mistakes(stages: Sequence["Stage"], expected: Sequence[str]) -> list[tuple[s
     if found:
         return found
     for place, stage in enumerate(stages):
-        found += _wrong_refiners(stage, ids, place)
+        found += _wrong_refiners(stage, stages, place)
         found += _wrong_start(stage, stages, place)
     for number, name in enumerate(expected):
         if name not in ids:
@@ -35,12 +36,23 @@ def mistakes(stages: Sequence["Stage"], expected: Sequence[str]) -> list[tuple[s
     return found
 
 
-def _wrong_refiners(stage: "Stage", ids: list[str], place: int) -> Iterator[tuple[str, str]]:
+def _wrong_refiners(
+    stage: "Stage", stages: Sequence["Stage"], place: int
+) -> Iterator[tuple[str, str]]:
+    ids = [other.id for other in stages]
     if not isinstance(stage.labels, Refined):
         return
     for name in stage.labels.by:
         if ":" not in name and name not in ids[:place]:
             yield f"stages.{stage.id}.labels.by", _misplaced(name, ids, place, "refine")
+    members = [stages[ids.index(name)] for name in stage.labels.by if name in ids[:place]]
+    for one, other in combinations(members, 2):
+        if one.model_copy(update={"id": other.id}) == other:
+            yield (
+                f"stages.{stage.id}.labels.by",
+                f"'{one.id}' and '{other.id}' are one network trained twice; give one a seed of "
+                f"its own (stages.{other.id}.seed=1)",
+            )
 
 
 def _wrong_start(

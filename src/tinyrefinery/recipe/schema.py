@@ -9,7 +9,7 @@ from tinyrefinery.recipe.generations import expand
 from tinyrefinery.recipe.labels import GroundTruth, Labels, Refined
 from tinyrefinery.recipe.lineage import mistakes
 from tinyrefinery.recipe.optimization import Loss, Optimizer, Plateau, Schedule
-from tinyrefinery.recipe.part import NonNegative, Part, Positive, Slug, wrong
+from tinyrefinery.recipe.part import NonNegative, Part, Positive, Share, Slug, wrong
 
 
 class Paper(Part):
@@ -55,6 +55,9 @@ class Stage(Part):
     """Steps whose gradients are added up before the optimizer moves."""
     clip_norm: Positive | None = None
     """Largest global norm of the gradient; null: no limit."""
+    seed: NonNegativeInt | None = None
+    """Gives the stage weights, order and crops of its own; null: those of the recipe's seed
+    and the generation, which stages of one generation have in common."""
     generations: PositiveInt = 1
     """Above 1, the stage stands for `id`, `id_2`, `id_3` and so on: each but the first is
     refined by the one before it, with this stage's label options (if it has none, the defaults)."""
@@ -109,7 +112,11 @@ class Stage(Part):
 
 
 class Engine(Part):
-    """Where and how the computing is done; results differ by rounding only."""
+    """Where and how the computing is done.
+
+    Results differ by rounding only, but for `devices`: batch statistics are those of a device's
+    share of the batch.
+    """
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """auto: the accelerator where there is one."""
@@ -127,6 +134,8 @@ class Engine(Part):
     """Epochs between two states from which an interrupted run goes on."""
     checkpoint_every_steps: PositiveInt | None = None
     """States within an epoch too; null: none."""
+    deterministic: bool = True
+    """On accelerators, choose the algorithms that give equal bits each time; slower."""
     tensorboard: bool = False
     """Write logs for TensorBoard too; needs the extra `tensorboard`."""
 
@@ -143,8 +152,8 @@ class Collapse(Part):
 
     below_refiner: Annotated[float, Field(gt=0, le=1)] = 0.25
     """So far or farther below its refiner's validation top-1 (0 to 1, absolute)."""
-    chance_factor: NonNegative = 2.0
-    """At or below this many times chance (1 / classes)."""
+    near_chance: Share = 0.1
+    """Keeping no more than this share of its refiner's lead over chance (1 / classes)."""
 
 
 class Chain(Part):

@@ -26,7 +26,7 @@ class StreetNumbers(Part):
     width: Annotated[int, Field(ge=8)] = 48
     """Width of a scene in pixels."""
     channels: Literal[1, 3] = 1
-    """1: grey; 3: the grey scene three times."""
+    """1: grey; 3: ink, paper and wall each with a tint of its own."""
     size: ShareRange = (0.6, 0.9)
     """Least and greatest height of a digit as a share of the scene's."""
     contrast: ShareRange = (0.5, 1.0)

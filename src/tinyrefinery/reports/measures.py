@@ -9,26 +9,32 @@ from rich.table import Table
 
 from tinyrefinery.errors import DataError
 from tinyrefinery.reports.folder import StageRun
+from tinyrefinery.reports.numbers import kilo
 
 Measured = Mapping[str, Mapping[str, Any]]
 """Stage key -> content of evaluation.json."""
 
-MEASURES = {"top1": 100, "top5": 100, "nll": 1, "brier": 1, "ece": 100}
+MEASURES = {"top1": 100, "top5": 100, "nll": 1, "ece": 100}
 """Measure -> what it is multiplied with for the table."""
 MOST_CATEGORIES = 20
 
 
 def measure_table(stages: Sequence[StageRun], measured: Measured, split: str) -> Table:
-    """One line a stage and seed: accuracy with its 95 % interval over images, calibration, cost.
+    """One line a stage and seed: accuracy and its interval, calibration, cost; fits 80 columns.
 
     Raises:
         DataError: when no stage was measured on this split.
     """
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("stage", "model"):
-        table.add_column(title, overflow="fold")
-    columns = ("seed", "n", "top-1 %", "95 %", "top-5 %", "NLL", "Brier", "ECE %", "gap %")
-    for title in (*columns, "params", "MACs"):
+    table = Table(
+        box=None,
+        pad_edge=False,
+        header_style="bold",
+        caption=f"{split} split; percent but for NLL (nats); 95 %: Wilson interval over images",
+        caption_justify="left",
+    )
+    table.add_column("stage", overflow="fold", min_width=12)
+    columns = ("seed", "n", "top-1", "95 %", "top-5", "NLL", "ECE", "params", "MACs")
+    for title in columns:
         table.add_column(title, justify="right", no_wrap=True)
     for stage in stages:
         found = measured[stage.key].get(split)
@@ -36,17 +42,15 @@ def measure_table(stages: Sequence[StageRun], measured: Measured, split: str) ->
             continue
         low, high = found["top1_interval"]
         cells = [f"{found[name] * scale:.2f}" for name, scale in MEASURES.items()]
-        gap, cost = measured[stage.key].get("gap"), measured[stage.key].get("cost") or {}
+        cost = measured[stage.key].get("cost") or {}
         table.add_row(
             escape(f"{stage.row} {stage.stage}".strip()),
-            escape(stage.model),
             str(stage.seed),
             str(found["n"]),
             cells[0],
             f"{low * 100:.1f}-{high * 100:.1f}",
             *cells[1:],
-            "" if gap is None else f"{gap * 100:.1f}",
-            *(f"{cost[name]:,}" if name in cost else "" for name in ("parameters", "macs")),
+            *(kilo(cost.get(name)) for name in ("parameters", "macs")),
         )
     if not table.row_count:
         raise DataError(f"no stage was measured on the split '{split}'")

@@ -25,6 +25,7 @@ from tinyrefinery.random import integer
 from tinyrefinery.training.checkpoints import load_state, save_state
 from tinyrefinery.training.ema import average_of
 from tinyrefinery.training.logs import Record, write_history, write_tensorboard
+from tinyrefinery.training.memory import keep_freed_memory
 from tinyrefinery.training.schedules import Plateau, Schedule
 
 Validate = Callable[[nn.Module], Record]
@@ -116,23 +117,24 @@ def fit(job: Training) -> tuple[nn.Module, list[Record]]:
         CheckpointError: when the saved state is unreadable or of another network.
     """
     settings, fabric = job.settings, job.fabric
+    keep_freed_memory()
+    wants = getattr(getattr(job.loss, "func", job.loss), "needs_features", False)
+    learner, stepper = fabric.setup(Learner(job.network, with_features=wants), job.optimizer)
+    # A copy of the network where it is now, which is on the device.
     average = average_of(job.network, settings.ema) if settings.ema else None
     final = average.module if average is not None else job.network
-    learner, stepper = fabric.setup(
-        Learner(job.network, with_features=getattr(job.loss, "needs_features", False)),
-        job.optimizer,
-    )
     base = [group["lr"] for group in job.optimizer.param_groups]
     saved = _Saved(job, average)
     now = saved.resume()
-    write_history(job.folder, now.history)
     while now.epoch < settings.epochs:
-        started = time.perf_counter()
+        started, saved.step = time.perf_counter(), now.step
         order = shuffled(job.rows, job.view.seed, now.epoch)
         batches = split_batches(order, settings.batch_size, drop_last=True)
         learner.train()
         for batch in _loaded(job, now, batches):
-            torch.manual_seed(integer(settings.seed, "noise", now.epoch, now.step))
+            torch.manual_seed(
+                integer(settings.seed, "noise", now.epoch, now.step, fabric.global_rank)
+            )
             for group, rate in zip(job.optimizer.param_groups, base, strict=True):
                 group["lr"] = rate * job.schedule(now.epoch + now.step / len(batches))
             first = now.step - now.step % settings.accumulate
@@ -142,23 +144,23 @@ def fit(job: Training) -> tuple[nn.Module, list[Record]]:
                 now.sums += _learn(learner, batch, job, share=1 / window).to(now.sums)
             if moves:
                 if settings.clip_norm is not None:
-                    fabric.clip_gradients(learner, stepper, max_norm=settings.clip_norm)
+                    # A gradient that is not finite shows in the loss, which tells what to do.
+                    fabric.clip_gradients(
+                        learner,
+                        stepper,
+                        max_norm=settings.clip_norm,
+                        error_if_nonfinite=False,
+                    )
                 stepper.step()
                 stepper.zero_grad()
                 if average is not None:
                     average.update_parameters(job.network)
             now.step += 1
-            if (
-                moves
-                and now.step < len(batches)
-                and _is_due(now.step, settings.checkpoint_every_steps)
-            ):
+            if moves and now.step < len(batches) and saved.is_due(now.step):
                 saved.write(now)
         now = _close_epoch(job, now, final, time.perf_counter() - started, len(batches))
         if now.epoch == settings.epochs or _is_due(now.epoch, settings.checkpoint_every_epochs):
             saved.write(now)
-            if fabric.is_global_zero:
-                write_history(job.folder, now.history)
     return final, now.history
 
 
@@ -213,7 +215,9 @@ def _close_epoch(
             "set schedule.warmup or clip_norm; the last good state is kept."
         )
     if epoch == job.settings.epochs or _is_due(epoch, job.settings.evaluate_every):
-        record |= job.validate(final)
+        # By one process: the others' batch statistics differ a little, and so would their rates.
+        found = job.validate(final) if job.fabric.is_global_zero else {}
+        record |= job.fabric.broadcast(found)
         if isinstance(job.schedule, Plateau):
             job.schedule.observe(record[job.schedule.metric])
     if job.settings.tensorboard and job.fabric.is_global_zero:
@@ -231,39 +235,60 @@ class _Saved:
     def __init__(self, job: Training, average: AveragedModel | None) -> None:
         self.job, self.average = job, average
         self.path = job.folder / "state.pt"
+        self.step = 0
+
+    def is_due(self, step: int) -> bool:
+        """Whether a state within the epoch is to be saved after this step."""
+        every = self.job.settings.checkpoint_every_steps
+        return every is not None and step // every > self.step // every
 
     def write(self, now: Progress) -> None:
-        """Save everything in one step (the first process does; the others hold the same)."""
-        job = self.job
-        if not job.fabric.is_global_zero:
+        """Save everything in one step, unless the loss is no number any more."""
+        self.step, job = now.step, self.job
+        sums = job.fabric.all_reduce(now.sums, reduce_op="sum")
+        assert isinstance(sums, Tensor)
+        if not (job.fabric.is_global_zero and bool(sums.isfinite().all())):
             return
         state = {
             "epoch": now.epoch,
             "step": now.step,
-            "sums": now.sums.cpu(),
+            "sums": sums.cpu(),
             "history": now.history,
-            "network": job.network.state_dict(),
+            "network": _bare(job.network).state_dict(),
             "optimizer": job.optimizer.state_dict(),
             "average": self.average.state_dict() if self.average is not None else None,
             "schedule": job.schedule.state if isinstance(job.schedule, Plateau) else None,
         }
         save_state(self.path, state)
+        write_history(job.folder, now.history)
 
     def resume(self) -> Progress:
-        """Load the saved state into the objects; a fresh start where there is none."""
-        if not self.path.exists():
-            return Progress()
+        """Where to go on: the saved state, loaded into the objects, or a fresh start."""
+        now = self._load() if self.path.exists() else Progress()
+        if self.job.fabric.is_global_zero:
+            write_history(self.job.folder, now.history)  # an epoch after the state is made again
+        return now
+
+    def _load(self) -> Progress:
         state = load_state(self.path)
         try:
-            self.job.network.load_state_dict(state["network"])
+            _bare(self.job.network).load_state_dict(state["network"])
             self.job.optimizer.load_state_dict(state["optimizer"])
             if self.average is not None:
                 self.average.load_state_dict(state["average"])
             if isinstance(self.job.schedule, Plateau):
                 self.job.schedule.state = state["schedule"]
-            return Progress(state["epoch"], state["step"], state["sums"], state["history"])
+            self.step = state["step"]
+            # The sums are those of all processes: one takes them over, or they would count twice.
+            sums = state["sums"] * (1.0 if self.job.fabric.is_global_zero else 0.0)
+            return Progress(state["epoch"], state["step"], sums, state["history"])
         except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(
                 f"{self.path}: the saved state is of another network or optimizer "
                 f"({str(error).splitlines()[0]}). Delete the file to train this stage anew."
             ) from error
+
+
+def _bare(network: nn.Module) -> nn.Module:
+    """The network itself, where torch.compile has wrapped it."""
+    return getattr(network, "_orig_mod", network)

@@ -1,0 +1,162 @@
+"""The embedded data set: house numbers of real handwritten digits, made in memory, no download.
+
+House numbers such as 38 and 39 share half their ink, as real classes overlap, and an aggressive
+crop often shows one digit only. Since the scene is known, so is the true label distribution of
+every crop: the quality of crop labels, for which the label refinery's paper could only argue, can
+be measured here.
+"""
+
+from hashlib import sha256
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from tinyrefinery.data.dataset import Dataset
+from tinyrefinery.data.images import ResidentImages
+from tinyrefinery.data.manifest import Manifest
+from tinyrefinery.data.sources.street_glyphs import load_glyphs
+from tinyrefinery.data.sources.street_layout import Layout, SceneOptions, lay_out
+from tinyrefinery.data.sources.street_scenes import compose
+from tinyrefinery.data.sources.street_truth import StreetTruth
+from tinyrefinery.errors import DataError
+from tinyrefinery.random import uniform
+
+_SMALLEST = 6.0  # px: a lower digit can't be read by anybody
+
+
+def open_street_numbers(
+    *,
+    train: int = 6000,
+    validation: int = 1000,
+    test: int = 2000,
+    digits: int = 2,
+    height: int = 32,
+    width: int = 48,
+    channels: int = 1,
+    size: tuple[float, float] = (0.6, 0.9),
+    contrast: tuple[float, float] = (0.5, 1.0),
+    clutter: int = 2,
+    noise: float = 0.08,
+    wrong_labels: float = 0.0,
+    seed: int = 0,
+) -> Dataset:
+    """Make the scenes, their manifest and their crop truth.
+
+    The manifest tells of every scene, beside the required columns: `digit_height` (px, mean),
+    `contrast`, `polarity` (dark or light digits), `noise`, `y` and `x` (center of the number, px),
+    `glyphs` (numbers of its glyphs in the source) and, with wrong labels, `true_label`.
+
+    Args:
+        train: scenes of the training split, at least 1.
+        validation: scenes of the validation split, 0 or more.
+        test: scenes of the test split, 0 or more.
+        digits: digits of a house number, 1 to 3; the classes are "00" to "99" for two.
+        height: of the image in pixels, at least 8.
+        width: of the image in pixels, at least 8.
+        channels: 1 (grey) or 3 (color).
+        size: smallest and largest height of a digit as a share of the image's, in (0, 1]; a number
+            that is too wide for the image is drawn smaller.
+        contrast: smallest and largest difference between digits and ground, in (0, 1].
+        clutter: most strokes a scene may have that are no digits, 0 to 20.
+        noise: largest standard deviation of the pixel noise as a share of full range, 0 to 1.
+        wrong_labels: share of training labels replaced by another class, 0 to 1; crop truth keeps
+            to the true digits.
+        seed: a scene is a function of this seed, its split and its number alone.
+
+    Raises:
+        DataError: when an option is out of its range, or digits come out too low to be read.
+    """
+    options = SceneOptions(
+        digits,
+        height,
+        width,
+        channels,
+        (size[0], size[1]),
+        (contrast[0], contrast[1]),
+        clutter,
+        noise,
+    )
+    counts: dict[str, int] = {"train": train, "validation": validation, "test": test}
+    _check(options, counts, wrong_labels)
+    glyphs = load_glyphs()
+    layouts, pixels, tables = [], [], []
+    for split, count in counts.items():
+        rows = np.arange(count)
+        layout = lay_out(options, seed, split, rows, glyphs)
+        scenes = compose(options, seed, split, rows, layout, glyphs)
+        tables.append(_table(split, layout, scenes))
+        layouts.append(layout)
+        pixels.append(scenes)
+    table = pa.concat_tables(tables)
+    if wrong_labels > 0:
+        table = _mislabel(table, counts["train"], 10**digits, wrong_labels, seed)
+    return Dataset(
+        name="street-numbers",
+        manifest=Manifest(table, tuple(f"{number:0{digits}d}" for number in range(10**digits))),
+        images=ResidentImages(torch.from_numpy(np.concatenate(pixels))),
+        truth=StreetTruth(layouts, glyphs),
+    )
+
+
+def _table(split: str, layout: Layout, scenes: np.ndarray) -> pa.Table:
+    """The manifest rows of one split."""
+    places = layout.places
+    middle = (places[..., :2].min(1) + (places[..., :2] + places[..., 2:]).max(1)) / 2
+    dark = layout.ink.mean(1) < layout.paper.mean(1)
+    columns = {
+        "id": [sha256(scene.tobytes()).hexdigest() for scene in scenes],
+        "path": [f"street-numbers/{split}/{row:06d}" for row in range(len(scenes))],
+        "label": layout.labels,
+        "split": [split] * len(scenes),
+        "digit_height": places[..., 2].mean(1),
+        "contrast": layout.contrast,
+        "polarity": np.where(dark, "dark", "light").tolist(),
+        "noise": layout.noise,
+        "y": middle[:, 0],
+        "x": middle[:, 1],
+        "glyphs": layout.glyphs.tolist(),
+    }
+    kinds = {"id": pa.string(), "path": pa.string(), "split": pa.string(), "polarity": pa.string()}
+    kinds["glyphs"] = pa.list_(pa.int64())
+    return pa.table({name: pa.array(values, kinds.get(name)) for name, values in columns.items()})
+
+
+def _mislabel(table: pa.Table, train: int, classes: int, share: float, seed: int) -> pa.Table:
+    """Give a share of the training rows, which come first, another class than the true one."""
+    true = table.column("label").to_numpy()
+    draws = uniform(seed, "street wrong labels", 0, np.arange(train), 2)
+    other = 1 + (draws[:, 1] * (classes - 1)).astype(np.int64)
+    given = true.copy()
+    given[:train] += np.where(draws[:, 0] < share, other, 0)
+    place = table.column_names.index("label")
+    return table.set_column(place, "label", pa.array(given % classes)).append_column(
+        "true_label", pa.array(true)
+    )
+
+
+def _check(options: SceneOptions, counts: dict[str, int], wrong_labels: float) -> None:
+    """Refuse options out of range, naming the option, its value and what would be right."""
+    low, high = options.size
+    faint, strong = options.contrast
+    room = min(low * options.height, 0.8 * options.width / max(options.digits, 1))
+    rules = {
+        f"train={counts['train']}: at least 1": counts["train"] >= 1,
+        f"validation={counts['validation']}: 0 or more": counts["validation"] >= 0,
+        f"test={counts['test']}: 0 or more": counts["test"] >= 0,
+        f"digits={options.digits}: 1, 2 or 3": options.digits in (1, 2, 3),
+        f"height={options.height}: at least 8 pixels": options.height >= 8,
+        f"width={options.width}: at least 8 pixels": options.width >= 8,
+        f"channels={options.channels}: 1 or 3": options.channels in (1, 3),
+        f"size={options.size}: two shares, 0 < low <= high <= 1": 0 < low <= high <= 1,
+        f"contrast={options.contrast}: two shares, 0 < low <= high <= 1": 0 < faint <= strong <= 1,
+        f"clutter={options.clutter}: 0 to 20 strokes": 0 <= options.clutter <= 20,
+        f"noise={options.noise}: 0 to 1": 0 <= options.noise <= 1,
+        f"wrong_labels={wrong_labels}: a share, 0 to 1": 0 <= wrong_labels <= 1,
+        f"digits about {room:.1f} px high in {options.height}x{options.width} pixels: make the "
+        f"image larger, raise size or lower digits until they are {_SMALLEST:.0f} px": room
+        >= _SMALLEST,
+    }
+    for rule, kept in rules.items():
+        if not kept:
+            raise DataError(f"street numbers: {rule}")

@@ -1,0 +1,317 @@
+"""One recipe at one seed: train every stage that isn't finished, measure it, keep it.
+
+A stage is identified by a key: a digest of all that its weights depend on. So recipes that run in
+one folder (the rows of a table, several seeds) share what they have in common, and a command that
+was interrupted at any moment goes on when it is given again.
+"""
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from tinyrefinery import build
+from tinyrefinery.build import FrozenNetwork
+from tinyrefinery.chain import Chain, Generation
+from tinyrefinery.data.dataset import Dataset
+from tinyrefinery.errors import CheckpointError, RecipeError
+from tinyrefinery.evaluation import cost
+from tinyrefinery.evaluation.calibration import negative_log_likelihood
+from tinyrefinery.evaluation.policy_quality import policy_quality
+from tinyrefinery.evaluation.predictions import Predictions, predict
+from tinyrefinery.evaluation.sample_crops import save_samples
+from tinyrefinery.evaluation.summary import evaluate
+from tinyrefinery.files import write_atomic
+from tinyrefinery.labels.refiner import Refiner
+from tinyrefinery.models.network_file import load_network, save_network
+from tinyrefinery.models.weights import check_weights, read_weights
+from tinyrefinery.recipe.labels import Refined
+from tinyrefinery.recipe.schema import Recipe, Stage
+from tinyrefinery.training.logs import Record
+from tinyrefinery.training.loop import Training, fit
+
+FORMAT = 1  # of run folders; part of every stage's key
+TRAIN_ROWS = 50_000  # training samples evaluated at the end, at most
+
+say = logging.getLogger("tinyrefinery").info
+
+
+@dataclass(frozen=True)
+class Job:
+    """One recipe to run, and the row of the table it stands for (empty for a lone recipe)."""
+
+    recipe: Recipe
+    row: str = ""
+
+
+class RecipeRun:
+    """One recipe at one seed, in a run folder."""
+
+    def __init__(self, job: Job, folder: Path, data: Dataset, fabric: Fabric) -> None:
+        self.row, self.recipe, self.folder, self.data = job.row, job.recipe, folder, data
+        self.fabric = fabric
+        self.stages = {stage.id: stage for stage in self.recipe.generations}
+        self.train_rows = data.manifest.rows("train")
+        self.eval_view = build.eval_view(self.recipe, data, fabric.device)
+        self.outside: dict[str, FrozenNetwork] = {}
+        held_out = len(data.manifest.rows("validation"))
+        self.chain = Chain(len(data.classes), held_out, build.collapse_rule(self.recipe))
+        for stage in self.stages.values():
+            self._check(stage)
+
+    def _check(self, stage: Stage) -> None:
+        """Find out what is wrong with a stage before hours of training, not after."""
+        for name in (*_refiners(stage), *([stage.init_from] if stage.init_from else [])):
+            if name not in self.stages:
+                self._frozen(name)
+        if stage.batch_size % self.recipe.engine.devices:
+            raise RecipeError(
+                f"stages.{stage.id}.batch_size: {stage.batch_size} crops can't be shared evenly by "
+                f"{self.recipe.engine.devices} devices (engine.devices)"
+            )
+        net, classes = build.skeleton(stage, self.data, self.recipe), len(self.data.classes)
+        if (path := stage.model.weights) is not None:
+            check_weights(net, read_weights(path), classes, path)
+        if stage.init_from and stage.init_from not in self.stages:
+            weights = self._frozen(stage.init_from).network.state_dict()
+            check_weights(net, weights, classes, stage.init_from)
+        build.loss(stage)
+        build.train_view(self.recipe, self.data, 1, torch.device("cpu")).crops(self.train_rows, 0)
+
+    @cached_property
+    def keys(self) -> dict[str, str]:
+        """Key of each stage: equal keys mean equal weights, up to the machine's rounding."""
+        keys: dict[str, str] = {}
+        for stage in self.stages.values():
+            ancestors = [*_refiners(stage), *([stage.init_from] if stage.init_from else [])]
+            facts = {
+                "format": FORMAT,
+                "seed": self.recipe.seed,
+                "data": self.data.manifest.digest,
+                "channels": self.data.images.channels,
+                "devices": self.recipe.engine.devices,
+                "crops": self.recipe.data.model_dump(mode="json", exclude={"workers", "source"}),
+                "stage": _weighty(stage),
+                "precision": self.recipe.engine.precision,
+                "ancestors": [keys.get(name) or _file_digest(name) for name in ancestors],
+                "weights": _file_digest(f"file:{w}") if (w := stage.model.weights) else None,
+            }
+            keys[stage.id] = sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+        return keys
+
+    def generation(self, stage: Stage) -> int:
+        """1 for given labels; else one more than the latest refiner's, a file counting as 1."""
+        names = _refiners(stage)
+        own = [self.generation(self.stages[n]) if n in self.stages else 1 for n in names]
+        return 1 + max(own, default=0)
+
+    def stage_folder(self, stage: Stage) -> Path:
+        """Where the stage is kept."""
+        return self.folder / "stages" / f"{stage.id}-{self.keys[stage.id][:8]}"
+
+    def run(self, users: Mapping[str, list[str]]) -> Chain:
+        """Train, or read back, every stage in order; `users` has the rows that use each key."""
+        skipped: set[str] = set()
+        for stage in self.stages.values():
+            reason = self._reason_to_skip(stage, skipped)
+            if reason:
+                say(f"{self._title(stage)}: not trained, {reason}")
+                skipped.add(stage.id)
+                continue
+            self._note(stage, users[self.keys[stage.id]])
+            if not (self.stage_folder(stage) / "done.json").exists():
+                self._train(stage)
+            (self.stage_folder(stage) / "state.pt").unlink(missing_ok=True)
+            self.chain.add(self._finished(stage))
+        return self.chain
+
+    def _reason_to_skip(self, stage: Stage, skipped: set[str]) -> str | None:
+        lost = [name for name in _refiners(stage) if name in skipped]
+        if lost:
+            return f"since its refiner '{lost[0]}' was not"
+        rule = build.stop_rule(self.recipe)
+        known = [name for name in _refiners(stage) if name in self.stages]
+        if rule is None or len(known) != 1:
+            return None
+        if self.chain.has_stopped_gaining(known[0], _architecture(stage), rule):
+            return f"since '{known[0]}' no longer gained (chain.stop_without_gain)"
+        return None
+
+    def _title(self, stage: Stage) -> str:
+        where = f"{self.row} " if self.row else ""
+        return f"{where}{stage.id} (seed {self.recipe.seed})"
+
+    def _note(self, stage: Stage, rows: list[str]) -> None:
+        """Write what the stage is; rows of a table that came later are added."""
+        facts = {
+            "id": stage.id,
+            "key": self.keys[stage.id],
+            "row": self.row if len(rows) == 1 else "",
+            "rows": rows,
+            "seed": self.recipe.seed,
+            "model": _architecture(stage),
+            "labels": build.describe_labels(stage),
+            "refiners": [self.keys.get(name, name) for name in _refiners(stage)],
+            "generation": self.generation(stage),
+        }
+        path, text = self.stage_folder(stage) / "stage.json", json.dumps(facts, indent=1)
+        if self.fabric.is_global_zero and not (path.exists() and path.read_text() == text):
+            write_atomic(path, text)
+
+    def _train(self, stage: Stage) -> None:
+        folder, generation = self.stage_folder(stage), self.generation(stage)
+        net = build.network(stage, self.data, self.recipe, generation)
+        if stage.init_from:
+            net.load_state_dict(self._frozen(stage.init_from).network.state_dict())
+        view = build.train_view(self.recipe, self.data, generation, self.fabric.device, stage.seed)
+        frozen = [self._frozen(name) for name in _refiners(stage)]
+        refiner = (
+            build.refiner(stage.labels, frozen, view, self.train_rows, self.recipe.engine)
+            if isinstance(stage.labels, Refined)
+            else None
+        )
+        policy = build.policy(stage, refiner, view, self.eval_view, self.train_rows)
+        say(f"{self._title(stage)}: {stage.model.name}, labels from {build.describe_labels(stage)}")
+        job = Training(
+            network=torch.compile(net) if self.recipe.engine.compile else net,  # type: ignore[arg-type]
+            view=view,
+            rows=self.train_rows,
+            policy=policy,
+            loss=build.loss(stage),
+            optimizer=build.optimizer(stage, net),
+            schedule=build.schedule(stage),
+            settings=build.settings(self.recipe, stage, generation, self.data),
+            fabric=self.fabric,
+            validate=self._validate,
+            folder=folder,
+            title=self._title(stage),
+        )
+        trained, _ = fit(job)
+        trained = getattr(trained, "_orig_mod", trained)  # what torch.compile wrapped
+        if self.fabric.is_global_zero:
+            quality = policy_quality(policy, view, self.train_rows, batch_size=stage.batch_size)
+            self._keep(stage, trained, quality)
+        self.fabric.barrier()
+
+    def _validate(self, net: nn.Module) -> Record:
+        found = self._predict(net, self.data.manifest.rows("validation"))
+        return {
+            "validation_loss": negative_log_likelihood(found.probabilities, found.labels),
+            "validation_top1": float(found.correct.mean()),
+        }
+
+    def _predict(self, net: nn.Module, rows: np.ndarray) -> Predictions:
+        return predict(net, self.eval_view, rows, workers=build.workers(self.recipe, self.data))
+
+    def _keep(self, stage: Stage, net: nn.Module, quality: Mapping[str, float]) -> None:
+        """Write the network and its measures; `done.json` last, as it declares the rest whole."""
+        folder = self.stage_folder(stage)
+        info = build.describe(self.recipe, stage, self.data)
+        save_network(folder / "model.safetensors", net, **vars(info))
+        found: dict[str, Predictions] = {}
+        for split in ("train", "validation", "test"):
+            rows = self.data.manifest.rows(split)
+            rows = _at_most(rows, TRAIN_ROWS) if split == "train" else rows
+            found[split] = self._predict(net, rows)
+            if len(rows):
+                found[split].save(folder / f"predictions-{split}.parquet")
+        costs = {
+            "parameters": cost.parameters(net),
+            "macs": cost.macs(net, info.channels, info.size),
+        }
+        result = evaluate(found, label_quality=quality, cost=costs)
+        write_atomic(folder / "evaluation.json", json.dumps(result, indent=1, allow_nan=False))
+        write_atomic(folder / "done.json", json.dumps({"key": self.keys[stage.id]}))
+        held = result.get("test") or result["validation"]
+        say(
+            f"{self._title(stage)}: train top-1 {result['train']['top1']:.1%}, "
+            f"held-out {held['top1']:.1%}"
+        )
+
+    def _finished(self, stage: Stage) -> Generation:
+        folder = self.stage_folder(stage)
+        result = json.loads((folder / "evaluation.json").read_text())
+        return Generation(
+            id=stage.id,
+            network=self._read(folder / "model.safetensors").network.cpu(),
+            validation_top1=result["validation"]["top1"],
+            refined_by=_refiners(stage),
+            architecture=_architecture(stage),
+            evaluation=result,
+        )
+
+    def _read(self, path: Path) -> FrozenNetwork:
+        try:
+            net, info = load_network(path)
+        except CheckpointError as error:
+            raise CheckpointError(
+                f"{error}. Delete the folder {path.parent} and give the command again to train "
+                "this stage anew; all other stages are kept."
+            ) from error
+        return FrozenNetwork(net.to(self.fabric.device), info.mean, info.std, info.classes)
+
+    def _frozen(self, name: str) -> FrozenNetwork:
+        """A network that refines or is trained further: an earlier stage's, or from outside."""
+        if name in self.stages:
+            return self._read(self.stage_folder(self.stages[name]) / "model.safetensors")
+        if name not in self.outside:
+            self.outside[name] = build.outside_refiner(name, self.data, self.recipe)
+        return self.outside[name]
+
+    def save_samples(self) -> None:
+        """Write sample crops with every generation's labels, for the report."""
+        view = build.train_view(self.recipe, self.data, 2, torch.device("cpu"))
+        refiners = {
+            f"{generation.id} ({self.stages[generation.id].model.name})": Refiner(
+                [generation.network], batch_norm="batch"
+            )
+            for generation in self.chain.generations
+        }
+        save_samples(self.folder / "samples.npz", view, self.train_rows, refiners)
+
+
+def _refiners(stage: Stage) -> tuple[str, ...]:
+    return stage.labels.by if isinstance(stage.labels, Refined) else ()
+
+
+def _weighty(stage: Stage) -> dict[str, Any]:
+    """The settings of a stage on which its weights depend."""
+    without = {"generations"}
+    if stage.schedule.name != "plateau":  # which looks at the evaluations
+        without.add("evaluate_every")
+    return stage.model_dump(mode="json", exclude=without)
+
+
+def _architecture(stage: Stage) -> str:
+    return stage.model.name + _options(stage.model.kwargs)
+
+
+def _options(kwargs: Mapping[str, Any]) -> str:
+    return f" ({', '.join(f'{k}={v}' for k, v in kwargs.items())})" if kwargs else ""
+
+
+def _at_most(rows: np.ndarray, count: int) -> np.ndarray:
+    """Evenly spaced rows, all of them where they are few."""
+    if len(rows) <= count:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, count).astype(np.int64)]
+
+
+def _file_digest(name: str) -> str:
+    """Identity of a refiner from outside: a file's content, or a name."""
+    kind, _, path = name.partition(":")
+    if kind != "file":
+        return name
+    try:
+        return sha256(Path(path).read_bytes()).hexdigest()
+    except OSError as error:
+        raise CheckpointError(f"{path}: can't be read ({error.strerror})") from error
