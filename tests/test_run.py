@@ -243,7 +243,7 @@ def test_an_ensemble_of_a_stage_and_a_file(finished, tmp_path):
 
 
 def test_a_collapse_stops_the_chain_and_keeps_what_was_made(tmp_path):
-    rule = "chain.collapse={below_refiner: 0.05, chance_factor: 0}"
+    rule = "chain.collapse={below_refiner: 0.05, near_chance: 0}"
     good = [
         "data.source.train=640",
         "data.source.validation=400",

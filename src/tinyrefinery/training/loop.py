@@ -132,9 +132,7 @@ def fit(job: Training) -> tuple[nn.Module, list[Record]]:
         batches = split_batches(order, settings.batch_size, drop_last=True)
         learner.train()
         for batch in _loaded(job, now, batches):
-            torch.manual_seed(
-                integer(settings.seed, "noise", now.epoch, now.step, fabric.global_rank)
-            )
+            _seed(integer(settings.seed, "noise", now.epoch, now.step, fabric.global_rank), fabric)
             for group, rate in zip(job.optimizer.param_groups, base, strict=True):
                 group["lr"] = rate * job.schedule(now.epoch + now.step / len(batches))
             first = now.step - now.step % settings.accumulate
@@ -223,6 +221,15 @@ def _close_epoch(
     if job.settings.tensorboard and job.fabric.is_global_zero:
         write_tensorboard(job.folder, record)
     return Progress(epoch, history=[*now.history, record])
+
+
+def _seed(seed: int, fabric: Fabric) -> None:
+    """Seed the generators in use; torch.manual_seed costs half a millisecond for all others."""
+    torch.default_generator.manual_seed(seed)
+    if fabric.device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+    elif fabric.device.type == "mps":
+        torch.mps.manual_seed(seed)
 
 
 def _is_due(count: int, every: int | None) -> bool:

@@ -26,6 +26,7 @@ def create(
     if name not in OPTIMIZERS:
         raise RecipeError(f"optimizer: no '{name}' (known: {', '.join(OPTIMIZERS)})")
     try:
-        return OPTIMIZERS[name](parameters, **settings)  # type: ignore[arg-type]
+        fused = {} if name == "rmsprop" else {"fused": True}  # one kernel for all weights
+        return OPTIMIZERS[name](parameters, **(fused | settings))  # type: ignore[arg-type]
     except (TypeError, ValueError) as error:
         raise RecipeError(f"optimizer '{name}': {error}") from error
