@@ -33,10 +33,9 @@ def go(tmp_path, folder="run", overrides=(), text=TINY):
 
 
 def command(*arguments, cwd, **options):
-    script = "from tinyrefinery.cli.main import main; main()"
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [sys.executable, "-c", script, *map(str, arguments)],
+        [sys.executable, "-m", "tinyrefinery", *map(str, arguments)],
         cwd=cwd,
         env=environment,
         stdout=subprocess.PIPE,
@@ -142,9 +141,80 @@ def test_what_changes_weights_changes_the_key(tmp_path):
         changed = keys(change)
         assert changed["plain"] != same["plain"], change
         assert changed["refined"] != same["refined"], change
+    # The plateau schedule looks at evaluations, so then it matters how often there is one.
+    plateau = "stages.plain.schedule={name: plateau}"
+    assert keys(plateau) != keys(plateau, "stages.plain.evaluate_every=2")
     changed = keys("stages.refined.labels.temperature=2")
     assert changed["plain"] == same["plain"]
     assert changed["refined"] != same["refined"]
+
+
+def test_gray_and_colored_networks_of_the_same_files_are_told_apart(tmp_path):
+    from PIL import Image
+
+    from tinyrefinery.build import dataset, fabric
+
+    for label, base in (("a", 50), ("b", 200)):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        for i in range(6):
+            Image.new("RGB", (16, 16), (base, i, 0)).save(tmp_path / "photos" / label / f"{i}.png")
+    source = f"data.source={{name: folder, root: {tmp_path / 'photos'}, validation: 0.4}}"
+    found = []
+    for channels in (1, 3):
+        recipe = load_recipe(write_tiny(tmp_path), [source, f"data.source.channels={channels}"])
+        data = dataset(recipe.data)
+        found.append(RecipeRun(Job(recipe), tmp_path, data, fabric(recipe.engine)).keys["plain"])
+    assert found[0] != found[1]
+
+
+def test_seeds_side_by_side_give_the_same_weights(finished, tmp_path):
+    recipe = load_recipe(write_tiny(tmp_path))
+    jobs = [Job(recipe), Job(recipe.model_copy(update={"seed": 1}))]
+    chains = run(jobs, tmp_path / "run", processes=2)
+    assert [len(chain) for chain in chains] == [2, 2]
+    zero = finished[0]
+    for stage in ("plain", "refined"):
+        name = stage_folder(zero, stage).name
+        beside = tmp_path / "run" / "stages" / name / "model.safetensors"
+        assert beside.read_bytes() == weights(zero, stage)
+
+
+def test_a_folder_in_use_is_refused(tmp_path):
+    from filelock import FileLock
+
+    from tinyrefinery.errors import StorageError
+
+    (tmp_path / "run").mkdir()
+    with FileLock(tmp_path / "run" / ".lock"), pytest.raises(StorageError, match="another command"):
+        go(tmp_path)
+
+
+def test_rows_of_other_precision_are_trained_in_it(tmp_path):
+    path = write_tiny(tmp_path)
+    both = [
+        Job(load_recipe(path), "full"),
+        Job(load_recipe(path, ["engine.precision=bf16"]), "half"),
+    ]
+    run(both, tmp_path / "both")
+    run(both[1:], tmp_path / "alone")
+    (alone,) = (tmp_path / "alone").glob("stages/plain-*")
+    files = {
+        p.parent.name: p.read_bytes() for p in (tmp_path / "both").glob("stages/plain-*/model*")
+    }
+    assert len(set(files.values())) == 2
+    assert files[alone.name] == (alone / "model.safetensors").read_bytes()
+
+
+@pytest.mark.slow
+def test_two_devices_finish_a_chain_and_agree(tmp_path):
+    path = write_tiny(tmp_path)
+    changes = ("engine.devices=2", "engine.device=cpu", "stages.refined.ema=0.9")
+    code, output, errors = finish(
+        command("run", path, *changes, "--name", "run", cwd=tmp_path), 400
+    )
+    assert code == 0, errors
+    assert output.count("refined") >= 1
+    assert len(list(tmp_path.glob("runs/run/stages/*/done.json"))) == 2
 
 
 def test_kill_in_generation_two_then_the_same_command(finished, tmp_path):
@@ -248,7 +318,7 @@ def test_a_collapse_stops_the_chain_and_keeps_what_was_made(tmp_path):
         "data.source.train=640",
         "data.source.validation=400",
         "stages.plain.epochs=12",
-        "stages.plain.optimizer.lr=0.2",
+        "stages.plain.optimizer={name: adamw, lr: 0.01}",
     ]
     hopeless = "stages.refined.optimizer.lr=1.0e-9"
     with pytest.raises(ChainError, match=r"stage 'refined' collapsed: .*kept") as caught:

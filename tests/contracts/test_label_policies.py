@@ -184,3 +184,10 @@ def test_renormalize():
 
     torch.testing.assert_close(renormalize(normal(*a), a, b), normal(*b), atol=1e-5, rtol=1e-5)
     assert renormalize(pixels, a, a) is pixels
+
+
+def test_bfloat16_labels_are_near_float32():
+    network, batch = small_network(), batches()[0]
+    fast = Refined(Refiner([network], bf16=True), VIEW, ROWS, bn_group=16)(batch)
+    assert fast.dtype == torch.float32
+    torch.testing.assert_close(fast, refined(network)(batch), atol=0.02, rtol=0)

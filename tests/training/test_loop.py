@@ -1,6 +1,7 @@
 """The loop against a plain PyTorch loop, and that interruptions leave no trace."""
 
 import copy
+import dataclasses
 import json
 
 import pytest
@@ -13,7 +14,8 @@ from tests.data.scenes import stripes
 from tinyrefinery.data.batches import View, shuffled, split_batches
 from tinyrefinery.data.crops import CropSpec
 from tinyrefinery.errors import ChainError, CheckpointError
-from tinyrefinery.labels.policy import GroundTruth
+from tinyrefinery.labels.policy import GroundTruth, Refined
+from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.losses import create as create_loss
 from tinyrefinery.training import schedules
 from tinyrefinery.training.loop import Settings, Training, fit
@@ -231,3 +233,46 @@ def test_tensorboard(tmp_path):
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
     assert [scalar.step for scalar in events.Scalars("train_loss")] == [1, 2]
+
+
+def test_resume_with_labels_that_cut_across_bn_groups(tmp_path):
+    def whole(folder, **options):
+        refiner = Refiner([small_network()], batch_norm="batch")
+        policy = Refined(refiner, VIEW, ROWS, bn_group=24)  # batches are of 16
+        training = job(folder, small_network(), ema=0.9, checkpoint_every_steps=2, **options)
+        return weights(fit(dataclasses.replace(training, policy=policy))[0])
+
+    undisturbed = whole(tmp_path / "whole")
+    calls = []
+
+    def die(network):
+        calls.append(1)
+        if len(calls) == 2:
+            raise Killed
+        return {"validation_top1": 0.5}
+
+    with pytest.raises(Killed):
+        whole(tmp_path / "cut", validate=die)
+    assert_equal(whole(tmp_path / "cut"), undisturbed)
+
+
+def test_a_state_that_is_no_number_is_not_kept(tmp_path):
+    with pytest.raises(ChainError):
+        fit(job(tmp_path, lr=1e30, schedule=schedules.constant(), checkpoint_every_steps=1))
+    if (tmp_path / "state.pt").exists():
+        state = torch.load(tmp_path / "state.pt", weights_only=True)
+        assert state["sums"].isfinite().all()
+
+
+def test_states_within_an_epoch_come_at_the_first_move_after_they_are_due(tmp_path):
+    saved = []
+    training = job(tmp_path, batch_size=8, accumulate=4, epochs=1, checkpoint_every_steps=3)
+    from tinyrefinery.training import loop
+
+    original = loop.save_state
+    try:
+        loop.save_state = lambda path, state: saved.append((state["epoch"], state["step"]))
+        fit(training)
+    finally:
+        loop.save_state = original
+    assert saved == [(0, 4), (0, 8), (1, 0)]  # 10 steps; moves after 4, 8 and 10
