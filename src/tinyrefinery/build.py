@@ -1,5 +1,6 @@
 """From a recipe to objects: the one file that knows both sides."""
 
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,9 @@ from tinyrefinery.recipe.labels import Refined as RefinedPart
 from tinyrefinery.recipe.schema import Engine, Recipe, Stage
 from tinyrefinery.training import optimizers, schedules
 from tinyrefinery.training.loop import Settings
+
+# What it has to say (which precision, how many devices) stands in the recipe.
+logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
 
 CALIBRATION_CROPS = 4096  # our choice: the mean over so many crops is stable to about 1 %
 

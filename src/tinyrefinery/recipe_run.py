@@ -23,7 +23,7 @@ from tinyrefinery import build
 from tinyrefinery.build import FrozenNetwork
 from tinyrefinery.chain import Chain, Generation
 from tinyrefinery.data.dataset import Dataset
-from tinyrefinery.errors import CheckpointError, RecipeError
+from tinyrefinery.errors import CheckpointError
 from tinyrefinery.evaluation import cost
 from tinyrefinery.evaluation.calibration import negative_log_likelihood
 from tinyrefinery.evaluation.policy_quality import policy_quality
@@ -73,11 +73,6 @@ class RecipeRun:
         for name in (*_refiners(stage), *([stage.init_from] if stage.init_from else [])):
             if name not in self.stages:
                 self._frozen(name)
-        if stage.batch_size % self.recipe.engine.devices:
-            raise RecipeError(
-                f"stages.{stage.id}.batch_size: {stage.batch_size} crops can't be shared evenly by "
-                f"{self.recipe.engine.devices} devices (engine.devices)"
-            )
         net, classes = build.skeleton(stage, self.data, self.recipe), len(self.data.classes)
         if (path := stage.model.weights) is not None:
             check_weights(net, read_weights(path), classes, path)

@@ -192,8 +192,6 @@ def _work(jobs: Sequence[Job], folder: Path) -> list[str]:
     logger = logging.getLogger("tinyrefinery")
     logger.setLevel(logging.INFO)
     logger.handlers = [Keep()]
-    for noisy in ("lightning_fabric", "lightning.fabric"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)
     with suppress(ChainError):  # the parent, reading back, meets it again
         _run_all(_open(jobs, folder, None))
     return lines

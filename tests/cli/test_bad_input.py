@@ -53,6 +53,22 @@ CHANGES = {
         "no stage 'plane'|did you mean 'plain'",
     ),
     "unknown stage in an override": ("stages.refind.epochs=3", "refind|refined"),
+    "a refiner of other classes": (
+        "stages.refined.labels.by=timm:resnet18",
+        "'timm:resnet18': is pretrained for 1000 classes, but data set|has 10|fine-tune it",
+    ),
+    "an unknown model of timm": (
+        "stages.refined.labels.by=timm:resnet1",
+        "timm:resnet1",
+    ),
+    "one network twice": (
+        "stages.refined.labels.by=[plain, plain]",
+        "'plain'|more than once",
+    ),
+    "batch that devices can't share": (
+        "engine={devices: 3}",
+        "can't be shared evenly by 3 devices",
+    ),
     "unknown source": ("data.source={name: foldr, root: x}", "foldr"),
     "unknown model": ("stages.plain.model={name: resnet9}", "resnet9|Did you mean"),
     "unknown option of a model": (

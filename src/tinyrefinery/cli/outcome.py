@@ -22,8 +22,6 @@ def log_progress() -> None:
     ours.propagate = False
     if not ours.handlers:
         ours.addHandler(_BesideBars())
-    for noisy in ("lightning_fabric", "lightning.fabric"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)
 
 
 def show(folders: Sequence[Path], out: Path | None = None, baseline: str | None = None) -> None:

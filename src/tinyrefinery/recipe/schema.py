@@ -204,6 +204,15 @@ class Recipe(Part):
     @model_validator(mode="after")
     def _stages_fit_together(self) -> "Recipe":
         found = mistakes(self.generations, tuple(e.stage for e in self.expect))
+        found += [
+            (
+                f"stages.{stage.id}.batch_size",
+                f"{stage.batch_size} crops can't be shared evenly by {self.engine.devices} devices "
+                "(engine.devices)",
+            )
+            for stage in self.stages
+            if stage.batch_size % self.engine.devices
+        ]
         if found:
             raise wrong(*found)
         return self

@@ -1,0 +1,137 @@
+"""Write the result tables of README.md and docs/ from the CSV files in docs/results/.
+
+Run: python tools/results.py (or with --check: fail when a table is not what the CSV files say)
+The CSV files are the results.csv of runs; docs/results.md names the command that makes each.
+"""
+
+import csv
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from tinyrefinery.evaluation.paired import paired_gain, spread
+from tinyrefinery.reports.numbers import gain_points, nats, percent
+
+ROOT = Path(__file__).parents[1]
+Rows = list[dict[str, str]]
+
+
+def load(name: str) -> Rows:
+    """Lines of docs/results/NAME.csv."""
+    with (ROOT / "docs" / "results" / f"{name}.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def values(rows: Rows, row: str, stage: str, column: str) -> dict[int, float]:
+    """A column by seed; a stage that several rows share has no row of its own."""
+    found = [r for r in rows if r["stage"] == stage and r["row"] in (row, "")]
+    return {int(r["seed"]): float(r[column]) for r in found if r[column]}
+
+
+def gain(rows: Rows, row: str, stage: str, base: str = "plain", base_row: str | None = None) -> str:
+    """Gain in test top-1, paired by seed, with its 95 % interval."""
+    before = values(rows, row if base_row is None else base_row, base, "test_top1")
+    after = values(rows, row, stage, "test_top1")
+    seeds = sorted(before.keys() & after.keys())
+    return gain_points(paired_gain([before[s] for s in seeds], [after[s] for s in seeds]))
+
+
+def stages(name: str, row: str = "", *, truth: bool = False) -> str:
+    """A table of all stages of a row."""
+    rows = load(name)
+    order = list(dict.fromkeys(r["stage"] for r in rows if r["row"] in (row, "")))
+    head = ["network", "labels from", "train top-1", "test top-1", "gap", "gain over plain"]
+    lines = [[*head, *(["label KL"] if truth else []), "n"]]
+    for stage in order:
+        first = next(r for r in rows if r["stage"] == stage and r["row"] in (row, ""))
+        columns = ("train_top1", "test_top1", "gap")
+        cells = [values(rows, row, stage, column) for column in columns]
+        line = [f"{stage} ({first['model']})", first["labels"]]
+        line += [percent(spread(list(cell.values()))) for cell in cells]
+        line.append(gain(rows, row, stage) if stage.endswith("refined") else "")
+        if truth:
+            line.append(nats(spread(list(values(rows, row, stage, "label_kl").values()))))
+        lines.append([*line, str(len(cells[1]))])
+    return markdown(lines)
+
+
+def gains(*cases: tuple[str, str, str, str, str]) -> str:
+    """A table of gains: (what, csv, row, stage, row of the plain baseline)."""
+    head = ["what", "plain test top-1", "plain train top-1", "refiner test top-1"]
+    lines = [[*head, "refined by the larger: gain", "by its like: gain", "n"]]
+    for what, name, row, refiner, base_row in cases:
+        rows = load(name)
+        plain = values(rows, base_row, "plain", "test_top1")
+        line = [what, percent(spread(list(plain.values())))]
+        line.append(percent(spread(list(values(rows, base_row, "plain", "train_top1").values()))))
+        line.append(percent(spread(list(values(rows, base_row, refiner, "test_top1").values()))))
+        line += [gain(rows, row, s, "plain", base_row) for s in ("refined", "self_refined")]
+        lines.append([*line, str(len(plain))])
+    return markdown(lines)
+
+
+def speed() -> str:
+    """The ratios of the benchmarks' last run."""
+    (path,) = sorted((ROOT / "benchmarks" / "results").glob("*.csv"))
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    last = {(r["figure"], r["unit"]): r for r in rows}
+    lines = [["figure", "unit", "median", "min to max", "n", "ratio", "to"]]
+    for (figure, unit), r in last.items():
+        numbers = [f"{float(r[key]):.4g}" for key in ("median", "min", "max")]
+        ratio = f"{float(r['ratio']):.2f}" if r["ratio"] else ""
+        cells = [figure, unit, numbers[0], f"{numbers[1]} to {numbers[2]}", r["n"]]
+        lines.append([*cells, ratio, r.get("to", "")])
+    return markdown(lines)
+
+
+def markdown(lines: list[list[str]]) -> str:
+    """A Markdown table; the first line is its head."""
+    rule = ["---"] * len(lines[0])
+    return "\n".join("| " + " | ".join(line) + " |" for line in [lines[0], rule, *lines[1:]])
+
+
+def street(*rows: str) -> list[tuple[str, str, str, str, str]]:
+    """Rows of the street numbers' table of causes, all against the plain network of the same."""
+    return [(row.replace("_", " "), "street_causes", row, "refiner", row) for row in rows]
+
+
+CIFAR = ("CIFAR-10, padded crops", "cifar10", "pad", "refiner", "pad")
+IMAGENETTE = ("Imagenette, crops from 35 %", "imagenette", "area35", "refiner", "area35")
+IMAGENETTE_08 = ("Imagenette, crops from 8 %", "imagenette", "area08", "refiner", "area08")
+DEMO = ("street numbers, crops from 8 %", "demo", "", "refiner", "")
+
+TABLES: dict[str, Callable[[], str]] = {
+    "demo": lambda: stages("demo", truth=True),
+    "cifar10": lambda: stages("cifar10", "pad"),
+    "imagenette": lambda: stages("imagenette", "area35"),
+    "faq-sets": lambda: gains(DEMO, CIFAR, IMAGENETTE),
+    "faq-crop-area": lambda: gains(IMAGENETTE, IMAGENETTE_08),
+    "faq-epochs": lambda: gains(*street("soft_crop", "twice_as_long")),
+    "faq-batch-norm": lambda: gains(*street("soft_crop", "running")),
+    "faq-level": lambda: gains(*street("soft_crop", "hard", "image", "category")),
+    "speed": speed,
+}
+
+
+def main() -> int:
+    """Fill every `<!-- results:NAME -->` of README.md and docs/."""
+    stale = []
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        text = path.read_text()
+        for name, table in TABLES.items():
+            begin, end = f"<!-- results:{name} -->", "<!-- /results -->"
+            if begin in text:
+                head, _, rest = text.partition(begin)
+                _, _, tail = rest.partition(end)
+                text = f"{head}{begin}\n{table()}\n{end}{tail}"
+        if text != path.read_text():
+            stale.append(path.relative_to(ROOT))
+            if "--check" not in sys.argv:
+                path.write_text(text)
+    print("\n".join(f"{'stale' if '--check' in sys.argv else 'written'}: {path}" for path in stale))
+    return 1 if stale and "--check" in sys.argv else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
