@@ -49,6 +49,7 @@ recipes: $(VENV)/.dev             ## check every recipe, and run each with --smo
 	$(BIN)/python -m pytest -q tests/recipes
 
 docs: $(VENV)/.dev $(VENV)/.docs  ## build the site; a broken link is an error
+	$(BIN)/python tools/results.py --check
 	$(BIN)/mkdocs build --strict -q
 
 bench: $(VENV)/.installed         ## data path and training step against the obvious way

@@ -22,9 +22,14 @@ def load(name: str) -> Rows:
         return list(csv.DictReader(file))
 
 
+def of_row(line: dict[str, str], row: str) -> bool:
+    """Whether a line belongs to a row; a stage that rows share names them all, or none."""
+    return not line["row"] or row in line["row"].split(" + ")
+
+
 def values(rows: Rows, row: str, stage: str, column: str) -> dict[int, float]:
-    """A column by seed; a stage that several rows share has no row of its own."""
-    found = [r for r in rows if r["stage"] == stage and r["row"] in (row, "")]
+    """A column by seed."""
+    found = [r for r in rows if r["stage"] == stage and of_row(r, row)]
     return {int(r["seed"]): float(r[column]) for r in found if r[column]}
 
 
@@ -33,17 +38,19 @@ def gain(rows: Rows, row: str, stage: str, base: str = "plain", base_row: str | 
     before = values(rows, row if base_row is None else base_row, base, "test_top1")
     after = values(rows, row, stage, "test_top1")
     seeds = sorted(before.keys() & after.keys())
+    if not seeds:
+        return "not run"
     return gain_points(paired_gain([before[s] for s in seeds], [after[s] for s in seeds]))
 
 
 def stages(name: str, row: str = "", *, truth: bool = False) -> str:
     """A table of all stages of a row."""
     rows = load(name)
-    order = list(dict.fromkeys(r["stage"] for r in rows if r["row"] in (row, "")))
+    order = list(dict.fromkeys(r["stage"] for r in rows if of_row(r, row)))
     head = ["network", "labels from", "train top-1", "test top-1", "gap", "gain over plain"]
     lines = [[*head, *(["label KL"] if truth else []), "n"]]
     for stage in order:
-        first = next(r for r in rows if r["stage"] == stage and r["row"] in (row, ""))
+        first = next(r for r in rows if r["stage"] == stage and of_row(r, row))
         columns = ("train_top1", "test_top1", "gap")
         cells = [values(rows, row, stage, column) for column in columns]
         line = [f"{stage} ({first['model']})", first["labels"]]
@@ -98,7 +105,7 @@ def street(*rows: str) -> list[tuple[str, str, str, str, str]]:
 
 CIFAR = ("CIFAR-10, padded crops", "cifar10", "pad", "refiner", "pad")
 IMAGENETTE = ("Imagenette, crops from 35 %", "imagenette", "area35", "refiner", "area35")
-IMAGENETTE_08 = ("Imagenette, crops from 8 %", "imagenette", "area08", "refiner", "area08")
+IMAGENETTE_08 = ("Imagenette, crops from 8 %", "imagenette08", "", "refiner", "")
 DEMO = ("street numbers, crops from 8 %", "demo", "", "refiner", "")
 
 TABLES: dict[str, Callable[[], str]] = {
