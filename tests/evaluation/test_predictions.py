@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from tinyrefinery.data.crops import Crops
 from tinyrefinery.errors import DataError
 from tinyrefinery.evaluation.predictions import Predictions, predict
 
@@ -36,13 +37,15 @@ def fake_view(n: int = 40) -> SimpleNamespace:
     )
     seen: list[tuple[list[int], int]] = []
 
-    def render(rows: np.ndarray, epoch: int) -> SimpleNamespace:
+    def crops(rows: np.ndarray, epoch: int) -> Crops:
+        return Crops(np.zeros((len(rows), 4)), np.zeros(len(rows), bool))
+
+    def render(rows: np.ndarray, epoch: int, crops: Crops | None = None) -> SimpleNamespace:
         seen.append((list(rows), epoch))
         return SimpleNamespace(images=images[torch.as_tensor(rows)])
 
-    return SimpleNamespace(
-        render=render, dataset=SimpleNamespace(manifest=manifest), images=images, seen=seen
-    )
+    dataset = SimpleNamespace(manifest=manifest)
+    return SimpleNamespace(render=render, crops=crops, dataset=dataset, images=images, seen=seen)
 
 
 def network(outputs: int = 3) -> nn.Sequential:
@@ -141,7 +144,7 @@ def test_half_precision_networks_give_float32_rows_that_sum_to_one():
 
 def _bfloat16(view: SimpleNamespace) -> SimpleNamespace:
     inner = view.render
-    view.render = lambda rows, epoch: SimpleNamespace(images=inner(rows, epoch).images.bfloat16())
+    view.render = lambda *where: SimpleNamespace(images=inner(*where).images.bfloat16())
     return view
 
 
