@@ -55,6 +55,13 @@ def test_overrides_reach_stages_by_id_and_make_what_is_null(good):
     assert recipe.stages[0].epochs == 200
 
 
+def test_null_takes_an_element_out_of_a_list(good):
+    recipe = load_recipe(good, ["stages.alexnet=null", "data.color=null"])
+    assert [stage.id for stage in recipe.stages] == ["resnet50"]
+    with pytest.raises(RecipeError, match="no element 'alexnet' in stages"):
+        load_recipe(good, ["stages.alexnet=null", "stages.alexnet.epochs=3"])
+
+
 def test_the_later_override_wins(good):
     assert load_recipe(good, ["seed=1", "seed=2"]).seed == 2
 

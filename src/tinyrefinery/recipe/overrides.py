@@ -11,8 +11,9 @@ from tinyrefinery.recipe.messages import hint
 def apply(raw: dict[str, Any], overrides: tuple[str, ...] | list[str]) -> dict[str, Any]:
     """A copy of `raw` with each `path=value` set, in order.
 
-    Elements of a list are addressed by their `id` (`stages.small.epochs=3`); the value is YAML; a
-    mapping on the way that isn't there, or is null, is made. Checking keys is left to the schema.
+    Elements of a list are addressed by their `id` (`stages.small.epochs=3`) and taken out by null
+    (`stages.small=null`); the value is YAML; a mapping on the way that isn't there, or is null, is
+    made. Checking keys is left to the schema.
 
     Raises:
         RecipeError: when an override has no `=`, its value is no YAML, or its path leads nowhere.
@@ -43,7 +44,8 @@ def _set(raw: dict[str, Any], steps: list[str], value: Any, override: str) -> No
         else:
             _dead_end(here, steps[:number], override)
     if isinstance(here, list):
-        here[_place(here, steps[-1], steps[:-1], override)] = value
+        place = _place(here, steps[-1], steps[:-1], override)
+        here[place : place + 1] = [] if value is None else [value]
     elif isinstance(here, dict):
         here[steps[-1]] = value
     else:
