@@ -263,6 +263,24 @@ def test_a_state_that_is_no_number_is_not_kept(tmp_path):
     assert state["sums"].isfinite().all()
 
 
+@pytest.mark.parametrize("step", [1, 4, 9])  # within the first epoch, and the very last step
+def test_weights_ruined_behind_a_sound_loss_are_never_kept(tmp_path, step):
+    calls = []
+
+    def loss(logits, targets, features=None):
+        calls.append(1)
+        ruin = (logits - logits.detach()).square().sum().sqrt()  # zero, with a gradient of nan
+        return F.cross_entropy(logits, targets) + (ruin if len(calls) > step else 0.0)
+
+    training = job(tmp_path, epochs=2, checkpoint_every_steps=1)
+    assert 2 * (len(ROWS) // 16) == 10
+    with pytest.raises(ChainError, match="weights are no numbers|loss is nan"):
+        fit(dataclasses.replace(training, loss=loss))
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert 5 * state["epoch"] + state["step"] == step
+    assert all(weights.isfinite().all() for weights in state["network"].values())
+
+
 def test_states_within_an_epoch_come_at_the_first_move_after_they_are_due(tmp_path):
     saved = []
     training = job(tmp_path, batch_size=8, accumulate=4, epochs=1, checkpoint_every_steps=3)

@@ -113,7 +113,7 @@ def fit(job: Training) -> tuple[nn.Module, list[Record]]:
         The network after the last epoch (or its moving average), and a record an epoch.
 
     Raises:
-        ChainError: when the loss is no longer a finite number.
+        ChainError: when the loss or a weight is no longer a finite number.
         CheckpointError: when the saved state is unreadable or of another network.
     """
     settings, fabric = job.settings, job.fabric
@@ -207,10 +207,11 @@ def _close_epoch(
         "train_top1": hits / crops,
         "seconds": seconds,
     }
-    if not np.isfinite(loss):
+    if not (np.isfinite(loss) and _is_finite(job.network)):
+        what = "weights are no numbers" if np.isfinite(loss) else f"training loss is {loss}"
         raise ChainError(
-            f"{job.title}: the training loss is {loss} in epoch {epoch}. Lower optimizer.lr, or "
-            "set schedule.warmup or clip_norm; the last good state is kept."
+            f"{job.title}: the {what} in epoch {epoch}. Lower optimizer.lr, or set "
+            "schedule.warmup or clip_norm; the last state with sound weights is kept."
         )
     if epoch == job.settings.epochs or _is_due(epoch, job.settings.evaluate_every):
         # By one process: the others' batch statistics differ a little, and so would their rates.
@@ -236,6 +237,11 @@ def _is_due(count: int, every: int | None) -> bool:
     return every is not None and count % every == 0
 
 
+def _is_finite(network: nn.Module) -> bool:
+    """Whether every weight is a number; a step can ruin them before the loss shows it."""
+    return all(bool(weights.isfinite().all()) for weights in network.parameters())
+
+
 class _Saved:
     """The objects that make up a training's state, and the file they are kept in."""
 
@@ -250,11 +256,12 @@ class _Saved:
         return every is not None and step // every > self.step // every
 
     def write(self, now: Progress) -> None:
-        """Save everything in one step, unless the loss is no number any more."""
+        """Save everything in one step, unless the loss or the weights are no numbers any more."""
         self.step, job = now.step, self.job
         sums = job.fabric.all_reduce(now.sums, reduce_op="sum")
         assert isinstance(sums, Tensor)
-        if not (job.fabric.is_global_zero and bool(sums.isfinite().all())):
+        sound = job.fabric.is_global_zero and bool(sums.isfinite().all())
+        if not (sound and _is_finite(job.network)):
             return
         state = {
             "epoch": now.epoch,
