@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,13 +22,17 @@ from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.images import ResidentImages
 from tinyrefinery.data.open import open_data
 from tinyrefinery.errors import CheckpointError, DataError, RecipeError
+from tinyrefinery.labels.crop_labels import CropLabels
+from tinyrefinery.labels.forms import Form, choose
 from tinyrefinery.labels.policy import GroundTruth, LabelPolicy, LabelSmoothing, Refined
 from tinyrefinery.labels.refiner import Refiner, renormalize
+from tinyrefinery.labels.stored import StoredLabels
 from tinyrefinery.losses import Loss
 from tinyrefinery.models.network_file import NetworkInfo, load_network
 from tinyrefinery.models.weights import load_weights
 from tinyrefinery.recipe.data import Data
 from tinyrefinery.recipe.labels import Refined as RefinedPart
+from tinyrefinery.recipe.labels import Store
 from tinyrefinery.recipe.schema import Engine, Recipe, Stage
 from tinyrefinery.training import optimizers, schedules
 from tinyrefinery.training.loop import Settings
@@ -78,7 +83,7 @@ def eval_spec(data: Data) -> CropSpec:
 
 
 def stage_seed(recipe: Recipe, what: str, generation: int, own: int | None = None) -> int:
-    """Seed of a stage's weights, crops or training noise.
+    """Seed of a stage's weights, order or training noise.
 
     It depends on the recipe's seed and the generation: stages of one generation have the same, so
     that they can be compared in pairs, unless one has a seed of its own.
@@ -91,15 +96,16 @@ def train_view(
     data: Dataset,
     generation: int,
     device: torch.device,
-    own_seed: int | None = None,
+    pool: int | None = None,
 ) -> View:
-    """The training crops of a generation.
+    """The training crops of a generation, in `pool` streams.
 
     Each generation sees crops of its own, so that none is labelled on the very crops its refiner
     was trained on.
     """
-    seed = stage_seed(recipe, "crops", generation, own_seed)
-    return View(data, train_spec(recipe.data), seed, *recipe.data.normalization, device)
+    own = recipe.data.crop_seed
+    seed = random.integer(recipe.seed if own is None else own, "crops", generation)
+    return View(data, train_spec(recipe.data), seed, *recipe.data.normalization, device, pool)
 
 
 def eval_view(recipe: Recipe, data: Dataset, device: torch.device) -> View:
@@ -239,7 +245,12 @@ def _preparation(given: Normalization, wanted: Normalization) -> Callable[[Tenso
 
 
 def policy(
-    stage: Stage, refiners: Refiner | None, view: View, image_view: View, rows: np.ndarray
+    stage: Stage,
+    refiners: Refiner | None,
+    view: View,
+    image_view: View,
+    rows: np.ndarray,
+    store: StoredLabels | None = None,
 ) -> LabelPolicy:
     """The stage's label policy."""
     labels, classes = stage.labels, len(view.dataset.classes)
@@ -253,10 +264,44 @@ def policy(
             level=labels.level,
             hard=labels.hard,
             bn_group=labels.bn_group or stage.batch_size,
+            store=store,
         )
     if labels.name == "label_smoothing":
         return LabelSmoothing(classes, labels.epsilon)
     return GroundTruth(classes)
+
+
+def stored_labels(
+    stage: Stage,
+    refiners: Refiner,
+    view: View,
+    rows: np.ndarray,
+    root: Path,
+    **options: Any,
+) -> StoredLabels:
+    """The stage's stored labels: in the folder of stores it names, else under `root`.
+
+    Args:
+        stage: with labels that have a store.
+        refiners: the frozen networks.
+        view: the training crops.
+        rows: the training samples.
+        root: where the labels are kept if the recipe doesn't say.
+        **options: of `StoredLabels`.
+    """
+    part = stage.labels
+    assert isinstance(part, RefinedPart)
+    assert part.store is not None
+    labels = CropLabels(refiners, view, rows, group=part.bn_group or stage.batch_size)
+    form = label_form(stage, len(view.dataset.classes))
+    place = Path(part.store.path) if part.store.path else root
+    return StoredLabels(labels, place, form, **options)
+
+
+def label_form(stage: Stage, classes: int) -> Form:
+    """How the stage's labels are written; exact where they aren't."""
+    part = stage.labels.store if isinstance(stage.labels, RefinedPart) else None
+    return choose(part.form, classes, part.top) if part else choose("float32", classes)
 
 
 def describe_labels(stage: Stage) -> str:
@@ -268,7 +313,15 @@ def describe_labels(stage: Stage) -> str:
     notes += ["hard"] if labels.hard else []
     notes += [f"BN {labels.batch_norm}"] if labels.batch_norm != "batch" else []
     notes += [f"T={labels.temperature:g}"] if labels.temperature != 1 else []
+    notes += [_describe_form(labels.store)] if labels.store else []
+    notes += [f"pool of {stage.crop_pool}"] if stage.crop_pool else []
     return " + ".join(labels.by) + (f" ({', '.join(notes)})" if notes else "")
+
+
+def _describe_form(part: Store) -> str:
+    if part.top:
+        return f"stored top {part.top}"
+    return "stored" if part.form == "auto" else f"stored {part.form}"
 
 
 def loss(stage: Stage) -> Loss:
@@ -308,10 +361,12 @@ def workers(recipe: Recipe, data: Dataset) -> int:
 def settings(recipe: Recipe, stage: Stage, generation: int, data: Dataset) -> Settings:
     """How long and in what steps the stage trains."""
     engine = recipe.engine
+    apart = stage.seed is not None or recipe.data.crop_seed is not None
     return Settings(
         epochs=stage.epochs,
         batch_size=stage.batch_size,
         seed=stage_seed(recipe, "training", generation, stage.seed),
+        order_seed=stage_seed(recipe, "order", generation, stage.seed) if apart else None,
         accumulate=stage.accumulate,
         clip_norm=stage.clip_norm,
         ema=stage.ema,

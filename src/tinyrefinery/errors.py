@@ -19,6 +19,10 @@ class CheckpointError(RefineryError):
     """A weights or state file is truncated, of another network, or of other classes."""
 
 
+class LabelStoreError(RefineryError):
+    """A label store is damaged, or holds other labels than are needed."""
+
+
 class ChainError(RefineryError):
     """The chain can't go on: a generation collapsed or its refiner is missing."""
 

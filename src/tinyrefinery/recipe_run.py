@@ -7,7 +7,7 @@ was interrupted at any moment goes on when it is given again.
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -22,7 +22,9 @@ from torch import nn
 from tinyrefinery import build
 from tinyrefinery.build import FrozenNetwork
 from tinyrefinery.chain import Chain, Generation
+from tinyrefinery.data.batches import View
 from tinyrefinery.data.dataset import Dataset
+from tinyrefinery.environment import environment
 from tinyrefinery.errors import CheckpointError
 from tinyrefinery.evaluation import cost
 from tinyrefinery.evaluation.calibration import negative_log_likelihood
@@ -31,7 +33,10 @@ from tinyrefinery.evaluation.predictions import Predictions, predict
 from tinyrefinery.evaluation.sample_crops import save_samples
 from tinyrefinery.evaluation.summary import evaluate
 from tinyrefinery.files import write_atomic
+from tinyrefinery.labels.forms import Form
+from tinyrefinery.labels.policy import LabelPolicy
 from tinyrefinery.labels.refiner import Refiner
+from tinyrefinery.labels.stored import StoredLabels
 from tinyrefinery.models.network_file import load_network, save_network
 from tinyrefinery.models.weights import check_weights, read_weights
 from tinyrefinery.recipe.labels import Refined
@@ -95,7 +100,7 @@ class RecipeRun:
                 "channels": self.data.images.channels,
                 "devices": self.recipe.engine.devices,
                 "crops": self.recipe.data.model_dump(mode="json", exclude={"workers", "source"}),
-                "stage": _weighty(stage),
+                "stage": _weighty(stage, build.label_form(stage, len(self.data.classes))),
                 "precision": self.recipe.engine.precision,
                 "ancestors": [keys.get(name) or _file_digest(name) for name in ancestors],
                 "weights": _file_digest(f"file:{w}") if (w := stage.model.weights) else None,
@@ -113,10 +118,24 @@ class RecipeRun:
         """Where the stage is kept."""
         return self.folder / "stages" / f"{stage.id}-{self.keys[stage.id][:8]}"
 
-    def run(self, users: Mapping[str, list[str]]) -> Chain:
-        """Train, or read back, every stage in order; `users` has the rows that use each key."""
+    def needed_by(self, stage: str) -> set[str]:
+        """Ids of the stages that refine a stage, and of those that they need themselves."""
+        part = self.stages[stage]
+        direct = {*_refiners(part), *([part.init_from] if part.init_from else [])}
+        inside = [name for name in direct if name in self.stages]
+        return {*inside, *(far for name in inside for far in self.needed_by(name))}
+
+    def run(self, users: Mapping[str, list[str]], only: Collection[str] | None = None) -> Chain:
+        """Train, or read back, every stage in order.
+
+        Args:
+            users: the rows of a table that use each key.
+            only: ids of the stages to train; None: all.
+        """
         skipped: set[str] = set()
         for stage in self.stages.values():
+            if only is not None and stage.id not in only:
+                continue
             reason = self._reason_to_skip(stage, skipped)
             if reason:
                 say(f"{self._title(stage)}: not trained, {reason}")
@@ -167,14 +186,8 @@ class RecipeRun:
         net = build.network(stage, self.data, self.recipe, generation)
         if stage.init_from:
             net.load_state_dict(self._frozen(stage.init_from).network.state_dict())
-        view = build.train_view(self.recipe, self.data, generation, self.fabric.device, stage.seed)
-        frozen = [self._frozen(name) for name in _refiners(stage)]
-        refiner = (
-            build.refiner(stage.labels, frozen, view, self.train_rows, self.recipe.engine)
-            if isinstance(stage.labels, Refined)
-            else None
-        )
-        policy = build.policy(stage, refiner, view, self.eval_view, self.train_rows)
+        view = self._view(stage)
+        policy = self._policy(stage, view)
         say(f"{self._title(stage)}: {stage.model.name}, labels from {build.describe_labels(stage)}")
         job = Training(
             network=torch.compile(net) if self.recipe.engine.compile else net,  # type: ignore[arg-type]
@@ -196,6 +209,46 @@ class RecipeRun:
             quality = policy_quality(policy, view, self.train_rows, batch_size=stage.batch_size)
             self._keep(stage, trained, quality)
         self.fabric.barrier()
+
+    def _view(self, stage: Stage) -> View:
+        generation, device = self.generation(stage), self.fabric.device
+        return build.train_view(self.recipe, self.data, generation, device, stage.crop_pool)
+
+    def _refiner(self, stage: Stage, view: View) -> Refiner | None:
+        if not isinstance(stage.labels, Refined):
+            return None
+        frozen = [self._frozen(name) for name in stage.labels.by]
+        return build.refiner(stage.labels, frozen, view, self.train_rows, self.recipe.engine)
+
+    def _policy(self, stage: Stage, view: View) -> LabelPolicy:
+        refiner, store = self._refiner(stage, view), None
+        if refiner and isinstance(stage.labels, Refined) and stage.labels.store:
+            store = self._store(stage, view, refiner)
+        return build.policy(stage, refiner, view, self.eval_view, self.train_rows, store)
+
+    def _store(self, stage: Stage, view: View, refiner: Refiner) -> StoredLabels:
+        return build.stored_labels(
+            stage,
+            refiner,
+            view,
+            self.train_rows,
+            self.folder / "labels",
+            workers=build.workers(self.recipe, self.data),
+            made_with=environment(),
+        )
+
+    def stored_labels(self, stage: str) -> StoredLabels:
+        """The stored labels of a stage whose refiners are trained."""
+        part = self.stages[stage]
+        view = self._view(part)
+        refiner = self._refiner(part, view)
+        assert refiner is not None
+        return self._store(part, view, refiner)
+
+    def streams(self, stage: str) -> range:
+        """The crop streams that a stage's training goes through."""
+        part = self.stages[stage]
+        return range(min(part.epochs, part.crop_pool or part.epochs))
 
     def _validate(self, net: nn.Module) -> Record:
         found = self._predict(net, self.data.manifest.rows("validation"))
@@ -278,12 +331,15 @@ def _refiners(stage: Stage) -> tuple[str, ...]:
     return stage.labels.by if isinstance(stage.labels, Refined) else ()
 
 
-def _weighty(stage: Stage) -> dict[str, Any]:
-    """The settings of a stage on which its weights depend."""
+def _weighty(stage: Stage, form: Form) -> dict[str, Any]:
+    """The settings of a stage on which its weights depend; an exact store changes nothing."""
     without = {"generations"}
     if stage.schedule.name != "plateau":  # which looks at the evaluations
         without.add("evaluate_every")
-    return stage.model_dump(mode="json", exclude=without)
+    facts = stage.model_dump(mode="json", exclude=without)
+    if isinstance(stage.labels, Refined):
+        facts["labels"]["store"] = None if form.exact else str(form)
+    return facts
 
 
 def _architecture(stage: Stage) -> str:

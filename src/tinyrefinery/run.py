@@ -2,17 +2,10 @@
 
 import json
 import os
-import platform
-import threading
-import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
@@ -22,11 +15,13 @@ from tinyrefinery import build
 from tinyrefinery.chain import Chain
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.images import ResidentImages
+from tinyrefinery.environment import environment
 from tinyrefinery.errors import ChainError, DataError, StorageError
 from tinyrefinery.files import write_atomic
 from tinyrefinery.recipe.load import dump, part_hash
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe_run import Job, RecipeRun, say
+from tinyrefinery.side_by_side import side_by_side
 
 
 def run_folder(runs: Path, name: str, recipe: Recipe) -> Path:
@@ -48,8 +43,7 @@ def run(
         jobs: recipes, of one table or of several seeds.
         folder: the run folder, made where it doesn't exist.
         data: the data set, for callers who have it open; else as each recipe says.
-        processes: how many seeds to train side by side, each on its share of the cores. On CPUs
-            this is faster than one process with many threads, for networks as small as ours.
+        processes: how many seeds to train side by side, each on its share of the cores.
 
     Returns:
         The trained chain of each job.
@@ -57,14 +51,14 @@ def run(
     Raises:
         RefineryError: for anything that the user can mend; what was made until then is kept.
     """
-    with _alone(folder):
-        runs = _open(jobs, folder, data)
+    with alone(folder):
+        runs = open_runs(jobs, folder, data)
         if runs[0].fabric.is_global_zero:
             _describe(folder, runs)
         if processes > 1 and data is None:
             _run_side_by_side(jobs, folder, processes)
         try:
-            _run_all(runs)
+            run_all(runs)
         finally:
             if runs[0].fabric.is_global_zero and len(runs[0].chain):
                 runs[0].save_samples()
@@ -72,7 +66,7 @@ def run(
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> Iterator[None]:
     """Hold the folder; the operating system lets go of it however the process ends.
 
     Raises:
@@ -97,7 +91,7 @@ def _alone(folder: Path) -> Iterator[None]:
         raise StorageError(f"{folder}: can't be written ({error.strerror or error})") from error
 
 
-def _open(jobs: Sequence[Job], folder: Path, data: Dataset | None) -> list[RecipeRun]:
+def open_runs(jobs: Sequence[Job], folder: Path, data: Dataset | None = None) -> list[RecipeRun]:
     """Open the data and check everything that can be wrong before hours of training."""
     fabrics: dict[str, Fabric] = {}
     opened: dict[str, Dataset] = {}
@@ -123,8 +117,12 @@ def _resident_on(device: torch.device, data: Dataset) -> Dataset:
     return replace(data, images=ResidentImages(data.images.array.to(device)))
 
 
-def _run_all(runs: Sequence[RecipeRun]) -> None:
+def run_all(runs: Sequence[RecipeRun], only: Collection[str] | None = None) -> None:
     """Run each; one whose chain breaks off doesn't keep the others from running.
+
+    Args:
+        runs: of one folder.
+        only: ids of the stages to train; None: all.
 
     Raises:
         ChainError: when all is done, with the reasons of those that broke off.
@@ -138,7 +136,7 @@ def _run_all(runs: Sequence[RecipeRun]) -> None:
         if each.recipe.engine.threads:
             torch.set_num_threads(each.recipe.engine.threads)
         try:
-            each.run(users)
+            each.run(users, only)
         except ChainError as error:
             broken[str(error)] = None
     if broken:
@@ -149,52 +147,12 @@ def _run_side_by_side(jobs: Sequence[Job], folder: Path, processes: int) -> None
     """Train in several processes. Seeds share no stage, so each process takes whole seeds."""
     seeds = sorted({job.recipe.seed for job in jobs})
     shares = [[job for job in jobs if job.recipe.seed == seed] for seed in seeds]
-    threads = max(1, (os.cpu_count() or 1) // processes)
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = str(threads)  # read by the new processes as they start
-    try:
-        with ProcessPoolExecutor(
-            processes, get_context("spawn"), _begin_worker, (os.getpid(), threads)
-        ) as pool:
-            for done in as_completed([pool.submit(_work, share, folder) for share in shares]):
-                for line in done.result():
-                    say(line)
-    finally:
-        if before is None:
-            del os.environ["OMP_NUM_THREADS"]
-        else:
-            os.environ["OMP_NUM_THREADS"] = before
+    side_by_side(_work, [(share, folder) for share in shares], processes)
 
 
-def _begin_worker(parent: int, threads: int) -> None:
-    """Set a worker up: its share of the cores, and an end when the parent is no more."""
-    torch.set_num_threads(threads)
-    os.environ["TQDM_DISABLE"] = "1"  # bars of several processes would tear one another
-
-    def follow() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
-
-
-def _work(jobs: Sequence[Job], folder: Path) -> list[str]:
-    """What a worker does with its seed; what there is to say goes back to the parent."""
-    import logging
-
-    lines: list[str] = []
-
-    class Keep(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            lines.append(self.format(record))
-
-    logger = logging.getLogger("tinyrefinery")
-    logger.setLevel(logging.INFO)
-    logger.handlers = [Keep()]
+def _work(jobs: Sequence[Job], folder: Path) -> None:
     with suppress(ChainError):  # the parent, reading back, meets it again
-        _run_all(_open(jobs, folder, None))
-    return lines
+        run_all(open_runs(jobs, folder))
 
 
 def _check_splits(data: Dataset) -> None:
@@ -230,32 +188,3 @@ def _describe(folder: Path, runs: Sequence[RecipeRun]) -> None:
         cells = (problem.kind, problem.where, problem.what)
         lines.append(",".join('"' + cell.replace('"', '""') + '"' for cell in cells))
     write_atomic(folder / "excluded.csv", "\n".join(lines) + "\n")
-
-
-def environment() -> dict[str, Any]:
-    """Versions and machine that a run's numbers belong to."""
-    names = ("tinyrefinery", "torch", "torchvision", "timm", "numpy", "lightning-fabric")
-    cuda = torch.cuda.is_available()
-    return {
-        "versions": {name: _version(name) for name in names},
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "accelerator": torch.cuda.get_device_name() if cuda else None,
-    }
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()

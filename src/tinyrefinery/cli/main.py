@@ -17,6 +17,7 @@ COMMANDS = {
     "run": "run:run",
     "reproduce": "run:reproduce",
     "evaluate": "evaluate:evaluate",
+    "label-store": "label_store:app",
     "recipe": "recipe:app",
     "report": "report:report",
 }

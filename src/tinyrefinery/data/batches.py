@@ -34,6 +34,11 @@ class Batch:
     epoch: int
     crops: Crops
 
+    def part(self, which: slice) -> "Batch":
+        """Some of the batch's crops, one after the other."""
+        parts = (self.images[which], self.labels[which], self.rows[which])
+        return Batch(*parts, self.epoch, self.crops.part(which))
+
 
 @dataclass(frozen=True)
 class View:
@@ -45,11 +50,17 @@ class View:
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
     device: torch.device = _CPU
+    pool: int | None = None
+    """Streams of crops that epochs go through again and again; None: each epoch has its own."""
+
+    def stream(self, epoch: int) -> int:
+        """Number of the stream that an epoch's crops are drawn from."""
+        return epoch if self.pool is None else epoch % self.pool
 
     def crops(self, rows: np.ndarray, epoch: int) -> Crops:
         """The draws of these rows in this epoch."""
         sizes = self.dataset.images.sizes[rows]
-        return crop_draws.draw(self.spec, self.seed, epoch, rows, sizes)
+        return crop_draws.draw(self.spec, self.seed, self.stream(epoch), rows, sizes)
 
     def pixels(self, rows: np.ndarray, crops: Crops) -> Tensor:
         """Crops as float (B, C, h, w) in 0-255, as a person would look at them."""

@@ -6,6 +6,7 @@ with every policy. Label Refinery's ablations (arXiv 1805.02641, Tables 4 and 5)
 dynamic, "image" and "category" are static.
 """
 
+from collections.abc import Callable
 from typing import Literal, Protocol
 
 import numpy as np
@@ -13,10 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tinyrefinery.data.batches import Batch, View, split_batches
-from tinyrefinery.errors import CheckpointError
-from tinyrefinery.labels.batch_norm import GroupPlan, check_mixed
+from tinyrefinery.data.batches import Batch, View
+from tinyrefinery.labels.crop_labels import CropLabels
 from tinyrefinery.labels.refiner import Refiner
+from tinyrefinery.losses.targets import SparseTargets, Targets
 
 Level = Literal["crop", "image", "category"]
 
@@ -24,7 +25,7 @@ Level = Literal["crop", "image", "category"]
 class LabelPolicy(Protocol):
     """Anything that labels a batch."""
 
-    def __call__(self, batch: Batch) -> Tensor:
+    def __call__(self, batch: Batch) -> Targets:
         """Targets of the batch, (B, K) float32, rows sum to one."""
         ...
 
@@ -67,6 +68,7 @@ class Refined:
         level: Level = "crop",
         hard: bool = False,
         bn_group: int = 256,
+        store: Callable[[Batch], Targets] | None = None,
     ) -> None:
         """Label crops of `view`.
 
@@ -80,101 +82,80 @@ class Refined:
             hard: one-hot of the most likely class instead of the distribution (Table 4).
             bn_group: crops that share batch statistics; it matters where the refiner has batch
                 normalization in "batch" mode.
+            store: where labels of crops are kept and read from; None: made anew each time.
 
         Raises:
             CheckpointError: when the refiner has other classes than the data.
         """
-        self.refiner, self.view, self.rows = refiner, view, rows
+        self.crop_labels = CropLabels(refiner, view, rows, group=bn_group)
+        self.view, self.rows, self.level, self.hard = view, rows, level, hard
         self.image_view = image_view or view
-        self.level, self.hard = level, hard
-        self.classes = len(view.dataset.classes)
-        self.plan = GroupPlan(rows, group=bn_group, seed=view.seed) if self._grouped else None
-        self.bn_group = bn_group
-        self._epoch, self._known, self._labels = -1, np.zeros(0, bool), torch.zeros(0)
+        self.classes = self.crop_labels.classes
+        self.plan = self.crop_labels.plan if refiner.depends_on_mates else None
+        self.store = store
+        self._stream, self._known, self._labels = -1, np.zeros(0, bool), torch.zeros(0)
         self._static: Tensor | None = None
-        counts = np.bincount(self._given(rows), minlength=self.classes)
-        self._shares = counts / max(counts.sum(), 1)
 
-    @property
-    def _grouped(self) -> bool:
-        return self.refiner.depends_on_mates
-
-    def __call__(self, batch: Batch) -> Tensor:
+    def __call__(self, batch: Batch) -> Targets:
         """Targets of the batch, (B, K) float32."""
         if self.level == "crop":
-            labels = self._crop_labels(batch)
+            labels = self.store(batch) if self.store else self._crop_labels(batch)
         else:
             labels = self._static_labels()[torch.as_tensor(batch.rows)]
             if self.level == "category":
                 labels = self._category_means[batch.labels]
         if self.hard:
-            return F.one_hot(labels.argmax(dim=1), self.classes).float()
+            return F.one_hot(_top_class(labels), self.classes).float()
         return labels
 
     def _crop_labels(self, batch: Batch) -> Tensor:
         if self.plan is None:
-            return self._label(batch)
-        if self.plan.is_whole(batch.rows, batch.epoch):
-            size = self.plan.group
-            parts = [slice(i, i + size) for i in range(0, len(batch.rows), size)]
-            return torch.cat([self._label_part(batch, part) for part in parts])
+            return self.crop_labels.of_group(batch)
+        if self.plan.is_whole(batch.rows, self.view.stream(batch.epoch)):
+            return self.crop_labels.of_groups(batch)
         return self._planned_labels(batch)
 
     def _planned_labels(self, batch: Batch) -> Tensor:
         """Labels for a batch that cuts across BN groups: render and label the groups it touches."""
         assert self.plan is not None
-        if batch.epoch != self._epoch:
+        stream = self.view.stream(batch.epoch)
+        if stream != self._stream:
             rows = int(self.rows.max()) + 1
-            self._labels = torch.zeros(0)  # let the last epoch's go before there are two
+            self._labels = torch.zeros(0)  # let the last stream's go before there are two
             self._labels = torch.zeros((rows, self.classes), device=batch.images.device)
-            self._known, self._epoch = np.zeros(rows, bool), batch.epoch
+            self._known, self._stream = np.zeros(rows, bool), stream
         unknown = batch.rows[~self._known[batch.rows]]
         if len(unknown):
-            for number in np.unique(self.plan.group_of(unknown, batch.epoch)):
-                mates = self.view.render(self.plan.mates(int(number), batch.epoch), batch.epoch)
-                labels = self._label(mates)
-                fresh = self.plan.group_of(mates.rows, batch.epoch) == number
+            for number in np.unique(self.plan.group_of(unknown, stream)):
+                mates = self.view.render(self.plan.mates(int(number), stream), stream)
+                labels = self.crop_labels.of_group(mates)
+                fresh = self.plan.group_of(mates.rows, stream) == number
                 self._labels[torch.as_tensor(mates.rows[fresh])] = labels[torch.as_tensor(fresh)]
                 self._known[mates.rows[fresh]] = True
         return self._labels[torch.as_tensor(batch.rows)]
-
-    def _label_part(self, batch: Batch, part: slice) -> Tensor:
-        check_mixed(batch.rows[part], self._given(batch.rows[part]), self._shares)
-        return self._checked(self.refiner(batch.images[part]))
-
-    def _label(self, batch: Batch) -> Tensor:
-        if self._grouped:
-            check_mixed(batch.rows, self._given(batch.rows), self._shares)
-        return self._checked(self.refiner(batch.images))
-
-    def _given(self, rows: np.ndarray) -> np.ndarray:
-        return self.view.dataset.manifest.labels[rows]
-
-    def _checked(self, labels: Tensor) -> Tensor:
-        if labels.shape[1] != self.classes:
-            raise CheckpointError(
-                f"refiner: it knows {labels.shape[1]} classes, but data set "
-                f"'{self.view.dataset.name}' has {self.classes}; train a refiner on this data first"
-            )
-        return labels
 
     def _static_labels(self) -> Tensor:
         """One label an image, from its central crop: made once, (rows, K)."""
         if self._static is not None:
             return self._static
-        if self.plan is None:
-            groups = split_batches(self.rows, self.bn_group, drop_last=False)
-        else:
-            groups = list(self.plan.groups(0))
+        groups = list(self.crop_labels.plan.groups(0))
         device = self.view.device
         static = torch.zeros((int(self.rows.max()) + 1, self.classes), device=device)
         # Backwards, so that of two labels the first group's stands, as GroupPlan.groups says.
         for rows in reversed(groups):
-            static[torch.as_tensor(rows)] = self._label(self.image_view.render(rows, 0))
-        given = torch.from_numpy(self._given(self.rows)).to(device)
+            batch = self.image_view.render(rows, 0)
+            static[torch.as_tensor(rows)] = self.crop_labels.of_group(batch)
+        given = torch.from_numpy(self.view.dataset.manifest.labels[self.rows]).to(device)
         # A product rather than index_add_, whose order of summation varies on accelerators.
         member = F.one_hot(given, self.classes).float()
         sums = member.T @ static[torch.as_tensor(self.rows)]
         self._category_means = sums / member.sum(dim=0).clamp(min=1)[:, None]
         self._static = static
         return static
+
+
+def _top_class(labels: Targets) -> Tensor:
+    """Most likely class of each label, (B,) int64."""
+    if isinstance(labels, SparseTargets):
+        return labels.index.gather(1, labels.probability.argmax(dim=1, keepdim=True))[:, 0]
+    return labels.argmax(dim=1)

@@ -6,7 +6,9 @@ to it are copied, so their own running statistics stay as they are.
 
 from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
-from typing import Literal
+from functools import cached_property
+from hashlib import sha256
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -70,6 +72,21 @@ class Refiner:
         """Whether a label depends on the other crops of its batch."""
         return self.batch_norm == "batch" and any(map(has_batch_norm, self.networks))
 
+    @cached_property
+    def _digests(self) -> list[str]:
+        return [_digest(network) for network in self.networks]
+
+    def facts(self) -> dict[str, Any]:
+        """What its labels depend on besides the crops, as plain values; after `calibrate`."""
+        inputs = [None if each is None else getattr(each, "keywords", {}) for each in self.prepare]
+        return {
+            "networks": self._digests,
+            "batch_norm": self.batch_norm,
+            "temperature": self.temperature,
+            "precision": "bf16" if self.bf16 else "float32",
+            "inputs": inputs,
+        }
+
     def calibrate(self, batches: Callable[[], Iterable[Tensor]]) -> None:
         """Estimate batch normalization's statistics over crops, then freeze them.
 
@@ -94,6 +111,16 @@ class Refiner:
     def _input(self, images: Tensor, prepare: Callable[[Tensor], Tensor] | None) -> Tensor:
         images = images if prepare is None else prepare(images)
         return images.contiguous(memory_format=self.layout)
+
+
+def _digest(network: nn.Module) -> str:
+    """SHA-256 of a network's architecture, weights and the statistics it uses."""
+    kinds = [f"{name} {type(module).__name__}" for name, module in network.named_modules()]
+    state = sha256("\n".join(kinds).encode())
+    for name, tensor in network.state_dict().items():
+        state.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        state.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return state.hexdigest()
 
 
 def _cast_products(network: nn.Module) -> None:

@@ -83,6 +83,9 @@ class Data(Part):
     """Largest rotation of a training crop in degrees, either way."""
     color: Color | None = None
     """Random colour changes of training crops; null: none."""
+    crop_seed: NonNegativeInt | None = None
+    """Seed of crops and BN groups; null: the recipe's. A number lets runs with other seeds have the
+    same crops, and so read the same stored labels."""
     mean: tuple[float, ...] | None = None
     """Of each channel, black to white being 0 to 1; null: ImageNet's."""
     std: tuple[Positive, ...] | None = None

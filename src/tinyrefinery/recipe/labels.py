@@ -7,6 +7,7 @@ from pydantic import (
     BeforeValidator,
     Field,
     PlainSerializer,
+    PositiveInt,
     WithJsonSchema,
     model_validator,
 )
@@ -30,6 +31,10 @@ class LabelSmoothing(Part):
 
 def _as_tuple(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
+
+
+def _as_store(value: Any) -> Any:
+    return {"path": value} if isinstance(value, str) else value
 
 
 def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -64,6 +69,19 @@ Refiners = Annotated[
 ]
 
 
+class Store(Part):
+    """Where refined labels are kept, to be read by every stage and run that needs the same."""
+
+    path: str | None = None
+    """A folder of label stores; null: `labels` in the run folder."""
+    form: Literal["auto", "float32", "float16", "compact"] = "auto"
+    """How labels are written: exact (float32), half of it (float16), or compact: 8 bits a class, or
+    the top classes alone where there are more than 32; auto: float32 up to 32 classes, float16
+    below 1,000, compact from there on."""
+    top: PositiveInt | None = None
+    """Classes to keep in the compact form; null: 10, or all of 32 or fewer."""
+
+
 class Refined(Part):
     """Labels that one or more frozen networks give (Label Refinery, arXiv 1805.02641)."""
 
@@ -84,6 +102,20 @@ class Refined(Part):
     """Crops that share statistics under batch_norm: batch; null: the batch size."""
     temperature: Positive = 1.0
     """The refiner's logits are divided by it; above 1 softens."""
+    store: Annotated[Store | None, BeforeValidator(_as_store)] = None
+    """Keep the labels of crops, a path or its options; null: make them anew each time."""
+
+    @model_validator(mode="after")
+    def _store_is_for_crops(self) -> "Refined":
+        if self.store is not None and self.level != "crop":
+            raise wrong(
+                (
+                    "store",
+                    f"labels of level '{self.level}' are made once a stage and need no store; "
+                    "remove it (store: null)",
+                )
+            )
+        return self
 
     @model_validator(mode="after")
     def _group_needs_batch_statistics(self) -> "Refined":

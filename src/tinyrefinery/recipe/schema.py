@@ -56,8 +56,11 @@ class Stage(Part):
     clip_norm: Positive | None = None
     """Largest global norm of the gradient; null: no limit."""
     seed: NonNegativeInt | None = None
-    """Gives the stage weights, order and crops of its own; null: those of the recipe's seed
-    and the generation, which stages of one generation have in common."""
+    """Gives the stage weights, order and noise of its own; null: those of the recipe's seed and the
+    generation. Crops, and so refined labels, are shared by all stages of a generation anyway."""
+    crop_pool: PositiveInt | None = None
+    """Draw crops for so many epochs only, and go through them again and again, each time in another
+    order: labels in a store then cost no more than these epochs; null: fresh crops each epoch."""
     generations: PositiveInt = 1
     """Above 1, the stage stands for `id`, `id_2`, `id_3` and so on: each but the first is
     refined by the one before it, with this stage's label options (if it has none, the defaults)."""

@@ -74,6 +74,8 @@ def _small_stage(stage: dict[str, Any]) -> dict[str, Any]:
         schedule["warmup"] = min(schedule["warmup"], 0.5)
     if labels.get("bn_group") is not None:
         labels["bn_group"] = min(labels["bn_group"], BATCH)
+    if labels.get("store") is not None:
+        labels["store"] = labels["store"] | {"path": None, "top": None}
     outside = stage["init_from"] is not None and stage["init_from"].startswith("file:")
     return stage | {
         "model": model | {"kwargs": kwargs, "weights": None},

@@ -40,6 +40,8 @@ class Settings:
     batch_size: int
     """Crops a step, over all processes."""
     seed: int = 0
+    order_seed: int | None = None
+    """Of the order of samples; None: that of the crops, so that batches are whole BN groups."""
     accumulate: int = 1
     """Steps whose gradients are added up before the optimizer moves."""
     clip_norm: float | None = None
@@ -128,7 +130,8 @@ def fit(job: Training) -> tuple[nn.Module, list[Record]]:
     now = saved.resume()
     while now.epoch < settings.epochs:
         started, saved.step = time.perf_counter(), now.step
-        order = shuffled(job.rows, job.view.seed, now.epoch)
+        own = settings.order_seed
+        order = shuffled(job.rows, job.view.seed if own is None else own, now.epoch)
         batches = split_batches(order, settings.batch_size, drop_last=True)
         learner.train()
         for batch in _loaded(job, now, batches):

@@ -1,0 +1,157 @@
+"""`tinyrefinery label-store`: make, look at, verify and export stored labels."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tinyrefinery.errors import LabelStoreError, RecipeError
+
+if TYPE_CHECKING:
+    from tinyrefinery.labels.store import LabelStore
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Make, look at, verify and export stored labels.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Stores = Annotated[
+    list[Path], typer.Argument(help="Label stores, or folders of them, e.g. runs/ID/labels.")
+]
+Streams = Annotated[
+    str | None, typer.Option(help="Which epochs' crops, e.g. 0-49 or 3; else all that there are.")
+]
+
+
+@app.command()
+def make(
+    recipe: Annotated[str, typer.Argument(help="A recipe's file, or the name of a shipped one.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="Changes, e.g. stages.refined.labels.store=labels/.")
+    ] = None,
+    stage: Annotated[
+        list[str] | None, typer.Option(help="Only this stage's labels; else all that have a store.")
+    ] = None,
+    streams: Streams = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the run folder; else recipe and a digest of it.")
+    ] = None,
+    runs: Annotated[Path, typer.Option(help="Folder that run folders are kept in.")] = Path("runs"),
+    processes: Annotated[int, typer.Option(min=1, help="How many processes label.")] = 1,
+) -> None:
+    """Label crops before anything trains on them; refiners are trained first where they aren't."""
+    from tinyrefinery.cli.outcome import log_progress
+    from tinyrefinery.recipe.load import load_recipe
+    from tinyrefinery.recipe.shipped import locate
+
+    path, wanted = locate(recipe), _range(streams)
+    loaded = load_recipe(path, overrides or [])
+    log_progress()
+    from tinyrefinery.labelling import make_labels
+    from tinyrefinery.run import run_folder
+
+    folder = runs / name if name else run_folder(runs, path.stem, loaded)
+    made = make_labels(loaded, folder, stages=stage or (), streams=wanted, processes=processes)
+    for store in dict.fromkeys(each.folder for each in made):
+        _tell(store)
+
+
+@app.command()
+def info(stores: Stores) -> None:
+    """Tell what stores hold."""
+    for folder in _folders(stores):
+        _tell(folder)
+
+
+@app.command()
+def verify(stores: Stores) -> None:
+    """Check every byte of stores against what was written."""
+    wrong = []
+    for folder in _folders(stores):
+        store = _open(folder)
+        found = store.verify()
+        wrong += found
+        streams = len(store.streams())
+        typer.echo(f"{'bad' if found else 'ok '}  {folder}: {streams} streams")
+    if wrong:
+        raise LabelStoreError("\n".join(wrong))
+
+
+@app.command()
+def export(
+    store: Annotated[Path, typer.Argument(help="A label store.")],
+    out: Annotated[Path, typer.Argument(help="The Parquet file to write.")],
+    streams: Streams = None,
+) -> None:
+    """Write labels as a table for people: stream, row, sample id, top class, probabilities."""
+    from tinyrefinery.labels.export import export as write
+
+    (folder,) = _one(_folders([store]))
+    opened = _open(folder)
+    wanted = _range(streams)
+    count = write(opened, out, list(opened.streams()) if wanted is None else wanted)
+    typer.echo(f"{out}: {count:,} labels")
+
+
+def _open(folder: Path) -> "LabelStore":
+    from tinyrefinery.labels.store import LabelStore
+
+    return LabelStore(folder)
+
+
+def _tell(folder: Path) -> None:
+    from tinyrefinery.labels.stored import ranges
+
+    store = _open(folder)
+    facts, there = store.facts, list(store.streams())
+    groups, refiner = facts["groups"], facts["refiner"]
+    form = f"top {store.form.top}" if store.form.name == "top" else store.form.name
+    size = len(there) * store.bytes_a_stream
+    lines = {
+        "streams": f"{len(there)} ({ranges(there)}), {size / 1e6:.1f} MB",
+        "labels a stream": f"{len(store):,} of {len(facts['classes'])} classes",
+        "form": f"{form}, {store.form.bytes} bytes a label",
+        "crops": ", ".join(f"{k} {v}" for k, v in facts["crops"].items() if v is not None),
+        "refiner": f"{', '.join(d[:12] for d in refiner['networks'])}, "
+        f"BN {refiner['batch_norm']}, T={refiner['temperature']:g}, {refiner['precision']}",
+        "BN groups": f"{groups['size']} crops" if groups else "none",
+        "made with": ", ".join(f"{k} {v}" for k, v in store.made_with.get("versions", {}).items()),
+    }
+    typer.echo(str(folder))
+    for name, text in lines.items():
+        typer.echo(f"  {name:16} {text}")
+
+
+def _folders(given: list[Path]) -> list[Path]:
+    """The stores that are meant: each folder itself, or those in it."""
+    found = []
+    for path in given:
+        own = [path] if (path / "manifest.json").exists() else []
+        inside = own or sorted(each.parent for each in path.glob("*/manifest.json"))
+        if not inside:
+            raise LabelStoreError(f"{path}: no label store, and none in it")
+        found += inside
+    return found
+
+
+def _one(folders: list[Path]) -> list[Path]:
+    if len(folders) > 1:
+        names = ", ".join(each.name for each in folders)
+        raise LabelStoreError(
+            f"{folders[0].parent}: holds {len(folders)} stores, name one: {names}"
+        )
+    return folders
+
+
+def _range(text: str | None) -> list[int] | None:
+    """The numbers of `0-9,12`."""
+    if text is None:
+        return None
+    numbers: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not (first.isdigit() and (last.isdigit() if dash else not last)):
+            raise RecipeError(f"--streams {text}: write numbers and ranges, e.g. 0-49 or 3,7")
+        numbers += range(int(first), int(last or first) + 1)
+    return numbers

@@ -1,0 +1,95 @@
+"""Label crops ahead of training, into the label stores of a recipe."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tinyrefinery.errors import RecipeError
+from tinyrefinery.labels.store import LabelStore
+from tinyrefinery.names import nearest
+from tinyrefinery.recipe.labels import Refined
+from tinyrefinery.recipe.schema import Recipe
+from tinyrefinery.recipe_run import Job
+from tinyrefinery.run import alone, open_runs, run_all
+from tinyrefinery.side_by_side import side_by_side
+
+
+def make_labels(
+    recipe: Recipe,
+    folder: Path,
+    *,
+    stages: Sequence[str] = (),
+    streams: Sequence[int] | None = None,
+    processes: int = 1,
+) -> list[LabelStore]:
+    """Label the crops of a recipe's stages; what is there already is kept.
+
+    Args:
+        recipe: some of its stages have labels with a `store`.
+        folder: the run folder; refiners that aren't trained yet are trained there first.
+        stages: ids of the stages whose crops to label; none: all that have a store.
+        streams: which epochs' crops; None: all that the stage's training needs.
+        processes: how many to label with.
+
+    Returns:
+        The store of each stage.
+
+    Raises:
+        RefineryError: for anything that the user can mend; what was made until then is kept.
+    """
+    stages = stages or stored_stages(recipe)
+    with alone(folder):
+        (each,) = open_runs([Job(recipe)], folder)
+        for stage in stages:
+            run_all([each], only=each.needed_by(_known(recipe, stage)))
+        shares = [(recipe, folder, tuple(stages), streams, i, processes) for i in range(processes)]
+        if processes > 1:
+            side_by_side(_make, shares, processes)
+        _make(recipe, folder, tuple(stages), streams, 0, 1)
+        return [each.stored_labels(stage).store for stage in stages]
+
+
+def stored_stages(recipe: Recipe) -> list[str]:
+    """Ids of the stages whose labels are kept in a store.
+
+    Raises:
+        RecipeError: when there is none.
+    """
+    found = [
+        stage.id
+        for stage in recipe.generations
+        if isinstance(stage.labels, Refined) and stage.labels.store is not None
+    ]
+    if not found:
+        refined = [s.id for s in recipe.generations if isinstance(s.labels, Refined)]
+        example = refined[0] if refined else "ID"
+        raise RecipeError(
+            f"no stage of the recipe has a label store; name one, e.g. "
+            f"stages.{example}.labels.store=labels/"
+        )
+    return found
+
+
+def _known(recipe: Recipe, stage: str) -> str:
+    ids = stored_stages(recipe)
+    if stage not in ids:
+        raise RecipeError(
+            f"--stage {stage}: no stage of this id has a label store.{nearest(stage, ids)} "
+            f"Those that have one: {', '.join(ids)}"
+        )
+    return stage
+
+
+def _make(
+    recipe: Recipe,
+    folder: Path,
+    stages: tuple[str, ...],
+    streams: Sequence[int] | None,
+    first: int,
+    step: int,
+) -> None:
+    """Label every `step`-th stream from `first` on."""
+    (each,) = open_runs([Job(recipe)], folder)
+    for stage in stages:
+        labels = each.stored_labels(stage)
+        for stream in (each.streams(stage) if streams is None else streams)[first::step]:
+            labels.store.made(stream, lambda labels=labels, stream=stream: labels.make(stream))

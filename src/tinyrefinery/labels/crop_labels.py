@@ -1,0 +1,67 @@
+"""Labels of crops, made by a refiner in whole BN groups: a pure function of (epoch, row)."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tinyrefinery.data.batches import Batch, View, load
+from tinyrefinery.errors import CheckpointError
+from tinyrefinery.labels.batch_norm import GroupPlan, check_mixed
+from tinyrefinery.labels.refiner import Refiner
+
+
+class CropLabels:
+    """What a refiner says of the training crops of a view."""
+
+    def __init__(self, refiner: Refiner, view: View, rows: np.ndarray, *, group: int) -> None:
+        """Plan the labelling of samples `rows`.
+
+        Args:
+            refiner: the frozen networks.
+            view: the training crops; the BN groups follow its seed.
+            rows: the training samples, which make up the BN groups.
+            group: crops that are labelled together; it matters where the refiner has batch
+                normalization in "batch" mode.
+        """
+        self.refiner, self.view, self.rows = refiner, view, rows
+        self.classes = len(view.dataset.classes)
+        self.plan = GroupPlan(rows, group=group, seed=view.seed)
+        counts = np.bincount(self._given(rows), minlength=self.classes)
+        self._shares = counts / max(counts.sum(), 1)
+
+    def of_group(self, batch: Batch) -> Tensor:
+        """Labels of crops that are a BN group, (B, K) float32.
+
+        Raises:
+            CheckpointError: when the refiner has other classes than the data.
+            DataError: when the group can't give sound labels (`check_mixed`).
+        """
+        if self.refiner.depends_on_mates:
+            check_mixed(batch.rows, self._given(batch.rows), self._shares)
+        labels = self.refiner(batch.images)
+        if labels.shape[1] != self.classes:
+            raise CheckpointError(
+                f"refiner: it knows {labels.shape[1]} classes, but data set "
+                f"'{self.view.dataset.name}' has {self.classes}; train a refiner on this data first"
+            )
+        return labels
+
+    def of_groups(self, batch: Batch) -> Tensor:
+        """Labels of crops that are whole BN groups, one after the other, (B, K) float32."""
+        size = self.plan.group
+        starts = range(0, len(batch.rows), size)
+        return torch.cat([self.of_group(batch.part(slice(i, i + size))) for i in starts])
+
+    def of_stream(self, stream: int, *, workers: int = 0) -> Iterator[tuple[np.ndarray, Tensor]]:
+        """Rows (B,) and labels (B, K) of the groups of an epoch's crops, each row once."""
+        seen = 0
+        for batch in load(self.view, list(self.plan.groups(stream)), stream, workers=workers):
+            labels = self.of_group(batch)
+            fresh = min(len(batch.rows), len(self.rows) - seen)  # the tail is filled from the head
+            seen += fresh
+            yield batch.rows[:fresh], labels[:fresh]
+
+    def _given(self, rows: np.ndarray) -> np.ndarray:
+        return self.view.dataset.manifest.labels[rows]
