@@ -17,6 +17,7 @@ from tinyrefinery.errors import ChainError, CheckpointError
 from tinyrefinery.labels.policy import GroundTruth, Refined
 from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.losses import create as create_loss
+from tinyrefinery.losses.targets import SparseTargets
 from tinyrefinery.training import schedules
 from tinyrefinery.training.loop import Settings, Training, fit
 
@@ -102,6 +103,15 @@ def test_equals_a_plain_loop(tmp_path):
     for name, tensor in reference(small_network()).items():
         torch.testing.assert_close(weights(trained)[name], tensor, atol=1e-6, rtol=1e-5)
     assert [record["epoch"] for record in history] == [1, 2, 3]
+
+
+def test_sparse_targets_train_as_dense_ones(tmp_path):
+    def given(batch):
+        return SparseTargets(batch.labels[:, None], torch.ones(len(batch.labels), 1), 3)
+
+    trained, _ = fit(dataclasses.replace(job(tmp_path), policy=given))
+    for name, tensor in reference(small_network()).items():
+        torch.testing.assert_close(weights(trained)[name], tensor, atol=1e-6, rtol=1e-5)
 
 
 def test_clipping_equals_a_plain_loop(tmp_path):
@@ -274,7 +284,7 @@ def test_weights_ruined_behind_a_sound_loss_are_never_kept(tmp_path, step):
 
     training = job(tmp_path, epochs=2, checkpoint_every_steps=1)
     assert 2 * (len(ROWS) // 16) == 10
-    with pytest.raises(ChainError, match="weights are no numbers|loss is nan"):
+    with pytest.raises(ChainError, match=r"weights are no numbers|loss is nan"):
         fit(dataclasses.replace(training, loss=loss))
     state = torch.load(tmp_path / "state.pt", weights_only=True)
     assert 5 * state["epoch"] + state["step"] == step
