@@ -56,6 +56,7 @@ bench: $(VENV)/.installed         ## data path and training step against the obv
 	$(BIN)/python benchmarks/data_path.py
 	$(BIN)/python benchmarks/training_step.py
 	$(BIN)/python benchmarks/imports.py
+	$(BIN)/python benchmarks/sparse_targets.py
 
 ci: test lint recipes docs
 

@@ -6,6 +6,7 @@ import torch
 
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.losses import LOSSES, create
+from tinyrefinery.losses.targets import SparseTargets
 
 VARIANTS = [
     ("cross_entropy", {}),
@@ -73,6 +74,23 @@ def test_gradient(name: str, options: dict, zeros: bool) -> None:
     logits, targets = draw(zeros=zeros)
     loss = create(name, **options)
     assert torch.autograd.gradcheck(lambda z: loss(z, targets), logits.requires_grad_())
+
+
+@every
+@pytest.mark.parametrize("left", [0.0, 0.3])
+def test_takes_sparse_targets(name: str, options: dict, left: float) -> None:
+    logits, _ = draw(rows=2)
+    sparse = SparseTargets(
+        torch.tensor([[3, 0], [1, 2]]),
+        torch.tensor([[0.9, 0.1], [0.25, 0.75]]).double() * (1 - left),
+        classes=5,
+    )
+    whole = np.full((2, 5), left / 3)
+    whole[[0, 0, 1, 1], [3, 0, 1, 2]] = np.array([0.9, 0.1, 0.25, 0.75]) * (1 - left)
+    loss = create(name, **options)
+    expected = reference(name, options, logits.numpy(), whole)
+    assert loss(logits, sparse).item() == pytest.approx(expected, rel=1e-7)
+    assert torch.autograd.gradcheck(lambda z: loss(z, sparse), logits.requires_grad_())
 
 
 @pytest.mark.parametrize(("name", "options"), LEAST_AT_TARGET, ids=str)

@@ -17,6 +17,7 @@ from tinyrefinery.errors import ChainError, CheckpointError
 from tinyrefinery.labels.policy import GroundTruth, Refined
 from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.losses import create as create_loss
+from tinyrefinery.losses.targets import SparseTargets
 from tinyrefinery.training import schedules
 from tinyrefinery.training.loop import Settings, Training, fit
 
@@ -102,6 +103,15 @@ def test_equals_a_plain_loop(tmp_path):
     for name, tensor in reference(small_network()).items():
         torch.testing.assert_close(weights(trained)[name], tensor, atol=1e-6, rtol=1e-5)
     assert [record["epoch"] for record in history] == [1, 2, 3]
+
+
+def test_sparse_targets_train_as_dense_ones(tmp_path):
+    def given(batch):
+        return SparseTargets(batch.labels[:, None], torch.ones(len(batch.labels), 1), 3)
+
+    trained, _ = fit(dataclasses.replace(job(tmp_path), policy=given))
+    for name, tensor in reference(small_network()).items():
+        torch.testing.assert_close(weights(trained)[name], tensor, atol=1e-6, rtol=1e-5)
 
 
 def test_clipping_equals_a_plain_loop(tmp_path):

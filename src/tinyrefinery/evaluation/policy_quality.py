@@ -5,6 +5,7 @@ import numpy as np
 from tinyrefinery.data.batches import View, shuffled, split_batches
 from tinyrefinery.evaluation.label_quality import label_quality
 from tinyrefinery.labels.policy import LabelPolicy
+from tinyrefinery.losses.targets import SparseTargets
 
 
 def policy_quality(
@@ -33,7 +34,9 @@ def policy_quality(
         return {}
     labels, truth = [], []
     for batch_rows in split_batches(shuffled(rows, view.seed, epoch), batch_size, drop_last=True):
-        labels.append(policy(view.render(batch_rows, epoch)).cpu().numpy())
+        targets = policy(view.render(batch_rows, epoch))
+        whole = targets.dense() if isinstance(targets, SparseTargets) else targets
+        labels.append(whole.cpu().numpy())
         truth.append(view.truth(batch_rows, epoch))
         if sum(map(len, labels)) >= crops:
             break

@@ -1,9 +1,9 @@
 """Label policies: from a batch of crops to its target distributions (B, K).
 
 Rows sum to one; no gradient. Ground truth is a distribution like any other, so every loss works
-with every policy. Label Refinery's ablations (arXiv 1805.02641, Tables 4 and 5) are the grid of
-`level` x `hard` x `batch_norm` of one class, `Refined`: level "crop" is what the paper calls
-dynamic, "image" and "category" are static.
+with every policy, whether it gives all K probabilities or `SparseTargets`. Label Refinery's
+ablations (arXiv 1805.02641, Tables 4 and 5) are the grid of `level` x `hard` x `batch_norm` of one
+class, `Refined`: level "crop" is what the paper calls dynamic, "image" and "category" are static.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ class LabelPolicy(Protocol):
     """Anything that labels a batch."""
 
     def __call__(self, batch: Batch) -> Targets:
-        """Targets of the batch, (B, K) float32, rows sum to one."""
+        """Targets of the batch, (B, K) or sparse, float32, rows sum to one."""
         ...
 
 

@@ -10,18 +10,19 @@ from tinyrefinery.errors import RecipeError
 from tinyrefinery.losses.cross_entropy import cross_entropy
 from tinyrefinery.losses.focal import focal
 from tinyrefinery.losses.refinery import kl, l2
+from tinyrefinery.losses.targets import Targets
 from tinyrefinery.names import check_options, look_up
 
 
 class Loss(Protocol):
     """How far a batch of outputs is from its targets; works with any label policy."""
 
-    def __call__(self, logits: Tensor, targets: Tensor, features: Tensor | None = None) -> Tensor:
+    def __call__(self, logits: Tensor, targets: Targets, features: Tensor | None = None) -> Tensor:
         """Mean over the batch, a scalar in float32 or better.
 
         Args:
             logits: (B, K), of any float type.
-            targets: (B, K), rows sum to one.
+            targets: (B, K), rows sum to one; a tensor, or sparse, which is never expanded.
             features: (B, C, h, w), the last feature maps before pooling, for losses that need them.
         """
         ...

@@ -3,17 +3,20 @@
 from torch import Tensor
 
 from tinyrefinery.losses.distributions import comparable
+from tinyrefinery.losses.targets import SparseTargets, Targets
 
 
-def cross_entropy(logits: Tensor, targets: Tensor, features: Tensor | None = None) -> Tensor:
+def cross_entropy(logits: Tensor, targets: Targets, features: Tensor | None = None) -> Tensor:
     """Mean over the batch of -sum_k t_k log p_k, in nats.
 
     It is least where p = t, and then equals the entropy of t, which is 0 for a hard target only.
 
     Args:
         logits: (B, K), before the softmax.
-        targets: (B, K), rows sum to one.
+        targets: (B, K), rows sum to one; dense or sparse.
         features: not used.
     """
     log_p, t = comparable(logits, targets)
+    if isinstance(t, SparseTargets):
+        return -t.dot(log_p).mean()
     return -(t * log_p).sum(1).mean()

@@ -4,11 +4,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tinyrefinery.losses.targets import SparseTargets, Targets
+
 _HALF = (torch.bfloat16, torch.float16)
 
 
-def comparable(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+def comparable(logits: Tensor, targets: Targets) -> tuple[Tensor, Targets]:
     """Log-probabilities of the network and the targets, both (B, K), in float32 or better.
+
+    Sparse targets stay sparse.
 
     Raises:
         ValueError: when the shapes differ; broadcasting would hide a mistake.
@@ -19,4 +23,7 @@ def comparable(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
             "must both be (batch, classes)"
         )
     wide = logits.float() if logits.dtype in _HALF else logits
-    return F.log_softmax(wide, dim=1), targets.to(wide.dtype)
+    log_p = F.log_softmax(wide, dim=1)
+    if isinstance(targets, SparseTargets):
+        return log_p, targets.to(dtype=wide.dtype)
+    return log_p, targets.to(wide.dtype)

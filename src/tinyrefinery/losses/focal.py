@@ -4,10 +4,11 @@ from torch import Tensor
 
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.losses.distributions import comparable
+from tinyrefinery.losses.targets import SparseTargets, Targets
 
 
 def focal(
-    logits: Tensor, targets: Tensor, features: Tensor | None = None, *, gamma: float = 2.0
+    logits: Tensor, targets: Targets, features: Tensor | None = None, *, gamma: float = 2.0
 ) -> Tensor:
     """Mean over the batch of sum_k t_k (1 - p_k)^gamma (-log p_k).
 
@@ -17,7 +18,7 @@ def focal(
 
     Args:
         logits: (B, K), before the softmax.
-        targets: (B, K), rows sum to one.
+        targets: (B, K), rows sum to one; dense or sparse.
         features: not used.
         gamma: how much crops that are already right are played down, >= 0; 2 is the paper's choice.
     """
@@ -26,4 +27,6 @@ def focal(
     log_p, t = comparable(logits, targets)
     # 1 - p without cancellation; the floor keeps the derivative of x^gamma finite at p = 1.
     doubt = (-log_p.expm1()).clamp_min(1e-12)
+    if isinstance(t, SparseTargets):
+        return -t.dot(doubt**gamma * log_p).mean()
     return -(t * doubt**gamma * log_p).sum(1).mean()

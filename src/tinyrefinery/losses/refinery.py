@@ -5,11 +5,12 @@ from torch import Tensor
 
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.losses.distributions import comparable
+from tinyrefinery.losses.targets import SparseTargets, Targets
 
 
 def kl(
     logits: Tensor,
-    targets: Tensor,
+    targets: Targets,
     features: Tensor | None = None,
     *,
     direction: str = "label_to_output",
@@ -27,7 +28,7 @@ def kl(
 
     Args:
         logits: (B, K), before the softmax.
-        targets: (B, K), rows sum to one.
+        targets: (B, K), rows sum to one; dense or sparse.
         features: not used.
         direction: which of the two.
         floor: least probability of a label, 0 < floor < 1; for `output_to_label` only. With hard
@@ -36,6 +37,8 @@ def kl(
     """
     log_p, t = comparable(logits, targets)
     if direction == "label_to_output":
+        if isinstance(t, SparseTargets):
+            return (t.negative_entropy() - t.dot(log_p)).mean()
         return (torch.xlogy(t, t) - t * log_p).sum(1).mean()
     if direction != "output_to_label":
         raise RecipeError(
@@ -43,12 +46,14 @@ def kl(
         )
     if not 0 < floor < 1:
         raise RecipeError(f"kl: floor must lie between 0 and 1, got {floor}")
+    if isinstance(t, SparseTargets):
+        return (log_p.exp() * t.log_ratio_of(log_p, floor)).sum(1).mean()
     raised = t.clamp_min(floor)
     log_t = (raised / raised.sum(1, keepdim=True)).log()
     return (log_p.exp() * (log_p - log_t)).sum(1).mean()
 
 
-def l2(logits: Tensor, targets: Tensor, features: Tensor | None = None) -> Tensor:
+def l2(logits: Tensor, targets: Targets, features: Tensor | None = None) -> Tensor:
     """Mean over the batch of sum_k (p_k - t_k)^2: the squared distance of the two distributions.
 
     Between 0 and 2. Its gradient vanishes where the output is certain, right or wrong, so it learns
@@ -56,8 +61,10 @@ def l2(logits: Tensor, targets: Tensor, features: Tensor | None = None) -> Tenso
 
     Args:
         logits: (B, K), before the softmax.
-        targets: (B, K), rows sum to one.
+        targets: (B, K), rows sum to one; dense or sparse.
         features: not used.
     """
     log_p, t = comparable(logits, targets)
+    if isinstance(t, SparseTargets):
+        return t.distance_of(log_p.exp()).square().sum(1).mean()
     return (log_p.exp() - t).square().sum(1).mean()
