@@ -361,12 +361,14 @@ def workers(recipe: Recipe, data: Dataset) -> int:
 def settings(recipe: Recipe, stage: Stage, generation: int, data: Dataset) -> Settings:
     """How long and in what steps the stage trains."""
     engine = recipe.engine
-    apart = stage.seed is not None or recipe.data.crop_seed is not None
+    known = {each.id: each for each in recipe.generations}
+    order = (known[stage.beside] if stage.beside else stage).seed  # those in step have one order
+    apart = order is not None or recipe.data.crop_seed is not None
     return Settings(
         epochs=stage.epochs,
         batch_size=stage.batch_size,
         seed=stage_seed(recipe, "training", generation, stage.seed),
-        order_seed=stage_seed(recipe, "order", generation, stage.seed) if apart else None,
+        order_seed=stage_seed(recipe, "order", generation, order) if apart else None,
         accumulate=stage.accumulate,
         clip_norm=stage.clip_norm,
         ema=stage.ema,

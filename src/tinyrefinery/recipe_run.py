@@ -7,7 +7,7 @@ was interrupted at any moment goes on when it is given again.
 
 import json
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -22,7 +22,7 @@ from torch import nn
 from tinyrefinery import build
 from tinyrefinery.build import FrozenNetwork
 from tinyrefinery.chain import Chain, Generation
-from tinyrefinery.data.batches import View
+from tinyrefinery.data.batches import View, load
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.environment import environment
 from tinyrefinery.errors import CheckpointError
@@ -41,8 +41,9 @@ from tinyrefinery.models.network_file import load_network, save_network
 from tinyrefinery.models.weights import check_weights, read_weights
 from tinyrefinery.recipe.labels import Refined
 from tinyrefinery.recipe.schema import Recipe, Stage
+from tinyrefinery.training.in_step import SharedBatches, SharedLabels
 from tinyrefinery.training.logs import Record
-from tinyrefinery.training.loop import Training, fit
+from tinyrefinery.training.loop import Load, Training, fit_in_step
 
 FORMAT = 1  # of run folders; part of every stage's key
 TRAIN_ROWS = 50_000  # training samples evaluated at the end, at most
@@ -100,6 +101,7 @@ class RecipeRun:
                 "channels": self.data.images.channels,
                 "devices": self.recipe.engine.devices,
                 "crops": self.recipe.data.model_dump(mode="json", exclude={"workers", "source"}),
+                "order": self.stages[stage.beside or stage.id].seed,
                 "stage": _weighty(stage, build.label_form(stage, len(self.data.classes))),
                 "precision": self.recipe.engine.precision,
                 "ancestors": [keys.get(name) or _file_digest(name) for name in ancestors],
@@ -141,12 +143,20 @@ class RecipeRun:
                 say(f"{self._title(stage)}: not trained, {reason}")
                 skipped.add(stage.id)
                 continue
-            self._note(stage, users[self.keys[stage.id]])
-            if not (self.stage_folder(stage) / "done.json").exists():
-                self._train(stage)
+            for each in (stage, *self._beside(stage)):
+                self._note(each, users[self.keys[each.id]])
+            if not self._is_done(stage):
+                self._train([stage, *(s for s in self._beside(stage) if not self._is_done(s))])
             (self.stage_folder(stage) / "state.pt").unlink(missing_ok=True)
             self.chain.add(self._finished(stage))
         return self.chain
+
+    def _beside(self, stage: Stage) -> list[Stage]:
+        """The stages that train in step with this one."""
+        return [other for other in self.stages.values() if other.beside == stage.id]
+
+    def _is_done(self, stage: Stage) -> bool:
+        return (self.stage_folder(stage) / "done.json").exists()
 
     def _reason_to_skip(self, stage: Stage, skipped: set[str]) -> str | None:
         lost = [name for name in _refiners(stage) if name in skipped]
@@ -181,15 +191,27 @@ class RecipeRun:
         if self.fabric.is_global_zero and not (path.exists() and path.read_text() == text):
             write_atomic(path, text)
 
-    def _train(self, stage: Stage) -> None:
-        folder, generation = self.stage_folder(stage), self.generation(stage)
+    def _train(self, stages: Sequence[Stage]) -> None:
+        """Train a stage and those beside it, in step."""
+        view = self._view(stages[0])
+        policy, batches = self._policy(stages[0], view), load
+        if len(stages) > 1:
+            policy, batches = SharedLabels(policy), SharedBatches()
+        jobs = [self._training(stage, view, policy, batches) for stage in stages]
+        for stage, (trained, _) in zip(stages, fit_in_step(jobs), strict=True):
+            if self.fabric.is_global_zero:
+                size = stage.batch_size
+                quality = policy_quality(policy, view, self.train_rows, batch_size=size)
+                self._keep(stage, getattr(trained, "_orig_mod", trained), quality)
+            self.fabric.barrier()
+
+    def _training(self, stage: Stage, view: View, policy: LabelPolicy, batches: Load) -> Training:
+        generation = self.generation(stage)
         net = build.network(stage, self.data, self.recipe, generation)
         if stage.init_from:
             net.load_state_dict(self._frozen(stage.init_from).network.state_dict())
-        view = self._view(stage)
-        policy = self._policy(stage, view)
         say(f"{self._title(stage)}: {stage.model.name}, labels from {build.describe_labels(stage)}")
-        job = Training(
+        return Training(
             network=torch.compile(net) if self.recipe.engine.compile else net,  # type: ignore[arg-type]
             view=view,
             rows=self.train_rows,
@@ -200,15 +222,10 @@ class RecipeRun:
             settings=build.settings(self.recipe, stage, generation, self.data),
             fabric=self.fabric,
             validate=self._validate,
-            folder=folder,
+            folder=self.stage_folder(stage),
             title=self._title(stage),
+            load=batches,
         )
-        trained, _ = fit(job)
-        trained = getattr(trained, "_orig_mod", trained)  # what torch.compile wrapped
-        if self.fabric.is_global_zero:
-            quality = policy_quality(policy, view, self.train_rows, batch_size=stage.batch_size)
-            self._keep(stage, trained, quality)
-        self.fabric.barrier()
 
     def _view(self, stage: Stage) -> View:
         generation, device = self.generation(stage), self.fabric.device
@@ -333,7 +350,7 @@ def _refiners(stage: Stage) -> tuple[str, ...]:
 
 def _weighty(stage: Stage, form: Form) -> dict[str, Any]:
     """The settings of a stage on which its weights depend; an exact store changes nothing."""
-    without = {"generations"}
+    without = {"generations", "beside"}
     if stage.schedule.name != "plateau":  # which looks at the evaluations
         without.add("evaluate_every")
     facts = stage.model_dump(mode="json", exclude=without)

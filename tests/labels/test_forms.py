@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from tinyrefinery.losses.targets import SparseTargets
 
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.labels.forms import Form, choose
+from tinyrefinery.losses.targets import SparseTargets
 
 
 def labels(classes, n=400, seed=0):

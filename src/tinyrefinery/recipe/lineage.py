@@ -29,6 +29,7 @@ def mistakes(stages: Sequence["Stage"], expected: Sequence[str]) -> list[tuple[s
     for place, stage in enumerate(stages):
         found += _wrong_refiners(stage, stages, place)
         found += _wrong_start(stage, stages, place)
+        found += _wrong_neighbor(stage, stages, place)
     for number, name in enumerate(expected):
         if name not in ids:
             text = f"no stage '{name}' ({_known(name, ids, 'stages')})"
@@ -74,6 +75,24 @@ def _wrong_start(
                 f"the weights of '{name}' ({_text(model)}) don't fit this stage's model "
                 f"({_text(stage.model)}); both must be the same",
             )
+
+
+def _wrong_neighbor(
+    stage: "Stage", stages: Sequence["Stage"], place: int
+) -> Iterator[tuple[str, str]]:
+    name, ids = stage.beside, [other.id for other in stages]
+    if name is None:
+        return
+    where = f"stages.{stage.id}.beside"
+    if name not in ids[:place]:
+        yield where, _misplaced(name, ids, place, "train beside")
+        return
+    first = stages[ids.index(name)]
+    if first.beside is not None:
+        yield where, f"'{name}' trains beside '{first.beside}' itself; write beside: {first.beside}"
+    for field in ("labels", "epochs", "batch_size", "crop_pool"):
+        if getattr(stage, field) != getattr(first, field):
+            yield where, f"'{name}' and '{stage.id}' must have the same {field} to train in step"
 
 
 def _text(model: object) -> str:

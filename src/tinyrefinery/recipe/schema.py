@@ -64,6 +64,9 @@ class Stage(Part):
     generations: PositiveInt = 1
     """Above 1, the stage stands for `id`, `id_2`, `id_3` and so on: each but the first is
     refined by the one before it, with this stage's label options (if it has none, the defaults)."""
+    beside: str | None = None
+    """Train in step with an earlier stage, by its id, that has the same labels, epochs and batch
+    size: crops are rendered and labelled once for both; null: after the stages before it."""
     init_from: str | None = None
     """Start from the weights of an earlier stage, by its id, or of `file:PATH`; null: random."""
     evaluate_every: PositiveInt = 1

@@ -6,7 +6,7 @@ resumed run needs the weights, the optimizer and two numbers, nothing else.
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +28,8 @@ from tinyrefinery.training.logs import Record, write_history, write_tensorboard
 from tinyrefinery.training.memory import keep_freed_memory
 from tinyrefinery.training.schedules import Plateau, Schedule
 
+Load = Callable[..., Iterator[Batch]]
+"""As `data.batches.load`."""
 Validate = Callable[[nn.Module], Record]
 """Network in training -> figures on the validation split, e.g. `validation_top1`."""
 
@@ -106,18 +108,44 @@ class Training:
     folder: Path
     """Where state and metrics are kept."""
     title: str = ""
+    load: Load = load
+    """Renders the batches of an epoch; trainings in step share one that renders for all."""
 
 
-def fit(job: Training) -> tuple[nn.Module, list[Record]]:
+Trained = tuple[nn.Module, list[Record]]
+"""The network after the last epoch (or its moving average), and a record an epoch."""
+
+
+def fit(job: Training) -> Trained:
     """Train `job.network`, going on from `state.pt` in its folder where there is one.
-
-    Returns:
-        The network after the last epoch (or its moving average), and a record an epoch.
 
     Raises:
         ChainError: when the loss or a weight is no longer a finite number.
         CheckpointError: when the saved state is unreadable or of another network.
     """
+    return fit_in_step([job])[0]
+
+
+def fit_in_step(jobs: Sequence[Training]) -> list[Trained]:
+    """Train several networks, one step of each in turn; see `fit`.
+
+    What they have in common, crops and labels, can then be made once for all (`training.in_step`).
+    Each ends as it would alone, and goes on from its own state.
+    """
+    steps = {number: _steps(job) for number, job in enumerate(jobs)}
+    done: dict[int, Trained] = {}
+    while steps:
+        for number in list(steps):
+            try:
+                next(steps[number])
+            except StopIteration as end:
+                done[number] = end.value
+                del steps[number]
+    return [done[number] for number in range(len(jobs))]
+
+
+def _steps(job: Training) -> Generator[None, None, Trained]:
+    """The training, a step at a time."""
     settings, fabric = job.settings, job.fabric
     keep_freed_memory()
     wants = getattr(getattr(job.loss, "func", job.loss), "needs_features", False)
@@ -159,6 +187,7 @@ def fit(job: Training) -> tuple[nn.Module, list[Record]]:
             now.step += 1
             if moves and now.step < len(batches) and saved.is_due(now.step):
                 saved.write(now)
+            yield
         now = _close_epoch(job, now, final, time.perf_counter() - started, len(batches))
         if now.epoch == settings.epochs or _is_due(now.epoch, settings.checkpoint_every_epochs):
             saved.write(now)
@@ -171,7 +200,7 @@ def _loaded(job: Training, now: Progress, batches: list[np.ndarray]) -> Iterable
     mine = [rows[fabric.global_rank :: fabric.world_size] for rows in batches[now.step :]]
     now.sums = now.sums.to(fabric.device, torch.float32 if fabric.device.type == "mps" else None)
     return tqdm(
-        load(job.view, mine, now.epoch, workers=job.settings.workers),
+        job.load(job.view, mine, now.epoch, workers=job.settings.workers),
         desc=f"{job.title} epoch {now.epoch + 1}/{job.settings.epochs}",
         initial=now.step,
         total=len(batches),
