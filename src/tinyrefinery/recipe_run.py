@@ -26,16 +26,19 @@ from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.errors import CheckpointError
 from tinyrefinery.evaluation import cost
 from tinyrefinery.evaluation.calibration import negative_log_likelihood
+from tinyrefinery.evaluation.dynamics_table import dynamics_table, save_dynamics
 from tinyrefinery.evaluation.policy_quality import policy_quality
 from tinyrefinery.evaluation.predictions import Predictions, predict
 from tinyrefinery.evaluation.sample_crops import save_samples
 from tinyrefinery.evaluation.summary import evaluate
+from tinyrefinery.evaluation.suspects import save_suspects
 from tinyrefinery.files import write_atomic
 from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.models.network_file import load_network, save_network
 from tinyrefinery.models.weights import check_weights, read_weights
 from tinyrefinery.recipe.labels import Refined
 from tinyrefinery.recipe.schema import Recipe, Stage
+from tinyrefinery.training.dynamics import Dynamics
 from tinyrefinery.training.logs import Record
 from tinyrefinery.training.loop import Training, fit
 
@@ -176,6 +179,8 @@ class RecipeRun:
         )
         policy = build.policy(stage, refiner, view, self.eval_view, self.train_rows)
         say(f"{self._title(stage)}: {stage.model.name}, labels from {build.describe_labels(stage)}")
+        classes, refined = len(self.data.classes), refiner is not None
+        dynamics = Dynamics(self.train_rows, classes, self.fabric.device, refined=refined)
         job = Training(
             network=torch.compile(net) if self.recipe.engine.compile else net,  # type: ignore[arg-type]
             view=view,
@@ -189,11 +194,15 @@ class RecipeRun:
             validate=self._validate,
             folder=folder,
             title=self._title(stage),
+            dynamics=dynamics,
         )
         trained, _ = fit(job)
         trained = getattr(trained, "_orig_mod", trained)  # what torch.compile wrapped
         if self.fabric.is_global_zero:
             quality = policy_quality(policy, view, self.train_rows, batch_size=stage.batch_size)
+            table = dynamics_table(self.data.manifest, self.train_rows, dynamics.measures())
+            save_dynamics(folder / "dynamics.parquet", table)
+            save_suspects(folder / "suspects.csv", table, self.data.manifest)
             self._keep(stage, trained, quality)
         self.fabric.barrier()
 
