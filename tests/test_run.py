@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from tests.recipe_files import TINY, write_tiny
 from tinyrefinery.errors import ChainError, CheckpointError, RecipeError
+from tinyrefinery.evaluation.dynamics_table import load_dynamics
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.recipe_run import Job, RecipeRun
 from tinyrefinery.run import run
@@ -74,6 +75,8 @@ def test_a_run_folder_describes_itself(finished):
             "predictions-train.parquet",
             "predictions-validation.parquet",
             "predictions-test.parquet",
+            "dynamics.parquet",
+            "suspects.csv",
             "done.json",
         }
     assert [generation.id for generation in chain.generations] == ["plain", "refined"]
@@ -92,6 +95,19 @@ def test_predictions_recompute_to_the_written_accuracy(finished):
             found = Predictions.load(place / f"predictions-{split}.parquet")
             top1 = (found.probabilities.argmax(1) == found.labels).mean()
             assert measured[split]["top1"] == pytest.approx(top1)
+
+
+def test_dynamics_agree_with_the_curves(finished):
+    folder, _ = finished
+    for stage, epochs in (("plain", 2), ("refined", 3)):
+        place = stage_folder(folder, stage)
+        dynamics = load_dynamics(place / "dynamics.parquet")
+        lines = [json.loads(line) for line in (place / "metrics.jsonl").read_text().splitlines()]
+        top1 = sum(line["train_top1"] for line in lines) / epochs
+        assert dynamics["visits"].to_pylist() == [epochs] * 96
+        assert sum(dynamics["correct"].to_pylist()) / 96 == pytest.approx(top1)
+        assert ("disagreement" in dynamics.column_names) == (stage == "refined")
+    assert (place / "suspects.csv").read_text().startswith("rank,id,path,given_class")
 
 
 def test_finished_stages_are_read_back(finished, tmp_path):
@@ -215,6 +231,13 @@ def test_two_devices_finish_a_chain_and_agree(tmp_path):
     assert code == 0, errors
     assert output.count("refined") >= 1
     assert len(list(tmp_path.glob("runs/run/stages/*/done.json"))) == 2
+    for stage, epochs in (("plain", 2), ("refined", 3)):
+        place = stage_folder(tmp_path / "runs" / "run", stage)
+        dynamics = load_dynamics(place / "dynamics.parquet").to_pydict()
+        assert dynamics["visits"] == [epochs] * 96
+        lines = [json.loads(line) for line in (place / "metrics.jsonl").read_text().splitlines()]
+        top1 = sum(line["train_top1"] for line in lines) / epochs
+        assert sum(dynamics["correct"]) / 96 == pytest.approx(top1, abs=0.02)  # but for ties
 
 
 def test_kill_in_generation_two_then_the_same_command(finished, tmp_path):
@@ -243,6 +266,12 @@ def test_kill_in_generation_two_then_the_same_command(finished, tmp_path):
     for stage in ("plain", "refined"):
         ours = weights(tmp_path / "runs" / "run", stage)
         assert ours == weights(whole / "runs" / "run", stage), stage
+        for name in ("dynamics.parquet", "suspects.csv"):
+            (ours, theirs) = (
+                (stage_folder(place / "runs" / "run", stage) / name).read_bytes()
+                for place in (tmp_path, whole)
+            )
+            assert ours == theirs, f"{stage}: {name}"
     assert "refined" in output
 
 

@@ -28,10 +28,12 @@ from tinyrefinery.environment import environment
 from tinyrefinery.errors import CheckpointError
 from tinyrefinery.evaluation import cost
 from tinyrefinery.evaluation.calibration import negative_log_likelihood
+from tinyrefinery.evaluation.dynamics_table import dynamics_table, save_dynamics
 from tinyrefinery.evaluation.policy_quality import policy_quality
 from tinyrefinery.evaluation.predictions import Predictions, predict
 from tinyrefinery.evaluation.sample_crops import save_samples
 from tinyrefinery.evaluation.summary import evaluate
+from tinyrefinery.evaluation.suspects import save_suspects
 from tinyrefinery.files import write_atomic
 from tinyrefinery.labels.forms import Form
 from tinyrefinery.labels.policy import LabelPolicy
@@ -41,6 +43,7 @@ from tinyrefinery.models.network_file import load_network, save_network
 from tinyrefinery.models.weights import check_weights, read_weights
 from tinyrefinery.recipe.labels import Refined
 from tinyrefinery.recipe.schema import Recipe, Stage
+from tinyrefinery.training.dynamics import Dynamics
 from tinyrefinery.training.in_step import SharedBatches, SharedLabels
 from tinyrefinery.training.logs import Record
 from tinyrefinery.training.loop import Load, Training, fit_in_step
@@ -198,10 +201,11 @@ class RecipeRun:
         if len(stages) > 1:
             policy, batches = SharedLabels(policy), SharedBatches()
         jobs = [self._training(stage, view, policy, batches) for stage in stages]
-        for stage, (trained, _) in zip(stages, fit_in_step(jobs), strict=True):
+        for stage, job, (trained, _) in zip(stages, jobs, fit_in_step(jobs), strict=True):
             if self.fabric.is_global_zero:
                 size = stage.batch_size
                 quality = policy_quality(policy, view, self.train_rows, batch_size=size)
+                self._keep_dynamics(stage, job.dynamics)
                 self._keep(stage, getattr(trained, "_orig_mod", trained), quality)
             self.fabric.barrier()
 
@@ -211,6 +215,7 @@ class RecipeRun:
         if stage.init_from:
             net.load_state_dict(self._frozen(stage.init_from).network.state_dict())
         say(f"{self._title(stage)}: {stage.model.name}, labels from {build.describe_labels(stage)}")
+        classes, refined = len(self.data.classes), isinstance(stage.labels, Refined)
         return Training(
             network=torch.compile(net) if self.recipe.engine.compile else net,  # type: ignore[arg-type]
             view=view,
@@ -225,6 +230,7 @@ class RecipeRun:
             folder=self.stage_folder(stage),
             title=self._title(stage),
             load=batches,
+            dynamics=Dynamics(self.train_rows, classes, self.fabric.device, refined=refined),
         )
 
     def _view(self, stage: Stage) -> View:
@@ -276,6 +282,14 @@ class RecipeRun:
 
     def _predict(self, net: nn.Module, rows: np.ndarray) -> Predictions:
         return predict(net, self.eval_view, rows, workers=build.workers(self.recipe, self.data))
+
+    def _keep_dynamics(self, stage: Stage, dynamics: Dynamics | None) -> None:
+        if dynamics is None:
+            return
+        folder, manifest = self.stage_folder(stage), self.data.manifest
+        table = dynamics_table(manifest, self.train_rows, dynamics.measures())
+        save_dynamics(folder / "dynamics.parquet", table)
+        save_suspects(folder / "suspects.csv", table, manifest)
 
     def _keep(self, stage: Stage, net: nn.Module, quality: Mapping[str, float]) -> None:
         """Write the network and its measures; `done.json` last, as it declares the rest whole."""

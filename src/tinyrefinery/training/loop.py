@@ -23,6 +23,7 @@ from tinyrefinery.labels.policy import LabelPolicy
 from tinyrefinery.losses import Loss
 from tinyrefinery.random import integer
 from tinyrefinery.training.checkpoints import load_state, save_state
+from tinyrefinery.training.dynamics import Dynamics
 from tinyrefinery.training.ema import average_of
 from tinyrefinery.training.logs import Record, write_history, write_tensorboard
 from tinyrefinery.training.memory import keep_freed_memory
@@ -110,6 +111,8 @@ class Training:
     title: str = ""
     load: Load = load
     """Renders the batches of an epoch; trainings in step share one that renders for all."""
+    dynamics: Dynamics | None = None
+    """What is to be recorded of each sample; None: nothing. Weights are the same either way."""
 
 
 Trained = tuple[nn.Module, list[Record]]
@@ -218,6 +221,8 @@ def _learn(learner: nn.Module, batch: Batch, job: Training, *, share: float) -> 
     logits, features = learner(images)
     value = job.loss(logits, targets, features)
     job.fabric.backward(value * share)
+    if job.dynamics is not None:
+        job.dynamics.update(batch.rows, logits.detach(), batch.labels, targets, batch.epoch)
     hits = (logits.detach().argmax(dim=1) == batch.labels).sum()
     crops = torch.full_like(hits, len(batch.labels))
     return torch.stack([value.detach() * len(batch.labels), hits, crops])
@@ -229,6 +234,8 @@ def _close_epoch(
     """Sum the epoch up, look at the validation split when it is time, and go on to the next."""
     total = job.fabric.all_reduce(now.sums, reduce_op="sum")
     assert isinstance(total, Tensor)
+    if job.dynamics is not None:
+        job.dynamics.share(job.fabric)
     loss, hits, crops = total.tolist()
     epoch = now.epoch + 1
     record: Record = {
@@ -292,6 +299,8 @@ class _Saved:
         self.step, job = now.step, self.job
         sums = job.fabric.all_reduce(now.sums, reduce_op="sum")
         assert isinstance(sums, Tensor)
+        if job.dynamics is not None:
+            job.dynamics.share(job.fabric)
         sound = job.fabric.is_global_zero and bool(sums.isfinite().all())
         if not (sound and _is_finite(job.network)):
             return
@@ -304,6 +313,7 @@ class _Saved:
             "optimizer": job.optimizer.state_dict(),
             "average": self.average.state_dict() if self.average is not None else None,
             "schedule": job.schedule.state if isinstance(job.schedule, Plateau) else None,
+            "dynamics": job.dynamics.state() if job.dynamics is not None else None,
         }
         save_state(self.path, state)
         write_history(job.folder, now.history)
@@ -324,6 +334,8 @@ class _Saved:
                 self.average.load_state_dict(state["average"])
             if isinstance(self.job.schedule, Plateau):
                 self.job.schedule.state = state["schedule"]
+            if self.job.dynamics is not None:
+                self.job.dynamics.restore(state["dynamics"])
             self.step = state["step"]
             # The sums are those of all processes: one takes them over, or they would count twice.
             sums = state["sums"] * (1.0 if self.job.fabric.is_global_zero else 0.0)

@@ -1,0 +1,75 @@
+"""Samples whose given label looks wrong, for a person to look at: a ranking, not a verdict.
+
+Made of what training recorded anyway (`dynamics.parquet`). A hard sample with a right label looks
+much the same as an easy one with a wrong label, so the first lines are worth most.
+"""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from tinyrefinery.data.manifest import Manifest
+from tinyrefinery.files import write_atomic
+
+CONTRADICTED = 0.5  # our choice: more crops speak against the given label than for it
+MOST = 10_000  # our choice: lines, more than anybody reviews
+_REFINED = ("refined_class", "disagreement", "given_probability")
+
+
+def find_suspects(dynamics: pa.Table) -> np.ndarray:
+    """Row numbers of the table whose label is suspect, the most suspect first; at most `MOST`.
+
+    Suspect is what training never came to terms with: an area under the margin below 0, so that on
+    average over training another class was ahead of the given one. Where labels were refined, the
+    refiner must contradict the given label too: on more than half of the crops, and with a larger
+    mean probability for one other class. These are then ranked by the mean refined probability of
+    the given class, least first, and ties, as hard labels have, by area under the margin; without
+    refined labels by area under the margin alone. Samples without a visit are left out.
+
+    Args:
+        dynamics: as `dynamics_table` makes it.
+    """
+    aum = _column(dynamics, "aum")
+    suspect = aum < 0  # false for what was never visited, which has no area
+    order = (aum,)
+    if "disagreement" in dynamics.column_names:
+        suspect &= _column(dynamics, "disagreement") > CONTRADICTED
+        suspect &= _column(dynamics, "refined_class") != _column(dynamics, "label")
+        order = (aum, _column(dynamics, "given_probability"))
+    ranked = np.lexsort(order)
+    return ranked[suspect[ranked]][:MOST]
+
+
+def save_suspects(path: Path, dynamics: pa.Table, manifest: Manifest) -> None:
+    """Write the suspects as CSV, in one step.
+
+    Columns: `rank` from 1, `id`, `path`, `given_class` and `refined_class` by name, `disagreement`,
+    `given_probability`, `aum`. Those about refined labels are empty where there are none.
+
+    Args:
+        path: the file.
+        dynamics: as `dynamics_table` makes it.
+        manifest: of the same data, for the paths.
+    """
+    some = dynamics.take(pa.array(find_suspects(dynamics)))
+    classes = json.loads(dynamics.schema.metadata[b"classes"])
+    paths = manifest.column("path")
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["rank", "id", "path", "given_class", *_REFINED, "aum"])
+    for rank, one in enumerate(some.to_pylist(), 1):
+        refined = [""] * len(_REFINED)
+        if "disagreement" in one:
+            refined = [classes[one["refined_class"]], one["disagreement"], one["given_probability"]]
+        given = classes[one["label"]]
+        writer.writerow([rank, one["id"], paths[one["row"]], given, *refined, one["aum"]])
+    write_atomic(path, text.getvalue())
+
+
+def _column(dynamics: pa.Table, name: str) -> np.ndarray:
+    """Values of a column, null as NaN."""
+    return dynamics.column(name).to_numpy()
