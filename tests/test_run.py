@@ -139,7 +139,7 @@ def test_rows_share_what_they_have_in_common(tmp_path):
 
 
 def test_what_changes_weights_changes_the_key(tmp_path):
-    from tinyrefinery.build import dataset, fabric
+    from tinyrefinery.builders import dataset, fabric
 
     path = write_tiny(tmp_path)
     base = load_recipe(path)
@@ -168,7 +168,7 @@ def test_what_changes_weights_changes_the_key(tmp_path):
 def test_gray_and_colored_networks_of_the_same_files_are_told_apart(tmp_path):
     from PIL import Image
 
-    from tinyrefinery.build import dataset, fabric
+    from tinyrefinery.builders import dataset, fabric
 
     for label, base in (("a", 50), ("b", 200)):
         (tmp_path / "photos" / label).mkdir(parents=True)

@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from tests.recipe_files import write_tiny
-from tinyrefinery import build
+from tinyrefinery import builders
 from tinyrefinery.evaluation.dynamics_table import load_dynamics
 from tinyrefinery.evaluation.suspects import find_suspects
 from tinyrefinery.recipe.load import load_recipe
@@ -44,7 +44,7 @@ def found(tmp_path, seed):
     """By stage, the dynamics and which labels are wrong."""
     tmp_path.mkdir(exist_ok=True)
     recipe = load_recipe(write_tiny(tmp_path, TEXT), [f"seed={seed}", f"data.source.seed={seed}"])
-    data = build.dataset(recipe.data)
+    data = builders.dataset(recipe.data)
     run([Job(recipe)], tmp_path / "run", data=data)
     true = data.manifest.column("true_label")
     for place in sorted((tmp_path / "run" / "stages").iterdir()):

@@ -57,6 +57,7 @@ def refine(
     batch_size: int = 128,
     lr: float = 0.1,
     labels: Mapping[str, Any] | None = None,
+    store: str | Path | None = None,
     seed: int = 0,
     folder: str | Path | None = None,
     **stage: Any,
@@ -73,6 +74,8 @@ def refine(
         batch_size: crops a step.
         lr: largest learning rate of SGD with momentum 0.9 and a cosine schedule.
         labels: options of the refined labels, e.g. `{"hard": True}` (see the recipe's `labels`).
+        store: folder in which refined labels are kept, so that they are made once; else each
+            network's labels are made as it trains.
         seed: of weights, order and crops.
         folder: the run folder; else `runs/NAME-DIGEST`.
         **stage: anything else that a recipe's stage takes, for all stages, e.g. `ema=0.999`.
@@ -88,8 +91,9 @@ def refine(
         size = (height, width)
     optimizer = {"name": "sgd", "lr": lr, "momentum": 0.9, "weight_decay": 1e-4}
     schedule = {"name": "cosine", "warmup": min(1.0, epochs / 10)}
+    kept = {} if store is None else {"store": str(store)}
     common = {"optimizer": optimizer, "schedule": schedule, "epochs": epochs}
-    stages = _stages(models, common | {"batch_size": batch_size} | stage, labels or {})
+    stages = _stages(models, common | {"batch_size": batch_size} | stage, kept | dict(labels or {}))
     source = {"name": "given", "digest": data.manifest.digest, "channels": data.images.channels}
     crop = {"name": "inception", "size": size, "area": list(area)}
     raw = {

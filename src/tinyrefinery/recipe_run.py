@@ -19,8 +19,8 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from tinyrefinery import build
-from tinyrefinery.build import FrozenNetwork
+from tinyrefinery import builders
+from tinyrefinery.builders import FrozenNetwork
 from tinyrefinery.chain import Chain, Generation
 from tinyrefinery.data.batches import View, load
 from tinyrefinery.data.dataset import Dataset
@@ -70,10 +70,10 @@ class RecipeRun:
         self.fabric = fabric
         self.stages = {stage.id: stage for stage in self.recipe.generations}
         self.train_rows = data.manifest.rows("train")
-        self.eval_view = build.eval_view(self.recipe, data, fabric.device)
+        self.eval_view = builders.eval_view(self.recipe, data, fabric.device)
         self.outside: dict[str, FrozenNetwork] = {}
         held_out = len(data.manifest.rows("validation"))
-        self.chain = Chain(len(data.classes), held_out, build.collapse_rule(self.recipe))
+        self.chain = Chain(len(data.classes), held_out, builders.collapse_rule(self.recipe))
         for stage in self.stages.values():
             self._check(stage)
 
@@ -82,14 +82,16 @@ class RecipeRun:
         for name in (*_refiners(stage), *([stage.init_from] if stage.init_from else [])):
             if name not in self.stages:
                 self._frozen(name)
-        net, classes = build.skeleton(stage, self.data, self.recipe), len(self.data.classes)
+        net, classes = builders.skeleton(stage, self.data, self.recipe), len(self.data.classes)
         if (path := stage.model.weights) is not None:
             check_weights(net, read_weights(path), classes, path)
         if stage.init_from and stage.init_from not in self.stages:
             weights = self._frozen(stage.init_from).network.state_dict()
             check_weights(net, weights, classes, stage.init_from)
-        build.loss(stage)
-        build.train_view(self.recipe, self.data, 1, torch.device("cpu")).crops(self.train_rows, 0)
+        builders.loss(stage)
+        builders.train_view(self.recipe, self.data, 1, torch.device("cpu")).crops(
+            self.train_rows, 0
+        )
 
     @cached_property
     def keys(self) -> dict[str, str]:
@@ -105,7 +107,7 @@ class RecipeRun:
                 "devices": self.recipe.engine.devices,
                 "crops": self.recipe.data.model_dump(mode="json", exclude={"workers", "source"}),
                 "order": self.stages[stage.beside or stage.id].seed,
-                "stage": _weighty(stage, build.label_form(stage, len(self.data.classes))),
+                "stage": _weighty(stage, builders.label_form(stage, len(self.data.classes))),
                 "precision": self.recipe.engine.precision,
                 "ancestors": [keys.get(name) or _file_digest(name) for name in ancestors],
                 "weights": _file_digest(f"file:{w}") if (w := stage.model.weights) else None,
@@ -165,7 +167,7 @@ class RecipeRun:
         lost = [name for name in _refiners(stage) if name in skipped]
         if lost:
             return f"since its refiner '{lost[0]}' was not"
-        rule = build.stop_rule(self.recipe)
+        rule = builders.stop_rule(self.recipe)
         known = [name for name in _refiners(stage) if name in self.stages]
         if rule is None or len(known) != 1:
             return None
@@ -186,7 +188,7 @@ class RecipeRun:
             "rows": rows,
             "seed": self.recipe.seed,
             "model": _architecture(stage),
-            "labels": build.describe_labels(stage),
+            "labels": builders.describe_labels(stage),
             "refiners": [self.keys.get(name, name) for name in _refiners(stage)],
             "generation": self.generation(stage),
         }
@@ -211,20 +213,21 @@ class RecipeRun:
 
     def _training(self, stage: Stage, view: View, policy: LabelPolicy, batches: Load) -> Training:
         generation = self.generation(stage)
-        net = build.network(stage, self.data, self.recipe, generation)
+        net = builders.network(stage, self.data, self.recipe, generation)
         if stage.init_from:
             net.load_state_dict(self._frozen(stage.init_from).network.state_dict())
-        say(f"{self._title(stage)}: {stage.model.name}, labels from {build.describe_labels(stage)}")
+        origin = builders.describe_labels(stage)
+        say(f"{self._title(stage)}: {stage.model.name}, labels from {origin}")
         classes, refined = len(self.data.classes), isinstance(stage.labels, Refined)
         return Training(
             network=torch.compile(net) if self.recipe.engine.compile else net,  # type: ignore[arg-type]
             view=view,
             rows=self.train_rows,
             policy=policy,
-            loss=build.loss(stage),
-            optimizer=build.optimizer(stage, net),
-            schedule=build.schedule(stage),
-            settings=build.settings(self.recipe, stage, generation, self.data),
+            loss=builders.loss(stage),
+            optimizer=builders.optimizer(stage, net),
+            schedule=builders.schedule(stage),
+            settings=builders.settings(self.recipe, stage, generation, self.data),
             fabric=self.fabric,
             validate=self._validate,
             folder=self.stage_folder(stage),
@@ -235,28 +238,28 @@ class RecipeRun:
 
     def _view(self, stage: Stage) -> View:
         generation, device = self.generation(stage), self.fabric.device
-        return build.train_view(self.recipe, self.data, generation, device, stage.crop_pool)
+        return builders.train_view(self.recipe, self.data, generation, device, stage.crop_pool)
 
     def _refiner(self, stage: Stage, view: View) -> Refiner | None:
         if not isinstance(stage.labels, Refined):
             return None
         frozen = [self._frozen(name) for name in stage.labels.by]
-        return build.refiner(stage.labels, frozen, view, self.train_rows, self.recipe.engine)
+        return builders.refiner(stage.labels, frozen, view, self.train_rows, self.recipe.engine)
 
     def _policy(self, stage: Stage, view: View) -> LabelPolicy:
         refiner, store = self._refiner(stage, view), None
         if refiner and isinstance(stage.labels, Refined) and stage.labels.store:
             store = self._store(stage, view, refiner)
-        return build.policy(stage, refiner, view, self.eval_view, self.train_rows, store)
+        return builders.policy(stage, refiner, view, self.eval_view, self.train_rows, store)
 
     def _store(self, stage: Stage, view: View, refiner: Refiner) -> StoredLabels:
-        return build.stored_labels(
+        return builders.stored_labels(
             stage,
             refiner,
             view,
             self.train_rows,
             self.folder / "labels",
-            workers=build.workers(self.recipe, self.data),
+            workers=builders.workers(self.recipe, self.data),
             made_with=environment(),
         )
 
@@ -281,7 +284,7 @@ class RecipeRun:
         }
 
     def _predict(self, net: nn.Module, rows: np.ndarray) -> Predictions:
-        return predict(net, self.eval_view, rows, workers=build.workers(self.recipe, self.data))
+        return predict(net, self.eval_view, rows, workers=builders.workers(self.recipe, self.data))
 
     def _keep_dynamics(self, stage: Stage, dynamics: Dynamics | None) -> None:
         if dynamics is None:
@@ -294,7 +297,7 @@ class RecipeRun:
     def _keep(self, stage: Stage, net: nn.Module, quality: Mapping[str, float]) -> None:
         """Write the network and its measures; `done.json` last, as it declares the rest whole."""
         folder = self.stage_folder(stage)
-        info = build.describe(self.recipe, stage, self.data)
+        info = builders.describe(self.recipe, stage, self.data)
         save_network(folder / "model.safetensors", net, **vars(info))
         found: dict[str, Predictions] = {}
         for split in ("train", "validation", "test"):
@@ -343,12 +346,12 @@ class RecipeRun:
         if name in self.stages:
             return self._read(self.stage_folder(self.stages[name]) / "model.safetensors")
         if name not in self.outside:
-            self.outside[name] = build.outside_refiner(name, self.data, self.recipe)
+            self.outside[name] = builders.outside_refiner(name, self.data, self.recipe)
         return self.outside[name]
 
     def save_samples(self) -> None:
         """Write sample crops with every generation's labels, for the report."""
-        view = build.train_view(self.recipe, self.data, 2, torch.device("cpu"))
+        view = builders.train_view(self.recipe, self.data, 2, torch.device("cpu"))
         refiners = {
             f"{generation.id} ({self.stages[generation.id].model.name})": Refiner(
                 [generation.network], batch_norm="batch"

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tinyrefinery import build
+from tinyrefinery import builders
 from tinyrefinery.data.batches import View
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.errors import CheckpointError, DataError
@@ -41,10 +41,10 @@ def reevaluate(folder: Path, overrides: Sequence[str]) -> dict[str, dict[str, An
     recipe = load_recipe(path, overrides)
     if hasattr(recipe.data.source, "strict"):  # a source that is opened, hence may be carved
         recipe = load_recipe(path, [*overrides, *WHOLE])
-    data = build.dataset(recipe.data)
-    fabric = build.fabric(recipe.engine)
+    data = builders.dataset(recipe.data)
+    fabric = builders.fabric(recipe.engine)
     splits = [s for s in ("train", "validation", "test") if len(data.manifest.rows(s))]
-    spec, size = build.eval_spec(recipe.data), recipe.data.train_crop.size
+    spec, size = builders.eval_spec(recipe.data), recipe.data.train_crop.size
     measured = {}
     for done in sorted(folder.glob("stages/*/done.json")):
         network, info = load_network(done.parent / "model.safetensors")
@@ -56,7 +56,7 @@ def reevaluate(folder: Path, overrides: Sequence[str]) -> dict[str, dict[str, An
         for split in splits:
             rows = known.manifest.rows(split)
             name = "test" if len(splits) == 1 else split
-            found[name] = predict(network, view, rows, workers=build.workers(recipe, data))
+            found[name] = predict(network, view, rows, workers=builders.workers(recipe, data))
         into = folder / "evaluations" / part_hash(recipe.data)[:8] / done.parent.name
         for split, predictions in found.items():
             predictions.save(into / f"predictions-{split}.parquet")

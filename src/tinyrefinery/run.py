@@ -11,7 +11,7 @@ import torch
 from filelock import FileLock, Timeout
 from lightning_fabric import Fabric
 
-from tinyrefinery import build
+from tinyrefinery import builders
 from tinyrefinery.chain import Chain
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.images import ResidentImages
@@ -99,12 +99,12 @@ def open_runs(jobs: Sequence[Job], folder: Path, data: Dataset | None = None) ->
     for job in jobs:
         engine = part_hash(job.recipe.engine)
         if engine not in fabrics:
-            fabrics[engine] = build.fabric(job.recipe.engine)
+            fabrics[engine] = builders.fabric(job.recipe.engine)
             fabrics[engine].launch()
         fabric = fabrics[engine]
         source = part_hash(job.recipe.data.source)
         if source not in opened:
-            opened[source] = _resident_on(fabric.device, data or build.dataset(job.recipe.data))
+            opened[source] = _resident_on(fabric.device, data or builders.dataset(job.recipe.data))
             _check_splits(opened[source])
         runs.append(RecipeRun(job, folder, opened[source], fabric))
     return runs

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.recipe_files import write_tiny
-from tinyrefinery import build
+from tinyrefinery import builders
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.training.schedules import Plateau
@@ -18,23 +18,23 @@ def test_a_pretrained_model_of_timm_gets_the_input_it_knows(tmp_path, monkeypatc
         asked.update(name=name, classes=classes, **options)
         return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, classes))
 
-    monkeypatch.setattr(build.models, "create", create)
+    monkeypatch.setattr(builders.networks.models, "create", create)
     change = [
         "data.source={name: street_numbers, train: 64, validation: 8, test: 8, digits: 3, "
         "channels: 3}",
         "data.train_crop={name: center, size: 32}",
     ]
     recipe = load_recipe(write_tiny(tmp_path), change)
-    data = build.dataset(recipe.data)
-    frozen = build.outside_refiner("timm:resnet18.a1_in1k", data, recipe)
+    data = builders.dataset(recipe.data)
+    frozen = builders.outside_refiner("timm:resnet18.a1_in1k", data, recipe)
     assert asked["pretrained"] is True
     assert asked["name"] == "timm:resnet18.a1_in1k"
     assert frozen.mean == (0.485, 0.456, 0.406)  # timm's and torchvision's ImageNet constants
     half = load_recipe(write_tiny(tmp_path), [*change, "data.mean=[0.5,0.5,0.5]"])
-    view = build.train_view(half, data, 2, torch.device("cpu"))
+    view = builders.train_view(half, data, 2, torch.device("cpu"))
     labels = half.generations[1].labels
     rows = data.manifest.rows("train")
-    refiner = build.refiner(labels, [frozen], view, rows, half.engine)
+    refiner = builders.refiner(labels, [frozen], view, rows, half.engine)
     batch = view.render(rows[:16], 0)
     std = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
     mean = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
@@ -46,7 +46,7 @@ def test_a_pretrained_model_of_timm_gets_the_input_it_knows(tmp_path, monkeypatc
 def test_plateau_keeps_its_warmup(tmp_path):
     change = "stages.plain.schedule={name: plateau, warmup: 1, factor: 0.5}"
     recipe = load_recipe(write_tiny(tmp_path), [change])
-    schedule = build.schedule(recipe.generations[0])
+    schedule = builders.schedule(recipe.generations[0])
     assert isinstance(schedule, Plateau)
     assert schedule(0.5) == 0.5
 
@@ -54,7 +54,7 @@ def test_plateau_keeps_its_warmup(tmp_path):
 def test_generations_have_weights_and_crops_of_their_own(tmp_path):
     recipe = load_recipe(write_tiny(tmp_path))
     seeds = {
-        build.stage_seed(recipe, what, generation, own)
+        builders.stage_seed(recipe, what, generation, own)
         for what in ("weights", "crops")
         for generation in (1, 2)
         for own in (None, 0, 1)
@@ -63,7 +63,7 @@ def test_generations_have_weights_and_crops_of_their_own(tmp_path):
 
 
 def test_tensorboard_is_missed_at_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(build, "find_spec", lambda name: None)
+    monkeypatch.setattr(builders.training, "find_spec", lambda name: None)
     recipe = load_recipe(write_tiny(tmp_path), ["engine.tensorboard=true"])
     with pytest.raises(RecipeError, match="tensorboard is missing; pip install"):
-        build.fabric(recipe.engine)
+        builders.fabric(recipe.engine)

@@ -1,0 +1,61 @@
+"""From a recipe to objects: the one package that knows both sides."""
+
+from tinyrefinery.builders.data import (
+    dataset,
+    eval_spec,
+    eval_view,
+    stage_seed,
+    train_spec,
+    train_view,
+    workers,
+)
+from tinyrefinery.builders.labels import (
+    describe_labels,
+    label_form,
+    policy,
+    refiner,
+    stored_labels,
+)
+from tinyrefinery.builders.networks import (
+    FrozenNetwork,
+    describe,
+    network,
+    outside_refiner,
+    skeleton,
+)
+from tinyrefinery.builders.training import (
+    collapse_rule,
+    fabric,
+    loss,
+    optimizer,
+    schedule,
+    settings,
+    stop_rule,
+)
+
+__all__ = [
+    "FrozenNetwork",
+    "collapse_rule",
+    "dataset",
+    "describe",
+    "describe_labels",
+    "eval_spec",
+    "eval_view",
+    "fabric",
+    "label_form",
+    "loss",
+    "network",
+    "optimizer",
+    "outside_refiner",
+    "policy",
+    "refiner",
+    "schedule",
+    "settings",
+    "skeleton",
+    "stage_seed",
+    "stop_rule",
+    "stored_labels",
+    "train_spec",
+    "train_view",
+    "workers",
+]

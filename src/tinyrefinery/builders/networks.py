@@ -1,0 +1,124 @@
+"""From a recipe to networks: new ones, and frozen ones from outside."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from tinyrefinery import models
+from tinyrefinery.builders.data import stage_seed
+from tinyrefinery.data.dataset import Dataset
+from tinyrefinery.errors import CheckpointError
+from tinyrefinery.models.network_file import NetworkInfo, load_network
+from tinyrefinery.models.weights import load_weights
+from tinyrefinery.recipe.schema import Recipe, Stage
+
+
+@dataclass(frozen=True)
+class FrozenNetwork:
+    """A network that can refine, with the input it expects."""
+
+    network: nn.Module
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    classes: tuple[str, ...]
+
+
+def skeleton(stage: Stage, data: Dataset, recipe: Recipe) -> nn.Module:
+    """The stage's network without memory for its weights, on the meta device."""
+    kwargs = {key: value for key, value in stage.model.kwargs.items() if key != "pretrained"}
+    without = stage.model_copy(update={"model": stage.model.model_copy(update={"kwargs": kwargs})})
+    with torch.device("meta"):
+        return _architecture(without, data, recipe)
+
+
+def _architecture(stage: Stage, data: Dataset, recipe: Recipe) -> nn.Module:
+    return models.create(
+        stage.model.name,
+        len(data.classes),
+        size=recipe.data.train_crop.size,
+        channels=data.images.channels,
+        **stage.model.kwargs,
+    )
+
+
+def network(stage: Stage, data: Dataset, recipe: Recipe, generation: int) -> nn.Module:
+    """A new network, its weights a function of seed, generation and architecture."""
+    model = stage.model
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stage_seed(recipe, "weights", generation, stage.seed))
+        net = _architecture(stage, data, recipe)
+    if model.weights is not None:
+        load_weights(net, Path(model.weights), len(data.classes))
+    layout = torch.channels_last if recipe.engine.channels_last else torch.contiguous_format
+    return net.to(memory_format=layout)
+
+
+def describe(recipe: Recipe, stage: Stage, data: Dataset) -> NetworkInfo:
+    """What a file of this stage's network has to say about it."""
+    mean, std = recipe.data.normalization
+    return NetworkInfo(
+        name=stage.model.name,
+        kwargs=dict(stage.model.kwargs),
+        classes=data.classes,
+        size=recipe.data.train_crop.size,
+        channels=data.images.channels,
+        mean=tuple(mean),
+        std=tuple(std),
+        extra={"stage": stage.id, "seed": recipe.seed},
+    )
+
+
+def outside_refiner(name: str, data: Dataset, recipe: Recipe) -> FrozenNetwork:
+    """The refiner `file:PATH` or `timm:NAME`.
+
+    Raises:
+        CheckpointError: when the file is unreadable or knows other classes.
+    """
+    kind, _, rest = name.partition(":")
+    if kind == "timm":
+        return _timm_refiner(rest, data, recipe)
+    classes = data.classes
+    net, info = load_network(Path(rest))
+    if len(info.classes) != len(classes):
+        raise CheckpointError(
+            f"{rest}: knows {len(info.classes)} classes, but data set '{data.name}' has "
+            f"{len(classes)}; a refiner must know the same classes"
+        )
+    if info.classes != classes:
+        first = next(
+            i for i, pair in enumerate(zip(info.classes, classes, strict=True)) if len({*pair}) > 1
+        )
+        raise CheckpointError(
+            f"{rest}: its class {first} is '{info.classes[first]}', but in data set '{data.name}' "
+            f"it is '{classes[first]}'; a refiner must know the same classes in the same order"
+        )
+    if info.channels != data.images.channels:
+        raise CheckpointError(
+            f"{rest}: takes images of {info.channels} channels, but data set '{data.name}' has "
+            f"{data.images.channels}; set data.source.channels"
+        )
+    return FrozenNetwork(net, info.mean, info.std, info.classes)
+
+
+def _timm_refiner(name: str, data: Dataset, recipe: Recipe) -> FrozenNetwork:
+    """A pretrained model of timm that knows as many classes as the data has."""
+    import timm
+
+    known = timm.get_pretrained_cfg(name)
+    if known is None or known.num_classes != len(data.classes):
+        trained = f"for {known.num_classes} classes" if known else "not at all"
+        raise CheckpointError(
+            f"labels.by 'timm:{name}': is pretrained {trained}, but data set '{data.name}' has "
+            f"{len(data.classes)}; fine-tune it in a stage of its own (model: {{name: timm:{name}, "
+            "kwargs: {pretrained: true}}) and let that stage refine"
+        )
+    net = models.create(
+        f"timm:{name}",
+        len(data.classes),
+        size=recipe.data.train_crop.size,
+        channels=data.images.channels,
+        pretrained=True,
+    )
+    return FrozenNetwork(net, tuple(known.mean), tuple(known.std), data.classes)

@@ -1,0 +1,115 @@
+"""From a recipe to what a training is made of: loss, optimizer, schedule, settings, devices."""
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from tinyrefinery import losses
+from tinyrefinery.builders.data import stage_seed, workers
+from tinyrefinery.chain import CollapseRule, StopRule
+from tinyrefinery.data.dataset import Dataset
+from tinyrefinery.errors import RecipeError
+from tinyrefinery.losses import Loss
+from tinyrefinery.recipe.schema import Engine, Recipe, Stage
+from tinyrefinery.training import optimizers, schedules
+from tinyrefinery.training.loop import Settings
+
+# What it has to say (which precision, how many devices) stands in the recipe.
+logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
+
+
+def loss(stage: Stage) -> Loss:
+    """The stage's loss."""
+    return losses.create(stage.loss.name, **stage.loss.model_dump(exclude={"name"}))
+
+
+def optimizer(stage: Stage, net: nn.Module) -> torch.optim.Optimizer:
+    """The stage's optimizer over all of the network's weights."""
+    settings = stage.optimizer.model_dump(exclude={"name"})
+    return optimizers.create(stage.optimizer.name, net.parameters(), **settings)
+
+
+def schedule(stage: Stage) -> schedules.Schedule:
+    """The stage's learning-rate schedule."""
+    part = stage.schedule
+    options = part.model_dump(exclude={"name", "warmup", "warmup_start"})
+    if part.name == "plateau":
+        return schedules.Plateau(**part.model_dump(exclude={"name"}))
+    if part.name in ("cosine", "one_cycle"):
+        options["epochs"] = stage.epochs
+    makers: Mapping[str, Callable[..., schedules.Schedule]] = {
+        "constant": schedules.constant,
+        "step": schedules.step,
+        "cosine": schedules.cosine,
+        "exponential": schedules.exponential,
+        "one_cycle": schedules.one_cycle,
+    }
+    return schedules.with_warmup(makers[part.name](**options), part.warmup, part.warmup_start)
+
+
+def settings(recipe: Recipe, stage: Stage, generation: int, data: Dataset) -> Settings:
+    """How long and in what steps the stage trains."""
+    engine = recipe.engine
+    known = {each.id: each for each in recipe.generations}
+    order = (known[stage.beside] if stage.beside else stage).seed  # those in step have one order
+    apart = order is not None or recipe.data.crop_seed is not None
+    return Settings(
+        epochs=stage.epochs,
+        batch_size=stage.batch_size,
+        seed=stage_seed(recipe, "training", generation, stage.seed),
+        order_seed=stage_seed(recipe, "order", generation, order) if apart else None,
+        accumulate=stage.accumulate,
+        clip_norm=stage.clip_norm,
+        ema=stage.ema,
+        workers=workers(recipe, data),
+        evaluate_every=stage.evaluate_every,
+        checkpoint_every_epochs=engine.checkpoint_every_epochs,
+        checkpoint_every_steps=engine.checkpoint_every_steps,
+        tensorboard=engine.tensorboard,
+        channels_last=engine.channels_last,
+    )
+
+
+def fabric(engine: Engine) -> Fabric:
+    """Devices and precision, not launched yet.
+
+    Raises:
+        RecipeError: when the device isn't there.
+    """
+    if engine.tensorboard and not find_spec("tensorboard"):
+        raise RecipeError(
+            "engine.tensorboard: the package tensorboard is missing; "
+            "pip install 'tinyrefinery[tensorboard]'"
+        )
+    if engine.deterministic and engine.device != "cpu" and torch.cuda.is_available():
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS asks for
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        return Fabric(
+            accelerator=engine.device,
+            devices=engine.devices,
+            precision="bf16-mixed" if engine.precision == "bf16" else "32-true",
+        )
+    except (RuntimeError, ValueError) as error:
+        first = str(error).splitlines()[0]
+        raise RecipeError(
+            f"engine: device '{engine.device}' x {engine.devices} can't be used ({first}); write "
+            "engine.device=auto or cpu"
+        ) from error
+
+
+def collapse_rule(recipe: Recipe) -> CollapseRule | None:
+    """When a generation counts as collapsed; None: never."""
+    part = recipe.chain.collapse
+    return CollapseRule(part.below_refiner, part.near_chance) if part else None
+
+
+def stop_rule(recipe: Recipe) -> StopRule | None:
+    """When the chain ends for lack of gain; None: never."""
+    part = recipe.chain
+    return StopRule(part.min_gain, part.patience) if part.stop_without_gain else None
