@@ -237,7 +237,7 @@ class LabelStore:
 
     def _digest(self, stream: int, records: Tensor) -> str:
         state = blake2b(digest_size=16, key=bytes.fromhex(self.key), person=b"%d" % stream)
-        state.update(records.numpy())
+        state.update(records.numpy().data)
         return state.hexdigest()
 
 
