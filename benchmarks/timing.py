@@ -25,8 +25,8 @@ from statistics import median
 
 RESULTS = Path(__file__).parent / "results"
 COLUMNS = (
-    *("when", "commit", "machine", "load", "shared", "torch", "threads", "figure", "unit"),
-    *("n", "median", "min", "max", "ratio", "to"),
+    *("script", "when", "commit", "machine", "load", "shared", "torch", "threads"),
+    *("figure", "unit", "n", "median", "min", "max", "ratio", "to"),
 )
 
 Way = Callable[[], int]
@@ -167,6 +167,7 @@ def _append(figures: Sequence[Figure]) -> None:
             shared = "yes" if load > 3.5 else "no"
             writer.writerow(
                 [
+                    Path(sys.argv[0]).stem,
                     datetime.now(UTC).isoformat(timespec="seconds"),
                     *(_commit(), machine, f"{load:.1f}", shared, _torch(), 1),
                     *(each.name, each.unit, len(each.values), *numbers, ratio),

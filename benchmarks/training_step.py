@@ -146,7 +146,14 @@ class Ready:
     batch: Batch
     seed: int = 0
 
-    def render(self, rows: np.ndarray, epoch: int) -> Batch:
+    def crops(self, rows: np.ndarray, epoch: int) -> "Ready":
+        """Stands for the crops too."""
+        return self
+
+    def part(self, which: slice) -> None:
+        """No crops."""
+
+    def render(self, rows: np.ndarray, epoch: int, crops: None = None) -> Batch:
         """The batch."""
         return self.batch
 

@@ -77,14 +77,29 @@ def gains(*cases: tuple[str, str, str, str, str]) -> str:
     return markdown(lines)
 
 
-def speed() -> str:
-    """The ratios of the benchmarks' last run."""
+def against(name: str, base: str, stage: str, *variants: tuple[str, str]) -> str:
+    """A table of one stage in several rows, compared with the first: (what, row)."""
+    rows = load(name)
+    lines = [["what", "train top-1", "test top-1", f"difference to {base.replace('_', ' ')}", "n"]]
+    for what, row in variants:
+        columns = [values(rows, row, stage, column) for column in ("train_top1", "test_top1")]
+        line = [what, *(percent(spread(list(each.values()))) for each in columns)]
+        line.append("" if row == base else gain(rows, row, stage, stage, base))
+        lines.append([*line, str(len(columns[1]))])
+    return markdown(lines)
+
+
+def speed(*, store: bool = False) -> str:
+    """The ratios of the benchmarks' last run; those of the label store apart."""
     (path,) = sorted((ROOT / "benchmarks" / "results").glob("*.csv"))
     with path.open() as file:
         rows = list(csv.DictReader(file))
     last = {(r["figure"], r["unit"]): r for r in rows}
+    of_store = {r["figure"] for r in rows if r["script"] == "label_store"}
     lines = [["figure", "unit", "median", "min to max", "n", "ratio", "to"]]
     for (figure, unit), r in last.items():
+        if (figure in of_store) != store:
+            continue
         numbers = [f"{float(r[key]):.4g}" for key in ("median", "min", "max")]
         ratio = f"{float(r['ratio']):.2f}" if r["ratio"] else ""
         cells = [figure, unit, numbers[0], f"{numbers[1]} to {numbers[2]}", r["n"]]
@@ -118,6 +133,23 @@ TABLES: dict[str, Callable[[], str]] = {
     "faq-batch-norm": lambda: gains(*street("soft_crop", "running")),
     "faq-level": lambda: gains(*street("soft_crop", "hard", "image", "category")),
     "speed": speed,
+    "store-speed": lambda: speed(store=True),
+    "store-forms": lambda: against(
+        "street_store",
+        "live",
+        "refined",
+        ("live refiner, or float32 (400 bytes)", "live"),
+        ("float16 (200 bytes)", "float16"),
+        ("compact: top 10 (20 bytes)", "compact"),
+        ("top 3 (6 bytes)", "top_3"),
+    ),
+    "store-pools": lambda: against(
+        "street_store",
+        "fresh_50",
+        "refined",
+        ("50 epochs, each with fresh crops", "fresh_50"),
+        *((f"50 epochs of a pool of {n}", f"pool_{n}") for n in (20, 10, 5)),
+    ),
 }
 
 

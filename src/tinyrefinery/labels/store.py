@@ -217,8 +217,12 @@ class LabelStore:
                 if (records := self.read(stream)) is not None:
                     return records
                 self.write(stream, make())
-        except PermissionError as error:
-            raise StorageError(f"{self.folder}: can't be written ({error.strerror})") from error
+        except OSError as error:  # of the lock; what can't be written has its own error
+            reason = error.strerror or error
+            raise StorageError(
+                f"{self.folder}: labels can't be added ({reason}); make it writable, or choose "
+                "another folder for labels.store"
+            ) from error
         records = self.read(stream)
         assert records is not None
         return records
