@@ -6,7 +6,7 @@ import torch
 import torchvision.transforms.v2.functional as tv
 from PIL import Image
 
-from tinyrefinery.data import transforms
+from tinyrefinery.data import resizing, transforms
 from tinyrefinery.data.crops import Crops, CropSpec, draw
 from tinyrefinery.data.images import ResidentImages
 
@@ -109,11 +109,10 @@ def test_looked_up_weights_are_those_worked_out(height, width, out):
         for right in range(left + 1, width + 1)
     ]
     crops = Crops(np.array(boxes, float), np.arange(len(boxes)) % 3 == 0)
-    images = torch.zeros(len(boxes), 1, height, width, dtype=torch.uint8)
-    looked_up = transforms._looked_up(images, crops, (out, out + 1))
-    assert looked_up is not None
-    worked_out = transforms._worked_out(images, crops, (out, out + 1))
-    assert all(torch.equal(a, b) for a, b in zip(looked_up, worked_out, strict=True))
+    asked = (height, width), crops, (out, out + 1), torch.device("cpu")
+    found = resizing.looked_up(*asked)
+    assert found is not None
+    assert all(torch.equal(a, b) for a, b in zip(found, resizing.worked_out(*asked), strict=True))
 
 
 @pytest.mark.parametrize(
@@ -121,8 +120,7 @@ def test_looked_up_weights_are_those_worked_out(height, width, out):
 )
 def test_weights_that_no_table_holds_are_worked_out(box):
     crops = Crops(np.array([box], float), np.array([False]))
-    images = torch.zeros(1, 1, 8, 8, dtype=torch.uint8)
-    assert transforms._looked_up(images, crops, (8, 8)) is None
+    assert resizing.looked_up((8, 8), crops, (8, 8), torch.device("cpu")) is None
 
 
 @pytest.mark.parametrize("name", ["shrinking", "growing"])
