@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -153,9 +153,9 @@ class Ready:
     def part(self, which: slice) -> None:
         """No crops."""
 
-    def render(self, rows: np.ndarray, epoch: int, crops: None = None) -> Batch:
+    def render_many(self, rows: np.ndarray, epochs: Sequence[int], draws: object) -> list[Batch]:
         """The batch."""
-        return self.batch
+        return [self.batch]
 
 
 def ready() -> tuple[View, np.ndarray]:

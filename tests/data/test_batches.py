@@ -1,12 +1,18 @@
 """Batches: the same crops with any number of threads, in any order, alone or together."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from tests.data.pictures import picture, write
 from tests.data.scenes import stripes
-from tinyrefinery.data.batches import View, load, shuffled, split_batches
+from tinyrefinery.data.batches import View, load, load_many, shuffled, split_batches
 from tinyrefinery.data.crops import ColorSpec, CropSpec
+from tinyrefinery.data.sources.folder import open_folder
+from tinyrefinery.errors import DataError
 
 SPEC = CropSpec("inception", (12, 12), flip=0.5, rotate=5, color=ColorSpec(0.2, 0.2, 0.2, 0.05))
 
@@ -45,6 +51,58 @@ def test_going_on_in_the_middle_gives_the_rest():
     plan = split_batches(shuffled(np.arange(120), 0, 5), 16, drop_last=True)
     whole = digest(load(view, plan, 5))
     assert digest(load(view, plan[3:], 5, workers=1)) == whole[3:]
+
+
+def photographs(folder, n=10):
+    """JPEG files of two classes and several sizes, decoded on demand."""
+    for i in range(n):
+        content = picture(i, 40 + i, 70 - 3 * i, "jpeg", quality=90)
+        write(folder / "ab"[i % 2] / f"{i}.jpg", content)
+    return open_folder(folder, resident="never", validation=0.0)
+
+
+@pytest.mark.parametrize("kind", ["inception", "pad", "center"])
+@pytest.mark.parametrize("resident", [True, False])
+def test_crops_of_several_epochs_are_those_of_each_epoch(kind, resident, tmp_path: Path):
+    data = stripes(channels=3) if resident else photographs(tmp_path)
+    view = View(data, replace(SPEC, kind=kind), seed=3)
+    rows = np.array([4, 0, 7, 7])
+    together = view.render_many(rows, [5, 2, 3])
+    for epoch, batch in zip([5, 2, 3], together, strict=True):
+        alone = view.render(rows, epoch)
+        assert batch.epoch == epoch
+        assert torch.equal(batch.images, alone.images)
+        assert torch.equal(batch.labels, alone.labels)
+        np.testing.assert_array_equal(batch.crops.boxes, alone.crops.boxes)
+
+
+def test_several_epochs_decode_each_image_once(tmp_path: Path, monkeypatch):
+    data, decoded = photographs(tmp_path), []
+    pixels = data.images.pixels
+    monkeypatch.setattr(data.images, "pixels", lambda row: decoded.append(row) or pixels(row))
+    for _ in load_many(View(data, SPEC), [np.array([3, 1]), np.array([2])], [0, 1, 2]):
+        pass
+    assert decoded == [3, 1, 2]
+
+
+def test_several_epochs_are_equal_with_any_number_of_workers(tmp_path: Path):
+    view = View(photographs(tmp_path), SPEC, seed=1)
+    plan = split_batches(np.arange(10), 3, drop_last=False)
+    one_by_one = [[view.render(rows, epoch) for epoch in (7, 8)] for rows in plan]
+    for workers in (0, 1, 3):
+        found = list(load_many(view, plan, [7, 8], workers=workers))
+        for ours, theirs in zip(found, one_by_one, strict=True):
+            assert digest(ours) == digest(theirs)
+            assert all(torch.equal(a.images, b.images) for a, b in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_photograph_that_broke_is_named(workers, tmp_path: Path):
+    data = photographs(tmp_path)
+    path = Path(data.images.blobs.paths[int(data.images.rows[6])])
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(DataError, match=rf"{path.name}: image 6 changed.*damaged or truncated"):
+        list(load_many(View(data, SPEC), [np.arange(10)], [0, 1], workers=workers))
 
 
 def test_ragged_tail():

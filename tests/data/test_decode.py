@@ -78,6 +78,17 @@ def test_exif_orientation_is_applied(orientation: int, kind: str):
     np.testing.assert_array_equal(decode(data), by_pillow(data, "RGB"))
 
 
+def test_exif_orientation_is_found_behind_other_segments():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = picture(7, 6, 10, "jpeg", exif=exif)
+    # What looks like the start of the pixels, in a segment, behind a marker with a fill byte.
+    other = b"\xff\xff\xe5" + (102).to_bytes(2, "big") + b"\xff\xda" * 50
+    data = data[:2] + other + data[2:]
+    np.testing.assert_array_equal(decode(data), by_pillow(data, "RGB"))
+    assert decode(data).shape == (10, 6, 3)
+
+
 def test_damaged_exif_does_not_cost_the_image():
     exif = Image.Exif()
     exif[0x0112] = 6

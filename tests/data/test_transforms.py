@@ -6,8 +6,8 @@ import torch
 import torchvision.transforms.v2.functional as tv
 from PIL import Image
 
-from tinyrefinery.data import transforms
-from tinyrefinery.data.crops import CropSpec, draw
+from tinyrefinery.data import resizing, transforms
+from tinyrefinery.data.crops import Crops, CropSpec, draw
 from tinyrefinery.data.images import ResidentImages
 
 N = 48
@@ -57,10 +57,10 @@ def test_single_crops_equal_torchvision(name):
     spec, images = SPECS[name], noise()
     crops = crops_of(images, spec)
     for i in range(N):
-        ours = transforms.crop_one(images[i].permute(1, 2, 0).numpy(), crops, i, spec.size)
-        ours = tv.horizontal_flip(ours) if crops.flip[i] else ours
+        image = images[i].permute(1, 2, 0).contiguous().numpy()
+        ours = transforms.crop_one(image, crops, i, spec.size)
         theirs = torchvision_crop(images[i].float(), crops, i, spec.size)
-        assert (ours.float() - theirs).abs().max() < TWO_ROUNDINGS
+        assert (ours.permute(2, 0, 1).float() - theirs).abs().max() < TWO_ROUNDINGS
 
 
 def test_batched_crops_are_near_pillow():
@@ -94,9 +94,43 @@ def test_resident_and_encoded_paths_agree():
     images, rows = noise(), np.arange(N)
     for spec in SPECS.values():
         crops = crops_of(images, spec)
-        fast = transforms.crop_batch(ResidentImages(images), rows, crops, spec.size)
-        slow = transforms.crop_batch(Undecoded(images), rows, crops, spec.size)
+        (fast,) = transforms.crop_batches(ResidentImages(images), rows, [crops], spec.size)
+        (slow,) = transforms.crop_batches(Undecoded(images), rows, [crops], spec.size)
         assert (fast - slow).abs().max() < TWO_ROUNDINGS
+
+
+@pytest.mark.parametrize(("height", "width", "out"), [(7, 9, 5), (9, 7, 16), (1, 3, 2)])
+def test_looked_up_weights_are_those_worked_out(height, width, out):
+    boxes = [
+        (top, left, bottom - top, right - left)
+        for top in range(height)
+        for bottom in range(top + 1, height + 1)
+        for left in range(width)
+        for right in range(left + 1, width + 1)
+    ]
+    crops = Crops(np.array(boxes, float), np.arange(len(boxes)) % 3 == 0)
+    asked = (height, width), crops, (out, out + 1), torch.device("cpu")
+    found = resizing.looked_up(*asked)
+    assert found is not None
+    assert all(torch.equal(a, b) for a, b in zip(found, resizing.worked_out(*asked), strict=True))
+
+
+@pytest.mark.parametrize(
+    "box", [(-1, 0, 8, 8), (0, 0, 8, 9), (0, 0.5, 4, 4), (0, 0, 0, 4)], ids=str
+)
+def test_weights_that_no_table_holds_are_worked_out(box):
+    crops = Crops(np.array([box], float), np.array([False]))
+    assert resizing.looked_up((8, 8), crops, (8, 8), torch.device("cpu")) is None
+
+
+@pytest.mark.parametrize("name", ["shrinking", "growing"])
+def test_a_batch_larger_than_the_cache_is_the_same(name, monkeypatch):
+    spec, images = SPECS[name], noise()
+    crops = crops_of(images, spec)
+    whole = transforms.crop_resident(images, crops, spec.size)
+    assert whole.is_contiguous(memory_format=torch.channels_last)
+    monkeypatch.setattr(transforms, "CACHED", 7 * images[0].numel())
+    assert torch.equal(transforms.crop_resident(images, crops, spec.size), whole)
 
 
 def test_rotation_equals_torchvision():
@@ -133,10 +167,13 @@ def test_grey_images_keep_their_color():
     torch.testing.assert_close(transforms.recolor(images, factors), images)
 
 
-def test_normalization():
-    images = noise().float()
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format], ids=str)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_normalization(layout, channels):
+    images = noise(channels).float().contiguous(memory_format=layout)
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-    theirs = tv.normalize(images / 255, list(mean), list(std))
-    torch.testing.assert_close(
-        transforms.normalize(images, mean, std), theirs, atol=1e-5, rtol=1e-5
-    )
+    used = (mean, std) if channels == 3 else ((np.mean(mean),), (np.mean(std),))
+    theirs = tv.normalize(images / 255, *(list(map(float, each)) for each in used))
+    ours = transforms.normalize_(images, mean, std)
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+    assert ours is images

@@ -40,12 +40,16 @@ def fake_view(n: int = 40) -> SimpleNamespace:
     def crops(rows: np.ndarray, epoch: int) -> Crops:
         return Crops(np.zeros((len(rows), 4)), np.zeros(len(rows), bool))
 
-    def render(rows: np.ndarray, epoch: int, crops: Crops | None = None) -> SimpleNamespace:
-        seen.append((list(rows), epoch))
-        return SimpleNamespace(images=images[torch.as_tensor(rows)])
+    def render_many(
+        rows: np.ndarray, epochs: list[int], draws: list[Crops]
+    ) -> list[SimpleNamespace]:
+        seen.extend((list(rows), epoch) for epoch in epochs)
+        return [SimpleNamespace(images=images[torch.as_tensor(rows)]) for _ in epochs]
 
     dataset = SimpleNamespace(manifest=manifest)
-    return SimpleNamespace(render=render, crops=crops, dataset=dataset, images=images, seen=seen)
+    return SimpleNamespace(
+        render_many=render_many, crops=crops, dataset=dataset, images=images, seen=seen
+    )
 
 
 def network(outputs: int = 3) -> nn.Sequential:
@@ -143,8 +147,10 @@ def test_half_precision_networks_give_float32_rows_that_sum_to_one():
 
 
 def _bfloat16(view: SimpleNamespace) -> SimpleNamespace:
-    inner = view.render
-    view.render = lambda *where: SimpleNamespace(images=inner(*where).images.bfloat16())
+    inner = view.render_many
+    view.render_many = lambda *where: [
+        SimpleNamespace(images=each.images.bfloat16()) for each in inner(*where)
+    ]
     return view
 
 

@@ -107,15 +107,18 @@ def test_other_labels_get_a_store_of_their_own_and_the_reason_is_told(
 
 def test_crops_that_come_out_differently_are_refused(tmp_path, monkeypatch):
     StoredLabels(crop_labels(), tmp_path, EXACT)
-    render = transforms.crop_batch
-    monkeypatch.setattr(transforms, "crop_batch", lambda *a: render(*a).add(0.1).clamp(0, 255))
+    cut = transforms.crop_batches
+
+    def rounded(*arguments):
+        return [images + 0.1 for images in cut(*arguments)]
+
+    def coarse(*arguments):
+        halves = [images[:, :, ::2, ::2] for images in cut(*arguments)]
+        return [half.repeat_interleave(2, 2).repeat_interleave(2, 3) for half in halves]
+
+    monkeypatch.setattr(transforms, "crop_batches", rounded)
     StoredLabels(crop_labels(), tmp_path, EXACT)  # a rounding error is none
-
-    def nearest(images, rows, crops, size):
-        whole = render(images, rows, crops, size)
-        return whole[:, :, ::2, ::2].repeat_interleave(2, 2).repeat_interleave(2, 3)
-
-    monkeypatch.setattr(transforms, "crop_batch", nearest)
+    monkeypatch.setattr(transforms, "crop_batches", coarse)
     with pytest.raises(LabelStoreError, match=r"crops come out differently here, by up to"):
         StoredLabels(crop_labels(), tmp_path, EXACT)
 

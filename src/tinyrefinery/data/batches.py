@@ -14,6 +14,8 @@ from tinyrefinery.data import crops as crop_draws
 from tinyrefinery.data import transforms
 from tinyrefinery.data.crops import Crops, CropSpec
 from tinyrefinery.data.dataset import Dataset
+from tinyrefinery.data.images import ChangedImageError
+from tinyrefinery.errors import DataError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -64,21 +66,48 @@ class View:
 
     def pixels(self, rows: np.ndarray, crops: Crops) -> Tensor:
         """Crops as float (B, C, h, w) in 0-255, as a person would look at them."""
-        images = transforms.crop_batch(self.dataset.images, rows, crops, self.spec.size)
+        return self._pixels(rows, [crops])[0]
+
+    def render(self, rows: np.ndarray, epoch: int, crops: Crops | None = None) -> Batch:
+        """The batch of these rows in this epoch, normalized; `crops` if they are drawn already."""
+        return self.render_many(rows, [epoch], None if crops is None else [crops])[0]
+
+    def render_many(
+        self, rows: np.ndarray, epochs: Sequence[int], draws: Sequence[Crops] | None = None
+    ) -> list[Batch]:
+        """The batches of these rows in several epochs: each image is decoded once for all of them.
+
+        They are those that `render` makes epoch by epoch, to the last bit.
+
+        Args:
+            rows: manifest rows, (B,).
+            epochs: whose crops.
+            draws: the crops of each epoch, if they are drawn already.
+        """
+        rows = np.asarray(rows, dtype=np.int64)
+        draws = [self.crops(rows, epoch) for epoch in epochs] if draws is None else draws
+        labels = torch.from_numpy(self.dataset.manifest.labels[rows]).to(self.device)
+        return [
+            Batch(transforms.normalize_(images, self.mean, self.std), labels, rows, epoch, crops)
+            for images, epoch, crops in zip(self._pixels(rows, draws), epochs, draws, strict=True)
+        ]
+
+    def _pixels(self, rows: np.ndarray, draws: Sequence[Crops]) -> list[Tensor]:
+        data, size = self.dataset, self.spec.size
+        try:
+            cut = transforms.crop_batches(data.images, rows, draws, size)
+        except ChangedImageError as error:
+            path = data.manifest.column("path")[error.row]
+            raise DataError(f"data '{data.name}': {path}: {error}") from error
+        return [self._finished(*each) for each in zip(cut, draws, strict=True)]
+
+    def _finished(self, images: Tensor, crops: Crops) -> Tensor:
         images = images.to(self.device, non_blocking=True)
         if crops.angle is not None:
             images = transforms.rotate(images, torch.as_tensor(crops.angle))
         if crops.color is not None:
             images = transforms.recolor(images, torch.as_tensor(crops.color))
         return images
-
-    def render(self, rows: np.ndarray, epoch: int, crops: Crops | None = None) -> Batch:
-        """The batch of these rows in this epoch, normalized; `crops` if they are drawn already."""
-        rows = np.asarray(rows, dtype=np.int64)
-        crops = self.crops(rows, epoch) if crops is None else crops
-        images = transforms.normalize(self.pixels(rows, crops), self.mean, self.std)
-        labels = torch.from_numpy(self.dataset.manifest.labels[rows]).to(self.device)
-        return Batch(images, labels, rows, epoch, crops)
 
     def truth(self, rows: np.ndarray, epoch: int) -> np.ndarray | None:
         """True label distributions of these crops, (B, K); None where the scene is not known."""
@@ -108,15 +137,26 @@ def load(
     Decoding and resizing release the interpreter's lock, so threads serve as well as processes and
     copy nothing. The batches are the same for any number of workers.
     """
+    for (batch,) in load_many(view, batches, [epoch], workers=workers):
+        yield batch
+
+
+def load_many(
+    view: View, batches: Sequence[np.ndarray], epochs: Sequence[int], *, workers: int = 0
+) -> Iterator[list[Batch]]:
+    """As `load`, but of several epochs at once: for each batch of rows, one `Batch` an epoch.
+
+    Photographs are decoded once for all these epochs, which is most of their cost.
+    """
     if workers == 0:
-        for rows, crops in _drawn(view, batches, epoch):
-            yield view.render(rows, epoch, crops)
+        for rows, draws in _drawn(view, batches, epochs):
+            yield view.render_many(rows, epochs, draws)
         return
     pool = ThreadPoolExecutor(workers, thread_name_prefix="crops")
     try:
         ahead: deque = deque()
-        for rows, crops in _drawn(view, batches, epoch):
-            ahead.append(pool.submit(view.render, rows, epoch, crops))
+        for rows, draws in _drawn(view, batches, epochs):
+            ahead.append(pool.submit(view.render_many, rows, epochs, draws))
             if len(ahead) > workers + 1:
                 yield ahead.popleft().result()
         while ahead:
@@ -126,12 +166,13 @@ def load(
 
 
 def _drawn(
-    view: View, batches: Sequence[np.ndarray], epoch: int
-) -> Iterator[tuple[np.ndarray, Crops]]:
+    view: View, batches: Sequence[np.ndarray], epochs: Sequence[int]
+) -> Iterator[tuple[np.ndarray, list[Crops]]]:
     """Batches of rows with their crops, drawn for many batches at once, which is cheaper."""
     for start in range(0, len(batches), DRAW_AT_ONCE):
         some = batches[start : start + DRAW_AT_ONCE]
-        crops = view.crops(np.concatenate(some), epoch)
+        draws = [view.crops(np.concatenate(some), epoch) for epoch in epochs]
         ends = np.cumsum([len(rows) for rows in some])
         for rows, end in zip(some, ends, strict=True):
-            yield rows, crops.part(slice(int(end) - len(rows), int(end)))
+            mine = slice(int(end) - len(rows), int(end))
+            yield rows, [crops.part(mine) for crops in draws]

@@ -20,7 +20,8 @@ from tinyrefinery.errors import DataError
 
 _JPEG = b"\xff\xd8"
 _MAGIC = (_JPEG, b"\x89PNG", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")
-_EXIF_SEARCH_BYTES = 1 << 16  # the header segments that come before the pixels
+_EXIF_SEARCH_BYTES = 1 << 16  # of the header segments that come before the pixels
+_SCAN = 0xDA  # marker of the segment that the pixels follow
 _ORIENTATION = 0x0112  # EXIF tag
 _DAMAGE = ("premature end", "bad huffman", "corrupt data", "no image")
 
@@ -102,12 +103,24 @@ def _eight_bits(image: Image.Image, mode: str) -> np.ndarray:
 
 def _jpeg_orientation(data: bytes) -> int:
     """EXIF orientation 1-8; 1 (upright) where there is none or it can't be read."""
-    if data.find(b"Exif\0\0", 0, _EXIF_SEARCH_BYTES) < 0:
+    if data.find(b"Exif\0\0", 0, min(_header_bytes(data), _EXIF_SEARCH_BYTES)) < 0:
         return 1
     try:
         return int(Image.open(BytesIO(data)).getexif().get(_ORIENTATION, 1))
     except Exception:  # pixels are whole: damaged EXIF must not cost the image
         return 1
+
+
+def _header_bytes(data: bytes) -> int:
+    """Bytes before a JPEG's pixels (ITU-T T.81, B.1); all where its segments can't be followed."""
+    at = 2  # after the start marker
+    while data[at : at + 1] == b"\xff" and at + 4 <= len(data):
+        if data[at + 1] == _SCAN:
+            return at
+        # A marker may be filled up with more 0xFF.
+        filled = data[at + 1] == 0xFF
+        at += 1 if filled else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return len(data)
 
 
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:

@@ -10,6 +10,14 @@ from tinyrefinery.data.decode import decode
 from tinyrefinery.errors import DataError
 
 
+class ChangedImageError(DataError):
+    """An image that could be decoded when its data set was opened is another one now, or gone."""
+
+    def __init__(self, row: int, what: str) -> None:
+        super().__init__(f"image {row} changed since it was opened: {what}")
+        self.row = row
+
+
 class Images(Protocol):
     """Pixels of every manifest row."""
 
@@ -89,17 +97,16 @@ class EncodedImages:
         """One image as uint8 (H, W, C).
 
         Raises:
-            DataError: when it could be decoded at opening, and now can't be or has another size.
+            ChangedImageError: when it could be decoded at opening, and now can't be or has another
+                size.
         """
         try:
             pixels = decode(self.encoded(row), self.channels)
         except (OSError, DataError) as error:
-            raise DataError(f"image {row} changed since it was opened: {error}") from error
+            raise ChangedImageError(row, str(error)) from error
         if pixels.shape[:2] != tuple(self.sizes[row]):
-            raise DataError(
-                f"image {row} changed since it was opened: "
-                f"it was {tuple(self.sizes[row].tolist())}, now it is {pixels.shape[:2]}"
-            )
+            was = tuple(self.sizes[row].tolist())
+            raise ChangedImageError(row, f"it was {was}, now it is {pixels.shape[:2]}")
         return pixels
 
     def select(self, rows: np.ndarray) -> "EncodedImages":
