@@ -10,7 +10,6 @@ import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +34,6 @@ from tinyrefinery.evaluation.sample_crops import save_samples
 from tinyrefinery.evaluation.summary import evaluate
 from tinyrefinery.evaluation.suspects import save_suspects
 from tinyrefinery.files import write_atomic
-from tinyrefinery.labels.forms import Form
 from tinyrefinery.labels.policy import LabelPolicy
 from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.labels.stored import StoredLabels
@@ -43,12 +41,12 @@ from tinyrefinery.models.network_file import load_network, save_network
 from tinyrefinery.models.weights import check_weights, read_weights
 from tinyrefinery.recipe.labels import Refined
 from tinyrefinery.recipe.schema import Recipe, Stage
+from tinyrefinery.stage_keys import refiners_of, stage_keys
 from tinyrefinery.training.dynamics import Dynamics
 from tinyrefinery.training.in_step import SharedBatches, SharedLabels
 from tinyrefinery.training.logs import Record
 from tinyrefinery.training.loop import Load, Training, fit_in_step
 
-FORMAT = 1  # of run folders; part of every stage's key
 TRAIN_ROWS = 50_000  # training samples evaluated at the end, at most
 
 say = logging.getLogger("tinyrefinery").info
@@ -79,7 +77,7 @@ class RecipeRun:
 
     def _check(self, stage: Stage) -> None:
         """Find out what is wrong with a stage before hours of training, not after."""
-        for name in (*_refiners(stage), *([stage.init_from] if stage.init_from else [])):
+        for name in (*refiners_of(stage), *([stage.init_from] if stage.init_from else [])):
             if name not in self.stages:
                 self._frozen(name)
         net, classes = builders.skeleton(stage, self.data, self.recipe), len(self.data.classes)
@@ -95,29 +93,12 @@ class RecipeRun:
 
     @cached_property
     def keys(self) -> dict[str, str]:
-        """Key of each stage: equal keys mean equal weights, up to the machine's rounding."""
-        keys: dict[str, str] = {}
-        for stage in self.stages.values():
-            ancestors = [*_refiners(stage), *([stage.init_from] if stage.init_from else [])]
-            facts = {
-                "format": FORMAT,
-                "seed": self.recipe.seed,
-                "data": self.data.manifest.digest,
-                "channels": self.data.images.channels,
-                "devices": self.recipe.engine.devices,
-                "crops": self.recipe.data.model_dump(mode="json", exclude={"workers", "source"}),
-                "order": self.stages[stage.beside or stage.id].seed,
-                "stage": _weighty(stage, builders.label_form(stage, len(self.data.classes))),
-                "precision": self.recipe.engine.precision,
-                "ancestors": [keys.get(name) or _file_digest(name) for name in ancestors],
-                "weights": _file_digest(f"file:{w}") if (w := stage.model.weights) else None,
-            }
-            keys[stage.id] = sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-        return keys
+        """Key of each stage, by its id."""
+        return stage_keys(self.recipe, self.data)
 
     def generation(self, stage: Stage) -> int:
         """1 for given labels; else one more than the latest refiner's, a file counting as 1."""
-        names = _refiners(stage)
+        names = refiners_of(stage)
         own = [self.generation(self.stages[n]) if n in self.stages else 1 for n in names]
         return 1 + max(own, default=0)
 
@@ -128,7 +109,7 @@ class RecipeRun:
     def needed_by(self, stage: str) -> set[str]:
         """Ids of the stages that refine a stage, and of those that they need themselves."""
         part = self.stages[stage]
-        direct = {*_refiners(part), *([part.init_from] if part.init_from else [])}
+        direct = {*refiners_of(part), *([part.init_from] if part.init_from else [])}
         inside = [name for name in direct if name in self.stages]
         return {*inside, *(far for name in inside for far in self.needed_by(name))}
 
@@ -164,11 +145,11 @@ class RecipeRun:
         return (self.stage_folder(stage) / "done.json").exists()
 
     def _reason_to_skip(self, stage: Stage, skipped: set[str]) -> str | None:
-        lost = [name for name in _refiners(stage) if name in skipped]
+        lost = [name for name in refiners_of(stage) if name in skipped]
         if lost:
             return f"since its refiner '{lost[0]}' was not"
         rule = builders.stop_rule(self.recipe)
-        known = [name for name in _refiners(stage) if name in self.stages]
+        known = [name for name in refiners_of(stage) if name in self.stages]
         if rule is None or len(known) != 1:
             return None
         if self.chain.has_stopped_gaining(known[0], _architecture(stage), rule):
@@ -189,7 +170,7 @@ class RecipeRun:
             "seed": self.recipe.seed,
             "model": _architecture(stage),
             "labels": builders.describe_labels(stage),
-            "refiners": [self.keys.get(name, name) for name in _refiners(stage)],
+            "refiners": [self.keys.get(name, name) for name in refiners_of(stage)],
             "generation": self.generation(stage),
         }
         path, text = self.stage_folder(stage) / "stage.json", json.dumps(facts, indent=1)
@@ -326,7 +307,7 @@ class RecipeRun:
             id=stage.id,
             network=self._read(folder / "model.safetensors").network.cpu(),
             validation_top1=result["validation"]["top1"],
-            refined_by=_refiners(stage),
+            refined_by=refiners_of(stage),
             architecture=_architecture(stage),
             evaluation=result,
         )
@@ -361,21 +342,6 @@ class RecipeRun:
         save_samples(self.folder / "samples.npz", view, self.train_rows, refiners)
 
 
-def _refiners(stage: Stage) -> tuple[str, ...]:
-    return stage.labels.by if isinstance(stage.labels, Refined) else ()
-
-
-def _weighty(stage: Stage, form: Form) -> dict[str, Any]:
-    """The settings of a stage on which its weights depend; an exact store changes nothing."""
-    without = {"generations", "beside"}
-    if stage.schedule.name != "plateau":  # which looks at the evaluations
-        without.add("evaluate_every")
-    facts = stage.model_dump(mode="json", exclude=without)
-    if isinstance(stage.labels, Refined):
-        facts["labels"]["store"] = None if form.exact else str(form)
-    return facts
-
-
 def _architecture(stage: Stage) -> str:
     return stage.model.name + _options(stage.model.kwargs)
 
@@ -389,14 +355,3 @@ def _at_most(rows: np.ndarray, count: int) -> np.ndarray:
     if len(rows) <= count:
         return rows
     return rows[np.linspace(0, len(rows) - 1, count).astype(np.int64)]
-
-
-def _file_digest(name: str) -> str:
-    """Identity of a refiner from outside: a file's content, or a name."""
-    kind, _, path = name.partition(":")
-    if kind != "file":
-        return name
-    try:
-        return sha256(Path(path).read_bytes()).hexdigest()
-    except OSError as error:
-        raise CheckpointError(f"{path}: can't be read ({error.strerror})") from error

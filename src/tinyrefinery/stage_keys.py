@@ -1,0 +1,69 @@
+"""Stages are known by a key: a digest of all that their weights depend on."""
+
+import json
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from tinyrefinery import builders
+from tinyrefinery.data.dataset import Dataset
+from tinyrefinery.errors import CheckpointError
+from tinyrefinery.labels.forms import Form
+from tinyrefinery.recipe.labels import Refined
+from tinyrefinery.recipe.schema import Recipe, Stage
+
+FORMAT = 1  # of run folders; part of every stage's key
+
+
+def stage_keys(recipe: Recipe, data: Dataset) -> dict[str, str]:
+    """Key of each stage: equal keys mean equal weights, up to the machine's rounding.
+
+    Raises:
+        CheckpointError: when a file that takes part can't be read.
+    """
+    stages = {stage.id: stage for stage in recipe.generations}
+    keys: dict[str, str] = {}
+    for stage in stages.values():
+        ancestors = [*refiners_of(stage), *([stage.init_from] if stage.init_from else [])]
+        facts = {
+            "format": FORMAT,
+            "seed": recipe.seed,
+            "data": data.manifest.digest,
+            "channels": data.images.channels,
+            "devices": recipe.engine.devices,
+            "crops": recipe.data.model_dump(mode="json", exclude={"workers", "source"}),
+            "order": stages[stage.beside or stage.id].seed,
+            "stage": _weighty(stage, builders.label_form(stage, len(data.classes))),
+            "precision": recipe.engine.precision,
+            "ancestors": [keys.get(name) or _file_digest(name) for name in ancestors],
+            "weights": _file_digest(f"file:{w}") if (w := stage.model.weights) else None,
+        }
+        keys[stage.id] = sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    return keys
+
+
+def refiners_of(stage: Stage) -> tuple[str, ...]:
+    """Names of a stage's refiners: stages' ids, or what is outside the recipe."""
+    return stage.labels.by if isinstance(stage.labels, Refined) else ()
+
+
+def _weighty(stage: Stage, form: Form) -> dict[str, Any]:
+    """The settings of a stage on which its weights depend; an exact store changes nothing."""
+    without = {"generations", "beside"}
+    if stage.schedule.name != "plateau":  # which looks at the evaluations
+        without.add("evaluate_every")
+    facts = stage.model_dump(mode="json", exclude=without)
+    if isinstance(stage.labels, Refined):
+        facts["labels"]["store"] = None if form.exact else str(form)
+    return facts
+
+
+def _file_digest(name: str) -> str:
+    """Identity of a refiner from outside: a file's content, or a name."""
+    kind, _, path = name.partition(":")
+    if kind != "file":
+        return name
+    try:
+        return sha256(Path(path).read_bytes()).hexdigest()
+    except OSError as error:
+        raise CheckpointError(f"{path}: can't be read ({error.strerror})") from error
