@@ -174,11 +174,9 @@ def job_ours(pixels: np.ndarray, steps: int, students: int) -> Way:
 
     def way() -> int:
         with tempfile.TemporaryDirectory() as folder:
+            store = StoredLabels(labels, Path(folder), EXACT)
+            policy = Refined(labels.refiner, labels.view, labels.rows, bn_group=BATCH, store=store)
             for _ in range(students):
-                store = StoredLabels(labels, Path(folder), EXACT)
-                policy = Refined(
-                    labels.refiner, labels.view, labels.rows, bn_group=BATCH, store=store
-                )
                 net = network(channels_last=True)
                 fitted(labels.view, labels.rows, net, policy, steps, bf16=True)()
         return 1

@@ -70,6 +70,7 @@ class RecipeRun:
         self.train_rows = data.manifest.rows("train")
         self.eval_view = builders.eval_view(self.recipe, data, fabric.device)
         self.outside: dict[str, FrozenNetwork] = {}
+        self._labelled_last: tuple[Any, LabelPolicy] | None = None
         held_out = len(data.manifest.rows("validation"))
         self.chain = Chain(len(data.classes), held_out, builders.collapse_rule(self.recipe))
         for stage in self.stages.values():
@@ -228,10 +229,17 @@ class RecipeRun:
         return builders.refiner(stage.labels, frozen, view, self.train_rows, self.recipe.engine)
 
     def _policy(self, stage: Stage, view: View) -> LabelPolicy:
-        refiner, store = self._refiner(stage, view), None
-        if refiner and isinstance(stage.labels, Refined) and stage.labels.store:
-            store = self._store(stage, view, refiner)
-        return builders.policy(stage, refiner, view, self.eval_view, self.train_rows, store)
+        """The stage's policy: that of the stage before, where it labels the same way."""
+        way = stage.labels, stage.crop_pool, stage.batch_size, self.generation(stage)
+        if self._labelled_last is None or self._labelled_last[0] != way:
+            self._labelled_last = None  # before there are two
+            refiner, store = self._refiner(stage, view), None
+            if refiner and isinstance(stage.labels, Refined) and stage.labels.store:
+                store = self._store(stage, view, refiner)
+            rows = self.train_rows
+            policy = builders.policy(stage, refiner, view, self.eval_view, rows, store)
+            self._labelled_last = way, policy
+        return self._labelled_last[1]
 
     def _store(self, stage: Stage, view: View, refiner: Refiner) -> StoredLabels:
         return builders.stored_labels(
