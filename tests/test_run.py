@@ -472,3 +472,34 @@ def test_a_recipe_without_a_store_says_how_to_name_one(tmp_path):
 
     with pytest.raises(RecipeError, match=r"stages\.refined\.labels\.store=labels/"):
         make_labels(load_recipe(write_tiny(tmp_path)), tmp_path / "run")
+
+
+def test_a_store_that_was_being_begun_when_it_was_killed_is_no_hindrance(finished, tmp_path):
+    leftover = tmp_path / "run" / "labels" / ".0123456789abcdef.01234567.part"
+    leftover.mkdir(parents=True)
+    (leftover / ".probes.npz.0123.part").write_text("half")
+    go(tmp_path, overrides=[STORED])
+    assert weights(tmp_path / "run", "refined") == weights(finished[0], "refined")
+
+
+def test_streams_and_stages_that_training_has_not_are_refused_before_anything(tmp_path):
+    from tinyrefinery.labelling import make_labels
+
+    recipe = load_recipe(write_tiny(tmp_path), [STORED, "stages.refined.crop_pool=2"])
+    with pytest.raises(RecipeError, match=r"trains on streams 0-1 of crops, so not on 2"):
+        make_labels(recipe, tmp_path / "run", streams=[0, 2])
+    with pytest.raises(RecipeError, match="no stage of this id has a label store"):
+        make_labels(recipe, tmp_path / "run", stages=["refined", "refned"])
+    assert not list((tmp_path / "run").glob("stages/*/done.json"))
+
+
+def test_labels_for_one_stage_train_nobody_beside(tmp_path):
+    from tinyrefinery.labelling import make_labels
+
+    text = TINY.replace("engine:", TWO_MORE.strip("\n"), 1)
+    beside = ["stages.second.beside=plain", "stages.second.labels={name: ground_truth}"]
+    short = ["stages.second.epochs=2", "stages.second.loss={name: cross_entropy}", STORED]
+    make_labels(load_recipe(write_tiny(tmp_path, text), beside + short), tmp_path / "run")
+    trained = {path.parent.name.split("-")[0] for path in tmp_path.glob("run/stages/*/done.json")}
+    assert trained == {"plain"}
+    assert (tmp_path / "run" / "recipe.yaml").exists()

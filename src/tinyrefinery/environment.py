@@ -12,9 +12,10 @@ import torch
 def environment() -> dict[str, Any]:
     """Versions and machine, as plain values."""
     names = ("tinyrefinery", "torch", "torchvision", "timm", "numpy", "lightning-fabric")
+    decoders = ("pillow", "simplejpeg")
     cuda = torch.cuda.is_available()
     return {
-        "versions": {name: _version(name) for name in names},
+        "versions": {name: _version(name) for name in (*names, *decoders)},
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),

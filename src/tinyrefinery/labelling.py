@@ -8,8 +8,8 @@ from tinyrefinery.labels.store import LabelStore
 from tinyrefinery.names import nearest
 from tinyrefinery.recipe.labels import Refined
 from tinyrefinery.recipe.schema import Recipe
-from tinyrefinery.recipe_run import Job
-from tinyrefinery.run import alone, open_runs, run_all
+from tinyrefinery.recipe_run import Job, say
+from tinyrefinery.run import alone, describe, open_runs, run_all
 from tinyrefinery.side_by_side import side_by_side
 
 
@@ -31,21 +31,36 @@ def make_labels(
         processes: how many to label with.
 
     Returns:
-        The store of each stage.
+        The store of each stage whose refiners are trained; `chain.stop_without_gain` may leave
+        some out.
 
     Raises:
         RefineryError: for anything that the user can mend; what was made until then is kept.
     """
-    stages = stages or stored_stages(recipe)
+    stages = [_known(recipe, stage) for stage in stages] or stored_stages(recipe)
     with alone(folder):
-        (each,) = open_runs([Job(recipe)], folder)
+        runs = open_runs([Job(recipe)], folder)
         for stage in stages:
-            run_all([each], only=each.needed_by(_known(recipe, stage)))
-        shares = [(recipe, folder, tuple(stages), streams, i, processes) for i in range(processes)]
+            _check_streams(stage, streams, runs[0].streams(stage))
+        describe(folder, runs)
+        run_all(runs, only={name for stage in stages for name in runs[0].needed_by(stage)})
+        ready = [stage for stage in stages if all(map(runs[0].is_done, runs[0].needed_by(stage)))]
+        for stage in set(stages) - set(ready):
+            say(f"{stage}: not labelled, since its refiner was not trained")
         if processes > 1:
+            shares = [(recipe, folder, ready, streams, i, processes) for i in range(processes)]
             side_by_side(_make, shares, processes)
-        _make(recipe, folder, tuple(stages), streams, 0, 1)
-        return [each.stored_labels(stage).store for stage in stages]
+        _make(recipe, folder, ready, streams, 0, 1)
+        return [runs[0].stored_labels(stage).store for stage in ready]
+
+
+def _check_streams(stage: str, wanted: Sequence[int] | None, there: range) -> None:
+    wrong = [stream for stream in wanted or () if stream not in there]
+    if wrong:
+        raise RecipeError(
+            f"--streams: stage '{stage}' trains on streams {there.start}-{there.stop - 1} of "
+            f"crops, so not on {wrong[0]}; see its epochs and crop_pool"
+        )
 
 
 def stored_stages(recipe: Recipe) -> list[str]:
@@ -82,13 +97,14 @@ def _known(recipe: Recipe, stage: str) -> str:
 def _make(
     recipe: Recipe,
     folder: Path,
-    stages: tuple[str, ...],
+    stages: Sequence[str],
     streams: Sequence[int] | None,
     first: int,
     step: int,
 ) -> None:
     """Label every `step`-th stream from `first` on."""
     (each,) = open_runs([Job(recipe)], folder)
+    each.use_threads()
     for stage in stages:
         labels = each.stored_labels(stage)
         for stream in (each.streams(stage) if streams is None else streams)[first::step]:

@@ -24,7 +24,7 @@ from tinyrefinery.chain import Chain, Generation
 from tinyrefinery.data.batches import View, load
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.environment import environment
-from tinyrefinery.errors import CheckpointError
+from tinyrefinery.errors import ChainError, CheckpointError
 from tinyrefinery.evaluation import cost
 from tinyrefinery.evaluation.calibration import negative_log_likelihood
 from tinyrefinery.evaluation.dynamics_table import dynamics_table, save_dynamics
@@ -47,6 +47,7 @@ from tinyrefinery.training.in_step import SharedBatches, SharedLabels
 from tinyrefinery.training.logs import Record
 from tinyrefinery.training.loop import Load, Training, fit_in_step
 
+LABELS = "labels"  # the folder of label stores in a run folder
 TRAIN_ROWS = 50_000  # training samples evaluated at the end, at most
 
 say = logging.getLogger("tinyrefinery").info
@@ -130,20 +131,34 @@ class RecipeRun:
                 say(f"{self._title(stage)}: not trained, {reason}")
                 skipped.add(stage.id)
                 continue
-            for each in (stage, *self._beside(stage)):
-                self._note(each, users[self.keys[each.id]])
-            if not self._is_done(stage):
-                self._train([stage, *(s for s in self._beside(stage) if not self._is_done(s))])
+            self._note(stage, users[self.keys[stage.id]])
+            if not self.is_done(stage.id):
+                in_step = [s for s in self._beside(stage, skipped) if not only or s.id in only]
+                for each in in_step:
+                    self._note(each, users[self.keys[each.id]])
+                self._train([stage, *in_step])
             (self.stage_folder(stage) / "state.pt").unlink(missing_ok=True)
             self.chain.add(self._finished(stage))
         return self.chain
 
-    def _beside(self, stage: Stage) -> list[Stage]:
-        """The stages that train in step with this one."""
-        return [other for other in self.stages.values() if other.beside == stage.id]
+    def _beside(self, stage: Stage, skipped: set[str]) -> list[Stage]:
+        """The stages that are to train in step with this one."""
+        return [
+            other
+            for other in self.stages.values()
+            if other.beside == stage.id
+            and not self.is_done(other.id)
+            and not self._reason_to_skip(other, skipped)
+        ]
 
-    def _is_done(self, stage: Stage) -> bool:
-        return (self.stage_folder(stage) / "done.json").exists()
+    def is_done(self, stage: str) -> bool:
+        """Whether the stage is trained and kept."""
+        return (self.stage_folder(self.stages[stage]) / "done.json").exists()
+
+    def use_threads(self) -> None:
+        """Let this process compute with as many threads as the recipe says."""
+        if self.recipe.engine.threads:
+            torch.set_num_threads(self.recipe.engine.threads)
 
     def _reason_to_skip(self, stage: Stage, skipped: set[str]) -> str | None:
         lost = [name for name in refiners_of(stage) if name in skipped]
@@ -185,13 +200,17 @@ class RecipeRun:
         if len(stages) > 1:
             policy, batches = SharedLabels(policy), SharedBatches()
         jobs = [self._training(stage, view, policy, batches) for stage in stages]
-        for stage, job, (trained, _) in zip(stages, jobs, fit_in_step(jobs), strict=True):
-            if self.fabric.is_global_zero:
-                size = stage.batch_size
+        ended = fit_in_step(jobs)
+        for stage, job, end in zip(stages, jobs, ended, strict=True):
+            if self.fabric.is_global_zero and not isinstance(end, ChainError):
+                size, network = stage.batch_size, end[0]
                 quality = policy_quality(policy, view, self.train_rows, batch_size=size)
                 self._keep_dynamics(stage, job.dynamics)
-                self._keep(stage, getattr(trained, "_orig_mod", trained), quality)
+                self._keep(stage, getattr(network, "_orig_mod", network), quality)
             self.fabric.barrier()
+        for end in ended:
+            if isinstance(end, ChainError):
+                raise end
 
     def _training(self, stage: Stage, view: View, policy: LabelPolicy, batches: Load) -> Training:
         generation = self.generation(stage)
@@ -241,13 +260,17 @@ class RecipeRun:
             self._labelled_last = way, policy
         return self._labelled_last[1]
 
+    def forget_labels(self) -> None:
+        """Let go of the last refiner and its labels, which many runs would have to hold."""
+        self._labelled_last = None
+
     def _store(self, stage: Stage, view: View, refiner: Refiner) -> StoredLabels:
         return builders.stored_labels(
             stage,
             refiner,
             view,
             self.train_rows,
-            self.folder / "labels",
+            self.folder / LABELS,
             workers=builders.workers(self.recipe, self.data),
             made_with=environment(),
         )

@@ -20,7 +20,7 @@ from tinyrefinery.errors import ChainError, DataError, StorageError
 from tinyrefinery.files import write_atomic
 from tinyrefinery.recipe.load import dump, part_hash
 from tinyrefinery.recipe.schema import Recipe
-from tinyrefinery.recipe_run import Job, RecipeRun, say
+from tinyrefinery.recipe_run import LABELS, Job, RecipeRun, say
 from tinyrefinery.side_by_side import side_by_side
 
 
@@ -54,7 +54,7 @@ def run(
     with alone(folder):
         runs = open_runs(jobs, folder, data)
         if runs[0].fabric.is_global_zero:
-            _describe(folder, runs)
+            describe(folder, runs)
         if processes > 1 and data is None:
             _run_side_by_side(jobs, folder, processes)
         try:
@@ -80,7 +80,9 @@ def alone(folder: Path) -> Iterator[None]:
             return
         with lock:
             for litter in folder.rglob(".*.part"):  # of a process that was killed while writing
-                litter.unlink(missing_ok=True)
+                # Others may be writing into the label stores, which look after themselves.
+                if litter.relative_to(folder).parts[0] != LABELS:
+                    litter.unlink(missing_ok=True)
             yield
     except Timeout as error:
         raise StorageError(
@@ -133,12 +135,13 @@ def run_all(runs: Sequence[RecipeRun], only: Collection[str] | None = None) -> N
             users.setdefault(key, []).append(each.row)
     broken: dict[str, None] = {}
     for each in runs:
-        if each.recipe.engine.threads:
-            torch.set_num_threads(each.recipe.engine.threads)
+        each.use_threads()
         try:
             each.run(users, only)
         except ChainError as error:
             broken[str(error)] = None
+        finally:
+            each.forget_labels()
     if broken:
         raise ChainError("\n".join(broken))
 
@@ -164,7 +167,7 @@ def _check_splits(data: Dataset) -> None:
             raise DataError(f"data set '{data.name}': the {split} split is empty; {why}")
 
 
-def _describe(folder: Path, runs: Sequence[RecipeRun]) -> None:
+def describe(folder: Path, runs: Sequence[RecipeRun]) -> None:
     """Write what the run is: recipe, environment, data and the rows that were left out."""
     datasets = list({id(each.data): each.data for each in runs}.values())
     write_atomic(folder / "recipe.yaml", dump(runs[0].recipe))

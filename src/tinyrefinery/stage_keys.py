@@ -1,6 +1,7 @@
 """Stages are known by a key: a digest of all that their weights depend on."""
 
 import json
+from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ def _weighty(stage: Stage, form: Form) -> dict[str, Any]:
         without.add("evaluate_every")
     facts = stage.model_dump(mode="json", exclude=without)
     if isinstance(stage.labels, Refined):
-        facts["labels"]["store"] = None if form.exact else str(form)
+        facts["labels"]["store"] = None if form.exact else asdict(form)
     return facts
 
 

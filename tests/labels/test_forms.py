@@ -92,6 +92,12 @@ def test_the_compact_form_is_small():
     assert [choose("compact", classes).bytes for classes in (10, 100, 1000)] == [10, 20, 30]
 
 
+def test_more_classes_than_two_bytes_name_are_refused():
+    with pytest.raises(RecipeError, match="form: float16"):
+        choose("auto", 70_000)
+    assert choose("float16", 70_000).bytes == 140_000
+
+
 def test_hard_labels_survive_every_form():
     hard = torch.eye(50)
     for form in (choose("float16", 50), Form("sqrt8", 50), choose("compact", 50, 3)):

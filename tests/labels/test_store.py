@@ -83,6 +83,9 @@ def test_every_changed_byte_is_found(store):
         with pytest.raises(LabelStoreError, match=rf"{path.name}: its content is not.*delete"):
             store.read(2)
     assert len(store.verify()) == 1
+    beside = path.with_name(f"stream-00000.{'f' * 32}.labels")  # never read, but it is no label
+    beside.write_bytes(content)
+    assert len(store.verify()) == 2
     path.write_bytes(content[:-1])
     with pytest.raises(LabelStoreError, match="has 59 bytes instead of 60"):
         store.read(2)
@@ -107,6 +110,16 @@ def test_changed_facts_are_found(store):
     manifest["facts"]["refiner"]["temperature"] = 2.0
     path.write_text(json.dumps(manifest))
     with pytest.raises(LabelStoreError, match=r"manifest\.json: was changed.*delete the folder"):
+        LabelStore(store.folder)
+
+
+def test_a_store_of_a_later_format_is_named(store):
+    path = store.folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["facts"] = {"format": 2, "else": 1}
+    manifest["key"] = identity.key(manifest["facts"])
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(LabelStoreError, match="of format 2, which this version can't read"):
         LabelStore(store.folder)
 
 
@@ -172,15 +185,17 @@ import sys, torch
 from pathlib import Path
 from tinyrefinery.labels.store import LabelStore
 store = LabelStore(Path(sys.argv[1]))
-big = torch.full((5, 12), 7, dtype=torch.uint8)
 print("ready", flush=True)
 for stream in range(100_000):
-    store.made(stream, lambda: big)
+    store.made(stream, lambda: torch.full((len(store), 12), stream % 251, dtype=torch.uint8))
 """
+MANY = np.arange(200_000)  # labels of 2.4 MB a stream, so that a kill falls into the writing
 
 
 def test_killed_writers_leave_whole_streams(tmp_path):
-    store = create(tmp_path)
+    ids = np.array([f"{row:064x}" for row in MANY], dtype=object)
+    data = {"rows": len(MANY), "digest": identity.rows_digest(MANY, ids), "channels": 3}
+    store = LabelStore.create(tmp_path, facts(data=data), MANY, ids, {}, {})
     writers = [
         subprocess.Popen(
             [sys.executable, "-c", WRITER, str(store.folder)],
@@ -191,7 +206,7 @@ def test_killed_writers_leave_whole_streams(tmp_path):
     ]
     for writer in writers:
         writer.stdout.readline()
-    time.sleep(0.3)
+    time.sleep(1)
     for writer in writers:
         writer.send_signal(signal.SIGKILL)
         writer.communicate()
@@ -199,7 +214,8 @@ def test_killed_writers_leave_whole_streams(tmp_path):
     assert len(there) > 3
     assert store.verify() == []
     last = there[-1] + 1
-    store.made(last, lambda: torch.full((5, 12), 7, dtype=torch.uint8))  # nothing is locked
+    store.made(last, lambda: torch.zeros(len(MANY), 12, dtype=torch.uint8))  # nothing is locked
+    assert all((store.read(stream) == stream % 251).all() for stream in there)
     assert list(store.streams()) == list(range(last + 1))
 
 

@@ -1,5 +1,7 @@
 """Stored labels are the live ones, and are refused where they would not be."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -166,6 +168,48 @@ def trained(steps=150):
         F.cross_entropy(network(batch.images), batch.labels).backward()
         optimizer.step()
     return network
+
+
+def test_a_stream_is_the_same_in_a_pool_and_without(tmp_path):
+    pooled = View(VIEW.dataset, VIEW.spec, VIEW.seed, pool=2)
+    in_pool = StoredLabels(CropLabels(refiner(), pooled, ROWS, group=16), tmp_path, EXACT)
+    assert torch.equal(
+        in_pool.make(3), StoredLabels(crop_labels(), tmp_path / "own", EXACT).make(3)
+    )
+
+
+def test_a_store_under_the_name_of_another_is_refused(tmp_path):
+    exact = StoredLabels(crop_labels(), tmp_path, EXACT).store.folder
+    half = StoredLabels(crop_labels(), tmp_path, choose("float16", 3)).store.folder
+    shutil.rmtree(exact)
+    half.rename(exact)
+    with pytest.raises(LabelStoreError, match=r"holds other labels than its name says: .*float16"):
+        StoredLabels(crop_labels(), tmp_path, EXACT)
+
+
+def test_flat_labels_are_told_apart_too(tmp_path):
+    """A thousandth off is much where no probability is larger than a few thousandths."""
+    flat = {"temperature": 50.0}
+    StoredLabels(crop_labels(**flat), tmp_path, EXACT)
+    label = Refiner.__call__
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(LabelStoreError, match="top prob"):
+        patch.setattr(Refiner, "__call__", lambda s, x: label(s, x).roll(1, dims=1))
+        StoredLabels(crop_labels(**flat), tmp_path, EXACT)
+
+
+def test_calibrated_labels_are_known_by_the_network_not_by_what_was_measured():
+    def facts(crops):
+        made = refiner(batch_norm="calibrated")
+        made.calibrate(lambda: [VIEW.render(ROWS[:crops], 0).images])
+        return made.facts()
+
+    assert facts(80) == facts(40)
+    assert facts(80) != refiner(1, "calibrated").facts()
+
+
+def test_single_crops_can_be_labelled_with_running_statistics():
+    one = CropLabels(refiner(batch_norm="running"), VIEW, ROWS, group=1)
+    assert len(list(one.of_stream(0))) == len(ROWS)
 
 
 def test_compact_labels_lose_less_than_other_batch_mates_do(tmp_path):

@@ -91,6 +91,17 @@ ONE_MISTAKE = {
         "stages.alexnet.init_from: the weights of 'resnet50' (resnet50) don't fit this stage's "
         "model (alexnet); both must be the same"
     ),
+    "stages.alexnet.beside=resnet50": (
+        "stages.alexnet.beside: 'resnet50' and 'alexnet' must have the same labels to train in step"
+    ),
+    "stages.resnet50.beside=alexnet": (
+        "stages.resnet50.beside: 'alexnet' is a later generation, not yet trained when "
+        "'resnet50' needs it; put 'alexnet' before 'resnet50' (earlier stages: none)"
+    ),
+    "stages.alexnet.labels={name: refined, by: resnet50, level: image, store: labels}": (
+        "stages.alexnet.labels.store: labels of level 'image' are made once a stage and need no "
+        "store; remove it (store: null)"
+    ),
     "expect=[{stage: alexnte, metric: top1, paper: 66.28}]": (
         "expect.0.stage: no stage 'alexnte' (did you mean 'alexnet'? stages: resnet50, alexnet)"
     ),

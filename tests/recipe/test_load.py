@@ -146,3 +146,32 @@ def test_recipes_load_without_torch_or_numpy(good):
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+THREE_ALIKE = """
+title: small
+data: {source: {name: street_numbers}, train_crop: {name: inception, size: 32}}
+stages:
+  - &one
+    {id: one, model: {name: resnet8}, optimizer: {name: sgd, lr: 0.1}, schedule: {name: cosine},
+     epochs: 9}
+  - {<<: *one, id: two}
+  - {<<: *one, id: three, beside: one}
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["stages.three.epochs=8"], "'one' and 'three' must have the same epochs"),
+        (["stages.three.init_from=one"], "'three' can't start from 'one' and train beside 'one'"),
+        (["stages.three.init_from=two"], "'three' can't start from 'two' and train beside 'one'"),
+        (["stages.two.beside=one", "stages.three.beside=two"], "write beside: one"),
+        (["stages.three.labels={name: refined, by: [one, two]}"], "one network trained twice"),
+    ],
+)
+def test_stages_in_step_must_fit_together(write, change, message):
+    path = write(THREE_ALIKE)
+    assert load_recipe(path).stages[2].beside == "one"
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(path, change)

@@ -7,6 +7,7 @@ import torch
 
 from tests.training.test_loop import ROWS, VIEW, assert_equal, job, small_network, weights
 from tinyrefinery.data.batches import load, shuffled, split_batches
+from tinyrefinery.errors import ChainError
 from tinyrefinery.labels.policy import Refined
 from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.training import in_step
@@ -71,9 +72,23 @@ def test_one_that_lags_behind_catches_up_alone_and_ends_the_same(tmp_path):
         stop = StopHereError(after=epochs * 5 + 1)
         with pytest.raises(StopHereError):
             fit(dataclasses.replace(each, policy=lambda b, s=stop, p=each.policy: s.check(p(b))))
-    shared = together(folder, SharedLabels(refined()), SharedBatches())
+    policy = Counting(refined())
+    shared = together(folder, SharedLabels(policy), SharedBatches())
     for (trained, _), weights_alone in zip(fit_in_step(shared), expected, strict=True):
         assert_equal(weights(trained), weights_alone)
+    # The one at epoch 0 goes alone for one epoch, with the next for another, then all together.
+    assert policy.calls == 3 * 5
+
+
+def test_one_that_diverges_does_not_keep_the_others_from_ending(tmp_path):
+    alone = weights(fit(together(tmp_path / "alone", refined(), load)[0])[0])
+    shared = together(tmp_path / "shared", SharedLabels(refined()), SharedBatches())
+    rate = torch.optim.SGD(shared[1].network.parameters(), lr=1e30)
+    shared[1] = dataclasses.replace(shared[1], optimizer=rate)
+    first, second, third = fit_in_step(shared)
+    assert isinstance(second, ChainError)
+    assert_equal(weights(first[0]), alone)
+    assert len(third[1]) == 3
 
 
 class StopHereError(Exception):

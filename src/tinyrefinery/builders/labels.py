@@ -105,7 +105,7 @@ def stored_labels(
     assert part.store is not None
     labels = CropLabels(refiners, view, rows, group=part.bn_group or stage.batch_size)
     form = label_form(stage, len(view.dataset.classes))
-    place = Path(part.store.path) if part.store.path else root
+    place = Path(part.store.path).expanduser() if part.store.path else root
     return StoredLabels(labels, place, form, **options)
 
 

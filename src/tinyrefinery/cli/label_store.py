@@ -128,7 +128,7 @@ def _folders(given: list[Path]) -> list[Path]:
     found = []
     for path in given:
         own = [path] if (path / "manifest.json").exists() else []
-        inside = own or sorted(each.parent for each in path.glob("*/manifest.json"))
+        inside = own or sorted(each.parent for each in path.glob("[!.]*/manifest.json"))
         if not inside:
             raise LabelStoreError(f"{path}: no label store, and none in it")
         found += inside
@@ -145,13 +145,14 @@ def _one(folders: list[Path]) -> list[Path]:
 
 
 def _range(text: str | None) -> list[int] | None:
-    """The numbers of `0-9,12`."""
+    """The numbers of `0-9,12`, in ascending order."""
     if text is None:
         return None
-    numbers: list[int] = []
+    numbers: set[int] = set()
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
-        if not (first.isdigit() and (last.isdigit() if dash else not last)):
+        last = last if dash else first
+        if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
             raise RecipeError(f"--streams {text}: write numbers and ranges, e.g. 0-49 or 3,7")
-        numbers += range(int(first), int(last or first) + 1)
-    return numbers
+        numbers |= set(range(int(first), int(last) + 1))
+    return sorted(numbers)

@@ -56,17 +56,19 @@ def _norms(network: nn.Module) -> Iterable[_BatchNorm]:
 class GroupPlan:
     """Which crops of an epoch are labelled together."""
 
-    def __init__(self, rows: np.ndarray, *, group: int, seed: int) -> None:
+    def __init__(
+        self, rows: np.ndarray, *, group: int, seed: int, smallest: int = SMALLEST_GROUP
+    ) -> None:
         """Plan for samples `rows` in groups of `group` crops.
 
         Raises:
-            DataError: when a group would hold fewer than two crops.
+            DataError: when a group would hold fewer than `smallest` crops.
         """
         self.rows, self.seed = rows, seed
         self.group = min(group, len(rows))
-        if self.group < SMALLEST_GROUP:
+        if self.group < smallest:
             raise DataError(
-                f"labels.bn_group: batch statistics need at least {SMALLEST_GROUP} crops, but the "
+                f"labels.bn_group: batch statistics need at least {smallest} crops, but the "
                 f"group has {self.group}; use a larger group or batch_norm: running"
             )
         self._epoch = -1

@@ -1,6 +1,7 @@
 """Labels of crops, made by a refiner in whole BN groups: a pure function of (epoch, row)."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from tinyrefinery.data.batches import Batch, View, load
 from tinyrefinery.errors import CheckpointError
-from tinyrefinery.labels.batch_norm import GroupPlan, check_mixed
+from tinyrefinery.labels.batch_norm import SMALLEST_GROUP, GroupPlan, check_mixed
 from tinyrefinery.labels.refiner import Refiner
 
 
@@ -27,7 +28,8 @@ class CropLabels:
         """
         self.refiner, self.view, self.rows = refiner, view, rows
         self.classes = len(view.dataset.classes)
-        self.plan = GroupPlan(rows, group=group, seed=view.seed)
+        least = SMALLEST_GROUP if refiner.depends_on_mates else 1
+        self.plan = GroupPlan(rows, group=group, seed=view.seed, smallest=least)
         counts = np.bincount(self._given(rows), minlength=self.classes)
         self._shares = counts / max(counts.sum(), 1)
 
@@ -55,9 +57,10 @@ class CropLabels:
         return torch.cat([self.of_group(batch.part(slice(i, i + size))) for i in starts])
 
     def of_stream(self, stream: int, *, workers: int = 0) -> Iterator[tuple[np.ndarray, Tensor]]:
-        """Rows (B,) and labels (B, K) of the groups of an epoch's crops, each row once."""
+        """Rows (B,) and labels (B, K) of the groups of a stream's crops, each row once."""
         seen = 0
-        for batch in load(self.view, list(self.plan.groups(stream)), stream, workers=workers):
+        fresh_crops = replace(self.view, pool=None)  # those of the stream itself, in a pool or not
+        for batch in load(fresh_crops, list(self.plan.groups(stream)), stream, workers=workers):
             labels = self.of_group(batch)
             fresh = min(len(batch.rows), len(self.rows) - seen)  # the tail is filled from the head
             seen += fresh

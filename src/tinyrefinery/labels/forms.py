@@ -12,6 +12,7 @@ from tinyrefinery.losses.targets import SparseTargets, Targets
 FormName = Literal["auto", "float32", "float16", "compact"]
 DENSE_CLASSES = 32  # up to here, every class in 8 bits takes no more room than the top ten
 HALF_CLASSES = 1000  # from here on, every class in 16 bits is out of proportion
+MOST_CLASSES = 1 << 16  # that two bytes can name
 TOP = 10
 
 
@@ -20,7 +21,7 @@ class Form:
     """One way to write the labels of `classes` classes, row by row as bytes.
 
     * float32: exact, so that training from a store is training with a live refiner.
-    * float16: half of that; errors of a label stay below a thousandth of it.
+    * float16: half of that; a probability is right to 0.05 %, or to 3e-8 where it is tiny.
     * sqrt8: 8 bits of the square root of each probability: steps are fine where a probability is
       small, and finest of all 8-bit forms in Kullback-Leibler divergence.
     * top: the most likely `top` classes, 1 or 2 bytes for the class and 8 bits for the square root
@@ -97,6 +98,8 @@ def choose(name: FormName, classes: int, top: int | None = None) -> Form:
     Raises:
         RecipeError: when `top` doesn't fit the classes or the form.
     """
+    if classes > MOST_CLASSES and (top is not None or name in ("auto", "compact")):
+        raise RecipeError(f"store: the top classes of {classes} can't be kept; write form: float16")
     if top is not None:
         if name in ("float32", "float16"):
             raise RecipeError(f"store.top: {top} is not for form {name}; write form: compact")

@@ -77,7 +77,7 @@ class Refiner:
         return [_digest(network) for network in self.networks]
 
     def facts(self) -> dict[str, Any]:
-        """What its labels depend on besides the crops, as plain values; after `calibrate`."""
+        """What its labels depend on besides the crops, as plain values."""
         inputs = [None if each is None else getattr(each, "keywords", {}) for each in self.prepare]
         return {
             "networks": self._digests,
@@ -93,6 +93,8 @@ class Refiner:
         Args:
             batches: gives the crops afresh each time it is called, once a network.
         """
+        # Known by the networks as they were: what is measured depends on the machine's rounding.
+        _ = self._digests
         for network, prepare in zip(self.networks, self.prepare, strict=True):
             recalibrate(network, (self._input(images, prepare) for images in batches()))
 

@@ -13,7 +13,6 @@ processes may write into one store, in any order, and be killed at any moment.
 import json
 import re
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
@@ -95,12 +94,15 @@ class LabelStore:
             whole = {"key": identity.key(facts), "facts": facts, "probes": digest}
             whole |= {"made_with": dict(made_with)}
             write_atomic(aside / "manifest.json", json.dumps(whole, indent=1))
-            with suppress(FileExistsError, OSError):  # another process was first
-                aside.rename(folder)
+            aside.rename(folder)
+        except OSError as error:
+            if not (folder / "manifest.json").exists():  # or another process was first
+                raise StorageError(
+                    f"{folder}: can't be made ({error.strerror or error}); choose another folder "
+                    "for labels.store"
+                ) from error
         finally:
             rmtree(aside, ignore_errors=True)
-        if not folder.exists():
-            raise StorageError(f"{folder}: can't be made; choose another folder for labels.store")
         return cls(folder)
 
     def _manifest(self) -> dict[str, Any]:
@@ -115,6 +117,11 @@ class LabelStore:
             ) from error
         except (ValueError, KeyError, TypeError) as error:
             raise LabelStoreError(f"{path}: not a readable manifest; {_REMAKE}") from error
+        if whole and manifest["facts"].get("format") != identity.FORMAT:
+            raise LabelStoreError(
+                f"{path}: of format {manifest['facts'].get('format')}, which this version can't "
+                f"read (it reads {identity.FORMAT}); {_REMAKE}"
+            )
         if not whole or identity.key(manifest["facts"]) != key:
             raise LabelStoreError(f"{path}: was changed since the store was made; {_REMAKE}")
         return manifest
@@ -163,11 +170,13 @@ class LabelStore:
 
     def streams(self) -> dict[int, Path]:
         """The streams that are there, by number."""
-        found = {}
-        for path in sorted(self.folder.glob("stream-*.labels"), reverse=True):
-            if match := _STREAM.fullmatch(path.name):
-                found[int(match[1])] = path
-        return dict(sorted(found.items()))
+        # Where two machines have made a stream, the first by name counts for all.
+        return dict(sorted(reversed(self._files())))
+
+    def _files(self) -> list[tuple[int, Path]]:
+        """Number and file of every stream, by name."""
+        paths = sorted(self.folder.glob("stream-*.labels"))
+        return [(int(m[1]), path) for path in paths if (m := _STREAM.fullmatch(path.name))]
 
     def read(self, stream: int) -> Tensor | None:
         """Records of a stream, uint8 (N, bytes), mapped from its file; None where it isn't there.
@@ -176,8 +185,9 @@ class LabelStore:
             LabelStoreError: when the file is not what was written into this store.
         """
         path = self.streams().get(stream)
-        if path is None:
-            return None
+        return None if path is None else self._read(stream, path)
+
+    def _read(self, stream: int, path: Path) -> Tensor:
         try:
             size = path.stat().st_size
             if size != self.bytes_a_stream:
@@ -210,19 +220,22 @@ class LabelStore:
         """Records of a stream, made by `make` where it isn't there; by one process at a time."""
         if (records := self.read(stream)) is not None:
             return records
+        lock = FileLock(self.folder / f".stream-{stream:05d}.lock")
         try:
-            with FileLock(self.folder / f".stream-{stream:05d}.lock"):
-                for litter in self.folder.glob(f".stream-{stream:05d}.*.part"):
-                    litter.unlink(missing_ok=True)  # of a process that was killed while writing
-                if (records := self.read(stream)) is not None:
-                    return records
-                self.write(stream, make())
-        except OSError as error:  # of the lock; what can't be written has its own error
-            reason = error.strerror or error
+            lock.acquire()
+        except OSError as error:
             raise StorageError(
-                f"{self.folder}: labels can't be added ({reason}); make it writable, or choose "
-                "another folder for labels.store"
+                f"{self.folder}: labels can't be added ({error.strerror or error}); make it "
+                "writable, or choose another folder for labels.store"
             ) from error
+        try:
+            for litter in self.folder.glob(f".stream-{stream:05d}.*.part"):
+                litter.unlink(missing_ok=True)  # of a process that was killed while writing
+            if (records := self.read(stream)) is not None:
+                return records
+            self.write(stream, make())
+        finally:
+            lock.release()
         records = self.read(stream)
         assert records is not None
         return records
@@ -231,7 +244,7 @@ class LabelStore:
         """Check every byte; what is wrong, a line each (none: all is well)."""
         wrong = []
         checks: list[Callable[[], Any]] = [lambda: self.probes, lambda: self.samples]
-        checks += [lambda number=number: self.read(number) for number in self.streams()]
+        checks += [lambda each=each: self._read(*each) for each in self._files()]
         for check in checks:
             try:
                 check()

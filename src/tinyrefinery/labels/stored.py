@@ -20,7 +20,8 @@ from tinyrefinery.losses.targets import Targets
 PROBES = 64
 PIXEL_STEPS = 256  # a grey level
 PIXEL_TOLERANCE = 0.25  # of 255: above rounding on other machines, far below another resize
-LABEL_TOLERANCE = {"float32": 0.002, "bf16": 0.03}  # of probability, on other machines
+LABEL_TOLERANCE = {"float32": 0.002, "bf16": 0.03}  # of a label's top probability
+TOLD = 3  # other stores, at most
 
 say = logging.getLogger("tinyrefinery").info
 
@@ -54,6 +55,11 @@ class StoredLabels:
         folder = LabelStore.place(root, facts)
         if folder.exists():
             self.store = LabelStore(folder)
+            if reasons := differences(self.store.facts, facts):
+                raise LabelStoreError(
+                    f"{folder}: holds other labels than its name says: {'; '.join(reasons)}; it "
+                    "was copied or renamed: delete it, or name another folder for labels.store"
+                )
             check_pixels(self.store, labels.view)
             _check_labels(self.store, labels)
         else:
@@ -114,11 +120,13 @@ class Reading:
             there = list(self.store.streams())
             raise LabelStoreError(
                 f"{self.store.folder}: has no labels of stream {stream} (it has {len(there)}: "
-                f"{ranges(there)}); make them with `tinyrefinery label-store make`, or set "
-                f"crop_pool: {len(there)} to go through those again"
+                f"{ranges(there)}); make them with `tinyrefinery label-store make`"
             )
-        rows = torch.from_numpy(batch.rows).to(self.view.device, non_blocking=True)
-        records = self._records.index_select(0, self._place.index_select(0, rows))
+        rows = torch.from_numpy(batch.rows)
+        if self.view.device.type == "cuda":
+            rows = rows.pin_memory()  # else the copy waits for the device
+        place = self._place.index_select(0, rows.to(self.view.device, non_blocking=True))
+        records = self._records.index_select(0, place)
         return self.store.form.decode(records)
 
 
@@ -135,19 +143,21 @@ def check_pixels(store: LabelStore, view: View) -> None:
         raise LabelStoreError(
             f"{store.folder}: crops come out differently here, by up to {off:.3g} of 255 grey "
             f"levels (tolerance {PIXEL_TOLERANCE}), so its labels belong to other pixels. It was "
-            f"made with {made or 'unknown versions'}; install those, or name another folder for "
-            "labels.store"
+            f"made with {made or 'unknown versions'}; install those and keep data.source.resident "
+            "as it was, or name another folder for labels.store"
         )
 
 
 def _check_labels(store: LabelStore, labels: CropLabels) -> None:
     """See whether the refiner labels the probe crops alike here."""
-    off = float(np.abs(_probe_labels(labels) - store.probes["labels"]).max())
+    known = store.probes["labels"]
+    off = float((np.abs(_probe_labels(labels) - known) / known.max(axis=1, keepdims=True)).max())
     tolerance = LABEL_TOLERANCE["bf16" if labels.refiner.bf16 else "float32"]
     if not off <= tolerance:
         raise LabelStoreError(
             f"{store.folder}: the refiner labels the probe crops differently here, by up to "
-            f"{off:.3g} (tolerance {tolerance}); name another folder for labels.store"
+            f"{off:.3g} of the top probability (tolerance {tolerance}); name another folder for "
+            "labels.store"
         )
 
 
@@ -173,12 +183,15 @@ def _probe_labels(labels: CropLabels) -> np.ndarray:
 
 def _tell_others(root: Path, facts: Mapping[str, Any]) -> None:
     """Say why the stores that are under `root` already don't serve."""
-    for path in sorted(Path(root).glob("*/manifest.json")):
+    others = sorted(Path(root).glob("[!.]*/manifest.json"))
+    for path in others[:TOLD]:
         try:
             reasons = differences(LabelStore(path.parent).facts, facts)
         except LabelStoreError as error:
             reasons = [str(error)]
         say(f"{path.parent}: not used: {'; '.join(reasons)}")
+    if len(others) > TOLD:
+        say(f"{root}: {len(others) - TOLD} more stores, not used either")
     say(f"{LabelStore.place(root, dict(facts))}: a new store of labels")
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tinyrefinery.recipe.labels import Refined
 
@@ -48,12 +48,17 @@ def _wrong_refiners(
             yield f"stages.{stage.id}.labels.by", _misplaced(name, ids, place, "refine")
     members = [stages[ids.index(name)] for name in stage.labels.by if name in ids[:place]]
     for one, other in combinations(members, 2):
-        if one.model_copy(update={"id": other.id}) == other:
+        if _weights(one) == _weights(other):
             yield (
                 f"stages.{stage.id}.labels.by",
                 f"'{one.id}' and '{other.id}' are one network trained twice; give one a seed of "
                 f"its own (stages.{other.id}.seed=1)",
             )
+
+
+def _weights(stage: "Stage") -> dict[str, Any]:
+    """What the weights of a stage depend on, among its own fields."""
+    return stage.model_dump(exclude={"id": True, "beside": True, "labels": {"store"}})
 
 
 def _wrong_start(
@@ -90,6 +95,8 @@ def _wrong_neighbor(
     first = stages[ids.index(name)]
     if first.beside is not None:
         yield where, f"'{name}' trains beside '{first.beside}' itself; write beside: {first.beside}"
+    if stage.init_from in ids[ids.index(name) : place]:
+        yield where, f"'{stage.id}' can't start from '{stage.init_from}' and train beside '{name}'"
     for field in ("labels", "epochs", "batch_size", "crop_pool"):
         if getattr(stage, field) != getattr(first, field):
             yield where, f"'{name}' and '{stage.id}' must have the same {field} to train in step"

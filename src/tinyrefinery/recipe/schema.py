@@ -66,7 +66,7 @@ class Stage(Part):
     refined by the one before it, with this stage's label options (if it has none, the defaults)."""
     beside: str | None = None
     """Train in step with an earlier stage, by its id, that has the same labels, epochs and batch
-    size: crops are rendered and labelled once for both; null: after the stages before it."""
+    size: crops are rendered and labelled once for both, in that stage's order; null: alone."""
     init_from: str | None = None
     """Start from the weights of an earlier stage, by its id, or of `file:PATH`; null: random."""
     evaluate_every: PositiveInt = 1

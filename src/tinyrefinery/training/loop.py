@@ -115,6 +115,8 @@ class Training:
     """What is to be recorded of each sample; None: nothing. Weights are the same either way."""
 
 
+Place = tuple[int, int]
+"""Epoch, and steps done in it."""
 Trained = tuple[nn.Module, list[Record]]
 """The network after the last epoch (or its moving average), and a record an epoch."""
 
@@ -126,29 +128,38 @@ def fit(job: Training) -> Trained:
         ChainError: when the loss or a weight is no longer a finite number.
         CheckpointError: when the saved state is unreadable or of another network.
     """
-    return fit_in_step([job])[0]
+    (trained,) = fit_in_step([job])
+    if isinstance(trained, ChainError):
+        raise trained
+    return trained
 
 
-def fit_in_step(jobs: Sequence[Training]) -> list[Trained]:
+def fit_in_step(jobs: Sequence[Training]) -> list[Trained | ChainError]:
     """Train several networks, one step of each in turn; see `fit`.
 
     What they have in common, crops and labels, can then be made once for all (`training.in_step`).
-    Each ends as it would alone, and goes on from its own state.
+    Each goes on from its own state and ends as it would alone; those that lag behind after an
+    interruption catch up first, and one that diverges doesn't keep the others from ending.
     """
     steps = {number: _steps(job) for number, job in enumerate(jobs)}
-    done: dict[int, Trained] = {}
+    done: dict[int, Trained | ChainError] = {}
+    places: dict[int, Place] = {}
     while steps:
-        for number in list(steps):
+        least = min(places.get(number, (0, 0)) for number in steps)
+        for number in [n for n in steps if places.get(n, (0, 0)) == least]:
             try:
-                next(steps[number])
+                places[number] = next(steps[number])
             except StopIteration as end:
                 done[number] = end.value
+            except ChainError as error:
+                done[number] = error
+            if number in done:
                 del steps[number]
     return [done[number] for number in range(len(jobs))]
 
 
-def _steps(job: Training) -> Generator[None, None, Trained]:
-    """The training, a step at a time."""
+def _steps(job: Training) -> Generator[Place, None, Trained]:
+    """The training, a step at a time; tells where it is before the first step and after each."""
     settings, fabric = job.settings, job.fabric
     keep_freed_memory()
     wants = getattr(getattr(job.loss, "func", job.loss), "needs_features", False)
@@ -159,6 +170,7 @@ def _steps(job: Training) -> Generator[None, None, Trained]:
     base = [group["lr"] for group in job.optimizer.param_groups]
     saved = _Saved(job, average)
     now = saved.resume()
+    yield now.epoch, now.step
     while now.epoch < settings.epochs:
         started, saved.step = time.perf_counter(), now.step
         own = settings.order_seed
@@ -190,7 +202,9 @@ def _steps(job: Training) -> Generator[None, None, Trained]:
             now.step += 1
             if moves and now.step < len(batches) and saved.is_due(now.step):
                 saved.write(now)
-            yield
+            paused = time.perf_counter()
+            yield now.epoch, now.step
+            started += time.perf_counter() - paused  # that was the others' time
         now = _close_epoch(job, now, final, time.perf_counter() - started, len(batches))
         if now.epoch == settings.epochs or _is_due(now.epoch, settings.checkpoint_every_epochs):
             saved.write(now)
