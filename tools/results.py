@@ -119,6 +119,10 @@ def street(*rows: str) -> list[tuple[str, str, str, str, str]]:
 
 
 CIFAR = ("CIFAR-10, padded crops", "cifar10", "pad", "refiner", "pad")
+CIFAR_INCEPTION = ("CIFAR-10, crops from 8 %", "cifar10", "inception", "refiner", "inception")
+CIFAR_SMALL = ("CIFAR-10, a network of 20k parameters", "cifar10", "small", "refiner", "small")
+CIFAR_RUNNING = ("CIFAR-10, running", "cifar10", "running", "refiner", "pad")
+CIFAR_LONG = ("CIFAR-10, twice as long", "cifar10_long", "", "refiner", "")
 IMAGENETTE = ("Imagenette, crops from 35 %", "imagenette", "area35", "refiner", "area35")
 IMAGENETTE_08 = ("Imagenette, crops from 8 %", "imagenette08", "", "refiner", "")
 DEMO = ("street numbers, crops from 8 %", "demo", "", "refiner", "")
@@ -128,9 +132,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "cifar10": lambda: stages("cifar10", "pad"),
     "imagenette": lambda: stages("imagenette", "area35"),
     "faq-sets": lambda: gains(DEMO, CIFAR, IMAGENETTE),
-    "faq-crop-area": lambda: gains(IMAGENETTE, IMAGENETTE_08),
-    "faq-epochs": lambda: gains(*street("soft_crop", "twice_as_long")),
-    "faq-batch-norm": lambda: gains(*street("soft_crop", "running")),
+    "faq-capacity": lambda: gains(CIFAR, CIFAR_SMALL),
+    "faq-crop-area": lambda: gains(CIFAR, CIFAR_INCEPTION, IMAGENETTE, IMAGENETTE_08),
+    "faq-epochs": lambda: gains(*street("soft_crop", "twice_as_long"), CIFAR, CIFAR_LONG),
+    "faq-batch-norm": lambda: gains(*street("soft_crop", "running"), CIFAR, CIFAR_RUNNING),
     "faq-level": lambda: gains(*street("soft_crop", "hard", "image", "category")),
     "speed": speed,
     "store-speed": lambda: speed(store=True),

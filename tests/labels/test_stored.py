@@ -104,7 +104,7 @@ def test_other_labels_get_a_store_of_their_own_and_the_reason_is_told(
     second = StoredLabels(crop_labels(**change), tmp_path, EXACT)
     assert second.store.folder != first.store.folder
     assert second.store.streams() == {}
-    assert f"{first.store.folder}: not used: {reason}" in told()
+    assert f"nearest, {first.store.folder.name}, has {reason}" in told()
 
 
 def test_crops_that_come_out_differently_are_refused(tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from tinyrefinery.data.batches import Batch, View
 from tinyrefinery.errors import LabelStoreError
 from tinyrefinery.labels.crop_labels import CropLabels
 from tinyrefinery.labels.forms import Form
-from tinyrefinery.labels.identity import differences, facts_of
+from tinyrefinery.labels.identity import Facts, differences, facts_of
 from tinyrefinery.labels.store import LabelStore
 from tinyrefinery.losses.targets import Targets
 
@@ -21,7 +21,6 @@ PROBES = 64
 PIXEL_STEPS = 256  # a grey level
 PIXEL_TOLERANCE = 0.25  # of 255: above rounding on other machines, far below another resize
 LABEL_TOLERANCE = {"float32": 0.002, "bf16": 0.03}  # of a label's top probability
-TOLD = 3  # other stores, at most
 
 say = logging.getLogger("tinyrefinery").info
 
@@ -63,7 +62,7 @@ class StoredLabels:
             check_pixels(self.store, labels.view)
             _check_labels(self.store, labels)
         else:
-            _tell_others(root, facts)
+            _tell_nearest(root, facts)
             self.store = _begin(labels, root, facts, made_with or {})
         self._reading = Reading(self.store, labels.view, labels.rows)
 
@@ -181,18 +180,19 @@ def _probe_labels(labels: CropLabels) -> np.ndarray:
     return labels.of_group(batch)[:PROBES].cpu().numpy()
 
 
-def _tell_others(root: Path, facts: Mapping[str, Any]) -> None:
-    """Say why the stores that are under `root` already don't serve."""
-    others = sorted(Path(root).glob("[!.]*/manifest.json"))
-    for path in others[:TOLD]:
+def _tell_nearest(root: Path, facts: Facts) -> None:
+    """Say why the store under `root` that comes nearest doesn't serve."""
+    found = []
+    for path in sorted(Path(root).glob("[!.]*/manifest.json")):
         try:
-            reasons = differences(LabelStore(path.parent).facts, facts)
+            found.append((differences(LabelStore(path.parent).facts, facts), path.parent))
         except LabelStoreError as error:
-            reasons = [str(error)]
-        say(f"{path.parent}: not used: {'; '.join(reasons)}")
-    if len(others) > TOLD:
-        say(f"{root}: {len(others) - TOLD} more stores, not used either")
-    say(f"{LabelStore.place(root, dict(facts))}: a new store of labels")
+            found.append(([str(error)], path.parent))
+    new = f"{LabelStore.place(root, facts)}: a new store of labels"
+    if found:
+        reasons, nearest = min(found, key=lambda each: len(each[0]))
+        new += f"; of {len(found)} others the nearest, {nearest.name}, has {'; '.join(reasons)}"
+    say(new)
 
 
 def ranges(numbers: list[int]) -> str:
