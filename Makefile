@@ -57,6 +57,9 @@ bench: $(VENV)/.installed         ## data path and training step against the obv
 	$(BIN)/python benchmarks/training_step.py
 	$(BIN)/python benchmarks/imports.py
 	$(BIN)/python benchmarks/sparse_targets.py
+	$(BIN)/python benchmarks/label_store.py
+	$(BIN)/python benchmarks/growth.py
+	$(BIN)/python benchmarks/compiling.py
 
 ci: test lint recipes docs
 
