@@ -83,6 +83,8 @@ def against(name: str, base: str, stage: str, *variants: tuple[str, str]) -> str
     lines = [["what", "train top-1", "test top-1", f"difference to {base.replace('_', ' ')}", "n"]]
     for what, row in variants:
         columns = [values(rows, row, stage, column) for column in ("train_top1", "test_top1")]
+        if not columns[1]:
+            continue
         line = [what, *(percent(spread(list(each.values()))) for each in columns)]
         line.append("" if row == base else gain(rows, row, stage, stage, base))
         lines.append([*line, str(len(columns[1]))])
