@@ -47,7 +47,10 @@ def command(*arguments, cwd, **options):
 
 
 def finish(process, timeout=180):
-    output, errors = process.communicate(timeout=timeout)
+    try:
+        output, errors = process.communicate(timeout=timeout)
+    finally:
+        process.kill()  # where it took too long
     return process.returncode, output, errors
 
 
@@ -277,7 +280,12 @@ def test_kill_in_generation_two_then_the_same_command(finished, tmp_path):
 
 def test_ctrl_c_says_how_to_go_on(tmp_path):
     path = write_tiny(tmp_path)
-    victim = command("run", path, "stages.plain.epochs=5000", cwd=tmp_path)
+
+    def listen():  # what a shell starts in the background is deaf to it, and so are its children
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    options = {"cwd": tmp_path, "preexec_fn": listen}
+    victim = command("run", path, "stages.plain.epochs=5000", **options)
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob("runs/*/stages/plain-*/state.pt")):
         assert time.monotonic() < deadline
