@@ -73,7 +73,7 @@ def gains(*cases: tuple[str, str, str, str, str]) -> str:
         line.append(percent(spread(list(values(rows, base_row, "plain", "train_top1").values()))))
         line.append(percent(spread(list(values(rows, base_row, refiner, "test_top1").values()))))
         line += [gain(rows, row, s, "plain", base_row) for s in ("refined", "self_refined")]
-        lines.append([*line, str(len(plain))])
+        lines.append([*line, str(len(values(rows, row, "refined", "test_top1")))])
     return markdown(lines)
 
 
@@ -124,7 +124,10 @@ CIFAR = ("CIFAR-10, padded crops", "cifar10", "pad", "refiner", "pad")
 CIFAR_INCEPTION = ("CIFAR-10, crops from 8 %", "cifar10", "inception", "refiner", "inception")
 CIFAR_SMALL = ("CIFAR-10, a network of 20k parameters", "cifar10", "small", "refiner", "small")
 CIFAR_RUNNING = ("CIFAR-10, running", "cifar10", "running", "refiner", "pad")
-CIFAR_LONG = ("CIFAR-10, twice as long", "cifar10_long", "", "refiner", "")
+CIFAR_LONG = (
+    *("CIFAR-10, twice as long", "cifar10_long", "twice_as_long", "refiner"),
+    "twice_as_long",
+)
 IMAGENETTE = ("Imagenette, crops from 35 %", "imagenette", "area35", "refiner", "area35")
 IMAGENETTE_08 = ("Imagenette, crops from 8 %", "imagenette08", "", "refiner", "")
 DEMO = ("street numbers, crops from 8 %", "demo", "", "refiner", "")
