@@ -109,6 +109,22 @@ def speed(*, store: bool = False) -> str:
     return markdown(lines)
 
 
+def store_claim() -> str:
+    """What refining costs a ResNet8 step, from the benchmark of the label store."""
+    (path,) = sorted((ROOT / "benchmarks" / "results").glob("*.csv"))
+    with path.open() as file:
+        rows = {r["figure"]: r for r in csv.DictReader(file) if r["script"] == "label_store"}
+    plain = float(rows["plain"]["median"])  # core-milliseconds a step of 128 crops
+    labels = 128_000 / float(rows["resnet18: making labels"]["median"])
+    numbers = {
+        "labels from a store": float(rows["from a store, float32"]["ratio"]),
+        "a live refiner of the same size": float(rows["by a live resnet8"]["ratio"]),
+        "the first use of a ResNet-18's labels, which makes them": (plain + labels) / plain,
+    }
+    lines = [["a training step of ResNet8 with", "takes, of a plain step"]]
+    return markdown([*lines, *([name, f"{value:.2f} x"] for name, value in numbers.items())])
+
+
 def markdown(lines: list[list[str]]) -> str:
     """A Markdown table; the first line is its head."""
     rule = ["---"] * len(lines[0])
@@ -143,6 +159,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "faq-batch-norm": lambda: gains(*street("soft_crop", "running"), CIFAR, CIFAR_RUNNING),
     "faq-level": lambda: gains(*street("soft_crop", "hard", "image", "category")),
     "speed": speed,
+    "store-claim": store_claim,
     "store-speed": lambda: speed(store=True),
     "store-forms": lambda: against(
         "street_store",
