@@ -133,7 +133,8 @@ class Engine(Part):
     channels_last: bool = True
     """Memory layout of crops; faster for most convolutions."""
     compile: bool = False
-    """Compile the networks first; pays for long runs."""
+    """Compile the networks first: half a minute or more before the first step. On CPUs nothing was
+    gained with ResNet8."""
     threads: PositiveInt | None = None
     """CPU threads; null: PyTorch's choice."""
     checkpoint_every_epochs: PositiveInt = 1
