@@ -45,12 +45,19 @@ def sgd(net: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
 
 
-def bare(steps: int, *, channels_last: bool = False, bf16: bool = False, keep: bool = False) -> Way:
+def bare(
+    steps: int,
+    *,
+    channels_last: bool = False,
+    bf16: bool = False,
+    keep: bool = False,
+    compiled: bool = False,
+) -> Way:
     """Forward, backward and optimizer on one ready batch, in plain PyTorch."""
     if keep:
         keep_freed_memory()
     net = network(channels_last=channels_last)
-    optimizer = sgd(net)
+    optimizer, forward = sgd(net), torch.compile(net) if compiled else net
     images, labels = torch.randn(BATCH, 3, SIZE, SIZE), torch.arange(BATCH) % CLASSES
     if channels_last:
         images = images.contiguous(memory_format=torch.channels_last)
@@ -58,7 +65,7 @@ def bare(steps: int, *, channels_last: bool = False, bf16: bool = False, keep: b
     def way() -> int:
         for _ in range(steps):
             with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-                loss = F.cross_entropy(net(images), labels)
+                loss = F.cross_entropy(forward(images), labels)
             loss.backward()
             optimizer.step()
             optimizer.zero_grad()

@@ -64,14 +64,15 @@ def stages(name: str, row: str = "", *, truth: bool = False) -> str:
 
 def gains(*cases: tuple[str, str, str, str, str]) -> str:
     """A table of gains: (what, csv, row, stage, row of the plain baseline)."""
-    head = ["what", "plain test top-1", "plain train top-1", "refiner test top-1"]
+    head = ["what", "plain test top-1", "refiner test top-1", "train top-1: plain", "refined"]
     lines = [[*head, "refined by the larger: gain", "by its like: gain", "n"]]
     for what, name, row, refiner, base_row in cases:
         rows = load(name)
         plain = values(rows, base_row, "plain", "test_top1")
         line = [what, percent(spread(list(plain.values())))]
-        line.append(percent(spread(list(values(rows, base_row, "plain", "train_top1").values()))))
         line.append(percent(spread(list(values(rows, base_row, refiner, "test_top1").values()))))
+        line.append(percent(spread(list(values(rows, base_row, "plain", "train_top1").values()))))
+        line.append(percent(spread(list(values(rows, row, "refined", "train_top1").values()))))
         line += [gain(rows, row, s, "plain", base_row) for s in ("refined", "self_refined")]
         lines.append([*line, str(len(values(rows, row, "refined", "test_top1")))])
     return markdown(lines)
@@ -176,13 +177,6 @@ TABLES: dict[str, Callable[[], str]] = {
         "refined",
         ("50 epochs, each with fresh crops", "fresh_50"),
         *((f"50 epochs of a pool of {n}", f"pool_{n}") for n in (20, 10, 5)),
-    ),
-    "store-long-pools": lambda: against(
-        "street_store",
-        "fresh_100",
-        "refined",
-        ("100 epochs, each with fresh crops", "fresh_100"),
-        ("100 epochs of a pool of 50", "pool_50"),
     ),
 }
 
