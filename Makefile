@@ -60,6 +60,7 @@ bench: $(VENV)/.installed         ## data path and training step against the obv
 	$(BIN)/python benchmarks/label_store.py
 	$(BIN)/python benchmarks/growth.py
 	$(BIN)/python benchmarks/compiling.py
+	$(BIN)/python benchmarks/dynamics.py
 
 ci: test lint recipes docs
 

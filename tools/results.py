@@ -9,9 +9,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from tinyrefinery.evaluation.paired import paired_gain, spread
 from tinyrefinery.reports.numbers import gain_points, nats, percent
 
+TRAINING = ("data_path", "imports", "training_step")  # benchmarks of docs/results.md
+STAGES = ("plain", "refined")
 ROOT = Path(__file__).parents[1]
 Rows = list[dict[str, str]]
 
@@ -92,19 +96,35 @@ def against(name: str, base: str, stage: str, *variants: tuple[str, str]) -> str
     return markdown(lines)
 
 
-def speed(*, store: bool = False) -> str:
-    """The ratios of the benchmarks' last run; those of the label store apart."""
+def wrong_labels() -> str:
+    """What training tells about labels known to be wrong."""
+    rows = load("wrong_labels")
+    lines = [["measure", "learns from given labels", "from refined labels", "n"]]
+    for measure in dict.fromkeys(r["measure"] for r in rows):
+        mine = [r for r in rows if r["measure"] == measure]
+        found = {s: [float(r["value"]) for r in mine if r["stage"] == s] for s in STAGES}
+        digits = 0 if measure == "lines listed" else 3
+        cells = [
+            f"{np.mean(v):.{digits}f} ± {np.std(v, ddof=1):.{digits}f}" if v else ""
+            for v in found.values()
+        ]
+        lines.append([measure, *cells, str(len(found["refined"]))])
+    return markdown(lines)
+
+
+def speed(script: str | None = None) -> str:
+    """The ratios of the benchmarks' last run: of one script, or of those about training."""
     (path,) = sorted((ROOT / "benchmarks" / "results").glob("*.csv"))
     with path.open() as file:
         rows = list(csv.DictReader(file))
     last = {(r["figure"], r["unit"]): r for r in rows}
-    of_store = {r["figure"] for r in rows if r["script"] == "label_store"}
     lines = [["figure", "unit", "median", "min to max", "n", "ratio", "to"]]
     for (figure, unit), r in last.items():
-        if (figure in of_store) != store:
+        if r["script"] not in ((script,) if script else TRAINING):
             continue
         numbers = [f"{float(r[key]):.4g}" for key in ("median", "min", "max")]
-        ratio = f"{float(r['ratio']):.2f}" if r["ratio"] else ""
+        ratio = f"{float(r['ratio']):.2g}" if r["ratio"] and float(r["ratio"]) < 0.1 else ""
+        ratio = f"{float(r['ratio']):.2f}" if r["ratio"] and not ratio else ratio
         cells = [figure, unit, numbers[0], f"{numbers[1]} to {numbers[2]}", r["n"]]
         lines.append([*cells, ratio, r.get("to", "")])
     return markdown(lines)
@@ -161,7 +181,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "faq-level": lambda: gains(*street("soft_crop", "hard", "image", "category")),
     "speed": speed,
     "store-claim": store_claim,
-    "store-speed": lambda: speed(store=True),
+    "store-speed": lambda: speed("label_store"),
+    "dynamics-speed": lambda: speed("dynamics"),
+    "compiling": lambda: speed("compiling"),
+    "wrong-labels": wrong_labels,
     "store-forms": lambda: against(
         "street_store",
         "live",
