@@ -45,6 +45,7 @@ def _begin(parent: int, threads: int) -> None:
     os.environ["TQDM_DISABLE"] = "1"  # bars of several processes would tear one another
 
     def follow() -> None:
+        """End with the parent."""
         while os.getppid() == parent:
             time.sleep(0.5)
         os._exit(1)

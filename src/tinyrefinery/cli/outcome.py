@@ -10,6 +10,7 @@ class _BesideBars(logging.Handler):
     """Writes to stderr without tearing a progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
         from tqdm.auto import tqdm
 
         tqdm.write(self.format(record), file=sys.stderr)

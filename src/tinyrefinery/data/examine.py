@@ -68,6 +68,7 @@ def examine(
     shelf = _shelf(blobs, findings, channels, resident_bytes)
 
     def work(rows: Iterable[int]) -> int:
+        """Look at some rows; how many they were."""
         count = 0
         for row in rows:
             count += 1

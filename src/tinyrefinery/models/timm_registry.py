@@ -45,6 +45,7 @@ def _entry_point(name: str, full: str) -> Callable[..., nn.Module]:
         cache_dir: Any = None,
         **options: Any,
     ) -> nn.Module:
+        """The network as timm asks for it."""
         if pretrained:
             raise RecipeError(f"{full}: there are no pretrained weights")
         return create(name, num_classes, size=img_size, channels=in_chans, **options)

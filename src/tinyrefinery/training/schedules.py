@@ -38,6 +38,7 @@ def one_cycle(epochs: float, peak: float = 0.3, start: float = 0.04) -> Schedule
     """Linearly up from `start` to 1 over the share `peak` of the epochs, then linearly to zero."""
 
     def factor(epoch: float) -> float:
+        """Share of the largest rate."""
         done = min(epoch / epochs, 1.0)
         if done < peak:
             return start + (1 - start) * done / peak

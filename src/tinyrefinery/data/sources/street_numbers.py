@@ -79,6 +79,11 @@ def open_street_numbers(
     )
     counts: dict[str, int] = {"train": train, "validation": validation, "test": test}
     _check(options, counts, wrong_labels)
+    return _made(options, counts, wrong_labels, seed)
+
+
+def _made(options: SceneOptions, counts: dict[str, int], wrong_labels: float, seed: int) -> Dataset:
+    """All scenes of all splits."""
     glyphs = load_glyphs()
     layouts, pixels, tables = [], [], []
     for split, count in counts.items():
@@ -88,7 +93,7 @@ def open_street_numbers(
         tables.append(_table(split, layout, scenes))
         layouts.append(layout)
         pixels.append(scenes)
-    table = pa.concat_tables(tables)
+    table, digits = pa.concat_tables(tables), options.digits
     if wrong_labels > 0:
         table = _mislabel(table, counts["train"], 10**digits, wrong_labels, seed)
     return Dataset(
