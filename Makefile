@@ -59,6 +59,7 @@ bench: $(VENV)/.installed         ## data path and training step against the obv
 	$(BIN)/python benchmarks/sparse_targets.py
 	$(BIN)/python benchmarks/label_store.py
 	$(BIN)/python benchmarks/growth.py
+	$(BIN)/python benchmarks/floor.py
 	$(BIN)/python benchmarks/compiling.py
 	$(BIN)/python benchmarks/dynamics.py
 

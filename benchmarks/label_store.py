@@ -218,7 +218,7 @@ def main() -> None:
     report("Making labels", generation(pixels, 1 if short else 5, short), keep=keep)
     report("Opening", opening(1 if short else 3, 5 if short else CIFAR_EPOCHS), keep=keep)
     report("Memory", memory(pixels, 2 if short else 20), keep=keep)
-    students, steps = (2, 1) if short else (STUDENTS, 4)
+    students, steps = (2, 1) if short else (STUDENTS, 8)
     name = f"{students} ResNet8 refined by a ResNet-18"
     jobs: Ways = {
         f"{name}: obvious": partial(job_obvious, pixels, steps, students),

@@ -201,6 +201,14 @@ TABLES: dict[str, Callable[[], str]] = {
         ("50 epochs, each with fresh crops", "fresh_50"),
         *((f"50 epochs of a pool of {n}", f"pool_{n}") for n in (20, 10, 5)),
     ),
+    "store-long-pools": lambda: against(
+        "street_store",
+        "fresh_100",
+        "refined",
+        ("100 epochs, each with fresh crops", "fresh_100"),
+        ("100 epochs of a pool of 50", "pool_50"),
+    ),
+    "floor": lambda: speed("floor"),
 }
 
 

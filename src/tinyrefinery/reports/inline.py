@@ -8,8 +8,8 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.figure import Figure
-from PIL import Image
 
+from tinyrefinery.reports.overlays import as_image
 from tinyrefinery.reports.plots import GRID, INK, MUTED, PLAIN, REFINED, STYLE
 
 _THEME = {INK: "ink", MUTED: "muted", GRID: "grid", PLAIN: "plain", REFINED: "refined"}
@@ -44,5 +44,5 @@ def inline_svg(figure: Figure, title: str) -> Markup:
 def data_uri(pixels: np.ndarray) -> str:
     """PNG of uint8 pixels (H, W, 1 or 3) as a data: address."""
     buffer = io.BytesIO()
-    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(buffer, "PNG")
+    as_image(pixels).save(buffer, "PNG")
     return "data:image/png;base64," + b64encode(buffer.getvalue()).decode()
