@@ -55,7 +55,7 @@ WRONG = {
     ("seeds: 2", "seeds: 0"): "seeds: should have at least one element",
     ("seeds: 2", "seeds: [1, 1]"): "seeds: names a seed twice: [1, 1]",
     ("stage: alexnet", "stage: alexnte"): (
-        "rows.no_refinery: no stage 'alexnte' (did you mean 'alexnet'?)"
+        "rows.no_refinery: good.yaml has no stage 'alexnte' (did you mean 'alexnet'?)"
     ),
     ("id: soft_dynamic", "id: soft_static"): "rows.soft_static: 2 rows have this id",
     ("    paper:", "    papers:"): "rows.no_refinery.papers: unknown key (did you mean 'paper'?)",

@@ -56,6 +56,8 @@ class RunFolder:
     data: dict[str, Any] = field(repr=False)
     excluded: tuple[dict[str, str], ...] = field(repr=False)
     """Rows left out of the data, with columns kind, where, what."""
+    table: dict[str, Any] = field(repr=False)
+    """The table that it is a run of: `recipe.table_facts`, and `keys`; empty for lone recipes."""
     stages: tuple[StageRun, ...] = field(repr=False)
     """Finished ones only, in the recipe's order, then by seed."""
     notes: tuple[str, ...]
@@ -93,6 +95,7 @@ def read_run(path: Path) -> RunFolder:
         environment=_read_json(path / "environment.json", {}),
         data=_read_json(path / "data.json", {}),
         excluded=_read_excluded(path / "excluded.csv"),
+        table=_read_json(path / "table.json", {}),
         stages=tuple(stages),
         notes=tuple(notes),
     )
