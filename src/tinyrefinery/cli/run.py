@@ -89,9 +89,9 @@ def reproduce(
         loaded = loaded.model_copy(update={"seeds": tuple(range(seeds))})
     jobs = table_rows(loaded, path, overrides or [])
     facts = table_facts(loaded, jobs, scale, smoke=smoke)
-    # Of all rows, so that --row goes on in the folder of the whole table.
-    all_rows = "".join(part_hash(each.model_copy(update={"seed": 0})) for _, each in jobs)
-    digest = sha256(all_rows.encode()).hexdigest()[:8]
+    # Of all rows whatever the seeds, so that --row and --seeds go on in the table's folder.
+    all_rows = dict.fromkeys(part_hash(each.model_copy(update={"seed": 0})) for _, each in jobs)
+    digest = sha256("".join(all_rows).encode()).hexdigest()[:8]
     chosen = [
         (id, shrink(recipe) if smoke else recipe) for id, recipe in jobs if not row or id in row
     ]

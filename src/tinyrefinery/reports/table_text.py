@@ -27,7 +27,7 @@ def cells(line: TableLine, titles: Sequence[str]) -> list[str]:
         "paper": NOTHING if paper is None else f"{100 * paper:.4g}",
         "ours": percent(line.top1),
         "difference": NOTHING if line.difference is None else signed(line.difference),
-        "paper's gain": NOTHING if gain is None else signed(gain),
+        "paper's gain": NOTHING if gain is None else f"{100 * gain:+.4g}".replace("-", "−"),
         "our gain": gain_points(line.gain),
         "n": str(len(line.group.runs) if line.group else 0),
     }
