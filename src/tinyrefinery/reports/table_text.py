@@ -36,7 +36,7 @@ def cells(line: TableLine, titles: Sequence[str]) -> list[str]:
 
 def network(line: TableLine, lines: Sequence[TableLine]) -> str:
     """The network of a row, and the row its gain is over where rows have different ones."""
-    model = line.group.first.model if line.group else f"stage {line.stage}, not run"
+    model = line.group.first.model if line.group else "not run"
     several = len({each.baseline for each in lines if each.baseline}) > 1
     return f"{model}; gain over {line.baseline}" if several and line.baseline else model
 
