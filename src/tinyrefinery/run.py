@@ -177,18 +177,22 @@ def _check_splits(data: Dataset) -> None:
 
 
 def _describe_table(folder: Path, table: Mapping[str, Any], runs: Sequence[RecipeRun]) -> None:
-    """Write table.json: the table's facts, and the key of the stage that fills each row, by seed.
+    """Write each row's recipe, and table.json: the table's facts and the keys of its stages.
 
-    Rows and seeds of earlier commands in this folder keep their keys.
+    The keys say which stage fills each row, by seed. Rows and seeds of earlier commands keep
+    theirs, as long as the table is the same.
     """
-    path = folder / "table.json"
-    known: dict[str, dict[str, str]] = {}
+    path, before = folder / "table.json", {}
     with suppress(OSError, ValueError):  # the first command here, or a file that was damaged
-        known = json.loads(path.read_text())["keys"]
+        before = json.loads(path.read_text())
+    same = all(before.get(name) == table[name] for name in ("digest", "smoke"))
+    known = before.get("keys", {}) if same else {}
     stages = {row["id"]: row["stage"] for row in table["rows"]}
     keys = {row: dict(known.get(row, {})) for row in stages}
     for each in runs:
         keys[each.row][str(each.recipe.seed)] = each.keys[stages[each.row]]
+    for row, recipe in {each.row: each.recipe for each in reversed(runs)}.items():
+        write_atomic(folder / "recipes" / f"{row}.yaml", dump(recipe))
     write_atomic(path, json.dumps({**table, "keys": keys}, indent=1))
 
 

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from tests.recipe_files import TINY, write_tiny
 from tinyrefinery.cli.main import app
+from tinyrefinery.recipe.load import load_recipe
 
 TABLE = """
 title: a tiny table
@@ -57,6 +58,10 @@ def test_rows_one_after_the_other_make_one_table(table):
     assert "compare the order of the rows" in done.output
     lines, found = lines_of(folder), json.loads((folder / "table.json").read_text())
     assert (found["scale"], found["recipe"]) == ("wide", "a tiny chain")
+    kept = load_recipe(folder / "recipes" / "hard.yaml")
+    assert [stage.id for stage in kept.stages] == ["plain", "refined"]
+    assert kept.stages[1].labels.hard
+    assert (folder / "recipes" / "plain.yaml").exists()
     # `hard` needed `plain` at both seeds, but as a row `plain` was asked for at one.
     assert {row: line["n"] for row, line in lines.items()} == {"plain": "1", "hard": "2"}
     top1 = {
@@ -78,3 +83,14 @@ def test_an_unknown_scale_is_one_message(table):
     told = " ".join(done.output.split())
     assert "no scale 'wid'. Did you mean 'wide'? Scales: wide" in told
     assert not (table.parent / "runs").exists()
+
+
+def test_another_table_in_the_folder_keeps_no_keys_of_the_first(table):
+    name = ("--name", "mine", "--seeds", "1", "--row", "plain")
+    done = reproduce(table, *name)
+    assert done.exit_code == 0, done.output
+    table.write_text(TABLE.replace("labels.hard=true", "labels.level=image"))
+    done = reproduce(table, "--name", "mine", "--seeds", "1", "--row", "hard")
+    assert done.exit_code == 0, done.output
+    found = json.loads((table.parent / "runs" / "mine" / "table.json").read_text())
+    assert {row: len(keys) for row, keys in found["keys"].items()} == {"plain": 0, "hard": 1}

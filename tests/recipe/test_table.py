@@ -176,6 +176,11 @@ def test_what_a_run_keeps_of_its_table(scaled):
     facts = table_facts(table, table_rows(table, scaled), "half", smoke=False)
     assert (facts["title"], facts["scale"], facts["recipe"]) == ("Scaled", "half", "small")
     assert facts["without"] == {"binary": "no binary layers"}
+    more = table.model_copy(update={"seeds": (0, 1, 2, 3)})
+    again = table_facts(more, table_rows(more, scaled), "half", smoke=False)
+    assert again["digest"] == facts["digest"]
+    other = table_rows(table, scaled, ["stages.chain.epochs=8"])
+    assert table_facts(table, other, "half", smoke=False)["digest"] != facts["digest"]
     assert facts["rows"] == [
         {"id": "plain", "stage": "resnet50", "baseline": None, "paper": {"top1": 75.7}},
         {"id": "hard", "stage": "alexnet", "baseline": "plain", "paper": {}},

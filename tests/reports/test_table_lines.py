@@ -10,6 +10,7 @@ from rich.console import Console
 from scipy import stats
 
 from tests.reports.fake_run import SEEDS, evaluation, key
+from tinyrefinery.errors import DataError
 from tinyrefinery.reports.folder import read_run
 from tinyrefinery.reports.page import write_page
 from tinyrefinery.reports.table_lines import order_kept, table_lines, write_table
@@ -143,6 +144,12 @@ def test_the_page_shows_the_table_and_escapes_it(run):
     assert "66.28" in page
     assert "compare the order of the rows and the gains" in page
     assert "66.28" not in write_page([read_run(without_table(run))]).read_text()
+
+
+def test_a_table_json_that_lacks_something_says_so(run):
+    (run / "table.json").write_text(json.dumps({"title": "x", "rows": []}))
+    with pytest.raises(DataError, match=r"table\.json: lacks paper, .*keys\. Delete this file"):
+        read_run(run)
 
 
 def without_table(run):

@@ -2,7 +2,6 @@
 
 import os
 from contextlib import suppress
-from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
 
@@ -76,7 +75,6 @@ def reproduce(
     smoke: Smoke = False,
 ) -> None:
     """Run the rows of TABLE with all their seeds; what rows have in common is trained once."""
-    from tinyrefinery.recipe.load import part_hash
     from tinyrefinery.recipe.shipped import locate
     from tinyrefinery.recipe.smoke import smoke as shrink
     from tinyrefinery.recipe.table import at_scale, check_rows, load_table, table_rows
@@ -89,14 +87,12 @@ def reproduce(
         loaded = loaded.model_copy(update={"seeds": tuple(range(seeds))})
     jobs = table_rows(loaded, path, overrides or [])
     facts = table_facts(loaded, jobs, scale, smoke=smoke)
-    # Of all rows whatever the seeds, so that --row and --seeds go on in the table's folder.
-    all_rows = dict.fromkeys(part_hash(each.model_copy(update={"seed": 0})) for _, each in jobs)
-    digest = sha256("".join(all_rows).encode()).hexdigest()[:8]
     chosen = [
         (id, shrink(recipe) if smoke else recipe) for id, recipe in jobs if not row or id in row
     ]
     stem = "-".join(filter(None, (path.stem, scale, "smoke" if smoke else None)))
-    _train(chosen, runs / (name or f"{stem}-{digest}"), processes, facts)
+    # The digest is that of all rows, so that --row and --seeds go on in the table's folder.
+    _train(chosen, runs / (name or f"{stem}-{facts['digest'][:8]}"), processes, facts)
 
 
 def _train(jobs: list, folder: Path, processes: int, table: dict | None = None) -> None:

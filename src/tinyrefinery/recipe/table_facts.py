@@ -1,8 +1,10 @@
 """What a run folder keeps of the table that it runs, so that reports need neither file nor code."""
 
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import Any
 
+from tinyrefinery.recipe.load import part_hash
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.table import Table
 
@@ -20,9 +22,11 @@ def table_facts(
 
     Returns:
         `title`, `paper` (`arxiv`, `where`) or None, `scale`, `smoke`, `recipe` (the base recipe's
-        title), `without` (row -> reason) and `rows`, each with `id`, `stage`, `baseline` and
-        `paper` (`top1` and `top5` in percent, as far as they are printed).
+        title), `digest` (of all rows, whatever their seeds), `without` (row -> reason) and `rows`,
+        each with `id`, `stage`, `baseline` and `paper` (`top1` and `top5` in percent, as far as
+        they are printed).
     """
+    each_row = dict.fromkeys(part_hash(r.model_copy(update={"seed": 0})) for _, r in jobs)
     last = {row: recipe.generations[-1].id for row, recipe in jobs}
     rows = [
         {
@@ -39,6 +43,7 @@ def table_facts(
         "scale": scale,
         "smoke": smoke,
         "recipe": jobs[0][1].title,
+        "digest": sha256("".join(each_row).encode()).hexdigest(),
         "without": table.without,
         "rows": rows,
     }
