@@ -7,6 +7,7 @@ The CSV files are the results.csv of runs; docs/results.md names the command tha
 import csv
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -146,6 +147,50 @@ def store_claim() -> str:
     return markdown([*lines, *([name, f"{value:.2f} x"] for name, value in numbers.items())])
 
 
+SCALES = {
+    "imagenet": "ImageNet",
+    "street": "Street numbers",
+    "cifar10": "CIFAR-10",
+    "imagenette": "Imagenette",
+    "tiny_imagenet": "Tiny-ImageNet",
+}
+
+
+def paper_table(table: str) -> str:
+    """A table of Label Refinery at each scale that has been run: docs/results/TABLE-SCALE.csv.
+
+    The file is the table.csv of the run; its results.csv lies beside it as TABLE-SCALE-runs.csv.
+    """
+    parts = []
+    for scale, title in SCALES.items():
+        if not (ROOT / "docs" / "results" / f"{table}-{scale}.csv").exists():
+            continue
+        rows = load(f"{table}-{scale}")
+        lines = [["row", "network", "paper top-1", "ours", "paper's gain", "our gain", "over", "n"]]
+        lines += [paper_line(row) for row in rows]
+        option = "" if scale == "imagenet" else f" --scale {scale}"
+        command = f"tinyrefinery reproduce label_refinery/{table}{option}"
+        parts.append(f"## {title}\n\n```\n{command}\n```\n\n{markdown(lines)}")
+    return "\n\n".join(parts)
+
+
+def paper_line(row: dict[str, str]) -> list[str]:
+    """One row of a table.csv; its numbers are percent."""
+    number = {key: float(row[key]) if row[key] else None for key in PERCENT}
+    top1, std, gain, low, high = (number[key] for key in PERCENT[2:])
+    ours = f"{top1:.1f}" + ("" if std is None else f" ± {std:.1f}") if top1 is not None else ""
+    ours_gain = f"{gain:+.1f}" if gain is not None else ""
+    ours_gain += f" [{low:+.1f}, {high:+.1f}]" if low is not None else ""
+    papers_gain = f"{number['paper_gain']:+.4g}" if number["paper_gain"] is not None else ""
+    cells = [row["row"], row["model"], row["paper_top1"], ours, papers_gain, ours_gain]
+    return [each.replace("-", "−") if i > 2 else each for i, each in enumerate(cells)] + [
+        *(row["baseline"], row["n"])
+    ]
+
+
+PERCENT = ("paper_top1", "paper_gain", "top1", "top1_std", "gain", "gain_low", "gain_high")
+
+
 def markdown(lines: list[list[str]]) -> str:
     """A Markdown table; the first line is its head."""
     rule = ["---"] * len(lines[0])
@@ -170,6 +215,7 @@ IMAGENETTE_08 = ("Imagenette, crops from 8 %", "imagenette08", "", "refiner", ""
 DEMO = ("street numbers, crops from 8 %", "demo", "", "refiner", "")
 
 TABLES: dict[str, Callable[[], str]] = {
+    **{f"table{number}": partial(paper_table, f"table{number}") for number in range(1, 8)},
     "demo": lambda: stages("demo", truth=True),
     "cifar10": lambda: stages("cifar10", "pad"),
     "imagenette": lambda: stages("imagenette", "area35"),
@@ -215,7 +261,7 @@ TABLES: dict[str, Callable[[], str]] = {
 def main() -> int:
     """Fill every `<!-- results:NAME -->` of README.md and docs/."""
     stale = []
-    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
         text = path.read_text()
         for name, table in TABLES.items():
             begin, end = f"<!-- results:{name} -->", "<!-- /results -->"

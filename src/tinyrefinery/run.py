@@ -2,10 +2,11 @@
 
 import json
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
@@ -35,7 +36,12 @@ def seeded(recipe: Recipe, seeds: int) -> list[Recipe]:
 
 
 def run(
-    jobs: Sequence[Job], folder: Path, *, data: Dataset | None = None, processes: int = 1
+    jobs: Sequence[Job],
+    folder: Path,
+    *,
+    data: Dataset | None = None,
+    processes: int = 1,
+    table: Mapping[str, Any] | None = None,
 ) -> list[Chain]:
     """Train what isn't finished; finished stages are read back.
 
@@ -44,6 +50,7 @@ def run(
         folder: the run folder, made where it doesn't exist.
         data: the data set, for callers who have it open; else as each recipe says.
         processes: how many seeds to train side by side, each on its share of the cores.
+        table: what the folder is to keep of the table that the jobs are rows of (`table_facts`).
 
     Returns:
         The trained chain of each job.
@@ -55,6 +62,8 @@ def run(
         runs = open_runs(jobs, folder, data)
         if runs[0].fabric.is_global_zero:
             describe(folder, runs)
+            if table is not None:
+                _describe_table(folder, table, runs)
         if processes > 1 and data is None:
             _run_side_by_side(jobs, folder, processes)
         try:
@@ -165,6 +174,26 @@ def _check_splits(data: Dataset) -> None:
     ):
         if not len(data.manifest.rows(split)):
             raise DataError(f"data set '{data.name}': the {split} split is empty; {why}")
+
+
+def _describe_table(folder: Path, table: Mapping[str, Any], runs: Sequence[RecipeRun]) -> None:
+    """Write each row's recipe, and table.json: the table's facts and the keys of its stages.
+
+    The keys say which stage fills each row, by seed. Rows and seeds of earlier commands keep
+    theirs, as long as the table is the same.
+    """
+    path, before = folder / "table.json", {}
+    with suppress(OSError, ValueError):  # the first command here, or a file that was damaged
+        before = json.loads(path.read_text())
+    same = all(before.get(name) == table[name] for name in ("digest", "smoke"))
+    known = before.get("keys", {}) if same else {}
+    stages = {row["id"]: row["stage"] for row in table["rows"]}
+    keys = {row: dict(known.get(row, {})) for row in stages}
+    for each in runs:
+        keys[each.row][str(each.recipe.seed)] = each.keys[stages[each.row]]
+    for row, recipe in {each.row: each.recipe for each in reversed(runs)}.items():
+        write_atomic(folder / "recipes" / f"{row}.yaml", dump(recipe))
+    write_atomic(path, json.dumps({**table, "keys": keys}, indent=1))
 
 
 def describe(folder: Path, runs: Sequence[RecipeRun]) -> None:

@@ -11,7 +11,7 @@ import torchvision
 from torch import nn
 
 from tinyrefinery.errors import RecipeError
-from tinyrefinery.evaluation.cost import parameters
+from tinyrefinery.evaluation.cost import macs, parameters
 from tinyrefinery.models import MODELS, create
 from tinyrefinery.models.digest import weights_digest
 from tinyrefinery.models.network_file import load_network, save_network
@@ -19,12 +19,23 @@ from tinyrefinery.models.timm_registry import register
 
 TIMM_NAMES = ("timm:mobilenetv3_small_050", "timm:vit_tiny_patch16_224", "timm:resnet18d")
 NAMES = (*MODELS, *TIMM_NAMES)
-HEAVY = ("alexnet", "resnet18", "resnet34", "resnet50", "timm:resnet18d")
+HEAVY = (
+    "alexnet",
+    "darknet19",
+    "vgg16",
+    "vgg19",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "timm:resnet18d",
+)
 INPUTS = [(28, 1), (32, 3), ((32, 48), 1), (64, 3), (96, 3), (224, 3)]
 # Published counts at 1,000 classes (Keras' table for MobileNet, less its running statistics;
-# torchvision's for ResNet; the Label Refinery code for AlexNet) and 10 classes (ResNet8).
+# torchvision's for ResNet and VGG; the Label Refinery code for AlexNet; for Darknet-19 the layers
+# of its authors' darknet19.cfg) and 10 classes (ResNet8).
 PUBLISHED = {
     "alexnet": (1000, 62_396_480),
+    "darknet19": (1000, 20_842_376),
     "mobilenet_v1_025": (1000, 475_544 - 5_472),
     "mobilenet_v1_050": (1000, 1_342_536 - 10_944),
     "mobilenet_v1_075": (1000, 2_601_976 - 16_416),
@@ -33,6 +44,8 @@ PUBLISHED = {
     "resnet18": (1000, 11_689_512),
     "resnet34": (1000, 21_797_672),
     "resnet50": (1000, 25_557_032),
+    "vgg16": (1000, 138_357_544),
+    "vgg19": (1000, 143_667_240),
 }
 every = pytest.mark.parametrize("name", NAMES)
 
@@ -145,7 +158,7 @@ def test_known_to_timm(name: str) -> None:
         timm.create_model(full, pretrained=True)
 
 
-@pytest.mark.parametrize("name", ["resnet8", "mobilenet_v1_025", "street_cnn"])
+@pytest.mark.parametrize("name", ["resnet8", "mobilenet_v1_025", "street_cnn", "vgg16"])
 def test_features_stand_before_dropout(name: str) -> None:
     network = create(name, 7, size=32, dropout=0.5)
     with torch.no_grad():
@@ -154,11 +167,19 @@ def test_features_stand_before_dropout(name: str) -> None:
         assert not torch.equal(network.forward_head(first), network.forward_head(first))
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
-def test_resnet_equals_torchvisions(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "options", "theirs"),
+    [
+        ("resnet18", {}, "resnet18"),
+        ("resnet50", {}, "resnet50"),
+        pytest.param("vgg16", {}, "vgg16", marks=pytest.mark.slow),
+        pytest.param("vgg19", {"batch_norm": True}, "vgg19_bn", marks=pytest.mark.slow),
+    ],
+)
+def test_equals_torchvisions(name: str, options: dict, theirs: str) -> None:
     torch.manual_seed(1)
-    reference = getattr(torchvision.models, name)(num_classes=7).eval()
-    ours = create(name, 7, size=224).eval()
+    reference = getattr(torchvision.models, theirs)(num_classes=7).eval()
+    ours = create(name, 7, size=224, **options).eval()
     ours.load_state_dict(reference.state_dict())
     x = images(64, 3, 1)
     with torch.inference_mode():
@@ -187,7 +208,38 @@ def test_street_cnn_counts(options: dict, count: int) -> None:
     assert network.forward_features(images((24, 36), 1)).shape[2:] == (3, 5)
 
 
-@pytest.mark.parametrize("name", ["alexnet", "mobilenet_v1_025", "resnet8", "resnet18"])
+@pytest.mark.parametrize("name", ["vgg16", "vgg19"])
+def test_vgg_with_batch_norm_counts_as_torchvisions(name: str) -> None:
+    with torch.device("meta"):
+        ours = create(name, 1000, size=224, batch_norm=True)
+        theirs = getattr(torchvision.models, f"{name}_bn")()
+    assert parameters(ours) == parameters(theirs)
+
+
+@pytest.mark.parametrize("name", ["darknet19", "resnet18", "resnet50", "vgg16"])
+def test_half_the_width_is_a_quarter_of_the_products(name: str) -> None:
+    """But for the first layer, whose inputs stay, and the last, whose outputs do."""
+    with torch.device("meta"):
+        whole, half = (macs(create(name, 1, size=96, width=w), 3, (96, 96)) for w in (1.0, 0.5))
+    assert half == pytest.approx(whole / 4, rel=0.08)
+
+
+def test_darknet19_is_the_list_of_its_authors_layers() -> None:
+    """(channels out, kernel) of darknet19.cfg, in order."""
+    published = [(32, 3), (64, 3), (128, 3), (64, 1), (128, 3), (256, 3), (128, 1), (256, 3)]
+    published += [(512, 3), (256, 1), (512, 3), (256, 1), (512, 3)]
+    published += [(1024, 3), (512, 1), (1024, 3), (512, 1), (1024, 3), (1000, 1)]
+    with torch.device("meta"):
+        network = create("darknet19", 1000, size=224)
+    layers = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
+    assert [(m.out_channels, m.kernel_size[0]) for m in layers] == published
+    assert [m.bias is None for m in layers] == [True] * 18 + [False]
+    assert sum(isinstance(m, nn.MaxPool2d) for m in network.modules()) == 5
+
+
+@pytest.mark.parametrize(
+    "name", ["alexnet", "darknet19", "mobilenet_v1_025", "resnet8", "resnet18"]
+)
 def test_stem(name: str) -> None:
     """`auto` takes the small stem below 96 pixels on the shorter side and ImageNet's from there."""
     for size, stem in [((95, 224), "small"), ((96, 96), "imagenet")]:
@@ -209,6 +261,9 @@ def test_stem(name: str) -> None:
         ("resnet18", {"stem": "big"}, "no stem is named 'big'.*auto, imagenet, small"),
         ("alexnet", {"stem": "imagenet"}, "32x32 pixels are too few"),
         ("resnet8", {"width": 0.001}, "leaves no channels"),
+        ("resnet18", {"width": 0.001}, "resnet: width 0.001 leaves no channels"),
+        ("darknet19", {"width": 0.001}, "darknet19: width 0.001 leaves no channels"),
+        ("vgg16", {"width": 0.001}, "vgg: width 0.001 leaves no channels"),
         ("street_cnn", {"widths": []}, "can't be built"),
         ("street_cnn", {"widths": 16}, "can't be built with {'widths': 16}"),
         ("resnet8", {"dropout": 2}, "can't be built with {'dropout': 2}.*probability"),

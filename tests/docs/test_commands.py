@@ -20,7 +20,7 @@ from tinyrefinery.recipe.load import check, load_recipe
 from tinyrefinery.recipe.optimization import Loss
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.shipped import locate
-from tinyrefinery.recipe.table import Table, is_table, load_table, table_rows
+from tinyrefinery.recipe.table import Table, at_scale, is_table, load_table, table_rows
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -141,7 +141,7 @@ def test_a_command_parses_and_its_recipe_and_overrides_load(place, line, monkeyp
         return
     path = locate(file)
     if is_table(path):
-        table = load_table(path)
+        table = at_scale(load_table(path), given.get("scale"), path)
         assert set(given.get("row") or ()) <= {row.id for row in table.rows}
         assert table_rows(table, path, overrides)
     else:

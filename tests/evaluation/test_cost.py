@@ -9,7 +9,7 @@ from tinyrefinery.evaluation.cost import macs, parameters
 from tinyrefinery.models import MODELS, create
 
 # Millions of multiply-accumulates as published: Label Refinery's code, TensorFlow's MobileNet v1
-# table, MLPerf Tiny, and He et al. / torchvision for the residual networks.
+# table, MLPerf Tiny, He et al. / torchvision for the residual networks, torchvision for VGG.
 PUBLISHED = {
     "alexnet": (224, 1135),
     "mobilenet_v1_100": (224, 569),
@@ -20,6 +20,8 @@ PUBLISHED = {
     "resnet18": (224, 1814),
     "resnet34": (224, 3664),
     "resnet50": (224, 4089),
+    "vgg16": (224, 15_470),
+    "vgg19": (224, 19_632),
 }
 
 
@@ -31,6 +33,13 @@ def test_published(name: str) -> None:
         network = create(name, classes, size=size)
     digits = 1 if isinstance(millions, float) else 0
     assert round(macs(network, 3, (size, size)) / 1e6, digits) == millions
+
+
+def test_darknet19_has_the_published_operations() -> None:
+    """5.58 billion (arXiv 1612.08242, section 3), two for each product."""
+    with torch.device("meta"):
+        network = create("darknet19", 1000, size=224)
+    assert round(2 * macs(network, 3, (224, 224)) / 1e9, 2) == 5.58
 
 
 @pytest.mark.parametrize("name", [*MODELS, "timm:mobilenetv3_small_050"])

@@ -102,9 +102,6 @@ ONE_MISTAKE = {
         "stages.alexnet.labels.store: labels of level 'image' are made once a stage and need no "
         "store; remove it (store: null)"
     ),
-    "expect=[{stage: alexnte, metric: top1, paper: 66.28}]": (
-        "expect.0.stage: no stage 'alexnte' (did you mean 'alexnet'? stages: resnet50, alexnet)"
-    ),
     # settings that don't fit together
     "stages.alexnet.labels={name: refined, by: resnet50, batch_norm: running, bn_group: 64}": (
         "stages.alexnet.labels.bn_group: 64 has no effect with batch_norm: running; remove it "

@@ -11,7 +11,7 @@ from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.shipped import recipes_in
 from tinyrefinery.recipe.smoke import SIDE, smoke
-from tinyrefinery.recipe.table import is_table, load_table, table_rows
+from tinyrefinery.recipe.table import at_scale, is_table, load_table, table_rows
 
 ROOT = Path(__file__).parents[2]
 FILES = recipes_in(ROOT / "recipes")
@@ -19,8 +19,9 @@ FLAGS = {"--smoke"}
 
 
 def recipes_of(path: Path) -> list[Recipe]:
+    """The recipe, or those of a table's rows with one seed; scales have a test of their own."""
     if is_table(path):
-        return [recipe for _, recipe in table_rows(load_table(path), path)]
+        return [recipe for _, recipe in table_rows(load_table(path), path, ["seed=0"])]
     return [load_recipe(path)]
 
 
@@ -69,8 +70,14 @@ def test_its_header_gives_commands_that_parse(path):
             place = rest.index(option)
             assert int(rest[place + 1]) > 0
             del rest[place : place + 2]
+        scale = None
+        if "--scale" in rest:
+            place = rest.index("--scale")
+            scale = rest[place + 1]
+            del rest[place : place + 2]
         assert {word for word in rest if word.startswith("-")} <= FLAGS
-        assert load_recipe_or_table(path, [word for word in rest if not word.startswith("-")])
+        overrides = [word for word in rest if not word.startswith("-")]
+        assert load_recipe_or_table(path, overrides, scale)
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
@@ -80,9 +87,10 @@ def test_overrides_in_its_header_load(path):
             assert load_recipe_or_table(path, shlex.split(line, comments=True))
 
 
-def load_recipe_or_table(path: Path, overrides: list[str]) -> object:
+def load_recipe_or_table(path: Path, overrides: list[str], scale: str | None = None) -> object:
     if is_table(path):
-        return table_rows(load_table(path), path, overrides)
+        return table_rows(at_scale(load_table(path), scale, path), path, overrides)
+    assert scale is None
     return load_recipe(path, overrides)
 
 

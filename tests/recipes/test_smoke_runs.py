@@ -7,14 +7,35 @@ from typer.testing import CliRunner
 
 from tinyrefinery.cli.main import app
 from tinyrefinery.recipe.shipped import recipes_in, shipped_folder
-from tinyrefinery.recipe.table import is_table
+from tinyrefinery.recipe.table import is_table, load_table
 
 FILES = recipes_in(shipped_folder())
+# Minutes each: all networks of Label Refinery, or several of those made for ImageNet.
+SLOW = {f"label_refinery/{name}.yaml" for name in ("imagenet", "cifar10", "imagenette")}
+SLOW |= {f"label_refinery/{name}.yaml" for name in ("tiny_imagenet", "street")}
+SLOW |= {f"label_refinery/table{number}.yaml" for number in (1, 2, 3, 4, 5, 6)}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: p.relative_to(shipped_folder()).as_posix())
-def test_smoke(path, tmp_path):
+def cases() -> list:
+    """Every recipe and table, and every table at the first of its scales.
+
+    The other scales differ in networks and data only, and their recipes are run as such.
+    """
+    found = []
+    for path in FILES:
+        name = path.relative_to(shipped_folder()).as_posix()
+        marks = [pytest.mark.slow] if name in SLOW else []
+        found.append(pytest.param(path, None, id=name, marks=marks))
+        for scale in [*load_table(path).scales][:1] if is_table(path) else []:
+            slow = [pytest.mark.slow] if name == "label_refinery/table2.yaml" else []
+            found.append(pytest.param(path, scale, id=f"{name}-{scale}", marks=slow))
+    return found
+
+
+@pytest.mark.parametrize(("path", "scale"), cases())
+def test_smoke(path, scale, tmp_path):
     command = ["reproduce", str(path), "--seeds", "1"] if is_table(path) else ["run", str(path)]
+    command += ["--scale", scale] if scale else []
     done = CliRunner().invoke(app, [*command, "--smoke", "--runs", str(tmp_path)])
     assert done.exit_code == 0, done.output
     (folder,) = tmp_path.iterdir()

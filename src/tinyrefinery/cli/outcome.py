@@ -4,6 +4,12 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from tinyrefinery.reports.folder import RunFolder
 
 
 class _BesideBars(logging.Handler):
@@ -26,7 +32,9 @@ def log_progress() -> None:
 
 
 def show(folders: Sequence[Path], out: Path | None = None, baseline: str | None = None) -> None:
-    """Print the table of runs, write results.csv in each, and one HTML report about all.
+    """Print the tables of runs, write results.csv in each, and one HTML report about all.
+
+    A run of a table also gets table.csv, and its rows printed beside the paper's.
 
     Args:
         folders: run folders.
@@ -37,6 +45,7 @@ def show(folders: Sequence[Path], out: Path | None = None, baseline: str | None 
 
     from tinyrefinery.reports.folder import read_run
     from tinyrefinery.reports.page import write_page
+    from tinyrefinery.reports.table_lines import write_table
     from tinyrefinery.reports.tables import (
         comparisons,
         gain_line,
@@ -49,9 +58,31 @@ def show(folders: Sequence[Path], out: Path | None = None, baseline: str | None 
     page = write_page(runs, out, baseline)
     for run in runs:
         write_results(run)
+        write_table(run)
     groups = group_stages(runs)
     console = Console()
     console.print(terminal_table(groups))
     notes = [note for run in runs for note in run.notes]
-    for line in (*notes, "", *map(gain_line, comparisons(groups, baseline)), "", f"Report: {page}"):
+    _print(console, *notes, "", *map(gain_line, comparisons(groups, baseline)), "")
+    for run in runs:
+        _print_rows(console, run)
+    _print(console, f"Report: {page}")
+
+
+def _print_rows(console: "Console", run: "RunFolder") -> None:
+    """The rows of the table that a run belongs to, beside the paper's."""
+    from tinyrefinery.reports.table_lines import table_lines
+    from tinyrefinery.reports.table_text import notes, terminal_lines, title
+
+    if not run.table:
+        return
+    lines = table_lines(run)
+    _print(console, title(run), "")
+    console.print(terminal_lines(lines))
+    _print(console, *notes(run, lines), "")
+
+
+def _print(console: "Console", *lines: str) -> None:
+    """Lines as they are: no markup, no colours, broken by the terminal alone."""
+    for line in lines:
         console.print(line, soft_wrap=True, markup=False, highlight=False)

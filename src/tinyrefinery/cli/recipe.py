@@ -65,13 +65,16 @@ def _checked(path: Path, deep: bool) -> str:
         RecipeError: when it isn't good.
     """
     from tinyrefinery.recipe.load import load_recipe
-    from tinyrefinery.recipe.table import is_table, load_table, table_rows
+    from tinyrefinery.recipe.table import at_scale, is_table, load_table, table_rows
 
     if is_table(path):
         table = load_table(path)
         recipes = [recipe for _, recipe in table_rows(table, path)]
+        for scale in table.scales:
+            recipes += [recipe for _, recipe in table_rows(at_scale(table, scale, path), path)]
         rows, seeds = _count(len(table.rows), "row"), _count(len(table.seeds), "seed")
-        what = f"{table.title} ({rows}, {seeds})"
+        scales = f"; scales: {', '.join(table.scales)}" if table.scales else ""
+        what = f"{table.title} ({rows}, {seeds}{scales})"
     else:
         recipes = [load_recipe(path)]
         networks = recipes[0].generations

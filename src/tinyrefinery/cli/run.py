@@ -2,7 +2,6 @@
 
 import os
 from contextlib import suppress
-from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
 
@@ -63,6 +62,12 @@ def reproduce(
     row: Annotated[
         list[str] | None, typer.Option(help="Only this row; may be given several times.")
     ] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option(
+            help="One of the table's scales: the same rows on other images; else as given."
+        ),
+    ] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="How many seeds, from 0.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run folder.")] = None,
     runs: Runs = Path("runs"),
@@ -70,32 +75,27 @@ def reproduce(
     smoke: Smoke = False,
 ) -> None:
     """Run the rows of TABLE with all their seeds; what rows have in common is trained once."""
-    from tinyrefinery.errors import RecipeError
-    from tinyrefinery.names import nearest
-    from tinyrefinery.recipe.load import part_hash
     from tinyrefinery.recipe.shipped import locate
     from tinyrefinery.recipe.smoke import smoke as shrink
-    from tinyrefinery.recipe.table import load_table, table_rows
+    from tinyrefinery.recipe.table import at_scale, check_rows, load_table, table_rows
+    from tinyrefinery.recipe.table_facts import table_facts
 
     path = locate(table)
-    loaded = load_table(path)
+    loaded = at_scale(load_table(path), scale, path)
+    check_rows(row or [], loaded, path)
     if seeds is not None:
         loaded = loaded.model_copy(update={"seeds": tuple(range(seeds))})
     jobs = table_rows(loaded, path, overrides or [])
-    # Of all rows, so that --row goes on in the folder of the whole table.
-    all_rows = "".join(part_hash(each.model_copy(update={"seed": 0})) for _, each in jobs)
-    digest = sha256(all_rows.encode()).hexdigest()[:8]
-    known = [each.id for each in loaded.rows]
-    for wanted in row or []:
-        if wanted not in known:
-            raise RecipeError(f"{path}: no row '{wanted}'.{nearest(wanted, known)} Rows: {known}")
-    jobs = [
-        (id, shrink(recipe) if smoke else recipe) for id, recipe in jobs if id in (row or known)
+    facts = table_facts(loaded, jobs, scale, smoke=smoke)
+    chosen = [
+        (id, shrink(recipe) if smoke else recipe) for id, recipe in jobs if not row or id in row
     ]
-    _train(jobs, runs / (name or f"{path.stem}{'-smoke' if smoke else ''}-{digest}"), processes)
+    stem = "-".join(filter(None, (path.stem, scale, "smoke" if smoke else None)))
+    # The digest is that of all rows, so that --row and --seeds go on in the table's folder.
+    _train(chosen, runs / (name or f"{stem}-{facts['digest'][:8]}"), processes, facts)
 
 
-def _train(jobs: list, folder: Path, processes: int) -> None:
+def _train(jobs: list, folder: Path, processes: int, table: dict | None = None) -> None:
     from tinyrefinery.cli.outcome import log_progress, show
 
     log_progress()
@@ -104,7 +104,8 @@ def _train(jobs: list, folder: Path, processes: int) -> None:
 
     typer.echo(f"run folder: {folder}", err=True)
     try:
-        run_jobs([Job(recipe, row) for row, recipe in jobs], folder, processes=processes)
+        jobs = [Job(recipe, row) for row, recipe in jobs]
+        run_jobs(jobs, folder, processes=processes, table=table)
     except (RefineryError, KeyboardInterrupt):
         # What was finished is worth a report; the reason for stopping is what must be told.
         with suppress(RefineryError):

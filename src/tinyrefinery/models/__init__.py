@@ -11,6 +11,7 @@ from torch import nn
 
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.models.alexnet import AlexNet
+from tinyrefinery.models.darknet19 import Darknet19
 from tinyrefinery.models.mobilenet_v1 import (
     mobilenet_v1_025,
     mobilenet_v1_050,
@@ -21,10 +22,12 @@ from tinyrefinery.models.resnet import resnet18, resnet34, resnet50
 from tinyrefinery.models.resnet8 import ResNet8
 from tinyrefinery.models.street_cnn import StreetCNN
 from tinyrefinery.models.timm_network import TIMM, timm_network
+from tinyrefinery.models.vgg import vgg16, vgg19
 from tinyrefinery.names import check_options, look_up
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "alexnet": AlexNet,
+    "darknet19": Darknet19,
     "mobilenet_v1_025": mobilenet_v1_025,
     "mobilenet_v1_050": mobilenet_v1_050,
     "mobilenet_v1_075": mobilenet_v1_075,
@@ -34,6 +37,8 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "resnet34": resnet34,
     "resnet50": resnet50,
     "street_cnn": StreetCNN,
+    "vgg16": vgg16,
+    "vgg19": vgg19,
 }
 
 

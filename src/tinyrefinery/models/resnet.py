@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tinyrefinery.errors import RecipeError
 from tinyrefinery.layers.initialize import initialize
 from tinyrefinery.layers.stem import Stem, is_small
 
@@ -63,6 +64,7 @@ class ResNet(nn.Module):
         block: what the stages are made of.
         depths: blocks in each of the four stages.
         channels: 1 or 3.
+        width: multiplies all widths.
         stem: `imagenet` is 7x7 with stride 2 and a 3x3 max-pool with stride 2; `small` is 3x3 with
             stride 1 and no pool, as usual for CIFAR.
     """
@@ -75,21 +77,25 @@ class ResNet(nn.Module):
         block: type[BasicBlock] | type[Bottleneck],
         depths: Sequence[int],
         channels: int = 3,
+        width: float = 1.0,
         stem: Stem = "auto",
     ) -> None:
         super().__init__()
+        base = round(64 * width)
+        if base < 1:
+            raise RecipeError(f"resnet: width {width} leaves no channels")
         small = is_small(stem, size)
         kernel, stride = (3, 1) if small else (7, 2)
-        self.conv1 = nn.Conv2d(channels, 64, kernel, stride, padding=kernel // 2, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
+        self.conv1 = nn.Conv2d(channels, base, kernel, stride, padding=kernel // 2, bias=False)
+        self.bn1 = nn.BatchNorm2d(base)
         self.maxpool = nn.Identity() if small else nn.MaxPool2d(3, stride=2, padding=1)
-        width = 64 * block.expansion
-        self.layer1 = _stage(block, 64, 64, depths[0], stride=1)
-        self.layer2 = _stage(block, width, 128, depths[1], stride=2)
-        self.layer3 = _stage(block, 2 * width, 256, depths[2], stride=2)
-        self.layer4 = _stage(block, 4 * width, 512, depths[3], stride=2)
+        outputs = base * block.expansion
+        self.layer1 = _stage(block, base, base, depths[0], stride=1)
+        self.layer2 = _stage(block, outputs, 2 * base, depths[1], stride=2)
+        self.layer3 = _stage(block, 2 * outputs, 4 * base, depths[2], stride=2)
+        self.layer4 = _stage(block, 4 * outputs, 8 * base, depths[3], stride=2)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.fc = nn.Linear(8 * width, classes)
+        self.fc = nn.Linear(8 * outputs, classes)
         initialize(self)
 
     def forward_features(self, x: Tensor) -> Tensor:
@@ -107,29 +113,62 @@ class ResNet(nn.Module):
 
 
 def resnet18(
-    classes: int, *, size: tuple[int, int], channels: int = 3, stem: Stem = "auto"
+    classes: int,
+    *,
+    size: tuple[int, int],
+    channels: int = 3,
+    width: float = 1.0,
+    stem: Stem = "auto",
 ) -> ResNet:
     """11.690 million parameters at 1,000 classes, 1.814 billion multiply-accumulates at 224."""
     return ResNet(
-        classes, size=size, block=BasicBlock, depths=(2, 2, 2, 2), channels=channels, stem=stem
+        classes,
+        size=size,
+        block=BasicBlock,
+        depths=(2, 2, 2, 2),
+        channels=channels,
+        width=width,
+        stem=stem,
     )
 
 
 def resnet34(
-    classes: int, *, size: tuple[int, int], channels: int = 3, stem: Stem = "auto"
+    classes: int,
+    *,
+    size: tuple[int, int],
+    channels: int = 3,
+    width: float = 1.0,
+    stem: Stem = "auto",
 ) -> ResNet:
     """21.798 million parameters at 1,000 classes, 3.664 billion multiply-accumulates at 224."""
     return ResNet(
-        classes, size=size, block=BasicBlock, depths=(3, 4, 6, 3), channels=channels, stem=stem
+        classes,
+        size=size,
+        block=BasicBlock,
+        depths=(3, 4, 6, 3),
+        channels=channels,
+        width=width,
+        stem=stem,
     )
 
 
 def resnet50(
-    classes: int, *, size: tuple[int, int], channels: int = 3, stem: Stem = "auto"
+    classes: int,
+    *,
+    size: tuple[int, int],
+    channels: int = 3,
+    width: float = 1.0,
+    stem: Stem = "auto",
 ) -> ResNet:
     """25.557 million parameters at 1,000 classes, 4.089 billion multiply-accumulates at 224."""
     return ResNet(
-        classes, size=size, block=Bottleneck, depths=(3, 4, 6, 3), channels=channels, stem=stem
+        classes,
+        size=size,
+        block=Bottleneck,
+        depths=(3, 4, 6, 3),
+        channels=channels,
+        width=width,
+        stem=stem,
     )
 
 

@@ -39,13 +39,20 @@ def parse(text: str) -> Any:
         RecipeError: when it is no YAML, with the line where there is more than one.
     """
     try:
-        return yaml.load(text, Loader=_Loader)
+        return _unshared(yaml.load(text, Loader=_Loader))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line = f"line {mark.line + 1}: " if mark and "\n" in text else ""
         raise RecipeError(f"{line}{error.problem or 'not YAML'}") from error
     except yaml.YAMLError as error:
         raise RecipeError(f"not YAML: {error}") from error
+
+
+def _unshared(value: Any) -> Any:
+    """A copy in which what `*alias` repeats is no longer one object: one may change alone."""
+    if isinstance(value, dict):
+        return {key: _unshared(each) for key, each in value.items()}
+    return [_unshared(each) for each in value] if isinstance(value, list) else value
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -11,12 +11,25 @@ if TYPE_CHECKING:
     from tinyrefinery.recipe.schema import Stage
 
 
-def mistakes(stages: Sequence["Stage"], expected: Sequence[str]) -> list[tuple[str, str]]:
+def ancestors(stage: str, stages: Sequence["Stage"]) -> set[str]:
+    """Ids of the stages that must be trained before `stage` can be, as far back as they go.
+
+    Args:
+        stage: an id.
+        stages: generations expanded, each after those that it refers to.
+    """
+    part = next(each for each in stages if each.id == stage)
+    named = [*(part.labels.by if isinstance(part.labels, Refined) else ())]
+    named += [name for name in (part.init_from, part.beside) if name is not None]
+    direct = {name for name in named if ":" not in name}
+    return direct.union(*(ancestors(name, stages) for name in direct))
+
+
+def mistakes(stages: Sequence["Stage"]) -> list[tuple[str, str]]:
     """What is wrong, as (path, message) pairs; empty when all is well.
 
     Args:
         stages: in the order of training, generations expanded.
-        expected: ids that the recipe's expectations name.
     """
     ids = [stage.id for stage in stages]
     found = [
@@ -30,10 +43,6 @@ def mistakes(stages: Sequence["Stage"], expected: Sequence[str]) -> list[tuple[s
         found += _wrong_refiners(stage, stages, place)
         found += _wrong_start(stage, stages, place)
         found += _wrong_neighbor(stage, stages, place)
-    for number, name in enumerate(expected):
-        if name not in ids:
-            text = f"no stage '{name}' ({_known(name, ids, 'stages')})"
-            found.append((f"expect.{number}.stage", text))
     return found
 
 

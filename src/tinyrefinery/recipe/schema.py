@@ -176,19 +176,6 @@ class Chain(Part):
     """Generations in a row without gain after which to stop."""
 
 
-class Expectation(Part):
-    """A number that the run should come near."""
-
-    stage: str
-    """Id of the stage."""
-    metric: Literal["top1", "top5"]
-    """Of the test split, in percent."""
-    paper: Annotated[float, Field(ge=0, le=100)]
-    """What the paper prints, in percent."""
-    within: NonNegative | None = None
-    """Percentage points off that still pass; null: only printed."""
-
-
 class Recipe(Part):
     """One experiment: data, the networks trained on it in order, and how."""
 
@@ -205,12 +192,10 @@ class Recipe(Part):
     """Trained in this order; a stage may be refined by those before it."""
     engine: Engine = Engine()
     chain: Chain = Chain()
-    expect: tuple[Expectation, ...] = ()
-    """Numbers that the run should come near."""
 
     @model_validator(mode="after")
     def _stages_fit_together(self) -> "Recipe":
-        found = mistakes(self.generations, tuple(e.stage for e in self.expect))
+        found = mistakes(self.generations)
         found += [
             (
                 f"stages.{stage.id}.batch_size",

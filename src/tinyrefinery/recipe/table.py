@@ -1,13 +1,19 @@
-"""A table: rows of overrides of one recipe, with the numbers that a paper prints."""
+"""A table: rows of overrides of one recipe, with the numbers that a paper prints.
 
-from collections.abc import Sequence
+At a *scale* the same rows run over another recipe: other images, smaller networks, stages of the
+same ids.
+"""
+
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, NonNegativeInt, WithJsonSchema
 
 from tinyrefinery.errors import RecipeError
+from tinyrefinery.names import nearest
 from tinyrefinery.recipe.document import read
+from tinyrefinery.recipe.lineage import ancestors
 from tinyrefinery.recipe.load import check, load_recipe
 from tinyrefinery.recipe.messages import hint
 from tinyrefinery.recipe.part import Part, Slug
@@ -39,16 +45,43 @@ Seeds = Annotated[
     ),
 ]
 
+Percent = Annotated[float, Field(ge=0, le=100)]
+Reason = Annotated[str, Field(min_length=1)]
+
+
+class Printed(Part):
+    """What a paper prints for a row, in percent of the held-out images."""
+
+    top1: Percent | None = None
+    top5: Percent | None = None
+
 
 class Row(Part):
     """One line of a table."""
 
     id: Slug
     """Name of the row in run folders and reports."""
+    stage: str | None = None
+    """Id of the stage whose numbers fill the row; it and the stages it needs are trained, and no
+    others; null: the table's stage, and all of the recipe's stages are trained."""
     set: tuple[str, ...] = ()
     """Overrides of the recipe, e.g. `stages.alexnet.labels.hard=true`."""
-    paper: dict[str, float] | None = None
-    """What the paper prints for the table's stage, in percent: `{top1: 66.28}`; null: nothing."""
+    paper: Printed | None = None
+    """What the paper prints, in percent: `{top1: 66.28}`; null: nothing."""
+    baseline: Slug | None = None
+    """Id of the row that this one's gain is measured against; null: the table's."""
+
+
+class Scale(Part):
+    """The same rows at another size: other images, smaller networks."""
+
+    recipe: str | None = None
+    """The recipe's file, relative to the table's, with stages of the same ids; null: the table's
+    own."""
+    set: tuple[str, ...] = ()
+    """Overrides for every row, after the row's own."""
+    without: dict[Slug, Reason] = Field(default_factory=dict)
+    """Rows that are left out at this scale, each with the reason."""
 
 
 class Table(Part):
@@ -62,9 +95,20 @@ class Table(Part):
     """Id of the stage whose numbers fill the table; null: the recipe's last."""
     paper: Paper | None = None
     """What is repeated; null: nothing."""
+    baseline: Slug | None = None
+    """Id of the row that gains are measured against; null: none."""
     seeds: Seeds = (0,)
     """A list of seeds, or how many (3 is 0, 1, 2)."""
     rows: Annotated[tuple[Row, ...], Field(min_length=1)]
+    without: dict[Slug, Reason] = Field(default_factory=dict)
+    """Rows of the paper that are not here, each with the reason."""
+    scales: dict[Slug, Scale] = Field(default_factory=dict)
+    """Sizes at which the rows run besides, by name."""
+
+    def baseline_of(self, row: Row) -> str | None:
+        """Id of the row that a row's gain is measured against; a row is no baseline of itself."""
+        name = row.baseline or self.baseline
+        return None if name == row.id else name
 
 
 def is_table(path: Path | str) -> bool:
@@ -83,11 +127,74 @@ def load_table(path: Path | str) -> Table:
     if "stages" in raw and "rows" not in raw:
         raise RecipeError(f"{path}: is a recipe (it has stages), not a table of recipes")
     table = check(raw, Table, source=str(path))
+    if mistakes := list(dict.fromkeys(_mistakes(table))):
+        raise RecipeError("\n".join(f"{path}: {each}" for each in mistakes))
+    return table
+
+
+def _mistakes(table: Table) -> Iterator[str]:
     ids = [row.id for row in table.rows]
     for name in ids:
         if ids.count(name) > 1:
-            raise RecipeError(f"{path}: rows.{name}: {ids.count(name)} rows have this id")
-    return table
+            yield f"rows.{name}: {ids.count(name)} rows have this id"
+        if name in table.without:
+            yield f"without.{name}: is a row of this table"
+    named = {"baseline": table.baseline}
+    named |= {f"rows.{row.id}.baseline": row.baseline for row in table.rows}
+    for where, name in named.items():
+        if name is not None and name not in ids:
+            yield f"{where}: no row '{name}' ({hint(name, ids)})"
+    for scale in table.scales:
+        yield from _mistakes_at(table, scale, ids)
+
+
+def _mistakes_at(table: Table, scale: str, ids: Sequence[str]) -> Iterator[str]:
+    where, without = f"scales.{scale}.without", table.scales[scale].without
+    for name in without:
+        if name not in ids:
+            yield f"{where}.{name}: no row '{name}' ({hint(name, ids)})"
+    left = [row for row in table.rows if row.id not in without]
+    if not left:
+        yield f"{where}: leaves no row"
+    for row in left:
+        if (name := table.baseline_of(row)) in without:
+            yield f"{where}.{name}: row '{row.id}' is measured against it"
+
+
+def at_scale(table: Table, scale: str | None, path: Path | str) -> Table:
+    """The table as it runs at one of its scales; None: as it stands.
+
+    Raises:
+        RecipeError: when the table has no such scale, naming those it has.
+    """
+    if scale is None:
+        return table
+    if scale not in table.scales:
+        known = list(table.scales)
+        told = f"{nearest(scale, known)} Scales: {', '.join(known)}" if known else " It has none"
+        raise RecipeError(f"{path}: no scale '{scale}'.{told}")
+    part = table.scales[scale]
+    rows = [
+        row.model_copy(update={"set": (*row.set, *part.set)})
+        for row in table.rows
+        if row.id not in part.without
+    ]
+    change = {"recipe": part.recipe or table.recipe, "rows": tuple(rows), "scales": {}}
+    return table.model_copy(update=change | {"without": table.without | part.without})
+
+
+def check_rows(ids: Sequence[str], table: Table, path: Path | str) -> None:
+    """Refuse ids that are no rows of the table.
+
+    Raises:
+        RecipeError: naming the rows, or why the row is left out.
+    """
+    known = [row.id for row in table.rows]
+    for name in ids:
+        if name in table.without:
+            raise RecipeError(f"{path}: row '{name}' is left out: {table.without[name]}")
+        if name not in known:
+            raise RecipeError(f"{path}: no row '{name}'.{nearest(name, known)} Rows: {known}")
 
 
 def table_rows(
@@ -96,26 +203,33 @@ def table_rows(
     """(row id, recipe) for each row and seed, rows in order, seeds within a row.
 
     Args:
-        table: what `load_table` gave.
+        table: what `load_table` or `at_scale` gave.
         path: the table's file, to which its recipe is relative.
         overrides: for every row, after the row's own; a `seed=` among them runs that seed only.
 
     Raises:
-        RecipeError: when the recipe or a row is wrong, or no stage has the table's stage id.
+        RecipeError: when the recipe or a row is wrong, or no stage has the row's stage id.
     """
-    recipe = Path(path).parent / table.recipe
-    seeds = (None,) if any(each.split("=")[0] == "seed" for each in overrides) else table.seeds
+    file = Path(path).parent / table.recipe
+    own_seed = any(each.split("=")[0] == "seed" for each in overrides)
     jobs = []
     for row in table.rows:
-        for seed in seeds:
-            own = [*row.set, *overrides, *([] if seed is None else [f"seed={seed}"])]
-            try:
-                jobs.append((row.id, load_recipe(recipe, own)))
-            except RecipeError as error:
-                raise RecipeError(f"{path}: rows.{row.id}: {error}") from error
-        ids = [stage.id for stage in jobs[-1][1].generations]
-        if table.stage is not None and table.stage not in ids:
-            raise RecipeError(
-                f"{path}: rows.{row.id}: no stage '{table.stage}' ({hint(table.stage, ids)})"
-            )
+        try:
+            recipe = _of_row(load_recipe(file, [*row.set, *overrides]), row, table)
+        except RecipeError as error:
+            raise RecipeError(f"{path}: rows.{row.id}: {error}") from error
+        for seed in (recipe.seed,) if own_seed else table.seeds:
+            jobs.append((row.id, recipe.model_copy(update={"seed": seed})))
     return jobs
+
+
+def _of_row(recipe: Recipe, row: Row, table: Table) -> Recipe:
+    """The row's recipe; where the row names its stage, with no more than that stage needs."""
+    stage, ids = row.stage or table.stage, [each.id for each in recipe.generations]
+    if stage is not None and stage not in ids:
+        raise RecipeError(f"{table.recipe} has no stage '{stage}' ({hint(stage, ids)})")
+    if row.stage is None:
+        return recipe
+    needed = {row.stage, *ancestors(row.stage, recipe.generations)}
+    stages = tuple(each for each in recipe.generations if each.id in needed)
+    return recipe.model_copy(update={"stages": stages})

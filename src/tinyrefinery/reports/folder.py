@@ -56,6 +56,8 @@ class RunFolder:
     data: dict[str, Any] = field(repr=False)
     excluded: tuple[dict[str, str], ...] = field(repr=False)
     """Rows left out of the data, with columns kind, where, what."""
+    table: dict[str, Any] = field(repr=False)
+    """The table that it is a run of: `recipe.table_facts`, and `keys`; empty for lone recipes."""
     stages: tuple[StageRun, ...] = field(repr=False)
     """Finished ones only, in the recipe's order, then by seed."""
     notes: tuple[str, ...]
@@ -93,6 +95,7 @@ def read_run(path: Path) -> RunFolder:
         environment=_read_json(path / "environment.json", {}),
         data=_read_json(path / "data.json", {}),
         excluded=_read_excluded(path / "excluded.csv"),
+        table=_read_table(path / "table.json"),
         stages=tuple(stages),
         notes=tuple(notes),
     )
@@ -149,6 +152,21 @@ def _read_json(path: Path, default: dict[str, Any] | None = None) -> dict[str, A
         ) from error
     if not isinstance(content, dict):
         raise DataError(f"{path}: holds {type(content).__name__}, not a JSON object")
+    return content
+
+
+TABLE = ("title", "paper", "scale", "smoke", "recipe", "without", "rows", "keys")
+
+
+def _read_table(path: Path) -> dict[str, Any]:
+    """The content of table.json; empty when there is none."""
+    content = _read_json(path, {})
+    lacking = [name for name in TABLE if name not in content]
+    if content and lacking:
+        raise DataError(
+            f"{path}: lacks {', '.join(lacking)}. Delete this file, and give the `reproduce` "
+            "command again, which writes it anew."
+        )
     return content
 
 

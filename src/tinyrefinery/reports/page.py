@@ -14,6 +14,8 @@ from tinyrefinery.reports import numbers, plots
 from tinyrefinery.reports.folder import RunFolder
 from tinyrefinery.reports.inline import inline_svg
 from tinyrefinery.reports.samples import read_samples
+from tinyrefinery.reports.table_lines import table_lines
+from tinyrefinery.reports.table_text import cells, columns, network, notes, title
 from tinyrefinery.reports.tables import (
     COLUMNS,
     Comparison,
@@ -82,6 +84,7 @@ def render_page(
         headline=headline(compared, groups[0].held_out),
         comparisons=[_comparison(each) for each in compared],
         table=_table(groups, compared),
+        paper_tables=[_paper_table(folder) for folder in folders if folder.table],
         figures={key: inline_svg(figure, _TITLES[key]) for key, figure in figures.items()},
         titles=_TITLES,
         curves=_curves(groups, compared),
@@ -173,6 +176,21 @@ def _table(groups: Sequence[StageGroup], compared: Sequence[Comparison]) -> list
             }
         )
     return lines
+
+
+def _paper_table(folder: RunFolder) -> dict[str, Any]:
+    """A table beside the paper's."""
+    lines = table_lines(folder)
+    titles = columns(lines)
+    return {
+        "title": title(folder),
+        "columns": titles,
+        "lines": [
+            {"row": line.row, "network": network(line, lines), "cells": cells(line, titles)}
+            for line in lines
+        ],
+        "notes": notes(folder, lines),
+    }
 
 
 def _curves(groups: Sequence[StageGroup], compared: Sequence[Comparison]) -> list[Markup]:

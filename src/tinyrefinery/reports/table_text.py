@@ -1,0 +1,86 @@
+"""A table beside the paper's, in words: on the terminal, and as cells and notes for the page."""
+
+from collections.abc import Sequence
+
+from rich.markup import escape
+from rich.table import Table
+
+from tinyrefinery.reports.folder import RunFolder
+from tinyrefinery.reports.numbers import NOTHING, gain_points, percent, signed
+from tinyrefinery.reports.table_lines import TableLine, order_kept
+
+
+def columns(lines: Sequence[TableLine]) -> list[str]:
+    """Titles of the columns behind the row's: those of the paper only where it prints something."""
+    printed = any(line.paper_top1 is not None for line in lines)
+    gains = any(line.baseline for line in lines)
+    paper = ["paper"] if printed else []
+    difference = ["difference"] if printed and any(line.comparable for line in lines) else []
+    gain = [*(["paper's gain"] if printed else []), "our gain"] if gains else []
+    return [*paper, "ours", *difference, *gain, "n"]
+
+
+def cells(line: TableLine, titles: Sequence[str]) -> list[str]:
+    """The texts of a row under these titles."""
+    paper, gain = line.paper_top1, line.paper_gain
+    known = {
+        "paper": NOTHING if paper is None else f"{100 * paper:.4g}",
+        "ours": percent(line.top1),
+        "difference": NOTHING if line.difference is None else signed(line.difference),
+        "paper's gain": NOTHING if gain is None else f"{100 * gain:+.4g}".replace("-", "−"),
+        "our gain": gain_points(line.gain),
+        "n": str(len(line.group.runs) if line.group else 0),
+    }
+    return [known[title] for title in titles]
+
+
+def network(line: TableLine, lines: Sequence[TableLine]) -> str:
+    """The network of a row, and the row its gain is over where rows have different ones."""
+    model = line.group.first.model if line.group else "not run"
+    several = len({each.baseline for each in lines if each.baseline}) > 1
+    return f"{model}; gain over {line.baseline}" if several and line.baseline else model
+
+
+def title(folder: RunFolder) -> str:
+    """The table's title, with its scale."""
+    scale = folder.table["scale"]
+    return f"{folder.table['title']}{f', at scale {scale}' if scale else ''}"
+
+
+def notes(folder: RunFolder, lines: Sequence[TableLine]) -> list[str]:
+    """What a reader of the table has to know."""
+    table, paper = folder.table, folder.table["paper"] or {}
+    held_out = next((line.group.held_out for line in lines if line.group), "held-out")
+    baselines = {line.baseline for line in lines if line.baseline}
+    found = [f"Top-1 in percent of the {held_out} images; mean ± standard deviation over n seeds."]
+    if baselines:
+        over = f" over row '{baselines.pop()}'" if len(baselines) == 1 else ""
+        found.append(f"Gain{over} in points, paired by seed, with its 95 % interval.")
+    if paper:
+        number = f"arXiv {paper['arxiv']}, " if paper.get("arxiv") else ""
+        found.append(f"Paper: {number}{paper['where']}.")
+    if table["smoke"]:
+        found.append("Smoke: tiny data and one epoch, so that the numbers mean nothing.")
+    elif table["scale"]:
+        found.append(
+            f"Data and networks are not the paper's ({table['recipe']}): compare the order of the "
+            "rows and the gains, not the accuracies."
+        )
+    kept, pairs = order_kept(lines)
+    if pairs and not table["smoke"]:
+        found.append(f"Order: {kept} of {pairs} pairs of rows stand as in the paper, by the means.")
+    found += [f"Left out: {row}: {reason}" for row, reason in table["without"].items()]
+    return found
+
+
+def terminal_lines(lines: Sequence[TableLine]) -> Table:
+    """The table that the command line prints; it fits into 80 columns."""
+    titles = columns(lines)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("row", overflow="fold", min_width=9)
+    for each in titles:
+        table.add_column(each.replace(" ", "\n", 1), justify="right", no_wrap=True)
+    for line in lines:
+        name, what = escape(line.row), escape(network(line, lines))
+        table.add_row(f"{name}\n[dim]{what}[/dim]", *cells(line, titles))
+    return table
