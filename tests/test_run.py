@@ -163,9 +163,54 @@ def test_what_changes_weights_changes_the_key(tmp_path):
     # The plateau schedule looks at evaluations, so then it matters how often there is one.
     plateau = "stages.plain.schedule={name: plateau}"
     assert keys(plateau) != keys(plateau, "stages.plain.evaluate_every=2")
+    assert keys("stages.plain.stop={}") != keys(
+        "stages.plain.stop={}", "stages.plain.stop.patience=2"
+    )
+    assert keys("stages.plain.stop={}", "stages.plain.evaluate_every=2") != keys(
+        "stages.plain.stop={}"
+    )
+    assert keys("stages.refined.jitter={}")["refined"] != same["refined"]
+    assert keys("stages.refined.jitter=null", "stages.refined.stop=null") == same
     changed = keys("stages.refined.labels.temperature=2")
     assert changed["plain"] == same["plain"]
     assert changed["refined"] != same["refined"]
+
+
+JITTERED = """
+  - id: jittered
+    model: {name: street_cnn, kwargs: {widths: [4, 8]}}
+    labels: {name: refined, by: plain, store: {form: compact, top: 3}}
+    init_from: refined
+    jitter: {step: 2.0, norm: l2, share: 0.5, clamp: true}
+    optimizer: {name: sgd, lr: 0.02}
+    schedule: {name: plateau}
+    epochs: 4
+    batch_size: 16
+    stop: {patience: 1}
+  - id: natural
+    model: {name: street_cnn, kwargs: {widths: [4, 8]}}
+    labels: {name: refined, by: plain, store: {form: compact, top: 3}}
+    beside: jittered
+    optimizer: {name: sgd, lr: 0.02}
+    schedule: {name: constant}
+    epochs: 4
+    batch_size: 16
+engine: {threads: 1}"""
+
+
+def test_jitter_with_a_store_beside_another_and_stopped(tmp_path):
+    """Labels of natural crops come from the store, three classes each; jittered ones are live."""
+    text = TINY.replace("\nengine: {threads: 1}", JITTERED)
+    chain = go(tmp_path, "together", text=text)
+    ending = chain["jittered"].evaluation["training"]
+    lines = (stage_folder(tmp_path / "together", "jittered") / "metrics.jsonl").read_text()
+    figures = [json.loads(line)["validation_top1"] for line in lines.splitlines()]
+    assert ending == {"epochs": len(figures), "kept_epoch": 1 + figures.index(max(figures))}
+    assert chain["jittered"].validation_top1 == pytest.approx(max(figures))
+    alone = text.replace("    beside: jittered\n", "")
+    go(tmp_path, "alone", text=alone)
+    for stage in ("jittered", "natural"):
+        assert weights(tmp_path / "together", stage) == weights(tmp_path / "alone", stage), stage
 
 
 def test_gray_and_colored_networks_of_the_same_files_are_told_apart(tmp_path):

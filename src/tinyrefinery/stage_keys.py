@@ -51,9 +51,13 @@ def refiners_of(stage: Stage) -> tuple[str, ...]:
 def _weighty(stage: Stage, form: Form) -> dict[str, Any]:
     """The settings of a stage on which its weights depend; an exact store changes nothing."""
     without = {"generations", "beside"}
-    if stage.schedule.name != "plateau":  # which looks at the evaluations
+    if stage.schedule.name != "plateau" and stage.stop is None:  # which look at the evaluations
         without.add("evaluate_every")
+    # Not said where they aren't used, so that stages from before there were such have their keys.
+    without |= {name for name in ("jitter", "stop") if getattr(stage, name) is None}
     facts = stage.model_dump(mode="json", exclude=without)
+    if facts["schedule"].get("lowest") == 0:
+        del facts["schedule"]["lowest"]
     if isinstance(stage.labels, Refined):
         facts["labels"]["store"] = None if form.exact else asdict(form)
     return facts

@@ -26,10 +26,12 @@ from tinyrefinery.builders.networks import (
 from tinyrefinery.builders.training import (
     collapse_rule,
     fabric,
+    jitter,
     loss,
     optimizer,
     schedule,
     settings,
+    stop,
     stop_rule,
 )
 
@@ -42,6 +44,7 @@ __all__ = [
     "eval_spec",
     "eval_view",
     "fabric",
+    "jitter",
     "label_form",
     "loss",
     "network",
@@ -53,6 +56,7 @@ __all__ = [
     "settings",
     "skeleton",
     "stage_seed",
+    "stop",
     "stop_rule",
     "stored_labels",
     "train_spec",
