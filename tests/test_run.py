@@ -12,7 +12,7 @@ import pytest
 from safetensors.torch import load_file
 
 from tests.recipe_files import TINY, write_tiny
-from tinyrefinery.errors import ChainError, CheckpointError, RecipeError
+from tinyrefinery.errors import ChainError, CheckpointError, DataError, RecipeError
 from tinyrefinery.evaluation.dynamics_table import load_dynamics
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.recipe_run import Job, RecipeRun
@@ -211,6 +211,32 @@ def test_jitter_with_a_store_beside_another_and_stopped(tmp_path):
     go(tmp_path, "alone", text=alone)
     for stage in ("jittered", "natural"):
         assert weights(tmp_path / "together", stage) == weights(tmp_path / "alone", stage), stage
+
+
+def test_labels_by_taxonomy_leave_their_synsets_and_have_keys_by_content(tmp_path):
+    from shutil import copytree
+
+    from tests.labels.test_taxonomy import DATA, INDEX
+
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net" / "data.noun").write_text(DATA)
+    (tmp_path / "net" / "index.noun").write_text(INDEX)
+    copytree(tmp_path / "net", tmp_path / "moved")
+    nouns = ["root", "c", "y", "x", "a", "b", "lone_wolf", "island", "see", "see"]
+    synsets = ", ".join(f"'{digit}': {noun}.n.01" for digit, noun in enumerate(nouns))
+    labels = f"{{name: taxonomy, wordnet: {tmp_path}/net, synsets: {{{synsets}}}}}"
+    changes = [f"stages.plain.labels={labels}", "stages.refined=null"]
+    chain = go(tmp_path, overrides=changes)
+    place = stage_folder(tmp_path / "run", "plain")
+    assert (place / "synsets.csv").read_text().count("recipe") == 10
+    assert len((place / "similarity.csv").read_text().splitlines()) == 11
+    assert len(chain) == 1
+    go(tmp_path, overrides=[change.replace("/net", "/moved") for change in changes])
+    assert stage_folder(tmp_path / "run", "plain") == place  # one folder: the same key
+    go(tmp_path, "other", [*changes, "stages.plain.labels.temperature=0.2"])
+    assert stage_folder(tmp_path / "other", "plain").name != place.name
+    with pytest.raises(DataError, match=r"no synset for '0'.*labels\.synsets=\{0: cat"):
+        go(tmp_path, "none", [*changes, "stages.plain.labels.synsets={}"])
 
 
 def test_gray_and_colored_networks_of_the_same_files_are_told_apart(tmp_path):

@@ -189,7 +189,10 @@ class RecipeRun:
             "refiners": [self.keys.get(name, name) for name in refiners_of(stage)],
             "generation": self.generation(stage),
         }
-        path, text = self.stage_folder(stage) / "stage.json", json.dumps(facts, indent=1)
+        folder, made = self.stage_folder(stage), builders.taxonomy(stage, self.data)
+        if made and self.fabric.is_global_zero and not (folder / "done.json").exists():
+            made.save(folder)
+        path, text = folder / "stage.json", json.dumps(facts, indent=1)
         if self.fabric.is_global_zero and not (path.exists() and path.read_text() == text):
             write_atomic(path, text)
 

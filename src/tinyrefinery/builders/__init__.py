@@ -23,6 +23,7 @@ from tinyrefinery.builders.networks import (
     outside_refiner,
     skeleton,
 )
+from tinyrefinery.builders.taxonomy import taxonomy
 from tinyrefinery.builders.training import (
     collapse_rule,
     fabric,
@@ -59,6 +60,7 @@ __all__ = [
     "stop",
     "stop_rule",
     "stored_labels",
+    "taxonomy",
     "train_spec",
     "train_view",
     "workers",

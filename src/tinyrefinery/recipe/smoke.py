@@ -76,6 +76,8 @@ def _small_stage(stage: dict[str, Any]) -> dict[str, Any]:
         labels["bn_group"] = min(labels["bn_group"], BATCH)
     if labels.get("store") is not None:
         labels["store"] = labels["store"] | {"path": None, "top": None}
+    if labels["name"] == "taxonomy":  # street numbers aren't nouns
+        labels = {"name": "label_smoothing"}
     outside = stage["init_from"] is not None and stage["init_from"].startswith("file:")
     return stage | {
         "model": model | {"kwargs": kwargs, "weights": None},
