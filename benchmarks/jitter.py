@@ -1,4 +1,4 @@
-"""Core-milliseconds that adversarial jittering adds to a step of ResNet8, its refiner twice as wide."""
+"""Core-milliseconds that jitter adds to a step of ResNet8, its refiner twice as wide."""
 
 from functools import partial
 

@@ -207,6 +207,8 @@ def test_jitter_with_a_store_beside_another_and_stopped(tmp_path):
     figures = [json.loads(line)["validation_top1"] for line in lines.splitlines()]
     assert ending == {"epochs": len(figures), "kept_epoch": 1 + figures.index(max(figures))}
     assert chain["jittered"].validation_top1 == pytest.approx(max(figures))
+    facts = json.loads((stage_folder(tmp_path / "together", "jittered") / "stage.json").read_text())
+    assert facts["labels"] == "plain (stored top 3, jittered)"
     alone = text.replace("    beside: jittered\n", "")
     go(tmp_path, "alone", text=alone)
     for stage in ("jittered", "natural"):

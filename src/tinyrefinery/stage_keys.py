@@ -54,7 +54,7 @@ def _weighty(stage: Stage, data: Dataset) -> dict[str, Any]:
     if stage.schedule.name != "plateau" and stage.stop is None:  # which look at the evaluations
         without.add("evaluate_every")
     # Not said where they aren't used, so that stages from before there were such have their keys.
-    without |= {name for name in ("jitter", "stop") if getattr(stage, name) is None}
+    without |= {name for name in ("jitter", "stop", "bn_momentum") if getattr(stage, name) is None}
     facts = stage.model_dump(mode="json", exclude=without)
     if facts["schedule"].get("lowest") == 0:
         del facts["schedule"]["lowest"]

@@ -130,6 +130,7 @@ def describe_labels(stage: Stage) -> str:
     notes += [f"T={labels.temperature:g}"] if labels.temperature != 1 else []
     notes += [_describe_form(labels.store)] if labels.store else []
     notes += [f"pool of {stage.crop_pool}"] if stage.crop_pool else []
+    notes += ["jittered"] if stage.jitter else []
     return " + ".join(labels.by) + (f" ({', '.join(notes)})" if notes else "")
 
 

@@ -72,6 +72,9 @@ class Stage(Part):
     """Start from the weights of an earlier stage, by its id, or of `file:PATH`; null: random."""
     evaluate_every: PositiveInt = 1
     """Epochs between two looks at the validation split."""
+    bn_momentum: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Share that each batch has in batch normalization's running statistics (PyTorch's momentum, 1
+    minus that of Keras); null: the architecture's, mostly 0.1."""
     jitter: Jitter | None = None
     """Add adversarially jittered crops to each batch (Label Refinery, section 3.1), best to a
     network that is trained already (init_from); null: natural crops only."""

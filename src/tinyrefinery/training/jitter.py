@@ -94,7 +94,8 @@ class Jitter:
     norm: Form = "gradient"
     """What a step is long: see `ascend`."""
     average: Literal["crop", "batch"] = "crop"
-    """crop: gradient of a crop's own divergence; batch: of the batch's mean, 1 / B of it."""
+    """crop: gradient of the sum of divergences, so that a crop moves by its own (and, where batch
+    statistics are used, by what it does to its mates); batch: of their mean, 1 / B of it."""
     direction: Direction = "label_to_output"
     """Which divergence grows; that of equation 1."""
     through_refiner: bool = True
