@@ -51,6 +51,24 @@ def test_plateau_keeps_its_warmup(tmp_path):
     assert schedule(0.5) == 0.5
 
 
+def test_the_momentum_of_running_statistics_can_be_set(tmp_path):
+    from tinyrefinery.models.network_file import load_network, save_network
+
+    recipe = load_recipe(write_tiny(tmp_path), ["stages.refined.bn_momentum=0.01"])
+    data = builders.dataset(recipe.data)
+    plain, refined = (builders.network(stage, data, recipe, 1) for stage in recipe.generations)
+    found = [
+        {module.momentum for module in net.modules() if isinstance(module, torch.nn.BatchNorm2d)}
+        for net in (plain, refined)
+    ]
+    assert found == [{0.1}, {0.01}]
+    info = builders.describe(recipe, recipe.generations[1], data)
+    save_network(tmp_path / "net.safetensors", refined, **vars(info))
+    again, _ = load_network(tmp_path / "net.safetensors")
+    for name, value in refined.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name])
+
+
 def test_generations_have_weights_and_crops_of_their_own(tmp_path):
     recipe = load_recipe(write_tiny(tmp_path))
     seeds = {

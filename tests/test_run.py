@@ -12,7 +12,7 @@ import pytest
 from safetensors.torch import load_file
 
 from tests.recipe_files import TINY, write_tiny
-from tinyrefinery.errors import ChainError, CheckpointError, RecipeError
+from tinyrefinery.errors import ChainError, CheckpointError, DataError, RecipeError
 from tinyrefinery.evaluation.dynamics_table import load_dynamics
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.recipe_run import Job, RecipeRun
@@ -163,9 +163,82 @@ def test_what_changes_weights_changes_the_key(tmp_path):
     # The plateau schedule looks at evaluations, so then it matters how often there is one.
     plateau = "stages.plain.schedule={name: plateau}"
     assert keys(plateau) != keys(plateau, "stages.plain.evaluate_every=2")
+    assert keys("stages.plain.stop={}") != keys(
+        "stages.plain.stop={}", "stages.plain.stop.patience=2"
+    )
+    assert keys("stages.plain.stop={}", "stages.plain.evaluate_every=2") != keys(
+        "stages.plain.stop={}"
+    )
+    assert keys("stages.refined.jitter={}")["refined"] != same["refined"]
+    assert keys("stages.refined.jitter=null", "stages.refined.stop=null") == same
     changed = keys("stages.refined.labels.temperature=2")
     assert changed["plain"] == same["plain"]
     assert changed["refined"] != same["refined"]
+
+
+JITTERED = """
+  - id: jittered
+    model: {name: street_cnn, kwargs: {widths: [4, 8]}}
+    labels: {name: refined, by: plain, store: {form: compact, top: 3}}
+    init_from: refined
+    jitter: {step: 2.0, norm: l2, share: 0.5, clamp: true}
+    optimizer: {name: sgd, lr: 0.02}
+    schedule: {name: plateau}
+    epochs: 4
+    batch_size: 16
+    stop: {patience: 1}
+  - id: natural
+    model: {name: street_cnn, kwargs: {widths: [4, 8]}}
+    labels: {name: refined, by: plain, store: {form: compact, top: 3}}
+    beside: jittered
+    optimizer: {name: sgd, lr: 0.02}
+    schedule: {name: constant}
+    epochs: 4
+    batch_size: 16
+engine: {threads: 1}"""
+
+
+def test_jitter_with_a_store_beside_another_and_stopped(tmp_path):
+    """Labels of natural crops come from the store, three classes each; jittered ones are live."""
+    text = TINY.replace("\nengine: {threads: 1}", JITTERED)
+    chain = go(tmp_path, "together", text=text)
+    ending = chain["jittered"].evaluation["training"]
+    lines = (stage_folder(tmp_path / "together", "jittered") / "metrics.jsonl").read_text()
+    figures = [json.loads(line)["validation_top1"] for line in lines.splitlines()]
+    assert ending == {"epochs": len(figures), "kept_epoch": 1 + figures.index(max(figures))}
+    assert chain["jittered"].validation_top1 == pytest.approx(max(figures))
+    facts = json.loads((stage_folder(tmp_path / "together", "jittered") / "stage.json").read_text())
+    assert facts["labels"] == "plain (stored top 3, jittered)"
+    alone = text.replace("    beside: jittered\n", "")
+    go(tmp_path, "alone", text=alone)
+    for stage in ("jittered", "natural"):
+        assert weights(tmp_path / "together", stage) == weights(tmp_path / "alone", stage), stage
+
+
+def test_labels_by_taxonomy_leave_their_synsets_and_have_keys_by_content(tmp_path):
+    from shutil import copytree
+
+    from tests.labels.test_taxonomy import DATA, INDEX
+
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net" / "data.noun").write_text(DATA)
+    (tmp_path / "net" / "index.noun").write_text(INDEX)
+    copytree(tmp_path / "net", tmp_path / "moved")
+    nouns = ["root", "c", "y", "x", "a", "b", "lone_wolf", "island", "see", "see"]
+    synsets = ", ".join(f"'{digit}': {noun}.n.01" for digit, noun in enumerate(nouns))
+    labels = f"{{name: taxonomy, wordnet: {tmp_path}/net, synsets: {{{synsets}}}}}"
+    changes = [f"stages.plain.labels={labels}", "stages.refined=null"]
+    chain = go(tmp_path, overrides=changes)
+    place = stage_folder(tmp_path / "run", "plain")
+    assert (place / "synsets.csv").read_text().count("recipe") == 10
+    assert len((place / "similarity.csv").read_text().splitlines()) == 11
+    assert len(chain) == 1
+    go(tmp_path, overrides=[change.replace("/net", "/moved") for change in changes])
+    assert stage_folder(tmp_path / "run", "plain") == place  # one folder: the same key
+    go(tmp_path, "other", [*changes, "stages.plain.labels.temperature=0.2"])
+    assert stage_folder(tmp_path / "other", "plain").name != place.name
+    with pytest.raises(DataError, match=r"no synset for '0'.*labels\.synsets=\{0: cat"):
+        go(tmp_path, "none", [*changes, "stages.plain.labels.synsets={}"])
 
 
 def test_gray_and_colored_networks_of_the_same_files_are_told_apart(tmp_path):

@@ -45,7 +45,7 @@ from tinyrefinery.stage_keys import refiners_of, stage_keys
 from tinyrefinery.training.dynamics import Dynamics
 from tinyrefinery.training.in_step import SharedBatches, SharedLabels
 from tinyrefinery.training.logs import Record
-from tinyrefinery.training.loop import Load, Training, fit_in_step
+from tinyrefinery.training.loop import Load, Trained, Training, fit_in_step
 
 LABELS = "labels"  # the folder of label stores in a run folder
 TRAIN_ROWS = 50_000  # training samples evaluated at the end, at most
@@ -189,7 +189,10 @@ class RecipeRun:
             "refiners": [self.keys.get(name, name) for name in refiners_of(stage)],
             "generation": self.generation(stage),
         }
-        path, text = self.stage_folder(stage) / "stage.json", json.dumps(facts, indent=1)
+        folder, made = self.stage_folder(stage), builders.taxonomy(stage, self.data)
+        if made and self.fabric.is_global_zero and not (folder / "done.json").exists():
+            made.save(folder)
+        path, text = folder / "stage.json", json.dumps(facts, indent=1)
         if self.fabric.is_global_zero and not (path.exists() and path.read_text() == text):
             write_atomic(path, text)
 
@@ -203,10 +206,10 @@ class RecipeRun:
         ended = fit_in_step(jobs)
         for stage, job, end in zip(stages, jobs, ended, strict=True):
             if self.fabric.is_global_zero and not isinstance(end, ChainError):
-                size, network = stage.batch_size, end[0]
+                size = stage.batch_size
                 quality = policy_quality(policy, view, self.train_rows, batch_size=size)
                 self._keep_dynamics(stage, job.dynamics)
-                self._keep(stage, getattr(network, "_orig_mod", network), quality)
+                self._keep(stage, job, end, quality)
             self.fabric.barrier()
         for end in ended:
             if isinstance(end, ChainError):
@@ -234,6 +237,8 @@ class RecipeRun:
             folder=self.stage_folder(stage),
             title=self._title(stage),
             load=batches,
+            jitter=builders.jitter(stage, policy, view),
+            stop=builders.stop(stage),
             dynamics=Dynamics(self.train_rows, classes, self.fabric.device, refined=refined),
         )
 
@@ -306,9 +311,11 @@ class RecipeRun:
         save_dynamics(folder / "dynamics.parquet", table)
         save_suspects(folder / "suspects.csv", table, manifest)
 
-    def _keep(self, stage: Stage, net: nn.Module, quality: Mapping[str, float]) -> None:
+    def _keep(
+        self, stage: Stage, job: Training, end: Trained, quality: Mapping[str, float]
+    ) -> None:
         """Write the network and its measures; `done.json` last, as it declares the rest whole."""
-        folder = self.stage_folder(stage)
+        folder, net = self.stage_folder(stage), getattr(end[0], "_orig_mod", end[0])
         info = builders.describe(self.recipe, stage, self.data)
         save_network(folder / "model.safetensors", net, **vars(info))
         found: dict[str, Predictions] = {}
@@ -323,6 +330,8 @@ class RecipeRun:
             "macs": cost.macs(net, info.channels, info.size),
         }
         result = evaluate(found, label_quality=quality, cost=costs)
+        if job.stop is not None:
+            result["training"] = job.stop.outcome(len(end[1]))
         write_atomic(folder / "evaluation.json", json.dumps(result, indent=1, allow_nan=False))
         write_atomic(folder / "done.json", json.dumps({"key": self.keys[stage.id]}))
         held = result.get("test") or result["validation"]

@@ -9,7 +9,6 @@ from typing import Any
 from tinyrefinery import builders
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.errors import CheckpointError
-from tinyrefinery.labels.forms import Form
 from tinyrefinery.recipe.labels import Refined
 from tinyrefinery.recipe.schema import Recipe, Stage
 
@@ -21,6 +20,7 @@ def stage_keys(recipe: Recipe, data: Dataset) -> dict[str, str]:
 
     Raises:
         CheckpointError: when a file that takes part can't be read.
+        DataError: when a taxonomy's labels can't be made.
     """
     stages = {stage.id: stage for stage in recipe.generations}
     keys: dict[str, str] = {}
@@ -34,7 +34,7 @@ def stage_keys(recipe: Recipe, data: Dataset) -> dict[str, str]:
             "devices": recipe.engine.devices,
             "crops": recipe.data.model_dump(mode="json", exclude={"workers", "source"}),
             "order": stages[stage.beside or stage.id].seed,
-            "stage": _weighty(stage, builders.label_form(stage, len(data.classes))),
+            "stage": _weighty(stage, data),
             "precision": recipe.engine.precision,
             "ancestors": [keys.get(name) or _file_digest(name) for name in ancestors],
             "weights": _file_digest(f"file:{w}") if (w := stage.model.weights) else None,
@@ -48,14 +48,21 @@ def refiners_of(stage: Stage) -> tuple[str, ...]:
     return stage.labels.by if isinstance(stage.labels, Refined) else ()
 
 
-def _weighty(stage: Stage, form: Form) -> dict[str, Any]:
+def _weighty(stage: Stage, data: Dataset) -> dict[str, Any]:
     """The settings of a stage on which its weights depend; an exact store changes nothing."""
     without = {"generations", "beside"}
-    if stage.schedule.name != "plateau":  # which looks at the evaluations
+    if stage.schedule.name != "plateau" and stage.stop is None:  # which look at the evaluations
         without.add("evaluate_every")
+    # Not said where they aren't used, so that stages from before there were such have their keys.
+    without |= {name for name in ("jitter", "stop", "bn_momentum") if getattr(stage, name) is None}
     facts = stage.model_dump(mode="json", exclude=without)
+    if facts["schedule"].get("lowest") == 0:
+        del facts["schedule"]["lowest"]
     if isinstance(stage.labels, Refined):
+        form = builders.label_form(stage, len(data.classes))
         facts["labels"]["store"] = None if form.exact else asdict(form)
+    if (made := builders.taxonomy(stage, data)) is not None:
+        facts["labels"] = {"name": "taxonomy", "digest": made.digest}  # wherever WordNet lies
     return facts
 
 

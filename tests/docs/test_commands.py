@@ -17,7 +17,7 @@ from tinyrefinery import errors
 from tinyrefinery.cli.main import app
 from tinyrefinery.recipe.labels import Labels
 from tinyrefinery.recipe.load import check, load_recipe
-from tinyrefinery.recipe.optimization import Loss
+from tinyrefinery.recipe.optimization import EarlyStop, Loss
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.shipped import locate
 from tinyrefinery.recipe.table import Table, at_scale, is_table, load_table, table_rows
@@ -27,7 +27,7 @@ DOCS = ROOT / "docs"
 HOUSE = [ROOT / f"{name}.md" for name in ("README", "ARCHITECTURE", "CONTRIBUTING", "CHANGELOG")]
 PAGES = [*HOUSE, *sorted(DOCS.rglob("*.md"))]
 OWN_RECIPES = {"my.yaml", "recipe.yaml"}  # stand for a reader's own
-PARTS = {"labels": TypeAdapter(Labels), "loss": TypeAdapter(Loss)}
+PARTS = {"labels": TypeAdapter(Labels), "loss": TypeAdapter(Loss), "stop": TypeAdapter(EarlyStop)}
 PLACEHOLDER = re.compile(r"\b[A-Z]{3,}\b|\.\.\.")
 
 

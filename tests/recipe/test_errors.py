@@ -111,6 +111,18 @@ ONE_MISTAKE = {
         "stages.alexnet.labels.bn_group: batch statistics need at least 2 crops; write a bn_group, "
         "a larger batch_size or batch_norm: running"
     ),
+    "stages.resnet50.jitter={}": (
+        "stages.resnet50.jitter: labels (ground_truth) don't depend on the crop, so that a "
+        "jittered one has none of its own; write labels: {name: refined, by: ..., level: crop} or "
+        "jitter: null"
+    ),
+    "stages.alexnet.stop={patience: null, restore_best: false}": (
+        "stages.alexnet.stop.patience: null with restore_best: false does nothing; write a number, "
+        "or stop: null"
+    ),
+    "stages.alexnet.jitter={share: 0}": (
+        "stages.alexnet.jitter.share: should be greater than 0, not 0"
+    ),
     "stages.alexnet.schedule.warmup=200": (
         "stages.alexnet.schedule.warmup: 200 epochs of warm-up leave nothing of 200 epochs"
     ),
@@ -128,6 +140,14 @@ def test_one_mistake_gives_one_clear_line(good, override):
     with pytest.raises(RecipeError) as caught:
         load_recipe(good, [override])
     assert str(caught.value) == f"{good}: {ONE_MISTAKE[override]}"
+
+
+def test_static_labels_can_t_be_jittered(good):
+    labels = "stages.alexnet.labels={name: refined, by: resnet50, level: image}"
+    with pytest.raises(
+        RecipeError, match=r"alexnet\.jitter: labels \(level 'image'\) don't depend"
+    ):
+        load_recipe(good, [labels, "stages.alexnet.jitter={}"])
 
 
 def test_all_mistakes_are_told_at_once(good):

@@ -42,6 +42,11 @@ def test_a_smoke_recipe_is_small_and_needs_no_files(good):
     assert small.chain.collapse is None
 
 
+def test_a_taxonomy_of_street_numbers_is_none(good):
+    labels = "stages.alexnet.labels={name: taxonomy, wordnet: nowhere.zip}"
+    assert smoke(load_recipe(good, [labels])).stages[1].labels.name == "label_smoothing"
+
+
 def test_what_is_small_stays(good):
     recipe = load_recipe(good, ["data.train_crop.size=28", "stages.alexnet.batch_size=8"])
     small = smoke(recipe)

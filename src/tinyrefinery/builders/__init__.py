@@ -23,13 +23,16 @@ from tinyrefinery.builders.networks import (
     outside_refiner,
     skeleton,
 )
+from tinyrefinery.builders.taxonomy import taxonomy
 from tinyrefinery.builders.training import (
     collapse_rule,
     fabric,
+    jitter,
     loss,
     optimizer,
     schedule,
     settings,
+    stop,
     stop_rule,
 )
 
@@ -42,6 +45,7 @@ __all__ = [
     "eval_spec",
     "eval_view",
     "fabric",
+    "jitter",
     "label_form",
     "loss",
     "network",
@@ -53,8 +57,10 @@ __all__ = [
     "settings",
     "skeleton",
     "stage_seed",
+    "stop",
     "stop_rule",
     "stored_labels",
+    "taxonomy",
     "train_spec",
     "train_view",
     "workers",

@@ -10,12 +10,14 @@ from torch import Tensor
 
 from tinyrefinery import random
 from tinyrefinery.builders.networks import FrozenNetwork
+from tinyrefinery.builders.taxonomy import taxonomy
 from tinyrefinery.data.batches import View, shuffled, split_batches
 from tinyrefinery.labels.crop_labels import CropLabels
 from tinyrefinery.labels.forms import Form, choose
 from tinyrefinery.labels.policy import GroundTruth, LabelPolicy, LabelSmoothing, Refined
 from tinyrefinery.labels.refiner import Refiner, renormalize
 from tinyrefinery.labels.stored import StoredLabels
+from tinyrefinery.labels.taxonomy import CategoryLabels
 from tinyrefinery.recipe.labels import Refined as RefinedPart
 from tinyrefinery.recipe.labels import Store
 from tinyrefinery.recipe.schema import Engine, Stage
@@ -77,6 +79,8 @@ def policy(
             bn_group=labels.bn_group or stage.batch_size,
             store=store,
         )
+    if (made := taxonomy(stage, view.dataset)) is not None:
+        return CategoryLabels(made.labels)
     if labels.name == "label_smoothing":
         return LabelSmoothing(classes, labels.epsilon)
     return GroundTruth(classes)
@@ -126,6 +130,7 @@ def describe_labels(stage: Stage) -> str:
     notes += [f"T={labels.temperature:g}"] if labels.temperature != 1 else []
     notes += [_describe_form(labels.store)] if labels.store else []
     notes += [f"pool of {stage.crop_pool}"] if stage.crop_pool else []
+    notes += ["jittered"] if stage.jitter else []
     return " + ".join(labels.by) + (f" ({', '.join(notes)})" if notes else "")
 
 

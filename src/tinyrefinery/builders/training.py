@@ -7,17 +7,23 @@ from importlib.util import find_spec
 
 import torch
 from lightning_fabric import Fabric
-from torch import nn
+from torch import Tensor, nn
 
 from tinyrefinery import losses
 from tinyrefinery.builders.data import stage_seed, workers
 from tinyrefinery.chain import CollapseRule, StopRule
+from tinyrefinery.data.batches import View
 from tinyrefinery.data.dataset import Dataset
+from tinyrefinery.data.transforms import normalize_
 from tinyrefinery.errors import RecipeError
+from tinyrefinery.labels.policy import LabelPolicy, Refined
 from tinyrefinery.losses import Loss
 from tinyrefinery.recipe.schema import Engine, Recipe, Stage
 from tinyrefinery.training import optimizers, schedules
+from tinyrefinery.training.in_step import SharedLabels
+from tinyrefinery.training.jitter import Jitter
 from tinyrefinery.training.loop import Settings
+from tinyrefinery.training.stopping import EarlyStop
 
 # What it has to say (which precision, how many devices) stands in the recipe.
 logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
@@ -50,6 +56,32 @@ def schedule(stage: Stage) -> schedules.Schedule:
         "one_cycle": schedules.one_cycle,
     }
     return schedules.with_warmup(makers[part.name](**options), part.warmup, part.warmup_start)
+
+
+def stop(stage: Stage) -> EarlyStop | None:
+    """When the stage ends before its last epoch; None: never."""
+    return EarlyStop(**stage.stop.model_dump()) if stage.stop else None
+
+
+def jitter(stage: Stage, policy: LabelPolicy, view: View) -> Jitter | None:
+    """What makes the stage's jittered crops; None: nothing does."""
+    if stage.jitter is None:
+        return None
+    if isinstance(policy, SharedLabels):
+        policy = policy.policy  # natural crops are shared, jittered ones are each network's own
+    assert isinstance(policy, Refined)
+    options = stage.jitter.model_dump(exclude={"clamp"})
+    return Jitter(policy, bounds=_bounds(view) if stage.jitter.clamp else None, **options)
+
+
+def _bounds(view: View) -> tuple[Tensor, Tensor]:
+    """Black and white as the view normalizes them, (1, C, 1, 1)."""
+    channels = view.dataset.images.channels
+    black, white = (
+        normalize_(torch.full((1, channels, 1, 1), value, device=view.device), view.mean, view.std)
+        for value in (0.0, 255.0)
+    )
+    return black, white
 
 
 def settings(recipe: Recipe, stage: Stage, generation: int, data: Dataset) -> Settings:

@@ -101,6 +101,10 @@ class Refiner:
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
         """Label distributions of crops (B, C, h, w): (B, K) float32, rows sum to one."""
+        return self.differentiable(images)
+
+    def differentiable(self, images: Tensor) -> Tensor:
+        """The same, from which a gradient flows to the crops; the weights stay frozen."""
         total: Tensor | None = None
         for network, prepare in zip(self.networks, self.prepare, strict=True):
             with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bf16):

@@ -130,5 +130,21 @@ class Refined(Part):
         return self
 
 
-Labels = Annotated[GroundTruth | LabelSmoothing | Refined, Field(discriminator="name")]
+class Taxonomy(Part):
+    """One distribution a class, by similarity in WordNet (Label Refinery, Table 5, taxonomy)."""
+
+    name: Literal["taxonomy"]
+    wordnet: str
+    """WordNet 3.0's noun files: a folder, or NLTK's wordnet.zip."""
+    definition: Literal["nltk", "textbook"] = "nltk"
+    """Of the Wu-Palmer similarity, where a synset has several hypernyms: as NLTK's wup_similarity,
+    or with paths that go straight up to the common ancestor."""
+    temperature: Positive = 0.05
+    """Labels are the softmax of similarities (0 to 1) over it; smaller leaves the class more."""
+    synsets: dict[str, str] = Field(default_factory=dict)
+    """Synset of a class, by its name, e.g. {cat: cat.n.01} or {cat: n02121620}; a class that isn't
+    here has that of its wnid (column `wnid`, or its name), else the first noun of its name."""
+
+
+Labels = Annotated[GroundTruth | LabelSmoothing | Refined | Taxonomy, Field(discriminator="name")]
 """Where the targets of training come from."""

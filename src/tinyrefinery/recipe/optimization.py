@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, PositiveInt
+from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
-from tinyrefinery.recipe.part import NonNegative, Part, Positive, Share
+from tinyrefinery.recipe.part import NonNegative, Part, Positive, Share, wrong
 
 Momentum = Annotated[float, Field(ge=0, lt=1)]
 
@@ -163,8 +163,34 @@ class Plateau(_Schedule):
     """Evaluations without a better value before the rate falls."""
     metric: Literal["validation_loss", "validation_top1"] = "validation_loss"
     """What must get better."""
+    lowest: Share = 0.0
+    """The rate falls no further than to this share of lr."""
 
 
 Schedule = Annotated[
     Constant | Step | Cosine | OneCycle | Exponential | Plateau, Field(discriminator="name")
 ]
+
+
+class EarlyStop(Part):
+    """When a stage ends before its last epoch, and which weights it keeps; by validation alone."""
+
+    metric: Literal["validation_top1", "validation_loss"] = "validation_top1"
+    """What must get better: top-1 (0 to 1) or the negative log-likelihood in nats."""
+    patience: PositiveInt | None = 10
+    """Evaluations in a row without improvement after which training ends; null: never."""
+    min_delta: NonNegative = 0.0
+    """Improvements must be greater than this, in the metric's unit, to count for patience."""
+    restore_best: bool = True
+    """Keep the weights of the best evaluation instead of the last ones."""
+
+    @model_validator(mode="after")
+    def _does_something(self) -> "EarlyStop":
+        if self.patience is None and not self.restore_best:
+            raise wrong(
+                (
+                    "patience",
+                    "null with restore_best: false does nothing; write a number, or stop: null",
+                )
+            )
+        return self

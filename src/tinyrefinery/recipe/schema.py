@@ -6,9 +6,10 @@ from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from tinyrefinery.recipe.data import Data
 from tinyrefinery.recipe.generations import expand
+from tinyrefinery.recipe.jitter import Jitter
 from tinyrefinery.recipe.labels import GroundTruth, Labels, Refined
 from tinyrefinery.recipe.lineage import mistakes
-from tinyrefinery.recipe.optimization import Loss, Optimizer, Plateau, Schedule
+from tinyrefinery.recipe.optimization import EarlyStop, Loss, Optimizer, Plateau, Schedule
 from tinyrefinery.recipe.part import NonNegative, Part, Positive, Share, Slug, wrong
 
 
@@ -71,6 +72,15 @@ class Stage(Part):
     """Start from the weights of an earlier stage, by its id, or of `file:PATH`; null: random."""
     evaluate_every: PositiveInt = 1
     """Epochs between two looks at the validation split."""
+    bn_momentum: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Share that each batch has in batch normalization's running statistics (PyTorch's momentum, 1
+    minus that of Keras); null: the architecture's, mostly 0.1."""
+    jitter: Jitter | None = None
+    """Add adversarially jittered crops to each batch (Label Refinery, section 3.1), best to a
+    network that is trained already (init_from); null: natural crops only."""
+    stop: EarlyStop | None = None
+    """End early, and restore the best weights, by the validation split; null: train all epochs and
+    keep the last weights."""
 
     @model_validator(mode="before")
     @classmethod
@@ -102,6 +112,15 @@ class Stage(Part):
         if self.init_from is not None and self.model.weights is not None:
             raise wrong(("init_from", "model.weights also says where to start: keep one of them"))
         labels = self.labels
+        if self.jitter is not None and not (isinstance(labels, Refined) and labels.level == "crop"):
+            kind = f"level '{labels.level}'" if isinstance(labels, Refined) else labels.name
+            raise wrong(
+                (
+                    "jitter",
+                    f"labels ({kind}) don't depend on the crop, so that a jittered one has none of "
+                    "its own; write labels: {name: refined, by: ..., level: crop} or jitter: null",
+                )
+            )
         if (
             isinstance(labels, Refined)
             and labels.batch_norm == "batch"

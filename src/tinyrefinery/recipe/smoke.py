@@ -3,7 +3,8 @@
 The same changes for every recipe: street numbers instead of its images (64 + 32 + 32 scenes, ten
 classes, its channels), crops of at most 32 pixels, one epoch, batches of at most 16, no checkpoint
 files, no downloads. Refiners from outside (`file:PATH`, `timm:NAME`) give way to a small network
-trained first. Architectures, labels, losses, optimizers and the order of stages stay.
+trained first, labels by taxonomy to label smoothing. Architectures, labels, losses, optimizers and
+the order of stages stay.
 """
 
 import json
@@ -75,6 +76,8 @@ def _small_stage(stage: dict[str, Any]) -> dict[str, Any]:
         labels["bn_group"] = min(labels["bn_group"], BATCH)
     if labels.get("store") is not None:
         labels["store"] = labels["store"] | {"path": None, "top": None}
+    if labels["name"] == "taxonomy":  # street numbers aren't nouns
+        labels = {"name": "label_smoothing"}
     outside = stage["init_from"] is not None and stage["init_from"].startswith("file:")
     return stage | {
         "model": model | {"kwargs": kwargs, "weights": None},

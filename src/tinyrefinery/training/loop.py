@@ -25,9 +25,11 @@ from tinyrefinery.random import integer
 from tinyrefinery.training.checkpoints import load_state, save_state
 from tinyrefinery.training.dynamics import Dynamics
 from tinyrefinery.training.ema import average_of
+from tinyrefinery.training.jitter import Jitter
 from tinyrefinery.training.logs import Record, write_history, write_tensorboard
 from tinyrefinery.training.memory import keep_freed_memory
 from tinyrefinery.training.schedules import Plateau, Schedule
+from tinyrefinery.training.stopping import EarlyStop
 
 Load = Callable[..., Iterator[Batch]]
 """As `data.batches.load`."""
@@ -113,6 +115,10 @@ class Training:
     """Renders the batches of an epoch; trainings in step share one that renders for all."""
     dynamics: Dynamics | None = None
     """What is to be recorded of each sample; None: nothing. Weights are the same either way."""
+    jitter: Jitter | None = None
+    """Adds crops to each batch that depend on the network; None: natural crops only."""
+    stop: EarlyStop | None = None
+    """When to end before the last epoch, and which weights to keep; None: all epochs, the last."""
 
 
 Place = tuple[int, int]
@@ -171,7 +177,7 @@ def _steps(job: Training) -> Generator[Place, None, Trained]:
     saved = _Saved(job, average)
     now = saved.resume()
     yield now.epoch, now.step
-    while now.epoch < settings.epochs:
+    while not _is_over(job, now.epoch):
         started, saved.step = time.perf_counter(), now.step
         own = settings.order_seed
         order = shuffled(job.rows, job.view.seed if own is None else own, now.epoch)
@@ -187,16 +193,7 @@ def _steps(job: Training) -> Generator[Place, None, Trained]:
             with fabric.no_backward_sync(learner, enabled=not moves):
                 now.sums += _learn(learner, batch, job, share=1 / window).to(now.sums)
             if moves:
-                if settings.clip_norm is not None:
-                    # A gradient that is not finite shows in the loss, which tells what to do.
-                    fabric.clip_gradients(
-                        learner,
-                        stepper,
-                        max_norm=settings.clip_norm,
-                        error_if_nonfinite=False,
-                    )
-                stepper.step()
-                stepper.zero_grad()
+                _move(job, learner, stepper)
                 if average is not None:
                     average.update_parameters(job.network)
             now.step += 1
@@ -206,8 +203,10 @@ def _steps(job: Training) -> Generator[Place, None, Trained]:
             yield now.epoch, now.step
             started += time.perf_counter() - paused  # that was the others' time
         now = _close_epoch(job, now, final, time.perf_counter() - started, len(batches))
-        if now.epoch == settings.epochs or _is_due(now.epoch, settings.checkpoint_every_epochs):
+        if _is_over(job, now.epoch) or _is_due(now.epoch, settings.checkpoint_every_epochs):
             saved.write(now)
+    if job.stop is not None:
+        job.stop.restore(_bare(final))
     return final, now.history
 
 
@@ -227,19 +226,37 @@ def _loaded(job: Training, now: Progress, batches: list[np.ndarray]) -> Iterable
 
 
 def _learn(learner: nn.Module, batch: Batch, job: Training, *, share: float) -> Tensor:
-    """Label the batch, go forward and backward; loss sum, hits and crops, (3,) on the device."""
+    """Label the batch, go forward and backward; loss sum, hits and crops, (3,) on the device.
+
+    The loss is the mean over natural and jittered crops; all else is told of the natural ones.
+    """
     targets = job.policy(batch)
     images = batch.images
     if job.settings.channels_last:
         images = images.contiguous(memory_format=torch.channels_last)
-    logits, features = learner(images)
-    value = job.loss(logits, targets, features)
+    shown, aims = images, targets
+    if job.jitter is not None:
+        with job.fabric.autocast():
+            shown, aims = job.jitter(images, targets, job.network)
+    logits, features = learner(shown)
+    value = job.loss(logits, aims, features)
     job.fabric.backward(value * share)
+    natural = logits.detach()[: len(batch.labels)]
     if job.dynamics is not None:
-        job.dynamics.update(batch.rows, logits.detach(), batch.labels, targets, batch.epoch)
-    hits = (logits.detach().argmax(dim=1) == batch.labels).sum()
+        job.dynamics.update(batch.rows, natural, batch.labels, targets, batch.epoch)
+    hits = (natural.argmax(dim=1) == batch.labels).sum()
     crops = torch.full_like(hits, len(batch.labels))
     return torch.stack([value.detach() * len(batch.labels), hits, crops])
+
+
+def _move(job: Training, learner: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """One step of the optimizer along the gradients added up so far."""
+    most = job.settings.clip_norm
+    if most is not None:
+        # A gradient that is not finite shows in the loss, which tells what to do.
+        job.fabric.clip_gradients(learner, optimizer, max_norm=most, error_if_nonfinite=False)
+    optimizer.step()
+    optimizer.zero_grad()
 
 
 def _close_epoch(
@@ -272,6 +289,8 @@ def _close_epoch(
         record |= job.fabric.broadcast(found)
         if isinstance(job.schedule, Plateau):
             job.schedule.observe(record[job.schedule.metric])
+        if job.stop is not None:
+            job.stop.observe(record, _bare(final))
     if job.settings.tensorboard and job.fabric.is_global_zero:
         write_tensorboard(job.folder, record)
     return Progress(epoch, history=[*now.history, record])
@@ -284,6 +303,10 @@ def _seed(seed: int, fabric: Fabric) -> None:
         torch.cuda.manual_seed(seed)
     elif fabric.device.type == "mps":
         torch.mps.manual_seed(seed)
+
+
+def _is_over(job: Training, epoch: int) -> bool:
+    return epoch >= job.settings.epochs or (job.stop is not None and job.stop.is_over)
 
 
 def _is_due(count: int, every: int | None) -> bool:
@@ -328,6 +351,7 @@ class _Saved:
             "average": self.average.state_dict() if self.average is not None else None,
             "schedule": job.schedule.state if isinstance(job.schedule, Plateau) else None,
             "dynamics": job.dynamics.state() if job.dynamics is not None else None,
+            "stop": job.stop.state() if job.stop is not None else None,
         }
         save_state(self.path, state)
         write_history(job.folder, now.history)
@@ -350,6 +374,8 @@ class _Saved:
                 self.job.schedule.state = state["schedule"]
             if self.job.dynamics is not None:
                 self.job.dynamics.restore(state["dynamics"])
+            if self.job.stop is not None:
+                self.job.stop.load(state["stop"])
             self.step = state["step"]
             # The sums are those of all processes: one takes them over, or they would count twice.
             sums = state["sums"] * (1.0 if self.job.fabric.is_global_zero else 0.0)

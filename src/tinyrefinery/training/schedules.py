@@ -65,6 +65,8 @@ class Plateau:
     metric: Literal["validation_top1", "validation_loss"] = "validation_top1"
     threshold: float = 1e-4
     """An improvement smaller than this (absolute) does not count."""
+    lowest: float = 0.0
+    """Least factor."""
     warmup: float = 0.0
     """Epochs of linear rise, as in `with_warmup`."""
     warmup_start: float = 0.0
@@ -83,5 +85,5 @@ class Plateau:
             return
         self.state["waited"] += 1
         if self.state["waited"] > self.patience:
-            self.state["scale"] *= self.factor
+            self.state["scale"] = max(self.state["scale"] * self.factor, self.lowest)
             self.state["waited"] = 0.0

@@ -1,0 +1,64 @@
+"""Core-milliseconds that jitter adds to a step of ResNet8, its refiner twice as wide."""
+
+from functools import partial
+
+import torch
+from data_path import resident, small_pixels
+from timing import Way, compared, quick, report, seconds_an_item
+from training_step import BATCH, CLASSES, SIZE, network, sgd
+
+from tinyrefinery import models
+from tinyrefinery.data.batches import View, shuffled
+from tinyrefinery.data.crops import CropSpec
+from tinyrefinery.labels.policy import Refined
+from tinyrefinery.labels.refiner import Refiner
+from tinyrefinery.losses import create
+from tinyrefinery.training.jitter import Jitter
+from tinyrefinery.training.memory import keep_freed_memory
+
+OPTIONS = {
+    "jittered": {},
+    "jittered, through_refiner: false": {"through_refiner": False},
+    "jittered, mates: jittered": {"mates": "jittered"},
+    "jittered, both of these": {"through_refiner": False, "mates": "jittered"},
+}
+
+
+def refined(steps: int, options: dict | None) -> Way:
+    """Label, jitter, go forward and back, and move, with rendered crops; None: no jitter."""
+    keep_freed_memory()
+    view = View(resident(small_pixels(BATCH)), CropSpec("inception", (SIZE, SIZE)))
+    rows = view.dataset.manifest.rows("train")
+    wide = models.create("resnet8", CLASSES, size=SIZE, width=2)
+    policy = Refined(Refiner([wide], channels_last=True), view, rows, bn_group=BATCH)
+    jitter = None if options is None else Jitter(policy, **options)
+    batch = view.render(shuffled(rows, view.seed, 0), 0)
+    natural = batch.images.contiguous(memory_format=torch.channels_last)
+    net, loss = network(channels_last=True), create("kl")
+    optimizer = sgd(net)
+
+    def way() -> int:
+        for _ in range(steps):
+            images, targets = natural, policy(batch)
+            if jitter is not None:
+                images, targets = jitter(images, targets, net)
+            loss(net(images), targets).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        return steps
+
+    return way
+
+
+def main() -> None:
+    """Measure, print, keep."""
+    short = quick()
+    torch.set_num_threads(1)
+    ways = {"refined": partial(refined, 3, None)}
+    ways |= {name: partial(refined, 3, options) for name, options in OPTIONS.items()}
+    taken = seconds_an_item(ways, 1 if short else 7)
+    report("Jitter", compared(taken, "core-ms/step", "refined"), keep=not short)
+
+
+if __name__ == "__main__":
+    main()
