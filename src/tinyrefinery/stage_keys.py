@@ -14,6 +14,8 @@ from tinyrefinery.recipe.labels import Refined
 from tinyrefinery.recipe.schema import Recipe, Stage
 
 FORMAT = 1  # of run folders; part of every stage's key
+FINE_TUNING = {"replace_head": False, "freeze": []}
+PARAMETER_GROUPS = {"layer_decay": None, "decay_norm_and_bias": True}
 
 
 def stage_keys(recipe: Recipe, data: Dataset) -> dict[str, str]:
@@ -54,6 +56,11 @@ def _weighty(stage: Stage, form: Form) -> dict[str, Any]:
     if stage.schedule.name != "plateau":  # which looks at the evaluations
         without.add("evaluate_every")
     facts = stage.model_dump(mode="json", exclude=without)
+    # Came later, and change nothing unless they are set: the keys of older runs stay.
+    for part, names in ((facts, FINE_TUNING), (facts["optimizer"], PARAMETER_GROUPS)):
+        for name, default in names.items():
+            if part[name] == default:
+                del part[name]
     if isinstance(stage.labels, Refined):
         facts["labels"]["store"] = None if form.exact else asdict(form)
     return facts

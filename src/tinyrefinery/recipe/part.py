@@ -9,6 +9,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    NonNegativeInt,
     PlainSerializer,
     PositiveInt,
     WithJsonSchema,
@@ -76,6 +77,12 @@ Slug = Annotated[str, Field(pattern=rf"^{ID}$", max_length=60)]
 
 Share = Annotated[float, Field(ge=0, le=1)]
 """A share or probability, 0 to 1."""
+
+Frozen = Annotated[
+    NonNegativeInt | tuple[Annotated[str, Field(min_length=1)], ...],
+    BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
+]
+"""Names of parts of a network, or how many of its first blocks."""
 
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]

@@ -113,6 +113,8 @@ class Training:
     """Renders the batches of an epoch; trainings in step share one that renders for all."""
     dynamics: Dynamics | None = None
     """What is to be recorded of each sample; None: nothing. Weights are the same either way."""
+    frozen: Sequence[nn.Module] = ()
+    """Modules of the network that stay in evaluation mode, with the statistics they have."""
 
 
 Place = tuple[int, int]
@@ -176,7 +178,7 @@ def _steps(job: Training) -> Generator[Place, None, Trained]:
         own = settings.order_seed
         order = shuffled(job.rows, job.view.seed if own is None else own, now.epoch)
         batches = split_batches(order, settings.batch_size, drop_last=True)
-        learner.train()
+        _to_train(learner, job.frozen)
         for batch in _loaded(job, now, batches):
             _seed(integer(settings.seed, "noise", now.epoch, now.step, fabric.global_rank), fabric)
             for group, rate in zip(job.optimizer.param_groups, base, strict=True):
@@ -209,6 +211,13 @@ def _steps(job: Training) -> Generator[Place, None, Trained]:
         if now.epoch == settings.epochs or _is_due(now.epoch, settings.checkpoint_every_epochs):
             saved.write(now)
     return final, now.history
+
+
+def _to_train(learner: nn.Module, frozen: Iterable[nn.Module]) -> None:
+    """Training mode for all but what is frozen."""
+    learner.train()
+    for module in frozen:
+        module.eval()
 
 
 def _loaded(job: Training, now: Progress, batches: list[np.ndarray]) -> Iterable[Batch]:
