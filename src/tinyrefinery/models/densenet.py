@@ -3,6 +3,7 @@
 The dense blocks' bottlenecks have 4 `growth` channels, transitions halve the channels.
 """
 
+from collections.abc import Sequence
 from functools import partial
 
 from torch import Tensor, nn
@@ -23,7 +24,7 @@ class DenseNet(nn.Module):
         size: height, width of the images in pixels; decides only the `auto` stem.
         channels: 1 or 3.
         growth: channels that each layer adds, the paper's k.
-        layers: of each dense block.
+        layers: of each of the four dense blocks.
         stem: `imagenet` begins with a 7x7 convolution of stride 2 and a max-pool, hence 1/32 of the
             resolution in the end; `small` with a 3x3 convolution of stride 1 (section 4.1), hence
             1/8.
@@ -36,12 +37,13 @@ class DenseNet(nn.Module):
         size: tuple[int, int],
         channels: int = 3,
         growth: int = 32,
-        layers: tuple[int, int, int, int] = (6, 12, 24, 16),
+        layers: Sequence[int] = (6, 12, 24, 16),
         stem: Stem = "auto",
     ) -> None:
         super().__init__()
         first = 2 * growth
-        built = TorchvisionDenseNet(growth, tuple(layers), first, num_classes=classes)
+        one, two, three, four = layers
+        built = TorchvisionDenseNet(growth, (one, two, three, four), first, num_classes=classes)
         self.features = built.features
         small = is_small(stem, size)
         kernel, stride = (3, 1) if small else (7, 2)

@@ -56,13 +56,17 @@ class MobileNetV2(nn.Module):
         zoo = is_zoo(variant, stem)
         small = zoo or is_small(stem, size)
         built = TorchvisionMobileNetV2(classes, width, _ZOO_BLOCKS if zoo else None)
-        self.features = built.features
-        first = self.features[0][0].out_channels
+        opening, *blocks = built.features
+        assert isinstance(opening, nn.Sequential)
+        assert isinstance(opening[0], nn.Conv2d)
+        first = opening[0].out_channels
         kernel, stride = 1 if zoo else 3, 1 if small else 2
-        self.features[0][0] = nn.Conv2d(channels, first, kernel, stride, padding=1, bias=False)
+        opening[0] = nn.Conv2d(channels, first, kernel, stride, padding=1, bias=False)
+        if zoo:
+            _expand(blocks[0], first)
+        self.features = nn.Sequential(opening, *blocks)
         self.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(built.last_channel, classes))
         if zoo:
-            _expand_first(self.features[1], first)
             with_biases(self)
         initialize(self)
 
@@ -85,7 +89,8 @@ mobilenet_v2_075 = partial(MobileNetV2, width=0.75)
 """2.636 million parameters, 209 million multiply-accumulates."""
 
 
-def _expand_first(block: InvertedResidual, channels: int) -> None:
-    """A 1x1 convolution before the depthwise one, which torchvision leaves out at expansion 1."""
+def _expand(block: nn.Module, channels: int) -> None:
+    """Put the expanding 1x1 convolution that torchvision leaves out at expansion 1, in place."""
+    assert isinstance(block, InvertedResidual)
     expanding = Conv2dNormActivation(channels, channels, kernel_size=1, activation_layer=nn.ReLU6)
     block.conv = nn.Sequential(expanding, *block.conv)

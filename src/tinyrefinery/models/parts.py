@@ -5,6 +5,7 @@ contain one another.
 """
 
 from collections.abc import Callable, Collection, Iterator
+from typing import cast
 
 from torch import nn
 
@@ -79,7 +80,7 @@ def _of_timm(network: TimmNetwork) -> dict[str, int]:
     from timm.models import group_parameters
 
     matcher = network.network.group_matcher(coarse=False)  # type: ignore[operator]
-    grouped = group_parameters(network.network, matcher, reverse=True)
+    grouped = cast(dict[str, int], group_parameters(network.network, matcher, reverse=True))
     return {f"network.{name}": depth for name, depth in grouped.items()}
 
 

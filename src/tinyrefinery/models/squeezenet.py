@@ -26,8 +26,8 @@ class SqueezeNet(nn.Module):
         channels: 1 or 3.
         stem: `imagenet` begins with a 7x7 convolution of stride 2, hence 1/16 of the resolution in
             the end; `small` with a 3x3 convolution of stride 1, hence 1/8.
-        batch_norm: normalizes after each convolution but the last, without which the rates usual
-            for CIFAR diverge. The paper has none.
+        batch_norm: normalizes after each convolution but the last, as the CIFAR-100 zoo
+            (pytorch-cifar100). The paper has none.
         bypass: adds their inputs to fire3, fire5 and fire7 (Figure 2, middle).
         dropout: share of the last map's elements set to zero in training; the paper has .5.
     """
