@@ -13,6 +13,7 @@ from tinyrefinery.errors import CheckpointError, RecipeError
 from tinyrefinery.models import create
 from tinyrefinery.models.network_file import load_network, save_network
 from tinyrefinery.recipe.load import load_recipe
+from tinyrefinery.recipe.smoke import smoke
 from tinyrefinery.recipe_run import Job
 from tinyrefinery.run import run
 from tinyrefinery.stage_keys import stage_keys
@@ -220,6 +221,29 @@ def test_a_recipe_that_starts_from_itself_is_refused(tmp_path):
     write_tiny(tmp_path, TINY.replace("epochs: 2\n", f"epochs: 2\n    init_from: recipe:{path}\n"))
     with pytest.raises(RecipeError, match="starts from itself"):
         run([Job(load_recipe(path))], tmp_path / "run")
+
+
+def test_a_start_of_another_architecture_is_refused_before_it_is_trained(tmp_path):
+    start = write_tiny(tmp_path, name="start.yaml")
+    overrides = [f"stages.plain.init_from=recipe:{start}", "stages.plain.model={name: resnet8}"]
+    with pytest.raises(RecipeError, match=r"ends with street_cnn.*this stage's model is resnet8"):
+        go(tmp_path, overrides=overrides)
+    assert not list(tmp_path.rglob("stages"))
+
+
+def test_in_smoke_a_stage_starts_from_its_like(tmp_path):
+    """Starts stand before all others, as a stage beside another can't start from one between."""
+    overrides = [
+        "stages.refined.labels={name: ground_truth}",
+        "stages.refined.epochs=2",
+        "stages.refined.beside=plain",
+        "stages.refined.init_from=recipe:starter/demo",
+        "stages.refined.freeze=1",
+    ]
+    small = smoke(load_recipe(write_tiny(tmp_path), overrides))
+    assert [stage.id for stage in small.stages] == ["smoke_start_1", "plain", "refined"]
+    assert small.stages[2].init_from == "smoke_start_1"
+    assert small.stages[0].model == small.stages[2].model
 
 
 @pytest.mark.parametrize(

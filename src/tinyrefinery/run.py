@@ -97,11 +97,24 @@ def begun(jobs: Sequence[Job], folder: Path, processes: int = 1) -> list[Job]:
         place = run_folder(folder / "starts", path.stem, first)
         if place.name in folder.parts:
             raise RecipeError(f"{path}: starts from itself (init_from: {name})")
+        _check_models(name, first, jobs)
         say(f"{name}: trained first, in {place}")
         for seed, each in zip(seeds, _finished(own, place, None, processes), strict=True):
             last = each.stage_folder(each.stages[each.chain[-1].id])
             files[name, seed] = f"file:{last / 'model.safetensors'}"
     return [replace(job, recipe=_started_from(job.recipe, files)) for job in jobs]
+
+
+def _check_models(name: str, first: Recipe, jobs: Sequence[Job]) -> None:
+    """See before the training of a start whether its network will fit."""
+    model = first.generations[-1].model
+    for stage in (stage for job in jobs for stage in job.recipe.stages if stage.init_from == name):
+        if (stage.model.name, stage.model.kwargs) != (model.name, model.kwargs):
+            raise RecipeError(
+                f"stages.{stage.id}.init_from: '{name}' ends with {model.name} {model.kwargs}, but "
+                f"this stage's model is {stage.model.name} {stage.model.kwargs}; both must be the "
+                "same"
+            )
 
 
 def _started_from(recipe: Recipe, files: Mapping[tuple[str, int], str]) -> Recipe:

@@ -29,7 +29,7 @@ def test_a_smoke_recipe_is_small_and_needs_no_files(good):
     assert (source.height, source.width, source.channels, source.digits) == (32, 32, 3, 1)
     assert small.data.train_crop.size == small.data.eval_crop.size == (32, 32)
     assert small.data.eval_crop.resize == 37
-    stand_in, begun, resnet, alexnet = small.stages
+    begun, stand_in, resnet, alexnet = small.stages
     assert stand_in.id == REFINER
     assert alexnet.labels.by == (REFINER, "resnet50")
     assert alexnet.labels.bn_group == 16

@@ -25,7 +25,7 @@ def check_start(stage: Stage, data: Dataset, recipe: Recipe) -> None:
         RecipeError: when a part that is to be frozen isn't there.
     """
     net, classes = skeleton(stage, data, recipe), len(data.classes)
-    last = head(stage, data, recipe)
+    last = _head(stage, data, recipe)
     drawn = last if stage.replace_head else ()
     if (path := stage.model.weights) is not None:
         check_weights(net, read_weights(path), classes, path, head=drawn)
@@ -90,10 +90,15 @@ def started(
         earlier: the trained network of an earlier stage, by its id.
     """
     net = network(stage, data, recipe, generation)
-    last = head(stage, data, recipe)
+    last = _head(stage, data, recipe)
     if (name := stage.init_from) is not None:
         inside = ":" not in name
         weights = earlier(name).state_dict() if inside else outside_weights(stage, data, recipe)
         drawn = last if stage.replace_head else ()
         put_weights(net, weights, len(data.classes), name, head=drawn)
     return net, freeze(net, to_freeze(net, last, stage.freeze)) if stage.freeze else []
+
+
+def _head(stage: Stage, data: Dataset, recipe: Recipe) -> frozenset[str]:
+    """The head where it matters; networks without memory take a moment to build."""
+    return head(stage, data, recipe) if stage.replace_head or stage.freeze else frozenset()

@@ -36,7 +36,7 @@ def optimizer(stage: Stage, net: nn.Module, data: Dataset, recipe: Recipe) -> to
     settings = part.model_dump(exclude={"name", "layer_decay", "decay_norm_and_bias"})
     groups = parameter_groups(
         net,
-        head(stage, data, recipe),
+        head(stage, data, recipe) if part.layer_decay is not None else (),
         lr=part.lr,
         weight_decay=part.weight_decay,
         layer_decay=part.layer_decay,

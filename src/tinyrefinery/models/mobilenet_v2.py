@@ -58,8 +58,9 @@ class MobileNetV2(nn.Module):
         built = TorchvisionMobileNetV2(classes, width, _ZOO_BLOCKS if zoo else None)
         opening, *blocks = built.features
         assert isinstance(opening, nn.Sequential)
-        assert isinstance(opening[0], nn.Conv2d)
-        first = opening[0].out_channels
+        replaced = opening[0]
+        assert isinstance(replaced, nn.Conv2d)
+        first = replaced.out_channels
         kernel, stride = 1 if zoo else 3, 1 if small else 2
         opening[0] = nn.Conv2d(channels, first, kernel, stride, padding=1, bias=False)
         if zoo:

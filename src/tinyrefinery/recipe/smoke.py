@@ -92,7 +92,7 @@ def _small_stage(stage: dict[str, Any]) -> dict[str, Any]:
 
 
 def _begun(stages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The stages; those that start from weights from outside do so from a stage before them."""
+    """The stages; those that start from weights from outside do so from a first stage."""
     found: list[dict[str, Any]] = []
     starts: list[dict[str, Any]] = []
     for stage in stages:
@@ -104,10 +104,9 @@ def _begun(stages: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 like = [{**_stand_in(stage), "id": f"{START}_{len(starts) + 1}"}]
                 like[0]["model"] = stage["model"]
                 starts += like
-                found += like
             stage = stage | {"init_from": like[0]["id"]}
         found.append(stage)
-    return found
+    return [*starts, *found]
 
 
 def _refiners(stage: dict[str, Any]) -> list[str]:
