@@ -32,6 +32,21 @@ def test_refine_tells_what_is_wrong(tmp_path):
         tr.refine(stripes(), [SMALL, SMALL], labels={"tempreature": 2}, folder=tmp_path / "run")
 
 
+def test_fine_tune_takes_a_network_file(tmp_path):
+    def of(run):
+        (found,) = (tmp_path / run).glob("stages/*/model.safetensors")
+        return found
+
+    common = {"epochs": 1, "batch_size": 16, "flip": 0.0}
+    tr.refine(stripes(), [SMALL], **common, folder=tmp_path / "first")
+    chain = tr.fine_tune(stripes(), of("first"), freeze=1, **common, folder=tmp_path / "second")
+    ours, theirs = chain[-1].network.state_dict(), tr.load_network(of("first"))[0].state_dict()
+    same = {name for name in ours if ours[name].equal(theirs[name])}
+    assert same == {name for name in ours if name.startswith("stages.0.")}
+    with pytest.raises(RecipeError, match="no part 'stem' with weights"):
+        tr.fine_tune(stripes(), of("first"), freeze=["stem"], folder=tmp_path / "third")
+
+
 def test_train_takes_a_file(tmp_path):
     recipe = write_tiny(tmp_path)
     chains = tr.train(recipe, ["stages.refined.epochs=1"], seeds=2, folder=tmp_path / "run")

@@ -97,6 +97,18 @@ def against(name: str, base: str, stage: str, *variants: tuple[str, str]) -> str
     return markdown(lines)
 
 
+def beside(name: str, base: str, *variants: tuple[str, str]) -> str:
+    """A table of stages compared with the first: (what, stage)."""
+    rows = load(name)
+    lines = [["what", "train top-1", "test top-1", f"difference to {base}", "n"]]
+    for what, stage in variants:
+        columns = [values(rows, "", stage, column) for column in ("train_top1", "test_top1")]
+        line = [what, *(percent(spread(list(each.values()))) for each in columns)]
+        line.append("" if stage == base else gain(rows, "", stage, base))
+        lines.append([*line, str(len(columns[1]))])
+    return markdown(lines)
+
+
 def wrong_labels() -> str:
     """What training tells about labels known to be wrong."""
     rows = load("wrong_labels")
@@ -225,6 +237,15 @@ TABLES: dict[str, Callable[[], str]] = {
     "faq-epochs": lambda: gains(*street("soft_crop", "twice_as_long"), CIFAR, CIFAR_LONG),
     "faq-batch-norm": lambda: gains(*street("soft_crop", "running"), CIFAR, CIFAR_RUNNING),
     "faq-level": lambda: gains(*street("soft_crop", "hard", "image", "category")),
+    "food3": lambda: beside(
+        "food3",
+        "scratch",
+        ("from scratch", "scratch"),
+        ("all weights, head replaced", "all_weights"),
+        ("so, with `layer_decay: 0.75`", "layer_decay"),
+        ("so, with the first eight blocks frozen", "frozen"),
+        ("the head alone", "head_only"),
+    ),
     "speed": speed,
     "store-claim": store_claim,
     "store-speed": lambda: speed("label_store"),

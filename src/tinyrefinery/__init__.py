@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tinyrefinery.api import refine, train
+    from tinyrefinery.api import fine_tune, refine, train
     from tinyrefinery.chain import Chain, Generation
     from tinyrefinery.data.dataset import Dataset
     from tinyrefinery.data.open import open_data
@@ -23,6 +23,7 @@ _HOME = {
     "Dataset": "tinyrefinery.data.dataset:Dataset",
     "Generation": "tinyrefinery.chain:Generation",
     "create_model": "tinyrefinery.models:create",
+    "fine_tune": "tinyrefinery.api:fine_tune",
     "load_network": "tinyrefinery.models.network_file:load_network",
     "load_recipe": "tinyrefinery.recipe.load:load_recipe",
     "open_data": "tinyrefinery.data.open:open_data",
@@ -35,6 +36,7 @@ __all__ = [
     "Dataset",
     "Generation",
     "create_model",
+    "fine_tune",
     "load_network",
     "load_recipe",
     "open_data",

@@ -86,23 +86,90 @@ def refine(
     Raises:
         RefineryError: for anything that the user can mend.
     """
+    kept = {} if store is None else {"store": str(store)}
+    stages = _stages(models, _common(epochs, batch_size, lr) | stage, kept | dict(labels or {}))
+    title = " -> ".join(each["id"] for each in stages) + f" on {data.name}"
+    crops = _crops(data, size, area, flip)
+    raw = {"title": title, "seed": seed, "data": crops, "stages": stages}
+    return train(check(raw, Recipe, source="refine"), folder=folder, data=data)[0]
+
+
+def fine_tune(
+    data: Dataset,
+    network: str | Path,
+    *,
+    epochs: int = 30,
+    size: int | tuple[int, int] | None = None,
+    area: tuple[float, float] = (0.08, 1.0),
+    flip: float = 0.5,
+    batch_size: int = 64,
+    lr: float = 0.01,
+    layer_decay: float | None = None,
+    freeze: int | Sequence[str] = (),
+    seed: int = 0,
+    folder: str | Path | None = None,
+    **stage: Any,
+) -> Chain:
+    """Train a network that is already trained on other data, with a new last layer.
+
+    Args:
+        data: what `open_data` gave.
+        network: a network file, such as `model.safetensors` of a stage in a run folder.
+        epochs: passes over the training split.
+        size: of the crops in pixels; else what the network was trained with.
+        area: least and greatest share of an image that a crop shows.
+        flip: probability of a mirrored crop; 0 for digits and text.
+        batch_size: crops a step.
+        lr: largest learning rate of SGD with momentum 0.9 and a cosine schedule.
+        layer_decay: each block's rate as a share of the next one's; None: one rate for all.
+        freeze: how many of the first blocks stay as they are, or names of parts that do.
+        seed: of the new layer, order and crops.
+        folder: the run folder; else `runs/NAME-DIGEST`.
+        **stage: anything else that a recipe's stage takes, e.g. `ema=0.999`.
+
+    Returns:
+        The chain, of one network: `chain[-1]`.
+
+    Raises:
+        RefineryError: for anything that the user can mend.
+    """
+    from tinyrefinery.models.network_file import read_info
+
+    info = read_info(network)
+    kwargs = {key: value for key, value in info.kwargs.items() if key != "pretrained"}
+    model = {"name": info.name, "kwargs": kwargs}
+    common = _common(epochs, batch_size, lr)
+    common["optimizer"]["layer_decay"] = layer_decay
+    kept = {"init_from": f"file:{network}", "replace_head": True}
+    kept["freeze"] = freeze if isinstance(freeze, int) else list(freeze)
+    stages = _stages([model], common | kept | stage, {})
+    crops = _crops(data, size or info.size, area, flip)
+    crops |= {"mean": list(info.mean), "std": list(info.std)}
+    title = f"{stages[0]['id']} fine-tuned on {data.name}"
+    raw = {"title": title, "seed": seed, "data": crops, "stages": stages}
+    return train(check(raw, Recipe, source="fine_tune"), folder=folder, data=data)[0]
+
+
+def _common(epochs: int, batch_size: int, lr: float) -> dict[str, Any]:
+    """What all stages have in common."""
+    return {
+        "optimizer": {"name": "sgd", "lr": lr, "momentum": 0.9, "weight_decay": 1e-4},
+        "schedule": {"name": "cosine", "warmup": min(1.0, epochs / 10)},
+        "epochs": epochs,
+        "batch_size": batch_size,
+    }
+
+
+def _crops(
+    data: Dataset, size: int | tuple[int, int] | None, area: tuple[float, float], flip: float
+) -> dict[str, Any]:
+    """A recipe's data: those given, in random crops of `size`, else of the images' own."""
     if size is None:
         height, width = (int(min(side, 224)) for side in data.images.sizes.max(axis=0))
         size = (height, width)
-    optimizer = {"name": "sgd", "lr": lr, "momentum": 0.9, "weight_decay": 1e-4}
-    schedule = {"name": "cosine", "warmup": min(1.0, epochs / 10)}
-    kept = {} if store is None else {"store": str(store)}
-    common = {"optimizer": optimizer, "schedule": schedule, "epochs": epochs}
-    stages = _stages(models, common | {"batch_size": batch_size} | stage, kept | dict(labels or {}))
     source = {"name": "given", "digest": data.manifest.digest, "channels": data.images.channels}
     crop = {"name": "inception", "size": size, "area": list(area)}
-    raw = {
-        "title": " -> ".join(each["id"] for each in stages) + f" on {data.name}",
-        "seed": seed,
-        "data": {"source": source, "train_crop": crop, "flip": flip},
-        "stages": stages,
-    }
-    return train(check(raw, Recipe, source="refine"), folder=folder, data=data)[0]
+    return {"source": source, "train_crop": crop, "flip": flip}
 
 
 def _stages(

@@ -9,7 +9,7 @@ from tinyrefinery.names import nearest
 from tinyrefinery.recipe.labels import Refined
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe_run import Job, say
-from tinyrefinery.run import alone, describe, open_runs, run_all
+from tinyrefinery.run import alone, begun, describe, open_runs, run_all
 from tinyrefinery.side_by_side import side_by_side
 
 
@@ -39,6 +39,7 @@ def make_labels(
     """
     stages = [_known(recipe, stage) for stage in stages] or stored_stages(recipe)
     with alone(folder):
+        recipe = begun([Job(recipe)], folder)[0].recipe
         runs = open_runs([Job(recipe)], folder)
         for stage in stages:
             _check_streams(stage, streams, runs[0].streams(stage))

@@ -38,7 +38,6 @@ from tinyrefinery.labels.policy import LabelPolicy
 from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.labels.stored import StoredLabels
 from tinyrefinery.models.network_file import load_network, save_network
-from tinyrefinery.models.weights import check_weights, read_weights
 from tinyrefinery.recipe.labels import Refined
 from tinyrefinery.recipe.schema import Recipe, Stage
 from tinyrefinery.stage_keys import refiners_of, stage_keys
@@ -79,15 +78,10 @@ class RecipeRun:
 
     def _check(self, stage: Stage) -> None:
         """Find out what is wrong with a stage before hours of training, not after."""
-        for name in (*refiners_of(stage), *([stage.init_from] if stage.init_from else [])):
+        for name in refiners_of(stage):
             if name not in self.stages:
                 self._frozen(name)
-        net, classes = builders.skeleton(stage, self.data, self.recipe), len(self.data.classes)
-        if (path := stage.model.weights) is not None:
-            check_weights(net, read_weights(path), classes, path)
-        if stage.init_from and stage.init_from not in self.stages:
-            weights = self._frozen(stage.init_from).network.state_dict()
-            check_weights(net, weights, classes, stage.init_from)
+        builders.check_start(stage, self.data, self.recipe)
         builders.loss(stage)
         builders.train_view(self.recipe, self.data, 1, torch.device("cpu")).crops(
             self.train_rows, 0
@@ -217,9 +211,9 @@ class RecipeRun:
 
     def _training(self, stage: Stage, view: View, policy: LabelPolicy, batches: Load) -> Training:
         generation = self.generation(stage)
-        net = builders.network(stage, self.data, self.recipe, generation)
-        if stage.init_from:
-            net.load_state_dict(self._frozen(stage.init_from).network.state_dict())
+        net, frozen = builders.started(
+            stage, self.data, self.recipe, generation, lambda name: self._frozen(name).network
+        )
         origin = builders.describe_labels(stage)
         say(f"{self._title(stage)}: {stage.model.name}, labels from {origin}")
         classes, refined = len(self.data.classes), isinstance(stage.labels, Refined)
@@ -229,7 +223,7 @@ class RecipeRun:
             rows=self.train_rows,
             policy=policy,
             loss=builders.loss(stage),
-            optimizer=builders.optimizer(stage, net),
+            optimizer=builders.optimizer(stage, net, self.data, self.recipe),
             schedule=builders.schedule(stage),
             settings=builders.settings(self.recipe, stage, generation, self.data),
             fabric=self.fabric,
@@ -240,6 +234,7 @@ class RecipeRun:
             jitter=builders.jitter(stage, policy, view),
             stop=builders.stop(stage),
             dynamics=Dynamics(self.train_rows, classes, self.fabric.device, refined=refined),
+            frozen=frozen,
         )
 
     def _view(self, stage: Stage) -> View:
@@ -328,6 +323,7 @@ class RecipeRun:
         costs = {
             "parameters": cost.parameters(net),
             "macs": cost.macs(net, info.channels, info.size),
+            "frozen_parameters": cost.frozen_parameters(net),
         }
         result = evaluate(found, label_quality=quality, cost=costs)
         if job.stop is not None:

@@ -17,10 +17,11 @@ from tinyrefinery.chain import Chain
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.images import ResidentImages
 from tinyrefinery.environment import environment
-from tinyrefinery.errors import ChainError, DataError, StorageError
+from tinyrefinery.errors import ChainError, DataError, RecipeError, StorageError
 from tinyrefinery.files import write_atomic
-from tinyrefinery.recipe.load import dump, part_hash
+from tinyrefinery.recipe.load import dump, load_recipe, part_hash
 from tinyrefinery.recipe.schema import Recipe
+from tinyrefinery.recipe.shipped import locate
 from tinyrefinery.recipe_run import LABELS, Job, RecipeRun, say
 from tinyrefinery.side_by_side import side_by_side
 
@@ -58,7 +59,19 @@ def run(
     Raises:
         RefineryError: for anything that the user can mend; what was made until then is kept.
     """
+    return [each.chain for each in _finished(jobs, folder, data, processes, table)]
+
+
+def _finished(
+    jobs: Sequence[Job],
+    folder: Path,
+    data: Dataset | None,
+    processes: int,
+    table: Mapping[str, Any] | None = None,
+) -> list[RecipeRun]:
+    """The recipes' runs, each with its chain."""
     with alone(folder):
+        jobs = begun(jobs, folder, processes)
         runs = open_runs(jobs, folder, data)
         if runs[0].fabric.is_global_zero:
             describe(folder, runs)
@@ -71,7 +84,61 @@ def run(
         finally:
             if runs[0].fabric.is_global_zero and len(runs[0].chain):
                 runs[0].save_samples()
-        return [each.chain for each in runs]
+        return runs
+
+
+def begun(jobs: Sequence[Job], folder: Path, processes: int = 1) -> list[Job]:
+    """The jobs with the networks that they start from named as files, trained first where needed.
+
+    A recipe that a stage starts from (`init_from: recipe:NAME`) is run at the seeds of the jobs
+    into a run folder of its own, `starts/NAME-DIGEST` in `folder`.
+
+    Raises:
+        RefineryError: for anything that the user can mend.
+    """
+    wanted = {
+        (name, job.recipe.seed): None
+        for job in jobs
+        for stage in job.recipe.stages
+        if (name := stage.init_from) and name.startswith(builders.RECIPE)
+    }
+    files: dict[tuple[str, int], str] = {}
+    for name in dict.fromkeys(name for name, _ in wanted):
+        path = locate(name.removeprefix(builders.RECIPE))
+        seeds = [seed for each, seed in wanted if each == name]
+        first = load_recipe(path)
+        own = [Job(first.model_copy(update={"seed": seed})) for seed in seeds]
+        place = run_folder(folder / "starts", path.stem, first)
+        if place.name in folder.parts:
+            raise RecipeError(f"{path}: starts from itself (init_from: {name})")
+        _check_models(name, first, jobs)
+        say(f"{name}: trained first, in {place}")
+        for seed, each in zip(seeds, _finished(own, place, None, processes), strict=True):
+            last = each.stage_folder(each.stages[each.chain[-1].id])
+            files[name, seed] = f"file:{last / 'model.safetensors'}"
+    return [replace(job, recipe=_started_from(job.recipe, files)) for job in jobs]
+
+
+def _check_models(name: str, first: Recipe, jobs: Sequence[Job]) -> None:
+    """See before the training of a start whether its network will fit."""
+    model = first.generations[-1].model
+    for stage in (stage for job in jobs for stage in job.recipe.stages if stage.init_from == name):
+        if (stage.model.name, stage.model.kwargs) != (model.name, model.kwargs):
+            raise RecipeError(
+                f"stages.{stage.id}.init_from: '{name}' ends with {model.name} {model.kwargs}, but "
+                f"this stage's model is {stage.model.name} {stage.model.kwargs}; both must be the "
+                "same"
+            )
+
+
+def _started_from(recipe: Recipe, files: Mapping[tuple[str, int], str]) -> Recipe:
+    stages = [
+        stage.model_copy(update={"init_from": file})
+        if (file := files.get((stage.init_from or "", recipe.seed)))
+        else stage
+        for stage in recipe.stages
+    ]
+    return recipe.model_copy(update={"stages": tuple(stages)})
 
 
 @contextmanager

@@ -13,6 +13,13 @@ from tinyrefinery.recipe.labels import Refined
 from tinyrefinery.recipe.schema import Recipe, Stage
 
 FORMAT = 1  # of run folders; part of every stage's key
+LATER: dict[str, dict[str, Any]] = {
+    "": {"bn_momentum": None, "jitter": None, "stop": None, "replace_head": False, "freeze": []},
+    "optimizer": {"layer_decay": None, "decay_norm_and_bias": True},
+    "schedule": {"lowest": 0.0},
+}
+"""Options of a stage and of its parts that came later, with the values at which they change
+nothing and aren't part of the key: so older runs keep theirs."""
 
 
 def stage_keys(recipe: Recipe, data: Dataset) -> dict[str, str]:
@@ -53,11 +60,11 @@ def _weighty(stage: Stage, data: Dataset) -> dict[str, Any]:
     without = {"generations", "beside"}
     if stage.schedule.name != "plateau" and stage.stop is None:  # which look at the evaluations
         without.add("evaluate_every")
-    # Not said where they aren't used, so that stages from before there were such have their keys.
-    without |= {name for name in ("jitter", "stop", "bn_momentum") if getattr(stage, name) is None}
     facts = stage.model_dump(mode="json", exclude=without)
-    if facts["schedule"].get("lowest") == 0:
-        del facts["schedule"]["lowest"]
+    for part, defaults in LATER.items():
+        settings = facts[part] if part else facts
+        for name in [n for n in defaults if settings.get(n, "none") == defaults[n]]:
+            del settings[name]
     if isinstance(stage.labels, Refined):
         form = builders.label_form(stage, len(data.classes))
         facts["labels"]["store"] = None if form.exact else asdict(form)

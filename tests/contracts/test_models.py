@@ -20,32 +20,36 @@ from tinyrefinery.models.timm_registry import register
 TIMM_NAMES = ("timm:mobilenetv3_small_050", "timm:vit_tiny_patch16_224", "timm:resnet18d")
 NAMES = (*MODELS, *TIMM_NAMES)
 HEAVY = (
-    "alexnet",
-    "darknet19",
-    "vgg16",
-    "vgg19",
-    "resnet18",
-    "resnet34",
-    "resnet50",
-    "timm:resnet18d",
+    *("alexnet", "darknet19", "vgg16", "vgg19"),
+    *("resnet18", "resnet34", "resnet50", "timm:resnet18d"),
+    *("densenet121", "densenet_k12", "nasnet_a", "squeezenet"),
 )
 INPUTS = [(28, 1), (32, 3), ((32, 48), 1), (64, 3), (96, 3), (224, 3)]
 # Published counts at 1,000 classes (Keras' table for MobileNet, less its running statistics;
-# torchvision's for ResNet and VGG; the Label Refinery code for AlexNet; for Darknet-19 the layers
-# of its authors' darknet19.cfg) and 10 classes (ResNet8).
+# torchvision's for ResNet, VGG, DenseNet, MobileNet v2, ShuffleNet v2 and SqueezeNet; the Label
+# Refinery code for AlexNet; for Darknet-19 the layers of its authors' darknet19.cfg; Keras' for
+# NASNet-A (4 @ 1056), less its running statistics) and 10 (ResNet8).
 PUBLISHED = {
     "alexnet": (1000, 62_396_480),
     "darknet19": (1000, 20_842_376),
+    "densenet121": (1000, 7_978_856),
+    "densenet_k12": (1000, 1_384_696),  # of torchvision's, built with this growth
     "mobilenet_v1_025": (1000, 475_544 - 5_472),
     "mobilenet_v1_050": (1000, 1_342_536 - 10_944),
     "mobilenet_v1_075": (1000, 2_601_976 - 16_416),
     "mobilenet_v1_100": (1000, 4_253_864 - 21_888),
+    "mobilenet_v2_075": (1000, 2_636_424),
+    "mobilenet_v2_100": (1000, 3_504_872),
+    "nasnet_a": (1000, 5_326_716 - 36_738),
     "resnet8": (10, 78_666 - 480 - 240),  # running statistics; biases before normalization
     "resnet18": (1000, 11_689_512),
     "resnet34": (1000, 21_797_672),
     "resnet50": (1000, 25_557_032),
     "vgg16": (1000, 138_357_544),
     "vgg19": (1000, 143_667_240),
+    "shufflenet_v2_050": (1000, 1_366_792),
+    "shufflenet_v2_100": (1000, 2_278_604),
+    "squeezenet": (1000, 1_248_424 + 2 * 2_976),  # less our normalization of 2,976 channels
 }
 every = pytest.mark.parametrize("name", NAMES)
 
@@ -238,7 +242,13 @@ def test_darknet19_is_the_list_of_its_authors_layers() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["alexnet", "darknet19", "mobilenet_v1_025", "resnet8", "resnet18"]
+    "name",
+    [
+        *("alexnet", "darknet19", "mobilenet_v1_025", "resnet8", "resnet18"),
+        *("mobilenet_v2_075", "shufflenet_v2_050", "squeezenet"),
+        pytest.param("densenet_k12", marks=pytest.mark.slow),
+        pytest.param("nasnet_a", marks=pytest.mark.slow),
+    ],
 )
 def test_stem(name: str) -> None:
     """`auto` takes the small stem below 96 pixels on the shorter side and ImageNet's from there."""
@@ -264,6 +274,10 @@ def test_stem(name: str) -> None:
         ("resnet18", {"width": 0.001}, "resnet: width 0.001 leaves no channels"),
         ("darknet19", {"width": 0.001}, "darknet19: width 0.001 leaves no channels"),
         ("vgg16", {"width": 0.001}, "vgg: width 0.001 leaves no channels"),
+        ("shufflenet_v2_100", {"width": 0.75}, r"width must be one of \[0.5, 1.0, 1.5, 2.0\]"),
+        ("mobilenet_v2_100", {"width": 0}, "width must be above 0"),
+        ("mobilenet_v2_100", {"variant": "cifar"}, "no variant is named 'cifar'"),
+        ("shufflenet_v2_050", {"variant": "zoo", "stem": "imagenet"}, "stem for small images only"),
         ("street_cnn", {"widths": []}, "can't be built"),
         ("street_cnn", {"widths": 16}, "can't be built with {'widths': 16}"),
         ("resnet8", {"dropout": 2}, "can't be built with {'dropout': 2}.*probability"),

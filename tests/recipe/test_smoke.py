@@ -28,12 +28,13 @@ def test_a_smoke_recipe_is_small_and_needs_no_files(good):
     assert (source.height, source.width, source.channels, source.digits) == (32, 32, 3, 1)
     assert small.data.train_crop.size == small.data.eval_crop.size == (32, 32)
     assert small.data.eval_crop.resize == 37
-    stand_in, resnet, alexnet = small.stages
+    begun, stand_in, resnet, alexnet = small.stages
     assert stand_in.id == REFINER
     assert alexnet.labels.by == (REFINER, "resnet50")
     assert alexnet.labels.bn_group == 16
     assert alexnet.model.kwargs == {}
-    assert alexnet.model.weights is resnet.init_from is None
+    assert alexnet.model.weights is None
+    assert (begun.id, begun.model) == (resnet.init_from, resnet.model)
     assert resnet.model.name == "timm:resnet18"
     assert resnet.model.kwargs == {"pretrained": False}
     assert all(stage.epochs == 1 and stage.batch_size <= 16 for stage in small.stages)

@@ -23,6 +23,7 @@ from tinyrefinery.builders.networks import (
     outside_refiner,
     skeleton,
 )
+from tinyrefinery.builders.starts import RECIPE, check_start, started
 from tinyrefinery.builders.taxonomy import taxonomy
 from tinyrefinery.builders.training import (
     collapse_rule,
@@ -37,7 +38,9 @@ from tinyrefinery.builders.training import (
 )
 
 __all__ = [
+    "RECIPE",
     "FrozenNetwork",
+    "check_start",
     "collapse_rule",
     "dataset",
     "describe",
@@ -57,6 +60,7 @@ __all__ = [
     "settings",
     "skeleton",
     "stage_seed",
+    "started",
     "stop",
     "stop_rule",
     "stored_labels",

@@ -12,6 +12,7 @@ from tinyrefinery.builders.data import stage_seed
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.errors import CheckpointError
 from tinyrefinery.models.network_file import NetworkInfo, load_network
+from tinyrefinery.models.parts import head_of
 from tinyrefinery.models.weights import load_weights
 from tinyrefinery.recipe.schema import Recipe, Stage
 
@@ -26,18 +27,28 @@ class FrozenNetwork:
     classes: tuple[str, ...]
 
 
-def skeleton(stage: Stage, data: Dataset, recipe: Recipe) -> nn.Module:
-    """The stage's network without memory for its weights, on the meta device."""
+def skeleton(stage: Stage, data: Dataset, recipe: Recipe, classes: int | None = None) -> nn.Module:
+    """The stage's network without memory for its weights, on the meta device.
+
+    `classes` stands for the number of the data's classes, where it is to be another.
+    """
     kwargs = {key: value for key, value in stage.model.kwargs.items() if key != "pretrained"}
     without = stage.model_copy(update={"model": stage.model.model_copy(update={"kwargs": kwargs})})
     with torch.device("meta"):
-        return _architecture(without, data, recipe)
+        return _architecture(without, data, recipe, classes)
 
 
-def _architecture(stage: Stage, data: Dataset, recipe: Recipe) -> nn.Module:
+def head(stage: Stage, data: Dataset, recipe: Recipe) -> frozenset[str]:
+    """Names of the tensors of the stage's network that depend on the number of classes."""
+    return head_of(lambda classes: skeleton(stage, data, recipe, classes), len(data.classes))
+
+
+def _architecture(
+    stage: Stage, data: Dataset, recipe: Recipe, classes: int | None = None
+) -> nn.Module:
     return models.create(
         stage.model.name,
-        len(data.classes),
+        classes or len(data.classes),
         size=recipe.data.train_crop.size,
         channels=data.images.channels,
         **stage.model.kwargs,
@@ -51,7 +62,8 @@ def network(stage: Stage, data: Dataset, recipe: Recipe, generation: int) -> nn.
         torch.manual_seed(stage_seed(recipe, "weights", generation, stage.seed))
         net = _architecture(stage, data, recipe)
     if model.weights is not None:
-        load_weights(net, Path(model.weights), len(data.classes))
+        drawn = head(stage, data, recipe) if stage.replace_head else ()
+        load_weights(net, Path(model.weights), len(data.classes), head=drawn)
     if stage.bn_momentum is not None:
         for module in net.modules():
             if isinstance(module, _BatchNorm):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from tinyrefinery import losses
 from tinyrefinery.builders.data import stage_seed, workers
+from tinyrefinery.builders.networks import head
 from tinyrefinery.chain import CollapseRule, StopRule
 from tinyrefinery.data.batches import View
 from tinyrefinery.data.dataset import Dataset
@@ -23,6 +24,7 @@ from tinyrefinery.training import optimizers, schedules
 from tinyrefinery.training.in_step import SharedLabels
 from tinyrefinery.training.jitter import Jitter
 from tinyrefinery.training.loop import Settings
+from tinyrefinery.training.parameter_groups import parameter_groups
 from tinyrefinery.training.stopping import EarlyStop
 
 # What it has to say (which precision, how many devices) stands in the recipe.
@@ -34,10 +36,19 @@ def loss(stage: Stage) -> Loss:
     return losses.create(stage.loss.name, **stage.loss.model_dump(exclude={"name"}))
 
 
-def optimizer(stage: Stage, net: nn.Module) -> torch.optim.Optimizer:
-    """The stage's optimizer over all of the network's weights."""
-    settings = stage.optimizer.model_dump(exclude={"name"})
-    return optimizers.create(stage.optimizer.name, net.parameters(), **settings)
+def optimizer(stage: Stage, net: nn.Module, data: Dataset, recipe: Recipe) -> torch.optim.Optimizer:
+    """The stage's optimizer over the network's weights that are trained."""
+    part = stage.optimizer
+    settings = part.model_dump(exclude={"name", "layer_decay", "decay_norm_and_bias"})
+    groups = parameter_groups(
+        net,
+        head(stage, data, recipe) if part.layer_decay is not None else (),
+        lr=part.lr,
+        weight_decay=part.weight_decay,
+        layer_decay=part.layer_decay,
+        decay_norm_and_bias=part.decay_norm_and_bias,
+    )
+    return optimizers.create(part.name, groups, **settings)
 
 
 def schedule(stage: Stage) -> schedules.Schedule:

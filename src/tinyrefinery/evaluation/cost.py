@@ -10,8 +10,13 @@ _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 def parameters(network: nn.Module) -> int:
-    """Trained numbers; running statistics don't count, and a shared tensor counts once."""
+    """Weights and biases; running statistics don't count, and a shared tensor counts once."""
     return sum(parameter.numel() for parameter in network.parameters())
+
+
+def frozen_parameters(network: nn.Module) -> int:
+    """Those of them that are not trained."""
+    return sum(each.numel() for each in network.parameters() if not each.requires_grad)
 
 
 def macs(network: nn.Module, channels: int, size: tuple[int, int]) -> int:

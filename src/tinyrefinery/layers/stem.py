@@ -38,3 +38,30 @@ def residual_stem(channels: int, width: int, *, small: bool) -> nn.Sequential:
     stem = conv_norm(channels, width, kernel=7, stride=2)
     stem.add_module("pool", nn.MaxPool2d(3, stride=2, padding=1))
     return stem
+
+
+Variant = Literal["published", "zoo"]
+"""`published`: as in the network's paper. `zoo`: as in the CIFAR-100 zoo, pytorch-cifar100."""
+
+
+def is_zoo(variant: str, stem: str) -> bool:
+    """Whether the zoo's form of a network is wanted, whose own stem is for small images.
+
+    Raises:
+        RecipeError: when the variant is neither of the two, or the stem ImageNet's.
+    """
+    if variant not in ("published", "zoo"):
+        raise RecipeError(f"no variant is named '{variant}'. Known: published, zoo.")
+    if variant == "zoo" and stem == "imagenet":
+        raise RecipeError("variant 'zoo' has a stem for small images only, not 'imagenet'")
+    return variant == "zoo"
+
+
+def with_biases(network: nn.Module) -> None:
+    """Give every convolution a bias, in place, where it has none.
+
+    Before a normalization it has no effect on the function; the zoo's networks have them.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d) and module.bias is None:
+            module.bias = nn.Parameter(module.weight.new_zeros(module.out_channels))

@@ -12,14 +12,19 @@ from torch import nn
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.models.alexnet import AlexNet
 from tinyrefinery.models.darknet19 import Darknet19
+from tinyrefinery.models.densenet import densenet121, densenet_k12
 from tinyrefinery.models.mobilenet_v1 import (
     mobilenet_v1_025,
     mobilenet_v1_050,
     mobilenet_v1_075,
     mobilenet_v1_100,
 )
+from tinyrefinery.models.mobilenet_v2 import mobilenet_v2_075, mobilenet_v2_100
+from tinyrefinery.models.nasnet import nasnet_a
 from tinyrefinery.models.resnet import resnet18, resnet34, resnet50
 from tinyrefinery.models.resnet8 import ResNet8
+from tinyrefinery.models.shufflenet_v2 import shufflenet_v2_050, shufflenet_v2_100
+from tinyrefinery.models.squeezenet import SqueezeNet
 from tinyrefinery.models.street_cnn import StreetCNN
 from tinyrefinery.models.timm_network import TIMM, timm_network
 from tinyrefinery.models.vgg import vgg16, vgg19
@@ -28,14 +33,22 @@ from tinyrefinery.names import check_options, look_up
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "alexnet": AlexNet,
     "darknet19": Darknet19,
+    "densenet121": densenet121,
+    "densenet_k12": densenet_k12,
     "mobilenet_v1_025": mobilenet_v1_025,
     "mobilenet_v1_050": mobilenet_v1_050,
     "mobilenet_v1_075": mobilenet_v1_075,
     "mobilenet_v1_100": mobilenet_v1_100,
+    "mobilenet_v2_075": mobilenet_v2_075,
+    "mobilenet_v2_100": mobilenet_v2_100,
+    "nasnet_a": nasnet_a,
     "resnet8": ResNet8,
     "resnet18": resnet18,
     "resnet34": resnet34,
     "resnet50": resnet50,
+    "shufflenet_v2_050": shufflenet_v2_050,
+    "shufflenet_v2_100": shufflenet_v2_100,
+    "squeezenet": SqueezeNet,
     "street_cnn": StreetCNN,
     "vgg16": vgg16,
     "vgg19": vgg19,

@@ -1,7 +1,7 @@
 """Weights of others: read from a file as data, never as code, and put into a network."""
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,39 +58,55 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
         ) from error
 
 
-def load_weights(network: nn.Module, path: str | Path, classes: int) -> None:
-    """Put the weights of a file into `network`, all of them or, on an error, none.
-
-    Args:
-        network: as the file's, with `classes` logits.
-        path: what `read_weights` reads.
-        classes: K, so that a file of other classes is told from one of another network.
-
-    Raises:
-        CheckpointError: naming the numbers of classes, or the tensors that don't fit.
-    """
-    put_weights(network, read_weights(path), classes, path)
+def load_weights(
+    network: nn.Module, path: str | Path, classes: int, *, head: Collection[str] = ()
+) -> None:
+    """Put the weights of a file that `read_weights` reads into `network`; see `put_weights`."""
+    put_weights(network, read_weights(path), classes, path, head=head)
 
 
 def put_weights(
-    network: nn.Module, weights: Mapping[str, Tensor], classes: int, path: str | Path
+    network: nn.Module,
+    weights: Mapping[str, Tensor],
+    classes: int,
+    path: str | Path,
+    *,
+    head: Collection[str] = (),
 ) -> None:
-    """As `load_weights`, for tensors that were read already; `path` is for the message."""
-    network.load_state_dict(check_weights(network, weights, classes, path))
+    """Put weights into `network`: all of them (but those of the head) or, on an error, none.
+
+    The arguments and errors are those of `check_weights`.
+    """
+    fitting = check_weights(network, weights, classes, path, head=head)
+    network.load_state_dict(fitting, strict=not head)
 
 
 def check_weights(
-    network: nn.Module, weights: Mapping[str, Tensor], classes: int, path: str | Path
+    network: nn.Module,
+    weights: Mapping[str, Tensor],
+    classes: int,
+    path: str | Path,
+    *,
+    head: Collection[str] = (),
 ) -> dict[str, Tensor]:
     """The weights under the network's own names, once it is sure that all of them fit.
+
+    Args:
+        network: with `classes` logits.
+        weights: e.g. what `read_weights` gave.
+        classes: K, so that weights for other classes are told from those of another network.
+        path: where the weights are from, for the message.
+        head: names of the network's tensors that are to stay as they are; the weights' own are
+            left out, whatever their shape.
 
     Raises:
         CheckpointError: naming the numbers of classes, or the tensors that don't fit.
     """
-    own = network.state_dict()
-    if own.keys() != weights.keys():  # a network of timm's stands one level deeper in our wrapper
-        deeper = {f"network.{name}": tensor for name, tensor in weights.items()}
-        weights = deeper if own.keys() == deeper.keys() else weights
+    own = _without(network.state_dict(), head)
+    deeper = {f"network.{name}": tensor for name, tensor in weights.items()}
+    # A network of timm's stands one level deeper in our wrapper.
+    fits_deeper = own.keys() == _without(deeper, head).keys()
+    weights = _without(deeper if fits_deeper else weights, head)
     missing = sorted(own.keys() - weights.keys())
     surplus = sorted(weights.keys() - own.keys())
     differing = [
@@ -104,7 +120,7 @@ def check_weights(
     if len(theirs) == 1 and None not in theirs:
         raise CheckpointError(
             f"{path}: was trained for {theirs.pop()} classes, but {classes} are needed. Take "
-            "weights of the same classes, or train anew."
+            "weights of the same classes, or draw the last layer anew with replace_head: true."
         )
     shapes = [
         f"{name} is {tuple(weights[name].shape)}, not {tuple(own[name].shape)}"
@@ -116,6 +132,10 @@ def check_weights(
         + _some(" not known", surplus)
         + _some(" of another shape", shapes)
     )
+
+
+def _without(tensors: Mapping[str, Tensor], names: Collection[str]) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in tensors.items() if name not in names}
 
 
 def _classes_of(own: torch.Size, theirs: torch.Size, classes: int) -> int | None:

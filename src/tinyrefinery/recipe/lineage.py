@@ -74,11 +74,15 @@ def _wrong_start(
     stage: "Stage", stages: Sequence["Stage"], place: int
 ) -> Iterator[tuple[str, str]]:
     name = stage.init_from
-    if name is None or name.startswith("file:"):
+    if name is None or name.startswith(("file:", "recipe:")):
         return
     where, ids = f"stages.{stage.id}.init_from", [other.id for other in stages]
     if ":" in name:
-        yield where, f"'{name}' is neither an earlier stage nor file:PATH"
+        yield (
+            where,
+            f"'{name}' is neither an earlier stage nor file:PATH nor recipe:NAME (a model of timm "
+            "starts trained with model: {name: timm:NAME, kwargs: {pretrained: true}})",
+        )
     elif name not in ids[:place]:
         yield where, _misplaced(name, ids, place, "start from")
     else:

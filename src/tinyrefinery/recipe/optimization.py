@@ -40,7 +40,17 @@ class L2(Part):
 Loss = Annotated[CrossEntropy | Focal | Kl | L2, Field(discriminator="name")]
 
 
-class Sgd(Part):
+class _Optimizer(Part):
+    """What all optimizers share: what each weight's rate and decay are."""
+
+    layer_decay: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Each block learns at this share of the rate of the block after it, the head at lr; null: all
+    at lr (fine-tuning, arXiv 2106.08254)."""
+    decay_norm_and_bias: bool = True
+    """Whether weight decay also falls on biases and on the weights of normalization layers."""
+
+
+class Sgd(_Optimizer):
     """Stochastic gradient descent with momentum."""
 
     name: Literal["sgd"]
@@ -52,7 +62,7 @@ class Sgd(Part):
     nesterov: bool = False
 
 
-class _Adaptive(Part):
+class _Adaptive(_Optimizer):
     """What Adam and AdamW share."""
 
     lr: Positive = 1e-3
@@ -78,7 +88,7 @@ class AdamW(_Adaptive):
     """Decoupled decay, times the learning rate."""
 
 
-class RmsProp(Part):
+class RmsProp(_Optimizer):
     """RMSProp, PyTorch's form (epsilon outside of the root)."""
 
     name: Literal["rmsprop"]

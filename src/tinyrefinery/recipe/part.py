@@ -9,6 +9,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    NonNegativeInt,
     PlainSerializer,
     PositiveInt,
     WithJsonSchema,
@@ -71,11 +72,28 @@ def _ascending(pair: tuple[float, float]) -> tuple[float, float]:
     return pair
 
 
+def _parts(value: Any) -> Any:
+    """A number, or a name or list of names as a tuple.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    if type(value) is int and value >= 0:
+        return value
+    names = (value,) if isinstance(value, str) else value
+    if isinstance(names, list | tuple) and all(isinstance(name, str) and name for name in names):
+        return tuple(names)
+    raise ValueError(f"should be a number of blocks or names of parts, not {value!r}")
+
+
 Slug = Annotated[str, Field(pattern=rf"^{ID}$", max_length=60)]
 """A name that is safe in paths and overrides: lower-case letters, digits, `_` and `-`."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
 """A share or probability, 0 to 1."""
+
+Frozen = Annotated[NonNegativeInt | tuple[str, ...], BeforeValidator(_parts)]
+"""Names of parts of a network, or how many of its first blocks."""
 
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]

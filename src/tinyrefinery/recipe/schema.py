@@ -10,7 +10,7 @@ from tinyrefinery.recipe.jitter import Jitter
 from tinyrefinery.recipe.labels import GroundTruth, Labels, Refined
 from tinyrefinery.recipe.lineage import mistakes
 from tinyrefinery.recipe.optimization import EarlyStop, Loss, Optimizer, Plateau, Schedule
-from tinyrefinery.recipe.part import NonNegative, Part, Positive, Share, Slug, wrong
+from tinyrefinery.recipe.part import Frozen, NonNegative, Part, Positive, Share, Slug, wrong
 
 
 class Paper(Part):
@@ -69,7 +69,13 @@ class Stage(Part):
     """Train in step with an earlier stage, by its id, that has the same labels, epochs and batch
     size: crops are rendered and labelled once for both, in that stage's order; null: alone."""
     init_from: str | None = None
-    """Start from the weights of an earlier stage, by its id, or of `file:PATH`; null: random."""
+    """Start from the weights of an earlier stage, by its id, of `file:PATH`, or of another recipe's
+    last stage, `recipe:NAME`, which is then trained first at the same seed; null: random."""
+    replace_head: bool = False
+    """Draw the last layer anew instead of starting from it: other data has other classes."""
+    freeze: Frozen = ()
+    """Parts that stay as they start, by name, e.g. `[stem, blocks.0]`, or how many of the first
+    blocks; their batch normalization keeps its statistics too."""
     evaluate_every: PositiveInt = 1
     """Epochs between two looks at the validation split."""
     bn_momentum: Annotated[float, Field(gt=0, le=1)] | None = None
@@ -111,6 +117,11 @@ class Stage(Part):
             )
         if self.init_from is not None and self.model.weights is not None:
             raise wrong(("init_from", "model.weights also says where to start: keep one of them"))
+        begun = self.init_from or self.model.weights or self.model.kwargs.get("pretrained")
+        for field in ("replace_head", "freeze"):
+            if getattr(self, field) and not begun:
+                text = "needs weights to start from: init_from, model.weights or pretrained"
+                raise wrong((field, text))
         labels = self.labels
         if self.jitter is not None and not (isinstance(labels, Refined) and labels.level == "crop"):
             kind = f"level '{labels.level}'" if isinstance(labels, Refined) else labels.name

@@ -3,8 +3,9 @@
 The same changes for every recipe: street numbers instead of its images (64 + 32 + 32 scenes, ten
 classes, its channels), crops of at most 32 pixels, one epoch, batches of at most 16, no checkpoint
 files, no downloads. Refiners from outside (`file:PATH`, `timm:NAME`) give way to a small network
-trained first, labels by taxonomy to label smoothing. Architectures, labels, losses, optimizers and
-the order of stages stay.
+trained first, weights to start from, where parts of them are kept, to those of a like network,
+labels by taxonomy to label smoothing. Architectures, labels, losses, optimizers and the order of
+stages stay.
 """
 
 import json
@@ -20,6 +21,8 @@ BATCH = 16
 """Most crops a step, and most crops that share batch statistics."""
 REFINER = "smoke_refiner"
 """Id of the stage that stands for refiners from outside."""
+START = "smoke_start"
+"""Begins the ids of the stages that stand for weights from outside to start from."""
 _SCENES = {"name": "street_numbers", "train": 64, "validation": 32, "test": 32, "digits": 1}
 
 
@@ -30,6 +33,7 @@ def smoke(recipe: Recipe) -> Recipe:
     raw["stages"] = [_small_stage(stage) for stage in raw["stages"]]
     if any(_names_outside(stage) for stage in raw["stages"]):
         raw["stages"] = [_stand_in(raw["stages"][0]), *map(_refined_inside, raw["stages"])]
+    raw["stages"] = _begun(raw["stages"])
     raw["engine"] |= {
         "device": "cpu",
         "devices": 1,
@@ -78,7 +82,6 @@ def _small_stage(stage: dict[str, Any]) -> dict[str, Any]:
         labels["store"] = labels["store"] | {"path": None, "top": None}
     if labels["name"] == "taxonomy":  # street numbers aren't nouns
         labels = {"name": "label_smoothing"}
-    outside = stage["init_from"] is not None and stage["init_from"].startswith("file:")
     return stage | {
         "model": model | {"kwargs": kwargs, "weights": None},
         "labels": labels,
@@ -87,8 +90,25 @@ def _small_stage(stage: dict[str, Any]) -> dict[str, Any]:
         "evaluate_every": 1,
         "batch_size": min(stage["batch_size"], BATCH),
         "accumulate": min(stage["accumulate"], 2),
-        "init_from": None if outside else stage["init_from"],
     }
+
+
+def _begun(stages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The stages; those that start from weights from outside do so from a first stage."""
+    found: list[dict[str, Any]] = []
+    starts: list[dict[str, Any]] = []
+    for stage in stages:
+        name = stage.get("init_from")
+        inside = name is not None and ":" not in name
+        if not inside and (name or stage.get("replace_head") or stage.get("freeze")):
+            like = [start for start in starts if start["model"] == stage["model"]]
+            if not like:
+                like = [{**_stand_in(stage), "id": f"{START}_{len(starts) + 1}"}]
+                like[0]["model"] = stage["model"]
+                starts += like
+            stage = stage | {"init_from": like[0]["id"]}
+        found.append(stage)
+    return [*starts, *found]
 
 
 def _refiners(stage: dict[str, Any]) -> list[str]:
@@ -108,6 +128,7 @@ def _refined_inside(stage: dict[str, Any]) -> dict[str, Any]:
 
 
 def _stand_in(like: dict[str, Any]) -> dict[str, Any]:
+    """A small network on given labels, with the batch size of another stage."""
     return {
         "id": REFINER,
         "model": {"name": "resnet8"},

@@ -119,6 +119,8 @@ class Training:
     """Adds crops to each batch that depend on the network; None: natural crops only."""
     stop: EarlyStop | None = None
     """When to end before the last epoch, and which weights to keep; None: all epochs, the last."""
+    frozen: Sequence[nn.Module] = ()
+    """Modules of the network that stay in evaluation mode, with the statistics they have."""
 
 
 Place = tuple[int, int]
@@ -182,7 +184,7 @@ def _steps(job: Training) -> Generator[Place, None, Trained]:
         own = settings.order_seed
         order = shuffled(job.rows, job.view.seed if own is None else own, now.epoch)
         batches = split_batches(order, settings.batch_size, drop_last=True)
-        learner.train()
+        _to_train(learner, job.frozen)
         for batch in _loaded(job, now, batches):
             _seed(integer(settings.seed, "noise", now.epoch, now.step, fabric.global_rank), fabric)
             for group, rate in zip(job.optimizer.param_groups, base, strict=True):
@@ -208,6 +210,13 @@ def _steps(job: Training) -> Generator[Place, None, Trained]:
     if job.stop is not None:
         job.stop.restore(_bare(final))
     return final, now.history
+
+
+def _to_train(learner: nn.Module, frozen: Iterable[nn.Module]) -> None:
+    """Training mode for all but what is frozen."""
+    learner.train()
+    for module in frozen:
+        module.eval()
 
 
 def _loaded(job: Training, now: Progress, batches: list[np.ndarray]) -> Iterable[Batch]:

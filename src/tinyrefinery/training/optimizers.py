@@ -1,6 +1,7 @@
 """Optimizers by name, as PyTorch has them."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
@@ -16,9 +17,9 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
 
 
 def create(
-    name: str, parameters: Iterable[nn.Parameter], **settings: object
+    name: str, parameters: Iterable[nn.Parameter] | Iterable[dict[str, Any]], **settings: object
 ) -> torch.optim.Optimizer:
-    """An optimizer over `parameters` with PyTorch's settings, e.g. `lr` and `momentum`.
+    """An optimizer over `parameters`, or groups of them, with PyTorch's settings, e.g. `momentum`.
 
     Raises:
         RecipeError: when there is no optimizer of this name, or it refuses a setting.

@@ -1,0 +1,97 @@
+"""MobileNet v2 (Sandler et al. 2018, Table 2), torchvision's, or that of the CIFAR-100 zoo.
+
+The zoo (pytorch-cifar100), on whose networks the Bias Loss paper reports, has biases in all
+convolutions, a first convolution of 1x1 with a border of one pixel, an expanding convolution in the
+first block too, and stride 1 in the block of 160 channels.
+"""
+
+from functools import partial
+
+from torch import Tensor, nn
+from torchvision.models.mobilenetv2 import InvertedResidual
+from torchvision.models.mobilenetv2 import MobileNetV2 as TorchvisionMobileNetV2
+from torchvision.ops.misc import Conv2dNormActivation
+
+from tinyrefinery.errors import RecipeError
+from tinyrefinery.layers.initialize import initialize
+from tinyrefinery.layers.stem import Stem, Variant, is_small, is_zoo, with_biases
+
+# Table 2, but for the stride of the sixth row: expansion, channels, repeats, stride.
+_ZOO_BLOCKS = [
+    *([1, 16, 1, 1], [6, 24, 2, 2], [6, 32, 3, 2], [6, 64, 4, 2]),
+    *([6, 96, 3, 1], [6, 160, 3, 1], [6, 320, 1, 1]),
+]
+
+
+class MobileNetV2(nn.Module):
+    """A convolution, 17 inverted residual blocks, a convolution, pooling, linear layer.
+
+    With ImageNet's stem, weights have torchvision's names.
+
+    Args:
+        classes: K.
+        size: height, width of the images in pixels; decides only the `auto` stem.
+        channels: 1 or 3.
+        width: multiplies all widths but, below 1, the last one.
+        stem: `imagenet` begins with stride 2, hence 1/32 of the resolution in the end; `small` with
+            stride 1, hence 1/16.
+        variant: `published`, or `zoo`, which has a stem of its own and keeps 1/8.
+        dropout: share of pooled features set to zero in training; torchvision's has .2.
+    """
+
+    def __init__(
+        self,
+        classes: int,
+        *,
+        size: tuple[int, int],
+        channels: int = 3,
+        width: float = 1.0,
+        stem: Stem = "auto",
+        variant: Variant = "published",
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if width <= 0:
+            raise RecipeError(f"mobilenet_v2: width must be above 0, got {width}")
+        zoo = is_zoo(variant, stem)
+        small = zoo or is_small(stem, size)
+        built = TorchvisionMobileNetV2(classes, width, _ZOO_BLOCKS if zoo else None)
+        opening, *blocks = built.features
+        assert isinstance(opening, nn.Sequential)
+        replaced = opening[0]
+        assert isinstance(replaced, nn.Conv2d)
+        first = replaced.out_channels
+        kernel, stride = 1 if zoo else 3, 1 if small else 2
+        opening[0] = nn.Conv2d(channels, first, kernel, stride, padding=1, bias=False)
+        if zoo:
+            _expand(blocks[0], first)
+        self.features = nn.Sequential(opening, *blocks)
+        self.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(built.last_channel, classes))
+        if zoo:
+            with_biases(self)
+        initialize(self)
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """Output of the last convolution, (B, C, h, w)."""
+        return self.features(x)
+
+    def forward_head(self, features: Tensor) -> Tensor:
+        """Logits from feature maps."""
+        return self.classifier(features.mean((2, 3)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (B, K) of images."""
+        return self.forward_head(self.forward_features(x))
+
+
+mobilenet_v2_100 = partial(MobileNetV2, width=1.0)
+"""3.505 million parameters at 1,000 classes, 301 million multiply-accumulates at 224."""
+mobilenet_v2_075 = partial(MobileNetV2, width=0.75)
+"""2.636 million parameters, 209 million multiply-accumulates."""
+
+
+def _expand(block: nn.Module, channels: int) -> None:
+    """Put the expanding 1x1 convolution that torchvision leaves out at expansion 1, in place."""
+    assert isinstance(block, InvertedResidual)
+    expanding = Conv2dNormActivation(channels, channels, kernel_size=1, activation_layer=nn.ReLU6)
+    block.conv = nn.Sequential(expanding, *block.conv)
