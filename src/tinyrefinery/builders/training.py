@@ -30,8 +30,11 @@ def loss(stage: Stage) -> Loss:
 
 def optimizer(stage: Stage, net: nn.Module) -> torch.optim.Optimizer:
     """The stage's optimizer over all of the network's weights."""
-    settings = stage.optimizer.model_dump(exclude={"name"})
-    return optimizers.create(stage.optimizer.name, net.parameters(), **settings)
+    part = stage.optimizer
+    settings = part.model_dump(exclude={"name", "form"})
+    in_tensorflow = part.name == "rmsprop" and part.form == "tensorflow"
+    name = "rmsprop_tensorflow" if in_tensorflow else part.name
+    return optimizers.create(name, net.parameters(), **settings)
 
 
 def schedule(stage: Stage) -> schedules.Schedule:
