@@ -20,6 +20,7 @@ from tinyrefinery.models.timm_registry import register
 TIMM_NAMES = ("timm:mobilenetv3_small_050", "timm:vit_tiny_patch16_224", "timm:resnet18d")
 NAMES = (*MODELS, *TIMM_NAMES)
 HEAVY = ("alexnet", "resnet18", "resnet34", "resnet50", "timm:resnet18d")
+HEAVY += tuple(f"skipblocknet_{size}" for size in ("s", "s16", "m", "l"))
 INPUTS = [(28, 1), (32, 3), ((32, 48), 1), (64, 3), (96, 3), (224, 3)]
 # Published counts at 1,000 classes (Keras' table for MobileNet, less its running statistics;
 # torchvision's for ResNet; the Label Refinery code for AlexNet) and 10 classes (ResNet8).
@@ -33,6 +34,12 @@ PUBLISHED = {
     "resnet18": (1000, 11_689_512),
     "resnet34": (1000, 21_797_672),
     "resnet50": (1000, 25_557_032),
+    # Of the published code, its skip blocks fed by the stem; s: with 8 channels there.
+    "skipblocknet_xs": (1000, 2_328_680),
+    "skipblocknet_s": (1000, 3_578_968),
+    "skipblocknet_s16": (1000, 3_587_416),
+    "skipblocknet_m": (1000, 5_532_352),
+    "skipblocknet_l": (1000, 7_134_360),
 }
 every = pytest.mark.parametrize("name", NAMES)
 
@@ -145,7 +152,7 @@ def test_known_to_timm(name: str) -> None:
         timm.create_model(full, pretrained=True)
 
 
-@pytest.mark.parametrize("name", ["resnet8", "mobilenet_v1_025", "street_cnn"])
+@pytest.mark.parametrize("name", ["resnet8", "mobilenet_v1_025", "skipblocknet_xs", "street_cnn"])
 def test_features_stand_before_dropout(name: str) -> None:
     network = create(name, 7, size=32, dropout=0.5)
     with torch.no_grad():

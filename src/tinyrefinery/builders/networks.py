@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from tinyrefinery import models
 from tinyrefinery.builders.data import stage_seed
@@ -51,6 +52,10 @@ def network(stage: Stage, data: Dataset, recipe: Recipe, generation: int) -> nn.
         net = _architecture(stage, data, recipe)
     if model.weights is not None:
         load_weights(net, Path(model.weights), len(data.classes))
+    if stage.norm_momentum is not None:
+        for module in net.modules():
+            if isinstance(module, _BatchNorm):
+                module.momentum = stage.norm_momentum
     layout = torch.channels_last if recipe.engine.channels_last else torch.contiguous_format
     return net.to(memory_format=layout)
 

@@ -19,6 +19,13 @@ from tinyrefinery.models.mobilenet_v1 import (
 )
 from tinyrefinery.models.resnet import resnet18, resnet34, resnet50
 from tinyrefinery.models.resnet8 import ResNet8
+from tinyrefinery.models.skipblocknet import (
+    skipblocknet_l,
+    skipblocknet_m,
+    skipblocknet_s,
+    skipblocknet_s16,
+    skipblocknet_xs,
+)
 from tinyrefinery.models.street_cnn import StreetCNN
 from tinyrefinery.models.timm_network import TIMM, timm_network
 from tinyrefinery.names import check_options, look_up
@@ -33,6 +40,11 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "resnet18": resnet18,
     "resnet34": resnet34,
     "resnet50": resnet50,
+    "skipblocknet_l": skipblocknet_l,
+    "skipblocknet_m": skipblocknet_m,
+    "skipblocknet_s": skipblocknet_s,
+    "skipblocknet_s16": skipblocknet_s16,
+    "skipblocknet_xs": skipblocknet_xs,
     "street_cnn": StreetCNN,
 }
 

@@ -51,6 +51,9 @@ class Stage(Part):
     """Crops a training step, over all devices."""
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Decay a step of the weights' moving average, which is then what is kept; null: none."""
+    norm_momentum: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Share of a batch in the running statistics of batch normalization, as PyTorch counts (Keras
+    and TensorFlow write one minus it); null: the network's own, mostly 0.1."""
     accumulate: PositiveInt = 1
     """Steps whose gradients are added up before the optimizer moves."""
     clip_norm: Positive | None = None
