@@ -73,7 +73,9 @@ def test_a_skip_block_pools_to_the_size_it_is_added_to() -> None:
     torch.testing.assert_close(block(early, late), expected)
 
 
-@pytest.mark.parametrize(("early", "late"), [((25, 17), (7, 5)), ((5, 5), (5, 5)), ((3, 2), (1, 1))])
+@pytest.mark.parametrize(
+    ("early", "late"), [((25, 17), (7, 5)), ((5, 5), (5, 5)), ((3, 2), (1, 1))]
+)
 def test_a_skip_block_takes_any_sizes(early: tuple[int, int], late: tuple[int, int]) -> None:
     block = SkipBlock(4, 6, expanded=8)
     assert block(torch.randn(2, 4, *early), torch.randn(2, 6, *late)).shape == (2, 6, *late)

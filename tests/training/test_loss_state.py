@@ -102,7 +102,7 @@ def test_it_equals_a_step_by_hand(tmp_path):
 
     done = training(tmp_path, loss=Watch(), epochs=1, batch_size=80, lr=1e-9)
     fit(done)
-    (logits, features), = seen
+    ((logits, features),) = seen
     assert features.shape == (80, 8, 10, 10)
     again = Network().head(features)
     torch.testing.assert_close(again, logits)

@@ -16,6 +16,7 @@ from tinyrefinery.builders.labels import (
     refiner,
     stored_labels,
 )
+from tinyrefinery.builders.measuring import measured_recipe, measured_splits, measuring_view
 from tinyrefinery.builders.networks import (
     FrozenNetwork,
     describe,
@@ -44,6 +45,9 @@ __all__ = [
     "fabric",
     "label_form",
     "loss",
+    "measured_recipe",
+    "measured_splits",
+    "measuring_view",
     "network",
     "optimizer",
     "outside_refiner",

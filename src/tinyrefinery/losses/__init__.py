@@ -35,7 +35,7 @@ class Loss(Protocol):
         ...
 
 
-LOSSES: dict[str, Loss | Callable[..., Loss]] = {
+LOSSES: dict[str, Callable[..., Any]] = {
     "bias": BiasLoss,
     "cross_entropy": cross_entropy,
     "focal": focal,

@@ -87,7 +87,8 @@ class SkipblockNet(nn.Module):
             conv_norm(channels, first, stride=stride, activation=_SWISH),
             InvertedResidual(first, first, expanded=first, activation=_SWISH),
         )
-        self.stages, self.skips, before = nn.ModuleList(), nn.ModuleList(), first
+        self.stages, self.skips = nn.ModuleList(), nn.ModuleList()
+        before = expanded = first
         for blocks in _STAGES:
             stage, before, expanded = _stage(before, blocks, width)
             self.stages.append(stage)

@@ -10,7 +10,6 @@ from torch.optim import Optimizer
 from tinyrefinery.errors import RecipeError
 
 
-
 def _rmsprop_tensorflow(parameters: Iterable[nn.Parameter], **settings: Any) -> Optimizer:
     from timm.optim import RMSpropTF  # timm takes a second to import
 
