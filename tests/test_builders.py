@@ -7,6 +7,7 @@ from tests.recipe_files import write_tiny
 from tinyrefinery import builders
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.recipe.load import load_recipe
+from tinyrefinery.recipe.shipped import locate
 from tinyrefinery.training.schedules import Plateau
 
 
@@ -49,6 +50,32 @@ def test_plateau_keeps_its_warmup(tmp_path):
     schedule = builders.schedule(recipe.generations[0])
     assert isinstance(schedule, Plateau)
     assert schedule(0.5) == 0.5
+
+
+def test_momentum_of_running_statistics(tmp_path):
+    def norms(*changes):
+        recipe = load_recipe(write_tiny(tmp_path), changes)
+        data, stage = builders.dataset(recipe.data), recipe.generations[0]
+        network = builders.network(stage, data, recipe, 1)
+        return {m.momentum for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)}
+
+    assert norms() == {0.1}
+    assert norms("stages.plain.norm_momentum=0.01") == {0.01}
+
+
+def test_the_papers_imagenet_schedule():
+    """Section 5.1: from 1e-6 to .032 in 3 epochs, then times .97 every 2.4 epochs."""
+    (stage,) = load_recipe(locate("bias_loss/imagenet")).generations
+    schedule, rate = builders.schedule(stage), stage.optimizer.lr
+    assert rate * schedule(0.0) == pytest.approx(1e-6)
+    assert rate * schedule(1.5) == pytest.approx((1e-6 + 0.032) / 2)
+    for epoch in (3.0, 4.79, 4.81, 7.3, 240.1):
+        assert rate * schedule(epoch) == pytest.approx(0.032 * 0.97 ** (epoch // 2.4))
+    optimizer = builders.optimizer(stage, torch.nn.Linear(2, 2))
+    assert type(optimizer).__name__ == "RMSpropTF"
+    (group,) = optimizer.param_groups
+    wanted = {"alpha": 0.9, "momentum": 0.9, "eps": 1e-3, "weight_decay": 1e-5, "lr": 0.032}
+    assert {name: group[name] for name in wanted} == wanted
 
 
 def test_generations_have_weights_and_crops_of_their_own(tmp_path):

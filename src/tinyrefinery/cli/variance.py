@@ -77,7 +77,7 @@ def _write(out: Path, measured: "list[Measured]", summaries: list[dict], images:
         sheets = [
             [
                 (
-                    each.data.images.pixels(each.rows[at]),
+                    each.data.images.pixels(int(each.rows[at])),
                     people[number][at][1],
                     float(each.values[at]),
                 )

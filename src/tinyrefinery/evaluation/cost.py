@@ -36,8 +36,8 @@ def macs(
         channels: of the image.
         size: height, width of the image in pixels.
         elementwise: also count one for each number out of batch normalization, ReLU, ReLU6, hard
-            swish and hard sigmoid. All four SkipblockNets of arXiv 2107.11170, Table 1, were
-            counted so, and compared with plain counts of other networks.
+            swish and hard sigmoid. The counts that arXiv 2107.11170 prints of its four
+            SkipblockNets are of this kind; those of other networks beside them are plain.
     """
     total = 0
 

@@ -1,4 +1,4 @@
-"""Variance of feature maps, image by image (arXiv 2107.11170, section 5.5, Table 5).
+"""Variance of feature maps, image by image (arXiv 2107.11170, Table 5).
 
 How much a feature map varies over its channels and places is what Bias Loss weights crops by, and
 by which the paper compares networks: many unlike features give a high variance.

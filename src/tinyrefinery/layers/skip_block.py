@@ -1,4 +1,4 @@
-"""Skip block (Abrahamyan et al. 2021, arXiv 2107.11170, section 4): early features for late layers.
+"""Skip block (Abrahamyan et al. 2021, arXiv 2107.11170): early features for late layers.
 
 It takes early feature maps down to the size of late ones, so that detail which the layers between
 have thrown away is there again. Any network can use it.

@@ -1,7 +1,7 @@
-"""SkipblockNet (Abrahamyan et al. 2021, arXiv 2107.11170, Table 7): MobileNet v3 with skip blocks.
+"""SkipblockNet (Abrahamyan et al. 2021, arXiv 2107.11170): MobileNet v3 with skip blocks.
 
-The widths of the family stand in no table; they are the authors' (issue 6 of their code). Where
-paper and code differ: `docs/decisions/0013-skipblocknet.md`.
+Blocks as in the published code, lusinlu/biasloss_skipblocknet; the widths of the family are told by
+the authors in issue 6 there. Where paper and code differ: `docs/bias-loss.md`.
 """
 
 from functools import partial

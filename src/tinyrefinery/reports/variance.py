@@ -119,7 +119,7 @@ def contact_sheet(
     low: Sequence[tuple[np.ndarray, str, float]],
     high: Sequence[tuple[np.ndarray, str, float]],
 ) -> Figure:
-    """The images of least variance above those of greatest, as in the paper's Figure 1.
+    """The images of least variance above those of greatest, as figures of the paper show them.
 
     Args:
         title: above both.
