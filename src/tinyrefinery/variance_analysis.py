@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from tinyrefinery import builders, models
-from tinyrefinery.data.batches import View, load
+from tinyrefinery.data.batches import View, load, split_batches
 from tinyrefinery.data.dataset import Dataset
-from tinyrefinery.errors import CheckpointError, DataError
+from tinyrefinery.errors import DataError
 from tinyrefinery.evaluation.variance import LAST, feature_variances
 from tinyrefinery.labels.batch_norm import has_batch_norm, recalibrate
 from tinyrefinery.models.network_file import NetworkInfo, load_network
@@ -159,8 +159,8 @@ def _untrained(info: NetworkInfo, view: View, rows: np.ndarray) -> nn.Module:
         )
     network = network.to(view.device).eval()
     if has_batch_norm(network):
-        cuts = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
+        cuts = split_batches(rows, BATCH, drop_last=True)  # one image alone has no statistics
         if len(rows) < 2:
-            raise CheckpointError("untrained networks need at least two images to measure")
+            raise DataError("variances of untrained networks need at least two images")
         recalibrate(network, (batch.images for batch in load(view, cuts, 0)))
     return network

@@ -93,6 +93,19 @@ def test_layers_that_give_no_maps() -> None:
     net.fc = nn.Linear(64, 1)
     with pytest.raises(DataError, match=r"'fc' gives \(30, 1\), not maps of two or more numbers"):
         feature_variances(net, VIEW, ROWS, ("fc",))
+    net.stem.add_module("halves", nn.Unflatten(0, (15, 2)))
+    net.stem.add_module("whole", nn.Flatten(0, 1))
+    with pytest.raises(DataError, match=r"'stem.halves' gives 15 maps for 30 images"):
+        feature_variances(network_with(net.stem), VIEW, ROWS, ("stem.halves",))
+    nn.init.constant_(net.stem.conv.weight, torch.nan)
+    with pytest.raises(DataError, match="'stem': 30 of 30 variances are no numbers"):
+        feature_variances(network_with(net.stem), VIEW, ROWS, ("stem",))
+
+
+def network_with(stem: nn.Module) -> nn.Module:
+    net = network()
+    net.stem = stem
+    return net
 
 
 def test_no_images() -> None:

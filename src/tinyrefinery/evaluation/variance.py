@@ -52,10 +52,11 @@ def feature_variances(
     cuts = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
     with _evaluating(network), _watching(network, layers) as seen, torch.inference_mode():
         for batch in load(view, cuts, 0, workers=workers):
-            seen[LAST] = network.forward_features(batch.images)  # type: ignore[operator]
-            network.forward_head(seen[LAST])  # type: ignore[operator]
+            maps = network.forward_features(batch.images)  # type: ignore[operator]
+            seen[LAST] = _variances(LAST, maps)
+            network.forward_head(maps)  # type: ignore[operator]
             for layer in layers:
-                found[layer].append(_variances(layer, seen.pop(layer, None), len(batch.rows)))
+                found[layer].append(_checked(layer, seen.pop(layer, None), len(batch.rows)))
     return {
         layer: np.concatenate([np.empty(0), *parts]).astype(np.float64)
         for layer, parts in found.items()
@@ -83,22 +84,30 @@ def summary(values: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _variances(layer: str, output: Any, count: int) -> np.ndarray:
-    if output is None:
-        raise DataError(f"layer '{layer}' takes no part in the forward pass; name another one")
-    if not isinstance(output, Tensor) or len(output) != count or output[:1].numel() < 2:
+def _variances(layer: str, output: Any) -> np.ndarray:
+    if not isinstance(output, Tensor) or output.ndim < 2 or output[:1].numel() < 2:
         given = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise DataError(
-            f"layer '{layer}' gives {given}, not maps of two or more numbers for each of {count} "
-            "images; name another one"
+            f"layer '{layer}' gives {given}, not maps of two or more numbers for each image; "
+            "name another one"
         )
-    values = variances(output)
-    if not bool(values.isfinite().all()):
+    return variances(output).cpu().numpy()
+
+
+def _checked(layer: str, values: np.ndarray | None, count: int) -> np.ndarray:
+    if values is None:
+        raise DataError(f"layer '{layer}' takes no part in the forward pass; name another one")
+    if len(values) != count:
         raise DataError(
-            f"layer '{layer}': {int((~values.isfinite()).sum())} variances are no numbers; the "
-            "network's weights or outputs overflow"
+            f"layer '{layer}' gives {len(values)} maps for {count} images; name another one"
         )
-    return values.cpu().numpy()
+    wrong = int((~np.isfinite(values)).sum())
+    if wrong:
+        raise DataError(
+            f"layer '{layer}': {wrong} of {count} variances are no numbers; the network's weights "
+            "or outputs overflow"
+        )
+    return values
 
 
 @contextmanager
@@ -113,10 +122,10 @@ def _evaluating(network: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _watching(network: nn.Module, layers: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    """What the layers gave last, by name, while the network runs."""
+def _watching(network: nn.Module, layers: tuple[str, ...]) -> Iterator[dict[str, np.ndarray]]:
+    """Variances of what the layers gave last, by name, while the network runs."""
     modules = dict(network.named_modules())
-    seen: dict[str, Any] = {}
+    seen: dict[str, np.ndarray] = {}
     handles = []
     try:
         for layer in layers:
@@ -131,8 +140,8 @@ def _watching(network: nn.Module, layers: tuple[str, ...]) -> Iterator[dict[str,
                 )
 
             def note(module: nn.Module, given: Any, output: Any, name: str = layer) -> None:
-                # A copy, as what comes next may work in place (a ReLU after a convolution).
-                seen[name] = output.clone() if isinstance(output, Tensor) else output
+                # At once, as what comes next may work in place (a ReLU after a convolution).
+                seen[name] = _variances(name, output)
 
             handles.append(modules[layer].register_forward_hook(note))
         yield seen

@@ -9,17 +9,22 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
+from PIL import Image
 from rich.markup import escape
 from rich.table import Table
 
 from tinyrefinery.files import write_atomic
-from tinyrefinery.reports.plots import save_plots, short
+from tinyrefinery.reports.plots import STYLE, save_plots, short
 
 MOST_LINES = 12
 """Networks in the plot of distributions."""
 SIDE = 1.1
 """Width of a picture on a sheet, in inches."""
+PIXELS = 176
+"""Largest side of a picture on a sheet, in pixels."""
 
 
 class Variances(Protocol):
@@ -97,17 +102,21 @@ def write_variances(
 
 def distribution_plot(measured: Sequence[Variances]) -> Figure:
     """Share of images below each variance, a line a network and layer; the first few of them."""
-    figure = Figure(figsize=(7, 3.6), layout="constrained")
-    axes = figure.add_subplot()
+    with rc_context(STYLE):
+        figure = Figure(figsize=(8.5, 3.6), layout="constrained")
+        axes = figure.add_subplot()
     for number, each in enumerate(measured[:MOST_LINES]):
         values = np.sort(each.values)
         share = np.arange(1, len(values) + 1) / len(values)
         name = each.network if each.layer == "features" else f"{each.network} {each.layer}"
         seed = "" if each.seed is None else f", seed {each.seed}"
         style = "-" if number < 10 else "--"
-        axes.step(values, share * 100, where="post", linestyle=style, label=short(name) + seed)
+        axes.step(values, share * 100, where="post", linestyle=style, label=short(name, 44) + seed)
     if all(each.values.min() > 0 for each in measured[:MOST_LINES]):
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("variance of the feature map")
     axes.set_ylabel("images below it, percent")
     axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
@@ -134,14 +143,20 @@ def contact_sheet(
         axes.set_axis_off()
     for line, (name, images) in enumerate((("least", low), ("greatest", high))):
         for axes, (pixels, category, value) in zip(grid[line], images, strict=False):
-            gray = pixels.shape[2] == 1
-            axes.imshow(pixels[:, :, 0] if gray else pixels, cmap="gray" if gray else None)
+            axes.imshow(_small(pixels))
             axes.set_title(f"{short(category, 14)}\n{value:.3g}", fontsize=7, loc="center")
         grid[line][0].text(
             -0.08, 0.5, name, transform=grid[line][0].transAxes, rotation=90, va="center",
             ha="right", fontsize=8,
         )  # fmt: skip
     return figure
+
+
+def _small(pixels: np.ndarray) -> Image.Image:
+    """A picture of at most `PIXELS`, in color."""
+    image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).convert("RGB")
+    image.thumbnail((PIXELS, PIXELS))
+    return image
 
 
 def save_figures(figures: dict[str, Figure], folder: Path) -> list[Path]:
