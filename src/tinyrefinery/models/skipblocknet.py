@@ -1,7 +1,8 @@
 """SkipblockNet (Abrahamyan et al. 2021, arXiv 2107.11170): MobileNet v3 with skip blocks.
 
 Blocks as in the published code, lusinlu/biasloss_skipblocknet; the widths of the family are those
-that the authors gave in answer to a question there. Where paper and code differ: `docs/bias-loss.md`.
+that the authors gave in answer to a question there. Where paper and code differ:
+`docs/bias-loss.md`.
 """
 
 from functools import partial
