@@ -300,7 +300,8 @@ def test_rows_of_other_precision_are_trained_in_it(tmp_path):
 @pytest.mark.slow
 def test_two_devices_finish_a_chain_and_agree(tmp_path):
     path = write_tiny(tmp_path)
-    changes = ("engine.devices=2", "engine.device=cpu", "stages.refined.ema=0.9")
+    loss = "stages.refined.loss={name: bias, scaling: running_minimum}"  # both have its minimum
+    changes = ("engine.devices=2", "engine.device=cpu", "stages.refined.ema=0.9", loss)
     code, output, errors = finish(
         command("run", path, *changes, "--name", "run", cwd=tmp_path), 400
     )

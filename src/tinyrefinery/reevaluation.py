@@ -2,23 +2,16 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tinyrefinery import builders
-from tinyrefinery.data.batches import View
-from tinyrefinery.data.dataset import Dataset
-from tinyrefinery.errors import CheckpointError, DataError
 from tinyrefinery.evaluation import cost
 from tinyrefinery.evaluation.predictions import predict
 from tinyrefinery.evaluation.summary import evaluate
 from tinyrefinery.files import write_atomic
-from tinyrefinery.models.network_file import NetworkInfo, load_network
-from tinyrefinery.recipe.load import load_recipe, part_hash
-
-WHOLE = ("data.source.validation=0", "data.source.test=0")
-"""Nothing is carved off data that is only measured."""
+from tinyrefinery.models.network_file import load_network
+from tinyrefinery.recipe.load import part_hash
 
 
 def reevaluate(folder: Path, overrides: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -37,26 +30,19 @@ def reevaluate(folder: Path, overrides: Sequence[str]) -> dict[str, dict[str, An
     Raises:
         CheckpointError: when the data has a class that a network doesn't know, or other channels.
     """
-    path = folder / "recipe.yaml"
-    recipe = load_recipe(path, overrides)
-    if hasattr(recipe.data.source, "strict"):  # a source that is opened, hence may be carved
-        recipe = load_recipe(path, [*overrides, *WHOLE])
+    recipe = builders.measured_recipe(folder / "recipe.yaml", overrides)
     data = builders.dataset(recipe.data)
     fabric = builders.fabric(recipe.engine)
-    splits = [s for s in ("train", "validation", "test") if len(data.manifest.rows(s))]
-    spec, size = builders.eval_spec(recipe.data), recipe.data.train_crop.size
+    workers = builders.workers(recipe, data)
     measured = {}
     for done in sorted(folder.glob("stages/*/done.json")):
         network, info = load_network(done.parent / "model.safetensors")
         network = network.to(fabric.device)
-        known = _known_to(info, data, done.parent.name)
-        own = spec if info.size == size else replace(spec, size=info.size, resize=None)
-        view = View(known, own, 0, info.mean, info.std, fabric.device)
-        found = {}
-        for split in splits:
-            rows = known.manifest.rows(split)
-            name = "test" if len(splits) == 1 else split
-            found[name] = predict(network, view, rows, workers=builders.workers(recipe, data))
+        view = builders.measuring_view(info, data, recipe, fabric.device, done.parent.name)
+        found = {
+            split: predict(network, view, rows, workers=workers)
+            for split, rows in builders.measured_splits(view.dataset.manifest).items()
+        }
         into = folder / "evaluations" / part_hash(recipe.data)[:8] / done.parent.name
         for split, predictions in found.items():
             predictions.save(into / f"predictions-{split}.parquet")
@@ -68,19 +54,3 @@ def reevaluate(folder: Path, overrides: Sequence[str]) -> dict[str, dict[str, An
         write_atomic(into / "evaluation.json", json.dumps(result, indent=1, allow_nan=False))
         measured[json.loads(done.read_text())["key"]] = result
     return measured
-
-
-def _known_to(info: NetworkInfo, data: Dataset, stage: str) -> Dataset:
-    """The data under the network's own list of classes."""
-    if info.channels != data.images.channels:
-        raise CheckpointError(
-            f"{stage}: takes images of {info.channels} channels, but the data has "
-            f"{data.images.channels}; set data.source.channels={info.channels}"
-        )
-    try:
-        return replace(data, manifest=data.manifest.with_classes(info.classes), truth=None)
-    except DataError as error:
-        raise CheckpointError(
-            f"{stage}: does not know what the data shows: {error}. Name the folders or labels as "
-            "in training"
-        ) from error

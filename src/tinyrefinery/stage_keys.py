@@ -15,7 +15,7 @@ from tinyrefinery.recipe.schema import Recipe, Stage
 FORMAT = 1  # of run folders; part of every stage's key
 LATER: dict[str, dict[str, Any]] = {
     "": {"bn_momentum": None, "jitter": None, "stop": None, "replace_head": False, "freeze": []},
-    "optimizer": {"layer_decay": None, "decay_norm_and_bias": True},
+    "optimizer": {"form": "pytorch", "layer_decay": None, "decay_norm_and_bias": True},
     "schedule": {"lowest": 0.0},
 }
 """Options of a stage and of its parts that came later, with the values at which they change

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.losses.feature_maps import BIAS, bias_weights, bound, maps
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.losses import LOSSES, create
 from tinyrefinery.losses.targets import SparseTargets
@@ -17,6 +18,7 @@ VARIANTS = [
     ("kl", {"direction": "output_to_label"}),
     ("kl", {"direction": "output_to_label", "floor": 1e-3}),
     ("l2", {}),
+    *BIAS,
 ]
 LEAST_AT_TARGET = [v for v in VARIANTS if v[0] != "focal" or v[1].get("gamma") == 0]
 every = pytest.mark.parametrize(("name", "options"), VARIANTS, ids=str)
@@ -25,14 +27,17 @@ every = pytest.mark.parametrize(("name", "options"), VARIANTS, ids=str)
 def reference(name: str, options: dict, logits: np.ndarray, t: np.ndarray) -> float:
     """The definitions, row by row and class by class."""
     total = 0.0
-    for z, row in zip(logits, t, strict=True):
+    weights = np.ones(len(logits))
+    if name == "bias":
+        weights = bias_weights(maps(len(logits)).numpy(), **options)
+    for z, row, weight in zip(logits, t, weights, strict=True):
         p = np.exp(z - z.max()) / np.exp(z - z.max()).sum()
         if options.get("direction") == "output_to_label":
             raised = np.maximum(row, options.get("floor", 1e-6))
             row = raised / raised.sum()
         for p_k, t_k in zip(p, row, strict=True):
-            if name == "cross_entropy":
-                total -= t_k * np.log(p_k)
+            if name in ("cross_entropy", "bias"):
+                total -= weight * t_k * np.log(p_k)
             elif name == "focal":
                 total -= t_k * (1 - p_k) ** options.get("gamma", 2) * np.log(p_k)
             elif name == "l2":
@@ -62,7 +67,7 @@ def test_every_name_is_tested() -> None:
 @pytest.mark.parametrize("zeros", [False, True])
 def test_equals_the_definition(name: str, options: dict, zeros: bool) -> None:
     logits, targets = draw(zeros=zeros)
-    got = create(name, **options)(logits, targets, None)
+    got = bound(name, options)(logits, targets)
     assert got.shape == ()
     expected = reference(name, options, logits.numpy(), targets.numpy())
     assert got.item() == pytest.approx(expected, rel=1e-10)
@@ -72,7 +77,7 @@ def test_equals_the_definition(name: str, options: dict, zeros: bool) -> None:
 @pytest.mark.parametrize("zeros", [False, True])
 def test_gradient(name: str, options: dict, zeros: bool) -> None:
     logits, targets = draw(zeros=zeros)
-    loss = create(name, **options)
+    loss = bound(name, options)
     assert torch.autograd.gradcheck(lambda z: loss(z, targets), logits.requires_grad_())
 
 
@@ -87,7 +92,7 @@ def test_takes_sparse_targets(name: str, options: dict, left: float) -> None:
     )
     whole = np.full((2, 5), left / 3)
     whole[[0, 0, 1, 1], [3, 0, 1, 2]] = np.array([0.9, 0.1, 0.25, 0.75]) * (1 - left)
-    loss = create(name, **options)
+    loss = bound(name, options)
     expected = reference(name, options, logits.numpy(), whole)
     assert loss(logits, sparse).item() == pytest.approx(expected, rel=1e-7)
     assert torch.autograd.gradcheck(lambda z: loss(z, sparse), logits.requires_grad_())
@@ -97,7 +102,7 @@ def test_takes_sparse_targets(name: str, options: dict, left: float) -> None:
 def test_least_where_output_equals_target(name: str, options: dict) -> None:
     _, targets = draw(classes=4)
     targets = 0.9 * targets + 0.025  # clear of every floor
-    loss = create(name, **options)
+    loss = bound(name, options)
     at = targets.log().requires_grad_()
     value = loss(at, targets)
     value.backward()
@@ -135,7 +140,7 @@ def test_finite_for_certain_outputs_and_hard_targets(
 ) -> None:
     logits = (torch.eye(3) * scale).requires_grad_()
     for targets in (torch.eye(3), torch.eye(3).roll(1, 0)):  # right, wrong
-        value = create(name, **options)(logits, targets)
+        value = bound(name, options)(logits, targets)
         (gradient,) = torch.autograd.grad(value, logits)
         assert value.isfinite()
         assert gradient.isfinite().all()
@@ -147,7 +152,7 @@ def test_half_precision_is_left(name: str, options: dict, dtype: torch.dtype) ->
     logits, targets = draw()
     half = logits.to(dtype).requires_grad_()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        got = create(name, **options)(half, targets.float())
+        got = bound(name, options)(half, targets.float())
     assert got.dtype == torch.float32
     got.backward()
     assert half.grad is not None
@@ -155,10 +160,10 @@ def test_half_precision_is_left(name: str, options: dict, dtype: torch.dtype) ->
     assert got.item() == pytest.approx(expected, rel=1e-5)
 
 
-@every
+@pytest.mark.parametrize(("name", "options"), [v for v in VARIANTS if v not in BIAS], ids=str)
 def test_mean_over_the_batch(name: str, options: dict) -> None:
     logits, targets = draw()
-    loss = create(name, **options)
+    loss = bound(name, options)
     rows = [loss(logits[i : i + 1], targets[i : i + 1]) for i in range(len(logits))]
     torch.testing.assert_close(loss(logits, targets), torch.stack(rows).mean())
 
@@ -167,7 +172,7 @@ def test_mean_over_the_batch(name: str, options: dict) -> None:
 def test_refuses_to_broadcast(name: str, options: dict) -> None:
     logits, targets = draw()
     with pytest.raises(ValueError, match=r"\(6, 5\).*\(1, 5\)"):
-        create(name, **options)(logits, targets[:1])
+        bound(name, options)(logits, targets[:1])
 
 
 @pytest.mark.parametrize(
@@ -179,6 +184,15 @@ def test_refuses_to_broadcast(name: str, options: dict) -> None:
         ("kl", {"direction": "both"}, "'both'.*label_to_output, output_to_label"),
         ("kl", {"direction": "output_to_label", "floor": 0.0}, "floor"),
         ("focal", {"gamma": -1.0}, "gamma must be 0 or more"),
+        ("bias", {"scalling": "variances"}, "'bias' has no option.*mean 'scaling'"),
+        ("bias", {"scaling": "batch"}, "no scaling is named 'batch'.*activations, variances"),
+        ("bias", {"formula": "code"}, "no formula is named 'code'.*paper, checkpoints"),
+        ("bias", {"alpha": -0.1}, "alpha and beta must be 0 or more"),
+        ("bias", {"clamp": (0.0, 1.0)}, "clamp must be"),
+        ("bias", {"clamp": (1.5, 0.5)}, "clamp must be"),
+        ("bias", {"clamp": None, "beta": 1.0}, "give crops the weight 0;"),
+        ("bias", {"clamp": None, "formula": "checkpoints", "alpha": 0.0}, "the weight 0;"),
+        ("bias", {"alpha": "much"}, "'bias' can't work with {'alpha': 'much'}"),
         ("focal", {"gamma": "two"}, "'focal' can't work with {'gamma': 'two'}"),
     ],
 )

@@ -24,6 +24,7 @@ HEAVY = (
     *("resnet18", "resnet34", "resnet50", "timm:resnet18d"),
     *("densenet121", "densenet_k12", "nasnet_a", "squeezenet"),
 )
+HEAVY += tuple(f"skipblocknet_{size}" for size in ("s", "s16", "m", "l"))
 INPUTS = [(28, 1), (32, 3), ((32, 48), 1), (64, 3), (96, 3), (224, 3)]
 # Published counts at 1,000 classes (Keras' table for MobileNet, less its running statistics;
 # torchvision's for ResNet, VGG, DenseNet, MobileNet v2, ShuffleNet v2 and SqueezeNet; the Label
@@ -50,6 +51,12 @@ PUBLISHED = {
     "shufflenet_v2_050": (1000, 1_366_792),
     "shufflenet_v2_100": (1000, 2_278_604),
     "squeezenet": (1000, 1_248_424 + 2 * 2_976),  # less our normalization of 2,976 channels
+    # Of the published code, its skip blocks fed by the stem; s: with 8 channels there.
+    "skipblocknet_xs": (1000, 2_328_680),
+    "skipblocknet_s": (1000, 3_578_968),
+    "skipblocknet_s16": (1000, 3_587_416),
+    "skipblocknet_m": (1000, 5_532_352),
+    "skipblocknet_l": (1000, 7_134_360),
 }
 every = pytest.mark.parametrize("name", NAMES)
 
@@ -162,7 +169,9 @@ def test_known_to_timm(name: str) -> None:
         timm.create_model(full, pretrained=True)
 
 
-@pytest.mark.parametrize("name", ["resnet8", "mobilenet_v1_025", "street_cnn", "vgg16"])
+@pytest.mark.parametrize(
+    "name", ["resnet8", "mobilenet_v1_025", "skipblocknet_xs", "street_cnn", "vgg16"]
+)
 def test_features_stand_before_dropout(name: str) -> None:
     network = create(name, 7, size=32, dropout=0.5)
     with torch.no_grad():

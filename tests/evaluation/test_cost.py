@@ -52,6 +52,15 @@ def test_equals_torchs_counter(name: str) -> None:
     assert 2 * macs(network, channels, size) == counter.get_total_flops()
 
 
+def test_elementwise_by_hand() -> None:
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Hardswish(), nn.Flatten(), nn.Linear(80, 5)
+    )
+    plain = 20 * 4 * 3 + 80 * 5
+    assert macs(network, 3, (5, 4)) == plain
+    assert macs(network, 3, (5, 4), elementwise=True) == plain + 80 + 80
+
+
 def test_by_hand() -> None:
     network = nn.Sequential(
         nn.Conv2d(4, 8, 3, stride=2, padding=1, groups=2),  # 8 x 5 x 3 outputs of 2 x 9 products

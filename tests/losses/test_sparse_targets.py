@@ -9,6 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
 from tests.contracts.test_losses import every
+from tests.losses.feature_maps import bias_weights, bound, maps
 from tinyrefinery.losses import create
 from tinyrefinery.losses.targets import SparseTargets
 
@@ -47,7 +48,8 @@ def reference(name: str, options: dict, z: np.ndarray, t: np.ndarray) -> tuple[f
     log_p = log_p - np.log(np.exp(log_p).sum(1, keepdims=True))
     p, gamma = np.exp(log_p), options.get("gamma", 2)
     q = -np.expm1(log_p)  # 1 - p
-    if name == "cross_entropy":
+    if name in ("cross_entropy", "bias"):
+        t = t * bias_weights(maps(len(z)).numpy(), **options)[:, None] if name == "bias" else t
         terms, slope = -t * log_p, -t  # slope: the derivative of the terms to log p
     elif name == "focal":
         terms = -t * q**gamma * log_p
@@ -69,7 +71,7 @@ def reference(name: str, options: dict, z: np.ndarray, t: np.ndarray) -> tuple[f
 
 def value_and_gradient(name: str, options: dict, z: Tensor, t: SparseTargets) -> tuple[Tensor, ...]:
     z = z.clone().requires_grad_()
-    value = create(name, **options)(z, t)
+    value = bound(name, options)(z, t)
     return value, *torch.autograd.grad(value, z)
 
 
@@ -91,7 +93,7 @@ def test_equals_the_definition(
 @pytest.mark.parametrize("named", [1, 5, 10])
 def test_finite_differences(name: str, options: dict, named: int) -> None:
     z, targets = draw(10, named)
-    loss = create(name, **options)
+    loss = bound(name, options)
     assert torch.autograd.gradcheck(lambda x: loss(x, targets), torch.tensor(z, requires_grad=True))
 
 
@@ -213,7 +215,7 @@ def test_never_expands_targets_nor_waits_for_them(
 ) -> None:
     z, targets = draw(100, 5)
     targets = targets.to(dtype=torch.float32)
-    loss, logits = create(name, **options), torch.tensor(z, dtype=dtype, requires_grad=True)
+    loss, logits = bound(name, options), torch.tensor(z, dtype=dtype, requires_grad=True)
 
     def dense(self: SparseTargets) -> Tensor:
         raise AssertionError("expanded")
@@ -283,4 +285,4 @@ def test_wrong_shapes(index: Tensor, probability: Tensor, classes: int, message:
 def test_refuses_other_shapes_of_logits(name: str, options: dict) -> None:
     _, targets = draw(10, 5)
     with pytest.raises(ValueError, match=r"\(4, 11\).*\(4, 10\)"):
-        create(name, **options)(torch.zeros(4, 11), targets)
+        bound(name, options)(torch.zeros(4, 11), targets)

@@ -224,7 +224,7 @@ def test_a_truncated_state_is_named(tmp_path):
 
 def test_a_state_of_another_network_is_named(tmp_path):
     fit(job(tmp_path, epochs=1))
-    with pytest.raises(CheckpointError, match="another network or optimizer"):
+    with pytest.raises(CheckpointError, match="another network, optimizer or loss"):
         fit(job(tmp_path, network=small_network(norm=False)))
 
 

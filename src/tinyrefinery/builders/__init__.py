@@ -16,6 +16,7 @@ from tinyrefinery.builders.labels import (
     refiner,
     stored_labels,
 )
+from tinyrefinery.builders.measuring import measured_recipe, measured_splits, measuring_view
 from tinyrefinery.builders.networks import (
     FrozenNetwork,
     describe,
@@ -51,6 +52,9 @@ __all__ = [
     "jitter",
     "label_form",
     "loss",
+    "measured_recipe",
+    "measured_splits",
+    "measuring_view",
     "network",
     "optimizer",
     "outside_refiner",

@@ -39,7 +39,7 @@ def loss(stage: Stage) -> Loss:
 def optimizer(stage: Stage, net: nn.Module, data: Dataset, recipe: Recipe) -> torch.optim.Optimizer:
     """The stage's optimizer over the network's weights that are trained."""
     part = stage.optimizer
-    settings = part.model_dump(exclude={"name", "layer_decay", "decay_norm_and_bias"})
+    settings = part.model_dump(exclude={"name", "form", "layer_decay", "decay_norm_and_bias"})
     groups = parameter_groups(
         net,
         head(stage, data, recipe) if part.layer_decay is not None else (),
@@ -48,7 +48,9 @@ def optimizer(stage: Stage, net: nn.Module, data: Dataset, recipe: Recipe) -> to
         layer_decay=part.layer_decay,
         decay_norm_and_bias=part.decay_norm_and_bias,
     )
-    return optimizers.create(part.name, groups, **settings)
+    in_tensorflow = part.name == "rmsprop" and part.form == "tensorflow"
+    name = "rmsprop_tensorflow" if in_tensorflow else part.name
+    return optimizers.create(name, groups, **settings)
 
 
 def schedule(stage: Stage) -> schedules.Schedule:

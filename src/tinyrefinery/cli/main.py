@@ -20,6 +20,7 @@ COMMANDS = {
     "label-store": "label_store:app",
     "recipe": "recipe:app",
     "report": "report:report",
+    "variance": "variance:variance",
 }
 """Command -> file in this folder and what it holds: a function, or an app of further commands."""
 

@@ -7,6 +7,15 @@ from torch import Tensor, nn
 from tinyrefinery.layers.shapes import pass_shapes
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_ELEMENTWISE = (
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+    nn.BatchNorm3d,
+    nn.ReLU,
+    nn.ReLU6,
+    nn.Hardswish,
+    nn.Hardsigmoid,
+)
 
 
 def parameters(network: nn.Module) -> int:
@@ -19,7 +28,9 @@ def frozen_parameters(network: nn.Module) -> int:
     return sum(each.numel() for each in network.parameters() if not each.requires_grad)
 
 
-def macs(network: nn.Module, channels: int, size: tuple[int, int]) -> int:
+def macs(
+    network: nn.Module, channels: int, size: tuple[int, int], *, elementwise: bool = False
+) -> int:
     """Multiply-accumulates of convolutions and linear layers for one image.
 
     The plain count of the literature: neither biases, normalization, activations, pooling nor the
@@ -29,6 +40,9 @@ def macs(network: nn.Module, channels: int, size: tuple[int, int]) -> int:
         network: any; it is left as it was.
         channels: of the image.
         size: height, width of the image in pixels.
+        elementwise: also count one for each number out of batch normalization, ReLU, ReLU6, hard
+            swish and hard sigmoid. The counts that arXiv 2107.11170 prints of its four
+            SkipblockNets are of this kind; those of other networks beside them are plain.
     """
     total = 0
 
@@ -36,7 +50,8 @@ def macs(network: nn.Module, channels: int, size: tuple[int, int]) -> int:
         nonlocal total
         total += output.numel() * _products(module)
 
-    layers = [m for m in network.modules() if isinstance(m, (*_CONVOLUTIONS, nn.Linear))]
+    kinds = (*_CONVOLUTIONS, nn.Linear, *(_ELEMENTWISE if elementwise else ()))
+    layers = [module for module in network.modules() if isinstance(module, kinds)]
     handles = [layer.register_forward_hook(count) for layer in layers]
     try:
         pass_shapes(network, (1, channels, *size))
@@ -48,6 +63,8 @@ def macs(network: nn.Module, channels: int, size: tuple[int, int]) -> int:
 
 def _products(layer: nn.Module) -> int:
     """Products for one output number."""
+    if isinstance(layer, _ELEMENTWISE):
+        return 1
     if isinstance(layer, nn.Linear):
         return layer.in_features
     assert isinstance(layer, _CONVOLUTIONS)

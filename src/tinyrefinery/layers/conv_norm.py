@@ -1,4 +1,6 @@
-"""Convolution, batch normalization, then optionally pooling and ReLU, in this order."""
+"""Convolution, batch normalization, then optionally pooling and activation, in this order."""
+
+from collections.abc import Callable
 
 from torch import nn
 
@@ -14,7 +16,7 @@ def conv_norm(
     padding: int | None = None,
     bias: bool = False,
     pool: int = 1,
-    activation: bool = True,
+    activation: bool | Callable[..., nn.Module] = True,
 ) -> nn.Sequential:
     """Block from (B, channels, h, w) to (B, width, h', w').
 
@@ -30,7 +32,7 @@ def conv_norm(
         bias: a bias before the normalization has no effect on the function; some published
             networks have one.
         pool: side and step of a max-pool after the normalization; 1 for none.
-        activation: whether a ReLU ends the block.
+        activation: whether a ReLU ends the block, or what else does, e.g. `nn.Hardswish`.
     """
     padding = kernel // 2 if padding is None else padding
     block = nn.Sequential()
@@ -41,14 +43,28 @@ def conv_norm(
     if pool > 1:
         block.add_module("pool", nn.MaxPool2d(pool))
     if activation:
-        block.add_module("relu", nn.ReLU(inplace=True))
+        kind = nn.ReLU if activation is True else activation
+        block.add_module("relu" if kind is nn.ReLU else "activation", kind(inplace=True))
     return block
 
 
-def depthwise_norm(channels: int, *, kernel: int = 3, stride: int = 1) -> nn.Sequential:
-    """Depthwise convolution, batch normalization and ReLU; the number of channels stays."""
+def depthwise_norm(
+    channels: int,
+    *,
+    kernel: int = 3,
+    stride: int = 1,
+    activation: Callable[..., nn.Module] = nn.ReLU,
+) -> nn.Sequential:
+    """Depthwise convolution, batch normalization and ReLU; the number of channels stays.
+
+    Args:
+        channels: in and out.
+        kernel: side of the square filter.
+        stride: step of the convolution.
+        activation: what ends the block instead of a ReLU, e.g. `nn.Hardswish`.
+    """
     block = nn.Sequential()
     block.add_module("conv", DepthwiseConv2d(channels, kernel=kernel, stride=stride))
     block.add_module("norm", nn.BatchNorm2d(channels))
-    block.add_module("relu", nn.ReLU(inplace=True))
+    block.add_module("relu" if activation is nn.ReLU else "activation", activation(inplace=True))
     return block

@@ -1,5 +1,6 @@
 """Losses by name: each maps logits and targets to one number for the batch."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
@@ -7,6 +8,7 @@ import torch
 from torch import Tensor
 
 from tinyrefinery.errors import RecipeError
+from tinyrefinery.losses.bias import BiasLoss
 from tinyrefinery.losses.cross_entropy import cross_entropy
 from tinyrefinery.losses.focal import focal
 from tinyrefinery.losses.refinery import kl, l2
@@ -15,7 +17,12 @@ from tinyrefinery.names import check_options, look_up
 
 
 class Loss(Protocol):
-    """How far a batch of outputs is from its targets; works with any label policy."""
+    """How far a batch of outputs is from its targets; works with any label policy.
+
+    One that has an attribute `needs_features` which is true is given the features. One that keeps
+    something from batch to batch is an `nn.Module` with buffers, which are part of the training's
+    saved state; where several processes train, it makes them agree itself.
+    """
 
     def __call__(self, logits: Tensor, targets: Targets, features: Tensor | None = None) -> Tensor:
         """Mean over the batch, a scalar in float32 or better.
@@ -28,12 +35,14 @@ class Loss(Protocol):
         ...
 
 
-LOSSES: dict[str, Loss] = {
+LOSSES: dict[str, Callable[..., Any]] = {
+    "bias": BiasLoss,
     "cross_entropy": cross_entropy,
     "focal": focal,
     "kl": kl,
     "l2": l2,
 }
+"""Functions, to be called with a batch, and classes, of which a training has an own object."""
 
 
 def create(name: str, **options: Any) -> Loss:
@@ -44,8 +53,10 @@ def create(name: str, **options: Any) -> Loss:
     """
     function = look_up("loss", name, LOSSES)
     check_options("loss", name, function, options, given=("logits", "targets", "features"))
-    loss = partial(function, **options)
     try:  # a wrong value shows now, not in training
+        if isinstance(function, type):
+            return function(**options)
+        loss = partial(function, **options)
         loss(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]]))
     except TypeError as error:
         raise RecipeError(f"loss '{name}' can't work with {options}: {error}") from error

@@ -16,7 +16,10 @@ def cross_entropy(logits: Tensor, targets: Targets, features: Tensor | None = No
         targets: (B, K), rows sum to one; dense or sparse.
         features: not used.
     """
+    return cross_entropies(logits, targets).mean()
+
+
+def cross_entropies(logits: Tensor, targets: Targets) -> Tensor:
+    """The cross-entropy of each crop, (B,), in nats; see `cross_entropy`."""
     log_p, t = comparable(logits, targets)
-    if isinstance(t, SparseTargets):
-        return -t.dot(log_p).mean()
-    return -(t * log_p).sum(1).mean()
+    return -t.dot(log_p) if isinstance(t, SparseTargets) else -(t * log_p).sum(1)

@@ -24,6 +24,13 @@ from tinyrefinery.models.nasnet import nasnet_a
 from tinyrefinery.models.resnet import resnet18, resnet34, resnet50
 from tinyrefinery.models.resnet8 import ResNet8
 from tinyrefinery.models.shufflenet_v2 import shufflenet_v2_050, shufflenet_v2_100
+from tinyrefinery.models.skipblocknet import (
+    skipblocknet_l,
+    skipblocknet_m,
+    skipblocknet_s,
+    skipblocknet_s16,
+    skipblocknet_xs,
+)
 from tinyrefinery.models.squeezenet import SqueezeNet
 from tinyrefinery.models.street_cnn import StreetCNN
 from tinyrefinery.models.timm_network import TIMM, timm_network
@@ -49,6 +56,11 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "shufflenet_v2_050": shufflenet_v2_050,
     "shufflenet_v2_100": shufflenet_v2_100,
     "squeezenet": SqueezeNet,
+    "skipblocknet_l": skipblocknet_l,
+    "skipblocknet_m": skipblocknet_m,
+    "skipblocknet_s": skipblocknet_s,
+    "skipblocknet_s16": skipblocknet_s16,
+    "skipblocknet_xs": skipblocknet_xs,
     "street_cnn": StreetCNN,
     "vgg16": vgg16,
     "vgg19": vgg19,

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
-from tinyrefinery.recipe.part import NonNegative, Part, Positive, Share, wrong
+from tinyrefinery.recipe.part import NonNegative, Part, Positive, Range, Share, wrong
 
 Momentum = Annotated[float, Field(ge=0, lt=1)]
 
@@ -37,7 +37,27 @@ class L2(Part):
     name: Literal["l2"]
 
 
-Loss = Annotated[CrossEntropy | Focal | Kl | L2, Field(discriminator="name")]
+class Bias(Part):
+    """Cross-entropy weighted by the variance of the last feature map (arXiv 2107.11170)."""
+
+    name: Literal["bias"]
+    alpha: NonNegative = 0.3
+    """Factor of the scaled variance in the exponent (equation 6)."""
+    beta: NonNegative = 0.3
+    """What is subtracted from the exponential (equation 6)."""
+    scaling: Literal["activations", "variances", "running_minimum"] = "activations"
+    """activations: by the least and greatest activation of the batch, equation 3 as printed;
+    variances: by the batch's least and greatest variance; running_minimum: less the least variance
+    so far, as in the authors' code."""
+    formula: Literal["paper", "checkpoints"] = "paper"
+    """paper: exp(alpha v) - beta; checkpoints: exp(beta v) - 1 + alpha, the code of 2021."""
+    clamp: Range | None = (0.5, 1.5)
+    """Least and greatest weight; null: any, as in the authors' code."""
+    mean_normalized: bool = False
+    """Divide weights by their mean over the batch: a control, as their mean scales the step."""
+
+
+Loss = Annotated[CrossEntropy | Focal | Bias | Kl | L2, Field(discriminator="name")]
 
 
 class _Optimizer(Part):
@@ -89,7 +109,7 @@ class AdamW(_Adaptive):
 
 
 class RmsProp(_Optimizer):
-    """RMSProp, PyTorch's form (epsilon outside of the root)."""
+    """RMSProp."""
 
     name: Literal["rmsprop"]
     lr: Positive
@@ -99,6 +119,11 @@ class RmsProp(_Optimizer):
     momentum: Momentum = 0.0
     eps: Positive = 1e-8
     weight_decay: NonNegative = 0.0
+    """L2 coefficient on every weight."""
+    form: Literal["pytorch", "tensorflow"] = "pytorch"
+    """pytorch: epsilon is added to the root of the squared gradients, whose average starts at 0;
+    tensorflow: under the root, the average starts at 1, and momentum gathers steps, not gradients:
+    what the recipes of mobile networks were made for."""
 
 
 Optimizer = Annotated[Sgd | Adam | AdamW | RmsProp, Field(discriminator="name")]

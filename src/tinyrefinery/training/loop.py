@@ -361,6 +361,7 @@ class _Saved:
             "schedule": job.schedule.state if isinstance(job.schedule, Plateau) else None,
             "dynamics": job.dynamics.state() if job.dynamics is not None else None,
             "stop": job.stop.state() if job.stop is not None else None,
+            "loss": job.loss.state_dict() if isinstance(job.loss, nn.Module) else None,
         }
         save_state(self.path, state)
         write_history(job.folder, now.history)
@@ -385,13 +386,15 @@ class _Saved:
                 self.job.dynamics.restore(state["dynamics"])
             if self.job.stop is not None:
                 self.job.stop.load(state["stop"])
+            if isinstance(self.job.loss, nn.Module):
+                self.job.loss.load_state_dict(state["loss"])
             self.step = state["step"]
             # The sums are those of all processes: one takes them over, or they would count twice.
             sums = state["sums"] * (1.0 if self.job.fabric.is_global_zero else 0.0)
             return Progress(state["epoch"], state["step"], sums, state["history"])
         except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(
-                f"{self.path}: the saved state is of another network or optimizer "
+                f"{self.path}: the saved state is of another network, optimizer or loss "
                 f"({str(error).splitlines()[0]}). Delete the file to train this stage anew."
             ) from error
 

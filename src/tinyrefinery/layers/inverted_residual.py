@@ -1,0 +1,87 @@
+"""The block of MobileNet v3 (Howard et al. 2019, Figure 4): expand, filter, squeeze, project."""
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+from torchvision.ops import SqueezeExcitation
+
+from tinyrefinery.layers.conv_norm import conv_norm, depthwise_norm
+from tinyrefinery.layers.divisible import divisible
+
+
+def expand_filter_project(
+    channels: int,
+    width: int,
+    *,
+    expanded: int,
+    kernel: int = 3,
+    stride: int = 1,
+    squeeze: bool = False,
+    activation: Callable[..., nn.Module] = nn.ReLU,
+) -> nn.Sequential:
+    """1x1 convolution, depthwise convolution, 1x1 convolution without activation.
+
+    From (B, channels, h, w) to (B, width, h', w'), where h' is h / stride rounded up.
+
+    Args:
+        channels: channels in.
+        width: channels out.
+        expanded: channels in between.
+        kernel: side of the depthwise filter.
+        stride: step of the depthwise convolution.
+        squeeze: whether squeeze-and-excitation follows it, with a fourth of `expanded` channels,
+            rounded to 8, and a hard sigmoid.
+        activation: after the first two convolutions.
+    """
+    block = nn.Sequential()
+    block.add_module("expand", conv_norm(channels, expanded, kernel=1, activation=activation))
+    filtered = depthwise_norm(expanded, kernel=kernel, stride=stride, activation=activation)
+    block.add_module("filter", filtered)
+    if squeeze:
+        inner = divisible(expanded // 4)
+        excitation = SqueezeExcitation(expanded, inner, scale_activation=nn.Hardsigmoid)
+        block.add_module("squeeze", excitation)
+    block.add_module("project", conv_norm(expanded, width, kernel=1, activation=False))
+    return block
+
+
+class InvertedResidual(nn.Module):
+    """`expand_filter_project`, added to its input where it keeps the shape.
+
+    Args:
+        channels: channels in.
+        width: channels out.
+        expanded: channels in between; the expanding convolution is there even if they are as many
+            as come in.
+        kernel: side of the depthwise filter.
+        stride: step of the depthwise convolution; the sum needs 1, and `channels == width`.
+        squeeze: whether it has squeeze-and-excitation.
+        activation: after the first two convolutions.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        width: int,
+        *,
+        expanded: int,
+        kernel: int = 3,
+        stride: int = 1,
+        squeeze: bool = False,
+        activation: Callable[..., nn.Module] = nn.ReLU,
+    ) -> None:
+        super().__init__()
+        self.adds = stride == 1 and channels == width
+        self.block = expand_filter_project(
+            channels,
+            width,
+            expanded=expanded,
+            kernel=kernel,
+            stride=stride,
+            squeeze=squeeze,
+            activation=activation,
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, width, h', w') of (B, channels, h, w)."""
+        return x + self.block(x) if self.adds else self.block(x)
