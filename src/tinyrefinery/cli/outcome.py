@@ -25,13 +25,20 @@ def log_progress() -> None:
         ours.addHandler(_BesideBars())
 
 
-def show(folders: Sequence[Path], out: Path | None = None, baseline: str | None = None) -> None:
+def show(
+    folders: Sequence[Path],
+    out: Path | None = None,
+    baseline: str | None = None,
+    *,
+    figures: bool = False,
+) -> None:
     """Print the table of runs, write results.csv in each, and one HTML report about all.
 
     Args:
         folders: run folders.
         out: the report; report.html in the first folder if not given.
         baseline: stage id that gains are measured against; else the same network unrefined.
+        figures: also the paper's Figures 4 to 8.
     """
     from rich.console import Console
 
@@ -46,7 +53,7 @@ def show(folders: Sequence[Path], out: Path | None = None, baseline: str | None 
     )
 
     runs = [read_run(path) for path in folders]
-    page = write_page(runs, out, baseline)
+    page = write_page(runs, out, baseline, figures=figures)
     for run in runs:
         write_results(run)
     groups = group_stages(runs)
