@@ -16,7 +16,7 @@ from matplotlib.patches import Rectangle
 
 from tinyrefinery.errors import DataError
 from tinyrefinery.evaluation.descent import longest_line
-from tinyrefinery.evaluation.predictions import Predictions
+from tinyrefinery.evaluation.prediction_table import Predictions
 from tinyrefinery.evaluation.top_changes import TOP, most_changed, top_change
 from tinyrefinery.reports.folder import RunFolder, StageRun
 from tinyrefinery.reports.plots import INK, MUTED, PLAIN, REFINED, STYLE, short

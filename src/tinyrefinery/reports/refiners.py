@@ -47,7 +47,7 @@ def refiner_table(found: Found) -> Table:
         box=None,
         pad_edge=False,
         header_style="bold",
-        caption=_caption(found),
+        caption=_caption(found, truth),
         caption_justify="left",
     )
     table.add_column("", justify="right", no_wrap=True)
@@ -86,14 +86,14 @@ def line_of(each: Found, truth: bool) -> list[str]:
     return [*cells, each["verdict"]]
 
 
-def _caption(found: Found) -> str:
+def _caption(found: Found, truth: bool) -> str:
     on = found["on"]
     return (
         f"percent; {on['train_images']} training, {on['validation_images']} validation images, "
-        f"{on['crops']} crops of each; BN {on['batch_norm']}\n"
-        "gap ± its standard error; open classes: exp of the mean label entropy; crops differ:\n"
-        "pairs of crops of one training image with different top classes; truth KL: nats"
-    )
+        f"{on['crops']} crops of each; BN {on['batch_norm']}; gap ± its standard error; open "
+        "classes: exp of the mean label entropy; crops differ: pairs of crops of one training "
+        "image with different top classes"
+    ) + ("; truth KL: nats" if truth else "")
 
 
 def told(found: Found) -> list[str]:
