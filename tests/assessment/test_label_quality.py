@@ -1,8 +1,11 @@
 """The grid of labels: every kind once, with the numbers of the labels themselves."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from typer.testing import CliRunner
 
 from tests.assessment.test_refiners import votes
@@ -15,7 +18,7 @@ from tinyrefinery.errors import DataError
 from tinyrefinery.evaluation.label_quality import label_quality
 from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.models.network_file import load_network
-from tinyrefinery.reports.label_quality import COLUMNS, over_seeds, read_lines
+from tinyrefinery.reports.label_quality import COLUMNS, over_seeds, quality_table, read_lines
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +85,14 @@ def test_nothing_to_compare_with(finished, monkeypatch):
     nobody = Grid(human=HumanFile(finished / "none.parquet"))
     with pytest.raises(DataError, match="no readable Parquet"):
         next(label_lines(targets, recipe, nobody))
+
+
+def test_stages_of_one_name_in_two_runs_are_told_apart():
+    common = {"basis": "people", "split": "test", "stage": "plain", "seed": 0}
+    way = {"batch_norm": "running", "level": "crop", "form": "soft"}
+    lines = [{**common, **way, "run": run, "kl": kl} for run, kl in (("one", 0.25), ("two", 0.75))]
+    console = Console(width=80, record=True)
+    console.print(quality_table(lines, "people"))
+    text = console.export_text()
+    assert re.search(r"one plain +running +0\.25", text)
+    assert re.search(r"two plain +running +0\.75", text)

@@ -118,7 +118,8 @@ def _of_target(
     target: Target, frozen: FrozenNetwork, recipe: Recipe, view: View, truth: _Truth, grid: Grid
 ) -> Iterator[Line]:
     image_view = builders.eval_view(recipe, view.dataset, view.device)
-    known = {"row": target.row, "stage": target.stage or target.name, "seed": target.seed}
+    known: Line = {"run": target.run.name if target.run else "", "row": target.row}
+    known |= {"stage": target.stage or target.name, "seed": target.seed}
     known |= {"generation": target.generation, "model": target.model}
     known |= {"basis": truth.basis, "split": truth.split}
     for mode, group in _ways(grid):

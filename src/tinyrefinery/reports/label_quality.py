@@ -13,7 +13,7 @@ from tinyrefinery.evaluation.paired import Spread, spread
 from tinyrefinery.files import write_atomic
 
 COLUMNS = (
-    *("basis", "split", "row", "stage", "seed", "generation", "model"),
+    *("basis", "split", "run", "row", "stage", "seed", "generation", "model"),
     *("batch_norm", "bn_group", "level", "form"),
     *("n", "kl", "cross_entropy", "total_variation", "top1_agreement"),
     *("entropy", "truth_entropy", "floor"),
@@ -54,7 +54,7 @@ def over_seeds(lines: Sequence[Line], measure: str = "kl", **which: Any) -> Spre
 
 def ways(lines: Sequence[Line]) -> list[dict[str, Any]]:
     """What tells the table's lines apart, in the order in which they came."""
-    names = ("basis", "split", "row", "stage", "batch_norm", "bn_group")
+    names = ("basis", "split", "run", "row", "stage", "batch_norm", "bn_group")
     found = dict.fromkeys(tuple(_text(line.get(name)) for name in names) for line in lines)
     return [dict(zip(names, each, strict=True)) for each in found]
 
@@ -74,12 +74,14 @@ def quality_table(lines: Sequence[Line], basis: str, measure: str = "kl") -> Tab
     for form, level in KINDS:
         table.add_column(f"{form}\n{level}", justify="right", no_wrap=True)
     table.add_column("n", justify="right")
+    several = len({line.get("run") for line in lines if line.get("run")}) > 1
     for way in (each for each in ways(lines) if each["basis"] == basis):
         found = [over_seeds(lines, measure, **way, form=f, level=k) for f, k in KINDS]
         given = over_seeds(lines, measure, **way) if not way["batch_norm"] else None
         cells = [_cell(each) for each in ([given, *found[1:]] if given else found)]
         count = next(each.n for each in (given, *found) if each is not None)
-        name = escape(f"{way['row']} {way['stage']}".strip())
+        of = way["run"] if several else ""
+        name = escape(" ".join(filter(None, (of, way["row"], way["stage"]))))
         table.add_row(name, f"{way['batch_norm']} {way['bn_group']}".strip(), *cells, str(count))
     return table
 
