@@ -21,16 +21,17 @@ from torch import nn
 from tinyrefinery import builders
 from tinyrefinery.builders import FrozenNetwork
 from tinyrefinery.chain import Chain, Generation
-from tinyrefinery.data.batches import View, load
+from tinyrefinery.data.batches import View, evenly, load
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.environment import environment
 from tinyrefinery.errors import ChainError, CheckpointError
 from tinyrefinery.evaluation import cost
 from tinyrefinery.evaluation.calibration import negative_log_likelihood
+from tinyrefinery.evaluation.descent import longest_line
 from tinyrefinery.evaluation.dynamics_table import dynamics_table, save_dynamics
 from tinyrefinery.evaluation.policy_quality import policy_quality
 from tinyrefinery.evaluation.predictions import Predictions, predict
-from tinyrefinery.evaluation.sample_crops import save_samples
+from tinyrefinery.evaluation.sample_crops import Line, save_samples
 from tinyrefinery.evaluation.summary import evaluate
 from tinyrefinery.evaluation.suspects import save_suspects
 from tinyrefinery.files import write_atomic
@@ -47,6 +48,7 @@ from tinyrefinery.training.logs import Record
 from tinyrefinery.training.loop import Load, Trained, Training, fit_in_step
 
 LABELS = "labels"  # the folder of label stores in a run folder
+VALIDATION = "predictions-validation.parquet"
 TRAIN_ROWS = 50_000  # training samples evaluated at the end, at most
 
 say = logging.getLogger("tinyrefinery").info
@@ -316,7 +318,7 @@ class RecipeRun:
         found: dict[str, Predictions] = {}
         for split in ("train", "validation", "test"):
             rows = self.data.manifest.rows(split)
-            rows = _at_most(rows, TRAIN_ROWS) if split == "train" else rows
+            rows = evenly(rows, TRAIN_ROWS) if split == "train" else rows
             found[split] = self._predict(net, rows)
             if len(rows):
                 found[split].save(folder / f"predictions-{split}.parquet")
@@ -370,12 +372,25 @@ class RecipeRun:
         """Write sample crops with every generation's labels, for the report."""
         view = builders.train_view(self.recipe, self.data, 2, torch.device("cpu"))
         refiners = {
-            f"{generation.id} ({self.stages[generation.id].model.name})": Refiner(
-                [generation.network], batch_norm="batch"
-            )
+            self._sample_title(generation.id): Refiner([generation.network], batch_norm="batch")
             for generation in self.chain.generations
         }
-        save_samples(self.folder / "samples.npz", view, self.train_rows, refiners)
+        samples = self.folder / "samples.npz"
+        save_samples(samples, view, self.train_rows, refiners, self._longest_line())
+
+    def _sample_title(self, stage: str) -> str:
+        return f"{stage} ({self.stages[stage].model.name})"
+
+    def _longest_line(self) -> Line | None:
+        line = longest_line({each.id: each.refined_by for each in self.chain.generations})
+        if len(line) < 2:
+            return None
+        files = [self.stage_folder(self.stages[id]) / VALIDATION for id in line]
+        return Line(
+            keys=tuple(self.keys[id] for id in line),
+            titles=tuple(map(self._sample_title, line)),
+            validation=tuple(map(Predictions.load, files)),
+        )
 
 
 def _architecture(stage: Stage) -> str:
@@ -384,10 +399,3 @@ def _architecture(stage: Stage) -> str:
 
 def _options(kwargs: Mapping[str, Any]) -> str:
     return f" ({', '.join(f'{k}={v}' for k, v in kwargs.items())})" if kwargs else ""
-
-
-def _at_most(rows: np.ndarray, count: int) -> np.ndarray:
-    """Evenly spaced rows, all of them where they are few."""
-    if len(rows) <= count:
-        return rows
-    return rows[np.linspace(0, len(rows) - 1, count).astype(np.int64)]

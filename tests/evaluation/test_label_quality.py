@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import entropy
 
-from tinyrefinery.evaluation.label_quality import FLOOR, label_quality
+from tinyrefinery.evaluation.label_quality import FLOOR, label_kl, label_quality
 
 
 def sample(classes: int = 6, n: int = 50) -> tuple[np.ndarray, np.ndarray]:
@@ -54,3 +54,10 @@ def test_any_of_the_tied_truths_agrees():
 def test_what_is_no_distribution_is_refused(labels):
     with pytest.raises(ValueError, match=r"distributions|differ|must be"):
         label_quality(labels, np.full((2, 3), 1 / 3))
+
+
+def test_kl_of_single_crops():
+    labels, truth = sample()
+    mixed = (1 - FLOOR) * labels + FLOOR / 6
+    np.testing.assert_allclose(label_kl(labels, truth), entropy(truth, mixed, axis=1), atol=1e-12)
+    assert label_kl(labels, truth).mean() == pytest.approx(label_quality(labels, truth)["kl"])

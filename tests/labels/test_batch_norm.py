@@ -13,6 +13,7 @@ from tinyrefinery.labels.batch_norm import (
     recalibrate,
     use_batch_statistics,
 )
+from tinyrefinery.labels.refiner import Refiner
 
 
 def test_groups_cover_every_row_and_fill_the_tail_from_the_head():
@@ -81,3 +82,15 @@ def test_calibration_is_the_mean_over_batches():
 def test_has_batch_norm():
     assert has_batch_norm(network())
     assert not has_batch_norm(nn.Sequential(nn.Linear(2, 2), nn.GroupNorm(1, 2)))
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_a_refiner_is_calibrated_in_the_precision_it_labels_in(bf16):
+    images = torch.randn(16, 1, 6, 6) * 2 + 1
+    refiner = Refiner([network()], batch_norm="calibrated", bf16=bf16)
+    refiner.calibrate(lambda: [images])
+    maps = network()[0](images)
+    torch.testing.assert_close(
+        refiner.networks[0][1].running_mean, maps.mean((0, 2, 3)), atol=0.02, rtol=0
+    )
+    assert refiner(images).shape[0] == 16

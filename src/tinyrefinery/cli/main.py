@@ -17,8 +17,10 @@ COMMANDS = {
     "run": "run:run",
     "reproduce": "run:reproduce",
     "evaluate": "evaluate:evaluate",
+    "label-quality": "label_quality:label_quality",
     "label-store": "label_store:app",
     "recipe": "recipe:app",
+    "refiner": "refiner:refiner",
     "report": "report:report",
     "variance": "variance:variance",
 }

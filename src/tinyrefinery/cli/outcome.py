@@ -31,7 +31,13 @@ def log_progress() -> None:
         ours.addHandler(_BesideBars())
 
 
-def show(folders: Sequence[Path], out: Path | None = None, baseline: str | None = None) -> None:
+def show(
+    folders: Sequence[Path],
+    out: Path | None = None,
+    baseline: str | None = None,
+    *,
+    figures: bool = False,
+) -> None:
     """Print the tables of runs, write results.csv in each, and one HTML report about all.
 
     A run of a table also gets table.csv, and its rows printed beside the paper's.
@@ -40,6 +46,7 @@ def show(folders: Sequence[Path], out: Path | None = None, baseline: str | None 
         folders: run folders.
         out: the report; report.html in the first folder if not given.
         baseline: stage id that gains are measured against; else the same network unrefined.
+        figures: also the paper's Figures 4 to 8.
     """
     from rich.console import Console
 
@@ -55,7 +62,7 @@ def show(folders: Sequence[Path], out: Path | None = None, baseline: str | None 
     )
 
     runs = [read_run(path) for path in folders]
-    page = write_page(runs, out, baseline)
+    page = write_page(runs, out, baseline, figures=figures)
     for run in runs:
         write_results(run)
         write_table(run)

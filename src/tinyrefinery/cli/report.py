@@ -16,8 +16,11 @@ def report(
         str | None,
         typer.Option(help="Stage id to measure gains against; else the same network unrefined."),
     ] = None,
+    figures: Annotated[
+        bool, typer.Option("--figures", help="Also Figures 4 to 8 of the Label Refinery paper.")
+    ] = False,
 ) -> None:
     """Write one self-contained HTML file about RUNS, results.csv in each, and print the table."""
     from tinyrefinery.cli.outcome import show
 
-    show(runs, out, baseline)
+    show(runs, out, baseline, figures=figures)

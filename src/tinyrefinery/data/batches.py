@@ -122,6 +122,13 @@ def shuffled(rows: np.ndarray, seed: int, epoch: int) -> np.ndarray:
     return rows[random.permutation(seed, "order", epoch, len(rows))]
 
 
+def evenly(rows: np.ndarray, count: int) -> np.ndarray:
+    """At most `count` of the rows, evenly spaced in their order; all of them where they are few."""
+    if len(rows) <= count:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, count).astype(np.int64)]
+
+
 def split_batches(rows: np.ndarray, size: int, *, drop_last: bool) -> list[np.ndarray]:
     """Cut rows into runs of `size`; a ragged tail is kept, or dropped unless it is all there is."""
     size = min(size, len(rows)) if drop_last else size

@@ -29,11 +29,8 @@ def label_quality(
     Raises:
         ValueError: when the shapes differ, there are no rows, or rows don't sum to one.
     """
-    labels, truth = _distributions(labels, "labels"), _distributions(truth, "truth")
-    if labels.shape != truth.shape:
-        raise ValueError(f"labels {labels.shape} and truth {truth.shape} differ in shape")
-    mixed = (1 - floor) * labels + floor / labels.shape[1]
-    cross_entropy = float(-(truth * np.log(mixed)).sum(axis=1).mean())
+    labels, truth = _pair(labels, truth)
+    cross_entropy = float(_cross_entropy(labels, truth, floor).mean())
     truth_entropy = float(entropy(truth).mean())
     return {
         "n": len(labels),
@@ -45,6 +42,17 @@ def label_quality(
         "truth_entropy": truth_entropy,
         "floor": floor,
     }
+
+
+def label_kl(labels: np.ndarray, truth: np.ndarray, floor: float = FLOOR) -> np.ndarray:
+    """KL(truth || label) of each crop in nats, (N,), >= 0; as in `label_quality`, not averaged."""
+    labels, truth = _pair(labels, truth)
+    return np.maximum(_cross_entropy(labels, truth, floor) - entropy(truth), 0)
+
+
+def _cross_entropy(labels: np.ndarray, truth: np.ndarray, floor: float) -> np.ndarray:
+    mixed = (1 - floor) * labels + floor / labels.shape[1]
+    return -(truth * np.log(mixed)).sum(axis=1)
 
 
 def entropy(distributions: np.ndarray) -> np.ndarray:
@@ -60,6 +68,13 @@ def _tops(distributions: np.ndarray) -> np.ndarray:
     right than another. Differences below 1e-9 are rounding.
     """
     return distributions >= distributions.max(axis=1, keepdims=True) - 1e-9
+
+
+def _pair(labels: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    labels, truth = _distributions(labels, "labels"), _distributions(truth, "truth")
+    if labels.shape != truth.shape:
+        raise ValueError(f"labels {labels.shape} and truth {truth.shape} differ in shape")
+    return labels, truth
 
 
 def _distributions(values: np.ndarray, name: str) -> np.ndarray:

@@ -30,8 +30,11 @@ def use_batch_statistics(network: nn.Module) -> None:
         module.running_mean = module.running_var = module.num_batches_tracked = None
 
 
-def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
-    """Estimate running statistics afresh, as the plain mean over `batches` of crops."""
+def recalibrate(network: nn.Module, batches: Iterable[Tensor], bf16: bool = False) -> None:
+    """Estimate running statistics afresh, as the plain mean over `batches` of crops.
+
+    With `bf16` the network computes as it will label: in bfloat16 where autocast finds it safe.
+    """
     norms = list(_norms(network))
     for module in norms:
         module.reset_running_stats()
@@ -39,7 +42,8 @@ def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
         module.train()
     with torch.no_grad():
         for images in batches:
-            network(images)
+            with torch.autocast(images.device.type, torch.bfloat16, enabled=bf16):
+                network(images)
     for module in norms:
         module.eval()
 

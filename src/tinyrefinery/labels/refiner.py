@@ -6,7 +6,7 @@ to it are copied, so their own running statistics stay as they are.
 
 from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import sha256
 from typing import Any, Literal
 
@@ -96,7 +96,7 @@ class Refiner:
         # Known by the networks as they were: what is measured depends on the machine's rounding.
         _ = self._digests
         for network, prepare in zip(self.networks, self.prepare, strict=True):
-            recalibrate(network, (self._input(images, prepare) for images in batches()))
+            recalibrate(network, map(partial(self._input, prepare=prepare), batches()), self.bf16)
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:

@@ -30,7 +30,9 @@ def inline_svg(figure: Figure, title: str) -> Markup:
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(
-        r'id="(figure|axes|text|line2d|patch|matplotlib\.axis|xtick|ytick)_\d+"', "", text
+        r'id="(figure|subfigure|axes|text|line2d|patch|legend|matplotlib\.axis|xtick|ytick|\w+Collection)_\d+"',
+        "",
+        text,
     )
     text = re.sub(r'font: ([^"]*?)([\d.]+px) [^";]*', r"font: \1\2 var(--font)", text)
     for hexadecimal, variable in _THEME.items():

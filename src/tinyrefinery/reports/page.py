@@ -13,6 +13,15 @@ from tinyrefinery.files import write_atomic
 from tinyrefinery.reports import numbers, plots
 from tinyrefinery.reports.folder import RunFolder
 from tinyrefinery.reports.inline import inline_svg
+from tinyrefinery.reports.paper_figures import PaperFigure, paper_figures
+from tinyrefinery.reports.refiners import (
+    human_lines,
+    line_of,
+    moves,
+    ranked,
+    ranking_lines,
+    read_refiners,
+)
 from tinyrefinery.reports.samples import read_samples
 from tinyrefinery.reports.table_lines import table_lines
 from tinyrefinery.reports.table_text import cells, columns, network, notes, title
@@ -37,7 +46,11 @@ VERDICTS = {
 
 
 def write_page(
-    folders: Sequence[RunFolder], out: Path | None = None, baseline: str | None = None
+    folders: Sequence[RunFolder],
+    out: Path | None = None,
+    baseline: str | None = None,
+    *,
+    figures: bool = False,
 ) -> Path:
     """Write the report of one or more runs, and the main plots into plots/ of the first.
 
@@ -46,6 +59,7 @@ def write_page(
         out: the HTML file; None means report.html in the first run folder.
         baseline: id of the stage that gains are measured against; None finds each stage's own
             (`find_baseline`).
+        figures: also Figures 4 to 8 of the paper.
 
     Returns:
         The HTML file.
@@ -55,10 +69,11 @@ def write_page(
     """
     groups = group_stages(folders)
     compared = comparisons(groups, baseline)
-    figures = plots.main_plots(groups, compared)
+    drawn = plots.main_plots(groups, compared)
+    paper = paper_figures(folders, groups) if figures else []
     path = out or folders[0].path / "report.html"
-    write_atomic(path, render_page(folders, groups, compared, figures, baseline))
-    plots.save_plots(figures, folders[0].path / "plots")
+    write_atomic(path, render_page(folders, groups, compared, drawn, baseline, paper))
+    plots.save_plots(drawn | {each.file: each.figure for each in paper}, folders[0].path / "plots")
     return path
 
 
@@ -68,6 +83,7 @@ def render_page(
     compared: Sequence[Comparison],
     figures: dict[str, Figure],
     baseline: str | None = None,
+    paper: Sequence[PaperFigure] = (),
 ) -> str:
     """The report's HTML; `figures` are `plots.main_plots`, the rest is as in `write_page`."""
     environment = jinja2.Environment(
@@ -89,6 +105,7 @@ def render_page(
         titles=_TITLES,
         curves=_curves(groups, compared),
         categories=_categories(groups),
+        paper=[(each, inline_svg(each.figure, each.title)) for each in paper],
         folders=[_folder(folder) for folder in folders],
         columns=COLUMNS,
         results=_results(groups),
@@ -233,6 +250,7 @@ def _folder(folder: RunFolder) -> dict[str, Any]:
     """Recipe and facts of one run."""
     return {
         "name": folder.name,
+        "refiners": _refiners(folder),
         "samples": read_samples(folder.path / "samples.npz"),
         "recipe": folder.recipe,
         "environment": facts(folder.environment),
@@ -241,6 +259,22 @@ def _folder(folder: RunFolder) -> dict[str, Any]:
         "excluded_count": len(folder.excluded),
         "excluded_kinds": Counter(row.get("kind", "") for row in folder.excluded).most_common(),
     }
+
+
+def _refiners(folder: RunFolder) -> dict[str, Any] | None:
+    """What `tinyrefinery refiner` found of this run's networks; None where it wasn't asked."""
+    found = read_refiners(folder.path / "refiners.json")
+    if found is None:
+        return None
+    truth = any(each["crop_truth"] for each in found["refiners"])
+    lines = [
+        {
+            **{"place": place, "name": each["name"], "is": each},
+            **{"cells": line_of(each, truth), "more": [*moves(each), *human_lines(each)]},
+        }
+        for place, each in ranked(found)
+    ]
+    return {"on": found["on"], "lines": lines, "truth": truth, "ranking": ranking_lines(found)}
 
 
 def facts(content: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -174,14 +174,22 @@ def category_accuracies(group: StageGroup) -> tuple[np.ndarray, np.ndarray]:
 
     Categories without rows in either split are left out.
     """
+    means = np.array(list(category_means(group).values())).reshape(-1, 2)
+    return means[:, 0], means[:, 1]
+
+
+def category_means(group: StageGroup) -> dict[str, tuple[float, float]]:
+    """As `category_accuracies`, by the category's name."""
     points: dict[str, list[tuple[float, float]]] = {}
     for run in group.runs:
         for row in run.evaluation.get("per_category", ()):
             if row["train_top1"] is not None and row["validation_top1"] is not None:
-                pair = (row["train_top1"], row["validation_top1"])
+                pair = (100 * row["train_top1"], 100 * row["validation_top1"])
                 points.setdefault(row["category"], []).append(pair)
-    means = 100 * np.array([np.mean(each, axis=0) for each in points.values()]).reshape(-1, 2)
-    return means[:, 0], means[:, 1]
+    return {
+        name: (float(np.mean([a for a, _ in each])), float(np.mean([b for _, b in each])))
+        for name, each in points.items()
+    }
 
 
 def main_plots(groups: Sequence[StageGroup], compared: Sequence[Comparison]) -> dict[str, Figure]:

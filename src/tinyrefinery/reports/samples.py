@@ -56,7 +56,10 @@ def read_samples(path: Path, most: int = MOST) -> list[Sample]:
 
     The file holds `source` uint8 (n, H, W, C), `crop` uint8 (n, h, w, C), `boxes` (n, 4), `label`
     (n,), `classes` (K,), maybe `truth` (n, K), and for each stage that labels `labels_ID` (n, K)
-    and maybe `title_ID`.
+    and maybe `title_ID`. Those after the first dozen are for `reports.prediction_figures`, as are
+    `row` (n,), `candidates` (among how many they were chosen), `line_keys` and `line_labels` (the
+    generations: stage keys, and the IDs under which they label), `validation_row` (m,) and
+    `validation_source` uint8 (m, H, W, C).
 
     Raises:
         DataError: when the file is truncated or lacks an array.

@@ -1,0 +1,1 @@
+"""Finished networks as refiners: how good they, and the labels that they give, are."""

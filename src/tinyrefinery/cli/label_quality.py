@@ -1,0 +1,59 @@
+"""`tinyrefinery label-quality`: how near labels of every kind are to the truth."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tinyrefinery.cli.refiner import Human, HumanColumn, HumanKey, Recipe, Stage
+
+
+def label_quality(
+    refiners: Annotated[
+        list[str],
+        typer.Argument(
+            help="Run folders (all their seeds), stage folders, network files or timm:NAME; and "
+            "overrides of the recipe."
+        ),
+    ],
+    recipe: Recipe = None,
+    stage: Stage = None,
+    images: Annotated[int, typer.Option(min=2, help="Images at most.")] = 10_000,
+    bn_group: Annotated[
+        list[int] | None,
+        typer.Option(min=2, help="Crops that share statistics; several times. Else 16, 64, 256."),
+    ] = None,
+    human: Human = None,
+    human_key: HumanKey = None,
+    human_column: HumanColumn = None,
+    split: Annotated[str, typer.Option(help="Whose images people labelled.")] = "test",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="CSV file; else label-quality.csv in the first run folder."),
+    ] = None,
+) -> None:
+    """Compare labels by BN mode, level, soft and hard with crop truth, or with people's."""
+    from rich.console import Console
+
+    from tinyrefinery.assessment.targets import find_targets, recipe_for, split_words
+    from tinyrefinery.cli.outcome import log_progress
+    from tinyrefinery.reports.label_quality import quality_table, write_lines
+
+    words, overrides = split_words(refiners)
+    targets = find_targets(words, stage or (), "all")
+    loaded = recipe_for(targets, recipe, overrides)
+    log_progress()
+    from tinyrefinery.assessment.label_quality import Grid, label_lines
+    from tinyrefinery.assessment.refiners import HumanFile
+
+    people = HumanFile(human, human_key, human_column, split) if human else None
+    chosen = {"bn_groups": tuple(bn_group)} if bn_group else {}
+    grid = Grid(images=images, human=people, split=split, **chosen)
+    lines = list(label_lines(targets, loaded, grid))
+    run = next((each.run for each in targets if each.run is not None), None)
+    path = out or (run / "label-quality.csv" if run else Path("label-quality.csv"))
+    write_lines(path, lines)
+    console = Console()
+    for basis in dict.fromkeys(line["basis"] for line in lines):
+        console.print(quality_table(lines, basis))
+    console.print(f"Written: {path}", soft_wrap=True, markup=False, highlight=False)

@@ -1,0 +1,95 @@
+"""`tinyrefinery refiner`: how good a refiner is, before anyone trains on its labels."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class BatchNorm(StrEnum):
+    """Whose statistics the refiner's batch normalization uses."""
+
+    batch = "batch"
+    running = "running"
+    calibrated = "calibrated"
+
+
+Human = Annotated[
+    Path | None,
+    typer.Option(help="Parquet file of people's votes or probabilities, a line an image."),
+]
+HumanKey = Annotated[
+    str | None, typer.Option(help="Its key column, which the data has too; else path or id.")
+]
+HumanColumn = Annotated[
+    str | None, typer.Option(help="Its column with a number a class; else the usual names.")
+]
+Recipe = Annotated[
+    str | None,
+    typer.Option(help="Recipe whose data and crops to use; else that of the first run."),
+]
+Stage = Annotated[
+    list[str] | None, typer.Option(help="Of run folders only this stage; several times.")
+]
+
+
+def refiner(
+    refiners: Annotated[
+        list[str],
+        typer.Argument(
+            help="Run folders, stage folders, network files or timm:NAME; and overrides of the "
+            "recipe, e.g. data.source.root=photos/."
+        ),
+    ],
+    recipe: Recipe = None,
+    stage: Stage = None,
+    seed: Annotated[
+        list[int] | None,
+        typer.Option(help="Of run folders only this seed; several times. Else the lowest."),
+    ] = None,
+    images: Annotated[
+        int, typer.Option(min=2, help="Training, and validation, images at most.")
+    ] = 2000,
+    crops: Annotated[int, typer.Option(min=2, help="Crops of each image.")] = 4,
+    batch_norm: Annotated[
+        BatchNorm, typer.Option(help="Batch normalization that labels.")
+    ] = BatchNorm.batch,
+    bn_group: Annotated[
+        int | None,
+        typer.Option(min=2, help="Crops that share statistics; else the recipe's batch size."),
+    ] = None,
+    human: Human = None,
+    human_key: HumanKey = None,
+    human_column: HumanColumn = None,
+    out: Annotated[
+        Path | None, typer.Option(help="JSON file; else refiners.json in the first run folder.")
+    ] = None,
+) -> None:
+    """Tell how good REFINERS are, with a verdict each, and rank them; nothing is trained."""
+    import json
+
+    from rich.console import Console
+
+    from tinyrefinery.assessment.targets import find_targets, recipe_for, split_words
+    from tinyrefinery.cli.outcome import log_progress
+    from tinyrefinery.files import write_atomic
+    from tinyrefinery.reports.refiners import refiner_table, told
+
+    words, overrides = split_words(refiners)
+    targets = find_targets(words, stage or (), seed or "lowest")
+    loaded = recipe_for(targets, recipe, overrides)
+    log_progress()
+    from tinyrefinery.assessment.refiners import HumanFile, Options, assess
+
+    people = HumanFile(human, human_key, human_column) if human else None
+    options = Options(images, crops, batch_norm.value, bn_group, people)
+    found = assess(targets, loaded, options).as_json()
+    run = next((each.run for each in targets if each.run is not None), None)
+    path = out or (run / "refiners.json" if run else None)
+    if path is not None:
+        write_atomic(path, json.dumps(found, indent=1, allow_nan=False))
+    console = Console()
+    console.print(refiner_table(found))
+    for line in (*told(found), *([f"Written: {path}"] if path else [])):
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
