@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
+from typing import Protocol
 
 import torch
 from lightning_fabric import Fabric
@@ -15,6 +16,7 @@ from tinyrefinery.chain import CollapseRule, StopRule
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.losses import Loss
+from tinyrefinery.recipe.optimization import Optimizer, Schedule
 from tinyrefinery.recipe.schema import Engine, Recipe, Stage
 from tinyrefinery.training import optimizers, schedules
 from tinyrefinery.training.loop import Settings
@@ -28,13 +30,32 @@ def loss(stage: Stage) -> Loss:
     return losses.create(stage.loss.name, **stage.loss.model_dump(exclude={"name"}))
 
 
-def optimizer(stage: Stage, net: nn.Module) -> torch.optim.Optimizer:
+class Trains(Protocol):
+    """What optimizer and schedule need to know: a stage, or a detector's training."""
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimizer."""
+        ...
+
+    @property
+    def schedule(self) -> Schedule:
+        """The learning rate over time."""
+        ...
+
+    @property
+    def epochs(self) -> int:
+        """Passes over the data."""
+        ...
+
+
+def optimizer(stage: Trains, net: nn.Module) -> torch.optim.Optimizer:
     """The stage's optimizer over all of the network's weights."""
     settings = stage.optimizer.model_dump(exclude={"name"})
     return optimizers.create(stage.optimizer.name, net.parameters(), **settings)
 
 
-def schedule(stage: Stage) -> schedules.Schedule:
+def schedule(stage: Trains) -> schedules.Schedule:
     """The stage's learning-rate schedule."""
     part = stage.schedule
     options = part.model_dump(exclude={"name", "warmup", "warmup_start"})

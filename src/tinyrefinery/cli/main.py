@@ -18,6 +18,7 @@ COMMANDS = {
     "reproduce": "run:reproduce",
     "evaluate": "evaluate:evaluate",
     "label-store": "label_store:app",
+    "detect": "detect:app",
     "recipe": "recipe:app",
     "report": "report:report",
 }

@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from tqdm.auto import tqdm
 
-from tinyrefinery.data.batches import Batch, View, load, shuffled, split_batches
+from tinyrefinery.data.batches import Batch, Renders, load, shuffled, split_batches
 from tinyrefinery.errors import ChainError, CheckpointError
 from tinyrefinery.labels.policy import LabelPolicy
 from tinyrefinery.losses import Loss
+from tinyrefinery.losses.targets import Targets
 from tinyrefinery.random import integer
 from tinyrefinery.training.checkpoints import load_state, save_state
 from tinyrefinery.training.dynamics import Dynamics
@@ -33,6 +34,8 @@ Load = Callable[..., Iterator[Batch]]
 """As `data.batches.load`."""
 Validate = Callable[[nn.Module], Record]
 """Network in training -> figures on the validation split, e.g. `validation_top1`."""
+Hits = Callable[[Tensor, Targets, Tensor], Tensor]
+"""Outputs, targets, labels -> how many crops of the batch were got right, a scalar."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,11 @@ class Settings:
     tensorboard: bool = False
     channels_last: bool = True
     """Memory layout of crops; faster for convolutions on CPUs and on tensor cores."""
+
+
+def top1_hits(logits: Tensor, targets: Targets, labels: Tensor) -> Tensor:
+    """Crops whose largest logit (B, K) is that of the given class (B,)."""
+    return (logits.argmax(dim=1) == labels).sum()
 
 
 class Learner(nn.Module):
@@ -96,7 +104,7 @@ class Training:
     """Everything that takes part in training one network."""
 
     network: nn.Module
-    view: View
+    view: Renders
     rows: np.ndarray
     """Manifest rows to train on."""
     policy: LabelPolicy
@@ -113,6 +121,8 @@ class Training:
     """Renders the batches of an epoch; trainings in step share one that renders for all."""
     dynamics: Dynamics | None = None
     """What is to be recorded of each sample; None: nothing. Weights are the same either way."""
+    hits: Hits = top1_hits
+    """What `train_top1` counts."""
 
 
 Place = tuple[int, int]
@@ -237,7 +247,7 @@ def _learn(learner: nn.Module, batch: Batch, job: Training, *, share: float) -> 
     job.fabric.backward(value * share)
     if job.dynamics is not None:
         job.dynamics.update(batch.rows, logits.detach(), batch.labels, targets, batch.epoch)
-    hits = (logits.detach().argmax(dim=1) == batch.labels).sum()
+    hits = job.hits(logits.detach(), targets, batch.labels)
     crops = torch.full_like(hits, len(batch.labels))
     return torch.stack([value.detach() * len(batch.labels), hits, crops])
 
