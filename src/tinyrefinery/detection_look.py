@@ -208,7 +208,7 @@ def _decoded(path: Path) -> np.ndarray:
 
 def _view_of(pixels: np.ndarray, info: DetectorInfo) -> BoxView:
     """One image as a data set."""
-    images = ResidentImages(torch.from_numpy(pixels).permute(2, 0, 1)[None].contiguous())
+    images = ResidentImages(torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None].contiguous())
     given = (Given.nothing(),)
     data = BoxData("image", info.classes, images, ("",), ("",), np.array(["test"]), given)
     return BoxView(data, info.spec.size, mean=info.mean, std=info.std)

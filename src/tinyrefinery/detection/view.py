@@ -119,7 +119,9 @@ def paint(
     """The input (3, size, size), 0-255: the part that is seen, recoloured, on the mean colour."""
     canvas = (torch.tensor(mean) * 255)[:, None, None].repeat(1, size, size)
     top, left, bottom, right = place.source
-    seen = torch.from_numpy(pixels[top:bottom, left:right])
+    seen = torch.from_numpy(
+        np.array(pixels[top:bottom, left:right])
+    )  # decoders lend read-only ones
     top, left, bottom, right = place.target
     part = transforms.resize_pixels(seen, (bottom - top, right - left)).permute(2, 0, 1).float()
     if color is not None and (color != (1, 1, 1, 0)).any():

@@ -6,8 +6,9 @@ It is told from a classification recipe by its key `detector`.
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, model_validator
 
+from tinyrefinery.errors import RecipeError
 from tinyrefinery.recipe.document import read
 from tinyrefinery.recipe.load import check
 from tinyrefinery.recipe.optimization import Optimizer, Plateau, Schedule
@@ -121,6 +122,12 @@ class BoxImages(Part):
     """Threads that prepare images ahead of training; results don't depend on it."""
 
 
+def _file(name: str) -> str:
+    if not name.removeprefix("file:") or not name.startswith("file:"):
+        raise ValueError(f"should be file:PATH, not '{name}'")
+    return name
+
+
 class Backbone(Part):
     """The network that a detector looks through."""
 
@@ -128,7 +135,7 @@ class Backbone(Part):
     """A name that `tinyrefinery.models` knows, or `timm:NAME`."""
     kwargs: dict[str, Any] = Field(default_factory=dict)
     """Options of the architecture."""
-    init_from: Annotated[str, Field(pattern=r"^file:.+")] | None = None
+    init_from: Annotated[str, AfterValidator(_file)] | None = None
     """`file:PATH` of a network trained to classify; null: random weights."""
 
 
@@ -256,7 +263,12 @@ def load_detection(
     Raises:
         RecipeError: with a line for each mistake.
     """
-    raw = apply(read(Path(path)), list(overrides))
+    raw = read(Path(path))
+    if "stages" in raw and "detector" not in raw:
+        raise RecipeError(
+            f"{path}: is a recipe of networks that classify; `tinyrefinery run {path}` trains it"
+        )
+    raw = apply(raw, list(overrides))
     return check(raw, DetectionRecipe, source=str(path))
 
 
