@@ -232,21 +232,26 @@ def test_results_have_a_line_a_seed_and_split(trained):
     assert all(0 <= float(r["map11"]) <= 1 and float(r["parameters"]) > 0 for r in rows)
 
 
+def opened(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.array(image)
+
+
 def test_drawing(trained, tmp_path):
     _, folder = trained
     pixels = np.full((80, 120, 3), 90, np.uint8)
     Image.fromarray(pixels).save(tmp_path / "photo.png")
     written = detection_look.draw_files(folder, [tmp_path / "photo.png"], tmp_path, score=0.0)
     ((path, count),) = written
-    drawn = np.asarray(Image.open(path))
+    drawn = opened(path)
     assert drawn.shape == pixels.shape
     assert count > 0
     assert (drawn != pixels).any()
     nothing = detection_look.draw_files(folder, [tmp_path / "photo.png"], tmp_path, score=1.0)
     assert nothing[0][1] == 0
-    assert np.array_equal(np.asarray(Image.open(path)), pixels)
+    assert np.array_equal(opened(path), pixels)
     sheet = detection_look.draw_split(folder, "test", tmp_path, seed=1, count=3)
-    assert Image.open(sheet).size[0] > 3 * 320
+    assert opened(sheet).shape[1] > 3 * 320
     with pytest.raises(DataError, match="no detector of seed 7"):
         detection_look.draw_split(folder, "test", tmp_path, seed=7)
 
@@ -268,6 +273,18 @@ def test_other_images(trained, tmp_path):
         detection_look.evaluate_anew(folder, ["detector.size=96"], "test")
     with pytest.raises(RecipeError, match="inference"):
         detection_look.evaluate_anew(folder, ["inference.score=2"], "test")
+
+
+def test_sets_that_nothing_can_be_learned_from(tmp_path):
+    source = "data.source={name: shapes, train: 1, validation: 6, test: 0, side: 64}"
+    with pytest.raises(DataError, match="fewer than two training images"):
+        run_detection(tiny(source), tmp_path / "one")
+    files = {k: v for k, v in sound().items() if not k.startswith("ImageSets")}
+    root = write(tmp_path / "voc", files)
+    source = f"data.source={{name: voc, root: {root}, validation: 0}}"
+    plateau = "training.schedule={name: plateau, patience: 1}"
+    with pytest.raises(DataError, match=r"the validation split is empty.*'plateau'"):
+        run_detection(tiny(source, plateau), tmp_path / "plateau")
 
 
 @pytest.mark.slow

@@ -79,7 +79,7 @@ def changed_recipe(run: Path, overrides: Sequence[str]) -> DetectionRecipe:
         RecipeError: when one is wrong.
         DataError: when one would need another training.
     """
-    allowed = ("data.source", "inference", "engine", "data.workers")
+    allowed = ("data.source", "inference", "data.workers")
     for override in overrides:
         path = override.partition("=")[0].strip()
         if not any(path == each or path.startswith(f"{each}.") for each in allowed):

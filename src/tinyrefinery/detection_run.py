@@ -85,8 +85,7 @@ def run_detection(recipe: DetectionRecipe, folder: Path, *, seeds: int = 1) -> l
         if recipe.engine.threads:
             torch.set_num_threads(recipe.engine.threads)
         data = build.box_data(recipe.data.source)
-        if not len(data.rows("train")):
-            raise DataError(f"{data.name}: no training image")
+        _check_splits(recipe, data)
         runs = [_place(each, data, folder) for each in recipes]
         build.detector(recipe, data.classes)  # what is wrong shows now
         _describe(recipe, data, folder)
@@ -95,6 +94,16 @@ def run_detection(recipe: DetectionRecipe, folder: Path, *, seeds: int = 1) -> l
                 _train(each, fabric)
             (each.folder / "state.pt").unlink(missing_ok=True)
         return runs
+
+
+def _check_splits(recipe: DetectionRecipe, data: BoxData) -> None:
+    if len(data.rows("train")) < 2:
+        raise DataError(f"{data.name}: fewer than two training images")
+    if recipe.training.schedule.name == "plateau" and not len(data.rows("validation")):
+        raise DataError(
+            f"{data.name}: the validation split is empty, which training.schedule 'plateau' looks "
+            "at; set data.source.validation, or take another schedule"
+        )
 
 
 def _place(recipe: DetectionRecipe, data: BoxData, folder: Path) -> DetectorRun:

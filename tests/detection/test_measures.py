@@ -152,6 +152,8 @@ def test_coco_of_perfect_and_of_no_boxes():
     assert perfect["ap_large"] is None
     nothing = coco_measures(truth, [found(scores=[])], sizes, "ab")
     assert set(nothing.values()) == {0.0}
+    none = coco_measures([given()], [found(A, scores=[1])], sizes, "a")
+    assert set(none.values()) == {None}
     hard = [given(A, B, difficult=[False, True])]
     ignored = coco_measures(hard, [found(B, A, scores=[0.9, 0.8])], sizes, "a")
     assert ignored["ap"] == pytest.approx(1)

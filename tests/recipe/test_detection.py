@@ -45,6 +45,8 @@ def test_it_loads_with_overrides_and_survives_yaml(tmp_path):
         ("data.source={name: coco}", "no kind is named 'coco'.*shapes"),
         ("data.source.splits={train: a, dev: b}", "data.source.splits"),
         ("engine.devices=2", "engine.devices: a detector is trained by one process"),
+        ("engine.compile=true", "engine.compile: a detector is not compiled"),
+        ("training.batch_size=1", "training.batch_size"),
         ("engine.precision=bf16", "engine.precision: a detector is trained in 32 bits"),
     ],
 )

@@ -32,7 +32,7 @@ def check_installed() -> None:
 def coco_measures(
     given: Sequence[Given], found: Sequence[Found], sizes: np.ndarray, classes: Sequence[str]
 ) -> dict[str, float | None]:
-    """The measures `NAMES`, 0 to 1; None where no object has the size.
+    """The measures `NAMES`, 0 to 1; None where no object (of the size) is given.
 
     Difficult objects are COCO's crowds: whatever lies in them counts neither way.
 
@@ -45,6 +45,8 @@ def coco_measures(
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
+    if not any(len(each) for each in given):
+        return dict.fromkeys(NAMES)
     with redirect_stdout(StringIO()):  # it reports every step
         truth: Any = COCO()
         truth.dataset = _dataset(given, sizes, classes)

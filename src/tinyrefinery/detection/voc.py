@@ -94,7 +94,7 @@ def _base(files: Container, root: str | Path) -> str:
     tops = {
         name.rpartition("Annotations/")[0]
         for name in files.names
-        if name.endswith(".xml") and PurePosixPath(name).parent.name == "Annotations"
+        if name.lower().endswith(".xml") and PurePosixPath(name).parent.name == "Annotations"
     }
     if not tops:
         raise DataError(f"{root}: no Annotations/*.xml. {_LAYOUT}")

@@ -185,8 +185,8 @@ class Training(Part):
     schedule: Schedule
     epochs: PositiveInt
     """Passes over the training split."""
-    batch_size: PositiveInt = 16
-    """Images a step."""
+    batch_size: Annotated[int, Field(ge=2)] = 16
+    """Images a step; at least 2, for batch normalization of maps of one point."""
     loss: MultiBox = MultiBox()
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Decay a step of the weights' moving average, which is then what is kept; null: none."""
@@ -245,6 +245,8 @@ class DetectionRecipe(Part):
     def _engine_that_detects(self) -> "DetectionRecipe":
         if self.engine.devices != 1:
             raise wrong(("engine.devices", "a detector is trained by one process"))
+        if self.engine.compile:
+            raise wrong(("engine.compile", "a detector is not compiled"))
         if self.engine.precision != "32":
             raise wrong(("engine.precision", "a detector is trained in 32 bits"))
         return self
