@@ -241,7 +241,8 @@ def _line(each: Finished, split: str) -> dict[str, Any]:
     found = each.evaluation[split]
     coco = {f"coco_{name}": found["coco"].get(name) for name in NAMES}
     classes = {f"ap11_{name}": one["ap11"] for name, one in found["classes"].items()}
-    numbers = {name: found[name] for name in ("images", "objects", "map11", "map_area")}
+    names = ("images", "objects", "map11", "map_area", "blind_map11")
+    numbers = {name: found[name] for name in names}
     return {"seed": each.seed, "split": split, **numbers, **coco, **classes} | each.evaluation[
         "cost"
     ]

@@ -84,13 +84,13 @@ def test_crops_have_torchvisions_distribution():
     boxes = tv_tensors.BoundingBoxes(torch.tensor(BOXES), format="XYXY", canvas_size=SIZE)
     transform = v2.RandomIoUCrop()
     theirs = []
-    for _ in range(1500):
+    for _ in range(800):
         found_params = transform.make_params([image, boxes])
         place = (found_params.get(k) for k in ("top", "left", "height", "width"))
         theirs.append([0, 0, *SIZE] if not found_params else list(place))
     theirs = np.array(theirs, float)
     whole = [(each[:, 2:] == SIZE).all(axis=1).mean() for each in (found, theirs)]
-    assert abs(whole[0] - whole[1]) < 0.05
+    assert abs(whole[0] - whole[1]) < 0.06
     for column in range(4):
         quantiles = [
             np.quantile(each[:, column], np.linspace(0.1, 0.9, 9)) for each in (found, theirs)

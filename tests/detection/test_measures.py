@@ -6,6 +6,8 @@ import pytest
 from tinyrefinery.detection.boxes import Given
 from tinyrefinery.detection.coco_measure import coco_measures
 from tinyrefinery.detection.found import Found
+from tinyrefinery.detection.shapes import open_shapes
+from tinyrefinery.detection.summary import blind, measures
 from tinyrefinery.detection.voc_measure import Curve, area, curve, eleven_points, voc_measures
 
 
@@ -157,3 +159,26 @@ def test_coco_of_perfect_and_of_no_boxes():
     hard = [given(A, B, difficult=[False, True])]
     ignored = coco_measures(hard, [found(B, A, scores=[0.9, 0.8])], sizes, "a")
     assert ignored["ap"] == pytest.approx(1)
+
+
+def test_the_blind_control_knows_the_training_boxes_only():
+    data = open_shapes(train=9, validation=4, test=0)
+    rows = data.rows("validation")
+    found_blind = blind(data, rows)
+    train = [data.given[row] for row in data.rows("train")]
+    boxes = np.concatenate([each.boxes for each in train])
+    labels = np.concatenate([each.labels for each in train])
+    for each in found_blind:
+        for box, label, score in zip(each.boxes, each.labels, each.scores, strict=True):
+            np.testing.assert_allclose(box, np.median(boxes[labels == label], axis=0), rtol=1e-5)
+            assert score == pytest.approx(np.mean([(t.labels == label).any() for t in train]))
+        assert (np.diff(each.scores) <= 0).all()
+    by_hand = voc_measures([data.given[row] for row in rows], found_blind, data.classes)
+    result = measures(data, rows, [found(scores=[])] * 4, coco=False)
+    assert result["blind_map11"] == pytest.approx(np.mean([c["ap11"] for c in by_hand.values()]))
+    assert result["map11"] == 0
+
+
+def test_the_blind_control_of_a_class_that_training_lacks():
+    data = open_shapes(train=1, validation=2, test=0, most=1)
+    assert all(len(each.labels) <= 1 for each in blind(data, data.rows("validation")))

@@ -234,5 +234,8 @@ def test_real_blood_cells():
 def test_real_raccoons():
     options = {"splits": {"train": "train", "test": "val"}, "validation": 0.15}
     data = open_voc(real_data("voc_detection/raccoon_voc.zip"), **options)
-    assert [len(data.rows(s)) for s in ("train", "validation", "test")] == [136, 24, 40]
-    assert sum(sum(data.counts(s).values()) for s in ("train", "validation", "test")) == 217
+    assert [len(data.rows(s)) for s in ("train", "validation", "test")] == [135, 23, 40]
+    assert [(p.kind, p.where) for p in data.problems] == [
+        ("duplicate_across_splits", f"JPEGImages/raccoon-{number}.jpg") for number in (116, 83)
+    ]
+    assert sum(sum(data.counts(s).values()) for s in ("train", "validation", "test")) == 217 - 2

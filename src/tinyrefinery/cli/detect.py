@@ -152,15 +152,16 @@ def _table(measured: Mapping[int, Mapping[str, Any]], split: str) -> "Table":
     first = next(iter(measured.values()))
     title = f"{split}: {first[split]['images']} images, {first[split]['objects']} objects; percent"
     table = Table(title=title)
-    columns = ("seed", "mAP 11 points", "mAP area", "COCO AP", "AP50", "AP75", "parameters", "MACs")
+    points = ("mAP 11 points", "of median boxes", "mAP area")
+    columns = ("seed", *points, "COCO AP", "AP50", "AP75", "parameters", "MACs")
     for column in columns:
         table.add_column(column, justify="right")
     for seed, each in measured.items():
         found, cost = each[split], each["cost"]
         coco = [_percent(found["coco"][name]) for name in ("ap", "ap50", "ap75")]
-        both = [_percent(found[name]) for name in ("map11", "map_area")]
+        voc = [_percent(found[name]) for name in ("map11", "blind_map11", "map_area")]
         sizes = [f"{cost['parameters']:,}", f"{cost['macs'] / 1e6:,.0f}M"]
-        table.add_row(str(seed), *both, *coco, *sizes)
+        table.add_row(str(seed), *voc, *coco, *sizes)
     return table
 
 
