@@ -72,14 +72,13 @@ def test_the_momentum_of_running_statistics_can_be_set(tmp_path):
 
 def test_the_papers_imagenet_schedule():
     """Section 5.1: from 1e-6 to .032 in 3 epochs, then times .97 every 2.4 epochs."""
-    recipe = load_recipe(locate("bias_loss/imagenet"))
-    (stage,) = recipe.generations
+    (stage,) = load_recipe(locate("bias_loss/imagenet")).generations
     schedule, rate = builders.schedule(stage), stage.optimizer.lr
     assert rate * schedule(0.0) == pytest.approx(1e-6)
     assert rate * schedule(1.5) == pytest.approx((1e-6 + 0.032) / 2)
     for epoch in (3.0, 4.79, 4.81, 7.3, 240.1):
         assert rate * schedule(epoch) == pytest.approx(0.032 * 0.97 ** (epoch // 2.4))
-    optimizer = builders.optimizer(stage, torch.nn.Linear(2, 2), None, recipe)
+    optimizer = builders.optimizer(stage, torch.nn.Linear(2, 2))
     assert type(optimizer).__name__ == "RMSpropTF"
     (group,) = optimizer.param_groups
     wanted = {"alpha": 0.9, "momentum": 0.9, "eps": 1e-3, "weight_decay": 1e-5, "lr": 0.032}

@@ -219,13 +219,15 @@ class RecipeRun:
         origin = builders.describe_labels(stage)
         say(f"{self._title(stage)}: {stage.model.name}, labels from {origin}")
         classes, refined = len(self.data.classes), isinstance(stage.labels, Refined)
+        by_depth = stage.optimizer.layer_decay is not None
+        head = builders.head(stage, self.data, self.recipe) if by_depth else ()
         return Training(
             network=torch.compile(net) if self.recipe.engine.compile else net,  # type: ignore[arg-type]
             view=view,
             rows=self.train_rows,
             policy=policy,
             loss=builders.loss(stage),
-            optimizer=builders.optimizer(stage, net, self.data, self.recipe),
+            optimizer=builders.optimizer(stage, net, head),
             schedule=builders.schedule(stage),
             settings=builders.settings(self.recipe, stage, generation, self.data),
             fabric=self.fabric,

@@ -14,7 +14,7 @@ from lightning_fabric import Fabric
 
 from tinyrefinery import builders
 from tinyrefinery.chain import Chain
-from tinyrefinery.data.dataset import Dataset
+from tinyrefinery.data.dataset import Dataset, Problem
 from tinyrefinery.data.images import ResidentImages
 from tinyrefinery.environment import environment
 from tinyrefinery.errors import ChainError, DataError, RecipeError, StorageError
@@ -278,11 +278,15 @@ def describe(folder: Path, runs: Sequence[RecipeRun]) -> None:
         "splits": {s: len(first.rows(s)) for s in ("train", "validation", "test")},
     }
     write_atomic(folder / "data.json", json.dumps(facts, indent=1))
-    lines = ["kind,where,what"]
-    problems = list(dict.fromkeys(p for each in datasets for p in each.problems))
+    write_problems(folder, list(dict.fromkeys(p for each in datasets for p in each.problems)))
+
+
+def write_problems(folder: Path, problems: Sequence[Problem]) -> None:
+    """List what is wrong with the data in `excluded.csv`, and say how much it is."""
     if problems:
         one = f"{problems[0].kind.replace('_', ' ')}: {problems[0].where}: {problems[0].what}"
         say(f"data: {len(problems)} problems, listed in {folder / 'excluded.csv'}; first: {one}")
+    lines = ["kind,where,what"]
     for problem in problems:
         cells = (problem.kind, problem.where, problem.what)
         lines.append(",".join('"' + cell.replace('"', '""') + '"' for cell in cells))

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 import tinyrefinery
 from tinyrefinery import errors
 from tinyrefinery.cli.main import app
+from tinyrefinery.recipe.detection import DetectionRecipe, is_detection, load_detection
 from tinyrefinery.recipe.labels import Labels
 from tinyrefinery.recipe.load import check, load_recipe
 from tinyrefinery.recipe.optimization import EarlyStop, Loss
@@ -146,7 +147,8 @@ def test_a_command_parses_and_its_recipe_and_overrides_load(place, line, monkeyp
         assert table_rows(table, path, overrides)
     else:
         assert command != "reproduce", f"{place}: {file} is no table"
-        assert load_recipe(path, overrides)
+        load = load_detection if is_detection(path) else load_recipe
+        assert load(path, overrides)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +170,7 @@ def test_a_wrong_command_would_be_found(line):
 def test_recipes_that_are_mentioned_exist(page):
     for path in re.findall(r"\brecipes/[\w./-]+\.yaml", page.read_text()):
         assert (ROOT / path).is_file(), path
-    for name in re.findall(r"[` ]((?:starter|label_refinery)/[\w-]+)", page.read_text()):
+    for name in re.findall(r"[` ]((?:starter|label_refinery|detection)/[\w-]+)", page.read_text()):
         assert locate(name).is_file(), name
 
 
@@ -209,7 +211,9 @@ def test_every_public_name_is_told():
 def test_yaml_is_good(block):
     for chunk in re.split(r"\n(?=labels:|loss:)", block.text):
         content = yaml.safe_load(chunk)
-        if "data" in content:
+        if "detector" in content:
+            check(content, DetectionRecipe, source=str(block))
+        elif "data" in content:
             check(content, Recipe, source=str(block))
         elif "rows" in content:
             check(content, Table, source=str(block))
@@ -233,6 +237,15 @@ def test_every_field_of_a_recipe_is_told():
     told = (DOCS / "recipes.md").read_text()
     schemas = (Recipe.model_json_schema(), Table.model_json_schema())
     parts = [part for schema in schemas for part in (schema, *schema["$defs"].values())]
+    fields = {field for part in parts for field in part.get("properties", {})}
+    known = {word for code in re.findall(r"`([^`\n]+)`", told) for word in re.findall(r"\w+", code)}
+    assert sorted(fields - known) == []
+
+
+def test_every_field_of_a_detectors_recipe_is_told():
+    told = "".join((DOCS / f"{name}.md").read_text() for name in ("recipes", "detection"))
+    schema = DetectionRecipe.model_json_schema()
+    parts = (schema, *schema["$defs"].values())
     fields = {field for part in parts for field in part.get("properties", {})}
     known = {word for code in re.findall(r"`([^`\n]+)`", told) for word in re.findall(r"\w+", code)}
     assert sorted(fields - known) == []

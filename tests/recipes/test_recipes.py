@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tinyrefinery.cli.deep import build_networks
+from tinyrefinery.cli.deep import build_detector, build_networks
+from tinyrefinery.recipe.detection import is_detection, load_detection, smoke_detection
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.shipped import recipes_in
@@ -14,7 +15,8 @@ from tinyrefinery.recipe.smoke import SIDE, smoke
 from tinyrefinery.recipe.table import at_scale, is_table, load_table, table_rows
 
 ROOT = Path(__file__).parents[2]
-FILES = recipes_in(ROOT / "recipes")
+DETECTORS = [path for path in recipes_in(ROOT / "recipes") if is_detection(path)]
+FILES = [path for path in recipes_in(ROOT / "recipes") if path not in DETECTORS]
 FLAGS = {"--smoke"}
 
 
@@ -57,12 +59,23 @@ def test_its_smoke_form_is_small(path):
     assert build_networks(small, name_of(path))
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
+@pytest.mark.parametrize("path", DETECTORS, ids=name_of)
+def test_a_detector_can_be_built_in_both_forms(path):
+    recipe = load_detection(path)
+    assert build_detector(recipe, name_of(path))
+    assert build_detector(smoke_detection(recipe), name_of(path))
+
+
+@pytest.mark.parametrize("path", [*FILES, *DETECTORS], ids=name_of)
 def test_its_header_gives_commands_that_parse(path):
     commands = [line for line in header(path) if "tinyrefinery " in line]
     assert any("--smoke" in line for line in commands), "no smoke command in the header"
     for line in commands:
         words = shlex.split(line[line.index("tinyrefinery ") :], comments=True)
+        if path in DETECTORS:
+            assert words.pop(1) == "detect"
+            assert words[1] == "train"
+            words[1] = "run"
         _, command, file, *rest = words
         assert command in ("run", "reproduce")
         assert ROOT / file == path
@@ -88,6 +101,8 @@ def test_overrides_in_its_header_load(path):
 
 
 def load_recipe_or_table(path: Path, overrides: list[str], scale: str | None = None) -> object:
+    if is_detection(path):
+        return load_detection(path, overrides)
     if is_table(path):
         return table_rows(at_scale(load_table(path), scale, path), path, overrides)
     assert scale is None

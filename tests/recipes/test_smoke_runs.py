@@ -6,10 +6,12 @@ import pytest
 from typer.testing import CliRunner
 
 from tinyrefinery.cli.main import app
+from tinyrefinery.recipe.detection import is_detection
 from tinyrefinery.recipe.shipped import recipes_in, shipped_folder
 from tinyrefinery.recipe.table import is_table, load_table
 
-FILES = recipes_in(shipped_folder())
+DETECTORS = [path for path in recipes_in(shipped_folder()) if is_detection(path)]
+FILES = [path for path in recipes_in(shipped_folder()) if path not in DETECTORS]
 # Minutes each: all networks of Label Refinery, or several of those made for ImageNet.
 SLOW = {f"label_refinery/{name}.yaml" for name in ("imagenet", "cifar10", "imagenette")}
 SLOW |= {f"label_refinery/{name}.yaml" for name in ("tiny_imagenet", "street")}
@@ -44,3 +46,16 @@ def test_smoke(path, scale, tmp_path):
         rows = list(csv.DictReader(file))
     assert rows
     assert all(0 <= float(row["test_top1"]) <= 1 for row in rows)
+
+
+@pytest.mark.parametrize("path", DETECTORS, ids=lambda p: p.stem)
+def test_smoke_of_a_detector(path, tmp_path):
+    pytest.importorskip("pycocotools")
+    command = ["detect", "train", str(path), "--smoke", "--runs", str(tmp_path)]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    (folder,) = tmp_path.iterdir()
+    with (folder / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["split"] for row in rows} == {"train", "validation", "test"}
+    assert all(0 <= float(row["map11"]) <= 1 for row in rows)

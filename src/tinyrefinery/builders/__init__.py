@@ -20,6 +20,7 @@ from tinyrefinery.builders.measuring import measured_recipe, measured_splits, me
 from tinyrefinery.builders.networks import (
     FrozenNetwork,
     describe,
+    head,
     network,
     outside_refiner,
     skeleton,
@@ -49,6 +50,7 @@ __all__ = [
     "eval_spec",
     "eval_view",
     "fabric",
+    "head",
     "jitter",
     "label_form",
     "loss",

@@ -2,8 +2,9 @@
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from importlib.util import find_spec
+from typing import Protocol
 
 import torch
 from lightning_fabric import Fabric
@@ -11,7 +12,6 @@ from torch import Tensor, nn
 
 from tinyrefinery import losses
 from tinyrefinery.builders.data import stage_seed, workers
-from tinyrefinery.builders.networks import head
 from tinyrefinery.chain import CollapseRule, StopRule
 from tinyrefinery.data.batches import View
 from tinyrefinery.data.dataset import Dataset
@@ -19,6 +19,7 @@ from tinyrefinery.data.transforms import normalize_
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.labels.policy import LabelPolicy, Refined
 from tinyrefinery.losses import Loss
+from tinyrefinery.recipe.optimization import Optimizer, Schedule
 from tinyrefinery.recipe.schema import Engine, Recipe, Stage
 from tinyrefinery.training import optimizers, schedules
 from tinyrefinery.training.in_step import SharedLabels
@@ -36,13 +37,38 @@ def loss(stage: Stage) -> Loss:
     return losses.create(stage.loss.name, **stage.loss.model_dump(exclude={"name"}))
 
 
-def optimizer(stage: Stage, net: nn.Module, data: Dataset, recipe: Recipe) -> torch.optim.Optimizer:
-    """The stage's optimizer over the network's weights that are trained."""
+class Trains(Protocol):
+    """What optimizer and schedule need to know: a stage, or a detector's training."""
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimizer."""
+        ...
+
+    @property
+    def schedule(self) -> Schedule:
+        """The learning rate over time."""
+        ...
+
+    @property
+    def epochs(self) -> int:
+        """Passes over the data."""
+        ...
+
+
+def optimizer(stage: Trains, net: nn.Module, head: Collection[str] = ()) -> torch.optim.Optimizer:
+    """The optimizer over the network's weights that are trained.
+
+    Args:
+        stage: a stage, or a detector's training.
+        net: the network.
+        head: names of the last layer's tensors, which `layer_decay` counts from.
+    """
     part = stage.optimizer
     settings = part.model_dump(exclude={"name", "form", "layer_decay", "decay_norm_and_bias"})
     groups = parameter_groups(
         net,
-        head(stage, data, recipe) if part.layer_decay is not None else (),
+        head,
         lr=part.lr,
         weight_decay=part.weight_decay,
         layer_decay=part.layer_decay,
@@ -53,7 +79,7 @@ def optimizer(stage: Stage, net: nn.Module, data: Dataset, recipe: Recipe) -> to
     return optimizers.create(name, groups, **settings)
 
 
-def schedule(stage: Stage) -> schedules.Schedule:
+def schedule(stage: Trains) -> schedules.Schedule:
     """The stage's learning-rate schedule."""
     part = stage.schedule
     options = part.model_dump(exclude={"name", "warmup", "warmup_start"})

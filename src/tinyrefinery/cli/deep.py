@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from tinyrefinery.errors import RecipeError
+from tinyrefinery.recipe.detection import DetectionRecipe
 from tinyrefinery.recipe.schema import Recipe, Stage
 
 CLASSES = 10
@@ -45,3 +46,25 @@ def _parameters(recipe: Recipe, stage: Stage) -> int:
     size, channels = recipe.data.train_crop.size, recipe.data.source.channels
     network = create(stage.model.name, CLASSES, size=size, channels=channels, **kwargs)
     return sum(weights.numel() for weights in network.parameters())
+
+
+def build_detector(recipe: DetectionRecipe, source: str) -> str:
+    """Build a detector, and say how large it is; its backbone's file is not looked at.
+
+    Raises:
+        RecipeError: when it can't be built, or torch is missing.
+    """
+    try:
+        from tinyrefinery.builders.detection import detector
+    except ImportError as error:
+        raise RecipeError(f"{source}: --deep needs torch, which is not installed") from error
+    kwargs = {k: v for k, v in recipe.detector.backbone.kwargs.items() if k != "pretrained"}
+    bare = recipe.detector.backbone.model_copy(update={"init_from": None, "kwargs": kwargs})
+    part = recipe.detector.model_copy(update={"backbone": bare})
+    try:
+        classes = tuple(f"class {number}" for number in range(CLASSES))
+        new = detector(recipe.model_copy(update={"detector": part}), classes).network
+    except RecipeError as error:
+        raise RecipeError(f"{source}: {error}") from error
+    size = sum(weights.numel() for weights in new.parameters())
+    return f", {size:,} parameters, {len(new.default_boxes):,} default boxes"

@@ -19,6 +19,7 @@ COMMANDS = {
     "evaluate": "evaluate:evaluate",
     "label-quality": "label_quality:label_quality",
     "label-store": "label_store:app",
+    "detect": "detect:app",
     "recipe": "recipe:app",
     "refiner": "refiner:refiner",
     "report": "report:report",

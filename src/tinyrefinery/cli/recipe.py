@@ -64,9 +64,18 @@ def _checked(path: Path, deep: bool) -> str:
     Raises:
         RecipeError: when it isn't good.
     """
+    from tinyrefinery.recipe.detection import is_detection, load_detection
     from tinyrefinery.recipe.load import load_recipe
     from tinyrefinery.recipe.table import at_scale, is_table, load_table, table_rows
 
+    if is_detection(path):
+        detector = load_detection(path)
+        what = f"{detector.title} (a detector)"
+        if deep:
+            from tinyrefinery.cli.deep import build_detector
+
+            what += build_detector(detector, str(path))
+        return what
     if is_table(path):
         table = load_table(path)
         recipes = [recipe for _, recipe in table_rows(table, path)]
@@ -129,17 +138,22 @@ def show(
     ] = False,
 ) -> None:
     """Print the effective recipe: defaults, overrides and --smoke written out."""
+    from tinyrefinery.recipe.detection import is_detection, load_detection, smoke_detection
     from tinyrefinery.recipe.load import dump, load_recipe
     from tinyrefinery.recipe.shipped import locate
     from tinyrefinery.recipe.smoke import changes
     from tinyrefinery.recipe.smoke import smoke as shrink
 
-    recipe = load_recipe(locate(file), overrides or [])
-    if smoke:
-        small = shrink(recipe)
-        for change in changes(recipe, small):
-            typer.echo(f"smoke  {change}", err=True)
-        recipe = small
+    path = locate(file)
+    if is_detection(path):
+        recipe = load_detection(path, overrides or [])
+        small = smoke_detection(recipe) if smoke else recipe
+    else:
+        recipe = load_recipe(path, overrides or [])
+        small = shrink(recipe) if smoke else recipe
+    for change in changes(recipe, small):
+        typer.echo(f"smoke  {change}", err=True)
+    recipe = small
     typer.echo(dump(recipe), nl=False)
 
 

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -40,6 +41,25 @@ class Batch:
         """Some of the batch's crops, one after the other."""
         parts = (self.images[which], self.labels[which], self.rows[which])
         return Batch(*parts, self.epoch, self.crops.part(which))
+
+
+class Renders(Protocol):
+    """What batches are loaded from: a `View`, or whatever else draws and renders by row."""
+
+    @property
+    def seed(self) -> int:
+        """Of the draws, and of the order of the samples."""
+        ...
+
+    def crops(self, rows: np.ndarray, epoch: int) -> Crops:
+        """The draws of these rows in this epoch."""
+        ...
+
+    def render_many(
+        self, rows: np.ndarray, epochs: Sequence[int], draws: Sequence[Crops] | None = None
+    ) -> list[Batch]:
+        """The batches of these rows in several epochs."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -137,7 +157,7 @@ def split_batches(rows: np.ndarray, size: int, *, drop_last: bool) -> list[np.nd
 
 
 def load(
-    view: View, batches: Sequence[np.ndarray], epoch: int, *, workers: int = 0
+    view: Renders, batches: Sequence[np.ndarray], epoch: int, *, workers: int = 0
 ) -> Iterator[Batch]:
     """Render batches of rows in the given order, ahead of use in `workers` threads.
 
@@ -149,7 +169,7 @@ def load(
 
 
 def load_many(
-    view: View, batches: Sequence[np.ndarray], epochs: Sequence[int], *, workers: int = 0
+    view: Renders, batches: Sequence[np.ndarray], epochs: Sequence[int], *, workers: int = 0
 ) -> Iterator[list[Batch]]:
     """As `load`, but of several epochs at once: for each batch of rows, one `Batch` an epoch.
 
@@ -173,7 +193,7 @@ def load_many(
 
 
 def _drawn(
-    view: View, batches: Sequence[np.ndarray], epochs: Sequence[int]
+    view: Renders, batches: Sequence[np.ndarray], epochs: Sequence[int]
 ) -> Iterator[tuple[np.ndarray, list[Crops]]]:
     """Batches of rows with their crops, drawn for many batches at once, which is cheaper."""
     for start in range(0, len(batches), DRAW_AT_ONCE):

@@ -75,7 +75,7 @@ def crop_one(image: np.ndarray, crops: Crops, i: int, size: tuple[int, int]) -> 
     """Cut, resize and flip one uint8 image (H, W, C) by draw `i`: uint8 (h, w, C)."""
     pixels = torch.from_numpy(image)
     if crops.resized is not None:
-        pixels = _resize(pixels, (int(crops.resized[i, 0]), int(crops.resized[i, 1])))
+        pixels = resize_pixels(pixels, (int(crops.resized[i, 0]), int(crops.resized[i, 1])))
     top, left, height, width = (int(v) for v in crops.boxes[i])
     bottom, right = top + height, left + width
     outside = (-min(left, 0), max(right - pixels.shape[1], 0))
@@ -83,11 +83,11 @@ def crop_one(image: np.ndarray, crops: Crops, i: int, size: tuple[int, int]) -> 
     pixels = pixels[max(top, 0) : bottom, max(left, 0) : right]
     if any(outside):
         pixels = F.pad(pixels, (0, 0, *outside))
-    pixels = _resize(pixels, size)
+    pixels = resize_pixels(pixels, size)
     return pixels.flip(1) if crops.flip[i] else pixels
 
 
-def _resize(pixels: Tensor, size: tuple[int, int]) -> Tensor:
+def resize_pixels(pixels: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize uint8 (H, W, C)."""
     if tuple(pixels.shape[:2]) == size:
         return pixels

@@ -31,6 +31,10 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
     raw = read(Path(path))
     if "rows" in raw and "stages" not in raw:
         raise RecipeError(f"{path}: is a table of recipes (it has rows), not a recipe")
+    if "detector" in raw and "stages" not in raw:
+        raise RecipeError(
+            f"{path}: is the recipe of a detector; `tinyrefinery detect train {path}` trains it"
+        )
     return check(apply(raw, list(overrides)), Recipe, source=str(path))
 
 

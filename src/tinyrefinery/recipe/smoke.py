@@ -12,6 +12,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from pydantic import BaseModel
+
 from tinyrefinery.recipe.load import check
 from tinyrefinery.recipe.schema import Recipe
 
@@ -139,7 +141,7 @@ def _stand_in(like: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def changes(before: Recipe, after: Recipe) -> list[str]:
+def changes(before: BaseModel, after: BaseModel) -> list[str]:
     """What differs, as `path: old -> new` lines, stages by id, parts of another kind whole."""
     return list(_differences(before.model_dump(mode="json"), after.model_dump(mode="json")))
 

@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from tqdm.auto import tqdm
 
-from tinyrefinery.data.batches import Batch, View, load, shuffled, split_batches
+from tinyrefinery.data.batches import Batch, Renders, load, shuffled, split_batches
 from tinyrefinery.errors import ChainError, CheckpointError
 from tinyrefinery.labels.policy import LabelPolicy
 from tinyrefinery.losses import Loss
+from tinyrefinery.losses.targets import Targets
 from tinyrefinery.random import integer
 from tinyrefinery.training.checkpoints import load_state, save_state
 from tinyrefinery.training.dynamics import Dynamics
@@ -35,6 +36,8 @@ Load = Callable[..., Iterator[Batch]]
 """As `data.batches.load`."""
 Validate = Callable[[nn.Module], Record]
 """Network in training -> figures on the validation split, e.g. `validation_top1`."""
+Hits = Callable[[Tensor, Targets, Tensor], Tensor]
+"""Outputs, targets, labels -> how many crops of the batch were got right, a scalar."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,11 @@ class Settings:
     tensorboard: bool = False
     channels_last: bool = True
     """Memory layout of crops; faster for convolutions on CPUs and on tensor cores."""
+
+
+def top1_hits(logits: Tensor, targets: Targets, labels: Tensor) -> Tensor:
+    """Crops whose largest logit (B, K) is that of the given class (B,)."""
+    return (logits.argmax(dim=1) == labels).sum()
 
 
 class Learner(nn.Module):
@@ -98,7 +106,7 @@ class Training:
     """Everything that takes part in training one network."""
 
     network: nn.Module
-    view: View
+    view: Renders
     rows: np.ndarray
     """Manifest rows to train on."""
     policy: LabelPolicy
@@ -121,6 +129,8 @@ class Training:
     """When to end before the last epoch, and which weights to keep; None: all epochs, the last."""
     frozen: Sequence[nn.Module] = ()
     """Modules of the network that stay in evaluation mode, with the statistics they have."""
+    hits: Hits = top1_hits
+    """What `train_top1` counts."""
 
 
 Place = tuple[int, int]
@@ -253,7 +263,7 @@ def _learn(learner: nn.Module, batch: Batch, job: Training, *, share: float) -> 
     natural = logits.detach()[: len(batch.labels)]
     if job.dynamics is not None:
         job.dynamics.update(batch.rows, natural, batch.labels, targets, batch.epoch)
-    hits = (natural.argmax(dim=1) == batch.labels).sum()
+    hits = job.hits(natural, targets, batch.labels)
     crops = torch.full_like(hits, len(batch.labels))
     return torch.stack([value.detach() * len(batch.labels), hits, crops])
 

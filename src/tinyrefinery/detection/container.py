@@ -1,0 +1,160 @@
+"""Files by name, in a folder or in a zip: a data set may lie in either."""
+
+import os
+import struct
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from tinyrefinery.data.blobs import Blobs, FileBlobs
+from tinyrefinery.errors import DataError
+
+_LOCAL_HEADER = 30  # bytes before the name (APPNOTE 4.3.7)
+_STORED, _DEFLATED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
+
+
+class Container(Protocol):
+    """A folder or a zip."""
+
+    names: tuple[str, ...]
+    """All files, with `/` between folders, sorted; hidden ones left out."""
+
+    def read(self, name: str) -> bytes:
+        """Content of one file.
+
+        Raises:
+            OSError: when it can't be read.
+        """
+        ...
+
+    def blobs(self, names: Sequence[str]) -> Blobs:
+        """Some files by number."""
+        ...
+
+    def stamp(self, name: str) -> str:
+        """A text that changes when the file does."""
+        ...
+
+
+def open_container(root: str | Path) -> Container:
+    """Open a folder or a zip.
+
+    Raises:
+        DataError: when it is neither, or the zip is broken.
+    """
+    root = Path(root).expanduser()
+    if root.is_dir():
+        return FolderFiles(root)
+    if not root.exists():
+        raise DataError(f"{root}: no such folder or zip file")
+    return ZipFiles(root)
+
+
+class FolderFiles:
+    """The files below a folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        found = []
+        for folder, inner, names in os.walk(root, followlinks=True):
+            inner[:] = [name for name in inner if name[0] != "."]
+            here = Path(folder).relative_to(root)
+            found += [(here / name).as_posix() for name in names if name[0] != "."]
+        self.names = tuple(sorted(found))
+
+    def read(self, name: str) -> bytes:
+        """Content of one file."""
+        return (self.root / name).read_bytes()
+
+    def blobs(self, names: Sequence[str]) -> Blobs:
+        """Some files by number."""
+        return FileBlobs([str(self.root / name) for name in names])
+
+    def stamp(self, name: str) -> str:
+        """Path, size and time of change."""
+        path = self.root / name
+        try:
+            status = path.stat()
+        except OSError:  # a dangling link: reading it will tell why
+            return f"{path}\x1fmissing"
+        return f"{path.absolute()}\x1f{status.st_size}\x1f{status.st_mtime_ns}"
+
+
+class ZipFiles:
+    """The files in a zip.
+
+    Raises:
+        DataError: when it is none, or is compressed in a way that isn't known here.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            with zipfile.ZipFile(path) as file:
+                infos = [info for info in file.infolist() if not info.is_dir()]
+        except (zipfile.BadZipFile, OSError) as error:
+            raise DataError(f"{path}: neither a folder nor a whole zip file ({error})") from error
+        for info in infos:
+            if info.compress_type not in (_STORED, _DEFLATED) or info.flag_bits & 1:
+                raise DataError(
+                    f"{path}: '{info.filename}' is encrypted or compressed in an unusual way; "
+                    "unpack the zip and give the folder"
+                )
+        hidden = ("__MACOSX/",)
+        self.infos = {
+            info.filename: info
+            for info in infos
+            if not info.filename.startswith(hidden) and Path(info.filename).name[0] != "."
+        }
+        self.names = tuple(sorted(self.infos))
+
+    def read(self, name: str) -> bytes:
+        """Content of one file."""
+        return self.blobs([name])[0]
+
+    def blobs(self, names: Sequence[str]) -> Blobs:
+        """Some files by number."""
+        return ZipBlobs(str(self.path), [self.infos[name] for name in names])
+
+    def stamp(self, name: str) -> str:
+        """Checksum, size and place in the zip, which itself may be moved."""
+        info = self.infos[name]
+        return f"{self.path.absolute()}\x1f{name}\x1f{info.CRC}\x1f{info.file_size}"
+
+
+class ZipBlobs:
+    """Members of a zip; picklable, and may be read from many threads, as it keeps no open file."""
+
+    def __init__(self, path: str, members: Sequence[zipfile.ZipInfo]) -> None:
+        self.path = path
+        self.places = [
+            (m.header_offset, m.compress_size, m.compress_type == _DEFLATED, m.CRC) for m in members
+        ]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, row: int) -> bytes:
+        """Bytes of one member.
+
+        Raises:
+            OSError: when they can't be read or are damaged.
+        """
+        offset, size, deflated, checksum = self.places[row]
+        with open(self.path, "rb") as file:
+            file.seek(offset)
+            header = file.read(_LOCAL_HEADER)
+            if len(header) < _LOCAL_HEADER:
+                raise OSError("the zip ends early")
+            name, extra = struct.unpack("<HH", header[26:30])
+            file.seek(name + extra, os.SEEK_CUR)
+            data = file.read(size)
+        try:
+            data = zlib.decompress(data, -zlib.MAX_WBITS) if deflated else data
+        except zlib.error as error:
+            raise OSError(f"damaged in the zip ({error})") from error
+        if zlib.crc32(data) != checksum:
+            raise OSError("damaged in the zip (wrong checksum)")
+        return data

@@ -1,0 +1,124 @@
+"""SSD (arXiv 1512.02325) on any backbone, with SSDLite's layers (arXiv 1801.04381, section 6.2)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.detection.anchor_utils import DefaultBoxGenerator
+from torchvision.models.detection.image_list import ImageList
+from torchvision.models.detection.ssd import SSDHead
+from torchvision.models.detection.ssdlite import SSDLiteHead
+from torchvision.ops import Conv2dNormActivation
+
+from tinyrefinery.detection.maps import find_maps, maps_of
+from tinyrefinery.layers.shapes import pass_shapes
+
+
+@dataclass(frozen=True)
+class DetectorSpec:
+    """What a detector is made of besides its backbone."""
+
+    size: int
+    """Height and width of the input in pixels."""
+    strides: tuple[int, ...] = (16, 32)
+    """Of the backbone's maps that are looked at; those it lacks are left out."""
+    extra: tuple[int, ...] = (512, 256, 256, 128)
+    """Channels of the further maps; those after a map of one point are left out."""
+    head: Literal["lite", "full"] = "lite"
+    scales: tuple[float, float] = (0.2, 0.95)
+    """Sides of the finest and coarsest maps' default boxes over the image's."""
+    aspects: tuple[float, ...] = (2.0, 3.0)
+    """Aspect ratios besides 1."""
+
+
+class Detector(nn.Module):
+    """Maps images to what every default box sees: offsets and classes.
+
+    Args:
+        backbone: a network with `forward_features`; its layers that classify are taken out.
+        classes: K, without the background.
+        spec: the rest.
+
+    Raises:
+        RecipeError: when the backbone gives no maps.
+    """
+
+    default_boxes: Tensor
+    """(A, 4) in pixels of the input; they may reach outside of it."""
+
+    def __init__(self, backbone: nn.Module, classes: int, spec: DetectorSpec) -> None:
+        super().__init__()
+        self.backbone, self.classes, self.spec = backbone, classes, spec
+        found = find_maps(backbone, spec.strides)
+        self.places = [place.module for place in found]
+        shapes = pass_shapes(_Maps(backbone, self.places), (1, 3, spec.size, spec.size))
+        sides = [tuple(each.shape[2:]) for each in shapes]
+        channels = [place.channels for place in found]
+        self.extra = nn.ModuleList()
+        for width in spec.extra:
+            if max(sides[-1]) == 1:
+                break
+            self.extra.append(_extra_block(channels[-1], width))
+            channels.append(width)
+            sides.append(tuple(-(-side // 2) for side in sides[-1]))
+        _draw_weights(self.extra)
+        boxes = default_box_generator(len(sides), spec)
+        head = SSDLiteHead if spec.head == "lite" else SSDHead
+        norm = (nn.BatchNorm2d,) if spec.head == "lite" else ()
+        self.head = head(channels, boxes.num_anchors_per_location(), classes + 1, *norm)
+        self.register_buffer("default_boxes", _tiled(boxes, sides, spec.size), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, A, 4 + 1 + K): offsets, then logits, the background first; images normalized."""
+        maps = maps_of(self.backbone, self.places, images)
+        for block in self.extra:
+            maps.append(block(maps[-1]))
+        found = self.head(maps)
+        return torch.cat([found["bbox_regression"], found["cls_logits"]], dim=2)
+
+
+class _Maps(nn.Module):
+    """Makes maps the output of a backbone."""
+
+    def __init__(self, backbone: nn.Module, places: Sequence[str]) -> None:
+        super().__init__()
+        self.backbone, self.places = backbone, places
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        return maps_of(self.backbone, self.places, images)
+
+
+def default_box_generator(maps: int, spec: DetectorSpec) -> DefaultBoxGenerator:
+    """torchvision's, with the same aspect ratios on every map."""
+    return DefaultBoxGenerator(
+        [list(spec.aspects)] * maps,  # type: ignore[arg-type]
+        min_ratio=spec.scales[0],
+        max_ratio=spec.scales[1],
+    )
+
+
+def _tiled(boxes: DefaultBoxGenerator, sides: Sequence[tuple[int, ...]], size: int) -> Tensor:
+    with torch.device("cpu"):  # the generator makes its boxes there, whatever the default is
+        maps = [torch.empty(1, 1, *side) for side in sides]
+        image = ImageList(torch.empty(1, 3, size, size), [(size, size)])
+        return boxes(image, maps)[0]
+
+
+def _extra_block(channels: int, width: int) -> nn.Sequential:
+    """A map of half the size: 1x1 to half the width, 3x3 depthwise of stride 2, 1x1."""
+    inner = max(1, width // 2)
+    relu = nn.ReLU6
+    return nn.Sequential(
+        Conv2dNormActivation(channels, inner, 1, activation_layer=relu),
+        Conv2dNormActivation(inner, inner, 3, stride=2, groups=inner, activation_layer=relu),
+        Conv2dNormActivation(inner, width, 1, activation_layer=relu),
+    )
+
+
+def _draw_weights(layers: nn.Module) -> None:
+    """Normal with deviation .03, as torchvision's SSDLite."""
+    for layer in layers.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.normal_(layer.weight, std=0.03)

@@ -1,0 +1,77 @@
+"""Boxes on images, for people."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from tinyrefinery.detection.boxes import Given
+from tinyrefinery.detection.found import Found
+
+COLORS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#808000")
+"""Of classes, in turn."""
+GIVEN = "#ffffff"
+"""Of given boxes."""
+_GAP = 6  # pixels between the images of a sheet
+
+
+def draw_boxes(
+    pixels: np.ndarray,
+    found: Found,
+    classes: Sequence[str],
+    *,
+    score: float = 0.5,
+    given: Given | None = None,
+) -> Image.Image:
+    """An image with the found boxes of at least `score`, and the given ones thin and white.
+
+    Args:
+        pixels: uint8 (H, W, 3).
+        found: boxes in pixels of the image.
+        classes: names.
+        score: least probability of a box that is drawn.
+        given: the true boxes, where they are known.
+    """
+    image = Image.fromarray(pixels)
+    pen = ImageDraw.Draw(image)
+    width = max(1, round(max(image.size) / 250))
+    height = max(10, round(max(image.size) / 40))
+    font = ImageFont.load_default(height)
+    for box in [] if given is None else given.boxes:
+        pen.rectangle(_ordered(box), outline=GIVEN, width=max(1, width // 2))
+    for number in np.argsort(found.scores, kind="stable"):  # the most probable on top
+        if found.scores[number] < score:
+            continue
+        label = int(found.labels[number])
+        corners = _ordered(found.boxes[number])
+        color = COLORS[label % len(COLORS)]
+        pen.rectangle(corners, outline=color, width=width)
+        text = f"{classes[label]} {found.scores[number]:.0%}"
+        place = (corners[0], max(0.0, corners[1] - height - 2))
+        pen.rectangle(pen.textbbox(place, text, font=font), fill=color)
+        pen.text(place, text, fill="white", font=font)
+    return image
+
+
+def _ordered(box: np.ndarray) -> tuple[float, float, float, float]:
+    """Corners that Pillow takes: a box of no area still has one pixel."""
+    x1, y1, x2, y2 = (float(value) for value in box)
+    return x1, y1, max(x1, x2 - 1), max(y1, y2 - 1)
+
+
+def contact_sheet(
+    images: Sequence[Image.Image], *, side: int = 320, columns: int = 4
+) -> Image.Image:
+    """Images side by side, each fitted into a square of `side` pixels."""
+    columns = max(1, min(columns, len(images)))
+    rows = max(1, math.ceil(len(images) / columns))
+    step = side + _GAP
+    sheet = Image.new("RGB", (columns * step + _GAP, rows * step + _GAP), "#202020")
+    for number, image in enumerate(images):
+        small = image.copy()
+        small.thumbnail((side, side))
+        row, column = divmod(number, columns)
+        free = (side - small.width) // 2, (side - small.height) // 2
+        sheet.paste(small, (_GAP + column * step + free[0], _GAP + row * step + free[1]))
+    return sheet

@@ -1,0 +1,288 @@
+"""The recipe of a detector: one experiment, as YAML can say it. A file of its own kind.
+
+It is told from a classification recipe by its key `detector`.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, model_validator
+
+from tinyrefinery.errors import RecipeError
+from tinyrefinery.recipe.document import read
+from tinyrefinery.recipe.load import check
+from tinyrefinery.recipe.optimization import Optimizer, Plateau, Schedule
+from tinyrefinery.recipe.overrides import apply
+from tinyrefinery.recipe.part import NonNegative, Part, Positive, Range, Share, wrong
+from tinyrefinery.recipe.schema import Engine, Paper
+from tinyrefinery.recipe.sources import ShareLeft
+
+LEAST_SIDE = 64
+"""Least side of a detector's input in pixels: below, a map of stride 32 is a point."""
+
+
+class Shapes(Part):
+    """The embedded set: discs, squares and triangles on noise, for a first look and for tests."""
+
+    name: Literal["shapes"]
+    train: PositiveInt = 200
+    """Training images."""
+    validation: PositiveInt = 50
+    """Validation images."""
+    test: NonNegativeInt = 50
+    """Test images."""
+    side: Annotated[int, Field(ge=32)] = 96
+    """Height and width of an image in pixels."""
+    most: Annotated[int, Field(ge=1, le=20)] = 3
+    """Most objects in an image; one in ten has none."""
+    seed: NonNegativeInt = 0
+    """Of the images; apart from the recipe's seed."""
+
+
+class Voc(Part):
+    """A folder or zip in Pascal VOC's layout: JPEGImages, Annotations, ImageSets/Main."""
+
+    name: Literal["voc"]
+    root: str
+    """The folder or zip file; what is wanted may also lie one folder deeper, e.g. VOC2007."""
+    classes: tuple[str, ...] | None = None
+    """Class names in their order; objects of others are left out. null: all, sorted by name."""
+    splits: dict[Literal["train", "validation", "test"], str] | None = None
+    """Our splits' names to lists of ImageSets/Main, e.g. `{train: trainval, test: test}`; null: by
+    name. Without lists, all annotated images are for training."""
+    validation: ShareLeft = 0.15
+    """Share of the training images held out to validate, where there is no validation split."""
+    test: ShareLeft = 0.0
+    """Share of the training images held out to test, where there is no test split."""
+    seed: NonNegativeInt = 0
+    """Of the held-out shares; apart from the recipe's seed, so that all seeds share the splits."""
+    strict: bool = False
+    """A faulty box, annotation or image is an error instead of a report."""
+
+
+BoxSource = Annotated[Shapes | Voc, Field(discriminator="name")]
+
+
+class ZoomOut(Part):
+    """The image on a larger canvas of the mean colour, so that objects get smaller."""
+
+    probability: Share = 0.5
+    most: Annotated[float, Field(ge=1, le=16)] = 4.0
+    """Largest side of the canvas over the image's; drawn uniformly from 1."""
+
+
+class BoxCrop(Part):
+    """SSD's crop: it must overlap an object enough; objects whose centre it cuts off are gone."""
+
+    scale: Annotated[tuple[Share, Share], Field()] = (0.3, 1.0)
+    """Least and greatest height and width over the image's."""
+    aspect: Range = (0.5, 2.0)
+    """Least and greatest width over height, where the image is a square."""
+    overlaps: tuple[Share, ...] = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
+    """Least overlap (IoU) of the crop with some object; one of these is drawn; 1 is no crop."""
+
+    @model_validator(mode="after")
+    def _least_first(self) -> "BoxCrop":
+        if not 0.05 <= self.scale[0] <= self.scale[1]:
+            raise wrong(("scale", f"should be [least, most] from 0.05 to 1, not {self.scale}"))
+        if not self.overlaps:
+            raise wrong(("overlaps", "should have at least one element; [1.0] is no crop"))
+        return self
+
+
+class Distortion(Part):
+    """Changes of colour, each drawn with probability one half, as torchvision's ranges."""
+
+    brightness: Annotated[float, Field(ge=0, lt=1)] = 0.125
+    contrast: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    saturation: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    hue: Annotated[float, Field(ge=0, le=0.5)] = 0.05
+
+
+class Augment(Part):
+    """How training images vary (SSD, section 2.2 and 3.6)."""
+
+    flip: Share = 0.5
+    """Probability that an image is mirrored."""
+    zoom_out: ZoomOut | None = ZoomOut()
+    crop: BoxCrop | None = BoxCrop()
+    color: Distortion | None = Distortion()
+
+
+class BoxImages(Part):
+    """The images of a detector, and how they vary in training."""
+
+    source: BoxSource
+    augment: Augment = Augment()
+    mean: tuple[float, float, float] | None = None
+    """Of each channel, black to white being 0 to 1; null: the backbone file's, else ImageNet's."""
+    std: tuple[Positive, Positive, Positive] | None = None
+    """Of each channel; null: likewise."""
+    workers: NonNegativeInt = 0
+    """Threads that prepare images ahead of training; results don't depend on it."""
+
+
+def _file(name: str) -> str:
+    if not name.removeprefix("file:") or not name.startswith("file:"):
+        raise ValueError(f"should be file:PATH, not '{name}'")
+    return name
+
+
+class Backbone(Part):
+    """The network that a detector looks through."""
+
+    name: Annotated[str, Field(min_length=1)]
+    """A name that `tinyrefinery.models` knows, or `timm:NAME`."""
+    kwargs: dict[str, Any] = Field(default_factory=dict)
+    """Options of the architecture."""
+    init_from: Annotated[str, AfterValidator(_file)] | None = None
+    """`file:PATH` of a network trained to classify; null: random weights."""
+
+
+class DetectorPart(Part):
+    """SSD on a backbone."""
+
+    backbone: Backbone
+    size: Annotated[int, Field(ge=LEAST_SIDE, le=2048)]
+    """Height and width in pixels to which images are stretched."""
+    strides: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (16, 32)
+    """Strides of the backbone's maps that are looked at: the last layer of each."""
+    extra: tuple[PositiveInt, ...] = (512, 256, 256, 128)
+    """Channels of the further maps, each half as large as the one before; those that would come
+    after a map of one point are left out. Default: SSDLite's."""
+    head: Literal["lite", "full"] = "lite"
+    """lite: depthwise and pointwise (arXiv 1801.04381, section 6.2); full: 3x3, as SSD."""
+    scales: Annotated[tuple[Share, Share], Field()] = (0.2, 0.95)
+    """Sides of the smallest and largest maps' default boxes over the image's."""
+    aspects: tuple[Annotated[float, Field(gt=1)], ...] = (2.0, 3.0)
+    """Aspect ratios of default boxes besides 1, each upright too."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "DetectorPart":
+        powers = all(stride & (stride - 1) == 0 for stride in self.strides)
+        if list(self.strides) != sorted(set(self.strides)) or not powers:
+            raise wrong(("strides", f"should be rising powers of two, not {list(self.strides)}"))
+        if not 0 < self.scales[0] < self.scales[1]:
+            raise wrong(("scales", f"should be [smallest, largest], not {list(self.scales)}"))
+        return self
+
+
+class MultiBox(Part):
+    """SSD's loss."""
+
+    overlap: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """Least IoU with an object for a default box to stand for it; each object has at least one."""
+    negatives: NonNegative = 3.0
+    """Boxes without an object that count, the worst first, for each with one; by image."""
+    least_negatives: NonNegativeInt = 3
+    """At least so many count, so that images without objects teach too; 0: as SSD."""
+
+
+class Training(Part):
+    """How a detector is trained."""
+
+    optimizer: Optimizer
+    schedule: Schedule
+    epochs: PositiveInt
+    """Passes over the training split."""
+    batch_size: Annotated[int, Field(ge=2)] = 16
+    """Images a step; at least 2, for batch normalization of maps of one point."""
+    loss: MultiBox = MultiBox()
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Decay a step of the weights' moving average, which is then what is kept; null: none."""
+    accumulate: PositiveInt = 1
+    """Steps whose gradients are added up before the optimizer moves."""
+    clip_norm: Positive | None = None
+    """Largest global norm of the gradient; null: no limit."""
+    evaluate_every: PositiveInt = 10
+    """Epochs between two looks at the validation split."""
+
+    @model_validator(mode="after")
+    def _hangs_together(self) -> "Training":
+        if self.schedule.warmup >= self.epochs:
+            text = f"{self.schedule.warmup:g} epochs leave nothing of {self.epochs}"
+            raise wrong(("schedule.warmup", text))
+        if isinstance(self.schedule, Plateau):
+            if self.schedule.metric != "validation_loss":
+                raise wrong(("schedule.metric", "a detector has validation_loss only"))
+            if self.evaluate_every > self.epochs:
+                text = "more than epochs: the plateau schedule would never see a validation loss"
+                raise wrong(("evaluate_every", text))
+        return self
+
+
+class Inference(Part):
+    """How outputs become found boxes."""
+
+    score: Share = 0.01
+    """Least probability of a found box."""
+    overlap: Share = 0.45
+    """Largest IoU of two found boxes of one class; the less probable one is dropped."""
+    candidates: PositiveInt = 400
+    """Most boxes of a class before overlapping ones are dropped."""
+    most: PositiveInt = 200
+    """Most boxes of an image."""
+
+
+class DetectionRecipe(Part):
+    """One detector: images, network, training."""
+
+    schema_version: Literal[1] = 1
+    """Of this format."""
+    title: Annotated[str, Field(min_length=1)]
+    """One line for tables."""
+    paper: Paper | None = None
+    """What is repeated; null: nothing."""
+    seed: NonNegativeInt = 0
+    """Of weights, order and augmentation."""
+    data: BoxImages
+    detector: DetectorPart
+    training: Training
+    inference: Inference = Inference()
+    engine: Engine = Engine()
+
+    @model_validator(mode="after")
+    def _engine_that_detects(self) -> "DetectionRecipe":
+        if self.engine.devices != 1:
+            raise wrong(("engine.devices", "a detector is trained by one process"))
+        if self.engine.compile:
+            raise wrong(("engine.compile", "a detector is not compiled"))
+        if self.engine.precision != "32":
+            raise wrong(("engine.precision", "a detector is trained in 32 bits"))
+        return self
+
+
+def is_detection(path: Path | str) -> bool:
+    """Whether a YAML file is the recipe of a detector."""
+    return "detector" in read(Path(path))
+
+
+def load_detection(
+    path: Path | str, overrides: tuple[str, ...] | list[str] = ()
+) -> DetectionRecipe:
+    """Read, change and check the recipe of a detector; see `load_recipe`.
+
+    Raises:
+        RecipeError: with a line for each mistake.
+    """
+    raw = read(Path(path))
+    if "stages" in raw and "detector" not in raw:
+        raise RecipeError(
+            f"{path}: is a recipe of networks that classify; `tinyrefinery run {path}` trains it"
+        )
+    raw = apply(raw, list(overrides))
+    return check(raw, DetectionRecipe, source=str(path))
+
+
+def smoke_detection(recipe: DetectionRecipe) -> DetectionRecipe:
+    """The recipe as `--smoke` runs it: 24 images of shapes, one epoch, no file, no download."""
+    raw = recipe.model_dump(mode="json")
+    raw["data"]["source"] = {"name": "shapes", "train": 24, "validation": 8, "test": 8}
+    raw["detector"]["size"] = min(recipe.detector.size, 96)
+    kwargs = {k: v for k, v in recipe.detector.backbone.kwargs.items() if k != "pretrained"}
+    raw["detector"]["backbone"] |= {"init_from": None, "kwargs": kwargs}
+    raw["training"] |= {"epochs": 1, "batch_size": min(8, recipe.training.batch_size)}
+    raw["training"] |= {"evaluate_every": 1, "accumulate": 1}
+    raw["training"]["schedule"]["warmup"] = min(0.5, recipe.training.schedule.warmup)
+    raw["engine"] |= {"device": "cpu", "compile": False, "checkpoint_every_steps": None}
+    return check(raw, DetectionRecipe, source="smoke")
