@@ -6,8 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from tinyrefinery import builders
 from tinyrefinery.data.batches import View
+from tinyrefinery.data.crops import CropSpec
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.errors import CheckpointError, DataError
 from tinyrefinery.evaluation import cost
@@ -15,6 +18,7 @@ from tinyrefinery.evaluation.predictions import predict
 from tinyrefinery.evaluation.summary import evaluate
 from tinyrefinery.files import write_atomic
 from tinyrefinery.models.network_file import NetworkInfo, load_network
+from tinyrefinery.recipe.data import Data
 from tinyrefinery.recipe.load import load_recipe, part_hash
 
 WHOLE = ("data.source.validation=0", "data.source.test=0")
@@ -44,14 +48,12 @@ def reevaluate(folder: Path, overrides: Sequence[str]) -> dict[str, dict[str, An
     data = builders.dataset(recipe.data)
     fabric = builders.fabric(recipe.engine)
     splits = [s for s in ("train", "validation", "test") if len(data.manifest.rows(s))]
-    spec, size = builders.eval_spec(recipe.data), recipe.data.train_crop.size
     measured = {}
     for done in sorted(folder.glob("stages/*/done.json")):
         network, info = load_network(done.parent / "model.safetensors")
         network = network.to(fabric.device)
-        known = _known_to(info, data, done.parent.name)
-        own = spec if info.size == size else replace(spec, size=info.size, resize=None)
-        view = View(known, own, 0, info.mean, info.std, fabric.device)
+        known = known_to(info, data, done.parent.name)
+        view = network_view(info, known, recipe.data, fabric.device)
         found = {}
         for split in splits:
             rows = known.manifest.rows(split)
@@ -70,8 +72,29 @@ def reevaluate(folder: Path, overrides: Sequence[str]) -> dict[str, dict[str, An
     return measured
 
 
-def _known_to(info: NetworkInfo, data: Dataset, stage: str) -> Dataset:
-    """The data under the network's own list of classes."""
+def network_view(
+    info: NetworkInfo, data: Dataset, part: Data | None, device: torch.device | None = None
+) -> View:
+    """Whole images as a network sees them when it is evaluated.
+
+    Args:
+        info: of the network.
+        data: under the network's classes.
+        part: the recipe's, for its evaluation crop; None: the whole image at the network's size.
+        device: of the images; None: the CPU.
+    """
+    spec = CropSpec("center", info.size) if part is None else builders.eval_spec(part)
+    if part is not None and info.size != part.train_crop.size:
+        spec = replace(spec, size=info.size, resize=None)
+    return View(data, spec, 0, info.mean, info.std, device or torch.device("cpu"))
+
+
+def known_to(info: NetworkInfo, data: Dataset, stage: str) -> Dataset:
+    """The data under the network's own list of classes.
+
+    Raises:
+        CheckpointError: when the data has a class that the network doesn't know, or other channels.
+    """
     if info.channels != data.images.channels:
         raise CheckpointError(
             f"{stage}: takes images of {info.channels} channels, but the data has "
