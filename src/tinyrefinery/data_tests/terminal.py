@@ -79,14 +79,14 @@ def comparison_table(names: Sequence[str], judged: Sequence[Sequence[Result]]) -
         f"(exact McNemar, p < {LEVEL:g} after Holm's correction)."
     )
     table.add_column("test", overflow="fold", min_width=16)
-    table.add_column("metric", overflow="fold")
     table.add_column("need", no_wrap=True)
     for name in names:
         table.add_column(escape(name), justify="right")
     for results in zip(*judged, strict=True):
         first = results[0]
         cells = [_cell(each, None if each is first else first) for each in results]
-        table.add_row(escape(first.name), escape(first.metric), escape(first.need), *cells)
+        what = f"{escape(first.name)}\n[dim]{escape(first.metric)}[/]"
+        table.add_row(what, escape(first.need), *cells)
     return table
 
 
@@ -97,11 +97,11 @@ def _cell(result: Result, first: Result | None) -> str:
         return mark
     plain = texts.value(shown, result)
     if first is None or first.shown is None:
-        return f"{plain} {mark}"
+        return f"{plain}\n{mark}"
     change = shown.value - first.shown.value
     digits = f"{change:+.0f}" if texts.is_count(result) else f"{change:+.3f}"
     star = "*" if result.change_p is not None and result.change_p < LEVEL else ""
-    return f"{plain} ({digits.replace('-', '−')}{star}) {mark}"
+    return f"{plain} ({digits.replace('-', '−')}{star})\n{mark}"
 
 
 def history_table(values: Sequence[Mapping[str, Any]]) -> Table:

@@ -6,7 +6,6 @@ at other rows or run for long. NULL is SQL's: neither true nor false; a row is c
 expression is true.
 """
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -114,20 +113,22 @@ def parse(text: str) -> Expression:
     return Expression(text, tuple(columns), tree)
 
 
+_QUOTES = "a column whose name is a word of SQL stands in double quotes"
+
+
 def _said(error: Exception) -> str:
     """The parser's message in a line, and the remedy for its most frequent cause."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if "No expression" in str(error):
+        return "there is nothing to read"
     details = getattr(error, "errors", None)
     if not details:
-        return "nothing to read" if "No expression" in str(error) else type(error).__name__
+        return f"{str(error).partition(' but got')[0][:120]}; {_QUOTES}"
     first = details[0]
-    near = (first.get("highlight") or "").strip()
     what = first.get("description") or ""
     what = "something is missing" if "Required keyword" in what else what.lower()
-    if re.fullmatch(r"\w+", near):
-        near_hint = f'; a column whose name is a word of SQL stands in double quotes: "{near}"'
-    else:
-        near_hint = ""
-    return f"{what} at '{near}' (column {first.get('col')}){near_hint}"
+    return f"{what} at '{(first.get('highlight') or '').strip()}' ({_QUOTES})"
 
 
 def _allowed(node: Any, depth: int, text: str) -> Iterator[Any]:
