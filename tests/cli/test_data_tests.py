@@ -87,6 +87,14 @@ def test_all_reports_at_once(run, tmp_path, photos):
     assert "older refined (seed 0)" in html
 
 
+def test_a_stage_against_another_of_the_same_run(run, tmp_path):
+    tests = write_tests(tmp_path, PASS)
+    done = call("test", run, tests, "--baseline-stage", "plain")
+    assert "run refined (seed 0) against run plain (seed 0)" in done.output
+    done = call("test", run, tests, "--stage", "plain", "--baseline", run)
+    assert "run plain (seed 0) against run refined (seed 0)" in done.output
+
+
 def test_history_over_runs(run, tmp_path, photos):
     tests, older = write_tests(tmp_path, FAIL), write_run(tmp_path / "older", photos)
     done = call("history", "bad", older, run, "--tests", tests)

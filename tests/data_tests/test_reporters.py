@@ -12,7 +12,7 @@ from PIL import Image
 from rich.console import Console
 
 from tests.data_tests.cases import answers, rows, suite
-from tinyrefinery.data_tests import page, records, terminal, texts
+from tinyrefinery.data_tests import page, records, terminal, texts, thumbnails
 from tinyrefinery.data_tests.judge import judge
 from tinyrefinery.data_tests.junit import junit
 from tinyrefinery.data_tests.records import Facts
@@ -178,17 +178,24 @@ def test_the_page_has_an_anchor_for_every_test_and_bars_of_two_networks():
     assert "until &lt;next&gt; week" in html
 
 
-def test_pictures_keep_their_size_or_are_shrunk():
+def opened(address):
+    kind, data = address.split(",")
+    return kind, Image.open(BytesIO(b64decode(data)))
+
+
+@pytest.mark.parametrize("webp", [True, False])
+def test_pictures_keep_their_size_or_are_shrunk(webp, monkeypatch):
+    monkeypatch.setattr(thumbnails.features, "check", lambda _: webp)
     small, large = look(None, 0)[0], look(None, 1)[0]
-    for pixels, size in ((small, (30, 20)), (large, (96, 72)), (small[..., :1], (30, 20))):
-        kind, data = thumbnail(pixels).split(",")
-        image = Image.open(BytesIO(b64decode(data)))
+    over = np.full((96, 96, 4), 100, np.uint8)
+    for pixels, size in ((small, (30, 20)), (large, (96, 72)), (over, (96, 96))):
+        kind, image = opened(thumbnail(pixels))
         assert image.size == size
-        assert kind in ("data:image/png;base64", "data:image/jpeg;base64")
-    flat = np.zeros((20, 30, 3), np.uint8)
-    flat[5:] = 255
-    png = Image.open(BytesIO(b64decode(thumbnail(flat).split(",")[1])))
-    assert np.array_equal(np.asarray(png), flat)
+        assert kind.startswith("data:image/webp" if webp else "data:image/")
+    for exact in (small, small[..., :1], look(None, 0)[1]):
+        _, image = opened(thumbnail(exact))
+        found = np.asarray(image.convert("L" if exact.shape[2] == 1 else "RGB"))
+        assert np.array_equal(found.reshape(exact.shape), exact)
 
 
 def test_an_overlay_lies_over_what_the_network_saw():

@@ -30,6 +30,9 @@ def judge(
     baseline: Annotated[
         Path | None, typer.Option(help="Run or network file to compare with.")
     ] = None,
+    baseline_stage: Annotated[
+        str | None, typer.Option(help="Stage to compare with, of the baseline or of RUN itself.")
+    ] = None,
     stage: Stage = None,
     seed: Seed = None,
     junit: Annotated[Path | None, typer.Option(help="JUnit XML file to write.")] = None,
@@ -55,7 +58,10 @@ def judge(
         from tinyrefinery.judging.session import run_tests
 
         network = find_network(run, stage, seed)
-        session = run_tests(tests, network, find_network(baseline) if baseline else None)
+        against = None
+        if baseline is not None or baseline_stage is not None:
+            against = find_network(baseline or run, baseline_stage, None if baseline else seed)
+        session = run_tests(tests, network, against)
         if suggest:
             typer.echo(_suggestions(session), nl=False)
             return
@@ -175,7 +181,16 @@ def _write(
         reports.write_json(session, json, release=release)
     if html is not None:
         reports.write_html(session, html, earlier=[find_network(path) for path in earlier])
-        typer.echo(f"Page: {html}")
+        typer.echo(f"Page: {html}{_first_failing(session)}")
+
+
+def _first_failing(session: "Session") -> str:
+    """Where on the page the first failed test stands; nothing when none failed."""
+    from tinyrefinery.data_tests.page import anchor
+    from tinyrefinery.data_tests.verdicts import Verdict
+
+    failed = (each.name for each in session.results if each.verdict is Verdict.FAIL)
+    return next((f"#{anchor(name)}" for name in failed), "")
 
 
 def _suggestions(session: "Session") -> str:

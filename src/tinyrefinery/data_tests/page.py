@@ -9,12 +9,12 @@ from typing import Any
 import jinja2
 import numpy as np
 
+from tinyrefinery import reports
 from tinyrefinery.data_tests import texts
 from tinyrefinery.data_tests.records import Facts, counts
 from tinyrefinery.data_tests.rows import Rows
 from tinyrefinery.data_tests.thumbnails import thumbnail
 from tinyrefinery.data_tests.verdicts import Measured, Result
-from tinyrefinery.reports import page as report
 
 MOST_PICTURES = 500
 MOST_A_TEST = 24
@@ -80,7 +80,7 @@ def render(
         history: values of earlier networks.
         confidence: of the intervals.
     """
-    folders = [str(HERE), str(Path(report.__file__).parent / "templates")]
+    folders = [str(HERE), *(str(Path(place) / "templates") for place in reports.__path__)]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folders),
         autoescape=True,

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tinyrefinery.data_tests import junit, page, records
+from tinyrefinery.data_tests import records
 from tinyrefinery.data_tests.schema import DataTest
 from tinyrefinery.data_tests.verdicts import Result
 from tinyrefinery.errors import RefineryError
@@ -14,10 +15,15 @@ from tinyrefinery.judging.networks import Network
 from tinyrefinery.judging.predictions import pictures
 from tinyrefinery.judging.session import Session, kept_results
 
+if TYPE_CHECKING:  # the page takes long to import, and is not always written
+    from tinyrefinery.data_tests.page import Look, Overlay
+
 
 def write_junit(session: Session, path: Path, *, release: bool) -> None:
     """Write JUnit XML."""
-    text = junit.junit(session.facts, session.results, session.paths, release=release)
+    from tinyrefinery.data_tests.junit import junit
+
+    text = junit(session.facts, session.results, session.paths, release=release)
     write_atomic(path, text)
 
 
@@ -31,7 +37,7 @@ def write_html(
     path: Path,
     *,
     earlier: Sequence[Network] = (),
-    overlay: page.Overlay | None = None,
+    overlay: "Overlay | None" = None,
 ) -> None:
     """Write the page.
 
@@ -41,6 +47,8 @@ def write_html(
         earlier: networks whose kept values make the history lines, the oldest first.
         overlay: what to lay over a picture, e.g. saliency.
     """
+    from tinyrefinery.data_tests import page
+
     text = page.render(
         session.facts,
         session.results,
@@ -54,7 +62,7 @@ def write_html(
     write_atomic(path, text)
 
 
-def _look(session: Session) -> page.Look:
+def _look(session: Session) -> "Look":
     """Pixels of the session's images, changed where a test changes them."""
     show = pictures(session.network, session.data)
     return lambda result, row: show(row, _test(session, result).perturb)
