@@ -61,6 +61,7 @@ bench: $(VENV)/.installed         ## data path and training step against the obv
 	$(BIN)/python benchmarks/growth.py
 	$(BIN)/python benchmarks/compiling.py
 	$(BIN)/python benchmarks/dynamics.py
+	$(BIN)/python benchmarks/data_tests.py
 
 ci: test lint recipes docs
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tests.judging.runs import predictions_of, write_network, write_photos, write_run
-from tinyrefinery.data_tests.schema import Perturbation
+from tinyrefinery.data_tests.schema import Perturbation, load_suite
 from tinyrefinery.data_tests.verdicts import Verdict
 from tinyrefinery.errors import CheckpointError, DataError, DataTestError
 from tinyrefinery.judging import data as judging_data
@@ -153,6 +153,35 @@ def test_one_class_folder_alone_and_a_class_that_is_unknown(run, tmp_path):
     tests = write(tmp_path, "data: week\ntests: {all: {at_least: 0}}")
     with pytest.raises(CheckpointError, match="zebra"):
         run_tests(tests, find_network(run))
+
+
+def test_damaged_files_of_our_own_are_made_anew(run, tmp_path):
+    tests = write(tmp_path, "tests: {it: {perturb: {gain: 0.5}, metric: flip_rate, at_most: 1}}")
+    expected = results_of(tests, find_network(run))
+    for path in [*(run / "data_tests").glob("*.parquet"), *run.glob("stages/*/pred*.parquet")]:
+        path.write_bytes(b"oops")
+    assert results_of(tests, find_network(run)) == expected
+
+
+def test_networks_are_compared_on_the_data_of_the_first(run, tmp_path):
+    other = write_run(tmp_path / "other", write_photos(tmp_path / "others", 60))
+    tests = write(tmp_path, "tests: {all: {at_least: 0}}")
+    first, second = find_network(run), find_network(other)
+    own = run_tests(tests, second, first)
+    same = run_tests(tests, second, first, data_of=first)
+    assert [each.results[0].measured.n for each in (own, same)] == [45, 180]
+    file = write_network(tmp_path / "file.safetensors", "x")
+    assert run_tests(tests, find_network(file), data_of=first).results[0].measured.n == 180
+
+
+def test_a_name_on_a_hub_is_no_path(run, tmp_path):
+    text = "data: {name: hugging_face, path: someone/images}\ntests: {all: {at_least: 0}}"
+    suite = load_suite(write(tmp_path, text))
+    network = find_network(run)
+    assert judging_data._source(suite, network, tmp_path, network).path == "someone/images"
+    (tmp_path / "someone" / "images").mkdir(parents=True)
+    found = judging_data._source(suite, network, tmp_path, network)
+    assert found.path == str(tmp_path / "someone/images")
 
 
 def test_a_network_file_needs_data_and_keeps_beside_itself(tmp_path, photos):

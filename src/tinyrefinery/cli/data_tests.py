@@ -79,7 +79,7 @@ def compare(
     stage: Stage = None,
     seed: Seed = None,
 ) -> None:
-    """Judge several networks by the same tests, side by side; the first is compared with."""
+    """Judge several networks by the same tests on the data of the first, side by side."""
     from rich.console import Console
 
     from tinyrefinery.cli.outcome import log_progress
@@ -91,7 +91,8 @@ def compare(
         from tinyrefinery.judging.session import run_tests
 
         networks = [find_network(path, stage, seed) for path in runs]
-        sessions = [run_tests(tests, each, networks[0]) for each in networks]
+        first = networks[0]
+        sessions = [run_tests(tests, each, first, data_of=first) for each in networks]
     names = [each.name for each in networks]
     Console().print(comparison_table(names, [each.results for each in sessions]))
 

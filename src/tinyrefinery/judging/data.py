@@ -1,6 +1,7 @@
 """The data that tests are about: its columns at once, its pixels only when they are needed."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
@@ -54,12 +55,14 @@ class TestData:
     def properties(self) -> pa.Table:
         """Computed image properties of every row, kept beside the manifest."""
         path = self.home / f"properties-{self.key}.parquet"
-        if not path.exists():
-            compute = import_module(PROPERTIES).image_properties
-            table = compute(self.dataset, np.arange(len(self.manifest)))
-            with writing(path) as aside:
-                pq.write_table(table, aside)
-        return pq.read_table(path)
+        with suppress(OSError, pa.ArrowException):  # missing or damaged: made anew
+            return pq.read_table(path)
+        table = import_module(PROPERTIES).image_properties(
+            self.dataset, np.arange(len(self.manifest))
+        )
+        with writing(path) as aside:
+            pq.write_table(table, aside)
+        return table
 
 
 def known_properties() -> tuple[str, ...]:
@@ -71,13 +74,16 @@ def known_properties() -> tuple[str, ...]:
     return (*getattr(module, "MEASURES", ()), *getattr(module, "KINDS", ()))
 
 
-def find_data(suite: Suite, network: Network, home: Path) -> TestData:
+def find_data(
+    suite: Suite, network: Network, home: Path, data_of: Network | None = None
+) -> TestData:
     """The data of a file of tests, else of the network's run, under the network's classes.
 
     Args:
         suite: the tests.
         network: whose classes and channels count.
         home: folder that a path in the file starts from.
+        data_of: whose run's data is taken where the file names none; None: the network's own.
 
     Raises:
         DataTestError: when neither names data.
@@ -85,16 +91,15 @@ def find_data(suite: Suite, network: Network, home: Path) -> TestData:
     """
     from tinyrefinery.data.stamp import source_stamp
 
-    source = _source(suite, network, home)
+    source = _source(suite, network, home, data_of or network)
     facts = f"{tool_version()} {canonical(source)} {source_stamp(source.model_dump())}"
     if suite.data is not None:
         facts += " measured only"
     key = sha256(facts.encode()).hexdigest()[:12]
     path = network.home / f"data-{key}.parquet"
-    opened = None if path.exists() else _open(source)
-    if opened is None:
-        manifest = Manifest.load(path)
-    else:
+    opened, manifest = None, _kept(path)
+    if manifest is None:
+        opened = _open(source)
         manifest = opened.manifest
         manifest = manifest if suite.data is None else _one_split_is_test(manifest)
         manifest.save(path)
@@ -115,6 +120,14 @@ def tool_version() -> str:
         return ""
 
 
+def _kept(path: Path) -> Manifest | None:
+    """The kept manifest; None when it is missing or damaged, since it can be made again."""
+    try:
+        return Manifest.load(path)
+    except DataError:
+        return None
+
+
 def _open(source: Source) -> Any:
     from tinyrefinery.data.open import open_data
 
@@ -126,17 +139,19 @@ def _open(source: Source) -> Any:
     return open_data(source.name, **source.model_dump(exclude={"name"}))
 
 
-def _source(suite: Suite, network: Network, home: Path) -> Source:
+def _source(suite: Suite, network: Network, home: Path, data_of: Network) -> Source:
     if suite.data is None:
-        if network.recipe is None:
+        if data_of.recipe is None:
             raise DataTestError(
-                f"{network.name}: is a network without a run, so the file of tests must say on "
+                f"{data_of.name}: is a network without a run, so the file of tests must say on "
                 "which data: data: photos/"
             )
-        return network.recipe.data.source
+        return data_of.recipe.data.source
     changes: dict[str, Any] = {"channels": network.channels}
     given = suite.data.model_dump()
-    changes |= {name: anchored(given[name], home) for name in ("root", "path") if name in given}
+    on_a_hub = suite.data.name == "hugging_face" and not (home / str(given["path"])).exists()
+    places = () if on_a_hub else ("root", "path")
+    changes |= {name: anchored(given[name], home) for name in places if name in given}
     if "validation" in given and hasattr(suite.data, "strict"):  # nothing is carved off
         changes |= {"validation": 0.0, "test": 0.0}
     return suite.data.model_copy(update=changes)

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -13,7 +14,7 @@ from tinyrefinery.data_tests.arrow import pc
 from tinyrefinery.data_tests.perturb import perturb
 from tinyrefinery.data_tests.rows import Answers
 from tinyrefinery.data_tests.schema import Perturbation
-from tinyrefinery.errors import CheckpointError
+from tinyrefinery.errors import CheckpointError, DataError
 from tinyrefinery.evaluation.predictions import Predictions
 from tinyrefinery.judging.data import TestData
 from tinyrefinery.judging.networks import Network
@@ -66,8 +67,8 @@ def _of_split(
     if how is None and network.stage is not None:
         places = [network.stage / f"predictions-{split}.parquet", kept]
     for path in places:
-        if path.exists():
-            found = _by_id(Predictions.load(path), network, data, rows)
+        if path.exists() and (stored := _read(path)) is not None:
+            found = _by_id(stored, network, data, rows)
             if found is not None:
                 return found
     predicted = _predicted(network, data, rows, how)
@@ -75,6 +76,15 @@ def _of_split(
     found = _by_id(predicted, network, data, rows)
     assert found is not None
     return found
+
+
+def _read(path: Path) -> Predictions | None:
+    """Kept predictions; None when the file is damaged, since they can be made again."""
+    try:
+        return Predictions.load(path)
+    except DataError as error:
+        say(f"{error}; predicting anew")
+        return None
 
 
 def _by_id(

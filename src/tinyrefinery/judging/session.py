@@ -85,6 +85,8 @@ def run_tests(
     path: Path,
     network: Network,
     baseline: Network | None = None,
+    *,
+    data_of: Network | None = None,
 ) -> Session:
     """Judge a file of tests; predictions that aren't there are made and kept.
 
@@ -92,6 +94,7 @@ def run_tests(
         path: the file.
         network: the network under test.
         baseline: the network to compare with; None: the one that the file names, if any.
+        data_of: whose run's data is taken where the file names none; None: the network's own.
 
     Raises:
         DataTestError: when the file is wrong.
@@ -100,7 +103,7 @@ def run_tests(
     suite, home = load_suite(path), path.resolve().parent
     if baseline is None and suite.baseline is not None:
         baseline = find_network(Path(anchored(suite.baseline, home)))
-    data = find_data(suite, network, home)
+    data = find_data(suite, network, home, data_of)
     rows = rows_for(suite, data, home)
     wanted = wanted_predictions(suite, data)
     own = answers(network, data, wanted)
