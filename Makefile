@@ -62,6 +62,7 @@ bench: $(VENV)/.installed         ## data path and training step against the obv
 	$(BIN)/python benchmarks/floor.py
 	$(BIN)/python benchmarks/compiling.py
 	$(BIN)/python benchmarks/dynamics.py
+	$(BIN)/python benchmarks/data_tests.py
 
 ci: test lint recipes docs
 

@@ -23,6 +23,10 @@ class LabelStoreError(RefineryError):
     """A label store is damaged, or holds other labels than are needed."""
 
 
+class DataTestError(RefineryError):
+    """A file of data tests is wrong, or one of its tests can't be judged."""
+
+
 class ChainError(RefineryError):
     """The chain can't go on: a generation collapsed or its refiner is missing."""
 

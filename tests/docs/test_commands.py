@@ -15,6 +15,8 @@ from pydantic import TypeAdapter
 import tinyrefinery
 from tinyrefinery import errors
 from tinyrefinery.cli.main import app
+from tinyrefinery.data_tests.schema import Suite
+from tinyrefinery.data_tests.verdicts import Verdict
 from tinyrefinery.recipe.detection import DetectionRecipe, is_detection, load_detection
 from tinyrefinery.recipe.labels import Labels
 from tinyrefinery.recipe.load import check, load_recipe
@@ -29,6 +31,7 @@ HOUSE = [ROOT / f"{name}.md" for name in ("README", "ARCHITECTURE", "CONTRIBUTIN
 PAGES = [*HOUSE, *sorted(DOCS.rglob("*.md"))]
 OWN_RECIPES = {"my.yaml", "recipe.yaml"}  # stand for a reader's own
 PARTS = {"labels": TypeAdapter(Labels), "loss": TypeAdapter(Loss), "stop": TypeAdapter(EarlyStop)}
+PARTS_OF_TESTS = ("DataTest", "Defaults", "Perturbation")
 PLACEHOLDER = re.compile(r"\b[A-Z]{3,}\b|\.\.\.")
 
 
@@ -213,6 +216,8 @@ def test_yaml_is_good(block):
         content = yaml.safe_load(chunk)
         if "detector" in content:
             check(content, DetectionRecipe, source=str(block))
+        elif "tests" in content:
+            check(content, Suite, source=str(block))
         elif "data" in content:
             check(content, Recipe, source=str(block))
         elif "rows" in content:
@@ -249,6 +254,17 @@ def test_every_field_of_a_detectors_recipe_is_told():
     fields = {field for part in parts for field in part.get("properties", {})}
     known = {word for code in re.findall(r"`([^`\n]+)`", told) for word in re.findall(r"\w+", code)}
     assert sorted(fields - known) == []
+
+
+def test_every_field_of_data_tests_is_told():
+    told = (DOCS / "data-tests.md").read_text()
+    schema = Suite.model_json_schema()["$defs"]
+    own = [Suite.model_fields, *(schema[name]["properties"] for name in PARTS_OF_TESTS)]
+    fields = {field for part in own for field in part}
+    known = {word for code in re.findall(r"`([^`\n]+)`", told) for word in re.findall(r"\w+", code)}
+    assert sorted(fields - known) == []
+    for verdict in Verdict:
+        assert f"| {verdict} |" in told
 
 
 def test_every_kind_of_part_is_told():

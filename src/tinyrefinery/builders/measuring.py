@@ -9,6 +9,7 @@ import torch
 
 from tinyrefinery.builders.data import eval_spec
 from tinyrefinery.data.batches import View
+from tinyrefinery.data.crops import CropSpec
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.errors import CheckpointError, DataError
@@ -37,22 +38,22 @@ def measured_splits(manifest: Manifest) -> dict[str, np.ndarray]:
 
 
 def measuring_view(
-    info: NetworkInfo, data: Dataset, recipe: Recipe, device: torch.device, name: str
+    info: NetworkInfo, data: Dataset, recipe: Recipe | None, device: torch.device, name: str
 ) -> View:
     """The data as the network knows it: its classes, crops of its size, its normalization.
 
     Args:
         info: of the network.
         data: the recipe's.
-        recipe: says how evaluation crops are made.
+        recipe: says how evaluation crops are made; None: the whole image at the network's size.
         device: where the network is.
         name: what errors call the network.
 
     Raises:
         CheckpointError: when the data has a class that the network doesn't know, or other channels.
     """
-    spec = eval_spec(recipe.data)
-    if info.size != recipe.data.train_crop.size:
+    spec = CropSpec("center", info.size) if recipe is None else eval_spec(recipe.data)
+    if recipe is not None and info.size != recipe.data.train_crop.size:
         spec = replace(spec, size=info.size, resize=None)
     return View(_known_to(info, data, name), spec, 0, info.mean, info.std, device)
 

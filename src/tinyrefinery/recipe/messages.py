@@ -129,14 +129,22 @@ def address(place: Path, raw: Any) -> str:
 
 def known_keys(root: type[BaseModel], place: Path) -> Iterable[str]:
     """The keys that the part which holds the last step of `place` may have."""
-    parts = {root}
+    parts, is_key = {root}, False
     for step in place[:-1]:
-        if isinstance(step, int):
+        if isinstance(step, int) or is_key:
+            is_key = False
             continue
         marked = {part for part in parts if step in _names(part)}
         fields = [part.model_fields[step] for part in parts if step in part.model_fields]
         parts = marked or {part for field in fields for part in _parts(field.annotation)}
+        is_key = any(_origin(field.annotation) is dict for field in fields)
     return dict.fromkeys(name for part in parts for name in part.model_fields)
+
+
+def _origin(annotation: Any) -> Any:
+    """What an annotation is of, e.g. dict, without its marks."""
+    inner = get_args(annotation)
+    return _origin(inner[0]) if get_origin(annotation) is Annotated else get_origin(annotation)
 
 
 def _names(part: type[BaseModel]) -> tuple[str, ...]:

@@ -1,0 +1,211 @@
+"""`tinyrefinery test`, `compare`, `history` and `init`: data unit tests."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tinyrefinery.errors import CheckpointError, DataError, RefineryError
+
+if TYPE_CHECKING:
+    from tinyrefinery.judging.session import Session
+
+UNREADABLE = 3
+"""Exit code when data or network can't be read; 2 is for a wrong file of tests."""
+
+Tests = Annotated[Path, typer.Argument(help="The file of data tests.")]
+TestsOption = Annotated[Path, typer.Option("--tests", help="The file of data tests.")]
+Stage = Annotated[str | None, typer.Option(help="Stage of a run; else its last.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of a run; else its first.")]
+DEFAULT = Path("data_tests.yaml")
+WIDE = 100
+"""Columns of a terminal from which on there is room for bars."""
+
+
+def judge(
+    run: Annotated[Path, typer.Argument(help="A run folder, a stage's folder or a network file.")],
+    tests: Tests = DEFAULT,
+    baseline: Annotated[
+        Path | None, typer.Option(help="Run or network file to compare with.")
+    ] = None,
+    baseline_stage: Annotated[
+        str | None, typer.Option(help="Stage to compare with, of the baseline or of RUN itself.")
+    ] = None,
+    stage: Stage = None,
+    seed: Seed = None,
+    junit: Annotated[Path | None, typer.Option(help="JUnit XML file to write.")] = None,
+    html: Annotated[Path | None, typer.Option(help="HTML page to write.")] = None,
+    json: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
+    history: Annotated[
+        list[Path] | None,
+        typer.Option(help="Earlier run, for the page's history lines; the oldest first."),
+    ] = None,
+    release: Annotated[
+        bool, typer.Option("--release", help="UNPROVEN and TOO FEW count as failures.")
+    ] = False,
+    suggest: Annotated[
+        bool, typer.Option("--suggest", help="Print weak slices as tests to paste, and stop.")
+    ] = False,
+) -> None:
+    """Judge a network by named slices of data; exit code 1 when a test fails."""
+    from tinyrefinery.cli.outcome import log_progress
+
+    log_progress()
+    with _readable():
+        from tinyrefinery.judging.networks import find_network
+        from tinyrefinery.judging.session import run_tests
+
+        network = find_network(run, stage, seed)
+        against = None
+        if baseline is not None or baseline_stage is not None:
+            against = find_network(baseline or run, baseline_stage, None if baseline else seed)
+        session = run_tests(tests, network, against)
+        if suggest:
+            typer.echo(_suggestions(session), nl=False)
+            return
+        _print(session)
+        _write(session, junit, html, json, history or [], release=release)
+    from tinyrefinery.data_tests.verdicts import exit_code
+
+    if code := exit_code(session.results, release=release):
+        raise typer.Exit(code)
+
+
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders or network files.")],
+    tests: TestsOption = DEFAULT,
+    stage: Stage = None,
+    seed: Seed = None,
+) -> None:
+    """Judge several networks by the same tests on the data of the first, side by side."""
+    from rich.console import Console
+
+    from tinyrefinery.cli.outcome import log_progress
+
+    log_progress()
+    with _readable():
+        from tinyrefinery.data_tests.terminal import comparison_table
+        from tinyrefinery.judging.networks import find_network
+        from tinyrefinery.judging.session import run_tests
+
+        networks = [find_network(path, stage, seed) for path in runs]
+        first = networks[0]
+        sessions = [run_tests(tests, each, first, data_of=first) for each in networks]
+    names = [each.name for each in networks]
+    Console().print(comparison_table(names, [each.results for each in sessions]))
+
+
+def history(
+    test: Annotated[str, typer.Argument(help="Name of a test.")],
+    runs: Annotated[list[Path], typer.Argument(help="Runs that were tested, the oldest first.")],
+    tests: TestsOption = DEFAULT,
+    stage: Stage = None,
+    seed: Seed = None,
+) -> None:
+    """Print what `tinyrefinery test` found for one test in several runs."""
+    from rich.console import Console
+
+    with _readable():
+        from tinyrefinery.data_tests.terminal import history_table
+        from tinyrefinery.judging.networks import find_network
+        from tinyrefinery.judging.session import past_values
+
+        networks = [find_network(path, stage, seed) for path in runs]
+        values = past_values(test, networks, tests)
+    Console().print(history_table(values))
+
+
+def init(
+    out: Annotated[Path, typer.Argument(help="The file to write.")] = DEFAULT,
+    template: Annotated[str, typer.Option(help="person or generic.")] = "generic",
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> None:
+    """Write a file of data tests to start from."""
+    from tinyrefinery.data_tests.start import template_text
+    from tinyrefinery.files import write_atomic
+
+    text = template_text(template)
+    if out.exists() and not force:
+        raise RefineryError(f"{out}: is there already; name another file, or give --force")
+    write_atomic(out, text)
+    typer.echo(f"{out}: put in your classes and columns, then: tinyrefinery test RUN {out}")
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Give errors of data and networks an exit code of their own."""
+    try:
+        yield
+    except (DataError, CheckpointError) as error:
+        error.exit_code = UNREADABLE
+        raise
+
+
+def _print(session: "Session") -> None:
+    from rich.console import Console
+    from rich.markup import escape
+
+    from tinyrefinery.data_tests import terminal, texts
+
+    console = Console()
+    against = f" against {session.baseline.name}" if session.baseline else ""
+    console.print(escape(f"{session.network.name}{against}"), soft_wrap=True)
+    console.print()
+    baseline = session.baseline.name if session.baseline else None
+    confidence = session.suite.defaults.confidence
+    bars = console.width >= WIDE
+    console.print(terminal.results_table(session.results, baseline, confidence, bars=bars))
+    lines = terminal.reasons(session.results)
+    for line in ["", *lines, *([""] if lines else []), escape(texts.summary(session.results))]:
+        console.print(line, soft_wrap=True, highlight=False)
+
+
+def _write(
+    session: "Session",
+    junit: Path | None,
+    html: Path | None,
+    json: Path | None,
+    earlier: Sequence[Path],
+    *,
+    release: bool,
+) -> None:
+    """Write the reports that are asked for, and keep the results for `history`."""
+    from tinyrefinery.judging import reports
+    from tinyrefinery.judging.networks import find_network
+
+    reports.write_json(session, session.kept, release=release)
+    if junit is not None:
+        reports.write_junit(session, junit, release=release)
+    if json is not None:
+        reports.write_json(session, json, release=release)
+    if html is not None:
+        reports.write_html(session, html, earlier=[find_network(path) for path in earlier])
+        typer.echo(f"Page: {html}{_first_failing(session)}")
+
+
+def _first_failing(session: "Session") -> str:
+    """Where on the page the first failed test stands; nothing when none failed."""
+    from tinyrefinery.data_tests.page import anchor
+    from tinyrefinery.data_tests.verdicts import Verdict
+
+    failed = (each.name for each in session.results if each.verdict is Verdict.FAIL)
+    return next((f"#{anchor(name)}" for name in failed), "")
+
+
+def _suggestions(session: "Session") -> str:
+    """Weak slices as YAML, with a remark on what they are worth."""
+    from tinyrefinery.data_tests.suggest import as_yaml, weak_slices
+    from tinyrefinery.judging.session import wrong_images
+
+    least = session.suite.defaults.min_n
+    split = session.suite.defaults.split
+    found = weak_slices(session.rows, *wrong_images(session), least=least)
+    if not found:
+        return f"# no slice of {least} images or more of split '{split}' is shown to be weaker\n"
+    remark = (
+        f"# Found by search in split '{split}': hypotheses. Name them by what they show, and\n"
+        "# confirm them on new images before you trust a number.\n"
+    )
+    return remark + as_yaml(found)

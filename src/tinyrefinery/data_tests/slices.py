@@ -1,0 +1,106 @@
+"""Slices: which rows of a data set a test is about."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from tinyrefinery.data_tests.arrow import pc
+from tinyrefinery.data_tests.rows import Rows, endings
+from tinyrefinery.data_tests.schema import DataTest, Suite
+from tinyrefinery.data_tests.where import parse
+from tinyrefinery.errors import DataTestError
+
+_ID = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
+
+
+def choose(test: DataTest, suite: Suite, rows: Rows, home: Path) -> np.ndarray:
+    """Rows of a test's slice, (N,) bool; images that stand there twice are taken once.
+
+    Args:
+        test: whose slice.
+        suite: gives the defaults.
+        rows: the data.
+        home: folder that a list's path starts from.
+
+    Raises:
+        DataTestError: when no image is left, a column is unknown, or a list names an image that the
+            data doesn't have.
+    """
+    split = suite.setting(test, "split")
+    chosen = np.ones(len(rows.labels), bool)
+    if split != "any":
+        chosen = pc.equal(rows.columns.column("split"), split).to_numpy(zero_copy_only=False)
+    steps = [f"{np.count_nonzero(chosen):,} in split '{split}'"]
+    if test.images:
+        chosen = chosen & matching(rows.columns, test.images)
+        steps.append(f"{np.count_nonzero(chosen):,} of them under {', '.join(test.images)}")
+    if test.list is not None:
+        chosen = chosen & listed(rows.columns, home / test.list)
+        steps.append(f"{np.count_nonzero(chosen):,} of them in {test.list}")
+    if test.where is not None:
+        chosen = chosen & parse(test.where).rows(rows.columns, rows.computable)
+        steps.append(f"{np.count_nonzero(chosen):,} of them where {test.where}")
+    if not chosen.any():
+        raise DataTestError(f"the slice is empty: {', '.join(steps)}")
+    return _once(chosen, rows)
+
+
+def _once(chosen: np.ndarray, rows: Rows) -> np.ndarray:
+    """The first of equal images with equal labels; copies would feign a larger slice."""
+    places = np.flatnonzero(chosen)
+    ids = rows.columns.column("id").take(pa.array(places)).combine_chunks().dictionary_encode()
+    codes = ids.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    pairs = codes * len(rows.classes) + rows.labels[places]
+    kept = np.zeros_like(chosen)
+    kept[places[np.unique(pairs, return_index=True)[1]]] = True
+    return kept
+
+
+def matching(columns: pa.Table, patterns: tuple[str, ...]) -> np.ndarray:
+    """Rows whose path lies in a folder, or fits a pattern (`*`, `**`, `?`), (N,) bool.
+
+    A pattern begins at any folder of the path, so that data may lie anywhere.
+    """
+    paths = pc.replace_substring(columns.column("path"), "\\", "/")
+    found = [pc.match_substring_regex(paths, _regex(each)) for each in patterns]
+    return np.logical_or.reduce([each.to_numpy(zero_copy_only=False) for each in found])
+
+
+def _regex(pattern: str) -> str:
+    """The regular expression of a pattern."""
+    plain = pattern.replace("\\", "/").removeprefix("./").rstrip("/")
+    if not re.search(r"[*?]", plain):
+        return f"(^|/){re.escape(plain)}(/|$)"
+    parts = []
+    for part in re.split(r"(\*\*/|\*\*|\*|\?)", plain):
+        known = {"**/": "(.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+        parts.append(known.get(part, re.escape(part)))
+    return f"(^|/){''.join(parts)}$"
+
+
+def listed(columns: pa.Table, file: Path) -> np.ndarray:
+    """Rows that a file names by id or path, one a line; `#` begins a remark; (N,) bool.
+
+    Raises:
+        DataTestError: when the file can't be read, is empty, or names an image that isn't there.
+    """
+    try:
+        lines = [line.partition("#")[0].strip() for line in file.read_text("utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataTestError(f"list {file}: can't be read ({error})") from error
+    names = {line for line in lines if line}
+    if not names:
+        raise DataTestError(f"list {file}: names no image")
+    wanted = {match[1]: name for name in names if (match := _ID.fullmatch(name))}
+    ids, paths = columns.column("id").to_pylist(), columns.column("path").to_pylist()
+    by_path = endings(paths, names - set(wanted.values()))
+    known = {wanted[id] for id in ids if id in wanted} | set(by_path.values())
+    if missing := sorted(names - known):
+        raise DataTestError(
+            f"list {file}: {len(missing)} of {len(names)} images are not in the data, first "
+            f"'{missing[0]}'"
+        )
+    pairs = zip(ids, paths, strict=True)
+    return np.array([id in wanted or path in by_path for id, path in pairs], bool)

@@ -1,0 +1,1 @@
+"""Data tests against trained networks: opens what they need, predicts what is missing, judges."""

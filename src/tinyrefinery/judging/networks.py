@@ -1,0 +1,143 @@
+"""Which network is meant: one of a run's stages, or a network file of ours."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinyrefinery.errors import DataError
+from tinyrefinery.names import nearest
+from tinyrefinery.recipe.load import load_recipe
+from tinyrefinery.recipe.schema import Recipe
+from tinyrefinery.reports.folder import StageRun, read_run
+
+if TYPE_CHECKING:
+    from tinyrefinery.models.network_file import NetworkInfo
+
+FILE = "model.safetensors"
+KEPT = "data_tests"
+"""Folder, in a run or beside a network file, that holds what tests made."""
+MOST_HEADER = 100_000_000
+"""Bytes; safetensors has the same limit."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network under test."""
+
+    name: str
+    """For people: run, stage and seed, or the file's name."""
+    file: Path
+    digest: str
+    """Stage key, or SHA-256 of the file."""
+    home: Path
+    """Folder for what tests make."""
+    stage: Path | None = None
+    """The stage's folder with the predictions that training left."""
+    recipe: Recipe | None = field(default=None, repr=False)
+    """Of the run."""
+
+    @property
+    def slug(self) -> str:
+        """A name for its files, e.g. `refined-0a1b2c3d`."""
+        return self.stage.name if self.stage else f"{self.file.stem}-{self.digest[:8]}"
+
+    @cached_property
+    def info(self) -> "NetworkInfo":
+        """What its file's header tells.
+
+        Raises:
+            CheckpointError: when it can't be read.
+        """
+        from tinyrefinery.models.network_file import read_info
+
+        return read_info(self.file)
+
+    @cached_property
+    def _header(self) -> Mapping[str, Any]:
+        """The same as plain values, without torch, whose import takes longer than most tests."""
+        try:
+            with self.file.open("rb") as file:
+                length = int.from_bytes(file.read(8), "little")
+                content = json.loads(file.read(min(length, MOST_HEADER)))
+            return json.loads(content["__metadata__"]["tinyrefinery"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return vars(self.info)  # which says what is wrong
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names in the order of its outputs."""
+        return tuple(self._header["classes"])
+
+    @property
+    def channels(self) -> int:
+        """Of its images: 1 or 3."""
+        return int(self._header["channels"])
+
+
+def find_network(path: Path, stage: str | None = None, seed: int | None = None) -> Network:
+    """The network that a path means.
+
+    Args:
+        path: a run folder, the folder of one of its stages, or a network file.
+        stage: id of a run's stage; None: the last.
+        seed: of a run with several; None: the first.
+
+    Raises:
+        DataError: when there is no such network, or several rows of a table have one.
+    """
+    path = Path(path)
+    if path.is_file() and path.parent.parent.name == "stages":
+        path = path.parent
+    if path.is_file():
+        digest = sha256(path.read_bytes()).hexdigest()
+        return Network(path.name, path, digest, path.parent / f"{path.stem}.{KEPT}")
+    if path.parent.name == "stages":
+        run = read_run(path.parent.parent)
+        found = [each for each in run.stages if _folder(run.path, each) == path]
+        if not found:
+            raise DataError(f"{path}: no finished stage")
+        return _of_run(run.path, found[0])
+    run = read_run(path)
+    return _of_run(run.path, _pick(path, list(run.stages), stage, seed))
+
+
+def _pick(path: Path, stages: list[StageRun], stage: str | None, seed: int | None) -> StageRun:
+    if not stages:
+        raise DataError(f"{path}: has no finished stage; let the run end first")
+    names = list(dict.fromkeys(each.stage for each in stages))
+    wanted = names[-1] if stage is None else stage
+    if wanted not in names:
+        raise DataError(f"{path}: no stage '{wanted}'.{nearest(wanted, names)} Stages: {names}")
+    found = [each for each in stages if each.stage == wanted]
+    seeds = sorted({each.seed for each in found})
+    chosen = seeds[0] if seed is None else seed
+    if chosen not in seeds:
+        raise DataError(f"{path}: stage '{wanted}' has no seed {chosen}; there are {seeds}")
+    found = [each for each in found if each.seed == chosen]
+    if len(found) > 1:
+        folders = ", ".join(str(_folder(path, each)) for each in found[:4])
+        raise DataError(
+            f"{path}: {len(found)} rows of a table have a stage '{wanted}'; give the folder of "
+            f"the one you mean: {folders}"
+        )
+    return found[0]
+
+
+def _folder(run: Path, stage: StageRun) -> Path:
+    return run / "stages" / f"{stage.stage}-{stage.key[:8]}"
+
+
+def _of_run(run: Path, stage: StageRun) -> Network:
+    folder, recipe = _folder(run, stage), run / "recipe.yaml"
+    return Network(
+        name=f"{run.resolve().name} {stage.stage} (seed {stage.seed})",
+        file=folder / FILE,
+        digest=stage.key,
+        home=run / KEPT,
+        stage=folder,
+        recipe=load_recipe(recipe) if recipe.exists() else None,
+    )

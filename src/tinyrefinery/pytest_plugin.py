@@ -1,0 +1,98 @@
+"""Collect files of data tests with pytest: `pytest --tinyrefinery-run runs/demo`.
+
+Every `*data_tests.yaml` becomes a test file, each of its data tests an item. Without the option
+nothing is collected, and nothing is imported.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tinyrefinery.data_tests.verdicts import Result
+
+ENDING = "data_tests.yaml"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options."""
+    group = parser.getgroup("tinyrefinery", "data tests of image classifiers")
+    group.addoption(
+        "--tinyrefinery-run",
+        metavar="RUN",
+        help="run folder or network file; collects *data_tests.yaml and judges it by them",
+    )
+    group.addoption("--tinyrefinery-baseline", metavar="RUN", help="to compare with")
+    group.addoption("--tinyrefinery-release", action="store_true", help="UNPROVEN and TOO FEW fail")
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> "DataTestFile | None":
+    """Collect a file of data tests, where a run is given."""
+    if file_path.name.endswith(ENDING) and parent.config.getoption("tinyrefinery_run"):
+        return DataTestFile.from_parent(parent, path=file_path)
+    return None
+
+
+class DataTestFile(pytest.File):
+    """A file of data tests; it is judged whole, when its tests are collected."""
+
+    def collect(self) -> Iterator["DataTestItem"]:
+        """Judge the file, an item a test."""
+        from tinyrefinery.errors import RefineryError
+        from tinyrefinery.judging.networks import find_network
+        from tinyrefinery.judging.session import run_tests
+
+        try:
+            network = find_network(Path(str(self.config.getoption("tinyrefinery_run"))))
+            given = self.config.getoption("tinyrefinery_baseline")
+            baseline = find_network(Path(given)) if given else None
+            session = run_tests(self.path, network, baseline)
+        except RefineryError as error:
+            raise self.CollectError(str(error)) from error
+        paths = session.paths
+        for result in session.results:
+            item = DataTestItem.from_parent(self, name=result.name)
+            item.result, item.paths = result, paths
+            yield item
+
+
+class DataTestFailedError(Exception):
+    """A data test that doesn't hold; its text is all there is to say."""
+
+
+class DataTestItem(pytest.Item):
+    """One data test."""
+
+    result: "Result"
+    paths: list[str]
+
+    def runtest(self) -> None:
+        """Fail, skip or pass as the verdict says."""
+        from tinyrefinery.data_tests import texts
+        from tinyrefinery.data_tests.verdicts import Verdict
+
+        verdict, told = self.result.verdict, texts.message(self.result)
+        open_ends = (Verdict.UNPROVEN, Verdict.TOO_FEW)
+        release = self.config.getoption("tinyrefinery_release")
+        if verdict in (Verdict.FAIL, Verdict.ERROR) or (release and verdict in open_ends):
+            raise DataTestFailedError(f"{texts.word(self.result)} {told}")
+        if verdict in open_ends:
+            pytest.skip(f"{verdict.value}: {told}")
+        if verdict is Verdict.KNOWN:
+            pytest.xfail(told)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> str:
+        """The verdict with the worst images; no traceback, as no code is at fault."""
+        if not isinstance(excinfo.value, DataTestFailedError):
+            return str(super().repr_failure(excinfo, style))
+        worst = [f"  {self.paths[row]}" for row in self.result.worst[:10]]
+        lines = [str(excinfo.value)]
+        if worst:
+            lines += [f"worst of {self.result.bad:,} images:", *worst]
+        return "\n".join(lines)
+
+    def reportinfo(self) -> tuple[Path, None, str]:
+        """Where the test stands."""
+        return self.path, None, f"{self.path.name}: {self.name}"

@@ -1,0 +1,146 @@
+"""The commands on a run folder: exit codes, files, messages."""
+
+import json
+from xml.etree import ElementTree as ET
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.judging.runs import write_photos, write_run
+from tinyrefinery.cli.main import app
+
+PASS = "tests: {fine: {at_least: 0}}"
+FAIL = "tests: {fine: {at_least: 0}, bad: {metric: errors, at_most: 0}}"
+FEW = "tests: {few: {images: '0000.png', split: any, at_least: 0.5}}"
+WRONG = "tests: {it: {where: lable = 'x', at_least: 0}, bad: {metric: errors, at_most: 0}}"
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    return write_photos(tmp_path_factory.mktemp("data") / "photos")
+
+
+@pytest.fixture
+def run(tmp_path, photos):
+    return write_run(tmp_path / "run", photos)
+
+
+def call(*arguments):
+    return CliRunner().invoke(app, list(map(str, arguments)))
+
+
+def write_tests(folder, text):
+    path = folder / "data_tests.yaml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "code"),
+    [
+        (PASS, [], 0),
+        (FAIL, [], 1),
+        (FEW, [], 0),
+        (FEW, ["--release"], 1),
+        (WRONG, [], 2),
+        ("tests: {it: {at_lest: 1}}", [], 2),
+        ("data: nowhere\ntests: {it: {at_least: 1}}", [], 3),
+        ("metadata: nowhere.csv\ntests: {it: {at_least: 1}}", [], 3),
+    ],
+)
+def test_exit_codes(run, tmp_path, text, options, code):
+    done = call("test", run, write_tests(tmp_path, text), *options)
+    assert done.exit_code == code, done.output
+    assert "Traceback" not in done.output
+
+
+def test_no_such_run_is_unreadable(tmp_path):
+    done = call("test", tmp_path / "nowhere", write_tests(tmp_path, PASS))
+    assert done.exit_code == 3
+    assert "no run folder" in done.output
+
+
+def test_a_network_that_can_not_be_read(run, tmp_path):
+    (file,) = run.glob("stages/refined-*/model.safetensors")
+    file.write_bytes(file.read_bytes()[:100])
+    done = call("test", run, write_tests(tmp_path, PASS))
+    assert done.exit_code == 3, done.output
+
+
+def test_all_reports_at_once(run, tmp_path, photos):
+    older = write_run(tmp_path / "older", photos)
+    tests = write_tests(tmp_path, FAIL)
+    assert call("test", older, tests).exit_code == 1
+    out = {kind: tmp_path / f"out.{kind}" for kind in ("junit", "html", "json")}
+    options = [part for kind, path in out.items() for part in (f"--{kind}", path)]
+    done = call("test", run, tests, "--baseline", older, "--history", older, *options)
+    assert done.exit_code == 1, done.output
+    assert "run refined (seed 0) against older refined (seed 0)" in done.output
+    assert ET.parse(out["junit"]).getroot().get("failures") == "1"
+    found = json.loads(out["json"].read_text())
+    assert [each["verdict"] for each in found["results"]] == ["PASS", "FAIL"]
+    kept = next(run.glob("data_tests/results/data_tests/*.json"))
+    assert json.loads(kept.read_text())["results"] == found["results"]
+    html = out["html"].read_text()
+    assert html.count("<polyline") == 2
+    assert html.count('<figure class="picture">') > 5
+    assert "older refined (seed 0)" in html
+
+
+def test_a_stage_against_another_of_the_same_run(run, tmp_path):
+    tests = write_tests(tmp_path, PASS)
+    done = call("test", run, tests, "--baseline-stage", "plain")
+    assert "run refined (seed 0) against run plain (seed 0)" in done.output
+    done = call("test", run, tests, "--stage", "plain", "--baseline", run)
+    assert "run plain (seed 0) against run refined (seed 0)" in done.output
+
+
+def test_history_over_runs(run, tmp_path, photos):
+    tests, older = write_tests(tmp_path, FAIL), write_run(tmp_path / "older", photos)
+    done = call("history", "bad", older, run, "--tests", tests)
+    assert done.exit_code == 2
+    assert "has no results of data_tests.yaml; run `tinyrefinery test` first" in done.output
+    for each in (older, run):
+        call("test", each, tests)
+    done = call("history", "bad", older, run, "--tests", tests)
+    assert done.exit_code == 0, done.output
+    assert done.output.index("older refined") < done.output.index("run refined")
+    done = call("history", "bda", run, "--tests", tests)
+    assert "Did you mean 'bad'" in done.output
+
+
+def test_compare(run, tmp_path, photos):
+    other = write_run(tmp_path / "other", photos)
+    tests = write_tests(tmp_path, PASS)
+    done = call("compare", run, other, run, "--tests", tests)
+    assert done.exit_code == 0, done.output
+    assert "fine" in done.output
+    assert "(+0.000)" in done.output
+
+
+def test_suggest(run, tmp_path):
+    text = "defaults: {min_n: 20}\ntests: {fine: {at_least: 0}}"
+    done = call("test", run, write_tests(tmp_path, text), "--suggest")
+    assert done.exit_code == 0
+    assert done.output.startswith("# ")
+
+
+def test_init(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert call("init").exit_code == 0
+    assert (tmp_path / "data_tests.yaml").exists()
+    again = call("init", "--template", "person")
+    assert again.exit_code == 2
+    assert "is there already" in again.output
+    assert call("init", "--template", "person", "--force").exit_code == 0
+    assert "distance_m" in (tmp_path / "data_tests.yaml").read_text()
+    assert "Did you mean 'person'" in call("init", "x.yaml", "--template", "persn").output
+
+
+def test_the_template_runs_on_a_run(run, tmp_path):
+    path = tmp_path / "data_tests.yaml"
+    call("init", path, "--template", "person")
+    done = call("test", run, path)
+    assert done.exit_code == 2  # columns that these photos don't have
+    assert "person_standing_back" in done.output
+    assert "no column 'contains'" in done.output
