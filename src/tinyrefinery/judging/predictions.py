@@ -192,7 +192,7 @@ def pictures(
         rows = np.array([row])
         seen = cast(Any, view if how is None else PerturbedView(view, how))
         pixels = seen.pixels(rows, view.crops(rows, 0))[0].permute(1, 2, 0).cpu().numpy()
-        source = known.images.pixels(row)
+        source = view.dataset.images.pixels(row)
         return source, np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
 
     return look
