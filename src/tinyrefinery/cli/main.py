@@ -18,6 +18,7 @@ COMMANDS = {
     "reproduce": "run:reproduce",
     "evaluate": "evaluate:evaluate",
     "label-store": "label_store:app",
+    "audit": "audit:audit",
     "recipe": "recipe:app",
     "report": "report:report",
 }

@@ -178,7 +178,8 @@ def _number_scores(place: int, values: np.ndarray) -> list[Score]:
     for tail in TAILS:
         low, high = np.quantile(some, [tail, 1 - tail], method="nearest")
         for kind, bound, inside in (("low", low, some <= low), ("high", high, some >= high)):
-            if 0 < inside.sum() <= 2 * tail * len(some):  # else a heap of equal values
+            same = any(each.kind == kind and each.value == bound for each in found)
+            if 0 < inside.sum() < len(some) and not same:  # a heap of equal values counts once
                 found.append(Score(place, kind, float(bound), known[inside], None))
     return found
 
@@ -195,24 +196,3 @@ def cramers_v(values: np.ndarray, labels: np.ndarray) -> float:
     phi2 = max(0.0, phi2 - (r - 1) * (k - 1) / (n - 1))
     least = min(r - (r - 1) ** 2 / (n - 1), k - (k - 1) ** 2 / (n - 1)) - 1
     return float(np.sqrt(phi2 / least)) if least > 0 else 0.0
-
-
-def wilson(successes: float, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share; (0, 1) of nothing."""
-    if n == 0:
-        return 0.0, 1.0
-    share = successes / n
-    center = share + z * z / (2 * n)
-    half = z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return tuple(float(v) for v in np.clip((center + np.array([-half, half])) / (1 + z * z / n), 0, 1))  # type: ignore[return-value]
-
-
-def newcombe(a: float, n: int, b: float, m: int) -> tuple[float, float]:
-    """Newcombe's (1998, method 10) 95 % interval of a/n - b/m; (-1, 1) where one has nothing."""
-    if not (n and m):
-        return -1.0, 1.0
-    p, q = a / n, b / m
-    (low_p, high_p), (low_q, high_q) = wilson(a, n), wilson(b, m)
-    below = np.hypot(p - low_p, high_q - q)
-    above = np.hypot(high_p - p, q - low_q)
-    return float(p - q - below), float(p - q + above)

@@ -60,7 +60,7 @@ def _facts(data: bytes, size: np.ndarray) -> dict[str, Any]:
 
 
 def jpeg_quality(luma: list[int]) -> float:
-    """libjpeg's quality, 1 to 100, whose luma quantization table has nearly this sum.
+    """Libjpeg's quality, 1 to 100, whose luma quantization table has nearly this sum.
 
     libjpeg (jcparam.c) scales its table by 5000 / q below 50 and by 200 - 2 q from there, in
     percent; each entry is at least 1, so that the highest qualities come out a little too low.

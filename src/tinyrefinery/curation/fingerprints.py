@@ -15,7 +15,7 @@ from tinyrefinery.curation.small_images import Chunk
 
 SIDE = 32  # pixels of the luma plane that is transformed, as in pHash
 LOW = 8  # frequencies in each direction; the constant one says nothing and leaves 63 bits
-THUMB = 16  # pixels of the thumbnail that confirms a match of hashes
+THUMB = 24  # pixels of the thumbnail that confirms a match of hashes
 FLAT = 4.0  # grey levels, our choice: with a smaller deviation, signs are noise
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
@@ -73,8 +73,8 @@ def likeness(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
     Colors count: the planes of a pair are correlated together. Brighter or paler copies are alike.
     """
-    x, y = (each.reshape(len(each), -1).astype(np.float32) for each in (a, b))
-    x, y = x - x.mean(1, keepdims=True), y - y.mean(1, keepdims=True)
+    x, y = (each.reshape(len(each), int(np.prod(each.shape[1:]))) for each in (a, b))
+    x, y = (each - each.mean(1, keepdims=True, dtype=np.float32) for each in (x, y))
     norms = np.sqrt((x * x).sum(1) * (y * y).sum(1))
     return np.where(norms > 0, (x * y).sum(1) / np.maximum(norms, 1e-9), 0.0)
 
