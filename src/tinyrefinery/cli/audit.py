@@ -103,9 +103,12 @@ def _hard(refiner: Path | None, size: int | None, opened: "Target"):
 
     if refiner is None:
         return None
-    if size is None and opened.info is None:
+    if size is not None:
+        small = (size, size)
+    elif opened.info is not None:
+        small = opened.info.size
+    else:
         raise DataError("--refiner needs --input-size: the pixels that the small network sees")
-    small = (size, size) if size is not None else opened.info.size  # type: ignore[union-attr]
     return hardness_of(refiner, opened.dataset, small), small
 
 

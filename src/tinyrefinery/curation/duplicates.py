@@ -9,7 +9,7 @@ from scipy.sparse.csgraph import connected_components
 
 from tinyrefinery.curation.finding import Finding, Strip
 from tinyrefinery.curation.fingerprints import MIRROR, Fingerprints, likeness
-from tinyrefinery.curation.near import close_pairs
+from tinyrefinery.curation.near import NONE, close_pairs
 from tinyrefinery.data.dataset import Dataset
 
 # Our choice. On 20,000 CIFAR-10 images all pairs that pass were copies to the eye; recompression at
@@ -64,7 +64,7 @@ def _links(dataset: Dataset, prints: Fingerprints) -> tuple[np.ndarray, np.ndarr
     # One image for each content, and none that is nearly even: its hash would be noise.
     rows = np.sort(first)
     rows = rows[~prints.flat[rows]]
-    for kind, flip in ((2, np.uint64(0)), (3, MIRROR)):
+    for kind, flip in ((2, NONE), (3, MIRROR)):
         pairs = rows[close_pairs(prints.hashes[rows], BITS, flip)]
         pairs = _alike(prints.thumbs, pairs, mirrored=kind == 3)
         found.append(pairs)

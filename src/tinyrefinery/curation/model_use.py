@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinyrefinery.curation.intervals import newcombe
+from tinyrefinery.curation.intervals import newcombe, wilson
 
 FEWEST = 10  # our choice: conflicting images, below which nothing can be said
 HARMLESS = 0.05  # our choice: share of conflicting images that may be drawn to the class
@@ -35,9 +35,9 @@ def use_of(cue: np.ndarray, labels: np.ndarray, predicted: np.ndarray, label: in
 
     Conflicting images must be called the class more often than images of the same other classes
     without the cue. That alone could mean that the cue makes images hard (dark ones are), and
-    nothing else. So with three or more classes, a larger share of the errors must go to that class
-    where the cue holds than where it doesn't; with two, where all errors go one way, the class
-    itself must not suffer from the cue.
+    nothing else. So with three or more classes, of the errors where the cue holds most must go to
+    that class, or at least a larger share than where it doesn't; with two, where all errors go one
+    way, the class itself must not suffer from the cue.
 
     Args:
         cue: (N,) bool, where the cue holds.
@@ -62,10 +62,8 @@ def use_of(cue: np.ndarray, labels: np.ndarray, predicted: np.ndarray, label: in
 def _is_drawn(cue: np.ndarray, labels: np.ndarray, predicted: np.ndarray, label: int) -> bool:
     """Whether the cue draws images to the class, rather than making all of them hard."""
     own, called = labels == label, predicted == label
-    if len(np.unique(labels)) > 2:
-        within = ~own & (predicted != labels)
-    else:
-        within = own
+    many = len(np.unique(labels)) > 2
+    within = ~own & (predicted != labels) if many else own
     a, n, b, m = (int(v.sum()) for c in (cue, ~cue) for v in (called & within & c, within & c))
     low, high = newcombe(a, n, b, m)
-    return low > 0 if len(np.unique(labels)) > 2 else high >= 0
+    return low > 0 or wilson(a, n)[0] > 0.5 if many else high >= 0

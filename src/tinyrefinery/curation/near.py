@@ -1,15 +1,17 @@
 """Pairs of hashes that differ in few bits, by comparing every one with every other."""
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from tinyrefinery.curation.small_images import cores
+
 _BLOCK = 1 << 19  # pairs at a time: they stay in the processor's cache
+NONE = np.uint64(0)  # no bit turned over
 _ALL_PAIRS = 16  # rows with one hash, up to which every two of them are compared
 
 
-def close_pairs(hashes: np.ndarray, most: int, flip: np.uint64 = np.uint64(0)) -> np.ndarray:
+def close_pairs(hashes: np.ndarray, most: int, flip: np.uint64 = NONE) -> np.ndarray:
     """Pairs (P, 2) int64 of positions i < j with at most `most` different bits.
 
     With `flip`, the first of a pair is compared after turning those bits over, so that pairs of
@@ -49,7 +51,7 @@ def _unequal_pairs(unique: np.ndarray, most: int, flip: np.uint64) -> np.ndarray
         keep = second >= first  # the block's own triangle once
         return np.stack([first[keep] + at, second[keep] + at + 1], 1)
 
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         parts = list(pool.map(work, range(0, max(n - 1, 0), step)))
     return np.concatenate([np.empty((0, 2), np.int64), *parts])
 

@@ -133,9 +133,9 @@ def find_shortcuts(
         shortcuts += flagged
     shortcuts.sort(key=lambda each: -each.strength)
     known = accepted or {}
+    words = tuple(str(name) for name in classes)
     named = [
-        replace(each, reason=known.get((each.cue.column, classes[each.label])))
-        for each in shortcuts
+        replace(each, reason=known.get((each.cue.column, words[each.label]))) for each in shortcuts
     ]
     return _told_once(named, {column.name: column.values for column in columns}), found
 

@@ -62,7 +62,7 @@ def each_chunk(dataset: Dataset, rows: np.ndarray, work: Callable[[Chunk], T]) -
     """
     rows = np.asarray(rows, np.int64)
     parts = [rows[at : at + _CHUNK] for at in range(0, len(rows), _CHUNK)]
-    with ThreadPoolExecutor(_cores()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         yield from pool.map(lambda part: work(load_chunk(dataset, part)), parts)
 
 
@@ -115,7 +115,8 @@ def _cut(places: np.ndarray, pixels: np.ndarray) -> Iterator[Stack]:
         yield Stack(places[at : at + step], pixels[at : at + step])
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Processor cores that this process may use."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS and Windows

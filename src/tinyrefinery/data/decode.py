@@ -64,6 +64,7 @@ def _decode_jpeg(data: bytes, channels: int, longest: int | None) -> np.ndarray 
     """Pixels, or None when Pillow should try."""
     try:
         height, width, inks, *_ = simplejpeg.decode_jpeg_header(data)
+        height, width = int(height), int(width)
         if inks in ("CMYK", "YCCK"):
             return None  # whether the inks are inverted is for Pillow to find out
         scale = 1.0 if longest is None else min(1.0, longest / max(height, width))
