@@ -90,8 +90,8 @@ def with_shortcut(data: Dataset, share: float, seed: int) -> Dataset:
     return replace(data, manifest=manifest, images=ResidentImages(pixels))
 
 
-def measured(data: Dataset, seed: int) -> dict[str, tuple[int, float, float]]:
-    """By network: parameters, test accuracy, and accuracy of the darkest fifth of the test dogs."""
+def measured(data: Dataset, seed: int) -> dict[str, tuple[int, float]]:
+    """By network: parameters and test accuracy."""
     stages = "".join(STAGE.format(name=name, width=width) for name, width in WIDTHS.items())
     with tempfile.TemporaryDirectory() as place:
         file = Path(place) / "recipe.yaml"
@@ -102,20 +102,8 @@ def measured(data: Dataset, seed: int) -> dict[str, tuple[int, float, float]]:
             name = generation.id.removeprefix("net_")
             (folder,) = (Path(place) / "run" / "stages").glob(f"{generation.id}-*")
             told = json.loads((folder / "evaluation.json").read_text())
-            found[name] = told["cost"]["parameters"], told["test"]["top1"], dark_dogs(data, folder)
+            found[name] = told["cost"]["parameters"], told["test"]["top1"]
     return found
-
-
-def dark_dogs(data: Dataset, folder: Path) -> float:
-    """Share of the darkest fifth of the test dogs that are called dogs: natural conflicts."""
-    from tinyrefinery.curation.properties import image_properties
-    from tinyrefinery.evaluation.predictions import Predictions
-
-    found = Predictions.load(folder / "predictions-test.parquet")
-    light = image_properties(data, found.rows).column("brightness").to_numpy()
-    dogs = found.labels == 1
-    dark = dogs & (light <= np.quantile(light[dogs], 0.2))
-    return float((found.predicted[dark] == 1).mean())
 
 
 def main() -> None:
@@ -127,14 +115,14 @@ def main() -> None:
     told = parser.parse_args()
     torch.set_num_threads(1)
     data = cats_and_dogs(told.data)
-    header = ["seed", "network", "parameters", "dark_share", "test_top1", "dark_dogs_top1"]
+    header = ["seed", "network", "parameters", "dark_share", "test_top1"]
     with told.out.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         for seed in range(told.seeds):
             for share in SHARES:
                 for name, values in measured(with_shortcut(data, share, seed), seed).items():
-                    line = [seed, name, values[0], share, *(f"{v:.5f}" for v in values[1:])]
+                    line = [seed, name, values[0], share, f"{values[1]:.5f}"]
                     print(*line, flush=True)
                     writer.writerow(line)
                 file.flush()

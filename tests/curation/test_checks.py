@@ -81,6 +81,7 @@ def test_which_columns_are_held_against_the_label():
     data = with_column(
         data,
         number=np.arange(300.0),
+        index=list(range(300)),
         hour=(np.arange(300) % 24).tolist(),
         key=[f"k{i}" for i in range(300)],
         alike=["x"] * 300,
@@ -93,7 +94,7 @@ def test_which_columns_are_held_against_the_label():
     found, passed_over = metadata_columns(data, np.arange(300), ["contrast"])
     kinds = {each.name: each.values.dtype.kind for each in found}
     assert kinds == {"number": "f", "hour": "U", "flash": "U", "manifest.contrast": "f"}
-    assert passed_over.keys() == {"key", "alike", "second_opinion", "wnid", "box"}
+    assert passed_over.keys() == {"index", "key", "alike", "second_opinion", "wnid", "box"}
     flash = next(each for each in found if each.name == "flash")
     assert set(flash.values) == {"True", "False", ""}
 

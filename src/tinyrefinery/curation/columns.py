@@ -63,6 +63,8 @@ def _usable(column: pa.ChunkedArray) -> tuple[np.ndarray | None, str]:
     if different + (column.null_count > 0) < WORDS[0]:
         return None, "has one value only"
     number = pa.types.is_floating(kind) or pa.types.is_integer(kind)
+    if pa.types.is_integer(kind) and different > max(WORDS[1], len(column) / 2):
+        return None, "numbers the images"
     if different > WORDS[1]:
         return (_values(column), "") if number else (None, f"has {different} different values")
     return np.array(["" if v is None else str(v) for v in column.to_pylist()]), ""

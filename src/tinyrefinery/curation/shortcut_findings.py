@@ -119,9 +119,9 @@ def _finding(
 
 def _remedy(each: Shortcut, name: str) -> str:
     return (
-        f"collect images of other classes with {each.cue} (SQL: {each.cue.sql} AND label <> "
-        f"'{name}'), or vary the property in training, or accept it with a reason: "
-        f"- {{property: {each.cue.column}, class: {name}, reason: ...}}"
+        f"collect images with {each.cue.sql} AND label <> '{name}', or vary the property in "
+        f"training, or accept it with a reason: - {{property: {each.cue.column}, class: {name}, "
+        "reason: ...}"
     )
 
 

@@ -47,8 +47,8 @@ def suspicion(dynamics: pa.Table) -> np.ndarray:
     Its place, as a share, in the order by area under the margin. Where labels were refined, the
     mean of that and of its place in the order by the mean refined probability of the given class:
     the one tells what the network came to terms with over a whole training, the other what its
-    refiner saw in many crops. The mean of both ranks better than either (docs/audit.md); it was chosen on
-    street numbers and Imagenette with synthetic noise.
+    refiner saw in many crops. The mean of both ranks better than either; it was chosen on street
+    numbers and Imagenette with synthetic noise (docs/audit.md).
 
     Args:
         dynamics: as `dynamics_table` makes it.
