@@ -226,6 +226,40 @@ def test_reference_images_without_labels(tmp_path):
     assert "train and reference differ" in result.output
 
 
+def test_groups_in_several_splits_are_a_leak():
+    data = open_data("street_numbers", **(PLAIN | {"train": 300, "test": 100}))
+    home = [f"home {i % 7}" for i in range(400)]
+    table = data.manifest.table.append_column("home", pa.array(home))
+    data = replace(data, manifest=Manifest(table, data.classes))
+    (leak,) = of_kind(audit(data, group="home"), "leak")
+    assert (leak.severity, leak.count) == ("error", 7)
+    assert of_kind(audit(data), "leak") == []
+
+
+def test_a_run_is_asked_what_it_learned(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    small = ["data.source.train=300", "data.source.test=100", "data.source.validation=50"]
+    small += [f"stages.{stage}.epochs=1" for stage in ("plain", "refined")]
+    small += [f"stages.{stage}.evaluate_every=1" for stage in ("plain", "refined")]
+    words = ["run", "factory/planted_faults", *small, "chain.collapse=null", "--name", "faults"]
+    ran = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert ran.exit_code == 0, ran.output
+    result = asked("runs/faults", "--fail-on", "suspect")
+    assert result.exit_code == 1
+    told = json.loads((tmp_path / "audit" / "audit.json").read_text())
+    assert {"shift to the device", "too_hard"} == set(told["skipped"])
+    first = next(each for each in told["findings"] if each["kind"] == "shortcut")
+    assert first["facts"]["use"]["conflicting"] > 10
+    assert (tmp_path / "audit" / "suspects.csv").exists()
+    (model,) = (tmp_path / "runs" / "faults").glob("stages/plain-*/model.safetensors")
+    assert asked("runs/faults", "--stage", "plain", "--model", model).exit_code == 1
+    refused = asked("runs/faults", "--refiner", model)
+    assert refused.exit_code == 2
+    assert "sees images of 24x24" in refused.output
+    assert asked("runs/faults", "--refiner", model, "--input-size", 8).exit_code == 1
+    assert "no finished stage" in asked("runs/faults", "--stage", "plian").output
+
+
 def test_person_crops_give_themselves_away():
     """Mirror pairs across a naive split, and the exact copies, unaided."""
     file = str(real_data("person_crops/all.parquet"))

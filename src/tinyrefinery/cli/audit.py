@@ -119,9 +119,8 @@ def _show(opened: "Target", found: "Audit", page: Path) -> None:
     console = Console()
     colors = {"error": "bold red", "warning": "yellow", "note": "", "accepted": "dim"}
     data = opened.dataset
-    console.print(
-        f"{opened.name}: {len(data.manifest)} images, {len(data.classes)} classes", markup=False
-    )
+    head = f"{opened.name}: {len(data.manifest)} images, {len(data.classes)} classes"
+    console.print(head, markup=False, highlight=False, soft_wrap=True)
     for each in found.findings:
         line = Text(f"{each.severity:8} ", style=colors[each.severity])
         line.append(f"{each.kind:12} ", style="bold")

@@ -4,7 +4,7 @@ What needs a network is left out where there is none, and said so.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -30,6 +30,7 @@ from tinyrefinery.curation.shortcuts import find_shortcuts
 from tinyrefinery.curation.small_images import Chunk, each_chunk
 from tinyrefinery.curation.suspects import suspect_findings
 from tinyrefinery.curation.too_hard import Hardness, too_hard_findings
+from tinyrefinery.data.check import groups_across_splits
 from tinyrefinery.data.dataset import Dataset
 
 
@@ -81,7 +82,7 @@ def audit(
     rows = np.arange(len(dataset.manifest))
     properties, prints = _looked_at(dataset, rows)
     columns = property_columns(properties)
-    findings = problem_findings(dataset, mend)
+    findings = problem_findings(_with_torn_groups(dataset, group), mend)
     findings += copies_findings(dataset, find_copies(dataset, prints), group, mend)
     findings += class_findings(dataset)
     findings += outlier_findings(dataset, columns)
@@ -99,6 +100,15 @@ def audit(
     if group is None:
         notes.append("no group column: whether groups are split apart was not looked at")
     return Audit(tuple(worst_first(findings)), skipped, tuple(notes), properties)
+
+
+def _with_torn_groups(dataset: Dataset, group: str | None) -> Dataset:
+    """The data set with a problem for each group in several splits, told once."""
+    kinds = {problem.kind for problem in dataset.problems}
+    if group is None or "group_across_splits" in kinds:
+        return dataset
+    torn = groups_across_splits(dataset.manifest, group)
+    return replace(dataset, problems=(*dataset.problems, *torn))
 
 
 def _looked_at(dataset: Dataset, rows: np.ndarray) -> tuple[pa.Table, Fingerprints]:
@@ -137,11 +147,11 @@ def _associations(
     findings += cell_findings(_of(metadata, train), labels[train], dataset.classes)
     test = dataset.manifest.rows("test")
     if len(test):
-        findings += _shift(dataset, here, _of(everything, test), train, "train", "test")
+        findings += _shift(here, _of(everything, test), "train", "test")
     if reference is None:
         skipped["shift to the device"] = "no images of the device; give --reference"
     else:
-        findings += _shift(dataset, here, theirs, train, "train", "reference")
+        findings += _shift(here, theirs, "train", "reference")
     notes = [floor_note(found)]
     notes += [
         f"column '{name}' {why}: not held against the label" for name, why in passed_over.items()
@@ -181,14 +191,7 @@ def _elsewhere(
     return Elsewhere(columns, labels), columns
 
 
-def _shift(
-    dataset: Dataset,
-    here: Sequence[Column],
-    there: Sequence[Column],
-    rows: np.ndarray,
-    name: str,
-    other: str,
-) -> list[Finding]:
+def _shift(here: Sequence[Column], there: Sequence[Column], name: str, other: str) -> list[Finding]:
     """What tells two sets of images apart."""
     theirs = {column.name: column for column in there}
     both = [
@@ -201,4 +204,4 @@ def _shift(
     n, m = len(here[0].values), len(there[0].values)
     domain = np.repeat([0, 1], [n, m])
     shortcuts, _ = find_shortcuts(both, domain, (name, other))
-    return shift_findings(shortcuts, name, other, dataset, rows)
+    return shift_findings(shortcuts, name, other)

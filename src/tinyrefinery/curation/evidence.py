@@ -36,10 +36,24 @@ class Evidence:
                 f"{self.title}: predicts {list(self.predictions.classes)[:5]}, but the classes of "
                 f"'{dataset.name}' are {list(dataset.classes)[:5]}"
             )
-        at = {identity: row for row, identity in enumerate(dataset.manifest.column("id"))}
-        known = [number for number, id in enumerate(self.predictions.ids) if id in at]
-        rows = np.array([at[self.predictions.ids[number]] for number in known], np.int64)
-        return rows, self.predictions.predicted[known]
+        rows = rows_of(dataset, self.predictions.ids, self.predictions.rows)
+        return rows[rows >= 0], self.predictions.predicted[rows >= 0]
+
+
+def rows_of(dataset: Dataset, ids: np.ndarray, told: np.ndarray) -> np.ndarray:
+    """Manifest rows of images that another command knew, (n,) int64; -1 where they are gone.
+
+    Args:
+        dataset: as it is now.
+        ids: (n,) identities.
+        told: (n,) the rows they had; they decide between copies, which have one identity.
+    """
+    own = dataset.manifest.column("id")
+    at = {identity: row for row, identity in enumerate(own)}
+    inside = np.minimum(told, len(own) - 1)
+    same = (told < len(own)) & (own[inside] == ids)
+    found = np.array([at.get(identity, -1) for identity in ids], np.int64)
+    return np.where(same, told, found)
 
 
 def stage_evidence(folder: Path, title: str) -> Evidence:

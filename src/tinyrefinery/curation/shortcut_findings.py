@@ -201,17 +201,13 @@ def _conflicts(dataset: Dataset, each: Shortcut, judged: Judged | None) -> tuple
     return (Strip(f"called {name} with {each.cue}, and wrong", tuple(int(r) for r in rows)),)
 
 
-def shift_findings(
-    shortcuts: Sequence[Shortcut], here: str, there: str, shown: Dataset, rows: np.ndarray
-) -> list[Finding]:
+def shift_findings(shortcuts: Sequence[Shortcut], here: str, there: str) -> list[Finding]:
     """Properties that tell training images from others, as findings.
 
     Args:
         shortcuts: of the columns of both together, with label 0 for training and 1 for the others.
         here: what the training images are called.
         there: what the others are called.
-        shown: data set of the training images.
-        rows: theirs.
     """
     found = []
     for each in shortcuts:

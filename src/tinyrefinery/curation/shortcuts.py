@@ -174,7 +174,7 @@ def _cue(
         low=low,
         high=high,
         base=float(found.counts[label] / found.counts.sum()),
-        z=float(np.nan_to_num(found.z[number, label], nan=-np.inf)),
+        z=float(np.nan_to_num(found.z[number, label])),  # 0 where it was not tested
         auc=auc,
         v=v,
     )

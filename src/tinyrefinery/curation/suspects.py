@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tinyrefinery.curation.evidence import Evidence
+from tinyrefinery.curation.evidence import Evidence, rows_of
 from tinyrefinery.curation.finding import Finding, Strip
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.evaluation.suspects import find_suspects
@@ -20,9 +20,9 @@ def suspect_findings(dataset: Dataset, evidence: Evidence) -> list[Finding]:
     dynamics = evidence.dynamics
     assert dynamics is not None
     places = find_suspects(dynamics)
-    at = {identity: row for row, identity in enumerate(dataset.manifest.column("id"))}
-    ids = dynamics.column("id").to_pylist()
-    known = [(at[ids[place]], int(place)) for place in places if ids[place] in at]
+    ids = np.array(dynamics.column("id").to_pylist(), object)
+    at = rows_of(dataset, ids, dynamics.column("row").to_numpy())
+    known = [(int(at[place]), int(place)) for place in places if at[place] >= 0]
     if not known:
         return []
     rows = [row for row, _ in known]
