@@ -1,5 +1,6 @@
 """`tinyrefinery audit`: what is wrong with a data set, and what a network could learn from it."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -49,18 +50,14 @@ def audit(
     out: Annotated[Path, typer.Option(help="Folder for page, JSON and lists.")] = Path("audit"),
 ) -> None:
     """Look for what is wrong with the data of TARGET; exit code 1 where splits share images."""
-    from tinyrefinery.auditing import answers_of, open_reference, open_target
+    from tinyrefinery.auditing import open_reference, open_target
     from tinyrefinery.curation.accepted import read_accepted
     from tinyrefinery.curation.audit import audit as run_audit
-    from tinyrefinery.curation.evidence import Evidence
     from tinyrefinery.curation.outcome import save_audit
 
     _check_kinds(fail_on or [])
     opened = open_target(target, overrides or [], out, stage)
-    data, evidence = opened.dataset, opened.evidence
-    if model is not None:
-        answers = answers_of(model, data)
-        evidence = Evidence(answers.title, answers.predictions, evidence and evidence.dynamics)
+    data, evidence = opened.dataset, _evidence(opened, model)
     found = run_audit(
         data,
         evidence=evidence,
@@ -70,11 +67,7 @@ def audit(
         hard=_hard(refiner, input_size, opened),
         mend=opened.mend,
     )
-    page = save_audit(out, opened.name, data, found)
-    if evidence is not None and evidence.dynamics is not None:
-        from tinyrefinery.evaluation.suspects import save_suspects
-
-        save_suspects(out / "suspects.csv", evidence.dynamics, data.manifest)
+    page = save_audit(out, opened.name, data, found, evidence)
     _show(opened, found, page)
     if found.fails(fail_on or []):
         raise typer.Exit(FAILED)
@@ -86,6 +79,16 @@ def _check_kinds(kinds: list[str]) -> None:
 
     for kind in kinds:
         look_up("kind of finding", kind, KINDS)
+
+
+def _evidence(opened: "Target", model: Path | None) -> "Evidence | None":
+    """What the run's network left behind; with a network file, its answers in place of those."""
+    from tinyrefinery.auditing import answers_of
+
+    if model is None:
+        return opened.evidence
+    answers, own = answers_of(model, opened.dataset), opened.evidence
+    return replace(answers, dynamics=own.dynamics if own else None)
 
 
 def _group(wanted: str | None, opened: "Target") -> str | None:

@@ -9,16 +9,20 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from tinyrefinery.curation.audit import Audit
+from tinyrefinery.curation.evidence import Evidence
 from tinyrefinery.curation.finding import KINDS, Finding
 from tinyrefinery.curation.pictures import picture
 from tinyrefinery.data.dataset import Dataset
+from tinyrefinery.evaluation.suspects import save_suspects
 from tinyrefinery.files import write_atomic, writing
 from tinyrefinery.reports.audit_page import render_audit
 
 MOST_PICTURES = 500  # on a page
 
 
-def save_audit(folder: Path, target: str, dataset: Dataset, found: Audit) -> Path:
+def save_audit(
+    folder: Path, target: str, dataset: Dataset, found: Audit, evidence: Evidence | None = None
+) -> Path:
     """Write audit.html, audit.json, properties.parquet and the lists; each in one step.
 
     Args:
@@ -26,10 +30,13 @@ def save_audit(folder: Path, target: str, dataset: Dataset, found: Audit) -> Pat
         target: what was audited, as the command named it.
         dataset: its data.
         found: what was found.
+        evidence: with training dynamics, suspects.csv is written too.
 
     Returns:
         The page.
     """
+    if evidence is not None and evidence.dynamics is not None:
+        save_suspects(folder / "suspects.csv", evidence.dynamics, dataset.manifest)
     for each in found.findings:
         if each.list_file:
             write_atomic(folder / each.list_file, list_text(dataset, each))

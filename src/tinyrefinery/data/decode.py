@@ -68,9 +68,10 @@ def _decode_jpeg(data: bytes, channels: int, longest: int | None) -> np.ndarray 
         if inks in ("CMYK", "YCCK"):
             return None  # whether the inks are inverted is for Pillow to find out
         scale = 1.0 if longest is None else min(1.0, longest / max(height, width))
-        least = {"min_height": ceil(height * scale), "min_width": ceil(width * scale)}
-        least = least if scale < 1 else {}
-        pixels = simplejpeg.decode_jpeg(data, "RGB" if channels == 3 else "GRAY", **least)
+        # Sides of 0 ask for every pixel.
+        tall, wide = (ceil(n * scale) if scale < 1 else 0 for n in (height, width))
+        inks = "RGB" if channels == 3 else "GRAY"
+        pixels = simplejpeg.decode_jpeg(data, inks, min_height=tall, min_width=wide)
     except ValueError as error:
         if any(word in str(error).lower() for word in _DAMAGE):
             raise BrokenImageError(f"damaged or truncated JPEG ({error})") from error
