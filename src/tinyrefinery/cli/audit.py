@@ -9,6 +9,7 @@ import typer
 if TYPE_CHECKING:
     from tinyrefinery.auditing import Target
     from tinyrefinery.curation.audit import Audit
+    from tinyrefinery.curation.evidence import Evidence
 
 FAILED = 1
 """Exit code where there is an error among the findings."""
