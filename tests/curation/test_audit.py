@@ -298,3 +298,21 @@ def test_person_crops_leak_by_file_format():
         for column in (each.facts["cue"]["column"], *each.facts["also"])
     }
     assert {"format", "transparency"} <= told
+
+
+def test_labelled_reference_images_tell_how_far_a_shortcut_holds():
+    data = open_data("street_numbers", **PLAIN, dark_class=0.6)
+    test = data.manifest.rows("test")
+    field = data.select(test)
+    found = audit(data.select(np.setdiff1d(np.arange(len(data.manifest)), test)), reference=field)
+    first = of_kind(found, "shortcut")[0]
+    there = first.facts["reference"]
+    inside = field.manifest.labels[
+        np.array([field.images.pixels(i).astype(float).std() for i in range(len(test))])
+        <= first.facts["cue"]["bound"]
+    ]
+    assert first.facts["cue"]["column"] == "contrast"
+    assert there["images"] == pytest.approx(len(inside), abs=3)
+    assert there["share"] < 0.3 < 0.9 < first.facts["share"]
+    assert any("reference" in each.title for each in of_kind(found, "shift"))
+    assert "shift to the device" not in found.skipped
