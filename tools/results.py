@@ -179,6 +179,45 @@ def label_people(name: str, bn: tuple[str, str] = ("running", "")) -> str:
     return markdown(table)
 
 
+def suspects(known: str) -> str:
+    """How many of the first labels of each ranking are wrong."""
+    rows = [r for r in load("suspects") if r["set"] == known]
+    columns = ("p100", "p500", "p1000", "average_precision")
+    lines = [["ranking", "first 100", "first 500", "first 1,000", "average precision", "n"]]
+    for name in dict.fromkeys(r["ranking"] for r in rows):
+        mine = [r for r in rows if r["ranking"] == name]
+        cells = [mean_std([float(r[column]) for r in mine]) for column in columns]
+        lines.append([name, *cells, str(len(mine))])
+    return markdown(lines)
+
+
+def capacity() -> str:
+    """What a shortcut costs networks of three sizes."""
+    rows = load("shortcut_capacity")
+    shares = sorted({r["dark_share"] for r in rows}, key=float)
+    head = [f"{float(share):.0%} of cats dark" for share in shares]
+    lines = [["parameters", *head, "loss at the largest share", "n"]]
+    for network in dict.fromkeys(r["network"] for r in rows):
+        mine = {
+            s: [r for r in rows if (r["network"], r["dark_share"]) == (network, s)] for s in shares
+        }
+        found = {s: {r["seed"]: float(r["test_top1"]) for r in part} for s, part in mine.items()}
+        seeds = sorted(set.intersection(*(set(each) for each in found.values())))
+        values = {s: [each[seed] for seed in seeds] for s, each in found.items()}
+        cells = [mean_std(each) for each in values.values()]
+        lost = gain_points(paired_gain(values[shares[0]], values[shares[-1]]))
+        count = f"{int(mine[shares[0]][0]['parameters']):,}"
+        lines.append([count, *cells, lost, str(len(seeds))])
+    return markdown(lines)
+
+
+def mean_std(values: list[float]) -> str:
+    """Mean ± sample standard deviation; the mean alone of one value."""
+    if len(values) < 2:
+        return f"{np.mean(values):.3f}"
+    return f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"
+
+
 def speed(script: str | None = None) -> str:
     """The ratios of the benchmarks' last run: of one script, or of those about training."""
     (path,) = sorted((ROOT / "benchmarks" / "results").glob("*.csv"))
@@ -309,6 +348,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "label-levels": lambda: label_levels("label_quality_street"),
     "label-modes": lambda: label_modes("label_quality_street"),
     "label-people": lambda: label_people("label_quality_people"),
+    "suspects-human": lambda: suspects("human_label1"),
+    "suspects-imagenette": lambda: suspects("imagenette_25"),
+    "shortcut-capacity": capacity,
     "store-forms": lambda: against(
         "street_store",
         "live",

@@ -273,3 +273,25 @@ def test_metadata_as_people_write_it(tmp_path: Path):
     write(tmp_path / "metadata.jsonl", b"[1, 2]")
     with pytest.raises(DataError, match="read as JSONL"):
         open_folder(tmp_path)
+
+
+def test_a_list_leaves_images_out(tmp_path):
+    root = class_folders(tmp_path / "photos")
+    whole = open_folder(root, validation=0)
+    paths, ids = whole.manifest.column("path"), whole.manifest.column("id")
+    leave_out = tmp_path / "leave_out.txt"
+    leave_out.write_text(f"# seen twice\n{paths[3]}\n\n  {ids[15]}\nno such file\n")
+    data = open_folder(root, validation=0, exclude=str(leave_out), strict=True)
+    assert set(paths) - set(data.manifest.column("path")) == {paths[3], paths[15]}
+    (problem,) = data.problems
+    assert (problem.kind, problem.what) == ("excluded", "2 images left out")
+
+
+def test_a_list_that_is_missing_or_leaves_nothing(tmp_path):
+    root = class_folders(tmp_path / "photos")
+    with pytest.raises(DataError, match=r"none\.txt: can't be read"):
+        open_folder(root, exclude=str(tmp_path / "none.txt"))
+    everything = tmp_path / "all.txt"
+    everything.write_text("\n".join(open_folder(root).manifest.column("path")))
+    with pytest.raises(DataError, match="no usable image"):
+        open_folder(root, exclude=str(everything))

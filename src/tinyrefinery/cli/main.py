@@ -24,6 +24,7 @@ COMMANDS = {
     "init": "data_tests:init",
     "label-store": "label_store:app",
     "detect": "detect:app",
+    "audit": "audit:audit",
     "recipe": "recipe:app",
     "refiner": "refiner:refiner",
     "report": "report:report",

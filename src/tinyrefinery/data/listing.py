@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from pathlib import Path
 from typing import Literal, TypedDict
 
 import numpy as np
@@ -31,6 +32,7 @@ class OpeningOptions(TypedDict, total=False):
     test: float
     seed: int
     group: str | None
+    exclude: str | None
     strict: bool
     resident: Literal["auto", "always", "never"]
     resident_bytes: int
@@ -71,6 +73,7 @@ def assemble(
     test: float = 0.0,
     seed: int = 0,
     group: str | None = None,
+    exclude: str | None = None,
     strict: bool = False,
     resident: Literal["auto", "always", "never"] = "auto",
     resident_bytes: int = RESIDENT_BYTES,
@@ -86,6 +89,8 @@ def assemble(
         seed: of the carving.
         group: column whose values stay together when splits are carved; "group" by default, where
             there is one.
+        exclude: a file of images to leave out before anything else is decided, one a line: its path
+            or the SHA-256 of its bytes; empty lines and those with # in front count for nothing.
         strict: raise on any problem instead of leaving rows out and listing them.
         resident: keep decoded pixels in memory: `auto` when all have one size and fit.
         resident_bytes: what `auto` takes for fitting, 2 GiB by default.
@@ -100,6 +105,11 @@ def assemble(
     problems = [*listing.problems, *check.broken_images(reasons, listing.paths)]
     problems += _unlabelled(listing, reasons)
     whole = np.array([not reason for reason in reasons], bool) & (listing.labels >= 0)
+    told: list[Problem] = []  # nothing that `strict` should refuse
+    if exclude is not None:
+        left_out = excluded(Path(exclude), listing.paths, ids)
+        told = [Problem("excluded", exclude, f"{(left_out & whole).sum()} images left out")]
+        whole &= ~left_out
     if not whole.any():
         raise DataError(f"{listing.name}: no usable image. {_first(problems)}")
     if strict:
@@ -122,7 +132,24 @@ def assemble(
             f"{listing.name}: resident: always needs images of one size; these have "
             f"{len(np.unique(images.sizes[rows], axis=0))} sizes; resize them, or leave it at auto"
         )
-    return Dataset(listing.name, manifest, chosen, problems=tuple(problems))
+    return Dataset(listing.name, manifest, chosen, problems=tuple(problems + told))
+
+
+def excluded(file: Path, paths: Sequence[str], ids: Sequence[str]) -> np.ndarray:
+    """Which images a list leaves out, (N,) bool.
+
+    Raises:
+        DataError: when the file can't be read.
+    """
+    try:
+        lines = [line.strip() for line in file.read_text("utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{file}: can't be read ({error}); exclude names a text file with a path or id a line"
+        ) from error
+    named = {line for line in lines if line and not line.startswith("#")}
+    pairs = zip(paths, ids, strict=True)
+    return np.array([path in named or identity in named for path, identity in pairs], bool)
 
 
 def _open_images(

@@ -37,6 +37,13 @@ class StreetNumbers(Part):
     """Greatest standard deviation of the pixel noise; black to white is 1."""
     wrong_labels: Share = 0.0
     """Share of training labels that are replaced by another class."""
+    dark_class: Share = 0.0
+    """Share of the first class's training and validation scenes that are dark, where no scene of
+    another class is; in the test split, of all scenes."""
+    copies: Share = 0.0
+    """Share of the test scenes that stand in training too, every second one slightly changed."""
+    rare_class: PositiveInt | None = None
+    """Training scenes that the last class keeps; null: all."""
     seed: NonNegativeInt = 0
     """Of the scenes; apart from the recipe's seed, so that all seeds train on the same data."""
 
@@ -116,6 +123,8 @@ class _Opened(Part):
     """As train_limit, for validation."""
     test_limit: PositiveInt | None = None
     """As train_limit, for test."""
+    exclude: str | None = None
+    """A file of images to leave out, one path or id a line, as `tinyrefinery audit` writes."""
     limit_seed: NonNegativeInt = 0
     """Another seed, another choice of images under the limits."""
 

@@ -108,6 +108,27 @@ def _walk(top: Path, others: Counter[str]) -> Iterator[_Found]:
             yield _stamped(os.path.join(folder, name))
 
 
+def open_unlabelled(root: str | Path, **options: Unpack[OpeningOptions]) -> Dataset:
+    """Open all images below a folder, whatever folders they lie in, as of one class, `unlabelled`.
+
+    Args:
+        root: the folder.
+        **options: see `assemble`.
+
+    Raises:
+        DataError: when there is no image, and as `assemble`.
+    """
+    root = Path(root).expanduser()
+    found = list(_walk(root, Counter())) if root.is_dir() else []
+    if not found:
+        raise DataError(f"{root}: no folder with images in it")
+    numbers = pa.chunked_array([pa.array([0] * len(found))])
+    names = ["unlabelled", "labelled"]  # a data set has two classes at least
+    splits = ["train"] * len(found)
+    listing = _listing(root, found, numbers, splits, names=names, problems=[])
+    return assemble(listing, **{"validation": 0.0, **options})
+
+
 def _stamped(path: str) -> _Found:
     try:
         status = os.stat(path)

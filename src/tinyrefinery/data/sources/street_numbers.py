@@ -15,6 +15,7 @@ import torch
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.images import ResidentImages
 from tinyrefinery.data.manifest import Manifest
+from tinyrefinery.data.sources.street_faults import Faults, darkened, kept_of_rare, with_copies
 from tinyrefinery.data.sources.street_glyphs import load_glyphs
 from tinyrefinery.data.sources.street_layout import Layout, SceneOptions, lay_out
 from tinyrefinery.data.sources.street_scenes import compose
@@ -39,6 +40,9 @@ def open_street_numbers(
     clutter: int = 2,
     noise: float = 0.08,
     wrong_labels: float = 0.0,
+    dark_class: float = 0.0,
+    copies: float = 0.0,
+    rare_class: int | None = None,
     seed: int = 0,
 ) -> Dataset:
     """Make the scenes, their manifest and their crop truth.
@@ -62,6 +66,11 @@ def open_street_numbers(
         noise: largest standard deviation of the pixel noise as a share of full range, 0 to 1.
         wrong_labels: share of training labels replaced by another class, 0 to 1; crop truth keeps
             to the true digits.
+        dark_class: share of the first class's training and validation scenes that are dark, where
+            no scene of another class is; and of all test scenes, whatever they show. 0 to 1.
+        copies: share of the test scenes that stand in training too, every second one slightly
+            changed, in place of other training scenes, 0 to 1.
+        rare_class: training scenes that the last class keeps; None: all.
         seed: a scene is a function of this seed, its split and its number alone.
 
     Raises:
@@ -78,30 +87,41 @@ def open_street_numbers(
         noise,
     )
     counts: dict[str, int] = {"train": train, "validation": validation, "test": test}
-    _check(options, counts, wrong_labels)
-    return _made(options, counts, wrong_labels, seed)
+    faults = Faults(wrong_labels, dark_class, copies, rare_class)
+    _check(options, counts, faults)
+    return _made(options, counts, faults, seed)
 
 
-def _made(options: SceneOptions, counts: dict[str, int], wrong_labels: float, seed: int) -> Dataset:
+def _made(options: SceneOptions, counts: dict[str, int], faults: Faults, seed: int) -> Dataset:
     """All scenes of all splits."""
     glyphs = load_glyphs()
-    layouts, pixels, tables = [], [], []
+    layouts, pixels = {}, {}
+    dark = np.zeros(0, bool)
     for split, count in counts.items():
         rows = np.arange(count)
         layout = lay_out(options, seed, split, rows, glyphs)
         scenes = compose(options, seed, split, rows, layout, glyphs)
-        tables.append(_table(split, layout, scenes))
-        layouts.append(layout)
-        pixels.append(scenes)
-    table, digits = pa.concat_tables(tables), options.digits
-    if wrong_labels > 0:
-        table = _mislabel(table, counts["train"], 10**digits, wrong_labels, seed)
-    return Dataset(
+        if faults.dark_class > 0:
+            layout, scenes, dark = darkened(layout, scenes, split, faults.dark_class, seed)
+        layouts[split], pixels[split] = layout, scenes
+    if faults.copies > 0:  # of scenes in plain light, the last split's being the test's
+        free = np.flatnonzero(~dark) if len(dark) else np.arange(counts["test"])
+        layouts, pixels = with_copies(layouts, pixels, free, faults.copies, seed)
+    table = pa.concat_tables(_table(split, layouts[split], pixels[split]) for split in counts)
+    digits = options.digits
+    if faults.wrong_labels > 0:
+        table = _mislabel(table, counts["train"], 10**digits, faults.wrong_labels, seed)
+    dataset = Dataset(
         name="street-numbers",
         manifest=Manifest(table, tuple(f"{number:0{digits}d}" for number in range(10**digits))),
-        images=ResidentImages(torch.from_numpy(np.concatenate(pixels))),
-        truth=StreetTruth(layouts, glyphs),
+        images=ResidentImages(torch.from_numpy(np.concatenate(list(pixels.values())))),
+        truth=StreetTruth(list(layouts.values()), glyphs),
     )
+    if faults.rare_class is None:
+        return dataset
+    manifest = dataset.manifest
+    last, splits = len(dataset.classes) - 1, manifest.column("split")
+    return dataset.select(kept_of_rare(manifest.labels, splits, last, faults.rare_class))
 
 
 def _table(split: str, layout: Layout, scenes: np.ndarray) -> pa.Table:
@@ -140,7 +160,7 @@ def _mislabel(table: pa.Table, train: int, classes: int, share: float, seed: int
     )
 
 
-def _check(options: SceneOptions, counts: dict[str, int], wrong_labels: float) -> None:
+def _check(options: SceneOptions, counts: dict[str, int], faults: Faults) -> None:
     """Refuse options out of range, naming the option, its value and what would be right."""
     low, high = options.size
     faint, strong = options.contrast
@@ -157,7 +177,11 @@ def _check(options: SceneOptions, counts: dict[str, int], wrong_labels: float) -
         f"contrast={options.contrast}: two shares, 0 < low <= high <= 1": 0 < faint <= strong <= 1,
         f"clutter={options.clutter}: 0 to 20 strokes": 0 <= options.clutter <= 20,
         f"noise={options.noise}: 0 to 1": 0 <= options.noise <= 1,
-        f"wrong_labels={wrong_labels}: a share, 0 to 1": 0 <= wrong_labels <= 1,
+        f"wrong_labels={faults.wrong_labels}: a share, 0 to 1": 0 <= faults.wrong_labels <= 1,
+        f"dark_class={faults.dark_class}: a share, 0 to 1": 0 <= faults.dark_class <= 1,
+        f"copies={faults.copies}: a share, 0 to 1": 0 <= faults.copies <= 1,
+        f"rare_class={faults.rare_class}: 1 or more": faults.rare_class is None
+        or faults.rare_class >= 1,
         f"digits about {room:.1f} px high in {options.height}x{options.width} pixels: make the "
         f"image larger, raise size or lower digits until they are {_SMALLEST:.0f} px": room
         >= _SMALLEST,

@@ -1,0 +1,216 @@
+"""What a command names, opened for an audit: a folder, Parquet files, a recipe or a run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+
+from tinyrefinery import builders
+from tinyrefinery.curation.evidence import Evidence, stage_evidence
+from tinyrefinery.curation.too_hard import Hardness, hardness
+from tinyrefinery.data.batches import View
+from tinyrefinery.data.crops import CropSpec
+from tinyrefinery.data.dataset import Dataset
+from tinyrefinery.data.open import open_data
+from tinyrefinery.data.sources.folder import open_unlabelled
+from tinyrefinery.data.splits import SPLIT_WORDS
+from tinyrefinery.errors import CheckpointError, DataError
+from tinyrefinery.evaluation.predictions import predict
+from tinyrefinery.labels.refiner import Refiner
+from tinyrefinery.models.network_file import NetworkInfo, load_network, read_info
+from tinyrefinery.names import nearest
+from tinyrefinery.recipe.load import load_recipe
+from tinyrefinery.recipe.schema import Recipe
+from tinyrefinery.recipe.shipped import locate
+from tinyrefinery.reports.folder import StageRun, read_run
+
+
+@dataclass(frozen=True)
+class Target:
+    """A data set to audit, and how what is wrong with it is left out."""
+
+    name: str
+    dataset: Dataset = field(repr=False)
+    evidence: Evidence | None = field(default=None, repr=False)
+    info: NetworkInfo | None = None
+    """Of the run's network."""
+    mend: str = "leave out what stands in {}"
+
+
+def open_target(target: str, options: Sequence[str], out: Path, stage: str | None = None) -> Target:
+    """Open what is to be audited.
+
+    Args:
+        target: a run folder, a folder of pictures or of Parquet files, a Parquet file, a recipe's
+            file, or the name of a shipped one.
+        options: of a recipe or run, overrides; else options of the source, such as `group=home`.
+        out: folder for the lists, as remedies name it.
+        stage: of a run, whose predictions and dynamics count; the last finished one by default.
+
+    Raises:
+        RefineryError: when it can't be opened.
+    """
+    path = Path(target).expanduser()
+    if (path / "stages").is_dir():
+        return _open_run(path, options, out, stage)
+    if stage is not None:
+        raise DataError(f"{target}: --stage names a stage of a run folder; this is none")
+    if path.is_dir() or path.suffix == ".parquet":
+        dataset = open_pictures(path, {"resident": "never"} | source_options(options))
+        return Target(target, dataset, mend=_mend("RECIPE", out))
+    recipe = load_recipe(locate(target), options)
+    return Target(target, _recipe_data(recipe), mend=_mend(target, out, recipe))
+
+
+def _mend(command: str, out: Path, recipe: Recipe | None = None) -> str:
+    """How a list of images is left out; embedded data has no files to leave out."""
+    if recipe is not None and not hasattr(recipe.data.source, "exclude"):
+        return f"leave out what stands in {out}/{{}}"
+    return f"tinyrefinery run {command} data.source.exclude={out}/{{}}"
+
+
+def open_pictures(path: Path, options: dict[str, Any]) -> Dataset:
+    """A folder of pictures, or Parquet files.
+
+    Raises:
+        DataError: when it can't be opened.
+    """
+    if path.suffix == ".parquet" or (path.is_dir() and any(path.glob("*.parquet"))):
+        return open_data("parquet", path=_split_files(path), **options)
+    return open_data("folder", root=str(path), **options)
+
+
+def _split_files(path: Path) -> str | dict[str, str]:
+    """Files called after splits, as mapping; else all of the folder."""
+    if path.is_file():
+        return str(path)
+    named: dict[str, str] = {}
+    for file in sorted(path.glob("*.parquet")):
+        word = file.stem.split("-")[0].lower()
+        if word not in SPLIT_WORDS:
+            return str(path)
+        named[SPLIT_WORDS[word]] = str(path / f"{file.stem.split('-')[0]}*.parquet")
+    return named if "train" in named else str(path)
+
+
+def source_options(pairs: Sequence[str]) -> dict[str, Any]:
+    """Options of a source from `name=value`; values are read as YAML.
+
+    Raises:
+        DataError: when one has no `=`.
+    """
+    found = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise DataError(f"'{pair}' is no option of the source; expected e.g. group=home")
+        try:
+            found[name.removeprefix("data.source.")] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise DataError(f"'{pair}': the value can't be read ({error})") from error
+    return found
+
+
+def _recipe_data(recipe: Recipe) -> Dataset:
+    """The recipe's data set with its files at hand, where it has any."""
+    source = recipe.data.source
+    if hasattr(source, "resident"):
+        source = source.model_copy(update={"resident": "never"})
+    return builders.dataset(recipe.data.model_copy(update={"source": source}))
+
+
+def _open_run(path: Path, options: Sequence[str], out: Path, stage: str | None) -> Target:
+    finished = read_run(path).stages
+    recipe = load_recipe(path / "recipe.yaml", options)
+    dataset, mend = _recipe_data(recipe), _mend(str(path / "recipe.yaml"), out, recipe)
+    if not finished:
+        return Target(str(path), dataset, mend=mend)
+    chosen = _stage(finished, stage)
+    folder = path / "stages" / f"{chosen.stage}-{chosen.key[:8]}"
+    title = f"{chosen.stage} (seed {chosen.seed})"
+    info = read_info(folder / "model.safetensors")
+    return Target(str(path), dataset, stage_evidence(folder, title), info, mend)
+
+
+def _stage(finished: Sequence[StageRun], wanted: str | None) -> StageRun:
+    if wanted is None:
+        seed = min(each.seed for each in finished)
+        return [each for each in finished if each.seed == seed][-1]
+    names = list(dict.fromkeys(each.stage for each in finished))
+    if wanted not in names:
+        raise DataError(
+            f"no finished stage '{wanted}'.{nearest(wanted, names)} There are: {', '.join(names)}"
+        )
+    return next(each for each in finished if each.stage == wanted)
+
+
+def open_reference(path: Path, channels: int) -> Dataset:
+    """Images of the device: class folders or Parquet files, or any folder of unlabelled pictures.
+
+    Raises:
+        DataError: when there is no image.
+    """
+    options: dict[str, Any] = {"resident": "never", "validation": 0.0, "channels": channels}
+    if not path.exists():
+        raise DataError(f"{path}: no such folder or file of reference images")
+    try:
+        return open_pictures(path, options)
+    except DataError:
+        if not path.is_dir():
+            raise
+        return open_unlabelled(path, resident="never", channels=3 if channels == 3 else 1)
+
+
+def answers_of(file: Path, dataset: Dataset) -> Evidence:
+    """What a network file says of the test images, else of validation or training.
+
+    Raises:
+        CheckpointError: when it can't be read, or takes images of other channels.
+        DataError: when it knows other classes.
+    """
+    network, info = load_network(file)
+    _check_channels(info, dataset, file)
+    splits = [s for s in ("test", "validation", "train") if len(dataset.manifest.rows(s))]
+    rows = dataset.manifest.rows(splits[0])
+    predictions = predict(network, _view(dataset, info), rows)
+    return Evidence(f"{file} on {splits[0]}", predictions)
+
+
+def hardness_of(file: Path, dataset: Dataset, size: tuple[int, int]) -> Hardness:
+    """What a refiner file says of all images, at its own size and reduced to `size`.
+
+    Raises:
+        CheckpointError: when it can't be read, sees images no larger than `size`, or knows other
+            classes.
+    """
+    network, info = load_network(file)
+    _check_channels(info, dataset, file)
+    if info.classes != dataset.classes:
+        raise CheckpointError(
+            f"{file}: knows {list(info.classes)[:5]}, but the data has {list(dataset.classes)[:5]}"
+        )
+    if min(info.size) <= min(size):
+        raise CheckpointError(
+            f"{file}: sees images of {info.size[0]}x{info.size[1]}, which is no more than the "
+            f"input size {size[0]}x{size[1]}; give a refiner that sees them larger"
+        )
+    refiner = Refiner([network], batch_norm="running")
+    rows = np.arange(len(dataset.manifest))
+    return hardness(refiner, _view(dataset, info), rows, size)
+
+
+def _view(dataset: Dataset, info: NetworkInfo) -> View:
+    spec = CropSpec("center", info.size)
+    return View(dataset, spec, 0, tuple(info.mean), tuple(info.std), torch.device("cpu"))
+
+
+def _check_channels(info: NetworkInfo, dataset: Dataset, file: Path) -> None:
+    if info.channels != dataset.images.channels:
+        raise CheckpointError(
+            f"{file}: takes images of {info.channels} channels, but the data has "
+            f"{dataset.images.channels}; set channels={info.channels}"
+        )

@@ -1,0 +1,142 @@
+"""`tinyrefinery audit`: what is wrong with a data set, and what a network could learn from it."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from tinyrefinery.auditing import Target
+    from tinyrefinery.curation.audit import Audit
+    from tinyrefinery.curation.evidence import Evidence
+
+FAILED = 1
+"""Exit code where there is an error among the findings."""
+
+
+def audit(
+    target: Annotated[
+        str,
+        typer.Argument(help="A folder of pictures, Parquet, a recipe, or a run folder."),
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(help="Of a recipe or run, overrides; else options, e.g. group=home."),
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option(help="Column whose values must not share images or splits.")
+    ] = None,
+    reference: Annotated[
+        Path | None, typer.Option(help="Images as the device sees them, labelled or not.")
+    ] = None,
+    accept: Annotated[
+        Path | None, typer.Option(help="YAML list of shortcuts that are part of the task.")
+    ] = None,
+    stage: Annotated[
+        str | None, typer.Option(help="Of a run: the stage to ask; else the last finished one.")
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="A network file to ask whether it uses shortcuts.")
+    ] = None,
+    refiner: Annotated[
+        Path | None, typer.Option(help="A network file that sees images large, to find too hard.")
+    ] = None,
+    input_size: Annotated[
+        int | None, typer.Option(min=1, help="Pixels that the small network sees; else the run's.")
+    ] = None,
+    fail_on: Annotated[
+        list[str] | None, typer.Option(help="Fail on this kind of finding too; several times.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for page, JSON and lists.")] = Path("audit"),
+) -> None:
+    """Look for what is wrong with the data of TARGET; exit code 1 where splits share images."""
+    from tinyrefinery.auditing import open_reference, open_target
+    from tinyrefinery.curation.accepted import read_accepted
+    from tinyrefinery.curation.audit import audit as run_audit
+    from tinyrefinery.curation.outcome import save_audit
+
+    _check_kinds(fail_on or [])
+    opened = open_target(target, overrides or [], out, stage)
+    data, evidence = opened.dataset, _evidence(opened, model)
+    found = run_audit(
+        data,
+        evidence=evidence,
+        reference=open_reference(reference, data.images.channels) if reference else None,
+        accepted=read_accepted(accept, data.classes) if accept else {},
+        group=_group(group, opened),
+        hard=_hard(refiner, input_size, opened),
+        mend=opened.mend,
+    )
+    page = save_audit(out, opened.name, data, found, evidence)
+    _show(opened, found, page)
+    if found.fails(fail_on or []):
+        raise typer.Exit(FAILED)
+
+
+def _check_kinds(kinds: list[str]) -> None:
+    from tinyrefinery.curation.finding import KINDS
+    from tinyrefinery.names import look_up
+
+    for kind in kinds:
+        look_up("kind of finding", kind, KINDS)
+
+
+def _evidence(opened: "Target", model: Path | None) -> "Evidence | None":
+    """What the run's network left behind; with a network file, its answers in place of those."""
+    from tinyrefinery.auditing import answers_of
+
+    if model is None:
+        return opened.evidence
+    answers, own = answers_of(model, opened.dataset), opened.evidence
+    return replace(answers, dynamics=own.dynamics if own else None)
+
+
+def _group(wanted: str | None, opened: "Target") -> str | None:
+    """The column of groups: the one named, which must be there, or `group` if there is one."""
+    if wanted is not None:
+        opened.dataset.manifest.column(wanted)
+        return wanted
+    return "group" if "group" in opened.dataset.manifest.table.column_names else None
+
+
+def _hard(refiner: Path | None, size: int | None, opened: "Target"):
+    """What the refiner says, where there is one."""
+    from tinyrefinery.auditing import hardness_of
+    from tinyrefinery.errors import DataError
+
+    if refiner is None:
+        return None
+    if size is not None:
+        small = (size, size)
+    elif opened.info is not None:
+        small = opened.info.size
+    else:
+        raise DataError("--refiner needs --input-size: the pixels that the small network sees")
+    return hardness_of(refiner, opened.dataset, small), small
+
+
+def _show(opened: "Target", found: "Audit", page: Path) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console()
+    colors = {"error": "bold red", "warning": "yellow", "note": "", "accepted": "dim"}
+    data = opened.dataset
+    head = f"{opened.name}: {len(data.manifest)} images, {len(data.classes)} classes"
+    console.print(head, markup=False, highlight=False, soft_wrap=True)
+    for each in found.findings:
+        line = Text(f"{each.severity:8} ", style=colors[each.severity])
+        line.append(f"{each.kind:12} ", style="bold")
+        line.append(each.title, style="")
+        console.print(line, soft_wrap=True)
+        for text in (each.more, each.remedy) if each.severity in ("error", "warning") else ():
+            if text:
+                console.print(Text(f"{'':22}{text}", style="dim"), soft_wrap=True)
+    if not found.findings:
+        console.print("nothing found")
+    for what, why in found.skipped.items():
+        console.print(f"skipped  {what}: {why}", markup=False, highlight=False, soft_wrap=True)
+    for note in found.notes:
+        console.print(f"note     {note}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"\nPage: {page}", markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,68 @@
+"""What networks left behind about a data set: predictions and training dynamics."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from tinyrefinery.data.dataset import Dataset
+from tinyrefinery.errors import DataError
+from tinyrefinery.evaluation.dynamics_table import load_dynamics
+from tinyrefinery.evaluation.predictions import Predictions
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Of one network."""
+
+    title: str
+    """Network and split, in words."""
+    predictions: Predictions | None = field(default=None, repr=False)
+    """Of images that it was not trained on, where there are any."""
+    dynamics: pa.Table | None = field(default=None, repr=False)
+    """What its training recorded of each sample."""
+
+    def answers(self, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+        """Manifest rows that it was asked about, and what it called them, by identity.
+
+        Raises:
+            DataError: when the network knows other classes than the data.
+        """
+        if self.predictions is None:
+            return np.empty(0, np.int64), np.empty(0, np.int64)
+        if self.predictions.classes != dataset.classes:
+            raise DataError(
+                f"{self.title}: predicts {list(self.predictions.classes)[:5]}, but the classes of "
+                f"'{dataset.name}' are {list(dataset.classes)[:5]}"
+            )
+        rows = rows_of(dataset, self.predictions.ids, self.predictions.rows)
+        return rows[rows >= 0], self.predictions.predicted[rows >= 0]
+
+
+def rows_of(dataset: Dataset, ids: np.ndarray, told: np.ndarray) -> np.ndarray:
+    """Manifest rows of images that another command knew, (n,) int64; -1 where they are gone.
+
+    Args:
+        dataset: as it is now.
+        ids: (n,) identities.
+        told: (n,) the rows they had; they decide between copies, which have one identity.
+    """
+    own = dataset.manifest.column("id")
+    at = {identity: row for row, identity in enumerate(own)}
+    inside = np.minimum(told, len(own) - 1)
+    same = (told < len(own)) & (own[inside] == ids)
+    found = np.array([at.get(identity, -1) for identity in ids], np.int64)
+    return np.where(same, told, found)
+
+
+def stage_evidence(folder: Path, title: str) -> Evidence:
+    """What a stage's folder holds: predictions of test, else of validation; dynamics."""
+    predictions = None
+    for split in ("test", "validation"):
+        file = folder / f"predictions-{split}.parquet"
+        if file.exists():
+            predictions, title = Predictions.load(file), f"{title} on {split}"
+            break
+    dynamics = folder / "dynamics.parquet"
+    return Evidence(title, predictions, load_dynamics(dynamics) if dynamics.exists() else None)

@@ -1,0 +1,117 @@
+"""An audit as files: a page, JSON for machines, lists of images to leave out."""
+
+import json
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from tinyrefinery.curation.audit import Audit
+from tinyrefinery.curation.evidence import Evidence
+from tinyrefinery.curation.finding import KINDS, Finding
+from tinyrefinery.curation.pictures import picture
+from tinyrefinery.data.dataset import Dataset
+from tinyrefinery.evaluation.suspects import save_suspects
+from tinyrefinery.files import write_atomic, writing
+from tinyrefinery.reports.audit_page import render_audit
+
+MOST_PICTURES = 500  # on a page
+
+
+def save_audit(
+    folder: Path, target: str, dataset: Dataset, found: Audit, evidence: Evidence | None = None
+) -> Path:
+    """Write audit.html, audit.json, properties.parquet and the lists; each in one step.
+
+    Args:
+        folder: for the files.
+        target: what was audited, as the command named it.
+        dataset: its data.
+        found: what was found.
+        evidence: with training dynamics, suspects.csv is written too.
+
+    Returns:
+        The page.
+    """
+    if evidence is not None and evidence.dynamics is not None:
+        save_suspects(folder / "suspects.csv", evidence.dynamics, dataset.manifest)
+    for each in found.findings:
+        if each.list_file:
+            write_atomic(folder / each.list_file, list_text(dataset, each))
+    text = json.dumps(as_json(target, dataset, found), indent=1, ensure_ascii=False, default=str)
+    write_atomic(folder / "audit.json", text + "\n")
+    with writing(folder / "properties.parquet") as aside:
+        pq.write_table(found.properties, aside)
+    page = folder / "audit.html"
+    write_atomic(page, as_page(target, dataset, found))
+    return page
+
+
+def list_text(dataset: Dataset, finding: Finding) -> str:
+    """The images of a finding's list, one a line, as the option `exclude` reads them.
+
+    By path where no other image has it: copies have one id, and only some are to be left out.
+    """
+    paths, ids = (dataset.manifest.column(name) for name in ("path", "id"))
+    times = Counter(paths.tolist())
+    lines = [paths[row] if times[paths[row]] == 1 else ids[row] for row in finding.listed]
+    return "\n".join([f"# {finding.title}", *lines]) + "\n"
+
+
+def as_json(target: str, dataset: Dataset, found: Audit) -> dict[str, Any]:
+    """Everything but the pixels."""
+    paths = dataset.manifest.column("path")
+    findings = []
+    for each in found.findings:
+        plain = asdict(each)
+        plain.pop("listed")
+        plain["strips"] = [
+            {"title": strip.title, "paths": [str(paths[row]) for row in strip.rows]}
+            for strip in each.strips
+        ]
+        findings.append(plain)
+    return {
+        "target": target,
+        "images": len(dataset.manifest),
+        "classes": list(dataset.classes),
+        "digest": dataset.manifest.digest,
+        "findings": findings,
+        "skipped": dict(found.skipped),
+        "notes": list(found.notes),
+    }
+
+
+def as_page(target: str, dataset: Dataset, found: Audit) -> str:
+    """One HTML page with the findings and their pictures."""
+    left = MOST_PICTURES
+    shown: dict[int, str] = {}
+    classes, labels = dataset.classes, dataset.manifest.labels
+    findings = []
+    for each in found.findings:
+        strips = []
+        for strip in each.strips:
+            rows = strip.rows[: max(0, left)]
+            left -= len(rows)
+            captions = strip.captions or tuple(classes[labels[row]] for row in rows)
+            for row in rows:
+                shown[row] = shown.get(row) or picture(dataset, row)
+            pictures = [(shown[row], text) for row, text in zip(rows, captions, strict=False)]
+            if pictures:
+                strips.append({"title": strip.title, "pictures": pictures})
+        findings.append(
+            {name: getattr(each, name) for name in ("kind", "severity", "title", "remedy", "more")}
+            | {"strips": strips}
+        )
+    counts = Counter(each.severity for each in found.findings)
+    return render_audit(
+        target=target,
+        images=len(dataset.manifest),
+        classes=len(classes),
+        counts=counts,
+        findings=findings,
+        kinds=KINDS,
+        skipped=found.skipped,
+        notes=found.notes,
+    )

@@ -1,0 +1,318 @@
+"""The whole audit: planted faults are found, clean data raise no alarm, the files say so."""
+
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from typer.testing import CliRunner
+
+from tests.data.pictures import class_folders, encoded, picture, write
+from tests.real import real_data
+from tinyrefinery.cli.main import app
+from tinyrefinery.curation.audit import audit
+from tinyrefinery.curation.evidence import Evidence
+from tinyrefinery.curation.finding import Strip
+from tinyrefinery.curation.outcome import as_page, list_text, save_audit
+from tinyrefinery.data.manifest import Manifest
+from tinyrefinery.data.open import open_data
+from tinyrefinery.errors import DataError
+from tinyrefinery.evaluation.dynamics_table import dynamics_table
+from tinyrefinery.evaluation.predictions import Predictions
+
+PLAIN = {"train": 1500, "validation": 0, "test": 600, "digits": 1, "width": 32}
+FAULTS = {"wrong_labels": 0.05, "dark_class": 0.6, "copies": 0.1, "rare_class": 15}
+
+
+def of_kind(found, kind):
+    return [each for each in found.findings if each.kind == kind]
+
+
+def seen(data):
+    """Evidence of a network that saw through wrong labels and calls whatever is dark a 0."""
+    manifest = data.manifest
+    true = manifest.column("true_label")
+    train = manifest.rows("train")
+    wrong = (manifest.labels != true)[train]
+    aum = np.where(wrong, -2.0, 3.0) + np.linspace(0, 0.5, len(train))
+    test = manifest.rows("test")
+    light = np.array([data.images.pixels(int(row)).mean() for row in test])
+    called = np.where(light < 40, 0, manifest.labels[test])
+    probabilities = np.eye(10, dtype=np.float32)[called]
+    predictions = Predictions(
+        manifest.column("id")[test], test, manifest.labels[test], probabilities, data.classes
+    )
+    measures = {"aum": aum.astype(np.float32)}
+    return Evidence("network on test", predictions, dynamics_table(manifest, train, measures))
+
+
+@pytest.fixture(scope="module")
+def faulty():
+    data = open_data("street_numbers", **PLAIN, **FAULTS)
+    return data, audit(data, evidence=seen(data))
+
+
+def test_copies_across_splits_are_found(faulty):
+    data, found = faulty
+    (leak,) = of_kind(found, "leak")
+    assert leak.severity == "error"
+    assert found.fails()
+    # 60 planted, some of the class that was made rare and so not all in training any more.
+    assert 50 <= leak.count <= 61
+    assert set(data.manifest.column("split")[list(leak.listed)]) == {"train"}
+    assert leak.facts["bytes"] >= 20
+    assert leak.facts["near"] >= 20
+
+
+def test_the_dark_class_is_found_and_its_use(faulty):
+    _, found = faulty
+    first = of_kind(found, "shortcut")[0]
+    assert first.facts["class"] == "0"
+    assert first.facts["cue"]["kind"] == "low"
+    told = {first.facts["cue"]["column"], *first.facts["also"]}
+    assert {"brightness", "contrast"} <= told
+    assert first.facts["use"]["verdict"] == "USED"
+    assert first.severity == "warning"
+    assert found.fails(["shortcut"])
+
+
+def test_the_small_class_is_found(faulty):
+    _, found = faulty
+    small = next(each for each in of_kind(found, "small_class") if each.severity == "warning")
+    assert small.facts["counts"] == {"9": 15}
+
+
+def test_wrong_labels_come_first_among_suspects(faulty):
+    data, found = faulty
+    (suspect,) = of_kind(found, "suspect")
+    rows = list(suspect.strips[0].rows)
+    assert (data.manifest.labels[rows] != data.manifest.column("true_label")[rows]).all()
+
+
+def test_what_can_not_be_looked_at_is_said(faulty):
+    data, found = faulty
+    assert set(found.skipped) == {"shift to the device", "too_hard"}
+    without = audit(data)
+    assert {"suspect", "too_hard", "use of shortcuts"} <= set(without.skipped)
+    assert of_kind(without, "shortcut")[0].facts["use"] is None
+
+
+def test_clean_data_raise_no_alarm():
+    data = open_data("street_numbers", **PLAIN)
+    found = audit(data)
+    assert not found.fails(["shortcut", "conflict", "suspect"])
+    assert of_kind(found, "leak") == []
+    assert of_kind(found, "shift") == []
+
+
+def test_the_files(faulty, tmp_path):
+    data, found = faulty
+    page = save_audit(tmp_path / "out", "street <numbers>", data, found)
+    text = page.read_text()
+    assert "street &lt;numbers&gt;" in text
+    assert not re.search(r"(src|href)=[\"'](?!data:)", text)
+    assert "http://" not in text.replace("http://www.w3.org", "")
+    assert len(text) < 3_000_000
+    told = json.loads((tmp_path / "out" / "audit.json").read_text())
+    assert told["images"] == len(data.manifest)
+    assert {each["kind"] for each in told["findings"]} >= {"leak", "shortcut", "small_class"}
+    lines = (tmp_path / "out" / "leaks.txt").read_text().splitlines()
+    assert lines[0].startswith("# ")
+    assert len(lines) == 1 + len(of_kind(found, "leak")[0].listed)
+
+
+def test_a_page_holds_500_pictures_in_3_megabytes(faulty):
+    data, found = faulty
+    rows = tuple(range(900))
+    many = replace(found.findings[0], strips=(Strip("all", rows),))
+    text = as_page("x", data, replace(found, findings=(many,)))
+    assert text.count("<img") == 500
+    assert len(text) < 3_000_000
+
+
+def test_copies_of_one_path_are_listed_by_id(faulty):
+    data, found = faulty
+    leak = of_kind(found, "leak")[0]
+    paths = data.manifest.column("path")
+    assert list_text(data, leak).splitlines()[1] == paths[leak.listed[0]]
+
+
+def test_a_network_of_other_classes_is_refused(faulty):
+    data, _ = faulty
+    two = Predictions(
+        data.manifest.column("id")[:2],
+        np.arange(2),
+        np.zeros(2, np.int64),
+        np.full((2, 2), 0.5, np.float32),
+        ("a", "b"),
+    )
+    with pytest.raises(DataError, match="network: predicts"):
+        audit(data, evidence=Evidence("network", two))
+
+
+def asked(*words):
+    return CliRunner().invoke(app, ["audit", *map(str, words)], catch_exceptions=False)
+
+
+def scenes(root):
+    from tests.curation.test_fingerprints import scene
+
+    for number, name in enumerate(("cat", "dog")):
+        for split, count in (("train", 30), ("test", 12)):
+            for i in range(count):
+                content = encoded(scene(1000 * number + 100 * (split == "test") + i, 24, 24), "png")
+                write(root / split / name / f"{i}.png", content)
+    return root
+
+
+def test_the_command_on_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    root = scenes(tmp_path / "photos")
+    assert asked(root, "validation=0", "--out", "clean").exit_code == 0
+    from tests.curation.test_fingerprints import scene
+
+    write(root / "train" / "cat" / "again.jpg", encoded(scene(100, 24, 24), "jpeg", quality=90))
+    result = asked(root, "validation=0", "--out", "found")
+    assert result.exit_code == 1
+    assert "1 image in several splits" in result.output
+    assert (tmp_path / "found" / "audit.html").exists()
+    mended = asked(root, "validation=0", "exclude=found/leaks.txt", "--out", "mended")
+    assert mended.exit_code == 0
+    assert "excluded" in mended.output
+
+
+def test_unreadable_images_are_told(tmp_path):
+    root = class_folders(tmp_path / "photos", each=12)
+    write(root / "cat" / "broken.png", picture(1)[:40])
+    result = asked(root, "--out", tmp_path / "out", "validation=0")
+    assert "broken image" in result.output
+    assert "broken.png" in result.output
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nowhere"], "nowhere"),
+        (["{root}", "grup=x"], "has no option 'grup'"),
+        (["{root}", "group"], "no option of the source"),
+        (["{root}", "--group", "home"], "no column 'home'"),
+        (["{root}", "--accept", "none.yaml"], "no readable accept list"),
+        (["{root}", "--reference", "nowhere"], "nowhere: no such folder"),
+        (["{root}", "--fail-on", "shortcuts"], "Did you mean 'shortcut'"),
+        (["{root}", "--stage", "plain"], "this is none"),
+        (["{root}", "--model", "none.safetensors"], "there is no such file"),
+        (["{root}", "--refiner", "none.safetensors"], "needs --input-size"),
+    ],
+)
+def test_bad_input_is_one_message(tmp_path, words, message):
+    root = class_folders(tmp_path / "photos")
+    words = [word.format(root=root) for word in words]
+    result = asked(*words, "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert message in result.output
+    assert "Traceback" not in result.output
+
+
+def test_reference_images_without_labels(tmp_path):
+    root = scenes(tmp_path / "photos")
+    for i in range(40):
+        night = np.full((24, 24, 3), 10 + i % 7, np.uint8)
+        night[i % 20 :, : 3 + i % 9] = 30
+        write(tmp_path / "field" / f"{i}.png", encoded(night, "png"))
+    result = asked(root, "validation=0", "--reference", tmp_path / "field", "--out", tmp_path / "o")
+    assert "shift" in result.output
+    assert "train and reference differ" in result.output
+
+
+def test_groups_in_several_splits_are_a_leak():
+    data = open_data("street_numbers", **(PLAIN | {"train": 300, "test": 100}))
+    home = [f"home {i % 7}" for i in range(400)]
+    table = data.manifest.table.append_column("home", pa.array(home))
+    data = replace(data, manifest=Manifest(table, data.classes))
+    (leak,) = of_kind(audit(data, group="home"), "leak")
+    assert (leak.severity, leak.count) == ("error", 7)
+    assert of_kind(audit(data), "leak") == []
+
+
+def test_a_run_is_asked_what_it_learned(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    small = ["data.source.train=300", "data.source.test=100", "data.source.validation=50"]
+    small += [f"stages.{stage}.epochs=1" for stage in ("plain", "refined")]
+    small += [f"stages.{stage}.evaluate_every=1" for stage in ("plain", "refined")]
+    words = ["run", "factory/planted_faults", *small, "chain.collapse=null", "--name", "faults"]
+    ran = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert ran.exit_code == 0, ran.output
+    result = asked("runs/faults", "--fail-on", "suspect")
+    assert result.exit_code == 1
+    told = json.loads((tmp_path / "audit" / "audit.json").read_text())
+    assert {"shift to the device", "too_hard"} == set(told["skipped"])
+    first = next(each for each in told["findings"] if each["kind"] == "shortcut")
+    assert first["facts"]["use"]["conflicting"] > 10
+    assert (tmp_path / "audit" / "suspects.csv").exists()
+    (model,) = (tmp_path / "runs" / "faults").glob("stages/plain-*/model.safetensors")
+    assert asked("runs/faults", "--stage", "plain", "--model", model).exit_code == 1
+    refused = asked("runs/faults", "--refiner", model)
+    assert refused.exit_code == 2
+    assert "sees images of 24x24" in refused.output
+    assert asked("runs/faults", "--refiner", model, "--input-size", 8).exit_code == 1
+    assert "no finished stage" in asked("runs/faults", "--stage", "plian").output
+
+
+def test_person_crops_give_themselves_away():
+    """Mirror pairs across a naive split, and the exact copies, unaided."""
+    file = str(real_data("person_crops/all.parquet"))
+    data = open_data("parquet", path=file, validation=0.0)
+    table = data.manifest.table
+    split = np.where(np.random.default_rng(0).random(len(table)) < 0.2, "test", "train")
+    place = table.column_names.index("split")
+    naive = replace(
+        data,
+        manifest=Manifest(table.set_column(place, "split", pa.array(split.tolist())), data.classes),
+    )
+    found = audit(naive)
+    keys, ids = (naive.manifest.column(name) for name in ("mirror_key", "id"))
+    torn = {key: set(split[keys == key]) for key in np.unique(keys)}
+    pairs = sum(len(each) == 2 for each in torn.values())
+    assert pairs > 300
+    (leak,) = of_kind(found, "leak")
+    across = leak.facts["mirrored"] + leak.facts["bytes"] + leak.facts["pixels"]
+    assert pairs <= across + leak.facts["near"] <= pairs + 30
+    assert leak.facts["mirrored"] == pytest.approx(pairs, abs=20)
+    (within,) = of_kind(found, "copies")
+    together = within.facts["mirrored"] + leak.facts["mirrored"]
+    assert together == pytest.approx(1208, abs=20)
+    repeated = len(ids) - len(np.unique(ids))
+    assert leak.facts["bytes"] + within.facts["bytes"] >= 0.8 * repeated
+    column = next(each for each in of_kind(found, "shortcut") if "orig_format" in each.where)
+    assert column.facts["share"] == 1
+
+
+def test_person_crops_leak_by_file_format():
+    file = str(real_data("person_crops/raw_format_leak_sample.parquet"))
+    found = audit(open_data("parquet", path=file, resident="never", validation=0))
+    told = {
+        column
+        for each in of_kind(found, "shortcut")
+        for column in (each.facts["cue"]["column"], *each.facts["also"])
+    }
+    assert {"format", "transparency"} <= told
+
+
+def test_labelled_reference_images_tell_how_far_a_shortcut_holds():
+    data = open_data("street_numbers", **PLAIN, dark_class=0.6)
+    test = data.manifest.rows("test")
+    field = data.select(test)
+    found = audit(data.select(np.setdiff1d(np.arange(len(data.manifest)), test)), reference=field)
+    first = of_kind(found, "shortcut")[0]
+    there = first.facts["reference"]
+    inside = field.manifest.labels[
+        np.array([field.images.pixels(i).astype(float).std() for i in range(len(test))])
+        <= first.facts["cue"]["bound"]
+    ]
+    assert first.facts["cue"]["column"] == "contrast"
+    assert there["images"] == pytest.approx(len(inside), abs=3)
+    assert there["share"] < 0.3 < 0.9 < first.facts["share"]
+    assert any("reference" in each.title for each in of_kind(found, "shift"))
+    assert "shift to the device" not in found.skipped
