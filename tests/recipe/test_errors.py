@@ -5,7 +5,9 @@ import pytest
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.recipe.load import load_recipe
 
-KNOWN_OPTIMIZER = "known: layer_decay, decay_norm_and_bias, name, lr, momentum, weight_decay, nesterov"
+KNOWN_OPTIMIZER = (
+    "known: layer_decay, decay_norm_and_bias, name, lr, momentum, weight_decay, nesterov"
+)
 
 ONE_MISTAKE = {
     # unknown key: the path by stage id, the nearest key of that very part
