@@ -104,6 +104,8 @@ def beside(name: str, base: str, *variants: tuple[str, str]) -> str:
     lines = [["what", "train top-1", "test top-1", f"difference to {base}", "n"]]
     for what, stage in variants:
         columns = [values(rows, "", stage, column) for column in ("train_top1", "test_top1")]
+        if not columns[1]:
+            continue
         line = [what, *(percent(spread(list(each.values()))) for each in columns)]
         line.append("" if stage == base else gain(rows, "", stage, base))
         lines.append([*line, str(len(columns[1]))])
