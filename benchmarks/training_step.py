@@ -25,7 +25,8 @@ from tinyrefinery.data.crops import CropSpec
 from tinyrefinery.labels.policy import GroundTruth, LabelPolicy, Refined
 from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.training import schedules
-from tinyrefinery.training.loop import Settings, Training, fit
+from tinyrefinery.training.job import Settings, Training
+from tinyrefinery.training.loop import fit
 from tinyrefinery.training.memory import keep_freed_memory
 
 BATCH, CLASSES, SIZE, WORKERS = 128, 10, 32, 2

@@ -43,8 +43,9 @@ from tinyrefinery.recipe.detection import DetectionRecipe
 from tinyrefinery.recipe.load import dump, part_hash
 from tinyrefinery.recipe_run import say
 from tinyrefinery.run import alone, write_problems
+from tinyrefinery.training.job import Training
 from tinyrefinery.training.logs import Record
-from tinyrefinery.training.loop import Training, fit
+from tinyrefinery.training.loop import fit
 
 FORMAT = 1  # of run folders; part of every key
 SHEET = 16  # images on a contact sheet

@@ -44,8 +44,9 @@ from tinyrefinery.recipe.schema import Recipe, Stage
 from tinyrefinery.stage_keys import refiners_of, stage_keys
 from tinyrefinery.training.dynamics import Dynamics
 from tinyrefinery.training.in_step import SharedBatches, SharedLabels
+from tinyrefinery.training.job import Load, Training
 from tinyrefinery.training.logs import Record
-from tinyrefinery.training.loop import Load, Trained, Training, fit_in_step
+from tinyrefinery.training.loop import Trained, fit_in_step
 
 LABELS = "labels"  # the folder of label stores in a run folder
 VALIDATION = "predictions-validation.parquet"

@@ -19,7 +19,8 @@ from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.losses import create as create_loss
 from tinyrefinery.losses.targets import SparseTargets
 from tinyrefinery.training import schedules
-from tinyrefinery.training.loop import Settings, Training, fit
+from tinyrefinery.training.job import Settings, Training
+from tinyrefinery.training.loop import fit
 
 DATA = stripes()
 VIEW = View(DATA, CropSpec("inception", (12, 12)), seed=2)

@@ -20,7 +20,7 @@ from tinyrefinery.errors import CheckpointError, RecipeError
 from tinyrefinery.models import create
 from tinyrefinery.models.network_file import NetworkInfo, load_network
 from tinyrefinery.recipe.detection import Augment, Backbone, BoxSource, DetectionRecipe
-from tinyrefinery.training.loop import Settings
+from tinyrefinery.training.job import Settings
 
 
 def box_data(source: BoxSource) -> BoxData:

@@ -24,7 +24,7 @@ from tinyrefinery.recipe.schema import Engine, Recipe, Stage
 from tinyrefinery.training import optimizers, schedules
 from tinyrefinery.training.in_step import SharedLabels
 from tinyrefinery.training.jitter import Jitter
-from tinyrefinery.training.loop import Settings
+from tinyrefinery.training.job import Settings
 from tinyrefinery.training.parameter_groups import parameter_groups
 from tinyrefinery.training.stopping import EarlyStop
 

@@ -6,71 +6,23 @@ resumed run needs the weights, the optimizer and two numbers, nothing else.
 """
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Generator, Iterable, Sequence
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 from tqdm.auto import tqdm
 
-from tinyrefinery.data.batches import Batch, Renders, load, shuffled, split_batches
-from tinyrefinery.errors import ChainError, CheckpointError
-from tinyrefinery.labels.policy import LabelPolicy
-from tinyrefinery.losses import Loss
-from tinyrefinery.losses.targets import Targets
+from tinyrefinery.data.batches import Batch, shuffled, split_batches
+from tinyrefinery.errors import ChainError
 from tinyrefinery.random import integer
-from tinyrefinery.training.checkpoints import load_state, save_state
-from tinyrefinery.training.dynamics import Dynamics
 from tinyrefinery.training.ema import average_of
-from tinyrefinery.training.jitter import Jitter
-from tinyrefinery.training.logs import Record, write_history, write_tensorboard
+from tinyrefinery.training.job import Training
+from tinyrefinery.training.logs import Record, write_tensorboard
 from tinyrefinery.training.memory import keep_freed_memory
-from tinyrefinery.training.schedules import Plateau, Schedule
-from tinyrefinery.training.stopping import EarlyStop
-
-Load = Callable[..., Iterator[Batch]]
-"""As `data.batches.load`."""
-Validate = Callable[[nn.Module], Record]
-"""Network in training -> figures on the validation split, e.g. `validation_top1`."""
-Hits = Callable[[Tensor, Targets, Tensor], Tensor]
-"""Outputs, targets, labels -> how many crops of the batch were got right, a scalar."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How long and in what steps to train."""
-
-    epochs: int
-    batch_size: int
-    """Crops a step, over all processes."""
-    seed: int = 0
-    order_seed: int | None = None
-    """Of the order of samples; None: that of the crops, so that batches are whole BN groups."""
-    accumulate: int = 1
-    """Steps whose gradients are added up before the optimizer moves."""
-    clip_norm: float | None = None
-    """Largest global norm of the gradient."""
-    ema: float | None = None
-    """Decay of the weights' moving average, which is then what is evaluated and kept."""
-    workers: int = 0
-    """Threads that prepare crops."""
-    evaluate_every: int = 1
-    """Epochs between two looks at the validation split."""
-    checkpoint_every_epochs: int = 1
-    checkpoint_every_steps: int | None = None
-    """Further checkpoints within an epoch, for epochs that take hours."""
-    tensorboard: bool = False
-    channels_last: bool = True
-    """Memory layout of crops; faster for convolutions on CPUs and on tensor cores."""
-
-
-def top1_hits(logits: Tensor, targets: Targets, labels: Tensor) -> Tensor:
-    """Crops whose largest logit (B, K) is that of the given class (B,)."""
-    return (logits.argmax(dim=1) == labels).sum()
+from tinyrefinery.training.schedules import Plateau
+from tinyrefinery.training.state import Progress, SavedState, bare, is_due, is_finite
 
 
 class Learner(nn.Module):
@@ -87,50 +39,6 @@ class Learner(nn.Module):
             return self.network(images), None
         features = self.network.forward_features(images)  # type: ignore[operator]
         return self.network.forward_head(features), features  # type: ignore[operator]
-
-
-@dataclass
-class Progress:
-    """Where a training stands; all that a resumed run needs besides weights and optimizer."""
-
-    epoch: int = 0
-    step: int = 0
-    """Steps done in this epoch."""
-    sums: Tensor = field(default_factory=lambda: torch.zeros(3, dtype=torch.float64))
-    """Loss, hits and crops of this epoch so far, in this process."""
-    history: list[Record] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Training:
-    """Everything that takes part in training one network."""
-
-    network: nn.Module
-    view: Renders
-    rows: np.ndarray
-    """Manifest rows to train on."""
-    policy: LabelPolicy
-    loss: Loss
-    optimizer: torch.optim.Optimizer
-    schedule: Schedule
-    settings: Settings
-    fabric: Fabric
-    validate: Validate
-    folder: Path
-    """Where state and metrics are kept."""
-    title: str = ""
-    load: Load = load
-    """Renders the batches of an epoch; trainings in step share one that renders for all."""
-    dynamics: Dynamics | None = None
-    """What is to be recorded of each sample; None: nothing. Weights are the same either way."""
-    jitter: Jitter | None = None
-    """Adds crops to each batch that depend on the network; None: natural crops only."""
-    stop: EarlyStop | None = None
-    """When to end before the last epoch, and which weights to keep; None: all epochs, the last."""
-    frozen: Sequence[nn.Module] = ()
-    """Modules of the network that stay in evaluation mode, with the statistics they have."""
-    hits: Hits = top1_hits
-    """What `train_top1` counts."""
 
 
 Place = tuple[int, int]
@@ -186,7 +94,7 @@ def _steps(job: Training) -> Generator[Place, None, Trained]:
     average = average_of(job.network, settings.ema) if settings.ema else None
     final = average.module if average is not None else job.network
     base = [group["lr"] for group in job.optimizer.param_groups]
-    saved = _Saved(job, average)
+    saved = SavedState(job, average)
     now = saved.resume()
     yield now.epoch, now.step
     while not _is_over(job, now.epoch):
@@ -215,10 +123,10 @@ def _steps(job: Training) -> Generator[Place, None, Trained]:
             yield now.epoch, now.step
             started += time.perf_counter() - paused  # that was the others' time
         now = _close_epoch(job, now, final, time.perf_counter() - started, len(batches))
-        if _is_over(job, now.epoch) or _is_due(now.epoch, settings.checkpoint_every_epochs):
+        if _is_over(job, now.epoch) or is_due(now.epoch, settings.checkpoint_every_epochs):
             saved.write(now)
     if job.stop is not None:
-        job.stop.restore(_bare(final))
+        job.stop.restore(bare(final))
     return final, now.history
 
 
@@ -296,20 +204,20 @@ def _close_epoch(
         "train_top1": hits / crops,
         "seconds": seconds,
     }
-    if not (np.isfinite(loss) and _is_finite(job.network)):
+    if not (np.isfinite(loss) and is_finite(job.network)):
         what = "weights are no numbers" if np.isfinite(loss) else f"training loss is {loss}"
         raise ChainError(
             f"{job.title}: the {what} in epoch {epoch}. Lower optimizer.lr, or set "
             "schedule.warmup or clip_norm; the last state with sound weights is kept."
         )
-    if epoch == job.settings.epochs or _is_due(epoch, job.settings.evaluate_every):
+    if epoch == job.settings.epochs or is_due(epoch, job.settings.evaluate_every):
         # By one process: the others' batch statistics differ a little, and so would their rates.
         found = job.validate(final) if job.fabric.is_global_zero else {}
         record |= job.fabric.broadcast(found)
         if isinstance(job.schedule, Plateau):
             job.schedule.observe(record[job.schedule.metric])
         if job.stop is not None:
-            job.stop.observe(record, _bare(final))
+            job.stop.observe(record, bare(final))
     if job.settings.tensorboard and job.fabric.is_global_zero:
         write_tensorboard(job.folder, record)
     return Progress(epoch, history=[*now.history, record])
@@ -326,89 +234,3 @@ def _seed(seed: int, fabric: Fabric) -> None:
 
 def _is_over(job: Training, epoch: int) -> bool:
     return epoch >= job.settings.epochs or (job.stop is not None and job.stop.is_over)
-
-
-def _is_due(count: int, every: int | None) -> bool:
-    return every is not None and count % every == 0
-
-
-def _is_finite(network: nn.Module) -> bool:
-    """Whether every weight is a number; a step can ruin them before the loss shows it."""
-    return all(bool(weights.isfinite().all()) for weights in network.parameters())
-
-
-class _Saved:
-    """The objects that make up a training's state, and the file they are kept in."""
-
-    def __init__(self, job: Training, average: AveragedModel | None) -> None:
-        self.job, self.average = job, average
-        self.path = job.folder / "state.pt"
-        self.step = 0
-
-    def is_due(self, step: int) -> bool:
-        """Whether a state within the epoch is to be saved after this step."""
-        every = self.job.settings.checkpoint_every_steps
-        return every is not None and step // every > self.step // every
-
-    def write(self, now: Progress) -> None:
-        """Save everything in one step, unless the loss or the weights are no numbers any more."""
-        self.step, job = now.step, self.job
-        sums = job.fabric.all_reduce(now.sums, reduce_op="sum")
-        assert isinstance(sums, Tensor)
-        if job.dynamics is not None:
-            job.dynamics.share(job.fabric)
-        sound = job.fabric.is_global_zero and bool(sums.isfinite().all())
-        if not (sound and _is_finite(job.network)):
-            return
-        state = {
-            "epoch": now.epoch,
-            "step": now.step,
-            "sums": sums.cpu(),
-            "history": now.history,
-            "network": _bare(job.network).state_dict(),
-            "optimizer": job.optimizer.state_dict(),
-            "average": self.average.state_dict() if self.average is not None else None,
-            "schedule": job.schedule.state if isinstance(job.schedule, Plateau) else None,
-            "dynamics": job.dynamics.state() if job.dynamics is not None else None,
-            "stop": job.stop.state() if job.stop is not None else None,
-            "loss": job.loss.state_dict() if isinstance(job.loss, nn.Module) else None,
-        }
-        save_state(self.path, state)
-        write_history(job.folder, now.history)
-
-    def resume(self) -> Progress:
-        """Where to go on: the saved state, loaded into the objects, or a fresh start."""
-        now = self._load() if self.path.exists() else Progress()
-        if self.job.fabric.is_global_zero:
-            write_history(self.job.folder, now.history)  # an epoch after the state is made again
-        return now
-
-    def _load(self) -> Progress:
-        state = load_state(self.path)
-        try:
-            _bare(self.job.network).load_state_dict(state["network"])
-            self.job.optimizer.load_state_dict(state["optimizer"])
-            if self.average is not None:
-                self.average.load_state_dict(state["average"])
-            if isinstance(self.job.schedule, Plateau):
-                self.job.schedule.state = state["schedule"]
-            if self.job.dynamics is not None:
-                self.job.dynamics.restore(state["dynamics"])
-            if self.job.stop is not None:
-                self.job.stop.load(state["stop"])
-            if isinstance(self.job.loss, nn.Module):
-                self.job.loss.load_state_dict(state["loss"])
-            self.step = state["step"]
-            # The sums are those of all processes: one takes them over, or they would count twice.
-            sums = state["sums"] * (1.0 if self.job.fabric.is_global_zero else 0.0)
-            return Progress(state["epoch"], state["step"], sums, state["history"])
-        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise CheckpointError(
-                f"{self.path}: the saved state is of another network, optimizer or loss "
-                f"({str(error).splitlines()[0]}). Delete the file to train this stage anew."
-            ) from error
-
-
-def _bare(network: nn.Module) -> nn.Module:
-    """The network itself, where torch.compile has wrapped it."""
-    return getattr(network, "_orig_mod", network)
