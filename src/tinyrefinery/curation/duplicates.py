@@ -139,7 +139,8 @@ def copies_findings(
             Finding(
                 "copies",
                 "note",
-                f"{len(extra)} images are copies of others in their split ({_told(within)})",
+                f"{len(extra)} {'image is a copy' if len(extra) == 1 else 'images are copies'} of "
+                f"others in their split ({_told(within)})",
                 _path(dataset, extra[0]),
                 mend.format("copies.txt"),
                 len(extra),
