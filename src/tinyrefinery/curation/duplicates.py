@@ -12,8 +12,9 @@ from tinyrefinery.curation.fingerprints import MIRROR, Fingerprints, likeness
 from tinyrefinery.curation.near import NONE, close_pairs
 from tinyrefinery.data.dataset import Dataset
 
-# Our choice. Of 20,000 CIFAR-10 images the 64 nearest pairs were copies to the eye. Of 1,000 images,
-# recompressed at quality 50, halved, with noise of 8 grey levels, at gains of .6 and 1.3, 98 % pass.
+# Our choice. Of 20,000 CIFAR-10 images the 64 nearest pairs were copies to the eye. Of 1,000 images
+# recompressed at quality 50, halved, given noise of 8 grey levels, or gains of .6 and 1.3, 98 % or
+# more pass.
 BITS = 8
 LIKE = 0.95
 KINDS = ("bytes", "pixels", "near", "mirrored")
