@@ -226,6 +226,17 @@ def test_reference_images_without_labels(tmp_path):
     assert "train and reference differ" in result.output
 
 
+def test_an_accepted_shortcut_does_not_fail_and_a_misspelled_one_is_refused():
+    data = open_data("street_numbers", **(PLAIN | {"train": 900, "test": 0}), dark_class=0.6)
+    first = of_kind(audit(data), "shortcut")[0].facts["cue"]["column"]
+    found = audit(data, accepted={(first, "0"): "zeros are night shots"})
+    accepted = next(each for each in of_kind(found, "shortcut") if each.severity == "accepted")
+    assert accepted.where == f"{first} -> 0"
+    assert "zeros are night shots" in accepted.remedy
+    with pytest.raises(DataError, match="Did you mean 'brightness'"):
+        audit(data, accepted={("brightnes", "0"): "night"})
+
+
 def test_groups_in_several_splits_are_a_leak():
     data = open_data("street_numbers", **(PLAIN | {"train": 300, "test": 100}))
     home = [f"home {i % 7}" for i in range(400)]

@@ -32,6 +32,8 @@ from tinyrefinery.curation.suspects import suspect_findings
 from tinyrefinery.curation.too_hard import Hardness, too_hard_findings
 from tinyrefinery.data.check import groups_across_splits
 from tinyrefinery.data.dataset import Dataset
+from tinyrefinery.errors import DataError
+from tinyrefinery.names import nearest
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ def audit(
 
     Raises:
         ChangedImageError: when an image can no longer be read.
+        DataError: when `accepted` names a column that isn't there, or the evidence other classes.
     """
     rows = np.arange(len(dataset.manifest))
     properties, prints = _looked_at(dataset, rows)
@@ -138,6 +141,7 @@ def _associations(
     metadata, passed_over = metadata_columns(dataset, np.arange(len(labels)), names)
     everything = [*columns, *metadata]
     here = _of(everything, train)
+    _check_accepted(accepted, [column.name for column in everything])
     shortcuts, found = find_shortcuts(here, labels[train], dataset.classes, accepted)
     judged = _judged(dataset, everything, evidence)
     if judged is None:
@@ -157,6 +161,16 @@ def _associations(
         f"column '{name}' {why}: not held against the label" for name, why in passed_over.items()
     ]
     return findings, notes
+
+
+def _check_accepted(accepted: Mapping[tuple[str, str], str], known: Sequence[str]) -> None:
+    """Refuse an accept list that names what isn't there: it would accept nothing, silently."""
+    for name, _ in accepted:
+        if name not in known:
+            raise DataError(
+                f"accept list: no property or column '{name}'.{nearest(name, known)} "
+                f"There are: {', '.join(known)}"
+            )
 
 
 def _of(columns: Sequence[Column], rows: np.ndarray) -> list[Column]:
