@@ -21,36 +21,33 @@ from torch import nn
 from tinyrefinery import builders
 from tinyrefinery.builders import FrozenNetwork
 from tinyrefinery.chain import Chain, Generation
-from tinyrefinery.data.batches import View, evenly, load
+from tinyrefinery.data.batches import View, load
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.environment import environment
 from tinyrefinery.errors import ChainError, CheckpointError
-from tinyrefinery.evaluation import cost
 from tinyrefinery.evaluation.calibration import negative_log_likelihood
 from tinyrefinery.evaluation.descent import longest_line
-from tinyrefinery.evaluation.dynamics_table import dynamics_table, save_dynamics
 from tinyrefinery.evaluation.policy_quality import policy_quality
 from tinyrefinery.evaluation.predictions import Predictions, predict
 from tinyrefinery.evaluation.sample_crops import Line, save_samples
-from tinyrefinery.evaluation.summary import evaluate
-from tinyrefinery.evaluation.suspects import save_suspects
 from tinyrefinery.files import write_atomic
 from tinyrefinery.labels.policy import LabelPolicy
 from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.labels.stored import StoredLabels
-from tinyrefinery.models.network_file import load_network, save_network
+from tinyrefinery.models.network_file import load_network
 from tinyrefinery.recipe.labels import Refined
 from tinyrefinery.recipe.schema import Recipe, Stage
 from tinyrefinery.stage_keys import refiners_of, stage_keys
+from tinyrefinery.stage_results import keep_dynamics, keep_network
 from tinyrefinery.training.dynamics import Dynamics
 from tinyrefinery.training.in_step import SharedBatches, SharedLabels
 from tinyrefinery.training.job import Load, Training
 from tinyrefinery.training.logs import Record
 from tinyrefinery.training.loop import Trained, fit_in_step
+from tinyrefinery.training.state import bare
 
 LABELS = "labels"  # the folder of label stores in a run folder
 VALIDATION = "predictions-validation.parquet"
-TRAIN_ROWS = 50_000  # training samples evaluated at the end, at most
 
 say = logging.getLogger("tinyrefinery").info
 
@@ -205,7 +202,6 @@ class RecipeRun:
             if self.fabric.is_global_zero and not isinstance(end, ChainError):
                 size = stage.batch_size
                 quality = policy_quality(policy, view, self.train_rows, batch_size=size)
-                self._keep_dynamics(stage, job.dynamics)
                 self._keep(stage, job, end, quality)
             self.fabric.barrier()
         for end in ended:
@@ -303,38 +299,23 @@ class RecipeRun:
     def _predict(self, net: nn.Module, rows: np.ndarray) -> Predictions:
         return predict(net, self.eval_view, rows, workers=builders.workers(self.recipe, self.data))
 
-    def _keep_dynamics(self, stage: Stage, dynamics: Dynamics | None) -> None:
-        if dynamics is None:
-            return
-        folder, manifest = self.stage_folder(stage), self.data.manifest
-        table = dynamics_table(manifest, self.train_rows, dynamics.measures())
-        save_dynamics(folder / "dynamics.parquet", table)
-        save_suspects(folder / "suspects.csv", table, manifest)
-
     def _keep(
         self, stage: Stage, job: Training, end: Trained, quality: Mapping[str, float]
     ) -> None:
-        """Write the network and its measures; `done.json` last, as it declares the rest whole."""
-        folder, net = self.stage_folder(stage), getattr(end[0], "_orig_mod", end[0])
-        info = builders.describe(self.recipe, stage, self.data)
-        save_network(folder / "model.safetensors", net, **vars(info))
-        found: dict[str, Predictions] = {}
-        for split in ("train", "validation", "test"):
-            rows = self.data.manifest.rows(split)
-            rows = evenly(rows, TRAIN_ROWS) if split == "train" else rows
-            found[split] = self._predict(net, rows)
-            if len(rows):
-                found[split].save(folder / f"predictions-{split}.parquet")
-        costs = {
-            "parameters": cost.parameters(net),
-            "macs": cost.macs(net, info.channels, info.size),
-            "frozen_parameters": cost.frozen_parameters(net),
-        }
-        result = evaluate(found, label_quality=quality, cost=costs)
-        if job.stop is not None:
-            result["training"] = job.stop.outcome(len(end[1]))
-        write_atomic(folder / "evaluation.json", json.dumps(result, indent=1, allow_nan=False))
-        write_atomic(folder / "done.json", json.dumps({"key": self.keys[stage.id]}))
+        """Write all that is kept of a trained stage."""
+        folder, net = self.stage_folder(stage), bare(end[0])
+        if job.dynamics is not None:
+            keep_dynamics(folder, job.dynamics, self.train_rows, self.data.manifest)
+        result = keep_network(
+            folder,
+            net,
+            builders.describe(self.recipe, stage, self.data),
+            manifest=self.data.manifest,
+            predict=lambda rows: self._predict(net, rows),
+            key=self.keys[stage.id],
+            label_quality=quality,
+            training=job.stop.outcome(len(end[1])) if job.stop is not None else None,
+        )
         held = result.get("test") or result["validation"]
         say(
             f"{self._title(stage)}: train top-1 {result['train']['top1']:.1%}, "
