@@ -142,7 +142,7 @@ def _bars(result: Result) -> list[Bar]:
     if result.baseline is not None:
         found.append(_bar("baseline", "baseline", result.baseline))
     if result.shown is not None:
-        found.append(_bar("this network", "own", result.shown))
+        found.append(_bar("network", "own", result.shown))
     return found
 
 

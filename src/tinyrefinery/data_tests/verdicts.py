@@ -126,7 +126,7 @@ def _what_proves(hits: int, n: int, bound: float, confidence: float) -> str:
     steady = images_to_prove(hits, n, bound, confidence=confidence, faultless=False)
     if clean is None:
         return "no number of images can prove it"
-    ways = [f"{clean:,} more images without an error"]
+    ways = [f"{clean:,} more image{'' if clean == 1 else 's'} without an error"]
     if hits < n:
         at_rate = "no number" if steady is None else f"{steady:,}"
         ways.append(f"{at_rate} at this rate")
