@@ -226,6 +226,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "wrong-labels": wrong_labels,
     "suspects-human": lambda: suspects("human_label1"),
     "suspects-imagenette": lambda: suspects("imagenette_25"),
+    "suspects-test": lambda: suspects("cifar_test"),
     "shortcut-capacity": capacity,
     "store-forms": lambda: against(
         "street_store",
