@@ -44,9 +44,8 @@ lint: $(VENV)/.dev                ## style, types, direction of imports, size of
 	$(BIN)/lint-imports
 	$(BIN)/python tools/size.py
 
-recipes: $(VENV)/.dev             ## check every recipe, and run each with --smoke; the large ones are left to test-all
+recipes: $(VENV)/.dev             ## check every recipe and build its networks; `make test` runs each with --smoke
 	$(BIN)/tinyrefinery recipe check recipes --deep
-	$(BIN)/python -m pytest -q -m "not slow" tests/recipes
 
 docs: $(VENV)/.dev $(VENV)/.docs  ## build the site; a broken link is an error
 	$(BIN)/python tools/results.py --check
