@@ -10,10 +10,10 @@ demo: $(VENV)/.installed          ## set up, then train a chain on the embedded 
 	$(BIN)/tinyrefinery demo
 
 test: $(VENV)/.dev                ## set up, then pass the fast tests
-	$(BIN)/python -m pytest -m "not slow" -q -n auto --dist loadfile
+	$(BIN)/python -m pytest -m "not slow" -q -n auto --dist worksteal
 
 test-all: $(VENV)/.dev            ## the slow ones too
-	$(BIN)/python -m pytest -q -n auto --dist loadfile
+	$(BIN)/python -m pytest -q -n auto --dist worksteal
 
 setup: $(VENV)/.dev $(VENV)/.docs ## everything for development
 

@@ -1,6 +1,7 @@
 """Every shipped recipe and table runs with --smoke, from crops to report."""
 
 import csv
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -18,6 +19,10 @@ SLOW |= {f"label_refinery/{name}.yaml" for name in ("tiny_imagenet", "street")}
 SLOW |= {f"label_refinery/table{number}.yaml" for number in range(1, 8)}
 
 
+MOST_ROWS = 4
+"""Of a table that the fast tests run whole; of longer ones they run the first and the last."""
+
+
 def cases() -> list:
     """Every recipe and table, and every table at the first of its scales.
 
@@ -26,26 +31,38 @@ def cases() -> list:
     found = []
     for path in FILES:
         name = path.relative_to(shipped_folder()).as_posix()
-        marks = [pytest.mark.slow] if name in SLOW else []
-        found.append(pytest.param(path, None, id=name, marks=marks))
-        for scale in [*load_table(path).scales][:1] if is_table(path) else []:
-            slow = [pytest.mark.slow] if name == "label_refinery/table2.yaml" else []
-            found.append(pytest.param(path, scale, id=f"{name}-{scale}", marks=slow))
+        if not is_table(path):
+            found.append(case(name, path, slow=name in SLOW))
+            continue
+        table = load_table(path)
+        ids = [row.id for row in table.rows]
+        for scale in (None, *[*table.scales][:1]):
+            slow = name in SLOW and (scale is None or name == "label_refinery/table2.yaml")
+            long = len(ids) > MOST_ROWS
+            found.append(case(name, path, scale, slow=slow or long))
+            if long and not slow:
+                found.append(case(name, path, scale, (ids[0], ids[-1])))
     return found
 
 
-@pytest.mark.parametrize(("path", "scale"), cases())
-def test_smoke(path, scale, tmp_path):
+def case(name: str, path: Path, scale: str | None = None, rows: tuple = (), *, slow: bool = False):
+    label = "-".join(filter(None, (name, scale, *rows)))
+    return pytest.param(path, scale, rows, id=label, marks=[pytest.mark.slow] if slow else [])
+
+
+@pytest.mark.parametrize(("path", "scale", "rows"), cases())
+def test_smoke(path, scale, rows, tmp_path):
     command = ["reproduce", str(path), "--seeds", "1"] if is_table(path) else ["run", str(path)]
     command += ["--scale", scale] if scale else []
+    command += [word for row in rows for word in ("--row", row)]
     done = CliRunner().invoke(app, [*command, "--smoke", "--runs", str(tmp_path)])
     assert done.exit_code == 0, done.output
     (folder,) = tmp_path.iterdir()
     assert (folder / "report.html").stat().st_size > 10_000
     with (folder / "results.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert rows
-    assert all(0 <= float(row["test_top1"]) <= 1 for row in rows)
+        lines = list(csv.DictReader(file))
+    assert lines
+    assert all(0 <= float(line["test_top1"]) <= 1 for line in lines)
 
 
 @pytest.mark.parametrize("path", DETECTORS, ids=lambda p: p.stem)
