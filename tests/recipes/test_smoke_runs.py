@@ -17,6 +17,9 @@ FILES = [path for path in recipes_in(shipped_folder()) if path not in DETECTORS]
 SLOW = {f"label_refinery/{name}.yaml" for name in ("imagenet", "cifar10", "imagenette")}
 SLOW |= {f"label_refinery/{name}.yaml" for name in ("tiny_imagenet", "street")}
 SLOW |= {f"label_refinery/table{number}.yaml" for number in range(1, 8)}
+SLOW |= {"label_refinery/replication_full.yaml"}
+SLOW_SCALES = ("label_refinery/table2.yaml", "label_refinery/replication.yaml")
+SLOW_SCALES += ("label_refinery/replication_svhn.yaml",)
 
 
 MOST_ROWS = 4
@@ -37,7 +40,7 @@ def cases() -> list:
         table = load_table(path)
         ids = [row.id for row in table.rows]
         for scale in (None, *[*table.scales][:1]):
-            slow = name in SLOW and (scale is None or name == "label_refinery/table2.yaml")
+            slow = name in (SLOW if scale is None else SLOW_SCALES)
             long = len(ids) > MOST_ROWS
             found.append(case(name, path, scale, slow=slow or long))
             if long and not slow:
