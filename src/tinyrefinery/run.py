@@ -19,6 +19,7 @@ from tinyrefinery.data.images import ResidentImages
 from tinyrefinery.environment import environment
 from tinyrefinery.errors import ChainError, DataError, RecipeError, StorageError
 from tinyrefinery.files import write_atomic
+from tinyrefinery.recipe.detection import DetectionRecipe
 from tinyrefinery.recipe.load import dump, load_recipe, part_hash
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.shipped import locate
@@ -26,7 +27,7 @@ from tinyrefinery.recipe_run import LABELS, Job, RecipeRun, say
 from tinyrefinery.side_by_side import side_by_side
 
 
-def run_folder(runs: Path, name: str, recipe: Recipe) -> Path:
+def run_folder(runs: Path, name: str, recipe: Recipe | DetectionRecipe) -> Path:
     """Where a recipe is kept if no folder is named: by its name and a digest, whatever the seed."""
     return runs / f"{name}-{part_hash(recipe.model_copy(update={'seed': 0}))[:8]}"
 
