@@ -140,10 +140,10 @@ class StoppedError(Exception):
 
 @pytest.mark.parametrize("after", [1, 2])
 def test_an_interrupted_training_ends_with_the_same_weights(trained, tmp_path, monkeypatch, after):
-    from tinyrefinery.training.state import SavedState
+    from tinyrefinery.training import state
 
     runs, _ = trained
-    written = SavedState.write
+    written = state.SavedState.write
     count = 0
 
     def write_and_stop(self, now):
@@ -153,11 +153,11 @@ def test_an_interrupted_training_ends_with_the_same_weights(trained, tmp_path, m
         if count == after:
             raise StoppedError
 
-    monkeypatch.setattr(SavedState, "write", write_and_stop)
+    monkeypatch.setattr(state.SavedState, "write", write_and_stop)
     with pytest.raises(StoppedError):
         run_detection(tiny(), tmp_path / "cut")
     assert list((tmp_path / "cut").glob("detectors/*/state.pt"))
-    monkeypatch.setattr(SavedState, "write", written)
+    monkeypatch.setattr(state.SavedState, "write", written)
     (run,) = run_detection(tiny(), tmp_path / "cut")
     assert digest(run.folder) == digest(runs[0].folder)
     assert not list((tmp_path / "cut").glob("detectors/*/state.pt"))

@@ -83,8 +83,8 @@ def _fitted(pixels: np.ndarray) -> Image.Image:
     """A picture in the largest size that fits a tile; whole multiples where it is enlarged."""
     image = as_image(pixels).convert("RGB")
     factor = (TILE - 2) / max(image.size)
+    wide, tall = image.size
     if factor >= 1:
-        size = tuple(side * int(factor) for side in image.size)
-        return image.resize(size, Image.Resampling.NEAREST)
-    size = tuple(max(1, round(side * factor)) for side in image.size)
+        return image.resize((wide * int(factor), tall * int(factor)), Image.Resampling.NEAREST)
+    size = max(1, round(wide * factor)), max(1, round(tall * factor))
     return image.resize(size, Image.Resampling.LANCZOS)
