@@ -19,7 +19,7 @@ from tinyrefinery import detection_look
 from tinyrefinery.detection.detector_file import load_detector
 from tinyrefinery.detection.found import read_found
 from tinyrefinery.detection.open import open_boxes
-from tinyrefinery.detection_run import detection_folder, run_detection
+from tinyrefinery.detection_run import run_detection
 from tinyrefinery.errors import CheckpointError, DataError, RecipeError
 from tinyrefinery.models import create
 from tinyrefinery.models.digest import weights_digest
@@ -28,6 +28,7 @@ from tinyrefinery.recipe.detection import DetectionRecipe, load_detection
 from tinyrefinery.recipe.document import parse
 from tinyrefinery.recipe.load import check
 from tinyrefinery.recipe.overrides import apply
+from tinyrefinery.run import run_folder
 
 pytest.importorskip("pycocotools")
 
@@ -124,9 +125,7 @@ def test_the_key_knows_what_weights_depend_on(tmp_path):
 
 
 def test_folders_are_named_by_the_recipe_whatever_the_seed():
-    assert detection_folder(Path("r"), "x", tiny()) == detection_folder(
-        Path("r"), "x", tiny("seed=5")
-    )
+    assert run_folder(Path("r"), "x", tiny()) == run_folder(Path("r"), "x", tiny("seed=5"))
 
 
 def test_workers_change_nothing(trained, tmp_path):

@@ -141,6 +141,25 @@ def test_rows_share_what_they_have_in_common(tmp_path):
     ]
 
 
+def test_rows_that_are_run_one_after_the_other_share_it_too(tmp_path):
+    """What a stage is part of adds up, and is alike at every seed once all rows have run."""
+    path = write_tiny(tmp_path)
+    jobs = {
+        row: Job(load_recipe(path, [f"stages.refined.labels.hard={row == 'hard'}".lower()]), row)
+        for row in ("soft", "hard")
+    }
+
+    def rows_of_plain(*rows):
+        run([jobs[row] for row in rows], tmp_path / "table")
+        facts = json.loads((stage_folder(tmp_path / "table", "plain") / "stage.json").read_text())
+        return facts["rows"], facts["row"]
+
+    assert rows_of_plain("hard") == (["hard"], "hard")
+    assert rows_of_plain("soft") == (["hard", "soft"], "")
+    assert rows_of_plain("hard") == (["hard", "soft"], "")
+    assert rows_of_plain("soft", "hard") == (["soft", "hard"], "")
+
+
 def test_what_changes_weights_changes_the_key(tmp_path):
     from tinyrefinery.builders import dataset, fabric
 

@@ -211,6 +211,9 @@ def test_another_recipe_is_trained_first(tmp_path):
             chain["plain"].network.state_dict()[conv], theirs[conv], atol=1e-6, rtol=0
         )
     assert (folder / "recipe.yaml").exists()
+    # The recipe as it was given: the file of one seed would be wrong for another.
+    again = load_recipe(tmp_path / "run" / "recipe.yaml")
+    assert again.stages[0].init_from == f"recipe:{start}"
     before = {path: path.stat().st_mtime_ns for path in starts}
     run(jobs, tmp_path / "run")  # nothing is trained again
     assert before == {path: path.stat().st_mtime_ns for path in starts}
@@ -288,3 +291,30 @@ def test_new_options_change_a_stages_key_only_where_they_are_set(first, tmp_path
     ]
     assert len({key(*each) for each in options}) == len(options)
     assert key(f"{SECOND}.optimizer.layer_decay=null", f"{SECOND}.freeze=[]") == key()
+
+
+def test_a_key_knows_files_by_their_content_wherever_they_lie(first, tmp_path):
+    """So a run folder can be moved, and named from another folder."""
+    moved_to = tmp_path / "elsewhere.safetensors"
+    moved_to.write_bytes(first.read_bytes())
+    network, info = load_network(first)
+    with torch.no_grad():
+        network.fc.bias.add_(1)
+    save_network(tmp_path / "other.safetensors", network, **vars(info))
+
+    def keys(*overrides):
+        recipe = load_recipe(write_tiny(tmp_path), overrides)
+        return stage_keys(recipe, builders.dataset(recipe.data))
+
+    for written in (
+        f"{SECOND}.init_from=file:{{}}",
+        f"{SECOND}.model.weights={{}}",
+        "stages.refined.labels.by=file:{}",
+        "stages.refined.labels.by=[plain, 'file:{}']",
+    ):
+        here, there = keys(written.format(first)), keys(written.format(moved_to))
+        other, without = keys(written.format(tmp_path / "other.safetensors")), keys()
+        assert here == there != other
+        assert without not in (here, other)
+    ways = (f"{SECOND}.init_from=file:{first}", f"{SECOND}.model.weights={first}")
+    assert len({keys(way)["plain"] for way in ways}) == 2

@@ -130,10 +130,9 @@ def _open_run(path: Path, options: Sequence[str], out: Path, stage: str | None) 
     if not finished:
         return Target(str(path), dataset, mend=mend)
     chosen = _stage(finished, stage)
-    folder = path / "stages" / f"{chosen.stage}-{chosen.key[:8]}"
     title = f"{chosen.stage} (seed {chosen.seed})"
-    info = read_info(folder / "model.safetensors")
-    return Target(str(path), dataset, stage_evidence(folder, title), info, mend)
+    info = read_info(chosen.file)
+    return Target(str(path), dataset, stage_evidence(chosen.folder, title), info, mend)
 
 
 def _stage(finished: Sequence[StageRun], wanted: str | None) -> StageRun:

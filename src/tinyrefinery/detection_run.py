@@ -40,7 +40,7 @@ from tinyrefinery.evaluation import cost
 from tinyrefinery.files import write_atomic, writing
 from tinyrefinery.losses import Loss
 from tinyrefinery.recipe.detection import DetectionRecipe
-from tinyrefinery.recipe.load import dump, part_hash
+from tinyrefinery.recipe.load import dump
 from tinyrefinery.recipe_run import say
 from tinyrefinery.run import alone, write_problems
 from tinyrefinery.training.job import Training
@@ -65,11 +65,6 @@ class DetectorRun:
     def is_done(self) -> bool:
         """Whether it is trained and measured."""
         return (self.folder / "done.json").exists()
-
-
-def detection_folder(runs: Path, name: str, recipe: DetectionRecipe) -> Path:
-    """Where a recipe is kept if no folder is named: by its name and a digest, whatever the seed."""
-    return runs / f"{name}-{part_hash(recipe.model_copy(update={'seed': 0}))[:8]}"
 
 
 def run_detection(recipe: DetectionRecipe, folder: Path, *, seeds: int = 1) -> list[DetectorRun]:

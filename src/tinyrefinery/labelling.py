@@ -39,11 +39,11 @@ def make_labels(
     """
     stages = [_known(recipe, stage) for stage in stages] or stored_stages(recipe)
     with alone(folder):
-        recipe = begun([Job(recipe)], folder)[0].recipe
+        given, recipe = recipe, begun([Job(recipe)], folder)[0].recipe
         runs = open_runs([Job(recipe)], folder)
         for stage in stages:
             _check_streams(stage, streams, runs[0].streams(stage))
-        describe(folder, runs)
+        describe(folder, runs, given)
         run_all(runs, only={name for stage in stages for name in runs[0].needed_by(stage)})
         ready = [stage for stage in stages if all(map(runs[0].is_done, runs[0].needed_by(stage)))]
         for stage in set(stages) - set(ready):

@@ -38,7 +38,7 @@ from tinyrefinery.models.network_file import load_network
 from tinyrefinery.recipe.labels import Refined
 from tinyrefinery.recipe.schema import Recipe, Stage
 from tinyrefinery.stage_keys import refiners_of, stage_keys
-from tinyrefinery.stage_results import keep_dynamics, keep_network
+from tinyrefinery.stage_results import keep_dynamics, keep_network, with_earlier_rows
 from tinyrefinery.training.dynamics import Dynamics
 from tinyrefinery.training.in_step import SharedBatches, SharedLabels
 from tinyrefinery.training.job import Load, Training
@@ -171,7 +171,10 @@ class RecipeRun:
         return f"{where}{stage.id} (seed {self.recipe.seed})"
 
     def _note(self, stage: Stage, rows: list[str]) -> None:
-        """Write what the stage is; rows of a table that came later are added."""
+        """Write what the stage is; rows of a table that come later are added."""
+        folder, made = self.stage_folder(stage), builders.taxonomy(stage, self.data)
+        path = folder / "stage.json"
+        rows = with_earlier_rows(path, rows)
         facts = {
             "id": stage.id,
             "key": self.keys[stage.id],
@@ -183,10 +186,9 @@ class RecipeRun:
             "refiners": [self.keys.get(name, name) for name in refiners_of(stage)],
             "generation": self.generation(stage),
         }
-        folder, made = self.stage_folder(stage), builders.taxonomy(stage, self.data)
         if made and self.fabric.is_global_zero and not (folder / "done.json").exists():
             made.save(folder)
-        path, text = folder / "stage.json", json.dumps(facts, indent=1)
+        text = json.dumps(facts, indent=1)
         if self.fabric.is_global_zero and not (path.exists() and path.read_text() == text):
             write_atomic(path, text)
 

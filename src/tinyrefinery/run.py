@@ -19,6 +19,7 @@ from tinyrefinery.data.images import ResidentImages
 from tinyrefinery.environment import environment
 from tinyrefinery.errors import ChainError, DataError, RecipeError, StorageError
 from tinyrefinery.files import write_atomic
+from tinyrefinery.recipe.detection import DetectionRecipe
 from tinyrefinery.recipe.load import dump, load_recipe, part_hash
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.shipped import locate
@@ -26,7 +27,7 @@ from tinyrefinery.recipe_run import LABELS, Job, RecipeRun, say
 from tinyrefinery.side_by_side import side_by_side
 
 
-def run_folder(runs: Path, name: str, recipe: Recipe) -> Path:
+def run_folder(runs: Path, name: str, recipe: Recipe | DetectionRecipe) -> Path:
     """Where a recipe is kept if no folder is named: by its name and a digest, whatever the seed."""
     return runs / f"{name}-{part_hash(recipe.model_copy(update={'seed': 0}))[:8]}"
 
@@ -71,14 +72,14 @@ def _finished(
 ) -> list[RecipeRun]:
     """The recipes' runs, each with its chain."""
     with alone(folder):
-        jobs = begun(jobs, folder, processes)
-        runs = open_runs(jobs, folder, data)
+        ready = begun(jobs, folder, processes)
+        runs = open_runs(ready, folder, data)
         if runs[0].fabric.is_global_zero:
-            describe(folder, runs)
+            describe(folder, runs, jobs[0].recipe)
             if table is not None:
-                _describe_table(folder, table, runs)
+                _describe_table(folder, table, runs, jobs)
         if processes > 1 and data is None:
-            _run_side_by_side(jobs, folder, processes)
+            _run_side_by_side(ready, folder, processes)
         try:
             run_all(runs)
         finally:
@@ -243,7 +244,9 @@ def _check_splits(data: Dataset) -> None:
             raise DataError(f"data set '{data.name}': the {split} split is empty; {why}")
 
 
-def _describe_table(folder: Path, table: Mapping[str, Any], runs: Sequence[RecipeRun]) -> None:
+def _describe_table(
+    folder: Path, table: Mapping[str, Any], runs: Sequence[RecipeRun], jobs: Sequence[Job]
+) -> None:
     """Write each row's recipe, and table.json: the table's facts and the keys of its stages.
 
     The keys say which stage fills each row, by seed. Rows and seeds of earlier commands keep
@@ -258,15 +261,21 @@ def _describe_table(folder: Path, table: Mapping[str, Any], runs: Sequence[Recip
     keys = {row: dict(known.get(row, {})) for row in stages}
     for each in runs:
         keys[each.row][str(each.recipe.seed)] = each.keys[stages[each.row]]
-    for row, recipe in {each.row: each.recipe for each in reversed(runs)}.items():
+    for row, recipe in {each.row: each.recipe for each in reversed(jobs)}.items():
         write_atomic(folder / "recipes" / f"{row}.yaml", dump(recipe))
     write_atomic(path, json.dumps({**table, "keys": keys}, indent=1))
 
 
-def describe(folder: Path, runs: Sequence[RecipeRun]) -> None:
-    """Write what the run is: recipe, environment, data and the rows that were left out."""
+def describe(folder: Path, runs: Sequence[RecipeRun], recipe: Recipe) -> None:
+    """Write what the run is: recipe, environment, data and the rows that were left out.
+
+    Args:
+        folder: of the run.
+        runs: its recipes, opened.
+        recipe: the first of them as it was given. `begun` names networks of one seed in it.
+    """
     datasets = list({id(each.data): each.data for each in runs}.values())
-    write_atomic(folder / "recipe.yaml", dump(runs[0].recipe))
+    write_atomic(folder / "recipe.yaml", dump(recipe))
     rows = [{"row": each.row, "seed": each.recipe.seed} for each in runs]
     write_atomic(folder / "rows.json", json.dumps(rows, indent=1))
     write_atomic(folder / "environment.json", json.dumps(environment(), indent=1))

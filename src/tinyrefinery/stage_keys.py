@@ -61,16 +61,26 @@ def _weighty(stage: Stage, data: Dataset) -> dict[str, Any]:
     if stage.schedule.name != "plateau" and stage.stop is None:  # which look at the evaluations
         without.add("evaluate_every")
     facts = stage.model_dump(mode="json", exclude=without)
+    # Files are known by their content, which `stage_keys` adds, wherever they lie.
+    facts["init_from"] = _unplaced(stage.init_from)
+    facts["model"]["weights"] = None
     for part, defaults in LATER.items():
         settings = facts[part] if part else facts
         for name in [n for n in defaults if settings.get(n, "none") == defaults[n]]:
             del settings[name]
     if isinstance(stage.labels, Refined):
+        names = [_unplaced(name) for name in stage.labels.by]
+        facts["labels"]["by"] = names[0] if len(names) == 1 else names
         form = builders.label_form(stage, len(data.classes))
         facts["labels"]["store"] = None if form.exact else asdict(form)
     if (made := builders.taxonomy(stage, data)) is not None:
         facts["labels"] = {"name": "taxonomy", "digest": made.digest}  # wherever WordNet lies
     return facts
+
+
+def _unplaced(name: str | None) -> str | None:
+    """The name of a stage or of a network from outside, without the place of a file."""
+    return "file" if name is not None and name.startswith("file:") else name
 
 
 def _file_digest(name: str) -> str:

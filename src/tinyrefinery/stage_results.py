@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,19 @@ from tinyrefinery.training.dynamics import Dynamics
 
 TRAIN_ROWS = 50_000
 """Training samples evaluated at the end, at most."""
+
+
+def with_earlier_rows(path: Path, rows: list[str]) -> list[str]:
+    """Rows of a table that use a stage, with those that earlier commands noted in its stage.json.
+
+    Where one command knew them all, in its order, so that the stage is alike at every seed.
+    """
+    before: list[str] = []
+    with suppress(OSError, ValueError, KeyError, TypeError):  # there is no such file yet
+        before = [str(row) for row in json.loads(path.read_text())["rows"] if row]
+    if set(before) <= set(rows):
+        return rows
+    return [*before, *(row for row in rows if row and row not in before)]
 
 
 def keep_dynamics(folder: Path, dynamics: Dynamics, rows: np.ndarray, manifest: Manifest) -> None:

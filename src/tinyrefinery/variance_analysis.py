@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from tinyrefinery import builders, models
-from tinyrefinery.data.batches import View, load, split_batches
+from tinyrefinery.data.batches import View, evenly, load, split_batches
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.errors import DataError
 from tinyrefinery.evaluation.variance import LAST, feature_variances
@@ -105,15 +105,11 @@ def _files(path: Path) -> list[tuple[str, Path]]:
     if not stages:
         raise DataError(f"{path}: no stage of this run is finished")
     several = {row for stage in stages for row in stage.rows}
-    return [(_name(stage, several), _place(path, stage) / "model.safetensors") for stage in stages]
+    return [(_name(stage, several), stage.file) for stage in stages]
 
 
 def _name(stage: StageRun, rows: set[str]) -> str:
     return f"{stage.row} {stage.stage}" if rows and stage.row else stage.stage
-
-
-def _place(run: Path, stage: StageRun) -> Path:
-    return run / "stages" / f"{stage.stage}-{stage.key[:8]}"
 
 
 def _measure(
@@ -144,9 +140,7 @@ def _rows(data: Dataset, question: Question) -> np.ndarray:
             f"{', '.join(splits) or 'none'}"
         )
     rows = splits[question.split]
-    if question.limit is None or len(rows) <= question.limit:
-        return rows
-    return rows[np.linspace(0, len(rows) - 1, question.limit).astype(np.int64)]
+    return rows if question.limit is None else evenly(rows, question.limit)
 
 
 def _untrained(info: NetworkInfo, view: View, rows: np.ndarray) -> nn.Module:

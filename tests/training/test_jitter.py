@@ -182,6 +182,20 @@ def test_the_network_is_left_as_it_was(options):
     assert all(weight.grad is None for weight in net.parameters())
 
 
+def test_frozen_batch_norm_keeps_its_running_statistics_in_the_ascent():
+    """As in training, where its module is in evaluation mode."""
+    net, images = network(6).train(), crops()
+    in_training, _ = jittered(net, images)
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_var.fill_(3.0)
+            module.eval()
+    frozen, _ = jittered(net, images)
+    running, _ = jittered(net, images, batch_norm="running")
+    assert torch.equal(frozen, running)
+    assert (frozen - in_training).abs().max() > 1e-4
+
+
 def test_labels_are_the_refiner_s_of_the_jittered_crops_among_their_mates():
     net, images = network(5), crops(16)
     made = Jitter(policy(bn_group=8))

@@ -107,7 +107,7 @@ def _of_run(path: Path, stages: Collection[str], seeds: Seeds) -> list[Target]:
     return [
         Target(
             name=" ".join(filter(None, (path.name, each.row, each.stage, f"seed {each.seed}"))),
-            source=f"file:{path / 'stages' / f'{each.stage}-{each.key[:8]}' / NETWORK}",
+            source=f"file:{each.file}",
             run=path,
             row=each.row,
             stage=each.stage,

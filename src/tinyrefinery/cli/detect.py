@@ -54,10 +54,11 @@ def train(
         loaded = smoke_detection(loaded)
     log_progress()
     from tinyrefinery.detection_look import finished, write_results
-    from tinyrefinery.detection_run import detection_folder, run_detection
+    from tinyrefinery.detection_run import run_detection
+    from tinyrefinery.run import run_folder
 
     stem = f"{path.stem}-smoke" if smoke else path.stem
-    folder = runs / name if name else detection_folder(runs, stem, loaded)
+    folder = runs / name if name else run_folder(runs, stem, loaded)
     typer.echo(f"run folder: {folder}", err=True)
     run_detection(loaded, folder, seeds=seeds)
     measured = {each.seed: each.evaluation for each in finished(folder)}

@@ -18,6 +18,7 @@ from tinyrefinery.detection.matching import CODER
 from tinyrefinery.detection.view import BoxView
 from tinyrefinery.errors import DataError
 from tinyrefinery.files import writing
+from tinyrefinery.layers.modes import evaluating
 
 _BATCH = 32
 
@@ -90,28 +91,22 @@ def detect(
     """Boxes in pixels of each of the images `rows`.
 
     Args:
-        network: a detector; it is left in the mode it was in.
+        network: a detector; its modules are left in the modes they were in.
         view: of whole images.
         rows: their numbers.
         decoding: thresholds.
         workers: threads that prepare images.
         look: is shown the outputs for every batch, for a loss.
     """
-    was_training = network.training
-    network.eval()
+    batches = split_batches(rows, _BATCH, drop_last=False)
     found: list[Found] = []
-    try:
-        with torch.inference_mode():
-            for batch in load(
-                view, split_batches(rows, _BATCH, drop_last=False), 0, workers=workers
-            ):
-                outputs = network(batch.images)
-                if look is not None:
-                    look(outputs, batch)
-                boxes = network.default_boxes
-                found += decode(outputs, boxes, view.size, decoding)  # type: ignore[arg-type]
-    finally:
-        network.train(was_training)
+    with evaluating(network), torch.inference_mode():
+        for batch in load(view, batches, 0, workers=workers):
+            outputs = network(batch.images)
+            if look is not None:
+                look(outputs, batch)
+            boxes = network.default_boxes
+            found += decode(outputs, boxes, view.size, decoding)  # type: ignore[arg-type]
     sizes = view.data.images.sizes[rows]
     return [_in_image(each, side, view.size) for each, side in zip(found, sizes, strict=True)]
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from tinyrefinery.errors import RecipeError
+from tinyrefinery.layers.modes import evaluating
 
 REFERENCE = 256
 """Side of the image at which strides are found: so large that they can't be mistaken."""
@@ -45,7 +46,7 @@ def find_maps(network: nn.Module, strides: Sequence[int], channels: int = 3) -> 
     image = torch.zeros(1, channels, REFERENCE, REFERENCE, device=device)
     try:
         with (
-            _still(network),
+            evaluating(network),
             _outputs(network, [n for n, _ in network.named_modules() if n]) as out,
         ):
             network.forward_features(image)  # type: ignore[operator]
@@ -90,18 +91,6 @@ def _outputs(network: nn.Module, places: Sequence[str]) -> Iterator[list[tuple[s
     finally:
         for handle in handles:
             handle.remove()
-
-
-@contextmanager
-def _still(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode for a while, so that nothing is learned or drawn."""
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def _stride(output: object) -> int:

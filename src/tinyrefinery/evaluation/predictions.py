@@ -38,24 +38,19 @@ def predict(
     import torch
 
     from tinyrefinery.data.batches import load
+    from tinyrefinery.layers.modes import evaluating
 
     manifest = view.dataset.manifest
     chunks = [np.empty((0, len(manifest.classes)), np.float32)]
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        with torch.inference_mode():
-            for batch in load(view, _cut(rows, batch_size), 0, workers=workers):
-                logits = network(batch.images)
-                if logits.shape[1] != len(manifest.classes):
-                    raise DataError(
-                        f"the network has {logits.shape[1]} classes but the data has "
-                        f"{len(manifest.classes)}; give the network that many outputs"
-                    )
-                chunks.append(logits.float().softmax(dim=1).cpu().numpy())
-    finally:
-        for module, mode in modes:
-            module.training = mode
+    with evaluating(network), torch.inference_mode():
+        for batch in load(view, _cut(rows, batch_size), 0, workers=workers):
+            logits = network(batch.images)
+            if logits.shape[1] != len(manifest.classes):
+                raise DataError(
+                    f"the network has {logits.shape[1]} classes but the data has "
+                    f"{len(manifest.classes)}; give the network that many outputs"
+                )
+            chunks.append(logits.float().softmax(dim=1).cpu().numpy())
     return Predictions(
         ids=manifest.column("id")[rows],
         rows=np.asarray(rows, np.int64),

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from tinyrefinery.data.batches import View, load
 from tinyrefinery.errors import DataError
+from tinyrefinery.layers.modes import evaluating
 from tinyrefinery.losses.bias import variances
 from tinyrefinery.names import nearest
 
@@ -50,7 +51,7 @@ def feature_variances(
     """
     found: dict[str, list[np.ndarray]] = {layer: [] for layer in layers}
     cuts = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
-    with _evaluating(network), _watching(network, layers) as seen, torch.inference_mode():
+    with evaluating(network), _watching(network, layers) as seen, torch.inference_mode():
         for batch in load(view, cuts, 0, workers=workers):
             maps = network.forward_features(batch.images)  # type: ignore[operator]
             seen[LAST] = _variances(LAST, maps)
@@ -108,17 +109,6 @@ def _checked(layer: str, values: np.ndarray | None, count: int) -> np.ndarray:
             "or outputs overflow"
         )
     return values
-
-
-@contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 @contextmanager

@@ -17,7 +17,6 @@ from tinyrefinery.reports.folder import StageRun, read_run
 if TYPE_CHECKING:
     from tinyrefinery.models.network_file import NetworkInfo
 
-FILE = "model.safetensors"
 KEPT = "data_tests"
 """Folder, in a run or beside a network file, that holds what tests made."""
 MOST_HEADER = 100_000_000
@@ -97,7 +96,7 @@ def find_network(path: Path, stage: str | None = None, seed: int | None = None) 
         return Network(path.name, path, digest, path.parent / f"{path.stem}.{KEPT}")
     if path.parent.name == "stages":
         run = read_run(path.parent.parent)
-        found = [each for each in run.stages if _folder(run.path, each) == path]
+        found = [each for each in run.stages if each.folder == path]
         if not found:
             raise DataError(f"{path}: no finished stage")
         return _of_run(run.path, found[0])
@@ -119,7 +118,7 @@ def _pick(path: Path, stages: list[StageRun], stage: str | None, seed: int | Non
         raise DataError(f"{path}: stage '{wanted}' has no seed {chosen}; there are {seeds}")
     found = [each for each in found if each.seed == chosen]
     if len(found) > 1:
-        folders = ", ".join(str(_folder(path, each)) for each in found[:4])
+        folders = ", ".join(str(each.folder) for each in found[:4])
         raise DataError(
             f"{path}: {len(found)} rows of a table have a stage '{wanted}'; give the folder of "
             f"the one you mean: {folders}"
@@ -127,17 +126,13 @@ def _pick(path: Path, stages: list[StageRun], stage: str | None, seed: int | Non
     return found[0]
 
 
-def _folder(run: Path, stage: StageRun) -> Path:
-    return run / "stages" / f"{stage.stage}-{stage.key[:8]}"
-
-
 def _of_run(run: Path, stage: StageRun) -> Network:
-    folder, recipe = _folder(run, stage), run / "recipe.yaml"
+    recipe = run / "recipe.yaml"
     return Network(
         name=f"{run.resolve().name} {stage.stage} (seed {stage.seed})",
-        file=folder / FILE,
+        file=stage.file,
         digest=stage.key,
         home=run / KEPT,
-        stage=folder,
+        stage=stage.folder,
         recipe=load_recipe(recipe) if recipe.exists() else None,
     )

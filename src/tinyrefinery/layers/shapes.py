@@ -6,6 +6,8 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
+from tinyrefinery.layers.modes import evaluating
+
 
 def pass_shapes(network: nn.Module, shape: tuple[int, ...]) -> Any:
     """Output of `network` for a batch of `shape`, as tensors on the meta device (shapes only).
@@ -15,11 +17,5 @@ def pass_shapes(network: nn.Module, shape: tuple[int, ...]) -> Any:
     """
     state = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     empty = {name: torch.empty_like(tensor, device="meta") for name, tensor in state.items()}
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        with torch.no_grad():
-            return functional_call(network, empty, torch.empty(shape, device="meta"))
-    finally:
-        for module, mode in modes:
-            module.training = mode
+    with evaluating(network), torch.no_grad():
+        return functional_call(network, empty, torch.empty(shape, device="meta"))

@@ -15,6 +15,8 @@ from tinyrefinery.errors import DataError
 class StageRun:
     """One finished network: one stage at one seed."""
 
+    folder: Path
+    """Where it is kept."""
     run: str
     """Name of the run folder."""
     rows: tuple[str, ...]
@@ -40,6 +42,11 @@ class StageRun:
     def row(self) -> str:
         """Its rows as one text, empty when it has none."""
         return " + ".join(self.rows)
+
+    @property
+    def file(self) -> Path:
+        """Of its network."""
+        return self.folder / "model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -122,6 +129,7 @@ def _read_stage(folder: Path, run: str) -> StageRun:
     facts = _read_json(folder / "stage.json")
     try:
         return StageRun(
+            folder=folder,
             run=run,
             rows=tuple(map(str, facts.get("rows") or filter(None, [facts.get("row")]))),
             stage=str(facts["id"]),

@@ -82,10 +82,7 @@ def image_story(folder: RunFolder) -> Story | None:
     line = _line(folder, arrays)
     if len(line) < 2:
         return None
-    found = [
-        Predictions.load(_stage_folder(folder, each) / "predictions-validation.parquet")
-        for each in line
-    ]
+    found = [Predictions.load(each.folder / "predictions-validation.parquet") for each in line]
     if any(not np.array_equal(each.rows, found[0].rows) for each in found):
         raise DataError(f"{folder.path}: the generations predicted different validation images")
     said = np.stack([each.probabilities for each in found])
@@ -186,7 +183,3 @@ def _line_numbers(arrays: Arrays, folder: RunFolder) -> list[int]:
         if name.startswith("title_") and name.removeprefix("title_").isdecimal()
     }
     return [titles[each.stage] for each in _line(folder, arrays) if each.stage in titles]
-
-
-def _stage_folder(folder: RunFolder, stage: StageRun) -> Path:
-    return folder.path / "stages" / f"{stage.stage}-{stage.key[:8]}"

@@ -21,6 +21,7 @@ from tinyrefinery.errors import DataError
 from tinyrefinery.labels.batch_norm import SMALLEST_GROUP
 from tinyrefinery.labels.policy import Refined
 from tinyrefinery.labels.refiner import Refiner
+from tinyrefinery.layers.modes import evaluating
 from tinyrefinery.losses.targets import SparseTargets, Targets
 
 Form = Literal["gradient", "sign", "l2"]
@@ -64,23 +65,21 @@ def at_rest(network: nn.Module, *, batch_statistics: bool) -> Iterator[None]:
 
     Args:
         network: as in training; it is so again afterwards.
-        batch_statistics: whether batch normalization uses those of the batch or the running ones.
+        batch_statistics: whether batch normalization that is in training uses those of the batch or
+            the running ones.
     """
-    modes = [(module, module.training) for module in network.modules()]
-    norms = [module for module, _ in modes if isinstance(module, _BatchNorm)]
+    # Those of frozen parts use their running statistics in training too.
+    norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.training]
     kept = [norm.track_running_stats for norm in norms]
-    network.eval()
-    if batch_statistics:
-        for norm in norms:
-            # In this state PyTorch neither reads nor writes the running statistics.
-            norm.training, norm.track_running_stats = True, False
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-        for norm, tracks in zip(norms, kept, strict=True):
-            norm.track_running_stats = tracks
+    with evaluating(network):
+        try:
+            for norm in norms if batch_statistics else ():
+                # In this state PyTorch neither reads nor writes the running statistics.
+                norm.training, norm.track_running_stats = True, False
+            yield
+        finally:
+            for norm, tracks in zip(norms, kept, strict=True):
+                norm.track_running_stats = tracks
 
 
 @dataclass(frozen=True)
