@@ -108,6 +108,20 @@ def test_the_widest_of_several_gaps_counts_at_a_stricter_confidence():
     assert result.measured.interval == expected
 
 
+def test_a_small_slice_keeps_two_large_ones_from_passing():
+    """The widest gap, of the large slices, is proven small; that of the small one is not."""
+    data = rows(8080, d=[float(i % 2 if i < 8000 else 2) for i in range(8080)])
+    compare = {"a": "d = 0", "b": "d = 1", "c": "d = 2"}
+    wrong = [*range(0, 2400, 2), *range(1, 2000, 2), *range(8000, 8023)]
+    test = {"compare": compare, "max_gap": 0.1, "metric": "accuracy"}
+    large = {"compare": {"a": "d = 0", "b": "d = 1"}, "max_gap": 0.1}
+    three, two = judge(suite({"three": test, "two": large}), data, answers(data, wrong))
+    assert [round(part.measured.value, 3) for part in three.parts] == [0.7, 0.75, 0.713]
+    assert two.verdict == "PASS"
+    assert three.verdict == "UNPROVEN"
+    assert three.remark.startswith("b minus c")
+
+
 def test_a_gap_of_few_images_and_of_shared_ones():
     data = rows(60, d=[float(i % 2 * 10) for i in range(60)])
     (result,) = judge(suite({"it": gap_test()}), data, answers(data))

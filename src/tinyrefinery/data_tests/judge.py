@@ -237,7 +237,7 @@ def _with_label_floor(ruling: Ruling, error: float | None, test: DataTest) -> Ru
 def _gap(
     case: Case, suite: Suite, rows: Rows, counts: Count, result: Result
 ) -> tuple[Result, np.ndarray]:
-    """The pair of slices that differ most, at a confidence that allows for the number of pairs."""
+    """The pair of slices that fares worst, at a confidence that allows for the number of pairs."""
     test, confidence = case.test, suite.setting(case.test, "confidence")
     assert test.compare is not None
     assert test.max_gap is not None
@@ -248,20 +248,37 @@ def _gap(
     _check_parts(case, counted)
     pairs = list(combinations(counted, 2))
     each = 1 - (1 - confidence) / len(pairs)
-    one, two = max(pairs, key=lambda pair: abs(_share(counted[pair[0]]) - _share(counted[pair[1]])))
-    first, second = counted[one], counted[two]
-    interval = statistics.newcombe((first.hits, second.hits), (first.n, second.n), each)
-    value, n = _share(first) - _share(second), first.n + second.n
-    measured = Measured(value, first.hits + second.hits, n, *interval)
-    least_n = min(first.n, second.n)
-    ruling = verdicts.gap(
-        measured, test.max_gap, least_n=least_n, min_n=suite.setting(test, "min_n")
-    )
+    ruled = {}
+    for one, two in pairs:
+        measured = _difference(counted[one], counted[two], each)
+        least_n = min(counted[one].n, counted[two].n)
+        min_n = suite.setting(test, "min_n")
+        ruled[one, two] = measured, verdicts.gap(
+            measured, test.max_gap, least_n=least_n, min_n=min_n
+        )
+    # Not the widest gap alone: a narrow one of a small slice may be what is unproven.
+    one, two = max(ruled, key=lambda pair: (_GRAVITY[ruled[pair][1].verdict], *_width(ruled[pair])))
+    measured, ruling = ruled[one, two]
     remark = "; ".join(filter(None, [f"{one} minus {two}", ruling.remark]))
     parts = tuple(Part(name, _measured(case, c, confidence)) for name, c in counted.items())
-    weaker = first if (value < 0) == case.metric.more_is_better else second
+    weaker = counted[one if (measured.value < 0) == case.metric.more_is_better else two]
     changed = replace(result, measured=measured, own=result.measured, parts=parts)
     return _ruled(changed, replace(ruling, remark=remark), test.max_gap), _bad(case, weaker)
+
+
+_GRAVITY = {Verdict.PASS: 0, Verdict.UNPROVEN: 1, Verdict.TOO_FEW: 2, Verdict.FAIL: 3}
+
+
+def _width(pair: tuple[Measured, Ruling]) -> tuple[float, float]:
+    measured = pair[0]
+    return abs(measured.value), statistics.farthest(measured.interval)
+
+
+def _difference(first: Count, second: Count, confidence: float) -> Measured:
+    """Share of the first slice minus that of the second."""
+    interval = statistics.newcombe((first.hits, second.hits), (first.n, second.n), confidence)
+    hits, n = first.hits + second.hits, first.n + second.n
+    return Measured(_share(first) - _share(second), hits, n, *interval)
 
 
 def _share(counts: Count) -> float:

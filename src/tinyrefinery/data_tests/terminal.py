@@ -91,16 +91,18 @@ def comparison_table(names: Sequence[str], judged: Sequence[Sequence[Result]]) -
 
 
 def _cell(result: Result, first: Result | None) -> str:
-    shown = result.shown
+    shown = result.measured if result.parts else result.shown
     mark = _colored(texts.word(result), result.verdict)
     if shown is None:
         return mark
     plain = texts.value(shown, result)
-    if first is None or first.shown is None:
+    theirs = first and (first.measured if first.parts else first.shown)
+    if theirs is None:
         return f"{plain}\n{mark}"
-    change = shown.value - first.shown.value
+    change = shown.value - theirs.value
     digits = f"{change:+.0f}" if texts.is_count(result) else f"{change:+.3f}"
-    star = "*" if result.change_p is not None and result.change_p < LEVEL else ""
+    tested = result.change_p is not None and not result.parts  # of a gap nothing is tested
+    star = "*" if tested and (result.change_p or 0) < LEVEL else ""
     return f"{plain} ({digits.replace('-', '−')}{star})\n{mark}"
 
 
@@ -112,7 +114,7 @@ def history_table(values: Sequence[Mapping[str, Any]]) -> Table:
     for title in ("n", "value", "interval", "need", "verdict"):
         table.add_column(title, justify="right", no_wrap=True)
     for each in values:
-        measured = each["own"] or each["measured"]
+        measured = each["measured"] if each["parts"] else each["own"] or each["measured"]
         verdict = Verdict(each["verdict"])
         numbers = ["", "", ""]
         if measured:
