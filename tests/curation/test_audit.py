@@ -181,6 +181,15 @@ def test_the_command_on_a_folder(tmp_path, monkeypatch):
     mended = asked(root, "validation=0", "exclude=found/leaks.txt", "--out", "mended")
     assert mended.exit_code == 0
     assert "excluded" in mended.output
+    # Another copy, and the audit writes to the very list that the data leaves out.
+    before = (tmp_path / "found" / "leaks.txt").read_text()
+    write(root / "train" / "cat" / "more.jpg", encoded(scene(101, 24, 24), "jpeg", quality=90))
+    assert asked(root, "validation=0", "exclude=found/leaks.txt", "--out", "found").exit_code == 1
+    after = (tmp_path / "found" / "leaks.txt").read_text()
+    assert after.startswith(before)
+    assert "more.jpg" in after
+    done = asked(root, "validation=0", "exclude=found/leaks.txt", "--out", "mended")
+    assert done.exit_code == 0
 
 
 def test_unreadable_images_are_told(tmp_path):

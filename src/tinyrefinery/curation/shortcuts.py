@@ -54,13 +54,17 @@ class Cue:
     @property
     def sql(self) -> str:
         """The same as a condition in SQL."""
+        name = self.column if self.column.isidentifier() else sql_quoted(self.column, '"')
         if self.kind in ("low", "high"):
-            return f"{self.column} {'<=' if self.kind == 'low' else '>='} {self.bound:.6g}"
-        return (
-            f"{self.column} IS NULL"
-            if self.kind == "missing"
-            else f"{self.column} = '{self.bound}'"
-        )
+            return f"{name} {'<=' if self.kind == 'low' else '>='} {self.bound:.6g}"
+        if self.kind == "missing":
+            return f"{name} IS NULL"
+        return f"{name} = {sql_quoted(str(self.bound))}"
+
+
+def sql_quoted(text: str, mark: str = "'") -> str:
+    """Text as SQL writes it: marks within it are doubled."""
+    return mark + text.replace(mark, 2 * mark) + mark
 
 
 @dataclass(frozen=True)
