@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from tests.data.pictures import class_folders, encoded, picture, write
 from tests.real import real_data
+from tinyrefinery.auditing import answers_of
 from tinyrefinery.cli.main import app
 from tinyrefinery.curation.audit import audit
 from tinyrefinery.curation.evidence import Evidence
@@ -18,9 +19,11 @@ from tinyrefinery.curation.finding import Strip
 from tinyrefinery.curation.outcome import as_page, list_text, save_audit
 from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.data.open import open_data
-from tinyrefinery.errors import DataError
+from tinyrefinery.errors import CheckpointError, DataError
 from tinyrefinery.evaluation.dynamics_table import dynamics_table
 from tinyrefinery.evaluation.predictions import Predictions
+from tinyrefinery.models import create
+from tinyrefinery.models.network_file import save_network
 
 PLAIN = {"train": 1500, "validation": 0, "test": 600, "digits": 1, "width": 32}
 FAULTS = {"wrong_labels": 0.05, "dark_class": 0.6, "copies": 0.1, "rare_class": 15}
@@ -150,6 +153,34 @@ def test_a_network_of_other_classes_is_refused(faulty):
     )
     with pytest.raises(DataError, match="network: predicts"):
         audit(data, evidence=Evidence("network", two))
+
+
+def test_a_network_may_have_its_classes_in_another_order(faulty):
+    data, _ = faulty
+    evidence = seen(data)
+    turned = evidence.predictions
+    turned = replace(
+        turned, probabilities=turned.probabilities[:, ::-1], classes=turned.classes[::-1]
+    )
+    for one, other in zip(
+        evidence.answers(data), replace(evidence, predictions=turned).answers(data), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_network_file_answers_under_its_own_classes(tmp_path):
+    data = open_data("street_numbers", **(PLAIN | {"train": 60, "test": 20}))
+    network = create("street_cnn", 10, size=(32, 32), channels=3, widths=[4, 8])
+    facts = {"name": "street_cnn", "kwargs": {"widths": [4, 8]}, "size": (32, 32), "channels": 3}
+    facts |= {"mean": (0.5,) * 3, "std": (0.25,) * 3}
+    files = [tmp_path / f"{number}.safetensors" for number in range(3)]
+    kinds = (data.classes, data.classes[::-1], tuple("abcdefghij"))
+    for file, classes in zip(files, kinds, strict=True):
+        save_network(file, network, classes=classes, **facts)
+    told = [answers_of(file, data).answers(data)[1] for file in files[:2]]
+    np.testing.assert_array_equal(told[0], 9 - told[1])
+    with pytest.raises(CheckpointError, match="does not know what the data shows"):
+        answers_of(files[2], data)
 
 
 def asked(*words):

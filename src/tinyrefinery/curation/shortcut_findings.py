@@ -119,9 +119,9 @@ def _finding(
 
 def _remedy(each: Shortcut, name: str) -> str:
     return (
-        f"collect images with {each.cue.sql} AND label <> {sql_quoted(name)}, or vary the property in "
-        f"training, or accept it with a reason: - {{property: {each.cue.column}, class: {name}, "
-        "reason: ...}"
+        f"collect images with {each.cue.sql} AND label <> {sql_quoted(name)}, or vary the property "
+        f"in training, or accept it with a reason: - {{property: {each.cue.column}, "
+        f"class: {name}, reason: ...}}"
     )
 
 

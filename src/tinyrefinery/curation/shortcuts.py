@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tinyrefinery.curation.association import Associations, Column, associate, cramers_v
-from tinyrefinery.curation.intervals import wilson
+from tinyrefinery.evaluation.proportions import wilson
 from tinyrefinery.random import permutation
 
 # Our choices of what is worth a person's time. Chance is not the question here, the noise floor has
@@ -169,7 +169,7 @@ def _cue(
     found: Associations, number: int, label: int, auc: float | None, v: float | None
 ) -> Shortcut:
     score, images = found.scores[number], len(found.scores[number].members)
-    low, high = wilson(float(found.sums[number, label]), images)
+    low, high = wilson(int(found.sums[number, label]), images)
     return Shortcut(
         cue=Cue(found.columns[score.column].name, score.kind, score.value),
         label=label,
