@@ -170,9 +170,9 @@ def test_a_network_may_have_its_classes_in_another_order(faulty):
 
 def test_a_network_file_answers_under_its_own_classes(tmp_path):
     data = open_data("street_numbers", **(PLAIN | {"train": 60, "test": 20}))
-    network = create("street_cnn", 10, size=(32, 32), channels=3, widths=[4, 8])
-    facts = {"name": "street_cnn", "kwargs": {"widths": [4, 8]}, "size": (32, 32), "channels": 3}
-    facts |= {"mean": (0.5,) * 3, "std": (0.25,) * 3}
+    network = create("street_cnn", 10, size=(32, 32), channels=1, widths=[4, 8])
+    facts = {"name": "street_cnn", "kwargs": {"widths": [4, 8]}, "size": (32, 32), "channels": 1}
+    facts |= {"mean": (0.5,), "std": (0.25,)}
     files = [tmp_path / f"{number}.safetensors" for number in range(3)]
     kinds = (data.classes, data.classes[::-1], tuple("abcdefghij"))
     for file, classes in zip(files, kinds, strict=True):

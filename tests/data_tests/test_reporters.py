@@ -156,8 +156,14 @@ def test_of_a_gap_the_gap_is_shown():
     assert gap < -0.1
     assert f"−{-gap:.3f} (−{-gap:.3f})" in text
     kept = records.record(FACTS, second, ["p"] * len(DATA.labels), release=False)
-    past = [{"network": "b", "when": FACTS.when} | each for each in kept["results"]]
-    assert f"{gap:.3f}" in shown(terminal.history_table(past), 140)
+    facts = {"network": "b", "when": FACTS.when, "data_digest": "1"}
+    past = [facts | each for each in kept["results"]]
+    text = shown(terminal.history_table(past), 140)
+    assert f"{gap:.3f}" in text
+    assert "same images" not in text
+    assert "same images" in shown(
+        terminal.history_table([*past, past[0] | {"data_digest": "2"}]), 140
+    )
 
 
 def look(result, row):

@@ -107,8 +107,11 @@ def _cell(result: Result, first: Result | None) -> str:
 
 
 def history_table(values: Sequence[Mapping[str, Any]]) -> Table:
-    """A test's value over networks, in the order given."""
-    table = _table()
+    """A test's value over networks, in the order given; it says so where the images changed."""
+    several = any(
+        len({each[fact] for each in values}) > 1 for fact in ("data_digest", "slice", "metric")
+    )
+    table = _table("Not all of these are of the same images and metric." if several else "")
     for title in ("network", "when"):
         table.add_column(title, overflow="fold")
     for title in ("n", "value", "interval", "need", "verdict"):

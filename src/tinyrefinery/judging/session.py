@@ -198,5 +198,6 @@ def past_values(test: str, networks: Sequence[Network], suite: Path) -> list[dic
             raise DataTestError(
                 f"{path}: no test '{test}'.{nearest(test, results)} Tests: {', '.join(results)}"
             )
-        found.append({"network": network.name, "when": record["when"]} | results[test])
+        on = {"data_digest": record["data_digest"]}
+        found.append({"network": network.name, "when": record["when"]} | on | results[test])
     return found
