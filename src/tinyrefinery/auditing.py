@@ -12,8 +12,6 @@ import yaml
 from tinyrefinery import builders
 from tinyrefinery.curation.evidence import Evidence, stage_evidence
 from tinyrefinery.curation.too_hard import Hardness, hardness
-from tinyrefinery.data.batches import View
-from tinyrefinery.data.crops import CropSpec
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.open import open_data
 from tinyrefinery.data.sources.folder import open_unlabelled
@@ -172,10 +170,10 @@ def answers_of(file: Path, dataset: Dataset) -> Evidence:
         DataError: when it knows other classes.
     """
     network, info = load_network(file)
-    _check_channels(info, dataset, file)
+    view = builders.measuring_view(info, dataset, None, torch.device("cpu"), str(file))
     splits = [s for s in ("test", "validation", "train") if len(dataset.manifest.rows(s))]
     rows = dataset.manifest.rows(splits[0])
-    predictions = predict(network, _view(dataset, info), rows)
+    predictions = predict(network, view, rows)
     return Evidence(f"{file} on {splits[0]}", predictions)
 
 
@@ -187,7 +185,7 @@ def hardness_of(file: Path, dataset: Dataset, size: tuple[int, int]) -> Hardness
             classes.
     """
     network, info = load_network(file)
-    _check_channels(info, dataset, file)
+    view = builders.measuring_view(info, dataset, None, torch.device("cpu"), str(file))
     if info.classes != dataset.classes:
         raise CheckpointError(
             f"{file}: knows {list(info.classes)[:5]}, but the data has {list(dataset.classes)[:5]}"
@@ -199,17 +197,4 @@ def hardness_of(file: Path, dataset: Dataset, size: tuple[int, int]) -> Hardness
         )
     refiner = Refiner([network], batch_norm="running")
     rows = np.arange(len(dataset.manifest))
-    return hardness(refiner, _view(dataset, info), rows, size)
-
-
-def _view(dataset: Dataset, info: NetworkInfo) -> View:
-    spec = CropSpec("center", info.size)
-    return View(dataset, spec, 0, tuple(info.mean), tuple(info.std), torch.device("cpu"))
-
-
-def _check_channels(info: NetworkInfo, dataset: Dataset, file: Path) -> None:
-    if info.channels != dataset.images.channels:
-        raise CheckpointError(
-            f"{file}: takes images of {info.channels} channels, but the data has "
-            f"{dataset.images.channels}; set channels={info.channels}"
-        )
+    return hardness(refiner, view, rows, size)

@@ -24,7 +24,7 @@ from tinyrefinery.reports.label_quality import COLUMNS, over_seeds, quality_tabl
 @pytest.fixture(scope="module")
 def lines(finished):
     targets = find_targets([str(finished)], seeds="all")
-    return list(label_lines(targets, recipe_for(targets, None, []), Grid(bn_groups=(8, 16))))
+    return list(label_lines(targets, recipe_for(targets, None, []), Grid(bn_groups=(8, 200, 300))))
 
 
 def test_every_kind_once(lines):
@@ -35,6 +35,8 @@ def test_every_kind_once(lines):
     assert len(set(keys)) == len(keys) == 4 + 2 * 4 * 3 * 2
     assert all(set(each) <= set(COLUMNS) for each in lines)
     assert {each["n"] for each in lines} == {96}
+    # A group larger than the images there are is told as what it was.
+    assert {each["bn_group"] for each in lines if each.get("bn_group")} == {8, 96}
 
 
 def test_numbers_are_those_of_the_labels(finished, lines):

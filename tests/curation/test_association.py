@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest, chi2_contingency, mannwhitneyu
+from scipy.stats import chi2_contingency, mannwhitneyu
 from sklearn.metrics import roc_auc_score
 
 from tinyrefinery.curation.association import Column, associate, cramers_v
-from tinyrefinery.curation.intervals import newcombe, wilson
 
 
 def rank_of(found, column=0):
@@ -95,13 +94,3 @@ def test_cramers_v_by_hand_and_against_chi_square():
     assert cramers_v(values, labels) == pytest.approx(np.sqrt(phi2 / (2 - 1 / 99 - 1)))
     assert cramers_v(values, np.arange(100) % 2) < 0.1
     assert cramers_v(np.array(["a"] * 100), labels) == 0
-
-
-def test_intervals():
-    for k, n in ((0, 10), (3, 10), (10, 10), (58, 61)):
-        there = binomtest(k, n).proportion_ci(method="wilson")
-        assert wilson(k, n) == pytest.approx((there.low, there.high), abs=1e-6)
-    # Newcombe 1998, Statistics in Medicine 17, table II, example (a): 56/70 - 48/80, method 10.
-    assert newcombe(56, 70, 48, 80) == pytest.approx((0.0524, 0.3339), abs=1e-4)
-    assert newcombe(9, 10, 3, 10) == pytest.approx((0.1705, 0.8090), abs=1e-4)
-    assert newcombe(1, 0, 1, 5) == (-1, 1)

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from tests.data.pictures import class_folders, encoded, picture, write
 from tests.real import real_data
+from tinyrefinery.auditing import answers_of
 from tinyrefinery.cli.main import app
 from tinyrefinery.curation.audit import audit
 from tinyrefinery.curation.evidence import Evidence
@@ -18,9 +19,11 @@ from tinyrefinery.curation.finding import Strip
 from tinyrefinery.curation.outcome import as_page, list_text, save_audit
 from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.data.open import open_data
-from tinyrefinery.errors import DataError
+from tinyrefinery.errors import CheckpointError, DataError
 from tinyrefinery.evaluation.dynamics_table import dynamics_table
 from tinyrefinery.evaluation.predictions import Predictions
+from tinyrefinery.models import create
+from tinyrefinery.models.network_file import save_network
 
 PLAIN = {"train": 1500, "validation": 0, "test": 600, "digits": 1, "width": 32}
 FAULTS = {"wrong_labels": 0.05, "dark_class": 0.6, "copies": 0.1, "rare_class": 15}
@@ -152,6 +155,34 @@ def test_a_network_of_other_classes_is_refused(faulty):
         audit(data, evidence=Evidence("network", two))
 
 
+def test_a_network_may_have_its_classes_in_another_order(faulty):
+    data, _ = faulty
+    evidence = seen(data)
+    turned = evidence.predictions
+    turned = replace(
+        turned, probabilities=turned.probabilities[:, ::-1], classes=turned.classes[::-1]
+    )
+    for one, other in zip(
+        evidence.answers(data), replace(evidence, predictions=turned).answers(data), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_network_file_answers_under_its_own_classes(tmp_path):
+    data = open_data("street_numbers", **(PLAIN | {"train": 60, "test": 20}))
+    network = create("street_cnn", 10, size=(32, 32), channels=1, widths=[4, 8])
+    facts = {"name": "street_cnn", "kwargs": {"widths": [4, 8]}, "size": (32, 32), "channels": 1}
+    facts |= {"mean": (0.5,), "std": (0.25,)}
+    files = [tmp_path / f"{number}.safetensors" for number in range(3)]
+    kinds = (data.classes, data.classes[::-1], tuple("abcdefghij"))
+    for file, classes in zip(files, kinds, strict=True):
+        save_network(file, network, classes=classes, **facts)
+    told = [answers_of(file, data).answers(data)[1] for file in files[:2]]
+    np.testing.assert_array_equal(told[0], 9 - told[1])
+    with pytest.raises(CheckpointError, match="does not know what the data shows"):
+        answers_of(files[2], data)
+
+
 def asked(*words):
     return CliRunner().invoke(app, ["audit", *map(str, words)], catch_exceptions=False)
 
@@ -181,6 +212,15 @@ def test_the_command_on_a_folder(tmp_path, monkeypatch):
     mended = asked(root, "validation=0", "exclude=found/leaks.txt", "--out", "mended")
     assert mended.exit_code == 0
     assert "excluded" in mended.output
+    # Another copy, and the audit writes to the very list that the data leaves out.
+    before = (tmp_path / "found" / "leaks.txt").read_text()
+    write(root / "train" / "cat" / "more.jpg", encoded(scene(101, 24, 24), "jpeg", quality=90))
+    assert asked(root, "validation=0", "exclude=found/leaks.txt", "--out", "found").exit_code == 1
+    after = (tmp_path / "found" / "leaks.txt").read_text()
+    assert after.startswith(before)
+    assert "more.jpg" in after
+    done = asked(root, "validation=0", "exclude=found/leaks.txt", "--out", "mended")
+    assert done.exit_code == 0
 
 
 def test_unreadable_images_are_told(tmp_path):

@@ -11,7 +11,7 @@ from tinyrefinery.curation.association import Column
 from tinyrefinery.curation.balance import cell_findings, class_findings
 from tinyrefinery.curation.columns import metadata_columns
 from tinyrefinery.curation.outliers import far_out, outlier_findings
-from tinyrefinery.curation.shortcuts import find_shortcuts
+from tinyrefinery.curation.shortcuts import Cue, find_shortcuts
 from tinyrefinery.curation.too_hard import as_seen_at, hardness, too_hard_findings
 from tinyrefinery.data.batches import View
 from tinyrefinery.data.crops import CropSpec
@@ -109,6 +109,16 @@ def test_a_column_that_gives_two_classes_away_is_a_shortcut():
     accepted = {("camera", ("a", "b")[found.label]): "one site a class"}
     (again,), _ = find_shortcuts(columns, labels, ("a", "b"), accepted)
     assert again.reason == "one site a class"
+
+
+def test_conditions_survive_quotes():
+    from tinyrefinery.data_tests.where import parse
+
+    values = {"home": ["Bo's", "x"], "the site": ['"a"', "b"]}
+    for column, (mine, _) in values.items():
+        cue = Cue(column, "value", mine)
+        assert parse(cue.sql).rows(pa.table(values)).tolist() == [True, False]
+        assert cue.holds(np.array(values[column])).tolist() == [True, False]
 
 
 @pytest.mark.parametrize(

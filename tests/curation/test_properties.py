@@ -9,8 +9,8 @@ from scipy.ndimage import convolve
 
 from tests.data.pictures import encoded, pixels, write
 from tests.data.scenes import stripes
-from tinyrefinery.curation.file_facts import KINDS
-from tinyrefinery.curation.properties import MEASURES, image_properties, pixel_properties
+from tinyrefinery.curation.properties import image_properties, pixel_properties
+from tinyrefinery.curation.property_names import KINDS, MEASURES
 from tinyrefinery.curation.small_images import LONGEST, load_chunk, reduced
 from tinyrefinery.data.decode import decode
 from tinyrefinery.data.open import open_data

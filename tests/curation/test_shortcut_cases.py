@@ -11,7 +11,8 @@ import pytest
 
 from tests.real import real_data
 from tinyrefinery.curation.association import Column
-from tinyrefinery.curation.properties import MEASURES, pixel_properties
+from tinyrefinery.curation.properties import pixel_properties
+from tinyrefinery.curation.property_names import MEASURES
 from tinyrefinery.curation.shortcuts import find_shortcuts
 from tinyrefinery.data.open import open_data
 

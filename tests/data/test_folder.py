@@ -291,6 +291,10 @@ def test_a_list_that_is_missing_or_leaves_nothing(tmp_path):
     root = class_folders(tmp_path / "photos")
     with pytest.raises(DataError, match=r"none\.txt: can't be read"):
         open_folder(root, exclude=str(tmp_path / "none.txt"))
+    elsewhere = tmp_path / "elsewhere.txt"
+    elsewhere.write_text("# leaks\n./photos/cat/0.png\n")
+    with pytest.raises(DataError, match=r"none of its 1 lines names an image.*against"):
+        open_folder(root, exclude=str(elsewhere))
     everything = tmp_path / "all.txt"
     everything.write_text("\n".join(open_folder(root).manifest.column("path")))
     with pytest.raises(DataError, match="no usable image"):

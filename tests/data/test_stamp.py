@@ -58,3 +58,11 @@ def test_what_is_no_file_has_the_stamp_of_none():
     empty = source_stamp({})
     assert source_stamp({"path": "someone/images"}) == empty
     assert source_stamp({"root": None, "train": 6000}) == empty
+
+
+def test_a_list_of_images_to_leave_out_counts(tmp_path):
+    leave_out = tmp_path / "leaks.txt"
+    leave_out.write_text("a.png\n")
+    before = source_stamp({"exclude": str(leave_out)})
+    leave_out.write_text("a.png\nb.png\n")
+    assert source_stamp({"exclude": str(leave_out)}) != before

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix
 
 from tests.data_tests.cases import answers, manifest, rows, suite
-from tinyrefinery.data_tests import statistics
 from tinyrefinery.data_tests.judge import judge
 from tinyrefinery.data_tests.rows import Answers, rows_of
 from tinyrefinery.data_tests.verdicts import Verdict
+from tinyrefinery.evaluation import proportions
 
 ROWS = rows()
 THREE = ("cat", "dog", "fox")
@@ -92,7 +92,7 @@ def test_gap(wrong, verdict, noise):
     (result,) = judge(suite({"it": gap_test()}), data, answers(data, wrong))
     near = 400 - sum(i % 2 == 0 for i in wrong), 400
     far = 400 - sum(i % 2 == 1 for i in wrong), 400
-    assert result.measured.interval == statistics.newcombe((near[0], far[0]), (near[1], far[1]))
+    assert result.measured.interval == proportions.newcombe((near[0], far[0]), (near[1], far[1]))
     assert (result.verdict, result.within_noise) == (verdict, noise)
     assert [(p.name, p.measured.hits) for p in result.parts] == [("near", near[0]), ("far", far[0])]
 
@@ -104,8 +104,22 @@ def test_the_widest_of_several_gaps_counts_at_a_stricter_confidence():
     test = {"compare": compare, "max_gap": 0.1}
     (result,) = judge(suite({"it": test}), data, answers(data, wrong))
     assert result.remark.startswith("b minus c")
-    expected = statistics.newcombe((250, 300), (300, 300), 1 - 0.05 / 3)
+    expected = proportions.newcombe((250, 300), (300, 300), 1 - 0.05 / 3)
     assert result.measured.interval == expected
+
+
+def test_a_small_slice_keeps_two_large_ones_from_passing():
+    """The widest gap, of the large slices, is proven small; that of the small one is not."""
+    data = rows(8080, d=[float(i % 2 if i < 8000 else 2) for i in range(8080)])
+    compare = {"a": "d = 0", "b": "d = 1", "c": "d = 2"}
+    wrong = [*range(0, 2400, 2), *range(1, 2000, 2), *range(8000, 8023)]
+    test = {"compare": compare, "max_gap": 0.1, "metric": "accuracy"}
+    large = {"compare": {"a": "d = 0", "b": "d = 1"}, "max_gap": 0.1}
+    three, two = judge(suite({"three": test, "two": large}), data, answers(data, wrong))
+    assert [round(part.measured.value, 3) for part in three.parts] == [0.7, 0.75, 0.713]
+    assert two.verdict == "PASS"
+    assert three.verdict == "UNPROVEN"
+    assert three.remark.startswith("b minus c")
 
 
 def test_a_gap_of_few_images_and_of_shared_ones():
@@ -151,10 +165,10 @@ def test_regression(lost, gained, bound, verdict):
     (result,) = regression(lost, gained, bound)
     assert result.verdict == verdict
     assert result.measured.value == pytest.approx((lost - gained) / 400)
-    assert result.p_value == pytest.approx(statistics.mcnemar(lost, gained))
+    assert result.p_value == pytest.approx(proportions.mcnemar(lost, gained))
     assert f"{lost} images lost, {gained} gained" in result.remark
     assert sorted(result.worst) == list(range(lost))[: len(result.worst)]
-    expected = statistics.newcombe_paired(400 - lost - gained, lost, gained, 0)
+    expected = proportions.newcombe_paired(400 - lost - gained, lost, gained, 0)
     assert result.measured.interval == pytest.approx(expected)
 
 

@@ -146,6 +146,26 @@ def test_comparison_marks_what_is_shown():
     assert "40 (+30*)" in text
 
 
+def test_of_a_gap_the_gap_is_shown():
+    """Not the accuracy of both slices together, which `gap <= 0.1` says nothing about."""
+    compare = {"low": "label = 'no_person'", "high": "label <> 'no_person'"}
+    suite_ = suite({"it": {"compare": compare, "max_gap": 0.1}})
+    first, second = (judge(suite_, DATA, answers(DATA, w)) for w in ([], range(0, 80, 2)))
+    text = shown(terminal.comparison_table(["a", "b"], [first, second]), 140)
+    gap = second[0].measured.value
+    assert gap < -0.1
+    assert f"−{-gap:.3f} (−{-gap:.3f})" in text
+    kept = records.record(FACTS, second, ["p"] * len(DATA.labels), release=False)
+    facts = {"network": "b", "when": FACTS.when, "data_digest": "1"}
+    past = [facts | each for each in kept["results"]]
+    text = shown(terminal.history_table(past), 140)
+    assert f"{gap:.3f}" in text
+    assert "same images" not in text
+    assert "same images" in shown(
+        terminal.history_table([*past, past[0] | {"data_digest": "2"}]), 140
+    )
+
+
 def look(result, row):
     random = np.random.default_rng(row)
     size = (240, 320, 3) if row % 4 else (20, 30, 3)

@@ -72,6 +72,25 @@ def test_further_columns_from_parquet_keep_their_order(tmp_path):
     assert rows.columns.column("number").to_pylist() == list(range(50))
 
 
+def test_an_end_of_a_path_that_two_images_share_is_refused():
+    there = manifest(4, path=["train/a/1.jpg", "train/b/1.jpg", "train/b/.1.jpg", "2.jpg"])
+    short, long = ({"path": [p], "pose": ["back"]} for p in ("1.jpg", "b/1.jpg"))
+    with pytest.raises(DataTestError, match=r"may be train/a/1\.jpg or train/b/1\.jpg; write more"):
+        rows_of(there, [pa.table(short)])
+    poses = rows_of(there, [pa.table(long)]).columns.column("pose").to_pylist()
+    assert poses == [None, "back", None, None]
+    copies = manifest(2, path=["train/1.jpg", "test/1.jpg"], id=["0" * 64] * 2)
+    assert rows_of(copies, [pa.table(short)]).columns.column("pose").to_pylist() == ["back"] * 2
+
+
+def test_numbered_paths_stay_text():
+    from tinyrefinery.data_tests.slices import matching
+
+    numbered = rows_of(manifest(3, path=["0", "1", "2"]))
+    assert numbered.columns.column("path").to_pylist() == ["0", "1", "2"]
+    assert matching(numbered.columns, ("1",)).tolist() == [False, True, False]
+
+
 @pytest.mark.parametrize(
     ("table", "said"),
     [

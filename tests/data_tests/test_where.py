@@ -55,6 +55,8 @@ GOOD = [
     "d * 2 + 1 > 10",
     "d / 2 < 1",
     "d - 1 = 0",
+    "8 / (d - 1) > 0",
+    "d / 0 > 5",
     "LENGTH(label) > 6",
     "LOWER(label) = 'cat''s'",
     "UPPER(label) = 'PERSON'",

@@ -67,6 +67,19 @@ def test_the_list_names_files_and_classes(tmp_path, refined):
     assert first["disagreement"] == ("0.75" if refined else "")
 
 
+def test_images_are_found_where_they_are_now(tmp_path):
+    # Row 7 is gone, so 12 stands where 11 stood; taken by row, the list would name a neighbor.
+    now = MANIFEST.select(np.delete(np.arange(len(MANIFEST)), 7))
+    save_suspects(tmp_path / "suspects.csv", table(refined=False), now)
+    with (tmp_path / "suspects.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert [line["path"] for line in lines] == ["stripes/12", "stripes/20", "stripes/6"]
+    assert [line["rank"] for line in lines] == ["1", "2", "3"]
+    only = MANIFEST.select(np.array([12]))
+    save_suspects(tmp_path / "suspects.csv", table(refined=False), only)
+    assert "stripes/12" in (tmp_path / "suspects.csv").read_text()
+
+
 def test_no_suspects_leave_a_header_alone(tmp_path):
     fine = measures(refined=False) | {"aum": np.ones(6)}
     save_suspects(tmp_path / "suspects.csv", dynamics_table(MANIFEST, ROWS, fine), MANIFEST)

@@ -11,6 +11,7 @@ import torch
 
 from tests.judging.runs import predictions_of, write_network, write_photos, write_run
 from tinyrefinery.curation import properties
+from tinyrefinery.curation.properties import image_properties
 from tinyrefinery.data_tests.schema import Perturbation, load_suite
 from tinyrefinery.data_tests.verdicts import Verdict
 from tinyrefinery.errors import CheckpointError, DataError, DataTestError
@@ -253,11 +254,11 @@ def test_further_columns_from_a_file(run, tmp_path):
 
 
 def test_image_properties_are_computed_when_a_test_asks_and_kept(run, tmp_path, monkeypatch):
-    calls, compute = [], properties.image_properties
+    calls = []
 
     def counted(dataset, rows):
         calls.append(len(rows))
-        return compute(dataset, rows)
+        return image_properties(dataset, rows)
 
     monkeypatch.setattr(properties, "image_properties", counted)
     network = find_network(run)

@@ -122,7 +122,7 @@ def _of_target(
     known |= {"stage": target.stage or target.name, "seed": target.seed}
     known |= {"generation": target.generation, "model": target.model}
     known |= {"basis": truth.basis, "split": truth.split}
-    for mode, group in _ways(grid):
+    for mode, group in _ways(grid, len(truth.rows)):
         refiner = builders.refiner(
             Refined(name="refined", by=("one",), batch_norm=mode),
             [frozen],
@@ -141,9 +141,11 @@ def _of_target(
                 yield known | way | label_quality(labels, truth.distributions)
 
 
-def _ways(grid: Grid) -> list[tuple[BatchNormMode, int | None]]:
+def _ways(grid: Grid, images: int) -> list[tuple[BatchNormMode, int | None]]:
+    """Modes and groups; one larger than the images there are is a group of all of them."""
+    groups = dict.fromkeys(min(group, images) for group in grid.bn_groups)
     return [
-        *(("batch", group) for group in grid.bn_groups),
+        *(("batch", group) for group in groups),
         ("running", None),
         ("calibrated", None),
     ]

@@ -24,36 +24,23 @@ class Evidence:
     """What its training recorded of each sample."""
 
     def answers(self, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
-        """Manifest rows that it was asked about, and what it called them, by identity.
+        """Manifest rows that it was asked about, and the data's class that it called them.
+
+        Images are found by identity, classes by name: a network may have them in another order.
 
         Raises:
             DataError: when the network knows other classes than the data.
         """
         if self.predictions is None:
             return np.empty(0, np.int64), np.empty(0, np.int64)
-        if self.predictions.classes != dataset.classes:
+        if set(self.predictions.classes) != set(dataset.classes):
             raise DataError(
                 f"{self.title}: predicts {list(self.predictions.classes)[:5]}, but the classes of "
                 f"'{dataset.name}' are {list(dataset.classes)[:5]}"
             )
-        rows = rows_of(dataset, self.predictions.ids, self.predictions.rows)
-        return rows[rows >= 0], self.predictions.predicted[rows >= 0]
-
-
-def rows_of(dataset: Dataset, ids: np.ndarray, told: np.ndarray) -> np.ndarray:
-    """Manifest rows of images that another command knew, (n,) int64; -1 where they are gone.
-
-    Args:
-        dataset: as it is now.
-        ids: (n,) identities.
-        told: (n,) the rows they had; they decide between copies, which have one identity.
-    """
-    own = dataset.manifest.column("id")
-    at = {identity: row for row, identity in enumerate(own)}
-    inside = np.minimum(told, len(own) - 1)
-    same = (told < len(own)) & (own[inside] == ids)
-    found = np.array([at.get(identity, -1) for identity in ids], np.int64)
-    return np.where(same, told, found)
+        rows = dataset.manifest.places(self.predictions.ids, self.predictions.rows)
+        place = np.array([dataset.classes.index(name) for name in self.predictions.classes])
+        return rows[rows >= 0], place[self.predictions.predicted[rows >= 0]]
 
 
 def stage_evidence(folder: Path, title: str) -> Evidence:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinyrefinery.curation.intervals import newcombe, wilson
+from tinyrefinery.evaluation.proportions import newcombe, wilson
 
 FEWEST = 10  # our choice: conflicting images, below which nothing can be said
 HARMLESS = 0.05  # our choice: share of conflicting images that may be drawn to the class
@@ -49,7 +49,7 @@ def use_of(cue: np.ndarray, labels: np.ndarray, predicted: np.ndarray, label: in
     conflict, rest = cue & other, ~cue & other
     called = predicted == label
     a, n, b, m = (int(v.sum()) for v in (called & conflict, conflict, called & rest, rest))
-    low, high = newcombe(a, n, b, m)
+    low, high = newcombe((a, b), (n, m))
     if n < FEWEST or m < FEWEST:
         verdict = "UNPROVEN"
     elif low > 0:
@@ -65,5 +65,5 @@ def _is_drawn(cue: np.ndarray, labels: np.ndarray, predicted: np.ndarray, label:
     many = len(np.unique(labels)) > 2
     within = ~own & (predicted != labels) if many else own
     a, n, b, m = (int(v.sum()) for c in (cue, ~cue) for v in (called & within & c, within & c))
-    low, high = newcombe(a, n, b, m)
+    low, high = newcombe((a, b), (n, m))
     return low > 0 or wilson(a, n)[0] > 0.5 if many else high >= 0

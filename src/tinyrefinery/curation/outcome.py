@@ -39,7 +39,8 @@ def save_audit(
         save_suspects(folder / "suspects.csv", evidence.dynamics, dataset.manifest)
     for each in found.findings:
         if each.list_file:
-            write_atomic(folder / each.list_file, list_text(dataset, each))
+            path = folder / each.list_file
+            write_atomic(path, in_use(dataset, path) + list_text(dataset, each))
     text = json.dumps(as_json(target, dataset, found), indent=1, ensure_ascii=False, default=str)
     write_atomic(folder / "audit.json", text + "\n")
     with writing(folder / "properties.parquet") as aside:
@@ -58,6 +59,12 @@ def list_text(dataset: Dataset, finding: Finding) -> str:
     times = Counter(paths.tolist())
     lines = [paths[row] if times[paths[row]] == 1 else ids[row] for row in finding.listed]
     return "\n".join([f"# {finding.title}", *lines]) + "\n"
+
+
+def in_use(dataset: Dataset, path: Path) -> str:
+    """What stands in a list that the data leaves out already: a new one must not undo that."""
+    lists = (Path(each.where) for each in dataset.problems if each.kind == "excluded")
+    return path.read_text("utf-8") if path.resolve() in {each.resolve() for each in lists} else ""
 
 
 def as_json(target: str, dataset: Dataset, found: Audit) -> dict[str, Any]:

@@ -10,12 +10,11 @@ import numpy as np
 import pyarrow as pa
 
 from tinyrefinery.curation.file_facts import file_facts
-from tinyrefinery.curation.property_names import KINDS, MEASURES
+from tinyrefinery.curation.property_names import COLOR, KINDS, MEASURES
 from tinyrefinery.curation.small_images import Chunk, each_chunk
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.images import ChangedImageError, EncodedImages
 
-COLOR = ("colorfulness", "saturation", "red_green", "yellow_blue")
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601, as `decode` makes grey of RGB
 
 
@@ -28,7 +27,7 @@ def image_properties(dataset: Dataset, rows: np.ndarray) -> pa.Table:
 
     Returns:
         N rows in that order: `id`, then the columns of `MEASURES` (float64), and where the source
-        keeps its files those of `file_facts.KINDS`.
+        keeps its files those of `KINDS`.
 
     Raises:
         ChangedImageError: when an image can no longer be read.

@@ -1,4 +1,4 @@
-"""Names of the image properties, to be had without what computes them."""
+"""Which properties of images can be computed; apart from how, which takes torch to import."""
 
 import pyarrow as pa
 
@@ -18,6 +18,8 @@ MEASURES: dict[str, str] = {
 }
 """What is measured of every image. The last four need color and are missing from grey data sets."""
 
+COLOR = ("colorfulness", "saturation", "red_green", "yellow_blue")
+
 KINDS: dict[str, pa.DataType] = {
     "bytes": pa.float64(),
     "bytes_per_pixel": pa.float64(),
@@ -26,7 +28,7 @@ KINDS: dict[str, pa.DataType] = {
     "jpeg_quality": pa.float64(),
     "camera": pa.string(),
 }
-"""Columns of `file_facts`.
+"""Columns of `file_facts.file_facts`.
 
 `bytes`: size of the file. `bytes_per_pixel`: that, per pixel of the source. `format`: as Pillow
 names it, e.g. JPEG, PNG. `transparency`: 1 where the file has an alpha channel or a transparent

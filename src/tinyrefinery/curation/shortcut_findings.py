@@ -8,7 +8,7 @@ import numpy as np
 from tinyrefinery.curation.association import Associations, Column
 from tinyrefinery.curation.finding import Finding, Strip
 from tinyrefinery.curation.model_use import Use, use_of
-from tinyrefinery.curation.shortcuts import Shortcut
+from tinyrefinery.curation.shortcuts import Shortcut, sql_quoted
 from tinyrefinery.data.dataset import Dataset
 
 _SHOWN = 10  # pictures a strip
@@ -119,9 +119,9 @@ def _finding(
 
 def _remedy(each: Shortcut, name: str) -> str:
     return (
-        f"collect images with {each.cue.sql} AND label <> '{name}', or vary the property in "
-        f"training, or accept it with a reason: - {{property: {each.cue.column}, class: {name}, "
-        "reason: ...}"
+        f"collect images with {each.cue.sql} AND label <> {sql_quoted(name)}, or vary the property "
+        f"in training, or accept it with a reason: - {{property: {each.cue.column}, "
+        f"class: {name}, reason: ...}}"
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tinyrefinery.curation.association import Associations, Column, associate, cramers_v
-from tinyrefinery.curation.intervals import wilson
+from tinyrefinery.evaluation.proportions import wilson
 from tinyrefinery.random import permutation
 
 # Our choices of what is worth a person's time. Chance is not the question here, the noise floor has
@@ -54,13 +54,17 @@ class Cue:
     @property
     def sql(self) -> str:
         """The same as a condition in SQL."""
+        name = self.column if self.column.isidentifier() else sql_quoted(self.column, '"')
         if self.kind in ("low", "high"):
-            return f"{self.column} {'<=' if self.kind == 'low' else '>='} {self.bound:.6g}"
-        return (
-            f"{self.column} IS NULL"
-            if self.kind == "missing"
-            else f"{self.column} = '{self.bound}'"
-        )
+            return f"{name} {'<=' if self.kind == 'low' else '>='} {self.bound:.6g}"
+        if self.kind == "missing":
+            return f"{name} IS NULL"
+        return f"{name} = {sql_quoted(str(self.bound))}"
+
+
+def sql_quoted(text: str, mark: str = "'") -> str:
+    """Text as SQL writes it: marks within it are doubled."""
+    return mark + text.replace(mark, 2 * mark) + mark
 
 
 @dataclass(frozen=True)
@@ -165,7 +169,7 @@ def _cue(
     found: Associations, number: int, label: int, auc: float | None, v: float | None
 ) -> Shortcut:
     score, images = found.scores[number], len(found.scores[number].members)
-    low, high = wilson(float(found.sums[number, label]), images)
+    low, high = wilson(int(found.sums[number, label]), images)
     return Shortcut(
         cue=Cue(found.columns[score.column].name, score.kind, score.value),
         label=label,

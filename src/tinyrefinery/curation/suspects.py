@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tinyrefinery.curation.evidence import Evidence, rows_of
+from tinyrefinery.curation.evidence import Evidence
 from tinyrefinery.curation.finding import Finding, Strip
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.evaluation.suspects import find_suspects
@@ -21,7 +21,7 @@ def suspect_findings(dataset: Dataset, evidence: Evidence) -> list[Finding]:
     assert dynamics is not None
     places = find_suspects(dynamics)
     ids = np.array(dynamics.column("id").to_pylist(), object)
-    at = rows_of(dataset, ids, dynamics.column("row").to_numpy())
+    at = dataset.manifest.places(ids, dynamics.column("row").to_numpy())
     known = [(int(at[place]), int(place)) for place in places if at[place] >= 0]
     if not known:
         return []

@@ -139,7 +139,7 @@ def excluded(file: Path, paths: Sequence[str], ids: Sequence[str]) -> np.ndarray
     """Which images a list leaves out, (N,) bool.
 
     Raises:
-        DataError: when the file can't be read.
+        DataError: when the file can't be read, or names none of these images.
     """
     try:
         lines = [line.strip() for line in file.read_text("utf-8").splitlines()]
@@ -149,7 +149,13 @@ def excluded(file: Path, paths: Sequence[str], ids: Sequence[str]) -> np.ndarray
         ) from error
     named = {line for line in lines if line and not line.startswith("#")}
     pairs = zip(paths, ids, strict=True)
-    return np.array([path in named or identity in named for path, identity in pairs], bool)
+    found = np.array([path in named or identity in named for path, identity in pairs], bool)
+    if named and not found.any():
+        raise DataError(
+            f"{file}: none of its {len(named)} lines names an image of this data, e.g. "
+            f"'{min(named)}' against '{paths[0]}'; write paths as the data's folder is given"
+        )
+    return found
 
 
 def _open_images(

@@ -70,6 +70,18 @@ class Manifest:
         """Row numbers of a split in manifest order, int64."""
         return np.flatnonzero(self.column("split") == split)
 
+    def places(self, ids: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Where images stand that another command knew, (n,) int64; -1 where they are gone.
+
+        Args:
+            ids: (n,) identities.
+            rows: (n,) the rows they had; they decide between copies, which have one identity.
+        """
+        own = self.column("id")
+        at = {identity: row for row, identity in enumerate(own)}
+        same = (rows < len(own)) & (own[np.minimum(rows, len(own) - 1)] == ids)
+        return np.where(same, rows, np.array([at.get(each, -1) for each in ids], np.int64))
+
     def select(self, rows: np.ndarray) -> "Manifest":
         """The manifest of some rows, in that order."""
         return Manifest(self.table.take(pa.array(rows, pa.int64())), self.classes)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyrefinery.data_tests import statistics, verdicts
+from tinyrefinery.data_tests import verdicts
 from tinyrefinery.data_tests.metric import EVERY, Count, Metric, count
 from tinyrefinery.data_tests.rows import Answers, Rows
 from tinyrefinery.data_tests.schema import DataTest, Suite
@@ -15,6 +15,7 @@ from tinyrefinery.data_tests.slices import choose
 from tinyrefinery.data_tests.verdicts import Measured, Part, Result, Ruling, Verdict
 from tinyrefinery.data_tests.where import parse
 from tinyrefinery.errors import DataTestError, RefineryError
+from tinyrefinery.evaluation import proportions
 
 MOST_WORST = 60
 """Rows kept of the images that speak against a network."""
@@ -158,7 +159,7 @@ def _change(case: Case, counts: Count, theirs: Count | None) -> float | None:
     if theirs is None or case.metric.name == "precision":  # whose images differ
         return None
     ours, base = counts.hit[counts.inside], theirs.hit[counts.inside]
-    return statistics.mcnemar(int(np.sum(base & ~ours)), int(np.sum(ours & ~base)))
+    return proportions.mcnemar(int(np.sum(base & ~ours)), int(np.sum(ours & ~base)))
 
 
 def _none(case: Case) -> str:
@@ -195,7 +196,7 @@ def _measured(case: Case, counts: Count, confidence: float) -> Measured:
     hits, n = counts.hits, counts.n
     if case.metric.is_count:
         return Measured(float(hits), hits, n, float(hits), float(hits))
-    return Measured(hits / n, hits, n, *statistics.wilson(hits, n, confidence))
+    return Measured(hits / n, hits, n, *proportions.wilson(hits, n, confidence))
 
 
 def _bad(case: Case, counts: Count) -> np.ndarray:
@@ -237,7 +238,7 @@ def _with_label_floor(ruling: Ruling, error: float | None, test: DataTest) -> Ru
 def _gap(
     case: Case, suite: Suite, rows: Rows, counts: Count, result: Result
 ) -> tuple[Result, np.ndarray]:
-    """The pair of slices that differ most, at a confidence that allows for the number of pairs."""
+    """The pair of slices that fares worst, at a confidence that allows for the number of pairs."""
     test, confidence = case.test, suite.setting(case.test, "confidence")
     assert test.compare is not None
     assert test.max_gap is not None
@@ -248,20 +249,38 @@ def _gap(
     _check_parts(case, counted)
     pairs = list(combinations(counted, 2))
     each = 1 - (1 - confidence) / len(pairs)
-    one, two = max(pairs, key=lambda pair: abs(_share(counted[pair[0]]) - _share(counted[pair[1]])))
-    first, second = counted[one], counted[two]
-    interval = statistics.newcombe((first.hits, second.hits), (first.n, second.n), each)
-    value, n = _share(first) - _share(second), first.n + second.n
-    measured = Measured(value, first.hits + second.hits, n, *interval)
-    least_n = min(first.n, second.n)
-    ruling = verdicts.gap(
-        measured, test.max_gap, least_n=least_n, min_n=suite.setting(test, "min_n")
-    )
+    ruled = {}
+    for one, two in pairs:
+        measured = _difference(counted[one], counted[two], each)
+        least_n = min(counted[one].n, counted[two].n)
+        min_n = suite.setting(test, "min_n")
+        ruled[one, two] = (
+            measured,
+            verdicts.gap(measured, test.max_gap, least_n=least_n, min_n=min_n),
+        )
+    # Not the widest gap alone: a narrow one of a small slice may be what is unproven.
+    one, two = max(ruled, key=lambda pair: (_GRAVITY[ruled[pair][1].verdict], *_width(ruled[pair])))
+    measured, ruling = ruled[one, two]
     remark = "; ".join(filter(None, [f"{one} minus {two}", ruling.remark]))
     parts = tuple(Part(name, _measured(case, c, confidence)) for name, c in counted.items())
-    weaker = first if (value < 0) == case.metric.more_is_better else second
+    weaker = counted[one if (measured.value < 0) == case.metric.more_is_better else two]
     changed = replace(result, measured=measured, own=result.measured, parts=parts)
     return _ruled(changed, replace(ruling, remark=remark), test.max_gap), _bad(case, weaker)
+
+
+_GRAVITY = {Verdict.PASS: 0, Verdict.UNPROVEN: 1, Verdict.TOO_FEW: 2, Verdict.FAIL: 3}
+
+
+def _width(pair: tuple[Measured, Ruling]) -> tuple[float, float]:
+    measured = pair[0]
+    return abs(measured.value), proportions.farthest(measured.interval)
+
+
+def _difference(first: Count, second: Count, confidence: float) -> Measured:
+    """Share of the first slice minus that of the second."""
+    interval = proportions.newcombe((first.hits, second.hits), (first.n, second.n), confidence)
+    hits, n = first.hits + second.hits, first.n + second.n
+    return Measured(_share(first) - _share(second), hits, n, *interval)
 
 
 def _share(counts: Count) -> float:
@@ -291,7 +310,7 @@ def _regression(
         ours, base = ~ours, ~base
     lost, gained = int(np.sum(base & ~ours)), int(np.sum(ours & ~base))
     both = int(np.sum(ours & base))
-    interval = statistics.newcombe_paired(
+    interval = proportions.newcombe_paired(
         both, lost, gained, len(ours) - both - lost - gained, suite.setting(case.test, "confidence")
     )
     n = counts.n
@@ -301,7 +320,7 @@ def _regression(
         result,
         measured=measured,
         own=result.measured,
-        p_value=statistics.mcnemar(lost, gained),
+        p_value=proportions.mcnemar(lost, gained),
         bound=case.test.max_regression,
         remark=remark,
     )
@@ -313,11 +332,11 @@ def _regression(
 def _corrected(results: list[Result], suite: Suite) -> list[Result]:
     """Results with p values that allow for their number, by which regressions are judged."""
     compared = [i for i, each in enumerate(results) if each.change_p is not None]
-    changes = statistics.holm([results[i].change_p or 0.0 for i in compared])
+    changes = proportions.holm([results[i].change_p or 0.0 for i in compared])
     for i, p_value in zip(compared, changes, strict=True):
         results[i] = replace(results[i], change_p=p_value)
     tested = [i for i, each in enumerate(results) if each.p_value is not None]
-    adjusted = statistics.holm([results[i].p_value or 0.0 for i in tested])
+    adjusted = proportions.holm([results[i].p_value or 0.0 for i in tested])
     for i, p_value in zip(tested, adjusted, strict=True):
         result, test = results[i], suite.tests[results[i].name.partition("[")[0]]
         assert result.measured is not None

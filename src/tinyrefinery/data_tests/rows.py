@@ -16,6 +16,8 @@ from tinyrefinery.names import nearest
 
 KEYS = ("id", "path", "file_name")
 """Columns by which a file of further columns may name its images."""
+TEXT = ("id", "path", "split")
+"""Columns of a manifest that are text even where they look like numbers, as numbered paths do."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +69,13 @@ def rows_of(manifest: Manifest, further: Sequence[pa.Table] = ()) -> Rows:
 
     Raises:
         DataTestError: when two tables have a column of the same name, or a table two lines for one
-            image, or none of its lines is about these images.
+            image, one line for two, or none of its lines is about these images.
     """
     names = np.array(manifest.classes, object)[manifest.labels]
     table = manifest.table.drop_columns(["label"])
     columns = {"label": pa.chunked_array([pa.array(names, pa.string())])}
-    columns |= {name: typed(table.column(name)) for name in table.column_names}
+    for name in table.column_names:
+        columns[name] = table.column(name) if name in TEXT else typed(table.column(name))
     joined = pa.table({name: value for name, value in columns.items() if value is not None})
     for each in further:
         joined = _joined(joined, each)
@@ -149,6 +152,7 @@ def _places(table: pa.Table, keys: list, key: str) -> pa.Array:
     places = [lines.get(value) for value in own]
     if key != "id" and all(place is None for place in places):
         ends = endings(own, lines)
+        _check_unambiguous(table, ends)
         places = [lines[ends[path]] if path in ends else None for path in own]
     if lines and all(place is None for place in places):
         raise DataTestError(
@@ -158,9 +162,23 @@ def _places(table: pa.Table, keys: list, key: str) -> pa.Array:
     return pa.array(places, pa.int64())
 
 
+def _check_unambiguous(table: pa.Table, ends: Mapping[str, str]) -> None:
+    """Refuse the end of a path that different images share: one line would be about all of them."""
+    first: dict[str, tuple[str, str]] = {}
+    pairs = zip(table.column("id").to_pylist(), table.column("path").to_pylist(), strict=True)
+    for identity, path in pairs:
+        if (end := ends.get(path)) is None:
+            continue
+        other, where = first.setdefault(end, (identity, path))
+        if other != identity:
+            raise DataTestError(
+                f"further columns: '{end}' may be {where} or {path}; write more of the path"
+            )
+
+
 def endings(paths: Sequence[str], wanted: Mapping[str, object] | set[str]) -> dict[str, str]:
     """For each path that ends with one of the wanted paths, from a folder on, the longest such."""
-    shapes = {each.replace(os.sep, "/").lstrip("./"): each for each in wanted}
+    shapes = {each.replace(os.sep, "/").removeprefix("./"): each for each in wanted}
     most = max((shape.count("/") for shape in shapes), default=0) + 1
     found = {}
     for path in paths:

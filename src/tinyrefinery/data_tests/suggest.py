@@ -16,7 +16,7 @@ import yaml
 
 from tinyrefinery.data_tests.arrow import pc
 from tinyrefinery.data_tests.rows import Rows
-from tinyrefinery.data_tests.statistics import wilson
+from tinyrefinery.evaluation.proportions import wilson
 
 BINS = 4
 """Bins of a numeric column: quarters of its images."""

@@ -91,28 +91,33 @@ def comparison_table(names: Sequence[str], judged: Sequence[Sequence[Result]]) -
 
 
 def _cell(result: Result, first: Result | None) -> str:
-    shown = result.shown
+    shown = result.measured if result.parts else result.shown
     mark = _colored(texts.word(result), result.verdict)
     if shown is None:
         return mark
     plain = texts.value(shown, result)
-    if first is None or first.shown is None:
+    theirs = first and (first.measured if first.parts else first.shown)
+    if theirs is None:
         return f"{plain}\n{mark}"
-    change = shown.value - first.shown.value
+    change = shown.value - theirs.value
     digits = f"{change:+.0f}" if texts.is_count(result) else f"{change:+.3f}"
-    star = "*" if result.change_p is not None and result.change_p < LEVEL else ""
+    tested = result.change_p is not None and not result.parts  # of a gap nothing is tested
+    star = "*" if tested and (result.change_p or 0) < LEVEL else ""
     return f"{plain} ({digits.replace('-', '−')}{star})\n{mark}"
 
 
 def history_table(values: Sequence[Mapping[str, Any]]) -> Table:
-    """A test's value over networks, in the order given."""
-    table = _table()
+    """A test's value over networks, in the order given; it says so where the images changed."""
+    several = any(
+        len({each[fact] for each in values}) > 1 for fact in ("data_digest", "slice", "metric")
+    )
+    table = _table("Not all of these are of the same images and metric." if several else "")
     for title in ("network", "when"):
         table.add_column(title, overflow="fold")
     for title in ("n", "value", "interval", "need", "verdict"):
         table.add_column(title, justify="right", no_wrap=True)
     for each in values:
-        measured = each["own"] or each["measured"]
+        measured = each["measured"] if each["parts"] else each["own"] or each["measured"]
         verdict = Verdict(each["verdict"])
         numbers = ["", "", ""]
         if measured:

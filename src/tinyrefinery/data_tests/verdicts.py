@@ -3,7 +3,12 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from tinyrefinery.data_tests.statistics import Interval, farthest, images_to_prove, nearest_to_zero
+from tinyrefinery.evaluation.proportions import (
+    Interval,
+    farthest,
+    images_to_prove,
+    nearest_to_zero,
+)
 
 
 class Verdict(StrEnum):

@@ -34,7 +34,7 @@ _ARITHMETIC: dict[str, Callable[..., Any]] = {
     "Add": pc.add,
     "Sub": pc.subtract,
     "Mul": pc.multiply,
-    "Div": pc.divide,
+    "Div": lambda one, two: pc.divide(one, pc.if_else(pc.equal(two, 0), None, two)),
 }
 _LOGIC: dict[str, Callable[..., Any]] = {"And": pc.and_kleene, "Or": pc.or_kleene}
 _OF_TEXT: dict[str, Callable[..., Any]] = {

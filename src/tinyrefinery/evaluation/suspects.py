@@ -71,25 +71,29 @@ def save_suspects(path: Path, dynamics: pa.Table, manifest: Manifest) -> None:
     """Write the suspects as CSV, in one step.
 
     Columns: `rank` from 1, `id`, `path`, `given_class` and `refined_class` by name, `disagreement`,
-    `given_probability`, `aum`. Those about refined labels are empty where there are none.
+    `given_probability`, `aum`. Those about refined labels are empty where there are none. Images
+    that the data has no more are left out.
 
     Args:
         path: the file.
         dynamics: as `dynamics_table` makes it.
-        manifest: of the same data, for the paths.
+        manifest: of the data as it is now, for the paths; rows may have moved since.
     """
     some = dynamics.take(pa.array(find_suspects(dynamics)))
+    ids = np.array(some.column("id").to_pylist(), object)
+    at = manifest.places(ids, some.column("row").to_numpy())
+    some, at = some.filter(pa.array(at >= 0)), at[at >= 0]
     classes = json.loads(dynamics.schema.metadata[b"classes"])
     paths = manifest.column("path")
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["rank", "id", "path", "given_class", *_REFINED, "aum"])
-    for rank, one in enumerate(some.to_pylist(), 1):
+    for rank, (row, one) in enumerate(zip(at, some.to_pylist(), strict=True), 1):
         refined = [""] * len(_REFINED)
         if "disagreement" in one:
             refined = [classes[one["refined_class"]], one["disagreement"], one["given_probability"]]
         given = classes[one["label"]]
-        writer.writerow([rank, one["id"], paths[one["row"]], given, *refined, one["aum"]])
+        writer.writerow([rank, one["id"], paths[row], given, *refined, one["aum"]])
     write_atomic(path, text.getvalue())
 
 

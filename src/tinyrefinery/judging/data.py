@@ -62,11 +62,6 @@ class TestData:
         return table
 
 
-def known_properties() -> tuple[str, ...]:
-    """Names of the image properties that can be computed."""
-    return (*MEASURES, *KINDS)
-
-
 def find_data(
     suite: Suite, network: Network, home: Path, data_of: Network | None = None
 ) -> TestData:

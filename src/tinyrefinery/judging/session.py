@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from tinyrefinery.curation.property_names import KINDS, MEASURES
 from tinyrefinery.data_tests import records
 from tinyrefinery.data_tests.judge import judge
 from tinyrefinery.data_tests.records import Facts
@@ -22,7 +23,6 @@ from tinyrefinery.judging.data import (
     TestData,
     anchored,
     find_data,
-    known_properties,
     rows_in,
     tool_version,
 )
@@ -127,7 +127,7 @@ def rows_for(suite: Suite, data: TestData, home: Path) -> Rows:
         except DataTestError as error:
             raise DataTestError(f"{file}: {error}") from error
     rows = rows_of(data.manifest, further)
-    known = known_properties()
+    known = (*MEASURES, *KINDS)
     missing = columns_used(suite) - set(rows.columns.column_names)
     if missing & set(known):
         there = rows.columns.column_names
@@ -198,5 +198,6 @@ def past_values(test: str, networks: Sequence[Network], suite: Path) -> list[dic
             raise DataTestError(
                 f"{path}: no test '{test}'.{nearest(test, results)} Tests: {', '.join(results)}"
             )
-        found.append({"network": network.name, "when": record["when"]} | results[test])
+        on = {"data_digest": record["data_digest"]}
+        found.append({"network": network.name, "when": record["when"]} | on | results[test])
     return found

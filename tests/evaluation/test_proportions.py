@@ -12,7 +12,7 @@ from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
-from tinyrefinery.data_tests import statistics as ours
+from tinyrefinery.evaluation import proportions as ours
 
 COUNTS = [(0, 1), (1, 1), (0, 35), (35, 35), (58, 61), (81, 263), (15, 148), (1, 10_000)]
 
@@ -29,6 +29,11 @@ def test_wilson(hits, n, confidence):
 def test_wilson_ends_are_exact():
     assert ours.wilson(0, 2000)[0] == 0
     assert ours.wilson(2000, 2000)[1] == 1
+
+
+def test_of_nothing_everything_may_be_true():
+    assert ours.wilson(0, 0) == (0, 1)
+    assert ours.newcombe((0, 1), (0, 5)) == (-1, 1)
 
 
 # Newcombe (1998), Statistics in Medicine 17, 873-890, Table II, method 10.

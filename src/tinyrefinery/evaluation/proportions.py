@@ -1,4 +1,4 @@
-"""What a finite slice can show: intervals, exact tests, and how many images more would show it.
+"""What a finite set of images can show: intervals, exact tests, how many images more would show it.
 
 Shares are of independent images. Intervals are two-sided; a bound counts as shown when the whole
 interval lies on its right side.
@@ -18,18 +18,22 @@ Interval = tuple[float, float]
 
 
 def wilson(hits: int, n: int, confidence: float = 0.95) -> Interval:
-    """Wilson's (1927) score interval of `hits` in `n` images; n > 0."""
+    """Wilson's (1927) score interval of `hits` in `n` images; (0, 1) of none."""
+    if not n:
+        return 0.0, 1.0
     low, high = wilson_interval(hits / n, n, confidence)
     # Rounding leaves a hair's breadth at the ends, where both are exact.
     return 0.0 if hits == 0 else low, 1.0 if hits == n else high
 
 
 def newcombe(hits: tuple[int, int], n: tuple[int, int], confidence: float = 0.95) -> Interval:
-    """Interval of share 1 minus share 2, of two slices without a common image.
+    """Interval of share 1 minus share 2, of two sets without a common image.
 
     Newcombe (1998), "Interval estimation for the difference between independent proportions",
-    method 10: the Wilson intervals of both, squared and added.
+    method 10: the Wilson intervals of both, squared and added. (-1, 1) where a set is empty.
     """
+    if not all(n):
+        return -1.0, 1.0
     one, two = hits[0] / n[0], hits[1] / n[1]
     low_1, high_1 = wilson_interval(one, n[0], confidence)
     low_2, high_2 = wilson_interval(two, n[1], confidence)
