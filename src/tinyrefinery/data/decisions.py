@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from tinyrefinery.errors import DataError, StorageError
 from tinyrefinery.names import nearest
 
@@ -254,7 +256,8 @@ def append_decisions(path: Path, decisions: Sequence[Decision]) -> None:
     text = "".join(f"{each.as_json()}\n" for each in decisions)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a+b") as file:
+        # Two reviewers may share a file; neither may cut off what the other is writing.
+        with FileLock(path.with_name(f".{path.name}.lock")), path.open("a+b") as file:
             _mend_end(file)
             file.write(text.encode())
             file.flush()
