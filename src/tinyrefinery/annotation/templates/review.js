@@ -174,8 +174,11 @@ function press(event) {
   else if (key === "t") { if (!state.items[at].trains) { tests = !tests; mark(); } }
   else if (key === "/") $("search").focus();
   else if (key in KEYS) decide(KEYS[key]);
-  else if (/^[1-9]$/.test(key) && key <= state.classes.length) decide("relabel", state.classes[key - 1]);
-  else return;
+  else {
+    const n = state.classes.findIndex((_, place) => keyOf(place) === key);
+    if (n < 0) return;
+    decide("relabel", state.classes[n]);
+  }
   event.preventDefault();
 }
 
@@ -188,6 +191,14 @@ function download() {
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
 
+function digits() { // classes that are digits have their own keys
+  return state.classes.every((name) => /^[0-9]$/.test(name));
+}
+
+function keyOf(n) {
+  return digits() ? state.classes[n] : n < 9 ? String(n + 1) : "";
+}
+
 async function start() {
   if (live) state = await ask("state");
   $("queue").textContent = state.queue;
@@ -196,7 +207,7 @@ async function start() {
     const button = document.createElement("button");
     button.dataset.label = name;
     button.title = name;
-    if (n < 9) { const k = document.createElement("kbd"); k.textContent = n + 1; button.append(k, " "); }
+    if (keyOf(n)) { const k = document.createElement("kbd"); k.textContent = keyOf(n); button.append(k, " "); }
     button.append(name);
     button.addEventListener("click", () => { button.blur(); decide("relabel", name); });
     $("classes").append(button);
