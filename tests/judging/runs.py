@@ -11,12 +11,12 @@ import torch
 from PIL import Image
 from torch import nn
 
+from tinyrefinery.builders import measuring_view
 from tinyrefinery.data.open import open_data
 from tinyrefinery.evaluation.predictions import Predictions, predict
 from tinyrefinery.models import create
 from tinyrefinery.models.network_file import load_network, save_network
 from tinyrefinery.recipe.load import load_recipe
-from tinyrefinery.reevaluation import known_to, network_view
 
 CLASSES = ("no_person", "person")
 RECIPE = """
@@ -93,10 +93,9 @@ def _write_stage(
     recipe = load_recipe(folder / "recipe.yaml")
     data = open_data("folder", root=photos, channels=1)
     network, info = load_network(place / "model.safetensors")
-    known = known_to(info, data, stage)
-    view = network_view(info, known, recipe.data)
+    view = measuring_view(info, data, recipe, torch.device("cpu"), stage)
     for split in ("train", "validation", "test"):
-        rows = known.manifest.rows(split)
+        rows = view.dataset.manifest.rows(split)
         predict(network, view, rows).save(place / f"predictions-{split}.parquet")
     (place / "done.json").write_text(json.dumps({"key": key}))
 
