@@ -10,6 +10,7 @@ import typer
 from tinyrefinery.errors import CheckpointError, DataError, RefineryError
 
 if TYPE_CHECKING:
+    from tinyrefinery.data_tests.page import Overlay
     from tinyrefinery.judging.session import Session
 
 UNREADABLE = 3
@@ -42,6 +43,12 @@ def judge(
         list[Path] | None,
         typer.Option(help="Earlier run, for the page's history lines; the oldest first."),
     ] = None,
+    saliency: Annotated[
+        bool,
+        typer.Option(
+            "--saliency/--no-saliency", help="On the page, show what the network looked at."
+        ),
+    ] = True,
     release: Annotated[
         bool, typer.Option("--release", help="UNPROVEN and TOO FEW count as failures.")
     ] = False,
@@ -66,7 +73,7 @@ def judge(
             typer.echo(_suggestions(session), nl=False)
             return
         _print(session)
-        _write(session, junit, html, json, history or [], release=release)
+        _write(session, junit, html, json, history or [], release=release, saliency=saliency)
     from tinyrefinery.data_tests.verdicts import exit_code
 
     if code := exit_code(session.results, release=release):
@@ -170,6 +177,7 @@ def _write(
     earlier: Sequence[Path],
     *,
     release: bool,
+    saliency: bool,
 ) -> None:
     """Write the reports that are asked for, and keep the results for `history`."""
     from tinyrefinery.judging import reports
@@ -181,8 +189,16 @@ def _write(
     if json is not None:
         reports.write_json(session, json, release=release)
     if html is not None:
-        reports.write_html(session, html, earlier=[find_network(path) for path in earlier])
+        overlay = _overlay(session) if saliency else None
+        networks = [find_network(path) for path in earlier]
+        reports.write_html(session, html, earlier=networks, overlay=overlay)
         typer.echo(f"Page: {html}{_first_failing(session)}")
+
+
+def _overlay(session: "Session") -> "Overlay":
+    from tinyrefinery.judging.saliency import page_overlay
+
+    return page_overlay(session)
 
 
 def _first_failing(session: "Session") -> str:
