@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from tinyrefinery.builders import measuring_view
+from tinyrefinery.builders.measuring import measuring_view
 from tinyrefinery.data.open import open_data
 from tinyrefinery.evaluation.predictions import Predictions, predict
 from tinyrefinery.models import create

@@ -25,6 +25,8 @@ COMMANDS = {
     "label-store": "label_store:app",
     "detect": "detect:app",
     "audit": "audit:audit",
+    "mine": "mine:mine",
+    "apply": "apply:apply",
     "recipe": "recipe:app",
     "refiner": "refiner:refiner",
     "report": "report:report",

@@ -22,6 +22,9 @@ _MEANS: dict[str, tuple[str, Severity, str]] = {
     "ignored_files": ("broken", "note", "rename what is an image"),
     "unlisted_image": ("broken", "note", "list them in the metadata file, or delete them"),
     "excluded": ("broken", "note", "nothing: the list says so"),
+    "overlay": ("broken", "note", "nothing: people decided so"),
+    "stale_decision": ("conflict", "warning", "review these images again"),
+    "reviewers_disagree": ("conflict", "warning", "give one of them the last word: docs/review.md"),
 }
 _SPELLED_OUT = 200
 

@@ -3,10 +3,12 @@
 import inspect
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.listing import assemble
+from tinyrefinery.data.overlay import with_overlay
 from tinyrefinery.data.splits import subset
 from tinyrefinery.errors import DataError
 from tinyrefinery.names import nearest
@@ -36,6 +38,7 @@ def open_data(
     validation_limit: int | None = None,
     test_limit: int | None = None,
     limit_seed: int = 0,
+    overlay: str | None = None,
     **options: Any,
 ) -> Dataset:
     """Open a data set by the name of its source.
@@ -46,6 +49,8 @@ def open_data(
         validation_limit: the same for validation images.
         test_limit: the same for test images.
         limit_seed: another seed, another choice.
+        overlay: a file of human decisions about the images (see `with_overlay`). It is laid over
+            before the limits, and after the splits were carved, which it leaves alone.
         **options: of the source's opener, and of `assemble`.
 
     Raises:
@@ -60,6 +65,8 @@ def open_data(
     opener = getattr(import_module(_HERE + module), function)
     _check_options(name, opener, settled, options)
     dataset = opener(**settled, **options)
+    if overlay is not None:
+        dataset = with_overlay(dataset, Path(overlay).expanduser())
     limits = {"train": train_limit, "validation": validation_limit, "test": test_limit}
     for split, n in limits.items():
         if n is not None:

@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-_PLACES = ("root", "path", "data_dir", "data_files")
+_PLACES = ("root", "path", "data_dir", "data_files", "exclude", "overlay")
 
 
 def source_stamp(options: Mapping[str, Any]) -> str:

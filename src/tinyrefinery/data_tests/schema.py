@@ -91,6 +91,8 @@ class Defaults(Part):
     """Below so many images, a test says TOO FEW instead of passing."""
     label_error: Share | None = None
     """Share of wrong labels, where it is known, e.g. from a review; sets what can be reached."""
+    auto_labels: bool = False
+    """Measure on labels that no person looked at too (`label_source` begins with `auto:`)."""
 
 
 BOUNDS = ("at_least", "at_most", "max_gap", "max_regression")
@@ -132,6 +134,8 @@ class DataTest(Part):
     confidence: Confidence | None = None
     """As in `defaults`."""
     label_error: Share | None = None
+    """As in `defaults`."""
+    auto_labels: bool | None = None
     """As in `defaults`."""
     known_failure: Annotated[str, Field(min_length=1)] | None = None
     """Why it is known to fail: it is reported, and doesn't count."""

@@ -42,9 +42,40 @@ def choose(test: DataTest, suite: Suite, rows: Rows, home: Path) -> np.ndarray:
     if test.where is not None:
         chosen = chosen & parse(test.where).rows(rows.columns, rows.computable)
         steps.append(f"{np.count_nonzero(chosen):,} of them where {test.where}")
+    if not _speaks_of(test, "verdict"):
+        chosen = chosen & ~_is(rows.columns, "verdict", "too_hard")
+        steps.append(f"{np.count_nonzero(chosen):,} of them not found too hard")
     if not chosen.any():
         raise DataTestError(f"the slice is empty: {', '.join(steps)}")
+    if not suite.setting(test, "auto_labels"):
+        _refuse_auto_labels(chosen, rows)
     return _once(chosen, rows)
+
+
+def _speaks_of(test: DataTest, column: str) -> bool:
+    return test.where is not None and column in parse(test.where).columns
+
+
+def _is(columns: pa.Table, name: str, value: str) -> np.ndarray:
+    """Rows with a text in a column, (N,) bool; none where there is no such column of text."""
+    if name not in columns.column_names or not pa.types.is_string(columns.schema.field(name).type):
+        return np.zeros(columns.num_rows, bool)
+    return pc.fill_null(pc.equal(columns.column(name), value), False).to_numpy(zero_copy_only=False)
+
+
+def _refuse_auto_labels(chosen: np.ndarray, rows: Rows) -> None:
+    """Raise where a label of the slice was given by a network."""
+    columns, name = rows.columns, "label_source"
+    if name not in columns.column_names or not pa.types.is_string(columns.schema.field(name).type):
+        return
+    auto = pc.fill_null(pc.starts_with(columns.column(name), "auto:"), False)
+    count = int(np.count_nonzero(chosen & auto.to_numpy(zero_copy_only=False)))
+    if count:
+        raise DataTestError(
+            f"{count:,} of the slice's {np.count_nonzero(chosen):,} labels were given by a network "
+            "and seen by nobody (label_source begins with 'auto:'); review them, leave them out "
+            "with where: label_source NOT LIKE 'auto:%', or set auto_labels: true"
+        )
 
 
 def _once(chosen: np.ndarray, rows: Rows) -> np.ndarray:

@@ -150,8 +150,8 @@ def _source(suite: Suite, network: Network, home: Path, data_of: Network) -> Sou
     changes: dict[str, Any] = {"channels": network.channels}
     given = suite.data.model_dump()
     on_a_hub = suite.data.name == "hugging_face" and not (home / str(given["path"])).exists()
-    places = () if on_a_hub else ("root", "path")
-    changes |= {name: anchored(given[name], home) for name in places if name in given}
+    places = ("overlay",) if on_a_hub else ("root", "path", "overlay")
+    changes |= {name: anchored(given[name], home) for name in places if given.get(name)}
     if "validation" in given and hasattr(suite.data, "strict"):  # nothing is carved off
         changes |= {"validation": 0.0, "test": 0.0}
     return suite.data.model_copy(update=changes)

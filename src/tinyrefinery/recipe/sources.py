@@ -46,6 +46,8 @@ class StreetNumbers(Part):
     """Training scenes that the last class keeps; null: all."""
     seed: NonNegativeInt = 0
     """Of the scenes; apart from the recipe's seed, so that all seeds train on the same data."""
+    overlay: str | None = None
+    """A file of human decisions to lay over the data, as `tinyrefinery apply` writes."""
 
 
 def _files(value: Any) -> Any:
@@ -125,6 +127,8 @@ class _Opened(Part):
     """As train_limit, for test."""
     exclude: str | None = None
     """A file of images to leave out, one path or id a line, as `tinyrefinery audit` writes."""
+    overlay: str | None = None
+    """A file of human decisions to lay over the data, as `tinyrefinery apply` writes."""
     limit_seed: NonNegativeInt = 0
     """Another seed, another choice of images under the limits."""
 
