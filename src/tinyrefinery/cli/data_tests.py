@@ -85,6 +85,7 @@ def compare(
     tests: TestsOption = DEFAULT,
     stage: Stage = None,
     seed: Seed = None,
+    html: Annotated[Path | None, typer.Option(help="HTML page to write.")] = None,
 ) -> None:
     """Judge several networks by the same tests on the data of the first, side by side."""
     from rich.console import Console
@@ -100,8 +101,14 @@ def compare(
         networks = [find_network(path, stage, seed) for path in runs]
         first = networks[0]
         sessions = [run_tests(tests, each, first, data_of=first) for each in networks]
-    names = [each.name for each in networks]
-    Console().print(comparison_table(names, [each.results for each in sessions]))
+    names, judged = [each.name for each in networks], [each.results for each in sessions]
+    Console().print(comparison_table(names, judged))
+    if html is not None:
+        from tinyrefinery.data_tests import comparison_page
+        from tinyrefinery.files import write_atomic
+
+        write_atomic(html, comparison_page.render(sessions[0].facts, names, judged))
+        typer.echo(f"{comparison_page.headline(judged)}\nPage: {html}")
 
 
 def history(
