@@ -76,17 +76,18 @@ def render(facts: Facts, names: Sequence[str], judged: Sequence[Sequence[Result]
 
 
 def _cell(result: Result, first: Result | None) -> Cell:
-    own = result.shown
+    """A network's cell; of a gap or a loss the difference is judged, so that is what it shows."""
+    difference, count = texts.is_difference(result), texts.is_count(result)
+    shown = result.measured if difference else result.shown
     change = ""
-    if first is not None and own is not None and first.shown is not None:
-        digits = 0 if texts.is_count(result) else 3
-        change = f"{own.value - first.shown.value:+.{digits}f}".replace("-", "−")
-    drawn = own is not None and not texts.is_count(result) and 0 <= own.value <= 1
+    if first is not None and first.shown is not None and shown is not None and not difference:
+        change = f"{shown.value - first.shown.value:+.{0 if count else 3}f}".replace("-", "−")
+    drawn = shown is not None and not (difference or count)
     return Cell(
         verdict=texts.word(result),
         kind=result.verdict.value.lower().replace(" ", "-"),
-        value=texts.value(own, result),
+        value=texts.value(shown, result),
         change=change,
         shown=bool(change) and result.change_p is not None and result.change_p < LEVEL,
-        share=100 * own.value if drawn and own is not None else None,
+        share=100 * shown.value if drawn and shown is not None else None,
     )
