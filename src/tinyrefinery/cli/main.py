@@ -26,6 +26,7 @@ COMMANDS = {
     "detect": "detect:app",
     "audit": "audit:audit",
     "mine": "mine:mine",
+    "review": "review:review",
     "apply": "apply:apply",
     "recipe": "recipe:app",
     "refiner": "refiner:refiner",
