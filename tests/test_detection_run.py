@@ -141,10 +141,10 @@ class StoppedError(Exception):
 
 @pytest.mark.parametrize("after", [1, 2])
 def test_an_interrupted_training_ends_with_the_same_weights(trained, tmp_path, monkeypatch, after):
-    from tinyrefinery.training import loop
+    from tinyrefinery.training import state
 
     runs, _ = trained
-    written = loop._Saved.write
+    written = state.SavedState.write
     count = 0
 
     def write_and_stop(self, now):
@@ -154,11 +154,11 @@ def test_an_interrupted_training_ends_with_the_same_weights(trained, tmp_path, m
         if count == after:
             raise StoppedError
 
-    monkeypatch.setattr(loop._Saved, "write", write_and_stop)
+    monkeypatch.setattr(state.SavedState, "write", write_and_stop)
     with pytest.raises(StoppedError):
         run_detection(tiny(), tmp_path / "cut")
     assert list((tmp_path / "cut").glob("detectors/*/state.pt"))
-    monkeypatch.setattr(loop._Saved, "write", written)
+    monkeypatch.setattr(state.SavedState, "write", written)
     (run,) = run_detection(tiny(), tmp_path / "cut")
     assert digest(run.folder) == digest(runs[0].folder)
     assert not list((tmp_path / "cut").glob("detectors/*/state.pt"))

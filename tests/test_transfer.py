@@ -17,7 +17,7 @@ from tinyrefinery.recipe.smoke import smoke
 from tinyrefinery.recipe_run import Job
 from tinyrefinery.run import run
 from tinyrefinery.stage_keys import stage_keys
-from tinyrefinery.training import loop
+from tinyrefinery.training import state
 
 SECOND = "stages.plain"  # of the run that fine-tunes
 SLOW = f"{SECOND}.optimizer.lr=1.0e-12"
@@ -133,7 +133,7 @@ def test_interrupted_it_goes_on_exactly(first, tmp_path):
         "engine.checkpoint_every_steps=2",
     ]
     whole = go(tmp_path, "whole", overrides)["plain"].network.state_dict()
-    written, original = [], loop._Saved.write
+    written, original = [], state.SavedState.write
 
     def stop_after_the_eighth(self, now):
         original(self, now)
@@ -142,7 +142,7 @@ def test_interrupted_it_goes_on_exactly(first, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop._Saved, "write", stop_after_the_eighth)
+        patch.setattr(state.SavedState, "write", stop_after_the_eighth)
         with pytest.raises(KeyboardInterrupt):
             go(tmp_path, "broken", overrides)
     assert written[-1] > 0  # within an epoch

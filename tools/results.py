@@ -393,6 +393,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "label-people": lambda: label_people("label_quality_people"),
     "suspects-human": lambda: suspects("human_label1"),
     "suspects-imagenette": lambda: suspects("imagenette_25"),
+    "suspects-test": lambda: suspects("cifar_test"),
     "shortcut-capacity": capacity,
     "factory": factory,
     "factory-gain": lambda: factory_gain("suspects", "at random"),

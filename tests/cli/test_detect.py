@@ -13,7 +13,8 @@ pytest.importorskip("pycocotools")
 
 
 def call(*arguments):
-    return CliRunner().invoke(app, ["detect", *map(str, arguments)])
+    # Wide enough for the table of measures, whatever the terminal that tests run in.
+    return CliRunner(env={"COLUMNS": "200"}).invoke(app, ["detect", *map(str, arguments)])
 
 
 def refused(done, code=2):

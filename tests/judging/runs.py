@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from tinyrefinery.builders.measuring import measuring_view
+from tinyrefinery import builders
 from tinyrefinery.data.open import open_data
 from tinyrefinery.evaluation.predictions import Predictions, predict
 from tinyrefinery.models import create
@@ -93,9 +93,10 @@ def _write_stage(
     recipe = load_recipe(folder / "recipe.yaml")
     data = open_data("folder", root=photos, channels=1)
     network, info = load_network(place / "model.safetensors")
-    view = measuring_view(info, data, recipe, torch.device("cpu"), stage)
+    view = builders.measuring_view(info, data, recipe, torch.device("cpu"), stage)
+    known = view.dataset
     for split in ("train", "validation", "test"):
-        rows = view.dataset.manifest.rows(split)
+        rows = known.manifest.rows(split)
         predict(network, view, rows).save(place / f"predictions-{split}.parquet")
     (place / "done.json").write_text(json.dumps({"key": key}))
 

@@ -4,14 +4,13 @@ import csv
 import shutil
 import subprocess
 import sys
-import types
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import torch
 
 from tests.judging.runs import predictions_of, write_network, write_photos, write_run
+from tinyrefinery.curation import properties
 from tinyrefinery.data_tests.schema import Perturbation, load_suite
 from tinyrefinery.data_tests.verdicts import Verdict
 from tinyrefinery.errors import CheckpointError, DataError, DataTestError
@@ -253,21 +252,14 @@ def test_further_columns_from_a_file(run, tmp_path):
         run_tests(tmp_path / "data_tests.yaml", find_network(run))
 
 
-def fake_properties(calls):
-    def image_properties(dataset, rows):
-        calls.append(len(rows))
-        means = [float(dataset.images.pixels(row).mean()) for row in rows]
-        ids = dataset.manifest.column("id")[rows].tolist()
-        return pa.table({"id": ids, "brightness": means})
-
-    return types.SimpleNamespace(image_properties=image_properties, MEASURES={"brightness": ""})
-
-
 def test_image_properties_are_computed_when_a_test_asks_and_kept(run, tmp_path, monkeypatch):
-    calls = []
-    module = fake_properties(calls)
-    monkeypatch.setattr(judging_data, "import_module", lambda _: module)
-    monkeypatch.setattr(judging_data, "find_spec", lambda _: object())
+    calls, compute = [], properties.image_properties
+
+    def counted(dataset, rows):
+        calls.append(len(rows))
+        return compute(dataset, rows)
+
+    monkeypatch.setattr(properties, "image_properties", counted)
     network = find_network(run)
     plain = write(tmp_path, "tests: {it: {at_least: 0}, typo: {where: brigtness > 1, at_least: 0}}")
     found = results_of(plain, network)

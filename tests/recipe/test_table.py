@@ -239,3 +239,16 @@ def test_what_an_alias_repeats_can_be_overridden_alone(good, write):
     )
     recipe = load_recipe(path, ["stages.alexnet.labels.hard=true"])
     assert [stage.labels.hard for stage in recipe.stages[1:]] == [True, False]
+
+
+def test_a_row_like_another_has_its_overrides_first(good, write):
+    like = TABLE4 + "    like: hard_dynamic\n    set: [seed=2]\n"
+    rows = {row.id: row.set for row in load_table(write(like)).rows}
+    assert rows["soft_dynamic"] == ("stages.alexnet.labels.hard=true", "seed=2")
+    assert rows["soft_static"] == ("stages.alexnet.labels.level=image",)
+
+
+def test_a_row_is_like_an_earlier_one(good, write):
+    early = TABLE4.replace("  - id: soft_static\n", "  - id: soft_static\n    like: soft_dynamic\n")
+    with pytest.raises(RecipeError, match=r"rows\.soft_static\.like: no earlier row"):
+        load_table(write(early))

@@ -73,7 +73,9 @@ def test_imagenet_follows_the_paper_and_the_authors_code():
     assert (crop.name, crop.size, crop.area) == ("inception", (224, 224), (0.08, 1.0))
     assert crop.aspect == pytest.approx((3 / 4, 4 / 3), abs=1e-4)
     assert (recipe.data.eval_crop.resize, recipe.data.flip) == (256, 0.5)
-    for stage in recipe.generations:
+    further = [each for each in recipe.generations if each.init_from is not None]
+    assert {each.id.rpartition("_")[2] for each in further} == {"jittered", "longer"}
+    for stage in (each for each in recipe.generations if each.init_from is None):
         assert (stage.epochs, stage.schedule.at, stage.schedule.factor) == (200, (140, 170), 0.1)
         assert (stage.optimizer.name, stage.optimizer.momentum) == ("sgd", 0.9)
         assert not stage.optimizer.nesterov

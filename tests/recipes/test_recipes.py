@@ -77,7 +77,8 @@ def test_its_header_gives_commands_that_parse(path):
             assert words[1] == "train"
             words[1] = "run"
         _, command, file, *rest = words
-        assert command in ("run", "reproduce")
+        if command not in ("run", "reproduce"):
+            continue  # what is done with the run afterwards
         assert ROOT / file == path
         for option in {"--seeds", "--processes"}.intersection(rest):
             place = rest.index(option)

@@ -295,12 +295,12 @@ def test_weights_ruined_behind_a_sound_loss_are_never_kept(tmp_path, step):
 def test_states_within_an_epoch_come_at_the_first_move_after_they_are_due(tmp_path):
     saved = []
     training = job(tmp_path, batch_size=8, accumulate=4, epochs=1, checkpoint_every_steps=3)
-    from tinyrefinery.training import loop
+    from tinyrefinery.training import state
 
-    original = loop.save_state
+    original = state.save_state
     try:
-        loop.save_state = lambda path, state: saved.append((state["epoch"], state["step"]))
+        state.save_state = lambda path, facts: saved.append((facts["epoch"], facts["step"]))
         fit(training)
     finally:
-        loop.save_state = original
+        state.save_state = original
     assert saved == [(0, 4), (0, 8), (1, 0)]  # 10 steps; moves after 4, 8 and 10

@@ -4,26 +4,10 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from PIL import ExifTags, Image
 
+from tinyrefinery.curation.property_names import KINDS
 from tinyrefinery.data.images import EncodedImages
-
-KINDS: dict[str, pa.DataType] = {
-    "bytes": pa.float64(),
-    "bytes_per_pixel": pa.float64(),
-    "format": pa.string(),
-    "transparency": pa.float64(),
-    "jpeg_quality": pa.float64(),
-    "camera": pa.string(),
-}
-"""Columns of `file_facts`.
-
-`bytes`: size of the file. `bytes_per_pixel`: that, per pixel of the source. `format`: as Pillow
-names it, e.g. JPEG, PNG. `transparency`: 1 where the file has an alpha channel or a transparent
-color, else 0. `jpeg_quality`: 1 to 100 as libjpeg counts it, estimated from the luma quantization;
-null for other formats. `camera`: maker and model from EXIF; null where the file names none.
-"""
 
 # ITU-T T.81, table K.1, in the zigzag order in which Pillow gives a file's table: its sum is
 # enough, since libjpeg scales all entries alike.

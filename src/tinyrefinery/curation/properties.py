@@ -9,26 +9,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tinyrefinery.curation.file_facts import KINDS, file_facts
+from tinyrefinery.curation.file_facts import file_facts
+from tinyrefinery.curation.property_names import KINDS, MEASURES
 from tinyrefinery.curation.small_images import Chunk, each_chunk
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.images import ChangedImageError, EncodedImages
-
-MEASURES: dict[str, str] = {
-    "width": "of the source, in pixels",
-    "height": "of the source, in pixels",
-    "aspect": "width divided by height",
-    "brightness": "mean luma",
-    "contrast": "standard deviation of luma",
-    "sharpness": "variance of the Laplacian of luma; low: blurred or empty",
-    "entropy": "of the luma histogram, in bits, 0 to 8; low: little in it",
-    "border": "mean luma of the outermost sixteenth on each side",
-    "colorfulness": "Hasler and Süsstrunk (2003), M3; 0: grey",
-    "saturation": "mean of (max - min) / max over the channels, 0 to 1",
-    "red_green": "mean of red less green",
-    "yellow_blue": "mean of (red + green) / 2 less blue",
-}
-"""What is measured of every image. The last four need color and are missing from grey data sets."""
 
 COLOR = ("colorfulness", "saturation", "red_green", "yellow_blue")
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601, as `decode` makes grey of RGB

@@ -5,9 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
-from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tinyrefinery.curation.property_names import KINDS, MEASURES
 from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.data_tests.schema import Suite
 from tinyrefinery.errors import CheckpointError, DataError, DataTestError
@@ -22,8 +21,6 @@ from tinyrefinery.files import writing
 from tinyrefinery.judging.networks import Network
 from tinyrefinery.recipe.load import canonical
 from tinyrefinery.recipe.sources import Source
-
-PROPERTIES = "tinyrefinery.curation.properties"
 
 
 @dataclass(frozen=True)
@@ -57,9 +54,9 @@ class TestData:
         path = self.home / f"properties-{self.key}.parquet"
         with suppress(OSError, pa.ArrowException):  # missing or damaged: made anew
             return pq.read_table(path)
-        table = import_module(PROPERTIES).image_properties(
-            self.dataset, np.arange(len(self.manifest))
-        )
+        from tinyrefinery.curation.properties import image_properties
+
+        table = image_properties(self.dataset, np.arange(len(self.manifest)))
         with writing(path) as aside:
             pq.write_table(table, aside)
         return table
@@ -67,11 +64,7 @@ class TestData:
 
 def known_properties() -> tuple[str, ...]:
     """Names of the image properties that can be computed."""
-    package, _, _ = PROPERTIES.rpartition(".")
-    if find_spec(package) is None:
-        return ()
-    module = import_module(PROPERTIES)
-    return (*getattr(module, "MEASURES", ()), *getattr(module, "KINDS", ()))
+    return (*MEASURES, *KINDS)
 
 
 def find_data(

@@ -64,6 +64,8 @@ class Row(Part):
     stage: str | None = None
     """Id of the stage whose numbers fill the row; it and the stages it needs are trained, and no
     others; null: the table's stage, and all of the recipe's stages are trained."""
+    like: Slug | None = None
+    """Id of an earlier row whose overrides stand before this row's own; null: none."""
     set: tuple[str, ...] = ()
     """Overrides of the recipe, e.g. `stages.alexnet.labels.hard=true`."""
     paper: Printed | None = None
@@ -129,7 +131,16 @@ def load_table(path: Path | str) -> Table:
     table = check(raw, Table, source=str(path))
     if mistakes := list(dict.fromkeys(_mistakes(table))):
         raise RecipeError("\n".join(f"{path}: {each}" for each in mistakes))
-    return table
+    return _spelled_out(table)
+
+
+def _spelled_out(table: Table) -> Table:
+    """The table with all overrides of its rows, also those of the rows that they are like."""
+    found: dict[str, tuple[str, ...]] = {}
+    for row in table.rows:
+        found[row.id] = (*(found[row.like] if row.like else ()), *row.set)
+    rows = [row.model_copy(update={"like": None, "set": found[row.id]}) for row in table.rows]
+    return table.model_copy(update={"rows": tuple(rows)})
 
 
 def _mistakes(table: Table) -> Iterator[str]:
@@ -139,6 +150,9 @@ def _mistakes(table: Table) -> Iterator[str]:
             yield f"rows.{name}: {ids.count(name)} rows have this id"
         if name in table.without:
             yield f"without.{name}: is a row of this table"
+    for place, row in enumerate(table.rows):
+        if row.like is not None and row.like not in ids[:place]:
+            yield f"rows.{row.id}.like: no earlier row '{row.like}' ({hint(row.like, ids[:place])})"
     named = {"baseline": table.baseline}
     named |= {f"rows.{row.id}.baseline": row.baseline for row in table.rows}
     for where, name in named.items():
