@@ -29,6 +29,7 @@ WAYS = {
     "every label": (5000, RANDOM),
 }
 """Name -> how many decisions, and by which shares they are mined."""
+MAIN = ("remedies alone", "suspects", "at random")
 
 
 def lines_of(seed: int, way: str, run: Path, decided: tuple[int, int]) -> list[dict]:
@@ -50,33 +51,44 @@ def counted(decisions: Path) -> tuple[int, int]:
     return len(verdicts), verdicts.count("relabel")
 
 
-def measure(out: Path, seed: int) -> list[dict]:
-    """All ways from one first network."""
-    turn.first_half(out, seed)
-    found = lines_of(seed, "before", out / "before", (0, 0))
-    for number, (way, (budget, shares)) in enumerate(WAYS.items()):
-        name, overlay = f"way{number}", None
+def measure(out: Path, seed: int, ways: tuple[str, ...]) -> list[dict]:
+    """Some ways from one first network, which is trained when it isn't there."""
+    found = []
+    if not (out / "audit" / "audit.json").exists():
+        turn.first_half(out, seed)
+    if MAIN[0] in ways:
+        found = lines_of(seed, "before", out / "before", (0, 0))
+    for way in ways:
+        (budget, shares), name = WAYS[way], way.replace(",", "").replace(" ", "_")
+        said, overlay = out / f"{name}-labels.decisions.jsonl", None
         if budget:
             overlay = turn.decisions(out, f"{name}-labels", budget, shares)
         turn.second_half(out, overlay, seed, name)
-        said = out / f"{name}-labels.decisions.jsonl"
         found += lines_of(seed, way, out / name, counted(said) if budget else (0, 0))
     return found
 
 
+def write(lines: list[dict]) -> None:
+    """The CSV file, in the order of the ways."""
+    order = ["before", *WAYS]
+    with CSV.open("w", newline="") as file:
+        writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(sorted(lines, key=lambda each: (order.index(each["way"]), each["seed"])))
+
+
 def main() -> None:
-    """Measure the seeds, and add their lines to the CSV file."""
+    """Measure the main ways of all seeds, then the others; the file grows with each seed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", default="1,2,3,4,5")
     parser.add_argument("--out", type=Path, default=Path("factory-turns"))
     given = parser.parse_args()
+    seeds = [int(each) for each in given.seeds.split(",")]
     found: list[dict] = []
-    for seed in map(int, given.seeds.split(",")):
-        found += measure(given.out / f"seed{seed}", seed)
-        with CSV.open("w", newline="") as file:
-            writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(found)
+    for ways in (MAIN, tuple(way for way in WAYS if way not in MAIN)):
+        for seed in seeds:
+            found += measure(given.out / f"seed{seed}", seed, ways)
+            write(found)
     print(f"\n{CSV}: {len(found)} lines, {time.process_time():.0f} s of processor time")
 
 

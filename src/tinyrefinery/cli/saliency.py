@@ -46,7 +46,7 @@ def saliency(
     split: Annotated[
         str, typer.Option(help="Whose surest mistakes: train, validation, test or any.")
     ] = "test",
-    images: Annotated[int, typer.Option(min=1, help="Images at most.")] = 16,
+    images: Annotated[int, typer.Option(min=1, max=500, help="Images at most.")] = 16,
     of: Annotated[Of, typer.Option(help="What speaks for what it said, or the given label.")] = (
         Of.said
     ),

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Literal, cast, get_args
 
 import numpy as np
@@ -141,9 +141,12 @@ def page_overlay(
     failed = sum(bool(each.worst) for each in session.results)
     made: dict[tuple[int, str], np.ndarray] = {}
 
+    @cache
+    def most() -> int:  # asked late: a page without mistakes needs no network
+        return int(budget / (looker.macs * failed))
+
     def overlay(result: Result, row: int) -> np.ndarray | None:
-        most = int(budget / (looker.macs * failed))
-        if row not in result.worst[:most]:
+        if row not in result.worst[: most()]:
             return None
         how = session.test(result).perturb
         key = (row, "" if how is None else how.named())
