@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from tests.annotation.queues import small_queue
+from tests.annotation.queues import SOURCE, small_queue
 from tinyrefinery.annotation.agreement import agreements, assigned, cohen_kappa
+from tinyrefinery.annotation.pictures import Pictures, open_queue_data
 from tinyrefinery.annotation.queue import Item
 from tinyrefinery.annotation.reviewing import open_review, summary
 from tinyrefinery.data.decisions import Decision, newest, read_decisions, standing
@@ -97,6 +100,16 @@ def test_disagreement_comes_back_and_is_settled(tmp_path):
     assert not [each for each in open_review(queue, path, "eve").tasks if each.settles]
 
 
+def test_a_queue_can_go_on_after_its_decisions_were_applied(tmp_path):
+    path, queue = tmp_path / "d.jsonl", small_queue()
+    source = {**SOURCE, "overlay": str(path), "train_limit": 11}
+    laid = replace(queue, data=(source,))
+    review = open_review(laid, path, "ann")
+    review.decide({"index": 0, "verdict": "drop"})
+    pictures = Pictures(laid, open_queue_data(laid))
+    assert pictures.encoded(queue.items[0].uid, "seen")[0] == "image/png"
+
+
 def test_a_queue_is_dealt_out():
     items = [Item(f"{n:064x}", "", "random", "") for n in range(101)]
     names = ["ann", "bob", "eve"]
@@ -143,8 +156,6 @@ def test_agreement_is_of_first_words():
 
 
 def test_an_image_without_a_label_needs_one(tmp_path):
-    from dataclasses import replace
-
     queue = small_queue()
     bare = replace(queue, items=tuple(replace(each, given=None) for each in queue.items))
     review = open_review(bare, tmp_path / "d.jsonl", "ann")

@@ -21,6 +21,10 @@ from tinyrefinery.reports.overlays import as_image
 
 LONGEST = 1600
 """Pixels; larger sources are shrunk to it."""
+TAKEN_ALONG = 640
+"""The same in a page that is taken along, whose size counts."""
+_CHOOSES = ("overlay", "train_limit", "validation_limit", "test_limit")
+"""Options that leave images out. A queue's pictures must be there after its own decisions too."""
 UNLABELLED = "unlabelled"
 """Name, in a queue, of a source that is a folder of images without labels."""
 
@@ -33,7 +37,7 @@ def open_queue_data(queue: Queue) -> list[Dataset]:
     """
     opened = []
     for source in queue.data:
-        options = dict(source)
+        options = {key: value for key, value in source.items() if key not in _CHOOSES}
         name = str(options.pop("name", ""))
         if name == UNLABELLED:
             channels = 1 if queue.channels == 1 else 3
@@ -73,11 +77,11 @@ class Pictures:
             pixels = view.pixels(rows, view.crops(rows, 0))[0]
         return np.clip(np.rint(pixels.permute(1, 2, 0).numpy()), 0, 255).astype(np.uint8)
 
-    def _encoded(self, uid: str, kind: str) -> tuple[str, bytes]:
+    def _encoded(self, uid: str, kind: str, longest: int = LONGEST) -> tuple[str, bytes]:
         """MIME type and bytes."""
         image = as_image(self.pixels(uid, kind))
-        if max(image.size) > LONGEST:
-            image.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
+        if max(image.size) > longest:
+            image.thumbnail((longest, longest), Image.Resampling.LANCZOS)
         small = image.width * image.height <= 1 << 16
         buffer = io.BytesIO()
         image.save(buffer, "PNG") if small else image.save(buffer, "JPEG", quality=90)

@@ -20,7 +20,8 @@ REASONS = {
     "shortcut": "has the cue of a class that it is not of",
     "random": "drawn at random, to estimate the share of wrong labels",
     "conflict": "reviewers disagree",
-    "auto_label": "the label is a network's",
+    "auto_label": "a network is not sure enough of its label",
+    "audit": "its label was accepted from a network; drawn at random to check",
 }
 """Why an image is in a queue."""
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import jinja2
 
-from tinyrefinery.annotation.pictures import Pictures
+from tinyrefinery.annotation.pictures import TAKEN_ALONG, Pictures
 from tinyrefinery.annotation.reviewing import Review
 
 _HERE = Path(__file__).parent / "templates"
@@ -35,7 +35,9 @@ def static_page(review: Review, pictures: Pictures) -> str:
     for place, shown in zip(left, content["items"], strict=True):
         uid = review.tasks[place].item.uid
         kinds = ("seen", "source")
-        shown |= {"uid": uid} | {kind: _data(*pictures.encoded(uid, kind)) for kind in kinds}
+        shown |= {"uid": uid} | {
+            kind: _data(*pictures.encoded(uid, kind, TAKEN_ALONG)) for kind in kinds
+        }
     return _rendered(json.dumps(content, ensure_ascii=False))
 
 

@@ -28,6 +28,7 @@ COMMANDS = {
     "mine": "mine:mine",
     "review": "review:review",
     "apply": "apply:apply",
+    "label": "label:label",
     "recipe": "recipe:app",
     "refiner": "refiner:refiner",
     "report": "report:report",

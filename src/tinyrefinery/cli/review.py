@@ -51,7 +51,7 @@ def review(
     opened = open_review(
         content,
         path,
-        reviewer or getpass.getuser(),
+        reviewer or _login(),
         reviewers=[name.strip() for name in among.split(",")] if among else (),
         overlap=overlap,
         slice_name=slice_name,
@@ -61,6 +61,15 @@ def review(
         _write_static(static, opened, pictures)
         return
     _serve(opened, pictures, port, open_page=open_page)
+
+
+def _login() -> str:
+    from tinyrefinery.errors import DataError
+
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError) as error:  # an account without a name
+        raise DataError("this account has no name; say who decides with --reviewer") from error
 
 
 def _serve(review: "Review", pictures: "Pictures", port: int, *, open_page: bool) -> None:
