@@ -4,10 +4,13 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-all setup format lint recipes docs bench size ci clean
+.PHONY: demo factory test test-all setup format lint recipes docs bench size ci clean
 
 demo: $(VENV)/.installed          ## set up, then train a chain on the embedded data and write a report
 	$(BIN)/tinyrefinery demo
+
+factory: $(VENV)/.installed       ## a turn of the cycle on data with faults planted: docs/factory.md
+	$(BIN)/python recipes/factory/turn.py
 
 test: $(VENV)/.dev                ## set up, then pass the fast tests
 	$(BIN)/python -m pytest -m "not slow" -q -n auto --dist worksteal

@@ -213,6 +213,47 @@ def capacity() -> str:
     return markdown(lines)
 
 
+def factory() -> str:
+    """What a turn of the cycle mends, by how the images to decide on were chosen."""
+    rows = load("factory_turn")
+    by_way = {way: [r for r in rows if r["way"] == way] for way in dict.fromkeys(map(_way, rows))}
+    failed = {(r["seed"], r["test"]) for r in by_way["before"] if r["verdict"] == "FAIL"}
+    head = ["decisions", "labels changed", "failed tests that keep their bound", "proven"]
+    lines = [["", *head, "accuracy", "by day", "by night", "n"]]
+    for way, mine in by_way.items():
+        seeds = list(dict.fromkeys(r["seed"] for r in mine))
+        line = [way]
+        for column in ("decisions", "relabelled"):
+            counts = [next(int(r[column]) for r in mine if r["seed"] == seed) for seed in seeds]
+            line.append(f"{np.mean(counts):,.0f}")
+        again = [r for r in mine if (r["seed"], r["test"]) in failed]
+        kept = sum(r["verdict"] in ("PASS", "UNPROVEN") for r in again)
+        line += [f"{kept} of {len(again)}", str(sum(r["verdict"] == "PASS" for r in again))]
+        for test in ("everywhere", "by_day", "by_night"):
+            line.append(mean_std([float(r["value"]) for r in mine if r["test"] == test]))
+        lines.append([*line, str(len(seeds))])
+    return markdown(lines)
+
+
+def factory_gain(way: str, base: str) -> str:
+    """Points of accuracy that one way gains over another, paired by seed."""
+    rows = load("factory_turn")
+    lines = [["test", f"{way} over {base}", "n"]]
+    for test in ("everywhere", "by_day", "by_night"):
+        found = [
+            {r["seed"]: float(r["value"]) for r in rows if (r["way"], r["test"]) == (each, test)}
+            for each in (base, way)
+        ]
+        seeds = sorted(found[0].keys() & found[1].keys())
+        gained = gain_points(paired_gain(*([each[s] for s in seeds] for each in found)))
+        lines.append([test.replace("_", " "), gained, str(len(seeds))])
+    return markdown(lines)
+
+
+def _way(row: dict[str, str]) -> str:
+    return row["way"]
+
+
 def mean_std(values: list[float]) -> str:
     """Mean ± sample standard deviation; the mean alone of one value."""
     if len(values) < 2:
@@ -354,6 +395,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "suspects-imagenette": lambda: suspects("imagenette_25"),
     "suspects-test": lambda: suspects("cifar_test"),
     "shortcut-capacity": capacity,
+    "factory": factory,
+    "factory-gain": lambda: factory_gain("suspects", "at random"),
     "store-forms": lambda: against(
         "street_store",
         "live",

@@ -65,7 +65,7 @@ def open_target(target: str, options: Sequence[str], out: Path, stage: str | Non
 
 
 def _mend(command: str, out: Path, recipe: Recipe | None = None) -> str:
-    """How a list of images is left out; embedded data has no files to leave out."""
+    """How a list of images is left out; data handed over by Python code can't leave any out."""
     if recipe is not None and not hasattr(recipe.data.source, "exclude"):
         return f"leave out what stands in {out}/{{}}"
     return f"tinyrefinery run {command} data.source.exclude={out}/{{}}"

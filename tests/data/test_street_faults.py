@@ -86,3 +86,19 @@ def test_faults_out_of_range_are_refused(fault):
 def test_copies_of_no_test_split_are_none():
     data = open_data("street_numbers", **(SIZES | {"test": 0}), copies=0.5)
     assert len(data.manifest.rows("train")) == 600
+
+
+def test_a_list_leaves_scenes_out(tmp_path):
+    whole = opened(copies=0.25)
+    file = tmp_path / "leaks.txt"
+    paths = whole.manifest.column("path")
+    file.write_text(f"# copies\n{paths[3]}\n{paths[599]}\n")
+    less = opened(copies=0.25, exclude=str(file))
+    assert less.manifest.column("path").tolist() == np.delete(paths, [3, 599]).tolist()
+    assert [each.kind for each in less.problems] == ["excluded"]
+    assert (less.images.array[3] == whole.images.array[4]).all()
+    file.write_text("\n".join(paths[:600]))
+    with pytest.raises(DataError, match="leaves no training scene"):
+        opened(copies=0.25, exclude=str(file))
+    with pytest.raises(DataError, match="can't be read"):
+        opened(exclude=str(tmp_path / "nothing.txt"))

@@ -7,7 +7,7 @@ from torch import nn
 
 from tinyrefinery import models
 from tinyrefinery.errors import DataError, RefineryError
-from tinyrefinery.evaluation.saliency import gradients, occlusion, windows
+from tinyrefinery.evaluation.saliency import corners, gradients, occlusion
 
 
 def linear(size: tuple[int, int]) -> nn.Module:
@@ -62,10 +62,23 @@ def test_occlusion_is_the_mean_drop_over_the_patches_that_hide_a_pixel(size, win
         )
 
 
-def test_windows_cover_every_pixel_and_stay_inside():
-    masks = windows((10, 7), 4, 4)
-    assert masks.any(axis=0).all()
-    assert (masks.sum(axis=(1, 2)) == 16).all()
+def test_patches_cover_every_pixel_and_stay_inside():
+    places = corners((10, 7), 4, 4)
+    assert sorted(map(tuple, places)) == [(t, n) for t in (0, 4, 6) for n in (0, 3)]
+    assert len(corners((4, 4), 4, 1)) == 1
+
+
+def test_no_more_than_a_batch_is_asked_at_once():
+    """Patches of a pixel are as many as pixels: they must not all lie in memory."""
+    asked = []
+
+    def predict(crops: torch.Tensor) -> torch.Tensor:
+        asked.append(len(crops))
+        return crops.flatten(1)[:, :2].softmax(dim=1)
+
+    occlusion(predict, torch.rand(1, 1, 12, 12), [0], window=1, stride=1, batch_size=50)
+    assert sum(asked) == 1 + 144
+    assert max(asked) == 50
 
 
 def test_occlusion_finds_the_only_pixels_that_matter():

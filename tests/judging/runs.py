@@ -94,8 +94,9 @@ def _write_stage(
     data = open_data("folder", root=photos, channels=1)
     network, info = load_network(place / "model.safetensors")
     view = builders.measuring_view(info, data, recipe, torch.device("cpu"), stage)
+    known = view.dataset
     for split in ("train", "validation", "test"):
-        rows = view.dataset.manifest.rows(split)
+        rows = known.manifest.rows(split)
         predict(network, view, rows).save(place / f"predictions-{split}.parquet")
     (place / "done.json").write_text(json.dumps({"key": key}))
 

@@ -35,3 +35,9 @@ def test_an_unknown_name_is_told_with_the_nearest(tmp_path, monkeypatch):
         locate("zzz.yaml")
     with pytest.raises(RecipeError, match="no such file"):
         locate("../starter/../folder")
+
+
+def test_data_tests_may_stand_beside_recipes(tmp_path):
+    for name in ("a.yaml", "data_tests.yaml", "night_data_tests.yml"):
+        (tmp_path / name).touch()
+    assert recipes_in(tmp_path) == [tmp_path / "a.yaml"]

@@ -3,7 +3,16 @@
 import numpy as np
 from PIL import Image
 
-from tinyrefinery.reports.overlays import AGAINST, FOR, TILE, Tile, contact_sheet, overlay
+from tinyrefinery.data_tests.thumbnails import thumbnail
+from tinyrefinery.reports.overlays import (
+    AGAINST,
+    FOR,
+    TILE,
+    Tile,
+    contact_sheet,
+    overlay,
+    transparent,
+)
 
 
 def test_overlay_mixes_gray_and_color_by_the_map():
@@ -39,3 +48,35 @@ def test_empty_sheet_and_large_pictures(tmp_path):
     contact_sheet(tmp_path / "one.png", [Tile([np.zeros((500, 300, 3), np.uint8)], [])])
     with Image.open(tmp_path / "one.png") as image:
         assert image.size[0] > TILE
+
+
+def test_a_map_by_itself_is_clear_where_nothing_mattered():
+    heat = np.zeros((4, 4))
+    heat[0, 0], heat[3, 3] = 1.0, -0.5
+    found = transparent(heat, strength=1.0)
+    assert found.shape == (4, 4, 4)
+    assert tuple(found[0, 0]) == (*FOR, 255)
+    assert tuple(found[3, 3, :3]) == AGAINST
+    assert found[3, 3, 3] == round(8 / 15 * 255)  # the nearest of sixteen strengths
+    assert (found[1, 1] == 0).all()
+    assert transparent(heat, least=10.0)[0, 0, 3] < 40
+
+
+def test_large_maps_are_made_small_and_keep_their_shape():
+    assert transparent(np.ones((96, 48))).shape == (16, 8, 4)
+    assert not transparent(np.zeros((96, 96))).any()
+
+
+def test_five_hundred_overlays_are_small():
+    random = np.random.default_rng(0)
+    maps = [np.kron(random.normal(size=(8, 8)), np.ones((12, 12))) for _ in range(20)]
+    size = sum(len(thumbnail(transparent(heat))) for heat in maps) / 20
+    assert 500 * size < 300_000
+
+
+def test_a_head_stands_above(tmp_path):
+    tile = Tile([np.zeros((32, 32, 3), np.uint8)], [])
+    contact_sheet(tmp_path / "a.png", [tile])
+    contact_sheet(tmp_path / "b.png", [tile], head=["one", "two"])
+    with Image.open(tmp_path / "a.png") as plain, Image.open(tmp_path / "b.png") as headed:
+        assert headed.size[1] > plain.size[1] + 20

@@ -10,6 +10,7 @@ import typer
 from tinyrefinery.errors import CheckpointError, DataError, RefineryError
 
 if TYPE_CHECKING:
+    from tinyrefinery.data_tests.page import Overlay
     from tinyrefinery.judging.session import Session
 
 UNREADABLE = 3
@@ -42,6 +43,12 @@ def judge(
         list[Path] | None,
         typer.Option(help="Earlier run, for the page's history lines; the oldest first."),
     ] = None,
+    saliency: Annotated[
+        bool,
+        typer.Option(
+            "--saliency/--no-saliency", help="On the page, show what the network looked at."
+        ),
+    ] = True,
     release: Annotated[
         bool, typer.Option("--release", help="UNPROVEN and TOO FEW count as failures.")
     ] = False,
@@ -66,7 +73,7 @@ def judge(
             typer.echo(_suggestions(session), nl=False)
             return
         _print(session)
-        _write(session, junit, html, json, history or [], release=release)
+        _write(session, junit, html, json, history or [], release=release, saliency=saliency)
     from tinyrefinery.data_tests.verdicts import exit_code
 
     if code := exit_code(session.results, release=release):
@@ -78,6 +85,7 @@ def compare(
     tests: TestsOption = DEFAULT,
     stage: Stage = None,
     seed: Seed = None,
+    html: Annotated[Path | None, typer.Option(help="HTML page to write.")] = None,
 ) -> None:
     """Judge several networks by the same tests on the data of the first, side by side."""
     from rich.console import Console
@@ -93,8 +101,14 @@ def compare(
         networks = [find_network(path, stage, seed) for path in runs]
         first = networks[0]
         sessions = [run_tests(tests, each, first, data_of=first) for each in networks]
-    names = [each.name for each in networks]
-    Console().print(comparison_table(names, [each.results for each in sessions]))
+    names, judged = [each.name for each in networks], [each.results for each in sessions]
+    Console().print(comparison_table(names, judged))
+    if html is not None:
+        from tinyrefinery.data_tests import comparison_page
+        from tinyrefinery.files import write_atomic
+
+        write_atomic(html, comparison_page.render(sessions[0].facts, names, judged))
+        typer.echo(f"{comparison_page.headline(judged)}\nPage: {html}")
 
 
 def history(
@@ -170,6 +184,7 @@ def _write(
     earlier: Sequence[Path],
     *,
     release: bool,
+    saliency: bool,
 ) -> None:
     """Write the reports that are asked for, and keep the results for `history`."""
     from tinyrefinery.judging import reports
@@ -181,8 +196,16 @@ def _write(
     if json is not None:
         reports.write_json(session, json, release=release)
     if html is not None:
-        reports.write_html(session, html, earlier=[find_network(path) for path in earlier])
+        overlay = _overlay(session) if saliency else None
+        networks = [find_network(path) for path in earlier]
+        reports.write_html(session, html, earlier=networks, overlay=overlay)
         typer.echo(f"Page: {html}{_first_failing(session)}")
+
+
+def _overlay(session: "Session") -> "Overlay":
+    from tinyrefinery.judging.saliency import page_overlay
+
+    return page_overlay(session)
 
 
 def _first_failing(session: "Session") -> str:

@@ -32,6 +32,7 @@ COMMANDS = {
     "recipe": "recipe:app",
     "refiner": "refiner:refiner",
     "report": "report:report",
+    "saliency": "saliency:saliency",
     "variance": "variance:variance",
 }
 """Command -> file in this folder and what it holds: a function, or an app of further commands."""

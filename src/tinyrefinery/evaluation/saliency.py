@@ -20,16 +20,18 @@ Predict = Callable[[Tensor], Tensor]
 GradientMethod = Literal["integrated_gradients", "input_x_gradient", "gradient"]
 
 
-def windows(size: tuple[int, int], window: int, stride: int) -> np.ndarray:
-    """Square patches that cover an image, (n, h, w) bool; the last ones end at its border."""
-    starts = [
+def corners(size: tuple[int, int], window: int, stride: int) -> np.ndarray:
+    """Top and left of square patches that cover an image, (n, 2); the last end at its border."""
+    tops, lefts = (
         np.unique(np.minimum(np.arange(0, side, stride), max(side - window, 0))) for side in size
-    ]
-    masks = np.zeros((len(starts[0]) * len(starts[1]), *size), bool)
-    corners = [(top, left) for top in starts[0] for left in starts[1]]
-    for mask, (top, left) in zip(masks, corners, strict=True):
-        mask[top : top + window, left : left + window] = True
-    return masks
+    )
+    return np.stack(np.meshgrid(tops, lefts, indexing="ij"), axis=-1).reshape(-1, 2)
+
+
+def patch_sizes(size: tuple[int, int], window: int | None, stride: int | None) -> tuple[int, int]:
+    """Side of the patches and step between them: a quarter of the shorter side, and half of it."""
+    window = max(1, min(size) // 4) if window is None else window
+    return window, max(1, window // 2) if stride is None else stride
 
 
 @torch.no_grad()
@@ -66,21 +68,32 @@ def occlusion(
         DataError: when the patch, the stride or the classes don't fit the images.
     """
     size = (int(images.shape[-2]), int(images.shape[-1]))
-    window = max(1, min(size) // 4) if window is None else window
-    stride = max(1, window // 2) if stride is None else stride
+    window, stride = patch_sizes(size, window, stride)
     _check(len(images), len(classes), size, window, stride)
-    masks = windows(size, window, stride)
-    hidden = torch.from_numpy(masks)[:, None].to(images.device)
-    covered = masks.sum(axis=0)
-    maps = []
-    for image, wanted in zip(images, classes, strict=True):
-        patched = torch.where(hidden, torch.as_tensor(fill).to(image), image)
-        shown = torch.cat([image[None], patched])
-        said = torch.cat([predict(part) for part in shown.split(batch_size)])
-        probability = said[:, int(wanted)].double().cpu().numpy()
-        drops = probability[0] - probability[1:]
-        maps.append(np.tensordot(drops, masks, axes=1) / covered)
-    return np.stack(maps) if maps else np.zeros((0, *size))
+    filling = torch.as_tensor(fill).to(images).expand(images.shape[1:])
+    places = corners(size, window, stride)
+    maps = np.zeros((len(images), *size))
+    for image, wanted, heat in zip(images, classes, maps, strict=True):
+        whole = float(predict(image[None])[0, int(wanted)])
+        covered = np.zeros(size)
+        for start in range(0, len(places), batch_size):  # a few at a time: memory stays small
+            some = places[start : start + batch_size]
+            said = predict(_hidden(image, some, window, filling))[:, int(wanted)]
+            drops = whole - said.double().cpu().numpy()
+            for (top, left), drop in zip(some, drops, strict=True):
+                heat[top : top + window, left : left + window] += drop
+                covered[top : top + window, left : left + window] += 1
+        heat /= covered
+    return maps
+
+
+def _hidden(image: Tensor, places: np.ndarray, window: int, filling: Tensor) -> Tensor:
+    """The image (C, h, w) with a patch hidden at each of some places, (n, C, h, w)."""
+    patched = image.repeat(len(places), 1, 1, 1)
+    for each, (top, left) in zip(patched, places, strict=True):
+        rows, columns = slice(top, top + window), slice(left, left + window)
+        each[:, rows, columns] = filling[:, rows, columns]
+    return patched
 
 
 def _check(images: int, classes: int, size: tuple[int, int], window: int, stride: int) -> None:

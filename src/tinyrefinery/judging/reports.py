@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tinyrefinery.data_tests import records
-from tinyrefinery.data_tests.schema import DataTest
 from tinyrefinery.data_tests.verdicts import Result
 from tinyrefinery.errors import RefineryError
 from tinyrefinery.files import write_atomic
@@ -65,17 +64,12 @@ def write_html(
 def _look(session: Session) -> "Look":
     """Pixels of the session's images, changed where a test changes them."""
     show = pictures(session.network, session.data)
-    return lambda result, row: show(row, _test(session, result).perturb)
-
-
-def _test(session: Session, result: Result) -> DataTest:
-    """The test that a result is of; a class in brackets was filled in."""
-    return session.suite.tests[result.name.partition("[")[0]]
+    return lambda result, row: show(row, session.test(result).perturb)
 
 
 def _said(session: Session, result: Result) -> np.ndarray:
     """Probabilities (N, K) that a test was judged on."""
-    how = _test(session, result).perturb
+    how = session.test(result).perturb
     return session.answers.probabilities if how is None else session.answers.perturbed[how.named()]
 
 

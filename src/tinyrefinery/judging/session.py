@@ -66,6 +66,10 @@ class Session:
             version=tool_version(),
         )
 
+    def test(self, result: Result) -> DataTest:
+        """The test that a result is of; a class in brackets was filled in."""
+        return self.suite.tests[result.name.partition("[")[0]]
+
     def record(self, *, release: bool) -> dict[str, Any]:
         """Facts and results as plain data."""
         return records.record(self.facts, self.results, self.paths, release=release)

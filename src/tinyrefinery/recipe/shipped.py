@@ -21,9 +21,13 @@ def shipped_folder() -> Path:
 
 
 def recipes_in(folder: Path) -> list[Path]:
-    """Every YAML file in a folder and its subfolders, sorted; none where there is no folder."""
+    """Every YAML file in a folder and its subfolders, sorted; none where there is no folder.
+
+    Files of data tests, whose names end in `data_tests`, may stand beside recipes.
+    """
     found = [*folder.rglob("*.yaml"), *folder.rglob("*.yml")]
-    return sorted(path for path in found if path.is_file())
+    recipes = (path for path in found if not path.stem.endswith("data_tests"))
+    return sorted(path for path in recipes if path.is_file())
 
 
 def locate(name: str | Path) -> Path:

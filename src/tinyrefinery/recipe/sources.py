@@ -46,6 +46,8 @@ class StreetNumbers(Part):
     """Training scenes that the last class keeps; null: all."""
     seed: NonNegativeInt = 0
     """Of the scenes; apart from the recipe's seed, so that all seeds train on the same data."""
+    exclude: str | None = None
+    """A file of images to leave out, one path or id a line, as `tinyrefinery audit` writes."""
     overlay: str | None = None
     """A file of human decisions to lay over the data, as `tinyrefinery apply` writes."""
 

@@ -46,6 +46,35 @@ def overlay(
     return np.rint(mixed).astype(np.uint8)
 
 
+def transparent(
+    heat: np.ndarray, *, least: float = 0.0, side: int = 16, strength: float = 0.9
+) -> np.ndarray:
+    """A map by itself, to lie over a picture of any size: orange and purple, clear where it is 0.
+
+    It is made small, which patches that overlap have no detail to lose by, and has 16 strengths, so
+    that hundreds of them fit on a page.
+
+    Args:
+        heat: (h, w).
+        least: what a map must reach to be drawn at full strength.
+        side: longest side of what comes out, in pixels.
+        strength: opacity where the map is strongest, in [0, 1].
+
+    Returns:
+        uint8 RGBA (height, width, 4).
+    """
+    height, width = heat.shape
+    factor = min(1.0, side / max(height, width))
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    small = Image.fromarray(heat.astype(np.float32)).resize(size, Image.Resampling.BOX)
+    drawn = np.asarray(small, np.float64)
+    top = max(float(np.abs(drawn).max()), least)
+    share = np.abs(drawn) / top if top > 0 else np.zeros_like(drawn)
+    alpha = np.rint(np.rint(15 * share) / 15 * 255 * strength)[..., None]
+    color = np.where(drawn[..., None] > 0, np.array(FOR), np.array(AGAINST))
+    return np.concatenate([np.where(alpha > 0, color, 0), alpha], axis=2).astype(np.uint8)
+
+
 @dataclass(frozen=True)
 class Tile:
     """One entry of a sheet."""
@@ -56,8 +85,16 @@ class Tile:
     """Text below."""
 
 
-def contact_sheet(path: Path, tiles: Sequence[Tile], *, columns: int = 4) -> None:
+def contact_sheet(
+    path: Path, tiles: Sequence[Tile], *, columns: int = 4, head: Sequence[str] = ()
+) -> None:
     """Write tiles in rows as one PNG; small pictures are enlarged without smoothing.
+
+    Args:
+        path: the file.
+        tiles: in reading order.
+        columns: tiles beside one another.
+        head: lines of text above all.
 
     Raises:
         StorageError: when the file can't be written.
@@ -67,10 +104,13 @@ def contact_sheet(path: Path, tiles: Sequence[Tile], *, columns: int = 4) -> Non
     wide, tall = across * TILE + GAP, TILE + LINE * lines + GAP
     columns = max(1, min(columns, len(tiles)))
     rows = -(-len(tiles) // columns)
-    sheet = Image.new("RGB", (columns * wide + GAP, rows * tall + GAP), "white")
+    above = LINE * len(head) + (GAP if head else 0)
+    sheet = Image.new("RGB", (columns * wide + GAP, rows * tall + GAP + above), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=LINE - 3)
+    for place, line in enumerate(head):
+        draw.text((GAP, GAP + LINE * place), line, fill="black", font=font)
     for number, tile in enumerate(tiles):
-        left, top = GAP + number % columns * wide, GAP + number // columns * tall
+        left, top = GAP + number % columns * wide, GAP + above + number // columns * tall
         for place, picture in enumerate(tile.pictures):
             sheet.paste(_fitted(picture), (left + place * TILE, top))
         for place, line in enumerate(tile.lines):
@@ -83,8 +123,7 @@ def _fitted(pixels: np.ndarray) -> Image.Image:
     """A picture in the largest size that fits a tile; whole multiples where it is enlarged."""
     image = as_image(pixels).convert("RGB")
     factor = (TILE - 2) / max(image.size)
-    wide, tall = image.size
-    if factor >= 1:
-        return image.resize((wide * int(factor), tall * int(factor)), Image.Resampling.NEAREST)
-    size = max(1, round(wide * factor)), max(1, round(tall * factor))
-    return image.resize(size, Image.Resampling.LANCZOS)
+    kind = Image.Resampling.NEAREST if factor >= 1 else Image.Resampling.LANCZOS
+    factor = int(factor) if factor >= 1 else factor
+    size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
+    return image.resize(size, kind)

@@ -6,14 +6,17 @@ every crop: the quality of crop labels, for which the label refinery's paper cou
 be measured here.
 """
 
+from dataclasses import replace
 from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import torch
 
-from tinyrefinery.data.dataset import Dataset
+from tinyrefinery.data.dataset import Dataset, Problem
 from tinyrefinery.data.images import ResidentImages
+from tinyrefinery.data.listing import excluded
 from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.data.sources.street_faults import Faults, darkened, kept_of_rare, with_copies
 from tinyrefinery.data.sources.street_glyphs import load_glyphs
@@ -43,6 +46,7 @@ def open_street_numbers(
     dark_class: float = 0.0,
     copies: float = 0.0,
     rare_class: int | None = None,
+    exclude: str | None = None,
     seed: int = 0,
 ) -> Dataset:
     """Make the scenes, their manifest and their crop truth.
@@ -71,6 +75,7 @@ def open_street_numbers(
         copies: share of the test scenes that stand in training too, every second one slightly
             changed, in place of other training scenes, 0 to 1.
         rare_class: training scenes that the last class keeps; None: all.
+        exclude: a file of scenes to leave out, a path or id a line, as audits write.
         seed: a scene is a function of this seed, its split and its number alone.
 
     Raises:
@@ -89,7 +94,19 @@ def open_street_numbers(
     counts: dict[str, int] = {"train": train, "validation": validation, "test": test}
     faults = Faults(wrong_labels, dark_class, copies, rare_class)
     _check(options, counts, faults)
-    return _made(options, counts, faults, seed)
+    dataset = _made(options, counts, faults, seed)
+    return dataset if exclude is None else _without(dataset, exclude)
+
+
+def _without(dataset: Dataset, exclude: str) -> Dataset:
+    """The scenes that a file doesn't name."""
+    ids, paths = (dataset.manifest.column(name).tolist() for name in ("id", "path"))
+    left_out = excluded(Path(exclude), paths, ids)
+    kept = dataset.select(np.flatnonzero(~left_out))
+    if not len(kept.manifest.rows("train")):
+        raise DataError(f"{exclude}: leaves no training scene")
+    told = Problem("excluded", exclude, f"{left_out.sum()} images left out")
+    return replace(kept, problems=(*kept.problems, told))
 
 
 def _made(options: SceneOptions, counts: dict[str, int], faults: Faults, seed: int) -> Dataset:

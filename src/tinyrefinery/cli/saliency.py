@@ -1,0 +1,140 @@
+"""`tinyrefinery saliency`: what a network looked at, as pictures."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from tinyrefinery.judging.data import TestData
+    from tinyrefinery.judging.networks import Network
+    from tinyrefinery.judging.picking import Picked
+    from tinyrefinery.judging.saliency import Looker
+    from tinyrefinery.reports.saliency_sheet import Shown
+
+
+class Method(StrEnum):
+    """How maps are made."""
+
+    occlusion = "occlusion"
+    integrated_gradients = "integrated_gradients"
+    input_x_gradient = "input_x_gradient"
+    gradient = "gradient"
+
+
+class Of(StrEnum):
+    """Whose maps they are."""
+
+    said = "said"
+    given = "given"
+
+
+def saliency(
+    run: Annotated[Path, typer.Argument(help="A run folder, a stage's folder or a network file.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(help="Other data, e.g. data.source.root=photos-of-this-week/."),
+    ] = None,
+    row: Annotated[
+        list[int] | None, typer.Option(help="Row of the data's manifest; several times.")
+    ] = None,
+    test: Annotated[
+        str | None, typer.Option(help="Images that speak against the network in this data test.")
+    ] = None,
+    tests: Annotated[Path, typer.Option(help="The file of data tests.")] = Path("data_tests.yaml"),
+    split: Annotated[
+        str, typer.Option(help="Whose surest mistakes: train, validation, test or any.")
+    ] = "test",
+    images: Annotated[int, typer.Option(min=1, max=500, help="Images at most.")] = 16,
+    of: Annotated[Of, typer.Option(help="What speaks for what it said, or the given label.")] = (
+        Of.said
+    ),
+    method: Annotated[
+        Method, typer.Option(help="Occlusion works for every network; gradients need captum.")
+    ] = Method.occlusion,
+    window: Annotated[
+        int | None, typer.Option(min=1, help="Side of a hidden patch; else a quarter of the input.")
+    ] = None,
+    stride: Annotated[
+        int | None, typer.Option(min=1, help="From patch to patch; else half a patch.")
+    ] = None,
+    stage: Annotated[str | None, typer.Option(help="Stage of a run; else its last.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of a run; else its first.")] = None,
+    out: Annotated[Path, typer.Option(help="PNG file to write.")] = Path("saliency.png"),
+    overlays: Annotated[
+        Path | None, typer.Option(help="Folder for each overlay as a PNG of its own.")
+    ] = None,
+) -> None:
+    """Show what a network looked at: its surest mistakes, the failures of a test, or rows."""
+    from tinyrefinery.cli.outcome import log_progress
+
+    log_progress()
+    from tinyrefinery.judging.networks import find_network
+    from tinyrefinery.judging.saliency import Looker, Way
+    from tinyrefinery.reports.saliency_sheet import write_overlays, write_sheet
+
+    way = Way(method.value, window, stride)
+    network = find_network(run, stage, seed)
+    data, picked = _pick(network, overrides or [], row or [], test, tests, split, images)
+    shown = _look(Looker(network, data, way), picked, of)
+    unit = "probability" if method is Method.occlusion else "logit"
+    words = "what it said" if of is Of.said else "the given label"
+    changed = "" if picked.how is None else f", with {picked.how.named()}"
+    head = [
+        f"{network.name}: {picked.why}{changed}",
+        f"source | network's input | {method.value.replace('_', ' ')}: orange speaks for {words}, "
+        "purple against",
+    ]
+    write_sheet(out, shown, head, unit=unit, least=way.faint)
+    for line in [*head, *([f"Overlays: {overlays}"] if overlays else []), f"Sheet: {out}"]:
+        typer.echo(line)
+    if overlays is not None:
+        write_overlays(overlays, shown, least=way.faint)
+
+
+def _pick(
+    network: "Network",
+    overrides: list[str],
+    rows: list[int],
+    test: str | None,
+    tests: Path,
+    split: str,
+    images: int,
+) -> "tuple[TestData, Picked]":
+    """The data, and the images of it that are shown."""
+    from tinyrefinery.errors import DataError
+    from tinyrefinery.judging import picking
+    from tinyrefinery.judging.session import run_tests
+
+    if test is not None:
+        if rows or overrides:
+            raise DataError(
+                "--test takes images and data from the file of tests; leave out rows and overrides"
+            )
+        session = run_tests(tests, network)
+        return session.data, picking.failures_of(session, test, images)
+    data = picking.data_to_show(network, overrides)
+    if rows:
+        return data, picking.given_rows(data, rows)
+    return data, picking.surest_mistakes(network, data, split, images)
+
+
+def _look(looker: "Looker", picked: "Picked", of: Of) -> "list[Shown]":
+    """Ask the network about each image."""
+    from tqdm import tqdm
+
+    from tinyrefinery.reports.saliency_sheet import Shown
+
+    manifest, pixels = looker.data.manifest, looker.data.dataset.images.pixels
+    names, paths = manifest.classes, manifest.column("path")
+    shown = []
+    for row in tqdm(picked.rows.tolist(), desc="saliency", disable=None, leave=False):
+        label = int(manifest.labels[row])
+        found = looker.look([row], picked.how, [label] if of is Of.given else None)
+        said = int(found.probabilities[0].argmax())
+        facts = (names[label], names[said], float(found.probabilities[0, said]))
+        asked = names[int(found.classes[0])]
+        pictures = (pixels(row), found.seen[0], found.maps[0])
+        shown.append(Shown(row, str(paths[row]), *facts, asked, *pictures))
+    return shown
