@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tinyrefinery.data_tests.statistics import wilson
+from tinyrefinery.evaluation.proportions import wilson
 
 MOST_STEPS = 20
 """Our choice: thresholds tried for a class. Each more is another chance to be lucky."""

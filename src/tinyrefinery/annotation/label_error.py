@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tinyrefinery.data.decisions import Decision, newest
-from tinyrefinery.data_tests.statistics import wilson
+from tinyrefinery.evaluation.proportions import wilson
 
 SETTLED = ("ok", "relabel")
 

@@ -10,7 +10,6 @@ import pyarrow as pa
 from tinyrefinery.annotation.queue import Item, top_classes
 from tinyrefinery.curation.association import Column
 from tinyrefinery.curation.columns import metadata_columns, property_columns
-from tinyrefinery.curation.evidence import rows_of
 from tinyrefinery.curation.shortcuts import Shortcut, find_shortcuts
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data_tests.verdicts import Result, Verdict
@@ -89,7 +88,7 @@ def of_suspects(known: Known, dataset: Dataset, dynamics: pa.Table) -> list[Item
     """
     places = find_suspects(dynamics)
     ids = np.array(dynamics.column("id").to_pylist(), object)[places]
-    rows = rows_of(dataset, ids, dynamics.column("row").to_numpy()[places])
+    rows = dataset.manifest.places(ids, dynamics.column("row").to_numpy()[places])
     names = json.loads((dynamics.schema.metadata or {}).get(b"classes", b"[]"))
     labels, aum = (dynamics.column(name).to_numpy()[places] for name in ("label", "aum"))
     refined = "refined_class" in dynamics.column_names

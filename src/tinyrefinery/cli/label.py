@@ -100,7 +100,7 @@ def _tell(made: "AutoLabels", labeller: "Labeller", out: Path, queued: int) -> N
 
 def _judge(made: "AutoLabels", most: float) -> None:
     """End with `FAILED` unless the whole interval lies at or below the bound."""
-    from tinyrefinery.data_tests.statistics import images_to_prove
+    from tinyrefinery.evaluation.proportions import images_to_prove
 
     error = made.error
     if not made.counts()["accept"]:
