@@ -24,8 +24,6 @@ from tinyrefinery.annotation.labelling_setup import Wish, audited_images, open_l
 from tinyrefinery.data.open import open_data
 from tinyrefinery.errors import CheckpointError, DataError
 
-pytest_plugins = ("tests.judging.conftest",)
-
 
 @pytest.fixture
 def data(photos):

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from tinyrefinery.cli.main import app
 from tinyrefinery.recipe.load import load_recipe
-from tinyrefinery.recipe.shipped import locate, shipped_folder
+from tinyrefinery.recipe.shipped import locate, recipes_in, shipped_folder
 
 
 def run(*words: str):
@@ -32,10 +32,11 @@ def test_check_names_good_files():
 
 
 def test_check_walks_folders_and_builds_networks():
-    result = run("check", shipped_folder(), "--deep")
+    folder = shipped_folder() / "starter"  # `make recipes` checks all of them so
+    result = run("check", folder, "--deep")
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
-    assert len(lines) == len(list(shipped_folder().rglob("*.yaml")))
+    assert len(lines) == len(recipes_in(folder)) > 2
     # MLPerf Tiny's ResNet8 has about 78 thousand parameters
     assert any("plain 77,946 parameters" in line for line in lines)
 
