@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tinyrefinery.cli.deep import build_detector, build_networks
+from tinyrefinery.cli.main import COMMANDS
 from tinyrefinery.recipe.detection import is_detection, load_detection, smoke_detection
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.recipe.schema import Recipe
@@ -77,6 +78,7 @@ def test_its_header_gives_commands_that_parse(path):
             assert words[1] == "train"
             words[1] = "run"
         _, command, file, *rest = words
+        assert command in COMMANDS
         if command not in ("run", "reproduce"):
             continue  # what is done with the run afterwards
         assert ROOT / file == path

@@ -1,5 +1,6 @@
 """`tinyrefinery label`: networks label new images, within an error that people check."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,7 @@ if TYPE_CHECKING:
     from tinyrefinery.annotation.auto_label import AutoLabels
     from tinyrefinery.annotation.labellers import Labeller
     from tinyrefinery.data.dataset import Dataset
+    from tinyrefinery.data.decisions import Decision
 
 FAILED = 1
 """Exit code when the error of accepted labels is not shown to be small enough."""
@@ -60,12 +62,10 @@ def label(
     """
     from tinyrefinery.annotation.auto_label import Limits, auto_label, queue_of, save_auto_labels
     from tinyrefinery.annotation.labelling_setup import Wish, audited_images, open_labeller
-    from tinyrefinery.data.decisions import read_decisions
     from tinyrefinery.data.sources.folder import open_unlabelled
 
     labeller = open_labeller(Wish(by, classes, size, weights, stage, seed, timeout, retries))
-    given = [path for path in decisions or [] if path.exists() or _missing(path)]
-    said = [each for path in given for each in read_decisions(path)]
+    said = _decided(decisions or [])
     channels = 1 if labeller.channels == 1 else 3
     new: Dataset = open_unlabelled(images, channels=channels, resident="never")
     known, rows = audited_images(labeller, gold)
@@ -78,10 +78,15 @@ def label(
         _judge(made, max_error)
 
 
-def _missing(path: Path) -> bool:
+def _decided(files: Sequence[Path]) -> "list[Decision]":
+    """What people decided, in the order of the files."""
+    from tinyrefinery.data.decisions import read_decisions
     from tinyrefinery.errors import DataError
 
-    raise DataError(f"{path}: no such file of decisions")
+    for path in files:
+        if not path.exists():
+            raise DataError(f"{path}: no such file of decisions")
+    return [each for path in files for each in read_decisions(path)]
 
 
 def _tell(made: "AutoLabels", labeller: "Labeller", out: Path, queued: int) -> None:

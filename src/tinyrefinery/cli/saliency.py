@@ -79,18 +79,23 @@ def saliency(
     data, picked = _pick(network, overrides or [], row or [], test, tests, split, images)
     shown = _look(Looker(network, data, way), picked, of)
     unit = "probability" if method is Method.occlusion else "logit"
-    words = "what it said" if of is Of.said else "the given label"
-    changed = "" if picked.how is None else f", with {picked.how.named()}"
-    head = [
-        f"{network.name}: {picked.why}{changed}",
-        f"source | network's input | {method.value.replace('_', ' ')}: orange speaks for {words}, "
-        "purple against",
-    ]
+    head = _head(network.name, picked, of, method)
     write_sheet(out, shown, head, unit=unit, least=way.faint)
     for line in [*head, *([f"Overlays: {overlays}"] if overlays else []), f"Sheet: {out}"]:
         typer.echo(line)
     if overlays is not None:
         write_overlays(overlays, shown, least=way.faint)
+
+
+def _head(name: str, picked: "Picked", of: Of, method: Method) -> list[str]:
+    """What stands above a sheet: whose images, chosen how, and how to read them."""
+    words = "what it said" if of is Of.said else "the given label"
+    changed = "" if picked.how is None else f", with {picked.how.named()}"
+    return [
+        f"{name}: {picked.why}{changed}",
+        f"source | network's input | {method.value.replace('_', ' ')}: orange speaks for {words}, "
+        "purple against",
+    ]
 
 
 def _pick(

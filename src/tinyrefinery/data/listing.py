@@ -127,12 +127,18 @@ def assemble(
     if not len(manifest.rows("train")):
         raise DataError(f"{listing.name}: no training image is left. {_first(problems)}")
     chosen = images if len(rows) == len(images) else images.select(rows)
-    if resident == "always" and not isinstance(chosen, ResidentImages):
-        raise DataError(
-            f"{listing.name}: resident: always needs images of one size; these have "
-            f"{len(np.unique(images.sizes[rows], axis=0))} sizes; resize them, or leave it at auto"
-        )
+    if resident == "always":
+        _check_resident(listing.name, chosen)
     return Dataset(listing.name, manifest, chosen, problems=tuple(problems + told))
+
+
+def _check_resident(name: str, images: Images) -> None:
+    """Refuse images that can't lie in memory decoded, as one array."""
+    if not isinstance(images, ResidentImages):
+        raise DataError(
+            f"{name}: resident: always needs images of one size; these have "
+            f"{len(np.unique(images.sizes, axis=0))} sizes; resize them, or leave it at auto"
+        )
 
 
 def excluded(file: Path, paths: Sequence[str], ids: Sequence[str]) -> np.ndarray:
