@@ -11,11 +11,11 @@ from tinyrefinery.cli import main
 from tinyrefinery.errors import ChainError, RecipeError
 
 
-def app_that_raises(error: BaseException) -> typer.Typer:
+def app_that_raises(error: BaseException, command: str = "fail") -> typer.Typer:
     app = typer.Typer(cls=main.Guarded, pretty_exceptions_enable=False)
     app.callback()(main.options)
 
-    @app.command()
+    @app.command(command)
     def fail() -> None:
         raise error
 
@@ -35,9 +35,16 @@ def test_debug_lets_the_error_through():
     assert isinstance(result.exception, RecipeError)
 
 
-def test_ctrl_c_tells_how_to_go_on():
-    result = CliRunner().invoke(app_that_raises(KeyboardInterrupt()), ["fail"])
-    assert result.stderr == "interrupted; the same command goes on from its last checkpoint\n"
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("run", "interrupted; the same command goes on from its last checkpoint\n"),
+        ("audit", "interrupted\n"),
+    ],
+)
+def test_ctrl_c_tells_whether_the_command_goes_on(command, told):
+    result = CliRunner().invoke(app_that_raises(KeyboardInterrupt(), command), [command])
+    assert result.stderr == told
     assert result.exit_code == 130
 
 

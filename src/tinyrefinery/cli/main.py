@@ -37,6 +37,9 @@ COMMANDS = {
 }
 """Command -> file in this folder and what it holds: a function, or an app of further commands."""
 
+RESUMING = {"demo", "run", "reproduce", "detect", "label-store"}
+"""Commands that go on where they were interrupted; the others begin anew."""
+
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it: 128 + SIGINT."""
 
@@ -45,7 +48,7 @@ class Guarded(TyperGroup):
     """The commands, with errors that a user can mend told in one message and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; a `RefineryError` becomes its message, Ctrl-C a way to go on."""
+        """Run the command; a `RefineryError` becomes its message, Ctrl-C tells how to go on."""
         try:
             return super().invoke(ctx)
         except RefineryError as error:
@@ -54,7 +57,9 @@ class Guarded(TyperGroup):
             _say(str(error), "red")
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt as stop:
-            _say("interrupted; the same command goes on from its last checkpoint", "yellow")
+            goes_on = ctx.invoked_subcommand in RESUMING
+            way = "; the same command goes on from its last checkpoint" if goes_on else ""
+            _say(f"interrupted{way}", "yellow")
             raise typer.Exit(INTERRUPTED) from stop
 
 
