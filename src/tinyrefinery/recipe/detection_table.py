@@ -1,0 +1,44 @@
+"""A table of detectors: rows of overrides of a detector's recipe.
+
+It is a `recipe.table.Table` whose recipe is a detector's; `stage` has no meaning there.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tinyrefinery.errors import RecipeError
+from tinyrefinery.recipe.detection import DetectionRecipe, is_detection, load_detection
+from tinyrefinery.recipe.table import Table, is_table, load_table
+
+
+def is_detection_table(path: Path | str) -> bool:
+    """Whether a YAML file is a table whose recipe is a detector's."""
+    if not is_table(path):
+        return False
+    base = Path(path).parent / load_table(path).recipe
+    return base.is_file() and is_detection(base)
+
+
+def detection_rows(
+    table: Table, path: Path | str, overrides: Sequence[str] = ()
+) -> list[tuple[str, DetectionRecipe]]:
+    """(row id, recipe) of each row, at the table's first seed.
+
+    Args:
+        table: what `load_table` or `at_scale` gave.
+        path: the table's file, to which its recipe is relative.
+        overrides: for every row, after the row's own.
+
+    Raises:
+        RecipeError: when the recipe or a row is wrong, or a row names a stage.
+    """
+    file, found = Path(path).parent / table.recipe, []
+    for row in table.rows:
+        if row.stage or table.stage:
+            raise RecipeError(f"{path}: rows.{row.id}.stage: a detector's recipe has no stages")
+        try:
+            recipe = load_detection(file, [*row.set, *overrides])
+        except RecipeError as error:
+            raise RecipeError(f"{path}: rows.{row.id}: {error}") from error
+        found.append((row.id, recipe.model_copy(update={"seed": table.seeds[0]})))
+    return found
