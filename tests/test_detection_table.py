@@ -33,7 +33,9 @@ scales:
 
 
 def started(path, *overrides):
-    return tiny(BACKBONE, f"detector.backbone.init_from=recipe:{path}", "training.epochs=1", *overrides)
+    return tiny(
+        BACKBONE, f"detector.backbone.init_from=recipe:{path}", "training.epochs=1", *overrides
+    )
 
 
 def test_a_backbone_is_trained_first_and_once(tmp_path, monkeypatch):
@@ -84,7 +86,10 @@ def test_rows_one_after_the_other_make_one_table(table):
     done = reproduce(table, "--scale", "tiny", "--row", "plain")
     assert done.exit_code == 0, done.output
     (folder,) = (table.parent / "runs").iterdir()
-    assert {row: line["n"] for row, line in lines_of(folder).items()} == {"plain": "2", "small": "0"}
+    assert {row: line["n"] for row, line in lines_of(folder).items()} == {
+        "plain": "2",
+        "small": "0",
+    }
     done = reproduce(table, "--scale", "tiny")
     assert done.exit_code == 0, done.output
     assert "two backbones" in done.output

@@ -1,8 +1,8 @@
 """The rows of a table of detectors: trained, measured, and put beside the paper's numbers.
 
-    runs/NAME/
-      table.json  table.csv
-      rows/ROW/                 a detector's run folder each
+runs/NAME/
+  table.json  table.csv
+  rows/ROW/                 a detector's run folder each
 """
 
 import csv

@@ -34,7 +34,11 @@ def test_names_and_files(file):
     assert (named.name, named.size) == ("resnet8", (48, 48))
     whole = create("resnet8", 1000, size=48)
     assert named.parameters == sum(weights.numel() for weights in whole.parameters())
-    assert (found.name, found.size, found.network.training) == ("model.safetensors", (48, 48), False)
+    assert (found.name, found.size, found.network.training) == (
+        "model.safetensors",
+        (48, 48),
+        False,
+    )
     assert candidates([str(file)])[0].size == (32, 32)
     assert candidates(["resnet8"])[0].size == (224, 224)
 

@@ -42,7 +42,12 @@ def test_turns_go_round_and_another_one_begins():
     passes = [machine.work(name, 1.0) for name in "abc"]
     turned = []
     by_turns(
-        passes, 3, burst=2, warm_up=(1, 0.0), clocks=machine.clocks, after_turn=lambda: turned.append(1)
+        passes,
+        3,
+        burst=2,
+        warm_up=(1, 0.0),
+        clocks=machine.clocks,
+        after_turn=lambda: turned.append(1),
     )
     assert "".join(machine.order) == "abc" + "aaabbbccc" + "bbbcccaaa" + "cccaaabbb"
     assert len(turned) == 3
@@ -75,7 +80,9 @@ def test_summary_is_numpys():
     assert found["cpu"] == pytest.approx(np.median(wall.mean(axis=1)))
 
 
-@pytest.mark.parametrize(("wall", "threads", "busy"), [(1.1, 1, False), (2.0, 1, True), (1.0, 2, True)])
+@pytest.mark.parametrize(
+    ("wall", "threads", "busy"), [(1.1, 1, False), (2.0, 1, True), (1.0, 2, True)]
+)
 def test_a_busy_machine_is_seen(wall, threads, busy):
     """Two threads take twice the CPU time of the wall's when nobody else has the cores."""
     timed = Timed(np.full((3, 5), wall), np.ones(3))

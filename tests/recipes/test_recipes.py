@@ -26,7 +26,9 @@ ROOT = Path(__file__).parents[2]
 DETECTORS = [path for path in recipes_in(ROOT / "recipes") if is_detection(path)]
 DETECTOR_TABLES = [path for path in recipes_in(ROOT / "recipes") if is_detection_table(path)]
 LATENCIES = [path for path in recipes_in(ROOT / "recipes") if is_latency_table(path)]
-FILES = [p for p in recipes_in(ROOT / "recipes") if p not in (*DETECTORS, *DETECTOR_TABLES, *LATENCIES)]
+FILES = [
+    p for p in recipes_in(ROOT / "recipes") if p not in (*DETECTORS, *DETECTOR_TABLES, *LATENCIES)
+]
 FLAGS = {"--smoke"}
 
 

@@ -72,8 +72,14 @@ def _table(names: list[str]) -> "LatencyTable | None":
     from tinyrefinery.recipe.shipped import locate, recipes_in, shipped_folder
 
     name = Path(names[0])
-    shipped = {p.relative_to(shipped_folder()).with_suffix("") for p in recipes_in(shipped_folder())}
-    if len(names) > 1 or name.is_dir() or (name.suffix not in (".yaml", ".yml") and name not in shipped):
+    shipped = {
+        p.relative_to(shipped_folder()).with_suffix("") for p in recipes_in(shipped_folder())
+    }
+    if (
+        len(names) > 1
+        or name.is_dir()
+        or (name.suffix not in (".yaml", ".yml") and name not in shipped)
+    ):
         return None
     path = locate(names[0])
     if not is_latency_table(path):

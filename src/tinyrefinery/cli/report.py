@@ -21,7 +21,9 @@ def report(
     ] = False,
     pareto: Annotated[
         bool,
-        typer.Option("--pareto", help="Also accuracy against cost, with the literature's networks."),
+        typer.Option(
+            "--pareto", help="Also accuracy against cost, with the literature's networks."
+        ),
     ] = False,
 ) -> None:
     """Write one self-contained HTML file about RUNS, results.csv in each, and print the table."""

@@ -86,7 +86,9 @@ def reproduce(
         from tinyrefinery.cli.detection_table import reproduce_detectors
 
         if processes > 1:
-            raise RecipeError(f"{path}: detectors are trained by one process; leave --processes out")
+            raise RecipeError(
+                f"{path}: detectors are trained by one process; leave --processes out"
+            )
         given = (overrides or [], row or [], scale, seeds, name, runs)
         return reproduce_detectors(path, *given, smoke=smoke)
     loaded = at_scale(load_table(path), scale, path)

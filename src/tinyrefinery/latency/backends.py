@@ -72,8 +72,8 @@ def prepare(backend: str, name: str, network: nn.Module, images: Tensor, threads
     apart = float(np.abs(got - expected).max()) / max(float(np.abs(expected).max()), 1e-30)
     if not apart <= TOLERANCE:
         raise DataError(
-            f"{name}: outputs by {backend} differ from PyTorch's by {apart:.2g} of the largest one; "
-            "a network that computes something else can't be compared"
+            f"{name}: outputs by {backend} differ from PyTorch's by {apart:.2g} of the largest "
+            "one; a network that computes something else can't be compared"
         )
     return made
 
@@ -89,7 +89,9 @@ def _eager(network: nn.Module, images: Tensor, threads: int) -> Pass:
 
 def _channels_last(network: nn.Module, images: Tensor, threads: int) -> Pass:
     layout = torch.channels_last
-    return _eager(copy.deepcopy(network).to(memory_format=layout), images.to(memory_format=layout), 1)
+    return _eager(
+        copy.deepcopy(network).to(memory_format=layout), images.to(memory_format=layout), 1
+    )
 
 
 def _onnxruntime(network: nn.Module, images: Tensor, threads: int) -> Pass:
@@ -114,9 +116,7 @@ def _export(network: nn.Module, images: Tensor, path: Path) -> None:
     """Write the network for images of this shape; batch normalization is folded by the runtime."""
     with warnings.catch_warnings(), redirect_stdout(StringIO()), torch.no_grad():
         warnings.simplefilter("ignore")  # the exporter's own
-        torch.onnx.export(
-            network, (images,), path, dynamo=True, verbose=False, external_data=False
-        )
+        torch.onnx.export(network, (images,), path, dynamo=True, verbose=False, external_data=False)
 
 
 BACKENDS: dict[str, Callable[[nn.Module, Tensor, int], Pass]] = {

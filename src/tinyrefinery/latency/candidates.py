@@ -1,4 +1,4 @@
-"""Which networks are meant: the finished ones of a run, that of a file, or a new one by its name."""
+"""Which networks are meant: the finished ones of a run, that of a file, or new ones by name."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

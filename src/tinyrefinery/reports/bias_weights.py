@@ -83,8 +83,11 @@ def write_weights(folder: Path, weighed: Sequence[Weighed]) -> None:
 
 
 def weight_figure(weighed: Sequence[Weighed], alpha: float = 0.3, beta: float = 0.3) -> Figure:
-    """Left: the weight of a scaled variance, by both formulas, with the paper's clamp. Right: the
-    share of images below each weight, of the first network, by each reading."""
+    """The curve of the loss, and what falls on it.
+
+    Left: the weight of a scaled variance, by both formulas, with the paper's clamp. Right: the
+    share of images below each weight, of the first network, by each reading.
+    """
     with rc_context(STYLE):
         figure = Figure(figsize=(8.5, 3.2), layout="constrained")
         curve, shares = figure.subplots(1, 2)

@@ -59,7 +59,9 @@ def literature() -> list[Point]:
         ]
 
 
-def own_points(folders: Sequence[RunFolder], groups: Sequence[StageGroup]) -> dict[str, list[Point]]:
+def own_points(
+    folders: Sequence[RunFolder], groups: Sequence[StageGroup]
+) -> dict[str, list[Point]]:
     """The networks of runs by their data set, those whose cost and accuracy were measured."""
     # Data sets are named "cifar10 in FOLDER".
     names = {each.name: str(each.data.get("name") or "data") for each in folders}
@@ -80,8 +82,10 @@ def own_points(folders: Sequence[RunFolder], groups: Sequence[StageGroup]) -> di
 
 
 def front(costs: Sequence[float], values: Sequence[float]) -> list[int]:
-    """Places of the points that no other one beats: none costs at most as much and is better, or
-    costs less and is as good. By rising cost; of equal points the first."""
+    """Places of the points that no other one beats, by rising cost; of equal points the first.
+
+    One beats another that costs at most as much and is better, or costs less and is as good.
+    """
     order = sorted(range(len(costs)), key=lambda i: (costs[i], -values[i]))
     best, found = -np.inf, []
     for i in order:
