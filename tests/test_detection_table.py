@@ -118,3 +118,14 @@ def test_what_a_table_of_detectors_is_not(table):
     done = reproduce(table)
     assert done.exit_code == 2
     assert "a detector's recipe has no stages" in " ".join(done.output.split())
+    table.write_text(TABLE.replace("paper: {map: 40.0}", "paper: {top1: 40.0}"))
+    done = reproduce(table)
+    assert done.exit_code == 2
+    assert "of a detector a paper prints map" in " ".join(done.output.split())
+
+
+def test_a_seed_among_the_overrides_is_the_only_one(table):
+    done = reproduce(table, "--scale", "tiny", "--row", "plain", "seed=7")
+    assert done.exit_code == 0, done.output
+    (folder,) = (table.parent / "runs").iterdir()
+    assert [path.name[:7] for path in (folder / "rows/plain/detectors").iterdir()] == ["seed-7-"]

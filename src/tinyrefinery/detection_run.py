@@ -85,14 +85,13 @@ def run_detection(
     check_installed()
     recipes = [recipe.model_copy(update={"seed": recipe.seed + i}) for i in range(seeds)]
     with alone(folder):
-        build.box_data(recipe.data.source)  # what is wrong shows before a backbone is trained
+        data = build.box_data(recipe.data.source)
+        _check_splits(recipe, data)
         recipes = begun(recipes, folder, start)
         fabric = builders.fabric(recipe.engine)
         fabric.launch()
         if recipe.engine.threads:
             torch.set_num_threads(recipe.engine.threads)
-        data = build.box_data(recipe.data.source)
-        _check_splits(recipe, data)
         runs = [_place(each, data, folder) for each in recipes]
         build.detector(recipes[0], data.classes)  # what is wrong shows now
         _describe(recipe, data, folder)

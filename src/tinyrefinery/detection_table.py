@@ -14,7 +14,6 @@ from pathlib import Path
 
 from tinyrefinery.detection_look import Finished, finished, write_results
 from tinyrefinery.detection_run import run_detection
-from tinyrefinery.errors import DataError
 from tinyrefinery.evaluation.paired import Gain, Spread, paired_gain, spread
 from tinyrefinery.files import write_atomic
 from tinyrefinery.recipe.detection import DetectionRecipe
@@ -67,9 +66,9 @@ def run_rows(
         RefineryError: for anything that the user can mend; what was made until then is kept.
     """
     for row, recipe in jobs:
+        place = folder / "rows" / row
         for seed in seeds:
             say(f"row {row}, seed {seed}")
-            place = folder / "rows" / row
             run_detection(recipe.model_copy(update={"seed": seed}), place, start=start)
         write_results(place)
 
@@ -107,10 +106,7 @@ def detector_lines(table: Table, folder: Path, backbones: Mapping[str, str]) -> 
 
 
 def _finished(folder: Path) -> list[Finished]:
-    try:
-        return finished(folder)
-    except DataError:  # a row that has not run yet
-        return []
+    return finished(folder) if any(folder.glob("detectors/*/done.json")) else []
 
 
 def _spread(values: Sequence[float | None]) -> Spread | None:

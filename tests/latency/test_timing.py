@@ -80,11 +80,7 @@ def test_summary_is_numpys():
     assert found["cpu"] == pytest.approx(np.median(wall.mean(axis=1)))
 
 
-@pytest.mark.parametrize(
-    ("wall", "threads", "busy"), [(1.1, 1, False), (2.0, 1, True), (1.0, 2, True)]
-)
-def test_a_busy_machine_is_seen(wall, threads, busy):
-    """Two threads take twice the CPU time of the wall's when nobody else has the cores."""
-    timed = Timed(np.full((3, 5), wall), np.ones(3))
-    assert is_busy([timed], threads) is busy
-    assert not is_busy([Timed(np.ones((3, 5)), np.full(3, 2.0))], 2)
+@pytest.mark.parametrize(("wall", "busy"), [(0.6, False), (1.1, False), (2.0, True)])
+def test_a_busy_machine_is_seen(wall, busy):
+    """Below 1: two threads take more CPU time than time on the wall."""
+    assert is_busy([Timed(np.full((3, 5), wall), np.ones(3))]) is busy

@@ -27,7 +27,7 @@ def reproduce_detectors(
     """Run the rows of a table of detectors; the arguments are those of `reproduce`."""
     from tinyrefinery.cli.outcome import log_progress
     from tinyrefinery.recipe.detection import smoke_detection, split_overrides
-    from tinyrefinery.recipe.detection_table import detection_rows
+    from tinyrefinery.recipe.detection_table import detection_rows, detection_seeds
     from tinyrefinery.recipe.load import part_hash
     from tinyrefinery.recipe.table import at_scale, check_rows, load_table
 
@@ -50,7 +50,13 @@ def reproduce_detectors(
     chosen = [(id, recipe) for id, recipe in jobs if not rows or id in rows]
     backbones = {id: recipe.detector.backbone.name for id, recipe in jobs}
     try:
-        run_rows(chosen, table.seeds, folder, start=start, say=lambda t: typer.echo(t, err=True))
+        run_rows(
+            chosen,
+            detection_seeds(table, jobs, own),
+            folder,
+            start=start,
+            say=lambda t: typer.echo(t, err=True),
+        )
     finally:
         lines = detector_lines(table, folder, backbones)
         if any(line.map11 for line in lines):

@@ -61,7 +61,7 @@ def prepare(backend: str, name: str, network: nn.Module, images: Tensor, threads
         got = np.asarray(made())
     except ImportError as error:
         raise DataError(
-            f"backend '{backend}' needs {error.name}: pip install 'tinyrefinery[onnx]'"
+            f"backend '{backend}' needs {error.name or error}: pip install 'tinyrefinery[onnx]'"
         ) from error
     except Exception as error:  # exporters and runtimes raise what they like
         first = (str(error).splitlines() or [type(error).__name__])[0]

@@ -82,7 +82,7 @@ def measure(
     return {
         "machine": machine,
         "settings": settings,
-        "busy": is_busy(timed, question.threads),
+        "busy": is_busy(timed),
         "lines": lines,
     }
 

@@ -106,7 +106,10 @@ def ratio(timed: Timed, to: Timed) -> float:
     return float(np.median(timed.cpu / to.cpu))
 
 
-def is_busy(timed: Sequence[Timed], threads: int) -> bool:
-    """Whether others had the cores too: the wall's times exceed what the CPU took."""
-    shares = [np.median(each.wall) * threads / np.median(each.cpu) for each in timed]
+def is_busy(timed: Sequence[Timed]) -> bool:
+    """Whether others had the cores too: the wall's times exceed all that the CPUs took.
+
+    With several threads less is seen, as these take more CPU time than time on the wall.
+    """
+    shares = [np.median(each.wall) / np.median(each.cpu) for each in timed]
     return bool(shares) and float(np.median(shares)) > BUSY

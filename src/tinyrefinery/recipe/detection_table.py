@@ -22,7 +22,7 @@ def is_detection_table(path: Path | str) -> bool:
 def detection_rows(
     table: Table, path: Path | str, overrides: Sequence[str] = ()
 ) -> list[tuple[str, DetectionRecipe]]:
-    """(row id, recipe) of each row, at the table's first seed.
+    """(row id, recipe) of each row, at the recipe's own seed.
 
     Args:
         table: what `load_table` or `at_scale` gave.
@@ -36,9 +36,19 @@ def detection_rows(
     for row in table.rows:
         if row.stage or table.stage:
             raise RecipeError(f"{path}: rows.{row.id}.stage: a detector's recipe has no stages")
+        if row.paper and (row.paper.top1 or row.paper.top5):
+            raise RecipeError(f"{path}: rows.{row.id}.paper: of a detector a paper prints map")
         try:
             recipe = load_detection(file, [*row.set, *overrides])
         except RecipeError as error:
             raise RecipeError(f"{path}: rows.{row.id}: {error}") from error
-        found.append((row.id, recipe.model_copy(update={"seed": table.seeds[0]})))
+        found.append((row.id, recipe))
     return found
+
+
+def detection_seeds(
+    table: Table, jobs: Sequence[tuple[str, DetectionRecipe]], overrides: Sequence[str]
+) -> tuple[int, ...]:
+    """The table's seeds; with a `seed=` among the overrides, that one only."""
+    own = any(each.split("=")[0].strip() == "seed" for each in overrides)
+    return (jobs[0][1].seed,) if own else table.seeds
