@@ -133,3 +133,21 @@ def test_what_the_command_says(words, message):
     done = CliRunner().invoke(app, ["variance", *words])
     assert done.exit_code == 2
     assert message in done.output
+
+
+def test_weights_of_the_readings(finished, tmp_path):
+    """A row a network and reading, of whole batches of 128; too few images are told."""
+    command = ["variance", str(file_of(finished)), "--recipe", str(finished / "recipe.yaml")]
+    command += ["data.source.test=140", "--weights", "--images", "0"]
+    done = CliRunner().invoke(app, [*command, "--out", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    with (tmp_path / "weights.csv").open() as file:
+        lines = {line["reading"]: line for line in csv.DictReader(file)}
+    assert list(lines) == ["paper", "variances", "running_minimum", "checkpoints"]
+    assert {line["n"] for line in lines.values()} == {"128"}
+    assert float(lines["variances"]["greatest"]) == pytest.approx(np.exp(0.3) - 0.3, abs=1e-5)
+    assert float(lines["checkpoints"]["least"]) == pytest.approx(0.3, abs=1e-5)
+    assert (tmp_path / "weights.svg").exists()
+    done = CliRunner().invoke(app, [*command, "--limit", "100"])
+    assert done.exit_code != 0
+    assert "batches of 128 images, and there are 100" in " ".join(done.output.split())

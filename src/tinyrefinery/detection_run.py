@@ -35,14 +35,14 @@ from tinyrefinery.detection.loss import matched_right, multibox
 from tinyrefinery.detection.matching import MatchedBoxes
 from tinyrefinery.detection.summary import measures
 from tinyrefinery.environment import environment
-from tinyrefinery.errors import CheckpointError, DataError
+from tinyrefinery.errors import CheckpointError, DataError, RecipeError
 from tinyrefinery.evaluation import cost
 from tinyrefinery.files import write_atomic, writing
 from tinyrefinery.losses import Loss
 from tinyrefinery.recipe.detection import DetectionRecipe
 from tinyrefinery.recipe.load import dump
 from tinyrefinery.recipe_run import say
-from tinyrefinery.run import alone, write_problems
+from tinyrefinery.run import alone, start_recipe, trained_start, write_problems
 from tinyrefinery.training.job import Training
 from tinyrefinery.training.logs import Record
 from tinyrefinery.training.loop import fit
@@ -67,8 +67,17 @@ class DetectorRun:
         return (self.folder / "done.json").exists()
 
 
-def run_detection(recipe: DetectionRecipe, folder: Path, *, seeds: int = 1) -> list[DetectorRun]:
+def run_detection(
+    recipe: DetectionRecipe, folder: Path, *, seeds: int = 1, start: Sequence[str] = ()
+) -> list[DetectorRun]:
     """Train and measure what isn't finished, at `seeds` seeds counted from the recipe's own.
+
+    Args:
+        recipe: one detector.
+        folder: the run folder.
+        seeds: how many.
+        start: overrides of the recipe that the backbone starts from, where it does
+            (`init_from: recipe:NAME`).
 
     Raises:
         RefineryError: for anything that the user can mend; what was made until then is kept.
@@ -76,20 +85,54 @@ def run_detection(recipe: DetectionRecipe, folder: Path, *, seeds: int = 1) -> l
     check_installed()
     recipes = [recipe.model_copy(update={"seed": recipe.seed + i}) for i in range(seeds)]
     with alone(folder):
+        data = build.box_data(recipe.data.source)
+        _check_splits(recipe, data)
+        recipes = begun(recipes, folder, start)
         fabric = builders.fabric(recipe.engine)
         fabric.launch()
         if recipe.engine.threads:
             torch.set_num_threads(recipe.engine.threads)
-        data = build.box_data(recipe.data.source)
-        _check_splits(recipe, data)
         runs = [_place(each, data, folder) for each in recipes]
-        build.detector(recipe, data.classes)  # what is wrong shows now
+        build.detector(recipes[0], data.classes)  # what is wrong shows now
         _describe(recipe, data, folder)
         for each in runs:
             if not each.is_done:
                 _train(each, fabric)
             (each.folder / "state.pt").unlink(missing_ok=True)
         return runs
+
+
+def begun(
+    recipes: Sequence[DetectionRecipe], folder: Path, start: Sequence[str] = ()
+) -> list[DetectionRecipe]:
+    """The recipes with the network that the backbone starts from named as a file, trained first.
+
+    Raises:
+        RecipeError: when that network is another one than the backbone, or `start` has no recipe.
+    """
+    name = recipes[0].detector.backbone.init_from or ""
+    if not name.startswith(builders.RECIPE):
+        if start:
+            raise RecipeError(
+                f"override 'start.{start[0]}': the backbone starts from no recipe; write "
+                "detector.backbone.init_from=recipe:NAME"
+            )
+        return list(recipes)
+    part, first = recipes[0].detector.backbone, start_recipe(name, start)
+    model = first.generations[-1].model
+    if (part.name, part.kwargs) != (model.name, model.kwargs):
+        raise RecipeError(
+            f"detector.backbone.init_from: '{name}' ends with {model.name} {model.kwargs}, but the "
+            f"backbone is {part.name} {part.kwargs}; both must be the same"
+        )
+    files = trained_start(name, first, [each.seed for each in recipes], folder)
+    return [_started_from(each, files[each.seed]) for each in recipes]
+
+
+def _started_from(recipe: DetectionRecipe, file: Path) -> DetectionRecipe:
+    backbone = recipe.detector.backbone.model_copy(update={"init_from": f"file:{file}"})
+    detector = recipe.detector.model_copy(update={"backbone": backbone})
+    return recipe.model_copy(update={"detector": detector})
 
 
 def _check_splits(recipe: DetectionRecipe, data: BoxData) -> None:

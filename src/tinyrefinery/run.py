@@ -105,19 +105,45 @@ def begun(jobs: Sequence[Job], folder: Path, processes: int = 1) -> list[Job]:
     }
     files: dict[tuple[str, int], str] = {}
     for name in dict.fromkeys(name for name, _ in wanted):
-        path = locate(name.removeprefix(builders.RECIPE))
         seeds = [seed for each, seed in wanted if each == name]
-        first = load_recipe(path)
-        own = [Job(first.model_copy(update={"seed": seed})) for seed in seeds]
-        place = run_folder(folder / "starts", path.stem, first)
-        if place.name in folder.parts:
-            raise RecipeError(f"{path}: starts from itself (init_from: {name})")
+        first = start_recipe(name)
         _check_models(name, first, jobs)
-        say(f"{name}: trained first, in {place}")
-        for seed, each in zip(seeds, _finished(own, place, None, processes), strict=True):
-            last = each.stage_folder(each.stages[each.chain[-1].id])
-            files[name, seed] = f"file:{last / 'model.safetensors'}"
+        found = trained_start(name, first, seeds, folder, processes)
+        files |= {(name, seed): f"file:{path}" for seed, path in found.items()}
     return [replace(job, recipe=_started_from(job.recipe, files)) for job in jobs]
+
+
+def start_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe that `init_from: recipe:NAME` means."""
+    return load_recipe(locate(name.removeprefix(builders.RECIPE)), overrides)
+
+
+def trained_start(
+    name: str, first: Recipe, seeds: Sequence[int], folder: Path, processes: int = 1
+) -> dict[int, Path]:
+    """The file of the last network of `first`, by seed; what isn't finished is trained.
+
+    Args:
+        name: what `init_from` says.
+        first: the recipe that it means (`start_recipe`).
+        seeds: at which it is wanted.
+        folder: of the run that starts from it.
+        processes: see `run`.
+
+    Raises:
+        RefineryError: for anything that the user can mend.
+    """
+    path = locate(name.removeprefix(builders.RECIPE))
+    place = run_folder(folder / "starts", path.stem, first)
+    if place.name in folder.parts:
+        raise RecipeError(f"{path}: starts from itself (init_from: {name})")
+    say(f"{name}: trained first, in {place}")
+    own = [Job(first.model_copy(update={"seed": seed})) for seed in seeds]
+    found = {}
+    for seed, each in zip(seeds, _finished(own, place, None, processes), strict=True):
+        last = each.stage_folder(each.stages[each.chain[-1].id])
+        found[seed] = last / "model.safetensors"
+    return found
 
 
 def _check_models(name: str, first: Recipe, jobs: Sequence[Job]) -> None:

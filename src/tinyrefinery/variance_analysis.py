@@ -12,6 +12,7 @@ from tinyrefinery import builders, models
 from tinyrefinery.data.batches import View, evenly, load, split_batches
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.errors import DataError
+from tinyrefinery.evaluation.bias_weights import bias_weights
 from tinyrefinery.evaluation.variance import LAST, feature_variances
 from tinyrefinery.labels.batch_norm import has_batch_norm, recalibrate
 from tinyrefinery.models.network_file import NetworkInfo, load_network
@@ -50,6 +51,30 @@ class Measured:
     data: Dataset
 
 
+@dataclass(frozen=True, eq=False)
+class Weighed:
+    """The weights that one reading of Bias Loss gives the images of one network."""
+
+    network: str
+    seed: int | None
+    reading: str
+    """A key of `evaluation.bias_weights.READINGS`."""
+    values: np.ndarray
+    """(N,) float64."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Opened:
+    """A network, and the images that it looks at."""
+
+    title: str
+    seed: int | None
+    network: nn.Module
+    view: View
+    rows: np.ndarray
+    workers: int
+
+
 def measure(
     networks: Sequence[Path],
     overrides: Sequence[str] = (),
@@ -73,16 +98,55 @@ def measure(
         DataError: when there is no such layer or split, or no recipe for a file.
     """
     question = question or Question()
-    opened: dict[str, Dataset] = {}  # networks of one recipe share its data
     found: list[Measured] = []
+    for each in _opened(networks, overrides, question, recipe):
+        layers = feature_variances(
+            each.network,
+            each.view,
+            each.rows,
+            question.layers,
+            batch_size=BATCH,
+            workers=each.workers,
+        )
+        found += [
+            Measured(each.title, each.seed, layer, values, each.rows, each.view.dataset)
+            for layer, values in layers.items()
+        ]
+    return found
+
+
+def weigh(
+    networks: Sequence[Path],
+    overrides: Sequence[str] = (),
+    question: Question | None = None,
+    recipe: Path | None = None,
+) -> list[Weighed]:
+    """The weights that Bias Loss, by each reading of it, would give the same images.
+
+    Raises:
+        DataError: as `measure`, and when there are fewer images than a batch.
+    """
+    return [
+        Weighed(each.title, each.seed, reading, values)
+        for each in _opened(networks, overrides, question or Question(), recipe)
+        for reading, values in bias_weights(
+            each.network, each.view, each.rows, workers=each.workers
+        ).items()
+    ]
+
+
+def _opened(
+    networks: Sequence[Path], overrides: Sequence[str], question: Question, recipe: Path | None
+) -> Iterator[_Opened]:
+    """The networks, one after the other, those of one recipe on the same data."""
+    data: dict[str, Dataset] = {}
     for path in networks:
         said = builders.measured_recipe(recipe or _recipe_of(path), overrides)
         key = part_hash(said.data)
-        if key not in opened:
-            opened[key] = builders.dataset(said.data)
+        if key not in data:
+            data[key] = builders.dataset(said.data)
         for name, file in _files(path):
-            found += _measure(name, file, opened[key], said, question)
-    return found
+            yield from _open(name, file, data[key], said, question)
 
 
 def _recipe_of(path: Path) -> Path:
@@ -112,9 +176,9 @@ def _name(stage: StageRun, rows: set[str]) -> str:
     return f"{stage.row} {stage.stage}" if rows and stage.row else stage.stage
 
 
-def _measure(
+def _open(
     name: str, file: Path, data: Dataset, recipe: Recipe, question: Question
-) -> Iterator[Measured]:
+) -> Iterator[_Opened]:
     """The network of a file, and the same with new weights if asked for."""
     network, info = load_network(file)
     device = builders.fabric(recipe.engine).device
@@ -125,11 +189,7 @@ def _measure(
     if question.untrained:
         both.append((f"{name} (untrained)", _untrained(info, view, rows)))
     for title, each in both:
-        layers = feature_variances(
-            each.to(device), view, rows, question.layers, batch_size=BATCH, workers=workers
-        )
-        for layer, values in layers.items():
-            yield Measured(title, seed, layer, values, rows, view.dataset)
+        yield _Opened(title, seed, each.to(device), view, rows, workers)
 
 
 def _rows(data: Dataset, question: Question) -> np.ndarray:

@@ -17,8 +17,15 @@ from tinyrefinery import errors
 from tinyrefinery.cli.main import app
 from tinyrefinery.data_tests.schema import Suite
 from tinyrefinery.data_tests.verdicts import Verdict
-from tinyrefinery.recipe.detection import DetectionRecipe, is_detection, load_detection
+from tinyrefinery.recipe.detection import (
+    DetectionRecipe,
+    is_detection,
+    load_detection,
+    split_overrides,
+)
+from tinyrefinery.recipe.detection_table import detection_rows, is_detection_table
 from tinyrefinery.recipe.labels import Labels
+from tinyrefinery.recipe.latency_table import is_latency_table, load_latency_table
 from tinyrefinery.recipe.load import check, load_recipe
 from tinyrefinery.recipe.optimization import EarlyStop, Loss
 from tinyrefinery.recipe.schema import Recipe
@@ -144,14 +151,21 @@ def test_a_command_parses_and_its_recipe_and_overrides_load(place, line, monkeyp
     if file is None or file in OWN_RECIPES or PLACEHOLDER.search(file):
         return
     path = locate(file)
-    if is_table(path):
+    if is_latency_table(path):
+        assert load_latency_table(path)
+    elif is_detection_table(path):
+        table = at_scale(load_table(path), given.get("scale"), path)
+        assert set(given.get("row") or ()) <= {row.id for row in table.rows}
+        assert detection_rows(table, path, split_overrides(overrides)[0])
+    elif is_table(path):
         table = at_scale(load_table(path), given.get("scale"), path)
         assert set(given.get("row") or ()) <= {row.id for row in table.rows}
         assert table_rows(table, path, overrides)
     else:
         assert command != "reproduce", f"{place}: {file} is no table"
-        load = load_detection if is_detection(path) else load_recipe
-        assert load(path, overrides)
+        detector = is_detection(path)
+        own = split_overrides(overrides)[0] if detector else overrides
+        assert (load_detection if detector else load_recipe)(path, own)
 
 
 @pytest.mark.parametrize(

@@ -121,3 +121,17 @@ def test_as_onnx_it_is_the_same(size: tuple[int, int], tmp_path: Path) -> None:
         expected = network(x).numpy()
     assert np.abs(expected).max() > 1e-3
     np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+
+
+def test_without_skip_blocks_nothing_else_differs() -> None:
+    whole, bare = on_meta("skipblocknet_m"), on_meta("skipblocknet_m", skip_blocks=False)
+    assert parameters(whole) - parameters(bare) == 8_240 + 4_520
+    names = dict(whole.named_parameters()).keys() - dict(bare.named_parameters()).keys()
+    assert {name.split(".")[0] for name in names} == {"skips"}
+    network = create("skipblocknet_xs", 10, size=32, skip_blocks=False).eval()
+    x = torch.randn(2, 3, 32, 32)
+    with torch.inference_mode():
+        stages = nn.Sequential(*network.stages)
+        torch.testing.assert_close(
+            network.forward_features(x), network.last(stages(network.stem(x)))
+        )

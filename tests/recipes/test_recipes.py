@@ -8,16 +8,27 @@ import pytest
 
 from tinyrefinery.cli.deep import build_detector, build_networks
 from tinyrefinery.cli.main import COMMANDS
-from tinyrefinery.recipe.detection import is_detection, load_detection, smoke_detection
+from tinyrefinery.recipe.detection import (
+    is_detection,
+    load_detection,
+    smoke_detection,
+    split_overrides,
+)
+from tinyrefinery.recipe.detection_table import detection_rows, is_detection_table
+from tinyrefinery.recipe.latency_table import is_latency_table, load_latency_table
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.recipe.schema import Recipe
-from tinyrefinery.recipe.shipped import recipes_in
+from tinyrefinery.recipe.shipped import locate, recipes_in
 from tinyrefinery.recipe.smoke import SIDE, smoke
 from tinyrefinery.recipe.table import at_scale, is_table, load_table, table_rows
 
 ROOT = Path(__file__).parents[2]
 DETECTORS = [path for path in recipes_in(ROOT / "recipes") if is_detection(path)]
-FILES = [path for path in recipes_in(ROOT / "recipes") if path not in DETECTORS]
+DETECTOR_TABLES = [path for path in recipes_in(ROOT / "recipes") if is_detection_table(path)]
+LATENCIES = [path for path in recipes_in(ROOT / "recipes") if is_latency_table(path)]
+FILES = [
+    p for p in recipes_in(ROOT / "recipes") if p not in (*DETECTORS, *DETECTOR_TABLES, *LATENCIES)
+]
 FLAGS = {"--smoke"}
 
 
@@ -67,7 +78,29 @@ def test_a_detector_can_be_built_in_both_forms(path):
     assert build_detector(smoke_detection(recipe), name_of(path))
 
 
-@pytest.mark.parametrize("path", [*FILES, *DETECTORS], ids=name_of)
+@pytest.mark.parametrize("path", DETECTOR_TABLES, ids=name_of)
+def test_the_detectors_of_a_table_can_be_built(path):
+    table = load_table(path)
+    for scale in (None, *table.scales):
+        for row, recipe in detection_rows(at_scale(table, scale, path), path):
+            assert build_detector(recipe, row)
+            assert build_detector(smoke_detection(recipe), row)
+            model = recipe.detector.backbone.init_from.removeprefix("recipe:")
+            start = load_recipe(locate(model)).generations[-1].model
+            assert (start.name, start.kwargs) == (
+                recipe.detector.backbone.name, recipe.detector.backbone.kwargs,
+            )  # fmt: skip
+
+
+@pytest.mark.parametrize("path", LATENCIES, ids=name_of)
+def test_a_table_of_latencies_loads(path):
+    assert load_latency_table(path)
+    commands = [line for line in header(path) if "tinyrefinery latency " in line]
+    assert any("--smoke" in line for line in commands), "no smoke command in the header"
+    assert all(ROOT / shlex.split(line)[3] == path for line in commands)
+
+
+@pytest.mark.parametrize("path", [*FILES, *DETECTORS, *DETECTOR_TABLES], ids=name_of)
 def test_its_header_gives_commands_that_parse(path):
     commands = [line for line in header(path) if "tinyrefinery " in line]
     assert any("--smoke" in line for line in commands), "no smoke command in the header"
@@ -106,6 +139,12 @@ def test_overrides_in_its_header_load(path):
 def load_recipe_or_table(path: Path, overrides: list[str], scale: str | None = None) -> object:
     if is_detection(path):
         return load_detection(path, overrides)
+    if is_detection_table(path):
+        own, start = split_overrides(overrides)
+        for row in load_table(path).rows:
+            (name,) = [each for each in row.set if "init_from" in each]
+            assert load_recipe(locate(name.rpartition(":")[2]), start)
+        return detection_rows(at_scale(load_table(path), scale, path), path, own)
     if is_table(path):
         return table_rows(at_scale(load_table(path), scale, path), path, overrides)
     assert scale is None

@@ -8,11 +8,16 @@ from typer.testing import CliRunner
 
 from tinyrefinery.cli.main import app
 from tinyrefinery.recipe.detection import is_detection
+from tinyrefinery.recipe.detection_table import is_detection_table
+from tinyrefinery.recipe.latency_table import is_latency_table
 from tinyrefinery.recipe.shipped import recipes_in, shipped_folder
-from tinyrefinery.recipe.table import is_table, load_table
+from tinyrefinery.recipe.table import at_scale, is_table, load_table
 
 DETECTORS = [path for path in recipes_in(shipped_folder()) if is_detection(path)]
-FILES = [path for path in recipes_in(shipped_folder()) if path not in DETECTORS]
+DETECTOR_TABLES = [path for path in recipes_in(shipped_folder()) if is_detection_table(path)]
+LATENCIES = [path for path in recipes_in(shipped_folder()) if is_latency_table(path)]
+OTHERS = (*DETECTORS, *DETECTOR_TABLES, *LATENCIES)
+FILES = [path for path in recipes_in(shipped_folder()) if path not in OTHERS]
 # Minutes each: all networks of Label Refinery, or several of those made for ImageNet.
 SLOW = {f"label_refinery/{name}.yaml" for name in ("imagenet", "cifar10", "imagenette")}
 SLOW |= {f"label_refinery/{name}.yaml" for name in ("tiny_imagenet", "street")}
@@ -38,8 +43,8 @@ def cases() -> list:
             found.append(case(name, path, slow=name in SLOW))
             continue
         table = load_table(path)
-        ids = [row.id for row in table.rows]
         for scale in (None, *[*table.scales][:1]):
+            ids = [row.id for row in at_scale(table, scale, path).rows]
             slow = name in (SLOW if scale is None else SLOW_SCALES)
             long = len(ids) > MOST_ROWS
             found.append(case(name, path, scale, slow=slow or long))
@@ -79,3 +84,25 @@ def test_smoke_of_a_detector(path, tmp_path):
         rows = list(csv.DictReader(file))
     assert {row["split"] for row in rows} == {"train", "validation", "test"}
     assert all(0 <= float(row["map11"]) <= 1 for row in rows)
+
+
+@pytest.mark.parametrize("path", DETECTOR_TABLES, ids=lambda p: p.stem)
+def test_smoke_of_a_table_of_detectors(path, tmp_path):
+    pytest.importorskip("pycocotools")
+    command = ["reproduce", str(path), "--smoke", "--seeds", "1", "--runs", str(tmp_path)]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    (folder,) = tmp_path.iterdir()
+    with (folder / "table.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["row"] for row in rows] == [row.id for row in load_table(path).rows]
+    assert all(0 <= float(row["map11"]) <= 100 and row["n"] == "1" for row in rows)
+
+
+@pytest.mark.parametrize("path", LATENCIES, ids=lambda p: p.stem)
+def test_smoke_of_a_table_of_latencies(path, tmp_path):
+    command = ["latency", str(path), "--smoke", "--backend", "torch", "--out", str(tmp_path)]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "latency.csv").exists()
+    assert "Pixel 4" in done.output

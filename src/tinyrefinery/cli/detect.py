@@ -44,14 +44,15 @@ def train(
 ) -> None:
     """Train the detector of RECIPE, if it isn't finished, and measure it. Goes on when stopped."""
     from tinyrefinery.cli.outcome import log_progress
-    from tinyrefinery.recipe.detection import load_detection, smoke_detection
+    from tinyrefinery.recipe.detection import load_detection, smoke_detection, split_overrides
     from tinyrefinery.recipe.shipped import locate
 
     path = locate(recipe)
     stricter = ["data.source.strict=true"] if strict and not smoke else []
-    loaded = load_detection(path, [*(overrides or []), *stricter])
+    own, start = split_overrides(overrides or [])
+    loaded = load_detection(path, [*own, *stricter])
     if smoke:
-        loaded = smoke_detection(loaded)
+        loaded, start = smoke_detection(loaded), []
     log_progress()
     from tinyrefinery.detection_look import finished, write_results
     from tinyrefinery.detection_run import run_detection
@@ -60,7 +61,7 @@ def train(
     stem = f"{path.stem}-smoke" if smoke else path.stem
     folder = runs / name if name else run_folder(runs, stem, loaded)
     typer.echo(f"run folder: {folder}", err=True)
-    run_detection(loaded, folder, seeds=seeds)
+    run_detection(loaded, folder, seeds=seeds, start=start)
     measured = {each.seed: each.evaluation for each in finished(folder)}
     _show(measured, "test" if "test" in next(iter(measured.values())) else "validation")
     typer.echo(f"Results: {write_results(folder)}")

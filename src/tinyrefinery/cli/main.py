@@ -18,6 +18,7 @@ COMMANDS = {
     "reproduce": "run:reproduce",
     "evaluate": "evaluate:evaluate",
     "label-quality": "label_quality:label_quality",
+    "latency": "latency:latency",
     "test": "data_tests:judge",
     "compare": "data_tests:compare",
     "history": "data_tests:history",

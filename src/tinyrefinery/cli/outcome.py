@@ -37,6 +37,7 @@ def show(
     baseline: str | None = None,
     *,
     figures: bool = False,
+    pareto: bool = False,
 ) -> None:
     """Print the tables of runs, write results.csv in each, and one HTML report about all.
 
@@ -47,6 +48,7 @@ def show(
         out: the report; report.html in the first folder if not given.
         baseline: stage id that gains are measured against; else the same network unrefined.
         figures: also the paper's Figures 4 to 8.
+        pareto: also accuracy against cost, with the literature's networks.
     """
     from rich.console import Console
 
@@ -62,7 +64,7 @@ def show(
     )
 
     runs = [read_run(path) for path in folders]
-    page = write_page(runs, out, baseline, figures=figures)
+    page = write_page(runs, out, baseline, figures=figures, pareto=pareto)
     for run in runs:
         write_results(run)
         write_table(run)

@@ -65,6 +65,8 @@ def _checked(path: Path, deep: bool) -> str:
         RecipeError: when it isn't good.
     """
     from tinyrefinery.recipe.detection import is_detection, load_detection
+    from tinyrefinery.recipe.detection_table import is_detection_table
+    from tinyrefinery.recipe.latency_table import is_latency_table, load_latency_table
     from tinyrefinery.recipe.load import load_recipe
     from tinyrefinery.recipe.table import at_scale, is_table, load_table, table_rows
 
@@ -76,6 +78,11 @@ def _checked(path: Path, deep: bool) -> str:
 
             what += build_detector(detector, str(path))
         return what
+    if is_latency_table(path):
+        latencies = load_latency_table(path)
+        return f"{latencies.title} ({_count(len(latencies.latency), 'row')} of latencies)"
+    if is_detection_table(path):
+        return _checked_detectors(path, deep)
     if is_table(path):
         table = load_table(path)
         recipes = [recipe for _, recipe in table_rows(table, path)]
@@ -93,6 +100,26 @@ def _checked(path: Path, deep: bool) -> str:
     from tinyrefinery.cli.deep import build_networks
 
     return what + build_networks(recipes, str(path))
+
+
+def _checked_detectors(path: Path, deep: bool) -> str:
+    """What a good table of detectors is."""
+    from tinyrefinery.recipe.detection_table import detection_rows
+    from tinyrefinery.recipe.table import at_scale, load_table
+
+    table = load_table(path)
+    jobs = [
+        job
+        for scale in (None, *table.scales)
+        for job in detection_rows(at_scale(table, scale, path), path)
+    ]
+    if deep:
+        from tinyrefinery.cli.deep import build_detector
+
+        for row, recipe in jobs:
+            build_detector(recipe, f"{path}: rows.{row}")
+    rows, seeds = _count(len(table.rows), "row"), _count(len(table.seeds), "seed")
+    return f"{table.title} ({rows} of detectors, {seeds})"
 
 
 def _count(number: int, noun: str) -> str:
@@ -126,7 +153,8 @@ def _title(path: Path) -> str:
         raw = read(path)
     except RecipeError as error:
         return f"(broken: {str(error).removeprefix(f'{path}: ')})"
-    return f"{raw.get('title', '(no title)')}{' [table]' if 'rows' in raw else ''}"
+    table = "rows" in raw or "latency" in raw
+    return f"{raw.get('title', '(no title)')}{' [table]' if table else ''}"
 
 
 @app.command()

@@ -19,8 +19,14 @@ def report(
     figures: Annotated[
         bool, typer.Option("--figures", help="Also Figures 4 to 8 of the Label Refinery paper.")
     ] = False,
+    pareto: Annotated[
+        bool,
+        typer.Option(
+            "--pareto", help="Also accuracy against cost, with the literature's networks."
+        ),
+    ] = False,
 ) -> None:
     """Write one self-contained HTML file about RUNS, results.csv in each, and print the table."""
     from tinyrefinery.cli.outcome import show
 
-    show(runs, out, baseline, figures=figures)
+    show(runs, out, baseline, figures=figures, pareto=pareto)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tinyrefinery.errors import RefineryError
+from tinyrefinery.errors import RecipeError, RefineryError
 
 Runs = Annotated[Path, typer.Option(help="Folder that run folders are kept in.")]
 Processes = Annotated[
@@ -75,12 +75,22 @@ def reproduce(
     smoke: Smoke = False,
 ) -> None:
     """Run the rows of TABLE with all their seeds; what rows have in common is trained once."""
+    from tinyrefinery.recipe.detection_table import is_detection_table
     from tinyrefinery.recipe.shipped import locate
     from tinyrefinery.recipe.smoke import smoke as shrink
     from tinyrefinery.recipe.table import at_scale, check_rows, load_table, table_rows
     from tinyrefinery.recipe.table_facts import table_facts
 
     path = locate(table)
+    if is_detection_table(path):
+        from tinyrefinery.cli.detection_table import reproduce_detectors
+
+        if processes > 1:
+            raise RecipeError(
+                f"{path}: detectors are trained by one process; leave --processes out"
+            )
+        given = (overrides or [], row or [], scale, seeds, name, runs)
+        return reproduce_detectors(path, *given, smoke=smoke)
     loaded = at_scale(load_table(path), scale, path)
     check_rows(row or [], loaded, path)
     if seeds is not None:

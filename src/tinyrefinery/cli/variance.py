@@ -30,6 +30,10 @@ def variance(
     untrained: Annotated[
         bool, typer.Option("--untrained", help="Also each architecture with new random weights.")
     ] = False,
+    weights: Annotated[
+        bool,
+        typer.Option("--weights", help="Also what each reading of Bias Loss weighs images by."),
+    ] = False,
     out: Annotated[
         Path | None, typer.Option(help="Folder for JSON, CSV, a plot and sheets of images.")
     ] = None,
@@ -43,8 +47,9 @@ def variance(
     from tinyrefinery.errors import DataError
     from tinyrefinery.evaluation.variance import LAST, summary
     from tinyrefinery.recipe.shipped import locate
-    from tinyrefinery.reports.variance import variance_table
-    from tinyrefinery.variance_analysis import Question, measure
+    from tinyrefinery.reports.bias_weights import weight_figure, weights_table, write_weights
+    from tinyrefinery.reports.variance import save_figures, variance_table
+    from tinyrefinery.variance_analysis import Question, measure, weigh
 
     places = [Path(each) for each in networks if "=" not in each or Path(each).exists()]
     overrides = [each for each in networks if Path(each) not in places]
@@ -56,7 +61,13 @@ def variance(
     summaries = [summary(each.values) for each in measured]
     console = Console()
     console.print(variance_table(measured, summaries))
+    weighed = weigh(places, overrides, question, said) if weights else []
+    if weighed:
+        console.print(weights_table(weighed))
     if out is not None:
+        if weighed:
+            write_weights(out, weighed)
+            save_figures({"weights": weight_figure(weighed)}, out)
         _write(out, measured, summaries, images)
         console.print(f"\nWritten: {out}", soft_wrap=True, markup=False, highlight=False)
 

@@ -62,6 +62,7 @@ class SkipblockNet(nn.Module):
         stem_width: channels of the stem, the first block and what skip blocks take; 16 times
             `width`, rounded to 8, when not given.
         dropout: share of hidden features set to zero in training.
+        skip_blocks: False leaves them out, for the ablation (Table 3).
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class SkipblockNet(nn.Module):
         stem: Stem = "auto",
         stem_width: int | None = None,
         dropout: float = 0.2,
+        skip_blocks: bool = True,
     ) -> None:
         super().__init__()
         if width <= 0 or hidden < 1 or (stem_width is not None and stem_width < 1):
@@ -93,7 +95,7 @@ class SkipblockNet(nn.Module):
         for blocks in _STAGES:
             stage, before, expanded = _stage(before, blocks, width)
             self.stages.append(stage)
-            if len(self.skips) < len(_SKIPS):
+            if skip_blocks and len(self.skips) < len(_SKIPS):
                 factor, kernel = _SKIPS[len(self.skips)]
                 inner = divisible(first * factor)
                 self.skips.append(SkipBlock(first, before, expanded=inner, kernel=kernel))

@@ -122,9 +122,14 @@ class BoxImages(Part):
     """Threads that prepare images ahead of training; results don't depend on it."""
 
 
+START = "start."
+"""Begins overrides of the recipe that a backbone starts from."""
+
+
 def _file(name: str) -> str:
-    if not name.removeprefix("file:") or not name.startswith("file:"):
-        raise ValueError(f"should be file:PATH, not '{name}'")
+    kind, _, what = name.partition(":")
+    if kind not in ("file", "recipe") or not what:
+        raise ValueError(f"should be file:PATH or recipe:NAME, not '{name}'")
     return name
 
 
@@ -136,7 +141,8 @@ class Backbone(Part):
     kwargs: dict[str, Any] = Field(default_factory=dict)
     """Options of the architecture."""
     init_from: Annotated[str, AfterValidator(_file)] | None = None
-    """`file:PATH` of a network trained to classify; null: random weights."""
+    """`file:PATH` of a network trained to classify; `recipe:NAME`: the last network of that recipe
+    at the same seed, trained first; null: random weights."""
 
 
 class DetectorPart(Part):
@@ -272,6 +278,15 @@ def load_detection(
         )
     raw = apply(raw, list(overrides))
     return check(raw, DetectionRecipe, source=str(path))
+
+
+def split_overrides(overrides: tuple[str, ...] | list[str]) -> tuple[list[str], list[str]]:
+    """Overrides of the detector's recipe, and those of the recipe that its backbone starts from.
+
+    The latter begin with `start.`, e.g. `start.data.source.root=photos/`.
+    """
+    own = [each for each in overrides if not each.startswith(START)]
+    return own, [each.removeprefix(START) for each in overrides if each.startswith(START)]
 
 
 def smoke_detection(recipe: DetectionRecipe) -> DetectionRecipe:

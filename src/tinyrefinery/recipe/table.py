@@ -54,6 +54,8 @@ class Printed(Part):
 
     top1: Percent | None = None
     top5: Percent | None = None
+    map: Percent | None = None
+    """Of a detector: mean average precision, Pascal VOC's eleven points."""
 
 
 class Row(Part):

@@ -14,6 +14,7 @@ from tinyrefinery.reports import numbers, plots
 from tinyrefinery.reports.folder import RunFolder
 from tinyrefinery.reports.inline import inline_svg
 from tinyrefinery.reports.paper_figures import PaperFigure, paper_figures
+from tinyrefinery.reports.pareto import pareto_figures
 from tinyrefinery.reports.refiners import (
     human_lines,
     line_of,
@@ -51,6 +52,7 @@ def write_page(
     baseline: str | None = None,
     *,
     figures: bool = False,
+    pareto: bool = False,
 ) -> Path:
     """Write the report of one or more runs, and the main plots into plots/ of the first.
 
@@ -60,6 +62,7 @@ def write_page(
         baseline: id of the stage that gains are measured against; None finds each stage's own
             (`find_baseline`).
         figures: also Figures 4 to 8 of the paper.
+        pareto: also accuracy against cost, with the literature's networks.
 
     Returns:
         The HTML file.
@@ -71,9 +74,11 @@ def write_page(
     compared = comparisons(groups, baseline)
     drawn = plots.main_plots(groups, compared)
     paper = paper_figures(folders, groups) if figures else []
+    cost = pareto_figures(folders, groups) if pareto else []
     path = out or folders[0].path / "report.html"
-    write_atomic(path, render_page(folders, groups, compared, drawn, baseline, paper))
-    plots.save_plots(drawn | {each.file: each.figure for each in paper}, folders[0].path / "plots")
+    write_atomic(path, render_page(folders, groups, compared, drawn, baseline, paper, cost))
+    own = {each.file: each.figure for each in (*paper, *cost)}
+    plots.save_plots(drawn | own, folders[0].path / "plots")
     return path
 
 
@@ -84,6 +89,7 @@ def render_page(
     figures: dict[str, Figure],
     baseline: str | None = None,
     paper: Sequence[PaperFigure] = (),
+    cost: Sequence[PaperFigure] = (),
 ) -> str:
     """The report's HTML; `figures` are `plots.main_plots`, the rest is as in `write_page`."""
     environment = jinja2.Environment(
@@ -106,6 +112,7 @@ def render_page(
         curves=_curves(groups, compared),
         categories=_categories(groups),
         paper=[(each, inline_svg(each.figure, each.title)) for each in paper],
+        cost=[(each, inline_svg(each.figure, each.title)) for each in cost],
         folders=[_folder(folder) for folder in folders],
         columns=COLUMNS,
         results=_results(groups),

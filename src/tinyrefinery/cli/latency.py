@@ -1,0 +1,103 @@
+"""`tinyrefinery latency`: how long networks take on this machine."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from tinyrefinery.latency.candidates import Candidate
+    from tinyrefinery.recipe.latency_table import LatencyTable
+
+SMOKE = {"size": 96, "passes": 5}
+
+
+def latency(
+    networks: Annotated[
+        list[str],
+        typer.Argument(
+            help="Run folders, network files, names of models, or one table of latencies."
+        ),
+    ],
+    size: Annotated[
+        int | None,
+        typer.Option(min=1, help="Pixels of a side; else as trained, 224 for names of models."),
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Images a pass.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of a pass.")] = 1,
+    passes: Annotated[int, typer.Option(min=1, help="Timed passes of each.")] = 100,
+    backend: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="torch, channels_last or onnxruntime; may be given several times; else all here."
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for latency.json and .csv.")] = None,
+    smoke: Annotated[
+        bool, typer.Option("--smoke", help="96 pixels, five passes: does it work at all?")
+    ] = False,
+) -> None:
+    """Time a forward pass of NETWORKS, which take turns; the first is what ratios are to."""
+    from rich.console import Console
+
+    from tinyrefinery.latency.backends import available
+    from tinyrefinery.latency.measuring import Question, measure
+    from tinyrefinery.reports.latency import latency_notes, latency_table, write_latency
+
+    table = _table(networks)
+    size, passes = (SMOKE["size"], SMOKE["passes"]) if smoke else (size, passes)
+    chosen = _of_table(table, size) if table else _of_names(networks, size)
+    question = Question(tuple(backend or available()), batch, threads, passes)
+    found = measure(chosen, question, say=lambda text: typer.echo(text, err=True))
+    console = Console()
+    if table:
+        console.print(table.title, markup=False, highlight=False)
+    printed = {row.id: row.paper for row in table.latency} if table else None
+    console.print(latency_table(found["lines"], table.devices if table else None, printed))
+    for note in latency_notes(found, table.method if table else None):
+        console.print(note, soft_wrap=True, markup=False, highlight=False)
+    if out is not None:
+        write_latency(out, found | ({"table": table.model_dump(mode="json")} if table else {}))
+        console.print(f"Written: {out}", soft_wrap=True, markup=False, highlight=False)
+
+
+def _table(names: list[str]) -> "LatencyTable | None":
+    """The table of latencies that a lone YAML file, or shipped name, is.
+
+    Raises:
+        RecipeError: when it is a recipe or a table of another kind.
+    """
+    from tinyrefinery.errors import RecipeError
+    from tinyrefinery.recipe.latency_table import is_latency_table, load_latency_table
+    from tinyrefinery.recipe.shipped import locate, recipes_in, shipped_folder
+
+    name = Path(names[0])
+    shipped = {
+        p.relative_to(shipped_folder()).with_suffix("") for p in recipes_in(shipped_folder())
+    }
+    if (
+        len(names) > 1
+        or name.is_dir()
+        or (name.suffix not in (".yaml", ".yml") and name not in shipped)
+    ):
+        return None
+    path = locate(names[0])
+    if not is_latency_table(path):
+        raise RecipeError(f"{path}: is no table of latencies; name networks or run folders instead")
+    return load_latency_table(path)
+
+
+def _of_names(names: list[str], size: int | None) -> "list[Candidate]":
+    from tinyrefinery.latency.candidates import candidates
+
+    return candidates(names, size)
+
+
+def _of_table(table: "LatencyTable", size: int | None) -> "list[Candidate]":
+    from tinyrefinery.latency.candidates import by_name
+
+    return [
+        by_name(row.network, size or table.size, label=row.id, **row.kwargs)
+        for row in table.latency
+        if row.network is not None
+    ]

@@ -1,0 +1,55 @@
+"""What each reading of Bias Loss would weigh images by (arXiv 2107.11170, equations 3 and 6)."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from tinyrefinery.data.batches import View, load
+from tinyrefinery.errors import DataError
+from tinyrefinery.layers.modes import evaluating
+from tinyrefinery.losses.bias import BiasLoss
+
+READINGS: dict[str, dict[str, Any]] = {
+    "paper": {},
+    "variances": {"scaling": "variances"},
+    "running_minimum": {"scaling": "running_minimum", "clamp": None},
+    "checkpoints": {"scaling": "running_minimum", "formula": "checkpoints", "clamp": None},
+}
+"""Options of `BiasLoss`: the paper as printed; scaled by the batch's variances; the authors' code
+since September 2022; that of the published checkpoints."""
+BATCH = 128
+"""The paper's batch on CIFAR-100: weights depend on whom a crop shares its batch with."""
+
+
+def bias_weights(
+    network: nn.Module, view: View, rows: np.ndarray, *, batch: int = BATCH, workers: int = 0
+) -> dict[str, np.ndarray]:
+    """The weight of each image by each of `READINGS`, (N,) float64.
+
+    The network runs in evaluation mode, without gradients, on crops of epoch 0, batch by batch in
+    the order of `rows`; images that fill no batch at the end are left out.
+
+    Args:
+        network: has `forward_features`; on the view's device.
+        view: renders the images.
+        rows: manifest rows.
+        batch: images that are scaled together.
+        workers: threads that prepare the images.
+
+    Raises:
+        DataError: when there are fewer images than a batch.
+    """
+    whole = len(rows) // batch * batch
+    if not whole:
+        raise DataError(f"weights are of batches of {batch} images, and there are {len(rows)}")
+    losses = {name: BiasLoss(**options).to(view.device) for name, options in READINGS.items()}
+    found: dict[str, list[np.ndarray]] = {name: [] for name in losses}
+    cuts = [rows[start : start + batch] for start in range(0, whole, batch)]
+    with evaluating(network), torch.inference_mode():
+        for each in load(view, cuts, 0, workers=workers):
+            maps = network.forward_features(each.images)  # type: ignore[operator]
+            for name, loss in losses.items():
+                found[name].append(loss.weights(maps).cpu().double().numpy())
+    return {name: np.concatenate(parts) for name, parts in found.items()}

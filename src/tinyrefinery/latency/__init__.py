@@ -1,0 +1,1 @@
+"""How long networks take on this machine: of runs, of files, and of any known name."""
