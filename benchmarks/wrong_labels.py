@@ -21,29 +21,7 @@ from tinyrefinery.run import run
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "wrong_labels.csv"
 SEEDS, FIRST = 5, 20
-STAGE = """
-    model: {name: street_cnn, kwargs: {widths: [8, 16, 32]}}
-    optimizer: {name: adamw, lr: 4.0e-3}
-    schedule: {name: cosine}
-    epochs: 25
-    batch_size: 64
-    evaluate_every: 25
-"""
-TEXT = f"""
-title: wrong labels
-data:
-  source: {{name: street_numbers, train: 2000, validation: 200, test: 0, digits: 1, width: 32,
-    wrong_labels: 0.1}}
-  train_crop: {{name: inception, size: 24, area: [0.3, 1.0]}}
-  flip: 0.0
-  workers: 0
-stages:
-  - id: plain{STAGE}
-  - id: refined
-    labels: {{name: refined, by: plain}}{STAGE}
-engine: {{threads: 1}}
-chain: {{collapse: null}}
-"""
+RECIPE = Path(__file__).with_suffix(".yaml")
 SCORES = {
     "aum": ("aum", -1),
     "forgetting": ("forgetting", 1),
@@ -55,11 +33,10 @@ SCORES = {
 
 def one(folder: Path, seed: int, epochs: int) -> Iterator[tuple[str, str, float]]:
     """Stage, measure and value for one seed of data and training."""
-    (folder / "recipe.yaml").write_text(TEXT)
     change = [f"seed={seed}", f"data.source.seed={seed}"]
     for stage in ("plain", "refined"):
         change += [f"stages.{stage}.{k}={epochs}" for k in ("epochs", "evaluate_every")]
-    recipe = load_recipe(folder / "recipe.yaml", change)
+    recipe = load_recipe(RECIPE, change)
     data = builders.dataset(recipe.data)
     (chain,) = run([Job(recipe)], folder / "run", data=data)
     true = data.manifest.column("true_label")

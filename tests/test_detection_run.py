@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
@@ -108,6 +110,26 @@ def test_a_second_time_nothing_is_trained(trained, monkeypatch):
     monkeypatch.setattr("tinyrefinery.detection_run.fit", None)
     run_detection(tiny(), folder, seeds=2)
     assert (runs[0].folder / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_other_inference_is_measured_anew_and_nothing_trained(trained, tmp_path, monkeypatch):
+    """Weights don't depend on thresholds, but what is kept of found boxes does."""
+    folder = tmp_path / "same"
+    shutil.copytree(trained[1], folder)
+    monkeypatch.setattr("tinyrefinery.detection_run.fit", None)
+    (before, *_) = detection_look.finished(folder)
+    (run, *_) = run_detection(tiny("inference.score=0.9999"), folder, seeds=2)
+    (after, *_) = detection_look.finished(folder)
+    assert before.folder == after.folder
+    assert digest(before.folder) == digest(trained[0][0].folder)
+    anew = detection_look.evaluate_anew(trained[1], ["inference.score=0.9999"], "test")[0]
+    assert after.evaluation["test"] == anew["test"]
+    assert after.evaluation["test"] != before.evaluation["test"]
+    assert after.evaluation["cost"] == before.evaluation["cost"]
+    assert pq.read_table(after.folder / "found-test.parquet").num_rows == 0
+    written = (run.folder / "evaluation.json").stat().st_mtime_ns
+    run_detection(tiny("inference.score=0.9999"), folder, seeds=2)
+    assert (run.folder / "evaluation.json").stat().st_mtime_ns == written
 
 
 def test_the_key_knows_what_weights_depend_on(tmp_path):

@@ -1,12 +1,12 @@
 """That what training records finds labels known to be wrong."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from tests.recipe_files import write_tiny
 from tinyrefinery import builders
 from tinyrefinery.evaluation.dynamics_table import load_dynamics
 from tinyrefinery.evaluation.suspects import find_suspects
@@ -14,36 +14,24 @@ from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.recipe_run import Job
 from tinyrefinery.run import run
 
-STAGE = """
-    model: {name: street_cnn, kwargs: {widths: [8, 16, 32]}}
-    optimizer: {name: adamw, lr: 3.0e-3}
-    schedule: {name: cosine}
-    epochs: 15
-    batch_size: 32
-    evaluate_every: 15
-"""
-TEXT = f"""
-title: wrong labels
-data:
-  source: {{name: street_numbers, train: 600, validation: 100, test: 0, digits: 1, width: 32,
-    clutter: 0, noise: 0.02, wrong_labels: 0.15}}
-  train_crop: {{name: inception, size: 16, area: [0.6, 1.0]}}
-  flip: 0.0
-  workers: 0
-stages:
-  - id: plain{STAGE}
-  - id: refined
-    labels: {{name: refined, by: plain}}{STAGE}
-engine: {{threads: 1}}
-chain: {{collapse: null}}
-"""
+RECIPE = Path(__file__).parents[1] / "benchmarks" / "wrong_labels.yaml"
+SMALL = (
+    *("data.source.train=600", "data.source.validation=100", "data.source.wrong_labels=0.15"),
+    *("data.source.clutter=0", "data.source.noise=0.02"),
+    *("data.train_crop.size=16", "data.train_crop.area=[0.6, 1.0]"),
+    *(
+        f"stages.{stage}.{change}"
+        for stage in ("plain", "refined")
+        for change in ("optimizer.lr=3.0e-3", "epochs=15", "batch_size=32", "evaluate_every=15")
+    ),
+)
 SEEDS = 5
 
 
 def found(tmp_path, seed):
     """By stage, the dynamics and which labels are wrong."""
     tmp_path.mkdir(exist_ok=True)
-    recipe = load_recipe(write_tiny(tmp_path, TEXT), [f"seed={seed}", f"data.source.seed={seed}"])
+    recipe = load_recipe(RECIPE, [*SMALL, f"seed={seed}", f"data.source.seed={seed}"])
     data = builders.dataset(recipe.data)
     run([Job(recipe)], tmp_path / "run", data=data)
     true = data.manifest.column("true_label")

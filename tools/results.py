@@ -15,6 +15,7 @@ import numpy as np
 from tinyrefinery.evaluation.paired import paired_gain, spread
 from tinyrefinery.reports.label_quality import KINDS, over_seeds, read_lines
 from tinyrefinery.reports.numbers import gain_points, nats, percent
+from tinyrefinery.reports.refiner_gains import in_order, over_refiners, rank_lines, verdicts_of
 
 TRAINING = ("data_path", "imports", "training_step")  # benchmarks of docs/results.md
 STAGES = ("plain", "refined")
@@ -179,6 +180,47 @@ def label_people(name: str, bn: tuple[str, str] = ("running", "")) -> str:
         cells = ["" if each is None else nats(each) for each in found]
         table.append([stage, *cells, percent(top1), str(top1.n if top1 else 0)])
     return markdown(table)
+
+
+def refiner_gains() -> str:
+    """What was said of refiners beside what their students gained, the largest gain first."""
+    rows = load_or_none("refiner_gains")
+    if rows is None:
+        return NOT_RUN
+    head = ["refiner", "network", "verdict", "unseen crops", "gap", "truth KL"]
+    lines = [[*head, "student's gain", "n"]]
+    columns = {
+        column: over_refiners(rows, column)
+        for column in ("unseen_top1", "gap", "truth_kl", "student_top1", "plain_top1")
+    }
+    for name in in_order(rows):
+        found = {column: each[name] for column, each in columns.items()}
+        refiner = name.split(" > ")[0]
+        model = next(r["model"] for r in rows if r["refiner"] == refiner)
+        line = [refiner.replace("_", " "), model, verdicts_of(rows, name)]
+        line += [percent(spread(found[column])) for column in ("unseen_top1", "gap")]
+        line.append(nats(spread(found["truth_kl"])))
+        line.append(gain_points(paired_gain(found["plain_top1"], found["student_top1"])))
+        lines.append([*line, str(len(found["gap"]))])
+    return markdown(lines)
+
+
+def refiner_ranks() -> str:
+    """How well each measure of refiners gives the order of gains."""
+    rows = load_or_none("refiner_gains")
+    if rows is None:
+        return NOT_RUN
+    head = ["what is said of a refiner", "rank correlation", "p", "within single seeds"]
+    return markdown([head, *rank_lines(rows)])
+
+
+NOT_RUN = "Not measured yet."
+
+
+def load_or_none(name: str) -> Rows | None:
+    """Lines of docs/results/NAME.csv; None where it hasn't been run."""
+    there = (ROOT / "docs" / "results" / f"{name}.csv").exists()
+    return load(name) if there else None
 
 
 def suspects(known: str) -> str:
@@ -403,6 +445,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "label-levels": lambda: label_levels("label_quality_street"),
     "label-modes": lambda: label_modes("label_quality_street"),
     "label-people": lambda: label_people("label_quality_people"),
+    "refiner-gains": refiner_gains,
+    "refiner-ranks": refiner_ranks,
     "suspects-human": lambda: suspects("human_label1"),
     "suspects-imagenette": lambda: suspects("imagenette_25"),
     "suspects-test": lambda: suspects("cifar_test"),

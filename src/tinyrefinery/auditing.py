@@ -20,11 +20,11 @@ from tinyrefinery.errors import CheckpointError, DataError
 from tinyrefinery.evaluation.predictions import predict
 from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.models.network_file import NetworkInfo, load_network, read_info
-from tinyrefinery.names import nearest
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.shipped import locate
 from tinyrefinery.reports.folder import StageRun, read_run
+from tinyrefinery.reports.places import RECIPE, stages_called
 
 
 @dataclass(frozen=True)
@@ -123,26 +123,21 @@ def _recipe_data(recipe: Recipe) -> Dataset:
 
 def _open_run(path: Path, options: Sequence[str], out: Path, stage: str | None) -> Target:
     finished = read_run(path).stages
-    recipe = load_recipe(path / "recipe.yaml", options)
-    dataset, mend = _recipe_data(recipe), _mend(str(path / "recipe.yaml"), out, recipe)
+    recipe = load_recipe(path / RECIPE, options)
+    dataset, mend = _recipe_data(recipe), _mend(str(path / RECIPE), out, recipe)
     if not finished:
         return Target(str(path), dataset, mend=mend)
-    chosen = _stage(finished, stage)
+    chosen = _stage(path, finished, stage)
     title = f"{chosen.stage} (seed {chosen.seed})"
     info = read_info(chosen.file)
     return Target(str(path), dataset, stage_evidence(chosen.folder, title), info, mend)
 
 
-def _stage(finished: Sequence[StageRun], wanted: str | None) -> StageRun:
+def _stage(path: Path, finished: Sequence[StageRun], wanted: str | None) -> StageRun:
     if wanted is None:
         seed = min(each.seed for each in finished)
         return [each for each in finished if each.seed == seed][-1]
-    names = list(dict.fromkeys(each.stage for each in finished))
-    if wanted not in names:
-        raise DataError(
-            f"no finished stage '{wanted}'.{nearest(wanted, names)} There are: {', '.join(names)}"
-        )
-    return next(each for each in finished if each.stage == wanted)
+    return stages_called(path, finished, [wanted])[0]
 
 
 def open_reference(path: Path, channels: int) -> Dataset:

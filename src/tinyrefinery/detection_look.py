@@ -19,7 +19,7 @@ from tinyrefinery.detection.boxes import BoxData, Given
 from tinyrefinery.detection.coco_measure import NAMES, check_installed
 from tinyrefinery.detection.detector import Detector
 from tinyrefinery.detection.detector_file import DetectorInfo, load_detector
-from tinyrefinery.detection.drawing import contact_sheet, draw_boxes
+from tinyrefinery.detection.drawing import SHEET_SIDE, draw_boxes
 from tinyrefinery.detection.found import Decoding, detect
 from tinyrefinery.detection.summary import measures
 from tinyrefinery.detection.view import BoxView
@@ -27,6 +27,7 @@ from tinyrefinery.errors import DataError
 from tinyrefinery.files import write_atomic, writing
 from tinyrefinery.names import nearest
 from tinyrefinery.recipe.detection import DetectionRecipe, load_detection
+from tinyrefinery.reports.overlays import Tile, contact_sheet
 
 Measured = dict[str, Any]
 """Of a detector: split -> what `measures` gives, and `cost`."""
@@ -185,7 +186,7 @@ def draw_split(
         for row, each in zip(rows, found, strict=True)
     ]
     target = out / f"sheet-{split}.png"
-    _save(contact_sheet(drawn), target, "PNG")
+    contact_sheet(target, [Tile([np.asarray(each)], []) for each in drawn], side=SHEET_SIDE)
     return target
 
 

@@ -28,8 +28,8 @@ from tinyrefinery.builders import detection as build
 from tinyrefinery.data.batches import Batch
 from tinyrefinery.detection.boxes import BoxData
 from tinyrefinery.detection.coco_measure import check_installed
-from tinyrefinery.detection.detector_file import DetectorInfo, save_detector
-from tinyrefinery.detection.drawing import contact_sheet, draw_boxes
+from tinyrefinery.detection.detector_file import DetectorInfo, load_detector, save_detector
+from tinyrefinery.detection.drawing import SHEET_SIDE, draw_boxes
 from tinyrefinery.detection.found import Found, detect, save_found
 from tinyrefinery.detection.loss import matched_right, multibox
 from tinyrefinery.detection.matching import MatchedBoxes
@@ -37,11 +37,12 @@ from tinyrefinery.detection.summary import measures
 from tinyrefinery.environment import environment
 from tinyrefinery.errors import CheckpointError, DataError, RecipeError
 from tinyrefinery.evaluation import cost
-from tinyrefinery.files import write_atomic, writing
+from tinyrefinery.files import write_atomic
 from tinyrefinery.losses import Loss
 from tinyrefinery.recipe.detection import DetectionRecipe
 from tinyrefinery.recipe.load import dump
 from tinyrefinery.recipe_run import say
+from tinyrefinery.reports.overlays import Tile, contact_sheet
 from tinyrefinery.run import alone, start_recipe, trained_start, write_problems
 from tinyrefinery.training.job import Training
 from tinyrefinery.training.logs import Record
@@ -65,6 +66,17 @@ class DetectorRun:
     def is_done(self) -> bool:
         """Whether it is trained and measured."""
         return (self.folder / "done.json").exists()
+
+    @property
+    def inference(self) -> dict[str, Any]:
+        """How boxes are found: weights don't depend on it, but all that is measured does."""
+        return self.recipe.inference.model_dump(mode="json")
+
+    @property
+    def is_measured_so(self) -> bool:
+        """Whether what was kept was found with this recipe's `inference`."""
+        done = json.loads((self.folder / "done.json").read_text("utf-8"))
+        return done.get("inference") == self.inference
 
 
 def run_detection(
@@ -98,6 +110,8 @@ def run_detection(
         for each in runs:
             if not each.is_done:
                 _train(each, fabric)
+            elif not each.is_measured_so:
+                _measure_again(each, fabric)
             (each.folder / "state.pt").unlink(missing_ok=True)
         return runs
 
@@ -219,7 +233,18 @@ def _train(run: DetectorRun, fabric: Fabric) -> None:
             hits=matched_right,
         )
     )
-    _keep(run, network, new.info, look, sum(record["seconds"] for record in history))
+    save_detector(run.folder / "model.safetensors", network, new.info)
+    _keep(run, network, look, sum(record["seconds"] for record in history))
+
+
+def _measure_again(run: DetectorRun, fabric: Fabric) -> None:
+    """The measures of a trained detector under another `inference`; nothing is trained."""
+    network, info = load_detector(run.folder / "model.safetensors")
+    say(f"{run.folder.name}: measured anew, as inference has changed")
+    seconds = json.loads((run.folder / "evaluation.json").read_text("utf-8"))["cost"]["seconds"]
+    network = network.to(fabric.device)
+    policy = MatchedBoxes(network.default_boxes, run.recipe.training.loss.overlap)
+    _keep(run, network, _Looking(run, info, policy, multibox, fabric.device), seconds)
 
 
 @dataclass(frozen=True)
@@ -261,12 +286,9 @@ class _Looking:
         return detect(network, view, rows, decoding, workers=workers, look=look)
 
 
-def _keep(
-    run: DetectorRun, network: nn.Module, info: DetectorInfo, look: _Looking, seconds: float
-) -> None:
-    """Write the detector and its measures; `done.json` last, as it declares the rest whole."""
+def _keep(run: DetectorRun, network: nn.Module, look: _Looking, seconds: float) -> None:
+    """Write a detector's measures; `done.json` last, as it declares the rest whole."""
     folder, data = run.folder, run.data
-    save_detector(folder / "model.safetensors", network, info)
     result: dict[str, Any] = {}
     for split in ("train", "validation", "test"):
         rows = data.rows(split)
@@ -277,14 +299,14 @@ def _keep(
         result[split] = measures(data, rows, found)
         if split == "validation":
             _sheet(folder / "sheet.jpg", data, rows[:SHEET], found)
-    size = (info.spec.size, info.spec.size)
+    size = (look.info.spec.size, look.info.spec.size)
     result["cost"] = {
         "parameters": cost.parameters(network),
         "macs": cost.macs(network, 3, size),
         "seconds": seconds,
     }
     write_atomic(folder / "evaluation.json", json.dumps(result, indent=1, allow_nan=False))
-    write_atomic(folder / "done.json", json.dumps({"key": run.key}))
+    write_atomic(folder / "done.json", json.dumps({"key": run.key, "inference": run.inference}))
 
 
 def _sheet(path: Path, data: BoxData, rows: np.ndarray, found: Sequence[Found]) -> None:
@@ -298,5 +320,4 @@ def _sheet(path: Path, data: BoxData, rows: np.ndarray, found: Sequence[Found]) 
         )
         for row, each in zip(rows, found, strict=False)
     ]
-    with writing(path) as aside:
-        contact_sheet(drawn).save(aside, format="JPEG", quality=90)
+    contact_sheet(path, [Tile([np.asarray(each)], []) for each in drawn], side=SHEET_SIDE)

@@ -19,6 +19,7 @@ from tinyrefinery.models.network_file import NetworkInfo, load_network
 from tinyrefinery.recipe.load import part_hash
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.reports.folder import StageRun, read_run
+from tinyrefinery.reports.places import RECIPE, run_around
 
 BATCH = 256
 
@@ -151,10 +152,8 @@ def _opened(
 
 def _recipe_of(path: Path) -> Path:
     """The recipe of a run folder, or of the one that a file lies in."""
-    places = [path] if path.is_dir() else list(path.resolve().parents)[:3]
-    for place in places:
-        if (place / "recipe.yaml").is_file():
-            return place / "recipe.yaml"
+    if (run := run_around(path)) is not None:
+        return run / RECIPE
     if not path.exists():
         raise DataError(f"{path}: there is no such run folder or network file")
     what = "no run folder (it has no recipe.yaml)" if path.is_dir() else "not in a run folder"

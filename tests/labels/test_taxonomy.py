@@ -7,6 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 import torch
+from timm.data import ImageNetInfo
 
 from tests.real import real_data
 from tinyrefinery.errors import DataError
@@ -19,6 +20,9 @@ from tinyrefinery.labels.taxonomy import (
     wu_palmer,
 )
 from tinyrefinery.labels.wordnet import read_wordnet
+from tinyrefinery.recipe.labels import Taxonomy as Part
+
+DEFAULT = Part.model_fields["temperature"].default
 
 # root <- c <- y <- x <- a; a is a child of the root too; c <- b; root <- lone.
 DATA = """  1 a licence, whose lines begin with blanks
@@ -109,6 +113,32 @@ def test_every_pair_is_nltk_s(princeton, nltk):
             assert found[i, j] == pytest.approx(one.wup_similarity(other)), (one, other)
     assert (straight < found).any()
     assert (straight <= found + 1e-12).all()
+
+
+def own_share(similarity, temperature):
+    """What labels leave to the class itself: mean, least and greatest."""
+    own = distributions(similarity, temperature).diagonal()
+    return own.mean(), own.min(), own.max()
+
+
+def test_documented_shares_of_cifar(princeton):
+    """docs/label-policies-and-losses.md: 0.93 at the default temperature, 0.69 at 0.1."""
+    found = similarities(princeton, [princeton.meanings(name)[0] for name in CIFAR])
+    assert own_share(found, DEFAULT)[0] == pytest.approx(0.93, abs=0.005)
+    assert own_share(found, 0.1)[0] == pytest.approx(0.69, abs=0.005)
+
+
+@pytest.mark.slow
+def test_documented_shares_of_imagenet(princeton):
+    """docs/label-policies-and-losses.md and decision 0014; the 1,000 classes are timm's."""
+    names = ImageNetInfo("imagenet-1k").label_names()
+    assert len(names) == 1000
+    found = similarities(princeton, [princeton.named(name) for name in names])
+    assert own_share(found, DEFAULT) == pytest.approx((0.54, 0.11, 1.00), abs=0.005)
+    assert own_share(found, 0.1)[0] == pytest.approx(0.10, abs=0.005)
+    others = (found.sum() - len(names)) / (len(names) * (len(names) - 1))
+    assert others == pytest.approx(0.44, abs=0.005)
+    assert 1 / found.sum(axis=1).mean() == pytest.approx(1 / 400, abs=5e-4)
 
 
 def test_labels_are_distributions_that_follow_the_similarity(net):

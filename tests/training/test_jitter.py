@@ -217,6 +217,20 @@ def test_hard_labels_are_hard_and_the_share_is_kept():
     assert torch.equal(shown, whole[:12])
 
 
+def test_the_step_of_hard_labels():
+    """Through the refiner it follows the distribution, as a hard label has no gradient; a label
+    that is held fast is the hard one."""
+    net, images, hard = network(5), crops(8), policy(hard=True)
+    soft_labels = hard.crop_labels.refiner(images)
+    hard_labels = torch.eye(3)[soft_labels.argmax(dim=1)]
+    through = jittered(net, images, hard_labels, policy=hard)[0]
+    assert torch.equal(through, jittered(net, images, soft_labels)[0])
+    held = jittered(net, images, hard_labels, policy=hard, through_refiner=False)[0]
+    assert torch.equal(held, jittered(net, images, hard_labels, through_refiner=False)[0])
+    assert not torch.equal(held, jittered(net, images, soft_labels, through_refiner=False)[0])
+    assert not torch.equal(held, through)
+
+
 def test_a_small_share_keeps_two_mates():
     shown, targets = jittered(network(5), crops(16), policy=policy(bn_group=4), share=0.01)
     assert len(shown) == len(targets) == 18

@@ -72,6 +72,21 @@ def test_plateau_equals_pytorch(metric):
         assert ours(0) == pytest.approx(optimizer.param_groups[0]["lr"])
 
 
+@pytest.mark.parametrize("metric", ["validation_top1", "validation_loss"])
+@pytest.mark.parametrize("lost", [float("nan"), float("inf"), float("-inf")])
+def test_a_figure_that_is_no_number_is_no_best(metric, lost):
+    """A loss of NaN in the first epoch would beat everything, as nothing is greater than NaN."""
+    ours = schedules.Plateau(factor=0.5, patience=1, metric=metric)
+    sign = 1 if metric == "validation_top1" else -1
+    for value in (lost, sign * 0.1, sign * 0.2, lost, sign * 0.3):
+        ours.observe(value)
+    assert ours(0) == 1  # never two epochs in a row without improvement
+    assert ours.state["best"] == sign * 0.3
+    ours.observe(lost)
+    ours.observe(lost)
+    assert ours(0) == 0.5
+
+
 def test_plateau_warms_up():
     ours = schedules.Plateau(warmup=2.0, warmup_start=0.5)
     assert [ours(epoch) for epoch in (0, 1, 2, 3)] == pytest.approx([0.5, 0.75, 1.0, 1.0])

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Literal
 
 from tinyrefinery.errors import DataError, RecipeError
-from tinyrefinery.names import nearest
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.shipped import locate
 from tinyrefinery.reports.folder import read_run
+from tinyrefinery.reports.places import RECIPE, run_around, stages_called
 
 NETWORK = "model.safetensors"
 Seeds = Collection[int] | Literal["lowest", "all"]
@@ -80,27 +80,18 @@ def _of_word(word: str, stages: Collection[str], seeds: Seeds) -> list[Target]:
             f"{word}: no run folder, stage folder or network file; a refiner is one of these, or "
             "timm:NAME"
         )
-    run = file.resolve().parents[2] if len(file.resolve().parents) > 2 else None
-    inside = run is not None and (run / "stages").is_dir() and (run / "recipe.yaml").is_file()
-    return [Target(str(path), f"file:{file}", run if inside else None)]
+    return [Target(str(path), f"file:{file}", run_around(file))]
 
 
 def _of_run(path: Path, stages: Collection[str], seeds: Seeds) -> list[Target]:
     finished = read_run(path).stages
-    known = sorted({each.stage for each in finished})
-    for name in stages:
-        if name not in known:
-            raise DataError(
-                f"{path}: no finished stage '{name}'.{nearest(name, known)} Finished: "
-                f"{', '.join(known) or 'none'}"
-            )
     chosen = []
-    for each in finished:
+    for each in stages_called(path, finished, list(stages)):
         same = [s.seed for s in finished if (s.rows, s.stage) == (each.rows, each.stage)]
         wanted = (
             {"lowest": [min(same)], "all": same}.get(seeds, ()) if isinstance(seeds, str) else seeds
         )
-        if (not stages or each.stage in stages) and each.seed in wanted:
+        if each.seed in wanted:
             chosen.append(each)
     if not chosen:
         raise DataError(f"{path}: no finished stage{' with such a seed' if finished else ''}")
@@ -138,4 +129,4 @@ def recipe_for(targets: Sequence[Target], given: str | None, overrides: Sequence
             f"{targets[0].name}: on which data? Name a recipe, e.g. --recipe starter/cifar10 "
             "data.source.root=data/cifar10"
         )
-    return load_recipe(runs[0] / "recipe.yaml", overrides)
+    return load_recipe(runs[0] / RECIPE, overrides)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tinyrefinery.cli.options import RecipeName, RunName, Runs, Seeds, Smoke
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -23,24 +25,18 @@ Split = Annotated[str, typer.Option(help="train, validation or test.")]
 
 @app.command()
 def train(
-    recipe: Annotated[str, typer.Argument(help="A recipe's file, or the name of a shipped one.")],
+    recipe: RecipeName,
     overrides: Annotated[
         list[str] | None,
         typer.Argument(help="Changes, e.g. data.source.root=photos.zip training.epochs=30."),
     ] = None,
-    seeds: Annotated[
-        int, typer.Option(min=1, help="How many seeds, counted from the recipe's own.")
-    ] = 1,
-    name: Annotated[
-        str | None, typer.Option(help="Name of the run folder; else recipe and a digest of it.")
-    ] = None,
+    seeds: Seeds = 1,
+    name: RunName = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse data with faulty boxes and the like.")
     ] = False,
-    runs: Annotated[Path, typer.Option(help="Folder that run folders are kept in.")] = Path("runs"),
-    smoke: Annotated[
-        bool, typer.Option("--smoke", help="Tiny data, one epoch: does it work at all?")
-    ] = False,
+    runs: Runs = Path("runs"),
+    smoke: Smoke = False,
 ) -> None:
     """Train the detector of RECIPE, if it isn't finished, and measure it. Goes on when stopped."""
     from tinyrefinery.cli.outcome import log_progress

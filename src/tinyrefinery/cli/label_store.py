@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tinyrefinery.cli.options import RecipeName, RunName, Runs
 from tinyrefinery.errors import LabelStoreError, RecipeError
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ Streams = Annotated[
 
 @app.command()
 def make(
-    recipe: Annotated[str, typer.Argument(help="A recipe's file, or the name of a shipped one.")],
+    recipe: RecipeName,
     overrides: Annotated[
         list[str] | None, typer.Argument(help="Changes, e.g. stages.refined.labels.store=labels/.")
     ] = None,
@@ -34,10 +35,8 @@ def make(
         list[str] | None, typer.Option(help="Only this stage's labels; else all that have a store.")
     ] = None,
     streams: Streams = None,
-    name: Annotated[
-        str | None, typer.Option(help="Name of the run folder; else recipe and a digest of it.")
-    ] = None,
-    runs: Annotated[Path, typer.Option(help="Folder that run folders are kept in.")] = Path("runs"),
+    name: RunName = None,
+    runs: Runs = Path("runs"),
     processes: Annotated[int, typer.Option(min=1, help="How many processes label.")] = 1,
 ) -> None:
     """Label crops before anything trains on them; refiners are trained first where they aren't."""

@@ -32,6 +32,7 @@ COMMANDS = {
     "label": "label:label",
     "recipe": "recipe:app",
     "refiner": "refiner:refiner",
+    "refiner-gains": "refiner_gains:refiner_gains",
     "report": "report:report",
     "saliency": "saliency:saliency",
     "variance": "variance:variance",

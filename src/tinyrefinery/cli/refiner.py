@@ -33,6 +33,14 @@ Stage = Annotated[
     list[str] | None, typer.Option(help="Of run folders only this stage; several times.")
 ]
 
+Images = Annotated[int, typer.Option(min=2, help="Training, and validation, images at most.")]
+Crops = Annotated[int, typer.Option(min=2, help="Crops of each image.")]
+Labelling = Annotated[BatchNorm, typer.Option(help="Batch normalization that labels.")]
+BnGroup = Annotated[
+    int | None,
+    typer.Option(min=2, help="Crops that share statistics; else the recipe's batch size."),
+]
+
 
 def refiner(
     refiners: Annotated[
@@ -48,17 +56,10 @@ def refiner(
         list[int] | None,
         typer.Option(help="Of run folders only this seed; several times. Else the lowest."),
     ] = None,
-    images: Annotated[
-        int, typer.Option(min=2, help="Training, and validation, images at most.")
-    ] = 2000,
-    crops: Annotated[int, typer.Option(min=2, help="Crops of each image.")] = 4,
-    batch_norm: Annotated[
-        BatchNorm, typer.Option(help="Batch normalization that labels.")
-    ] = BatchNorm.batch,
-    bn_group: Annotated[
-        int | None,
-        typer.Option(min=2, help="Crops that share statistics; else the recipe's batch size."),
-    ] = None,
+    images: Images = 2000,
+    crops: Crops = 4,
+    batch_norm: Labelling = BatchNorm.batch,
+    bn_group: BnGroup = None,
     human: Human = None,
     human_key: HumanKey = None,
     human_column: HumanColumn = None,

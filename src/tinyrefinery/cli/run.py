@@ -7,29 +7,22 @@ from typing import Annotated
 
 import typer
 
+from tinyrefinery.cli.options import RecipeName, RunName, Runs, Seeds, Smoke
 from tinyrefinery.errors import RecipeError, RefineryError
 
-Runs = Annotated[Path, typer.Option(help="Folder that run folders are kept in.")]
 Processes = Annotated[
     int, typer.Option(min=1, help="Seeds to train side by side; about one a core is fastest.")
-]
-Smoke = Annotated[
-    bool, typer.Option("--smoke", help="Tiny data, one epoch: does it work at all? Needs no data.")
 ]
 
 
 def run(
-    recipe: Annotated[str, typer.Argument(help="A recipe's file, or the name of a shipped one.")],
+    recipe: RecipeName,
     overrides: Annotated[
         list[str] | None,
         typer.Argument(help="Changes, e.g. data.source.root=photos/ stages.plain.epochs=30."),
     ] = None,
-    seeds: Annotated[
-        int, typer.Option(min=1, help="How many seeds, counted from the recipe's own.")
-    ] = 1,
-    name: Annotated[
-        str | None, typer.Option(help="Name of the run folder; else recipe and a digest of it.")
-    ] = None,
+    seeds: Seeds = 1,
+    name: RunName = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse data with broken images and the like.")
     ] = False,

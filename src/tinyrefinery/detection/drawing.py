@@ -1,6 +1,5 @@
 """Boxes on images, for people."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,9 +10,9 @@ from tinyrefinery.detection.found import Found
 
 COLORS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#808000")
 """Of classes, in turn."""
+SHEET_SIDE = 320  # pixels of an image on a contact sheet
 GIVEN = "#ffffff"
 """Of given boxes."""
-_GAP = 6  # pixels between the images of a sheet
 
 
 def draw_boxes(
@@ -58,20 +57,3 @@ def _ordered(box: np.ndarray) -> tuple[float, float, float, float]:
     """Corners that Pillow takes: a box of no area still has one pixel."""
     x1, y1, x2, y2 = (float(value) for value in box)
     return x1, y1, max(x1, x2 - 1), max(y1, y2 - 1)
-
-
-def contact_sheet(
-    images: Sequence[Image.Image], *, side: int = 320, columns: int = 4
-) -> Image.Image:
-    """Images side by side, each fitted into a square of `side` pixels."""
-    columns = max(1, min(columns, len(images)))
-    rows = max(1, math.ceil(len(images) / columns))
-    step = side + _GAP
-    sheet = Image.new("RGB", (columns * step + _GAP, rows * step + _GAP), "#202020")
-    for number, image in enumerate(images):
-        small = image.copy()
-        small.thumbnail((side, side))
-        row, column = divmod(number, columns)
-        free = (side - small.width) // 2, (side - small.height) // 2
-        sheet.paste(small, (_GAP + column * step + free[0], _GAP + row * step + free[1]))
-    return sheet

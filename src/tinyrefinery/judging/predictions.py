@@ -189,6 +189,7 @@ def pictures(
     view = builders.measuring_view(network.info, data.dataset, network.recipe, cpu, network.name)
 
     def look(row: int, how: Perturbation | None) -> tuple[np.ndarray, np.ndarray]:
+        """The source's pixels of a manifest row, and what the network sees of it."""
         rows = np.array([row])
         seen = cast(Any, view if how is None else PerturbedView(view, how))
         pixels = seen.pixels(rows, view.crops(rows, 0))[0].permute(1, 2, 0).cpu().numpy()

@@ -142,10 +142,12 @@ def page_overlay(
     made: dict[tuple[int, str], np.ndarray] = {}
 
     @cache
-    def most() -> int:  # asked late: a page without mistakes needs no network
+    def most() -> int:
+        """Maps a test; asked late, as a page without mistakes needs no network."""
         return int(budget / (looker.macs * failed))
 
     def overlay(result: Result, row: int) -> np.ndarray | None:
+        """The map of a test's mistake, RGBA; None past the budget."""
         if row not in result.worst[: most()]:
             return None
         how = session.test(result).perturb

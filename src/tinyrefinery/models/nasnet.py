@@ -107,6 +107,7 @@ class _Normal(nn.Module):
         self.mean = _mean(1)
 
     def forward(self, before: Tensor, now: Tensor) -> Tensor:
+        """Five sums of two branches and `before` itself, joined: (B, 6 width, h, w)."""
         before, now = self.fit(before), self.narrow(now)
         return torch.cat(
             [
@@ -139,6 +140,7 @@ class _Reduction(nn.Module):
         self.halving_mean, self.mean = _mean(2), _mean(1)
 
     def forward(self, before: Tensor, now: Tensor) -> Tensor:
+        """Four sums of two branches, joined: (B, 4 width, h / 2, w / 2), rounded up."""
         before, now = self.fit(before), self.narrow(now)
         inner = self.five_now(now) + self.seven_before(before)
         greatest = self.greatest(now)
@@ -157,6 +159,7 @@ class _Halve(nn.Module):
         self.norm = nn.BatchNorm2d(2 * (width // 2), eps=_EPSILON)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, width, h / 2, w / 2) after ReLU and normalization, rounded up; width is even."""
         x = F.relu(x)
         shifted = F.pad(x, (-1, 1, -1, 1))
         return self.norm(torch.cat([self.here(x), self.beside(shifted)], dim=1))

@@ -98,6 +98,7 @@ class _Fire(nn.Module):
         self.bypass = bypass
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, width, h, w), the 1x1 filters' maps first; plus the input where it is bypassed."""
         squeezed = self.squeeze(x)
         out = torch.cat([self.expand1(squeezed), self.expand3(squeezed)], dim=1)
         return out + x if self.bypass else out

@@ -86,22 +86,28 @@ class Tile:
 
 
 def contact_sheet(
-    path: Path, tiles: Sequence[Tile], *, columns: int = 4, head: Sequence[str] = ()
+    path: Path,
+    tiles: Sequence[Tile],
+    *,
+    columns: int = 4,
+    head: Sequence[str] = (),
+    side: int = TILE,
 ) -> None:
-    """Write tiles in rows as one PNG; small pictures are enlarged without smoothing.
+    """Write tiles in rows as one PNG or JPEG; small pictures are enlarged without smoothing.
 
     Args:
-        path: the file.
+        path: the file; a JPEG where it ends in .jpg, else a PNG.
         tiles: in reading order.
         columns: tiles beside one another.
         head: lines of text above all.
+        side: of the square that each picture is fitted into, in pixels.
 
     Raises:
         StorageError: when the file can't be written.
     """
     across = max(len(tile.pictures) for tile in tiles) if tiles else 1
     lines = max((len(tile.lines) for tile in tiles), default=0)
-    wide, tall = across * TILE + GAP, TILE + LINE * lines + GAP
+    wide, tall = across * side + GAP, side + LINE * lines + GAP
     columns = max(1, min(columns, len(tiles)))
     rows = -(-len(tiles) // columns)
     above = LINE * len(head) + (GAP if head else 0)
@@ -112,17 +118,17 @@ def contact_sheet(
     for number, tile in enumerate(tiles):
         left, top = GAP + number % columns * wide, GAP + above + number // columns * tall
         for place, picture in enumerate(tile.pictures):
-            sheet.paste(_fitted(picture), (left + place * TILE, top))
+            sheet.paste(_fitted(picture, side), (left + place * side, top))
         for place, line in enumerate(tile.lines):
-            draw.text((left, top + TILE + LINE * place), line, fill="black", font=font)
+            draw.text((left, top + side + LINE * place), line, fill="black", font=font)
     with writing(path) as aside, aside.open("wb") as file:
-        sheet.save(file, "PNG")
+        sheet.save(file, "JPEG" if path.suffix == ".jpg" else "PNG", quality=90)
 
 
-def _fitted(pixels: np.ndarray) -> Image.Image:
-    """A picture in the largest size that fits a tile; whole multiples where it is enlarged."""
+def _fitted(pixels: np.ndarray, side: int) -> Image.Image:
+    """A picture in the largest size that fits a square; whole multiples where it is enlarged."""
     image = as_image(pixels).convert("RGB")
-    factor = (TILE - 2) / max(image.size)
+    factor = (side - 2) / max(image.size)
     kind = Image.Resampling.NEAREST if factor >= 1 else Image.Resampling.LANCZOS
     factor = int(factor) if factor >= 1 else factor
     size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))

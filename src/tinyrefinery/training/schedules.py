@@ -78,9 +78,11 @@ class Plateau:
         return _rise(epoch, self.warmup, self.warmup_start) * self.state["scale"]
 
     def observe(self, value: float) -> None:
-        """Take in this epoch's validation figure."""
+        """Take in this epoch's validation figure; one that isn't finite is no improvement."""
         sign = 1 if self.metric == "validation_top1" else -1
-        if "best" not in self.state or sign * (value - self.state["best"]) > self.threshold:
+        if math.isfinite(value) and (
+            "best" not in self.state or sign * (value - self.state["best"]) > self.threshold
+        ):
             self.state["best"], self.state["waited"] = value, 0.0
             return
         self.state["waited"] += 1
