@@ -79,7 +79,7 @@ def test_all_reports_at_once(run, tmp_path, photos):
     assert ET.parse(out["junit"]).getroot().get("failures") == "1"
     found = json.loads(out["json"].read_text())
     assert [each["verdict"] for each in found["results"]] == ["PASS", "FAIL"]
-    kept = next(run.glob("data_tests/results/data_tests/*.json"))
+    kept = next(run.glob("data_tests/results/data_tests-*/*.json"))
     assert json.loads(kept.read_text())["results"] == found["results"]
     html = out["html"].read_text()
     assert html.count("<polyline") == 2
