@@ -139,8 +139,6 @@ def test_ground_truth_and_smoothing_learn_from_them(overlay):
 
 def test_an_unknown_class_is_an_error(tmp_path, data):
     shares = (("cat", 1.0), ("2", 1.0))
-    append_decisions(
-        tmp_path / "d.jsonl", [word("ambiguous", 0, uid=uid(data, 3), shares=shares)]
-    )
+    append_decisions(tmp_path / "d.jsonl", [word("ambiguous", 0, uid=uid(data, 3), shares=shares)])
     with pytest.raises(DataError, match="no class 'cat'"):
         laid(tmp_path / "d.jsonl")

@@ -1,4 +1,4 @@
-"""ONNX files under test: they answer as ONNX Runtime does, and what isn't known of them is asked."""
+"""ONNX files under test answer as ONNX Runtime does; what isn't known of them is asked."""
 
 import numpy as np
 import onnx
@@ -121,7 +121,7 @@ def test_a_file_in_a_stages_folder_was_made_from_that_stage(run, tmp_path):
 
 
 def test_what_is_not_known_is_asked(files, tmp_path):
-    path, _, origin = files
+    path, _, _ = files
     with pytest.raises(CheckpointError, match=r"classes, mean, std; name the run .*--like"):
         find_network(path)
     with pytest.raises(DataError, match="no such file"):

@@ -2,7 +2,8 @@
 
 One JSON object a line: `uid` (SHA-256 of the image's bytes, `sha256:` in front), `verdict`, `by`,
 `at`, and what else is known. A line whose verdict is `undo` takes back the decision that its `of`
-names by time. So a file may be merged with another line by line, in any order.
+names by time. One whose verdict is `add` adds an image to the training images, see `additions`. So
+a file may be merged with another line by line, in any order.
 """
 
 import json
@@ -21,7 +22,7 @@ from tinyrefinery.errors import DataError, StorageError
 from tinyrefinery.names import nearest
 
 VERDICTS = ("ok", "relabel", "too_hard", "ambiguous", "drop", "skip")
-UNDO = "undo"
+UNDO, ADD = "undo", "add"
 _UID = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
 _TEXTS = ("label", "was", "by", "at", "queue", "reason", "of", "note", "file_name")
 _KNOWN = ("uid", "verdict", "slices", "seconds", "settles", "shares", *_TEXTS)
@@ -34,7 +35,7 @@ class Decision:
     uid: str
     """SHA-256 of the image's bytes, 64 hexadecimal digits."""
     verdict: str
-    """One of `VERDICTS`, or `undo`."""
+    """One of `VERDICTS`, or `undo`, or `add`."""
     by: str
     """Who said so."""
     at: str
@@ -140,13 +141,9 @@ def _wrong_value(content: Mapping[str, Any]) -> str:
     verdict, seconds = content["verdict"], content.get("seconds")
     if not _UID.fullmatch(content["uid"]):
         return f"uid '{content['uid'][:80]}' is no SHA-256 of 64 hexadecimal digits"
-    if verdict not in (*VERDICTS, UNDO):
+    if verdict not in (*VERDICTS, UNDO, ADD):
         return f"unknown verdict '{verdict}'.{nearest(verdict, VERDICTS)} Known: {VERDICTS}"
-    if verdict == "relabel" and not content.get("label"):
-        return "relabel needs a 'label'"
-    if verdict == UNDO and not content.get("of"):
-        return "undo needs 'of', the time of what it takes back"
-    if wrong := _wrong_shares(content.get("shares"), verdict):
+    if wrong := _lacking(content) or _wrong_shares(content.get("shares"), verdict):
         return wrong
     slices = content.get("slices")
     if not isinstance(slices, list | None) or not all(isinstance(s, str) for s in slices or ()):
@@ -161,13 +158,25 @@ def _wrong_value(content: Mapping[str, Any]) -> str:
     return ""
 
 
+def _lacking(content: Mapping[str, Any]) -> str:
+    """What a verdict needs beside itself."""
+    verdict = content["verdict"]
+    if verdict == "relabel" and not content.get("label"):
+        return "relabel needs a 'label'"
+    if verdict == ADD and not (content.get("label") and content.get("file_name")):
+        return "add needs a 'label' and a 'file_name'"
+    if verdict == UNDO and not content.get("of"):
+        return "undo needs 'of', the time of what it takes back"
+    return ""
+
+
 def _wrong_shares(shares: Any, verdict: str) -> str:
     if shares is None:
         return ""
     if verdict != "ambiguous":
         return f"'shares' belong to the verdict ambiguous, not to {verdict}"
     if not isinstance(shares, dict) or not shares:
-        return "'shares' is no mapping from classes to weights, e.g. {\"cat\": 0.7, \"dog\": 0.3}"
+        return '\'shares\' is no mapping from classes to weights, e.g. {"cat": 0.7, "dog": 0.3}'
     for name, weight in shares.items():
         number = isinstance(weight, int | float) and not isinstance(weight, bool)
         if not number or not 0 < weight < math.inf:
@@ -226,7 +235,20 @@ def _read_line(line: str, where: str, number: int) -> Decision:
 
 
 def standing(decisions: Iterable[Decision]) -> list[Decision]:
-    """Decisions that were not taken back, oldest first; of equal times the later line is newer."""
+    """What was said of images, oldest first; of equal times the later line is newer.
+
+    What was taken back is left out, and so are lines that add images.
+    """
+    return [each for each in _kept(decisions) if each.verdict != ADD]
+
+
+def additions(decisions: Iterable[Decision]) -> dict[str, Decision]:
+    """The line that counts for each image that is added, by uid: the newest not taken back."""
+    return {each.uid: each for each in _kept(decisions) if each.verdict == ADD}
+
+
+def _kept(decisions: Iterable[Decision]) -> list[Decision]:
+    """Lines that were not taken back, oldest first."""
     every = list(decisions)
     undone = {
         (each.uid, each.by, each.of and _utc(each.of)) for each in every if each.verdict == UNDO

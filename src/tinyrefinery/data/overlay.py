@@ -9,12 +9,12 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
+from tinyrefinery.data.additions import check_class, with_additions
 from tinyrefinery.data.dataset import Dataset, Problem
 from tinyrefinery.data.decisions import Decision, conflicts, newest, read_decisions
 from tinyrefinery.data.manifest import SOFT, Manifest
 from tinyrefinery.data.votes import shares, words
 from tinyrefinery.errors import DataError
-from tinyrefinery.names import nearest
 
 GIVEN, HUMAN = "given", "human"
 Ambiguous = Literal["soft", "given", "drop"]
@@ -29,7 +29,8 @@ def with_overlay(dataset: Dataset, path: Path, ambiguous: Ambiguous = "soft") ->
     or `given`) and `verdict` (null where nobody decided). All images of the same bytes are meant.
 
     An image that is ambiguous, or about which reviewers disagree, gets a soft label where their
-    words name several classes (see `votes`): the column `soft_label`.
+    words name several classes (see `votes`): the column `soft_label`. First of all, images that the
+    overlay adds join training (see `additions`).
 
     Args:
         dataset: as its source has it.
@@ -43,6 +44,7 @@ def with_overlay(dataset: Dataset, path: Path, ambiguous: Ambiguous = "soft") ->
     """
     said = read_decisions(path)
     chosen = newest(said)
+    dataset = with_additions(dataset, path, said)
     ids = dataset.manifest.column("id")
     known = set(ids)
     own = {uid: each for uid, each in chosen.items() if uid in known}
@@ -97,7 +99,7 @@ def _applied(
         each = own[ids[row]]
         verdicts[row] = each.verdict
         if (label := _label(each)) is not None:
-            labels[row] = _category(label, each, manifest.classes, path)
+            labels[row] = check_class(label, each, manifest.classes, path)
         if each.verdict in ("ok", "relabel"):
             sources[row] = f"{HUMAN}:{each.by}"
         kept[row] = each.verdict != "drop"
@@ -121,7 +123,7 @@ def _soft_labels(
             continue
         by_class, newest_word = [0.0] * len(classes), list(votes.values())[-1]
         for name, share in named.items():
-            by_class[_category(name, newest_word, classes, path)] = share
+            by_class[check_class(name, newest_word, classes, path)] = share
         found[row] = by_class
     return found
 
@@ -150,15 +152,6 @@ def _with(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
 def _label(each: Decision) -> str | None:
     """The class that a person gave: of copies with several labels, the one that was found right."""
     return each.label if each.verdict == "relabel" else each.was if each.verdict == "ok" else None
-
-
-def _category(label: str, each: Decision, classes: tuple[str, ...], path: Path) -> int:
-    if label not in classes:
-        raise DataError(
-            f"{path}, line {each.line}: no class '{label}'.{nearest(label, classes)} "
-            f"The classes are {', '.join(classes[:20])}"
-        )
-    return classes.index(label)
 
 
 def _told(

@@ -157,7 +157,11 @@ def _of_onnx(path: Path, stage: str | None, seed: int | None, like: Path | None)
     told = onnx_info(OnnxNetwork(path), beside, origin and origin.info)
     recipe = origin and origin.recipe
     # Its answers depend on what was said, and on the crop of the recipe.
-    facts = [onnx_digest(path), repr(told), "" if recipe is None else canonical(recipe.data.eval_crop)]
+    facts = [
+        onnx_digest(path),
+        repr(told),
+        "" if recipe is None else canonical(recipe.data.eval_crop),
+    ]
     digest = sha256("\n".join(facts).encode()).hexdigest()
     home = path.parent / f"{path.stem}.{KEPT}"
     return Network(path.name, path, digest, home, recipe=recipe, told=told)
