@@ -195,3 +195,10 @@ def test_other_folders_are_refused(home):
     done = call("apply", "photos")
     assert done.exit_code == 2
     assert "none that `tinyrefinery label` wrote" in done.output
+
+
+def test_a_folder_of_which_only_other_images_were_decided(home):
+    add(home, "0000.png")
+    word = Decision("f" * 64, "drop", "ann", now())
+    append_decisions(home / "labels" / "decisions.jsonl", [word])
+    assert len(laid(home).manifest) == 121

@@ -213,7 +213,9 @@ def open_onnx(path: Path, expected: Expected) -> NetworkLabeller:
     from tinyrefinery.models.onnx_file import OnnxNetwork
 
     net, beside = OnnxNetwork(path), facts_beside(path)
-    known = net.told | {k: v for k, v in beside.model_dump().items() if v is not None}
+    known = dict(net.told) | {k: v for k, v in beside.model_dump().items() if v is not None}
+    if beside.like is not None:  # which tells what the others don't
+        known = vars(find_network(path).info)
     size = expected.size or net.size or known.get("size")
     if size is None:
         raise DataError(f"{path}: takes images of any size; say which with --size")

@@ -47,7 +47,8 @@ def with_additions(dataset: Dataset, path: Path, decisions: Iterable[Decision]) 
     for each in new.values():
         check_class(str(each.label), each, dataset.classes, path)
     places = {uid: str(_place(each, path)) for uid, each in new.items()}
-    whole, images, problems = _opened(places, dataset.images.channels)
+    home = f"additions {path.resolve()}"
+    whole, images, problems = _opened(places, dataset.images.channels, home)
     if not whole:
         told = "; ".join(f"{each.where}: {each.what}" for each in problems[:_SHOWN])
         raise DataError(f"{path}: none of the {len(new)} images that it adds can be had: {told}")
@@ -79,12 +80,12 @@ def _place(each: Decision, overlay: Path) -> Path:
 
 
 def _opened(
-    places: Mapping[str, str], channels: int
+    places: Mapping[str, str], channels: int, home: str
 ) -> tuple[list[str], EncodedImages, list[Problem]]:
     """Ids of the sound images, these, and what is wrong with the others."""
     uids, blobs = list(places), FileBlobs(list(places.values()))
-    options = {"channels": channels, "home": "additions", "stamps": None, "resident_bytes": 0}
-    findings, _ = examine(blobs, **options)
+    stamps = [_stamp(path) for path in places.values()]
+    findings, _ = examine(blobs, channels=channels, home=home, stamps=stamps, resident_bytes=0)
     problems, rows = [], []
     for row, uid in enumerate(uids):
         if findings.reasons[row]:
@@ -97,6 +98,15 @@ def _opened(
     chosen = np.array(rows, np.int64)
     images = EncodedImages(blobs, findings.sizes[chosen], channels, chosen)
     return [uids[row] for row in rows], images, problems
+
+
+def _stamp(path: str) -> str:
+    """A text that changes with the file's bytes."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return f"{path} is gone"
+    return f"{path} {status.st_size} {status.st_mtime_ns}"
 
 
 def _joined_rows(manifest: Manifest, new: list[Decision], places: Mapping[str, str]) -> Manifest:

@@ -11,7 +11,13 @@ import pyarrow as pa
 
 from tinyrefinery.data.additions import check_class, with_additions
 from tinyrefinery.data.dataset import Dataset, Problem
-from tinyrefinery.data.decisions import Decision, conflicts, newest, read_decisions
+from tinyrefinery.data.decisions import (
+    Decision,
+    additions,
+    conflicts,
+    newest,
+    read_decisions,
+)
 from tinyrefinery.data.manifest import SOFT, Manifest
 from tinyrefinery.data.votes import shares, words
 from tinyrefinery.errors import DataError
@@ -48,7 +54,7 @@ def with_overlay(dataset: Dataset, path: Path, ambiguous: Ambiguous = "soft") ->
     ids = dataset.manifest.column("id")
     known = set(ids)
     own = {uid: each for uid, each in chosen.items() if uid in known}
-    if chosen and not own:
+    if chosen and not own and not additions(said):
         raise DataError(
             f"{path}: none of its {len(chosen)} decisions is about an image of "
             f"'{dataset.name}'; is it the overlay of other data?"
