@@ -24,6 +24,7 @@ KEPT = "data_tests"
 MOST_HEADER = 100_000_000
 """Bytes; safetensors has the same limit."""
 ONNX = ".onnx"
+FILES = (ONNX, ".safetensors")
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,8 @@ def find_network(
         CheckpointError: when an ONNX file can't be opened, or doesn't tell what must be known.
     """
     path = Path(path)
+    if path.suffix.lower() in FILES and not path.exists():
+        raise DataError(f"{path}: there is no such file")
     if path.suffix.lower() == ONNX:
         return _of_onnx(path, stage, seed, like)
     if path.is_file() and path.parent.parent.name == "stages":
@@ -145,8 +148,6 @@ def _of_onnx(path: Path, stage: str | None, seed: int | None, like: Path | None)
     from tinyrefinery.judging.onnx_facts import facts_beside, onnx_info
     from tinyrefinery.models.onnx_file import OnnxNetwork, onnx_digest
 
-    if not path.is_file():
-        raise DataError(f"{path}: there is no such file")
     beside = facts_beside(path)
     place = like or (None if beside.like is None else path.parent / Path(beside.like).expanduser())
     if place is None and path.resolve().parent.parent.name == "stages":
