@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
+from torch import nn
 
 from tinyrefinery import builders
 from tinyrefinery.curation.evidence import Evidence, stage_evidence
@@ -157,19 +158,26 @@ def open_reference(path: Path, channels: int) -> Dataset:
         return open_unlabelled(path, resident="never", channels=3 if channels == 3 else 1)
 
 
-def answers_of(file: Path, dataset: Dataset) -> Evidence:
-    """What a network file says of the test images, else of validation or training.
+def answers_of(
+    name: str, network: nn.Module, info: NetworkInfo, dataset: Dataset, recipe: Recipe | None = None
+) -> Evidence:
+    """What a network says of the test images, else of validation or training.
+
+    Args:
+        name: of the network, for people.
+        network: normalized images -> logits, on the CPU.
+        info: what is known of it.
+        dataset: the images.
+        recipe: says how evaluation crops are made; None: the whole image at the network's size.
 
     Raises:
-        CheckpointError: when it can't be read, or takes images of other channels.
-        DataError: when it knows other classes.
+        CheckpointError: when it takes images of other channels, or knows other classes.
     """
-    network, info = load_network(file)
-    view = builders.measuring_view(info, dataset, None, torch.device("cpu"), str(file))
+    view = builders.measuring_view(info, dataset, recipe, torch.device("cpu"), name)
     splits = [s for s in ("test", "validation", "train") if len(dataset.manifest.rows(s))]
     rows = dataset.manifest.rows(splits[0])
     predictions = predict(network, view, rows)
-    return Evidence(f"{file} on {splits[0]}", predictions)
+    return Evidence(f"{name} on {splits[0]}", predictions)
 
 
 def hardness_of(file: Path, dataset: Dataset, size: tuple[int, int]) -> Hardness:

@@ -15,6 +15,10 @@ class DataError(RefineryError):
     """A data set can't be opened, or breaks a promise that training needs."""
 
 
+class ChoiceError(DataError):
+    """What is there can be read, but has no part of the name or number that was asked for."""
+
+
 class CheckpointError(RefineryError):
     """A weights or state file is truncated, of another network, or of other classes."""
 

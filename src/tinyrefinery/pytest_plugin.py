@@ -22,9 +22,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--tinyrefinery-run",
         metavar="RUN",
-        help="run folder or network file; collects *data_tests.yaml and judges it by them",
+        help="run folder, network or ONNX file; collects *data_tests.yaml, judges it by them",
     )
     group.addoption("--tinyrefinery-baseline", metavar="RUN", help="to compare with")
+    group.addoption("--tinyrefinery-like", metavar="RUN", help="what ONNX files were made from")
     group.addoption("--tinyrefinery-release", action="store_true", help="UNPROVEN and TOO FEW fail")
 
 
@@ -45,10 +46,13 @@ class DataTestFile(pytest.File):
         from tinyrefinery.judging.session import run_tests
 
         try:
-            network = find_network(Path(str(self.config.getoption("tinyrefinery_run"))))
-            given = self.config.getoption("tinyrefinery_baseline")
-            baseline = find_network(Path(given)) if given else None
-            session = run_tests(self.path, network, baseline)
+            names = ("tinyrefinery_run", "tinyrefinery_baseline", "tinyrefinery_like")
+            given = [self.config.getoption(name) for name in names]
+            run, other, like = (Path(str(each)) if each else None for each in given)
+            assert run is not None  # else nothing is collected
+            network = find_network(run, like=like)
+            baseline = find_network(other, like=like) if other else None
+            session = run_tests(self.path, network, baseline, like=like)
         except RefineryError as error:
             raise self.CollectError(str(error)) from error
         paths = session.paths

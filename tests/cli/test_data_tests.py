@@ -6,6 +6,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from typer.testing import CliRunner
 
+from tests.judging.onnx_files import exported
 from tests.judging.runs import write_photos, write_run
 from tinyrefinery.cli.main import app
 
@@ -79,7 +80,7 @@ def test_all_reports_at_once(run, tmp_path, photos):
     assert ET.parse(out["junit"]).getroot().get("failures") == "1"
     found = json.loads(out["json"].read_text())
     assert [each["verdict"] for each in found["results"]] == ["PASS", "FAIL"]
-    kept = next(run.glob("data_tests/results/data_tests/*.json"))
+    kept = next(run.glob("data_tests/results/data_tests-*/*.json"))
     assert json.loads(kept.read_text())["results"] == found["results"]
     html = out["html"].read_text()
     assert html.count("<polyline") == 2
@@ -107,6 +108,51 @@ def test_history_over_runs(run, tmp_path, photos):
     assert done.output.index("older refined") < done.output.index("run refined")
     done = call("history", "bda", run, "--tests", tests)
     assert "Did you mean 'bad'" in done.output
+
+
+def test_a_wrong_stage_or_seed_is_wrong_use(run, tmp_path):
+    tests = write_tests(tmp_path, PASS)
+    for options in (["--stage", "refind"], ["--seed", "7"], ["--baseline-stage", "none"]):
+        done = call("test", run, tests, *options)
+        assert done.exit_code == 2, done.output
+    assert "Did you mean 'refined'" in call("test", run, tests, "--stage", "refind").output
+
+
+def test_files_of_tests_with_one_name_have_histories_of_their_own(run, tmp_path):
+    for name, text in (("a", "tests: {fine: {at_least: 0}}"), ("b", FAIL)):
+        (tmp_path / name).mkdir()
+        call("test", run, write_tests(tmp_path / name, text))
+    done = call("history", "bad", run, "--tests", tmp_path / "a" / "data_tests.yaml")
+    assert "no test 'bad'" in done.output
+    done = call("history", "bad", run, "--tests", tmp_path / "b" / "data_tests.yaml")
+    assert done.exit_code == 0, done.output
+
+
+def test_an_onnx_file_stands_wherever_a_run_does(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tests = write_tests(tmp_path, f"{FAIL[:-1]}, kept: {{max_regression: 0.9}}}}")
+    file = tmp_path / "shipped.onnx"
+    file.write_bytes(exported("shipped")[1])
+    done = call("test", file, tests)
+    assert done.exit_code == 3
+    assert "--like" in done.output
+    done = call("test", file, tests, "--like", run, "--baseline", run, "--html", "out.html")
+    assert done.exit_code == 1, done.output
+    assert "shipped.onnx against run refined (seed 0)" in done.output
+    assert 'class="picture"' in (tmp_path / "out.html").read_text()
+    assert call("history", "bad", file, "--tests", tests, "--like", run).exit_code == 0
+    done = call("compare", run, file, "--tests", tests, "--like", run)
+    assert done.exit_code == 0, done.output
+    done = call("saliency", file, "--like", run, "--row", "3")
+    assert done.exit_code == 0, done.output
+    done = call("saliency", file, "--like", run, "--row", "3", "--method", "gradient")
+    assert "no gradients" in done.output
+    done = call("mine", file, "--like", run, "--tests", tests, "--budget", "5")
+    assert done.exit_code == 0, done.output
+    done = call("audit", run, "--model", file, "--like", run, "--out", "audit")
+    assert done.exit_code in (0, 1), done.output
+    done = call("audit", run, "--model", file, "--out", "audit")
+    assert (done.exit_code, "--like" in done.output) == (2, True)
 
 
 def test_compare(run, tmp_path, photos):

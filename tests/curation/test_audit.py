@@ -23,7 +23,7 @@ from tinyrefinery.errors import CheckpointError, DataError
 from tinyrefinery.evaluation.dynamics_table import dynamics_table
 from tinyrefinery.evaluation.predictions import Predictions
 from tinyrefinery.models import create
-from tinyrefinery.models.network_file import save_network
+from tinyrefinery.models.network_file import load_network, save_network
 
 PLAIN = {"train": 1500, "validation": 0, "test": 600, "digits": 1, "width": 32}
 FAULTS = {"wrong_labels": 0.05, "dark_class": 0.6, "copies": 0.1, "rare_class": 15}
@@ -177,10 +177,11 @@ def test_a_network_file_answers_under_its_own_classes(tmp_path):
     kinds = (data.classes, data.classes[::-1], tuple("abcdefghij"))
     for file, classes in zip(files, kinds, strict=True):
         save_network(file, network, classes=classes, **facts)
-    told = [answers_of(file, data).answers(data)[1] for file in files[:2]]
+    found = [answers_of(str(file), *load_network(file), data) for file in files[:2]]
+    told = [each.answers(data)[1] for each in found]
     np.testing.assert_array_equal(told[0], 9 - told[1])
     with pytest.raises(CheckpointError, match="does not know what the data shows"):
-        answers_of(files[2], data)
+        answers_of("third", *load_network(files[2]), data)
 
 
 def asked(*words):

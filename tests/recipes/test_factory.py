@@ -78,7 +78,7 @@ def test_a_whole_turn_mends_what_it_is_about(turn, tmp_path, monkeypatch):
     run(turn, out, monkeypatch)
     said = {}
     for name in ("before", "after"):
-        (kept,) = (out / name).glob("data_tests/results/data_tests/*.json")
+        (kept,) = (out / name).glob("data_tests/results/data_tests-*/*.json")
         results = json.loads(kept.read_text())["results"]
         said[name] = {each["name"]: each["verdict"] for each in results}
     broken = [test for test, verdict in said["before"].items() if verdict == "FAIL"]

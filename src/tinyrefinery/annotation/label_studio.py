@@ -158,6 +158,8 @@ def _decision(
         content["verdict"] = "skip"
     elif said.verdict is not None:
         content["verdict"] = said.verdict
+        if said.verdict == "ambiguous":  # between the given class and the chosen one
+            content["label"] = said.label
     elif said.label == given:
         content["verdict"] = "ok"
     else:

@@ -140,11 +140,8 @@ def open_network(path: Path, stage: str | None = None, seed: int | None = None) 
     Raises:
         RefineryError: when it can't be opened.
     """
-    from tinyrefinery.models.network_file import load_network
-
     found = find_network(path, stage, seed)
-    net, info = load_network(found.file)
-    recipe = found.recipe
+    net, info, recipe = found.load(), found.info, found.recipe
     same = recipe is not None and info.size == recipe.data.train_crop.size
     return NetworkLabeller(
         name=found.name,
@@ -206,53 +203,33 @@ def open_onnx(path: Path, expected: Expected) -> NetworkLabeller:
     """An ONNX file with one input (N, C, H, W) and, first, an output (N, outputs).
 
     Pixels go in as 0 to 1, less the mean, over the standard deviation; ImageNet's unless others are
-    given.
+    given, here, in its metadata or beside it.
 
     Raises:
         CheckpointError: when it can't be read, or has another input.
         DataError: when something isn't told that the file doesn't tell.
     """
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise CheckpointError(
-            f"{path}: ONNX files need onnxruntime: pip install 'tinyrefinery[onnx]'"
-        ) from error
-    try:
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's own exceptions share no base with a name
-        raise CheckpointError(f"{path}: is no readable ONNX file ({error})") from error
-    inputs = session.get_inputs()
-    shape = inputs[0].shape if len(inputs) == 1 else []
-    if len(shape) != 4 or shape[1] not in (1, 3) or inputs[0].type != "tensor(float)":
-        raise CheckpointError(
-            f"{path}: expected one float input (N, 1 or 3, H, W), found "
-            f"{[(each.type, each.shape) for each in inputs]}"
-        )
-    size = expected.size or tuple(shape[2:])
-    if not all(isinstance(side, int) for side in size):
+    from tinyrefinery.judging.onnx_facts import facts_beside
+    from tinyrefinery.models.onnx_file import OnnxNetwork
+
+    net, beside = OnnxNetwork(path), facts_beside(path)
+    known = dict(net.told) | {k: v for k, v in beside.model_dump().items() if v is not None}
+    if beside.like is not None:  # which tells what the others don't
+        known = vars(find_network(path).info)
+    size = expected.size or net.size or known.get("size")
+    if size is None:
         raise DataError(f"{path}: takes images of any size; say which with --size")
-    mean, std = _usual(int(shape[1]))
+    mean, std = _usual(net.channels)
     return NetworkLabeller(
         name=path.name,
-        outputs=_named(str(path), expected),
-        channels=int(shape[1]),
+        outputs=expected.classes or tuple(known.get("classes", ())) or _named(str(path), expected),
+        channels=net.channels,
         size=(int(size[0]), int(size[1])),
-        mean=expected.mean or mean,
-        std=expected.std or std,
-        forward=_session(session, inputs[0].name, shape[0]),
-        batch=shape[0] if isinstance(shape[0], int) else _BATCH,
+        mean=expected.mean or tuple(known.get("mean", mean)),
+        std=expected.std or tuple(known.get("std", std)),
+        forward=_forward(net),
+        batch=net.batch or _BATCH,
     )
-
-
-def _session(session: Any, name: str, batch: Any) -> Callable[[np.ndarray], np.ndarray]:
-    def run(images: np.ndarray) -> np.ndarray:
-        """Outputs of a batch, which is filled up where the file takes so many images only."""
-        missing = batch - len(images) if isinstance(batch, int) else 0
-        whole = np.concatenate([images, np.repeat(images[-1:], missing, axis=0)])
-        return session.run(None, {name: whole})[0][: len(images)]
-
-    return run
 
 
 def _usual(channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -57,11 +57,12 @@ def mine(
     shares: Mapping[str, float] | None = None,
     stage: str | None = None,
     run_seed: int | None = None,
+    like: Path | None = None,
 ) -> Mined:
     """Choose what a person should look at.
 
     Args:
-        run: run folder, a stage's folder or a network file with a run around it.
+        run: run folder, a stage's folder, or an ONNX file that was made from one.
         tests: a file of data tests; those that fail give images.
         budget: images, at most.
         seed: of the random draws; equal seeds give equal queues.
@@ -70,6 +71,7 @@ def mine(
         shares: by reason, see `shares.SHARES`.
         stage: of the run; None: the last.
         run_seed: of a run with several; None: the first.
+        like: of an ONNX file, the run that it was made from.
 
     Raises:
         DataError: when nothing can be found, or a share or the budget is wrong.
@@ -78,13 +80,13 @@ def mine(
     if budget < 1:
         raise DataError(f"a budget of {budget} images is none; give 1 or more")
     parts = checked_shares(shares)
-    network = find_network(run, stage, run_seed)
+    network = find_network(run, stage, run_seed, like)
     if network.recipe is None:
         raise DataError(f"{run}: is a network without a run; its data is not known. Give a run")
     data = find_data(_OF_THE_RUN, network, Path())
     other = find_network(refiner) if refiner is not None else _own_refiner(network)
     known = _known(network, data, other)
-    session = run_tests(tests, network) if tests is not None else None
+    session = run_tests(tests, network, like=like) if tests is not None else None
     pools, notes = _pools(network, data, known, session, seed)
     groups, copies = _groups(data.dataset, known.ids)
     items = chosen(pools, budget, parts, groups)
@@ -115,7 +117,7 @@ def _pools(
     if dynamics and dynamics.exists():
         pools["label_suspect"] = of_suspects(known, data.dataset, load_dynamics(dynamics))
     else:
-        notes.append("label_suspect: the run kept no training dynamics")
+        notes.append("label_suspect: there are no training dynamics; mine the run itself")
     if known.refiner is None:
         notes.append("disagreement: the stage has no refiner; give one with --refiner")
     pools["disagreement"] = of_disagreement(known)

@@ -11,9 +11,11 @@ import torch
 from PIL import Image
 
 from tinyrefinery.annotation.queue import Queue
+from tinyrefinery.data.additions import with_additions
 from tinyrefinery.data.batches import View
 from tinyrefinery.data.crops import CropSpec
 from tinyrefinery.data.dataset import Dataset
+from tinyrefinery.data.decisions import read_decisions
 from tinyrefinery.data.open import open_data
 from tinyrefinery.data.sources.folder import open_unlabelled
 from tinyrefinery.errors import DataError
@@ -43,8 +45,17 @@ def open_queue_data(queue: Queue) -> list[Dataset]:
             channels = 1 if queue.channels == 1 else 3
             opened.append(open_unlabelled(options["root"], channels=channels))
         else:
-            opened.append(open_data(name, **options))
+            found = open_data(name, **options)
+            opened.append(_with_additions(found, source.get("overlay")))
     return opened
+
+
+def _with_additions(dataset: Dataset, overlay: str | None) -> Dataset:
+    """The data with the new images of an overlay, but without what was decided of any."""
+    if overlay is None:
+        return dataset
+    path = Path(overlay).expanduser()
+    return with_additions(dataset, path, read_decisions(path))
 
 
 class Pictures:

@@ -121,6 +121,7 @@ class Review:
             at=now(),
             label=label if verdict == "relabel" else None,
             was=item.given,
+            shares=_between(item) if verdict == "ambiguous" and not task.settles else (),
             slices=(self.slice,) if joins else (),
             queue=self.queue.name,
             reason=item.reason,
@@ -135,6 +136,16 @@ class Review:
         if wanted and item.split == "train":
             raise DataError("an image of the training split can't become a test")
         return wanted
+
+
+def _between(item: Item) -> tuple[tuple[str, float], ...]:
+    """The two classes that a person was offered, evenly; none where it was one.
+
+    In a disagreement the reviewers' own words say between which classes, and better.
+    """
+    if item.given is None or item.suggest in (None, item.given):
+        return ()
+    return (item.given, 0.5), (str(item.suggest), 0.5)
 
 
 def _seconds(value: Any) -> float:

@@ -82,8 +82,8 @@ def policy(
     if (made := taxonomy(stage, view.dataset)) is not None:
         return CategoryLabels(made.labels)
     if labels.name == "label_smoothing":
-        return LabelSmoothing(classes, labels.epsilon)
-    return GroundTruth(classes)
+        return LabelSmoothing(classes, labels.epsilon, view.dataset.manifest)
+    return GroundTruth(classes, view.dataset.manifest)
 
 
 def stored_labels(

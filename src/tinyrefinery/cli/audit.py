@@ -37,7 +37,11 @@ def audit(
         str | None, typer.Option(help="Of a run: the stage to ask; else the last finished one.")
     ] = None,
     model: Annotated[
-        Path | None, typer.Option(help="A network file to ask whether it uses shortcuts.")
+        Path | None, typer.Option(help="Run, network or ONNX file: does it use shortcuts?")
+    ] = None,
+    like: Annotated[
+        Path | None,
+        typer.Option(help="Of an ONNX file: the run or network file that it was made from."),
     ] = None,
     refiner: Annotated[
         Path | None, typer.Option(help="A network file that sees images large, to find too hard.")
@@ -58,7 +62,7 @@ def audit(
 
     _check_kinds(fail_on or [])
     opened = open_target(target, overrides or [], out, stage)
-    data, evidence = opened.dataset, _evidence(opened, model)
+    data, evidence = opened.dataset, _evidence(opened, model, like)
     found = run_audit(
         data,
         evidence=evidence,
@@ -82,13 +86,17 @@ def _check_kinds(kinds: list[str]) -> None:
         look_up("kind of finding", kind, KINDS)
 
 
-def _evidence(opened: "Target", model: Path | None) -> "Evidence | None":
-    """What the run's network left behind; with a network file, its answers in place of those."""
-    from tinyrefinery.auditing import answers_of
-
+def _evidence(opened: "Target", model: Path | None, like: Path | None) -> "Evidence | None":
+    """What the run's network left behind; with another network, its answers in place of those."""
     if model is None:
         return opened.evidence
-    answers, own = answers_of(model, opened.dataset), opened.evidence
+    from tinyrefinery.auditing import answers_of
+    from tinyrefinery.judging.networks import find_network
+
+    found = find_network(model, like=like)
+    net, info = found.load(), found.info
+    answers = answers_of(str(model), net, info, opened.dataset, found.recipe)
+    own = opened.evidence
     return replace(answers, dynamics=own.dynamics if own else None)
 
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tinyrefinery.errors import CheckpointError, DataError, RefineryError
+from tinyrefinery.errors import CheckpointError, ChoiceError, DataError, RefineryError
 
 if TYPE_CHECKING:
     from tinyrefinery.data_tests.page import Overlay
+    from tinyrefinery.judging.networks import Network
     from tinyrefinery.judging.session import Session
 
 UNREADABLE = 3
@@ -20,22 +21,29 @@ Tests = Annotated[Path, typer.Argument(help="The file of data tests.")]
 TestsOption = Annotated[Path, typer.Option("--tests", help="The file of data tests.")]
 Stage = Annotated[str | None, typer.Option(help="Stage of a run; else its last.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of a run; else its first.")]
+Like = Annotated[
+    Path | None,
+    typer.Option(help="Of ONNX files: the run or network file that they were made from."),
+]
 DEFAULT = Path("data_tests.yaml")
 WIDE = 100
 """Columns of a terminal from which on there is room for bars."""
 
 
 def judge(
-    run: Annotated[Path, typer.Argument(help="A run folder, a stage's folder or a network file.")],
+    run: Annotated[
+        Path, typer.Argument(help="A run folder, a stage's folder, a network or ONNX file.")
+    ],
     tests: Tests = DEFAULT,
     baseline: Annotated[
-        Path | None, typer.Option(help="Run or network file to compare with.")
+        Path | None, typer.Option(help="Run, network or ONNX file to compare with.")
     ] = None,
     baseline_stage: Annotated[
         str | None, typer.Option(help="Stage to compare with, of the baseline or of RUN itself.")
     ] = None,
     stage: Stage = None,
     seed: Seed = None,
+    like: Like = None,
     junit: Annotated[Path | None, typer.Option(help="JUnit XML file to write.")] = None,
     html: Annotated[Path | None, typer.Option(help="HTML page to write.")] = None,
     json: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
@@ -64,16 +72,18 @@ def judge(
         from tinyrefinery.judging.networks import find_network
         from tinyrefinery.judging.session import run_tests
 
-        network = find_network(run, stage, seed)
+        network = find_network(run, stage, seed, like)
         against = None
         if baseline is not None or baseline_stage is not None:
-            against = find_network(baseline or run, baseline_stage, None if baseline else seed)
-        session = run_tests(tests, network, against)
+            own = None if baseline else seed
+            against = find_network(baseline or run, baseline_stage, own, like)
+        session = run_tests(tests, network, against, like=like)
         if suggest:
             typer.echo(_suggestions(session), nl=False)
             return
         _print(session)
-        _write(session, junit, html, json, history or [], release=release, saliency=saliency)
+        earlier = [find_network(path, like=like) for path in history or []]
+        _write(session, junit, html, json, earlier, release=release, saliency=saliency)
     from tinyrefinery.data_tests.verdicts import exit_code
 
     if code := exit_code(session.results, release=release):
@@ -81,10 +91,11 @@ def judge(
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders or network files.")],
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, network or ONNX files.")],
     tests: TestsOption = DEFAULT,
     stage: Stage = None,
     seed: Seed = None,
+    like: Like = None,
     html: Annotated[Path | None, typer.Option(help="HTML page to write.")] = None,
 ) -> None:
     """Judge several networks by the same tests on the data of the first, side by side."""
@@ -98,7 +109,7 @@ def compare(
         from tinyrefinery.judging.networks import find_network
         from tinyrefinery.judging.session import run_tests
 
-        networks = [find_network(path, stage, seed) for path in runs]
+        networks = [find_network(path, stage, seed, like) for path in runs]
         first = networks[0]
         sessions = [run_tests(tests, each, first, data_of=first) for each in networks]
     names, judged = [each.name for each in networks], [each.results for each in sessions]
@@ -117,6 +128,7 @@ def history(
     tests: TestsOption = DEFAULT,
     stage: Stage = None,
     seed: Seed = None,
+    like: Like = None,
 ) -> None:
     """Print what `tinyrefinery test` found for one test in several runs."""
     from rich.console import Console
@@ -126,7 +138,7 @@ def history(
         from tinyrefinery.judging.networks import find_network
         from tinyrefinery.judging.session import past_values
 
-        networks = [find_network(path, stage, seed) for path in runs]
+        networks = [find_network(path, stage, seed, like) for path in runs]
         values = past_values(test, networks, tests)
     Console().print(history_table(values))
 
@@ -149,9 +161,11 @@ def init(
 
 @contextmanager
 def _readable() -> Iterator[None]:
-    """Give errors of data and networks an exit code of their own."""
+    """Give errors of data and networks an exit code of their own; a wrong option keeps its own."""
     try:
         yield
+    except ChoiceError:
+        raise
     except (DataError, CheckpointError) as error:
         error.exit_code = UNREADABLE
         raise
@@ -181,14 +195,13 @@ def _write(
     junit: Path | None,
     html: Path | None,
     json: Path | None,
-    earlier: Sequence[Path],
+    earlier: "Sequence[Network]",
     *,
     release: bool,
     saliency: bool,
 ) -> None:
     """Write the reports that are asked for, and keep the results for `history`."""
     from tinyrefinery.judging import reports
-    from tinyrefinery.judging.networks import find_network
 
     reports.write_json(session, session.kept, release=release)
     if junit is not None:
@@ -197,8 +210,7 @@ def _write(
         reports.write_json(session, json, release=release)
     if html is not None:
         overlay = _overlay(session) if saliency else None
-        networks = [find_network(path) for path in earlier]
-        reports.write_html(session, html, earlier=networks, overlay=overlay)
+        reports.write_html(session, html, earlier=earlier, overlay=overlay)
         typer.echo(f"Page: {html}{_first_failing(session)}")
 
 

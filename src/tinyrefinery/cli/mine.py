@@ -7,7 +7,9 @@ import typer
 
 
 def mine(
-    run: Annotated[Path, typer.Argument(help="A run folder or the folder of one of its stages.")],
+    run: Annotated[
+        Path, typer.Argument(help="A run folder, a stage's folder, or an ONNX file made of one.")
+    ],
     tests: Annotated[
         Path | None, typer.Option(help="File of data tests; those that fail give images.")
     ] = None,
@@ -22,6 +24,9 @@ def mine(
     ] = None,
     stage: Annotated[str | None, typer.Option(help="Stage of a run; else its last.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of a run; else its first.")] = None,
+    like: Annotated[
+        Path | None, typer.Option(help="Of an ONNX file: the run that it was made from.")
+    ] = None,
     draw_seed: Annotated[int, typer.Option(help="Of the random share.")] = 0,
 ) -> None:
     """Choose images of RUN for people to look at, each with the reason why."""
@@ -40,6 +45,7 @@ def mine(
         shares=shares,
         stage=stage,
         run_seed=seed,
+        like=like,
     )
     write_queue(out, mined.queue)
     for name, count in mined.counts.items():

@@ -31,7 +31,9 @@ class Of(StrEnum):
 
 
 def saliency(
-    run: Annotated[Path, typer.Argument(help="A run folder, a stage's folder or a network file.")],
+    run: Annotated[
+        Path, typer.Argument(help="A run folder, a stage's folder, a network or ONNX file.")
+    ],
     overrides: Annotated[
         list[str] | None,
         typer.Argument(help="Other data, e.g. data.source.root=photos-of-this-week/."),
@@ -61,6 +63,10 @@ def saliency(
     ] = None,
     stage: Annotated[str | None, typer.Option(help="Stage of a run; else its last.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of a run; else its first.")] = None,
+    like: Annotated[
+        Path | None,
+        typer.Option(help="Of an ONNX file: the run or network file that it was made from."),
+    ] = None,
     out: Annotated[Path, typer.Option(help="PNG file to write.")] = Path("saliency.png"),
     overlays: Annotated[
         Path | None, typer.Option(help="Folder for each overlay as a PNG of its own.")
@@ -75,7 +81,7 @@ def saliency(
     from tinyrefinery.reports.saliency_sheet import write_overlays, write_sheet
 
     way = Way(method.value, window, stride)
-    network = find_network(run, stage, seed)
+    network = find_network(run, stage, seed, like)
     data, picked = _pick(network, overrides or [], row or [], test, tests, split, images)
     shown = _look(Looker(network, data, way), picked, of)
     unit = "probability" if method is Method.occlusion else "logit"

@@ -10,13 +10,14 @@ from scipy.sparse.csgraph import connected_components
 from tinyrefinery.curation.finding import Finding, Strip
 from tinyrefinery.curation.fingerprints import MIRROR, Fingerprints, likeness
 from tinyrefinery.curation.near import NONE, close_pairs
+from tinyrefinery.curation.strangers import stranger_distances
 from tinyrefinery.data.dataset import Dataset
 
-# Our choice. Of 20,000 CIFAR-10 images the 64 nearest pairs were copies to the eye. Of 1,000 images
-# recompressed at quality 50, halved, given noise of 8 grey levels, or gains of .6 and 1.3, 98 % or
-# more pass.
+# Our choice; benchmarks/copies.py measures what they find and what they take for a copy.
 BITS = 8
 LIKE = 0.95
+SURE = 0.995  # likeness that no two strangers of the measured sets reach
+NEARER = 0.25  # of the distance of strangers, see `strangers`
 KINDS = ("bytes", "pixels", "near", "mirrored")
 _SHOWN = 12  # groups a finding shows
 _AT_ONCE = 1 << 14  # pairs whose thumbnails are compared: bounds memory
@@ -67,7 +68,7 @@ def _links(dataset: Dataset, prints: Fingerprints) -> tuple[np.ndarray, np.ndarr
     rows = rows[~prints.flat[rows]]
     for kind, flip in ((2, NONE), (3, MIRROR)):
         pairs = rows[close_pairs(prints.hashes[rows], BITS, flip)]
-        pairs = _alike(prints.thumbs, pairs, mirrored=kind == 3)
+        pairs = _alike(prints.thumbs, pairs, rows, mirrored=kind == 3)
         found.append(pairs)
         kinds.append(np.full(len(pairs), kind))
         if kind == 2:
@@ -75,15 +76,28 @@ def _links(dataset: Dataset, prints: Fingerprints) -> tuple[np.ndarray, np.ndarr
     return np.concatenate(found), np.concatenate(kinds)
 
 
-def _alike(thumbs: np.ndarray, pairs: np.ndarray, *, mirrored: bool) -> np.ndarray:
-    """The pairs (P, 2) whose thumbnails confirm what the hashes say."""
-    kept = [np.empty((0, 2), np.int64)]
+def _alike(
+    thumbs: np.ndarray, pairs: np.ndarray, rows: np.ndarray, *, mirrored: bool
+) -> np.ndarray:
+    """The pairs (P, 2) whose thumbnails confirm what the hashes say.
+
+    They are alike, and either more so than any strangers are or much more so than those in `rows`,
+    one image for each content.
+    """
+    turned = thumbs[:, :, ::-1] if mirrored else thumbs
+    found = [np.empty(0, np.float32)]
     for at in range(0, len(pairs), _AT_ONCE):
-        some = pairs[at : at + _AT_ONCE]
-        second = thumbs[some[:, 1]]
-        second = second[:, :, ::-1] if mirrored else second
-        kept.append(some[likeness(thumbs[some[:, 0]], second) >= LIKE])
-    return np.concatenate(kept)
+        first, second = pairs[at : at + _AT_ONCE].T
+        found.append(likeness(thumbs[first], turned[second]))
+    like = np.concatenate(found)
+    kept = like >= SURE
+    doubtful = np.flatnonzero((like >= LIKE) & ~kept)
+    limits = np.full(len(doubtful), np.inf)
+    for side, pictures in ((0, thumbs), (1, turned)):
+        images, place = np.unique(pairs[doubtful, side], return_inverse=True)
+        limits = np.minimum(limits, stranger_distances(thumbs[rows], pictures[images])[place])
+    kept[doubtful] = 1 - like[doubtful] <= NEARER * limits
+    return pairs[kept]
 
 
 def _same_pixels(dataset: Dataset, prints: Fingerprints, pairs: np.ndarray) -> np.ndarray:

@@ -2,10 +2,12 @@
 
 One JSON object a line: `uid` (SHA-256 of the image's bytes, `sha256:` in front), `verdict`, `by`,
 `at`, and what else is known. A line whose verdict is `undo` takes back the decision that its `of`
-names by time. So a file may be merged with another line by line, in any order.
+names by time. One whose verdict is `add` adds an image to the training images, see `additions`. So
+a file may be merged with another line by line, in any order.
 """
 
 import json
+import math
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,10 +22,10 @@ from tinyrefinery.errors import DataError, StorageError
 from tinyrefinery.names import nearest
 
 VERDICTS = ("ok", "relabel", "too_hard", "ambiguous", "drop", "skip")
-UNDO = "undo"
+UNDO, ADD = "undo", "add"
 _UID = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
 _TEXTS = ("label", "was", "by", "at", "queue", "reason", "of", "note", "file_name")
-_KNOWN = ("uid", "verdict", "slices", "seconds", "settles", *_TEXTS)
+_KNOWN = ("uid", "verdict", "slices", "seconds", "settles", "shares", *_TEXTS)
 
 
 @dataclass(frozen=True)
@@ -33,15 +35,17 @@ class Decision:
     uid: str
     """SHA-256 of the image's bytes, 64 hexadecimal digits."""
     verdict: str
-    """One of `VERDICTS`, or `undo`."""
+    """One of `VERDICTS`, or `undo`, or `add`."""
     by: str
     """Who said so."""
     at: str
     """When, ISO 8601 with a time zone."""
     label: str | None = None
-    """The class that a relabelled image shows."""
+    """The class that a relabelled image shows; of an ambiguous one, the class it is more like."""
     was: str | None = None
     """The label that the person was shown."""
+    shares: tuple[tuple[str, float], ...] = ()
+    """Of an ambiguous image: the classes that it may show, with their weights; empty: not told."""
     slices: tuple[str, ...] = ()
     """Lists of images that it joins."""
     queue: str | None = None
@@ -65,8 +69,9 @@ class Decision:
 
     @property
     def outcome(self) -> tuple[str, str | None]:
-        """What two reviewers must agree on: verdict and the class that it leaves."""
-        return self.verdict, self.label if self.verdict == "relabel" else None
+        """What two reviewers must agree on: the class that it leaves, else the verdict."""
+        label = {"relabel": self.label, "ok": self.was}.get(self.verdict)
+        return (self.verdict, None) if label is None else ("class", label)
 
     def as_json(self) -> str:
         """Its line, without the end of the line; equal decisions have equal lines."""
@@ -74,6 +79,7 @@ class Decision:
         for name in ("label", "was", "by", "at", "of", "queue", "reason", "file_name", "note"):
             if (value := getattr(self, name)) is not None:
                 content[name] = value
+        content |= {"shares": dict(self.shares)} if self.shares else {}
         content |= {"slices": list(self.slices)} if self.slices else {}
         content |= {"seconds": self.seconds} if self.seconds is not None else {}
         content |= {"settles": True} if self.settles else {}
@@ -107,6 +113,7 @@ def decision(content: Any, where: str = "decision", line: int = 0) -> Decision:
         verdict=content["verdict"],
         by=content["by"],
         at=content["at"],
+        shares=tuple((content.get("shares") or {}).items()),
         slices=tuple(content.get("slices") or ()),
         seconds=content.get("seconds"),
         settles=bool(content.get("settles", False)),
@@ -134,12 +141,10 @@ def _wrong_value(content: Mapping[str, Any]) -> str:
     verdict, seconds = content["verdict"], content.get("seconds")
     if not _UID.fullmatch(content["uid"]):
         return f"uid '{content['uid'][:80]}' is no SHA-256 of 64 hexadecimal digits"
-    if verdict not in (*VERDICTS, UNDO):
+    if verdict not in (*VERDICTS, UNDO, ADD):
         return f"unknown verdict '{verdict}'.{nearest(verdict, VERDICTS)} Known: {VERDICTS}"
-    if verdict == "relabel" and not content.get("label"):
-        return "relabel needs a 'label'"
-    if verdict == UNDO and not content.get("of"):
-        return "undo needs 'of', the time of what it takes back"
+    if wrong := _lacking(content) or _wrong_shares(content.get("shares"), verdict):
+        return wrong
     slices = content.get("slices")
     if not isinstance(slices, list | None) or not all(isinstance(s, str) for s in slices or ()):
         return "'slices' is no list of names"
@@ -150,6 +155,32 @@ def _wrong_value(content: Mapping[str, Any]) -> str:
     for name in ("at", "of"):
         if (text := content.get(name)) and not _is_time(text):
             return f"'{name}' is '{text[:40]}', no time with a zone such as 2026-11-21T02:10:00Z"
+    return ""
+
+
+def _lacking(content: Mapping[str, Any]) -> str:
+    """What a verdict needs beside itself."""
+    verdict = content["verdict"]
+    if verdict == "relabel" and not content.get("label"):
+        return "relabel needs a 'label'"
+    if verdict == ADD and not (content.get("label") and content.get("file_name")):
+        return "add needs a 'label' and a 'file_name'"
+    if verdict == UNDO and not content.get("of"):
+        return "undo needs 'of', the time of what it takes back"
+    return ""
+
+
+def _wrong_shares(shares: Any, verdict: str) -> str:
+    if shares is None:
+        return ""
+    if verdict != "ambiguous":
+        return f"'shares' belong to the verdict ambiguous, not to {verdict}"
+    if not isinstance(shares, dict) or not shares:
+        return '\'shares\' is no mapping from classes to weights, e.g. {"cat": 0.7, "dog": 0.3}'
+    for name, weight in shares.items():
+        number = isinstance(weight, int | float) and not isinstance(weight, bool)
+        if not number or not 0 < weight < math.inf:
+            return f"share of '{name[:40]}' is {weight!r:.40}; shares are numbers above 0"
     return ""
 
 
@@ -204,7 +235,20 @@ def _read_line(line: str, where: str, number: int) -> Decision:
 
 
 def standing(decisions: Iterable[Decision]) -> list[Decision]:
-    """Decisions that were not taken back, oldest first; of equal times the later line is newer."""
+    """What was said of images, oldest first; of equal times the later line is newer.
+
+    What was taken back is left out, and so are lines that add images.
+    """
+    return [each for each in _kept(decisions) if each.verdict != ADD]
+
+
+def additions(decisions: Iterable[Decision]) -> dict[str, Decision]:
+    """The line that counts for each image that is added, by uid: the newest not taken back."""
+    return {each.uid: each for each in _kept(decisions) if each.verdict == ADD}
+
+
+def _kept(decisions: Iterable[Decision]) -> list[Decision]:
+    """Lines that were not taken back, oldest first."""
     every = list(decisions)
     undone = {
         (each.uid, each.by, each.of and _utc(each.of)) for each in every if each.verdict == UNDO

@@ -107,7 +107,7 @@ def _eight_bits(image: Image.Image, mode: str) -> np.ndarray:
         image = Image.fromarray((values >> 8).astype(np.uint8))
     if image.mode in ("P", "PA") and "transparency" in image.info:
         image = image.convert("RGBA")  # the detour that Pillow asks for in a warning otherwise
-    return np.asarray(image.convert(mode))
+    return np.array(image.convert(mode))  # a copy: Pillow's own pixels can't be written to
 
 
 def _jpeg_orientation(data: bytes) -> int:

@@ -12,7 +12,10 @@ import pyarrow.parquet as pq
 from tinyrefinery.errors import DataError
 from tinyrefinery.files import writing
 
+_SUM = 1e-6  # sums of float64 shares
 SPLITS = ("train", "validation", "test")
+SOFT = "soft_label"
+"""Column of distributions over the classes, where people could not agree on one."""
 REQUIRED = {"id": pa.string(), "path": pa.string(), "label": pa.int64(), "split": pa.string()}
 
 
@@ -87,11 +90,32 @@ class Manifest:
         return Manifest(self.table.take(pa.array(rows, pa.int64())), self.classes)
 
     @cached_property
+    def soft_labels(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rows (S,) int64 that have a distribution for a label, and these (S, K) float64.
+
+        Raises:
+            DataError: when one isn't a distribution over the classes.
+        """
+        k = len(self.classes)
+        if SOFT not in self.table.column_names:
+            return np.empty(0, np.int64), np.empty((0, k))
+        column = self.table.column(SOFT)
+        rows = np.flatnonzero(column.is_valid().to_numpy())
+        found = column.drop_null().to_pylist()
+        for row, each in zip(rows, found, strict=True):
+            if len(each) != k or min(each) < 0 or abs(sum(each) - 1) > _SUM:
+                raise DataError(f"manifest: row {row}: {SOFT} is no distribution over {k} classes")
+        return rows, np.array(found, np.float64).reshape(len(rows), k)
+
+    @cached_property
     def digest(self) -> str:
-        """SHA-256 over ids, labels, splits and classes: equal digests mean equal data."""
+        """SHA-256 over ids, labels, soft ones too, splits, classes: equal digests, equal data."""
         state = sha256("\x1f".join(self.classes).encode())
         for column in ("id", "label", "split"):
             state.update("\x1e".join(map(str, self.column(column))).encode())
+        rows, targets = self.soft_labels
+        if len(rows):  # else the digest is what it was before there were any
+            state.update(rows.tobytes() + targets.tobytes())
         return state.hexdigest()
 
     def with_classes(self, classes: tuple[str, ...]) -> "Manifest":
@@ -106,7 +130,15 @@ class Manifest:
         place = np.array([classes.index(name) for name in self.classes], dtype=np.int64)
         column = self.table.column_names.index("label")
         labels = pa.array(place[self.labels], pa.int64())
-        return Manifest(self.table.set_column(column, "label", labels), classes)
+        table = self.table.set_column(column, "label", labels)
+        rows, targets = self.soft_labels
+        if len(rows):
+            moved = np.zeros((len(rows), len(classes)))
+            moved[:, place] = targets
+            soft = dict(zip(rows.tolist(), moved.tolist(), strict=True))
+            values = pa.array([soft.get(row) for row in range(len(self))], pa.list_(pa.float64()))
+            table = table.set_column(table.column_names.index(SOFT), SOFT, values)
+        return Manifest(table, classes)
 
     def save(self, path: Path) -> None:
         """Write as Parquet; the class names travel in the schema's metadata."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.listing import assemble
-from tinyrefinery.data.overlay import with_overlay
+from tinyrefinery.data.overlay import Ambiguous, with_overlay
 from tinyrefinery.data.splits import subset
 from tinyrefinery.errors import DataError
 from tinyrefinery.names import nearest
@@ -39,6 +39,7 @@ def open_data(
     test_limit: int | None = None,
     limit_seed: int = 0,
     overlay: str | None = None,
+    ambiguous: Ambiguous = "soft",
     **options: Any,
 ) -> Dataset:
     """Open a data set by the name of its source.
@@ -51,6 +52,7 @@ def open_data(
         limit_seed: another seed, another choice.
         overlay: a file of human decisions about the images (see `with_overlay`). It is laid over
             before the limits, and after the splits were carved, which it leaves alone.
+        ambiguous: what becomes of images that people can't tell or disagree about.
         **options: of the source's opener, and of `assemble`.
 
     Raises:
@@ -66,7 +68,7 @@ def open_data(
     _check_options(name, opener, settled, options)
     dataset = opener(**settled, **options)
     if overlay is not None:
-        dataset = with_overlay(dataset, Path(overlay).expanduser())
+        dataset = with_overlay(dataset, Path(overlay).expanduser(), ambiguous)
     limits = {"train": train_limit, "validation": validation_limit, "test": test_limit}
     for split, n in limits.items():
         if n is not None:

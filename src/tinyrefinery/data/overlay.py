@@ -4,20 +4,29 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 
+from tinyrefinery.data.additions import check_class, with_additions
 from tinyrefinery.data.dataset import Dataset, Problem
-from tinyrefinery.data.decisions import Decision, conflicts, newest, read_decisions
-from tinyrefinery.data.manifest import Manifest
+from tinyrefinery.data.decisions import (
+    Decision,
+    additions,
+    conflicts,
+    newest,
+    read_decisions,
+)
+from tinyrefinery.data.manifest import SOFT, Manifest
+from tinyrefinery.data.votes import shares, words
 from tinyrefinery.errors import DataError
-from tinyrefinery.names import nearest
 
 GIVEN, HUMAN = "given", "human"
+Ambiguous = Literal["soft", "given", "drop"]
 
 
-def with_overlay(dataset: Dataset, path: Path) -> Dataset:
+def with_overlay(dataset: Dataset, path: Path, ambiguous: Ambiguous = "soft") -> Dataset:
     """The data set as people judged it.
 
     `relabel` changes the label; `drop` takes the image out; `too_hard` takes it out of training and
@@ -25,9 +34,15 @@ def with_overlay(dataset: Dataset, path: Path) -> Dataset:
     the columns `label_source` (`human:NAME` for what a person looked at, else what the source says,
     or `given`) and `verdict` (null where nobody decided). All images of the same bytes are meant.
 
+    An image that is ambiguous, or about which reviewers disagree, gets a soft label where their
+    words name several classes (see `votes`): the column `soft_label`. First of all, images that the
+    overlay adds join training (see `additions`).
+
     Args:
         dataset: as its source has it.
         path: the decisions.
+        ambiguous: `soft`: as said; `given`: without soft labels; `drop`: images that would have
+            one, or are found ambiguous, leave training, and stay where networks are measured.
 
     Raises:
         DataError: when the file can't be read, names a class that the data lacks, is about none of
@@ -35,16 +50,24 @@ def with_overlay(dataset: Dataset, path: Path) -> Dataset:
     """
     said = read_decisions(path)
     chosen = newest(said)
+    dataset = with_additions(dataset, path, said)
     ids = dataset.manifest.column("id")
     known = set(ids)
     own = {uid: each for uid, each in chosen.items() if uid in known}
-    if chosen and not own:
+    if chosen and not own and not additions(said):
         raise DataError(
             f"{path}: none of its {len(chosen)} decisions is about an image of "
             f"'{dataset.name}'; is it the overlay of other data?"
         )
     own, stale = _current(dataset, own)
     manifest, kept = _applied(dataset.manifest, own, path)
+    soft = _soft_labels(manifest, words(said), path)
+    if ambiguous == "soft":
+        manifest = _with_soft(manifest, soft)
+    elif ambiguous == "drop":
+        unclear = np.array([each is not None for each in soft], bool)
+        unclear |= manifest.column("verdict") == "ambiguous"
+        kept &= ~(unclear & (manifest.column("split") == "train"))
     torn = {uid for uid in conflicts(said) if uid in known}
     problems = (*dataset.problems, *_told(path, chosen, own, stale, torn))
     laid = replace(dataset, manifest=manifest, problems=problems)
@@ -82,7 +105,7 @@ def _applied(
         each = own[ids[row]]
         verdicts[row] = each.verdict
         if (label := _label(each)) is not None:
-            labels[row] = _category(label, each, manifest.classes, path)
+            labels[row] = check_class(label, each, manifest.classes, path)
         if each.verdict in ("ok", "relabel"):
             sources[row] = f"{HUMAN}:{each.by}"
         kept[row] = each.verdict != "drop"
@@ -92,6 +115,30 @@ def _applied(
     table = _with(table, "label_source", pa.array(sources, pa.string()))
     table = _with(table, "verdict", pa.array(verdicts, pa.string()))
     return Manifest(table, manifest.classes), kept
+
+
+def _soft_labels(
+    manifest: Manifest, said: Mapping[str, Mapping[str, Decision]], path: Path
+) -> list[list[float] | None]:
+    """Distribution (K,) of each row, None where there is none."""
+    ids, classes = manifest.column("id"), manifest.classes
+    found: list[list[float] | None] = [None] * len(manifest)
+    for row in np.flatnonzero(np.isin(ids, list(said))) if said else ():
+        votes = said[ids[row]]
+        if (named := shares(votes, classes[manifest.labels[row]])) is None:
+            continue
+        by_class, newest_word = [0.0] * len(classes), list(votes.values())[-1]
+        for name, share in named.items():
+            by_class[check_class(name, newest_word, classes, path)] = share
+        found[row] = by_class
+    return found
+
+
+def _with_soft(manifest: Manifest, soft: list[list[float] | None]) -> Manifest:
+    if not any(soft):
+        return manifest
+    column = pa.array(soft, pa.list_(pa.float64()))
+    return Manifest(_with(manifest.table, SOFT, column), manifest.classes)
 
 
 def _sources(manifest: Manifest) -> list[str]:
@@ -111,15 +158,6 @@ def _with(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
 def _label(each: Decision) -> str | None:
     """The class that a person gave: of copies with several labels, the one that was found right."""
     return each.label if each.verdict == "relabel" else each.was if each.verdict == "ok" else None
-
-
-def _category(label: str, each: Decision, classes: tuple[str, ...], path: Path) -> int:
-    if label not in classes:
-        raise DataError(
-            f"{path}, line {each.line}: no class '{label}'.{nearest(label, classes)} "
-            f"The classes are {', '.join(classes[:20])}"
-        )
-    return classes.index(label)
 
 
 def _told(

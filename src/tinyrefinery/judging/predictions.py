@@ -123,13 +123,12 @@ def _predicted(
 def opened(network: Network, data: TestData) -> tuple[Any, Any, int]:
     """The network on its device, the view of the data that it sees, and threads to prepare it."""
     from tinyrefinery import builders
-    from tinyrefinery.models.network_file import load_network
     from tinyrefinery.recipe.schema import Engine
 
-    net, info = load_network(network.file)
-    recipe = network.recipe
-    fabric = builders.fabric(recipe.engine if recipe else Engine())
-    view = builders.measuring_view(info, data.dataset, recipe, fabric.device, network.name)
+    net, recipe = network.load(), network.recipe
+    engine = Engine(device="cpu") if network.is_onnx else recipe.engine if recipe else Engine()
+    fabric = builders.fabric(engine)
+    view = builders.measuring_view(network.info, data.dataset, recipe, fabric.device, network.name)
     workers = builders.workers(recipe, view.dataset) if recipe else 0
     return net.to(fabric.device), view, workers
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from tinyrefinery.data_tests.schema import Perturbation
 from tinyrefinery.data_tests.verdicts import Result
+from tinyrefinery.errors import CheckpointError
 from tinyrefinery.evaluation import cost
 from tinyrefinery.evaluation.saliency import (
     GradientMethod,
@@ -31,6 +32,8 @@ FAINT = 0.05
 """Our choice: probability that a patch must take or give to be drawn at full strength."""
 PAGE_MACS = 2e12
 """Our choice: multiply-accumulates of all maps of a page; a minute or two on one core."""
+ONNX_MACS = 5e7
+"""Our choice: what one image is taken to cost in an ONNX file, whose work isn't counted."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,12 @@ class Looker:
         Raises:
             DataError: when the patches don't fit the network's input.
             RecipeError: when gradients are asked for and captum is missing.
+            CheckpointError: when gradients are asked of an ONNX file.
         """
+        if self.network.is_onnx and self.way.method != "occlusion":
+            raise CheckpointError(
+                f"{self.network.name}: an ONNX file has no gradients; leave --method at occlusion"
+            )
         net, plain = self._opened
         chosen = np.asarray(rows, np.int64)
         view = plain if how is None else cast(Any, PerturbedView(plain, how))
@@ -118,6 +126,8 @@ class Looker:
         net, view = self._opened
         size = view.spec.size
         patches = corners(size, *patch_sizes(size, self.way.window, self.way.stride))
+        if self.network.is_onnx:
+            return int((1 + len(patches)) * ONNX_MACS)
         return (1 + len(patches)) * cost.macs(net, self.network.channels, size)
 
 

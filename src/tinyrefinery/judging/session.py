@@ -1,5 +1,6 @@
 """A file of data tests against a network: from paths to results."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -81,8 +82,17 @@ class Session:
 
 
 def kept_results(network: Network, suite: Path) -> Path:
-    """Where the results of a file of tests are kept."""
-    return network.home / "results" / suite.stem / f"{network.slug}.json"
+    """Where the results of a file of tests are kept.
+
+    Another file of the same name is another one: the place goes by the way from the network to it,
+    which stays when both are moved together.
+    """
+    try:
+        way = os.path.relpath(suite.resolve(), network.home.resolve())
+    except ValueError:  # on another drive
+        way = str(suite.resolve())
+    mark = sha256(Path(way).as_posix().encode()).hexdigest()[:8]
+    return network.home / "results" / f"{suite.stem}-{mark}" / f"{network.slug}.json"
 
 
 def run_tests(
@@ -91,6 +101,7 @@ def run_tests(
     baseline: Network | None = None,
     *,
     data_of: Network | None = None,
+    like: Path | None = None,
 ) -> Session:
     """Judge a file of tests; predictions that aren't there are made and kept.
 
@@ -99,6 +110,7 @@ def run_tests(
         network: the network under test.
         baseline: the network to compare with; None: the one that the file names, if any.
         data_of: whose run's data is taken where the file names none; None: the network's own.
+        like: what an ONNX file that the file names as baseline was made from, see `find_network`.
 
     Raises:
         DataTestError: when the file is wrong.
@@ -106,7 +118,7 @@ def run_tests(
     """
     suite, home = load_suite(path), path.resolve().parent
     if baseline is None and suite.baseline is not None:
-        baseline = find_network(Path(anchored(suite.baseline, home)))
+        baseline = find_network(Path(anchored(suite.baseline, home)), like=like)
     data = find_data(suite, network, home, data_of)
     rows = rows_for(suite, data, home)
     wanted = wanted_predictions(suite, data)

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tinyrefinery.data.batches import Batch, View
+from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.labels.crop_labels import CropLabels
 from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.losses.targets import SparseTargets, Targets
@@ -31,28 +32,40 @@ class LabelPolicy(Protocol):
 
 
 class GroundTruth:
-    """The given class, one-hot."""
+    """The given class, one-hot; of images whose label is soft, that distribution."""
 
-    def __init__(self, classes: int) -> None:
-        """Label with `classes` classes."""
+    def __init__(self, classes: int, manifest: Manifest | None = None) -> None:
+        """Label with `classes` classes, and with the soft labels of a manifest if it has any."""
         self.classes = classes
+        rows, targets = (np.empty(0, np.int64), None) if manifest is None else manifest.soft_labels
+        self._soft = None if targets is None or not len(rows) else torch.from_numpy(targets).float()
+        self._place = np.full(0 if manifest is None else len(manifest), -1)
+        self._place[rows] = np.arange(len(rows))
 
     def __call__(self, batch: Batch) -> Tensor:
-        """One-hot targets, (B, K)."""
-        return F.one_hot(batch.labels, self.classes).float()
+        """Targets, (B, K)."""
+        targets = F.one_hot(batch.labels, self.classes).float()
+        if self._soft is None:
+            return targets
+        place = self._place[batch.rows]
+        soft = torch.from_numpy(np.flatnonzero(place >= 0))
+        targets[soft.to(targets.device)] = self._soft[place[soft.numpy()]].to(targets.device)
+        return targets
 
 
 class LabelSmoothing:
-    """The given class, mixed with the uniform distribution (Szegedy et al., 2016, section 7)."""
+    """Ground truth, mixed with the uniform distribution (Szegedy et al., 2016, section 7)."""
 
-    def __init__(self, classes: int, epsilon: float = 0.1) -> None:
-        """Give the share `epsilon`, in [0, 1], to all classes evenly."""
+    def __init__(
+        self, classes: int, epsilon: float = 0.1, manifest: Manifest | None = None
+    ) -> None:
+        """Give the share `epsilon`, in [0, 1], to all classes evenly; see `GroundTruth`."""
         self.classes, self.epsilon = classes, epsilon
+        self._truth = GroundTruth(classes, manifest)
 
     def __call__(self, batch: Batch) -> Tensor:
-        """(1 - epsilon) one-hot + epsilon / K, (B, K)."""
-        one_hot = F.one_hot(batch.labels, self.classes).float()
-        return one_hot * (1 - self.epsilon) + self.epsilon / self.classes
+        """(1 - epsilon) ground truth + epsilon / K, (B, K)."""
+        return self._truth(batch) * (1 - self.epsilon) + self.epsilon / self.classes
 
 
 class Refined:

@@ -6,6 +6,7 @@ from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, WithJso
 
 from tinyrefinery.recipe.part import Part, Share, ShareRange
 
+Ambiguous = Literal["soft", "given", "drop"]
 ShareLeft = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -50,6 +51,9 @@ class StreetNumbers(Part):
     """A file of images to leave out, one path or id a line, as `tinyrefinery audit` writes."""
     overlay: str | None = None
     """A file of human decisions to lay over the data, as `tinyrefinery apply` writes."""
+    ambiguous: Ambiguous = "soft"
+    """What images are that people can't tell or disagree about. soft: have what people said as a
+    distribution for a label; given: have one class; drop: leave training."""
 
 
 def _files(value: Any) -> Any:
@@ -131,6 +135,9 @@ class _Opened(Part):
     """A file of images to leave out, one path or id a line, as `tinyrefinery audit` writes."""
     overlay: str | None = None
     """A file of human decisions to lay over the data, as `tinyrefinery apply` writes."""
+    ambiguous: Ambiguous = "soft"
+    """What images are that people can't tell or disagree about. soft: have what people said as a
+    distribution for a label; given: have one class; drop: leave training."""
     limit_seed: NonNegativeInt = 0
     """Another seed, another choice of images under the limits."""
 
