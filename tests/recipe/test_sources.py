@@ -30,7 +30,8 @@ def options_of(name: str) -> dict[str, inspect.Parameter]:
     if any(option.kind is option.VAR_KEYWORD for option in given.values()):
         given |= inspect.signature(assemble).parameters
         given |= {k: v for k, v in inspect.signature(open_data).parameters.items() if k in LIMITS}
-    given["overlay"] = inspect.signature(open_data).parameters["overlay"]
+    everywhere = inspect.signature(open_data).parameters
+    given |= {option: everywhere[option] for option in ("overlay", "ambiguous")}
     unwanted = {"options", "listing", *settled, *IN_CODE_ONLY}
     return {option: given[option] for option in given if option not in unwanted}
 
