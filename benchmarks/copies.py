@@ -1,6 +1,6 @@
 """Which copies the audit finds, and what it takes for one: planted copies, and whole sets.
 
-    python benchmarks/copies.py DATA [--sets mnist10k cifar10] [--out benchmarks/results/copies.csv]
+    python benchmarks/copies.py DATA [--sets mnist10k cifar10] [--out docs/results/copies.csv]
 
 DATA is a folder with a folder of Parquet files for each set. Of each set (at most 10,000 images),
 500 images are copied into it, changed in five ways: JPEG of quality 50, half the size, noise of 8
@@ -133,7 +133,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/copies.csv"))
+    parser.add_argument("--out", type=Path, default=Path("docs/results/copies.csv"))
     options = parser.parse_args()
     for name in options.sets:
         kept(options.out, name, measured(name, options.data / name))

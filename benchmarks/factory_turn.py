@@ -34,7 +34,7 @@ MAIN = ("remedies alone", "suspects", "at random")
 
 def lines_of(seed: int, way: str, run: Path, decided: tuple[int, int]) -> list[dict]:
     """What the tests said of one network."""
-    (kept,) = run.glob("data_tests/results/data_tests/*.json")
+    (kept,) = run.glob("data_tests/results/data_tests-*/*.json")
     return [
         {
             **{"seed": seed, "way": way, "decisions": decided[0], "relabelled": decided[1]},
