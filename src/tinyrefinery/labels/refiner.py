@@ -14,9 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from tinyrefinery.labels.batch_norm import has_batch_norm, recalibrate, use_batch_statistics
+from tinyrefinery.labels.fast_bf16 import computing
 from tinyrefinery.layers.depthwise import DepthwiseConv2d
 
 BatchNormMode = Literal["batch", "running", "calibrated"]
+BF16 = "bf16-2"  # the number counts changes of `fast_bf16` that change the bits of labels
 
 
 def renormalize(
@@ -83,7 +85,7 @@ class Refiner:
             "networks": self._digests,
             "batch_norm": self.batch_norm,
             "temperature": self.temperature,
-            "precision": "bf16" if self.bf16 else "float32",
+            "precision": BF16 if self.bf16 else "float32",
             "inputs": inputs,
         }
 
@@ -107,7 +109,7 @@ class Refiner:
         """The same, from which a gradient flows to the crops; the weights stay frozen."""
         total: Tensor | None = None
         for network, prepare in zip(self.networks, self.prepare, strict=True):
-            with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bf16):
+            with computing(images.device, bf16=self.bf16):
                 logits = network(self._input(images, prepare))
             labels = (logits.float() / self.temperature).softmax(dim=1)
             total = labels if total is None else total + labels
