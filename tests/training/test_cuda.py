@@ -53,6 +53,7 @@ def test_no_step_waits(tmp_path, labels, changed, precision):
         policy = GroundTruth(3)
     if labels == "stored":
         crop_labels = CropLabels(refiner, view, ROWS, group=16)
+        assert isinstance(policy, Refined)
         policy.store = StoredLabels(crop_labels, tmp_path / "labels", choose("float32", 3))
     network = small_network().cuda()
     training = replace(
