@@ -1,5 +1,7 @@
 """The faster ways of bfloat16: what they compute, against float64, and where they step aside."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -25,23 +27,6 @@ def rounded(found: torch.Tensor, exact: torch.Tensor) -> None:
     torch.testing.assert_close(found.double(), exact, rtol=HALF_STEP, atol=2e-3)
 
 
-@pytest.mark.parametrize("inplace", [False, True])
-def test_relu_is_pytorchs_for_every_number_there_is(inplace):
-    bits = torch.arange(-(1 << 15), 1 << 15, dtype=torch.int32).to(torch.int16)
-    numbers = bits.view(torch.bfloat16)
-    wanted, given = F.relu(numbers), numbers.clone()
-    found = fast_bf16.relu(given, inplace=inplace)
-    assert found is not None
-    torch.testing.assert_close(found, wanted, rtol=0, atol=0, equal_nan=True)
-    assert (found is given) == inplace
-    assert inplace or torch.equal(given.view(torch.int16), bits)
-
-
-def test_relu_leaves_other_types_to_pytorch():
-    assert fast_bf16.relu(torch.zeros(3)) is None
-    assert fast_bf16.relu(torch.zeros(3, dtype=torch.float16)) is None
-
-
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 @pytest.mark.parametrize("shape", [(4, 3, 5, 8), (7, 8, 6, 32), (2, 12, 3, 2), (1, 15, 1, 64)])
 @pytest.mark.parametrize("scaled", [True, False])
@@ -51,8 +36,14 @@ def test_batch_normalization_of_few_channels_against_float64(shape, dtype, scale
     maps[..., ::2] -= 3  # neighbours differ
     weight = torch.linspace(0.5, 2, shape[1]) if scaled else None
     bias = torch.linspace(-1, 1, shape[1]) if scaled else None
-    found = fast_bf16.batch_norm(maps, None, None, weight, bias, True, 0.1, 1e-3)
-    assert found is not None
+    assert fast_bf16.pixels_together(maps) > 1
+    norm = nn.BatchNorm2d(shape[1], eps=1e-3, affine=scaled)
+    if weight is not None and bias is not None:
+        norm.load_state_dict({"weight": weight, "bias": bias}, strict=False)
+    use_batch_statistics(norm.eval())
+    with torch.no_grad():
+        found = fast_bf16.BatchNorm(norm)(maps)
+        torch.testing.assert_close(fast_bf16.BatchNorm(norm)(maps), found, rtol=0, atol=0)
     assert found.dtype == dtype
     assert found.is_contiguous(memory_format=torch.channels_last)
     pixels = maps.double().numpy()
@@ -66,15 +57,39 @@ def test_batch_normalization_of_few_channels_against_float64(shape, dtype, scale
         torch.testing.assert_close(found.double(), exact, rtol=1e-4, atol=1e-4)
 
 
-def test_batch_normalization_leaves_the_rest_to_pytorch():
-    maps, few = maps_of(2, 64, 4, 4), maps_of(2, 8, 4, 4)
-    zeros, ones = torch.zeros(8), torch.ones(8)
-    assert fast_bf16.batch_norm(maps, None, None, None, None, True) is None  # enough channels
-    assert fast_bf16.batch_norm(few, zeros, ones, None, None, True) is None  # wants new statistics
-    assert fast_bf16.batch_norm(few, zeros, ones, None, None, False) is None
-    assert fast_bf16.batch_norm(few.contiguous(), None, None, None, None, True) is None
-    assert fast_bf16.batch_norm(maps_of(2, 8, 4, 3), None, None, None, None, True) is None  # odd
-    assert fast_bf16.batch_norm(few[:, :, 0, 0], None, None, None, None, True) is None
+def test_pixels_are_taken_together_where_that_pays():
+    assert fast_bf16.pixels_together(maps_of(2, 16, 4, 32)) == 8
+    assert fast_bf16.pixels_together(maps_of(2, 16, 4, 12)) == 4
+    assert fast_bf16.pixels_together(maps_of(2, 3, 4, 64)) == 32
+    assert fast_bf16.pixels_together(maps_of(2, 32, 4, 4)) == 1  # enough channels
+    assert fast_bf16.pixels_together(maps_of(2, 16, 4, 4, dtype=torch.float32)) == 1
+    assert fast_bf16.pixels_together(maps_of(2, 8, 4, 3)) == 1  # an odd width
+    assert fast_bf16.pixels_together(maps_of(2, 8, 4, 4).contiguous()) == 1
+    assert fast_bf16.pixels_together(torch.zeros(2, 8)) == 1
+
+
+def test_running_statistics_and_gradients_are_left_to_pytorch():
+    maps, norm = maps_of(4, 8, 4, 4), nn.BatchNorm2d(8).eval()
+    norm.running_mean += 3  # type: ignore[operator]
+    with torch.no_grad():
+        assert torch.equal(fast_bf16.BatchNorm(norm)(maps), norm(maps))
+    use_batch_statistics(norm)
+    live = maps.clone().requires_grad_()
+    assert fast_bf16.BatchNorm(norm)(live).requires_grad
+
+
+def convolved(maps, weight, bias=None, stride=1, **options):
+    """What a hastened layer gives, and whether it was by matrix products."""
+    layer = nn.Conv2d(maps.shape[1], len(weight), 3, stride, 1, bias=bias is not None, **options)
+    layer.weight.data = weight
+    if bias is not None and layer.bias is not None:
+        layer.bias.data = bias
+    fast_bf16.hasten(layer)
+    seen = []
+    products = fast_bf16.row_products
+    with pytest.MonkeyPatch.context() as patch, torch.no_grad():
+        patch.setattr(fast_bf16, "row_products", lambda *a: seen.append(0) or products(*a))
+        return layer(maps), bool(seen)
 
 
 @pytest.mark.parametrize("height", [1, 2, 3, 4, 7, 8])
@@ -83,16 +98,11 @@ def test_batch_normalization_leaves_the_rest_to_pytorch():
 def test_convolutions_of_small_maps_against_float64(monkeypatch, height, stride, biased):
     monkeypatch.setattr(fast_bf16, "MANY_WEIGHTS", 1)
     maps, weight = maps_of(3, 5, height, 4), maps_of(6, 5, 3, 3) / 4
-    weight = weight.contiguous(memory_format=torch.channels_last)
     bias = torch.linspace(-1, 1, 6).bfloat16() if biased else None
-    found = fast_bf16.conv2d(maps, weight, bias, stride, 1)
+    found, by_products = convolved(maps, weight, bias, stride)
     wide = None if bias is None else bias.double()
     exact = F.conv2d(maps.double(), weight.double(), wide, stride, 1)
-    if exact.shape[2] > fast_bf16.SMALL_MAP:
-        assert found is None
-        return
-    assert found is not None
-    assert found.shape == exact.shape
+    assert by_products == (exact.shape[2] <= fast_bf16.SMALL_MAP)
     assert found.is_contiguous(memory_format=torch.channels_last)
     rounded(found, exact)
 
@@ -101,25 +111,22 @@ def test_convolutions_take_maps_in_any_layout(monkeypatch):
     monkeypatch.setattr(fast_bf16, "MANY_WEIGHTS", 1)
     maps, weight = maps_of(4, 3, 8, 8), maps_of(2, 3, 3, 3)
     for given in (maps[:, :, ::2, ::2], maps[:, :, :4, 1:5].contiguous(), maps[::2, :, 4:, 4:]):
-        found = fast_bf16.conv2d(given, weight, None, (1, 1), (1, 1))
-        assert found is not None
+        found, by_products = convolved(given, weight)
+        assert by_products
         rounded(found, F.conv2d(given.double(), weight.double(), None, 1, 1))
 
 
 def test_other_convolutions_are_left_to_pytorch(monkeypatch):
     maps, weight = maps_of(2, 4, 4, 4), maps_of(4, 4, 3, 3)
-    assert fast_bf16.conv2d(maps, weight, None, 1, 1) is None  # few weights
+    assert not convolved(maps, weight)[1]  # few weights
     monkeypatch.setattr(fast_bf16, "MANY_WEIGHTS", 1)
-    assert fast_bf16.conv2d(maps, weight, None, 1, 1) is not None
-    assert fast_bf16.conv2d(maps, weight, None, 1, "same") is None
-    assert fast_bf16.conv2d(maps, weight, None, 1, 0) is None
-    assert fast_bf16.conv2d(maps, weight, None, 1, 1, 2) is None
-    assert fast_bf16.conv2d(maps, weight[:, :1], None, 1, 1, 1, 4) is None
-    assert fast_bf16.conv2d(maps, maps_of(4, 4, 1, 1), None, 1, 1) is None
-    assert fast_bf16.conv2d(maps, weight.float(), None, 1, 1) is None
-    assert fast_bf16.conv2d(maps.float(), weight, None, 1, 1) is None
-    assert fast_bf16.conv2d(maps[0], weight, None, 1, 1) is None
-    assert fast_bf16.conv2d(maps, weight.contiguous(), None, 1, 1) is None
+    assert convolved(maps, weight)[1]
+    assert convolved(maps[0], weight)[0].shape == (4, 4, 4)
+    assert not convolved(maps, weight, dilation=2)[1]
+    assert not convolved(maps, weight, padding_mode="reflect")[1]
+    assert not convolved(maps, weight[:, :2].contiguous(), groups=2)[1]
+    assert not convolved(maps.float(), weight.float())[1]
+    assert not convolved(maps, weight.contiguous())[1]
 
 
 @pytest.mark.parametrize("name", ["resnet8", "resnet18"])
@@ -129,38 +136,46 @@ def test_a_refiner_takes_them_and_labels_as_well_as_without(name, monkeypatch):
     images = torch.randn(8, 3, 32, 32)
     exact = Refiner([network], channels_last=True)(images)
     refiner = Refiner([network], bf16=True, channels_last=True)
-    took = set()
-    for function, way in fast_bf16._WAYS.items():
-
-        def seen(*args, way=way, **kwargs):
-            found = way(*args, **kwargs)
-            took.add(None if found is None else way)
-            return found
-
-        monkeypatch.setitem(fast_bf16._WAYS, function, seen)
+    took = []
+    special = "side_by_side" if name == "resnet8" else "row_products"
+    way = getattr(fast_bf16, special)
+    monkeypatch.setattr(fast_bf16, special, lambda *a, **k: took.append(0) or way(*a, **k))
     faster = refiner(images)
-    special = fast_bf16.batch_norm if name == "resnet8" else fast_bf16.conv2d
-    assert {fast_bf16.relu, special} <= took
+    assert len(took) == (3 if name == "resnet8" else 4)
     assert torch.equal(faster, refiner(images))
-    monkeypatch.setattr(fast_bf16, "_WAYS", {})
-    plain = refiner(images)
+    monkeypatch.setattr("tinyrefinery.labels.refiner.hasten", lambda network: None)
+    plain = Refiner([network], bf16=True, channels_last=True)(images)
     assert not torch.equal(plain, faster)
     torch.testing.assert_close(faster, plain, atol=0.004, rtol=0)
     # No further from float32 than PyTorch's own bfloat16, but for luck.
     assert (faster - exact).abs().mean() < 1.5 * (plain - exact).abs().mean() + 1e-5
 
 
-def test_float32_and_gradients_are_left_to_pytorch(monkeypatch):
+def test_float32_and_gradients_take_pytorchs_ways(monkeypatch):
     def never(*args, **kwargs):
-        raise AssertionError("a faster way was tried")
+        raise AssertionError("a faster way was taken")
 
-    monkeypatch.setattr(fast_bf16, "_WAYS", dict.fromkeys(fast_bf16._WAYS, never))
+    monkeypatch.setattr(fast_bf16, "side_by_side", never)
     network = models.create("resnet8", 10, size=(32, 32))
-    images = torch.randn(4, 3, 32, 32, requires_grad=True)
-    Refiner([network])(images)
-    Refiner([network], bf16=True).differentiable(images).sum().backward()
+    images = torch.randn(4, 3, 32, 32).contiguous(memory_format=torch.channels_last)
+    Refiner([network], channels_last=True)(images)
+    hastened = Refiner([network], bf16=True, channels_last=True)
+    hastened.differentiable(images.clone().requires_grad_()).sum().backward()
     with pytest.raises(AssertionError, match="faster way"):
-        Refiner([network], bf16=True)(images)
+        hastened(images)
+
+
+def test_identity_and_the_given_network_stay():
+    network = models.create("resnet8", 10, size=(32, 32)).eval()
+    images = torch.randn(4, 3, 32, 32)
+    before = network(images)
+    refiner = Refiner([network], bf16=True)
+    assert "forward" not in vars(network.stem[1])  # type: ignore[index]
+    assert torch.equal(network(images), before)
+    copied = copy.deepcopy(refiner)
+    assert torch.equal(copied(images), refiner(images))
+    norms = [m for m in copied.networks[0].modules() if isinstance(m, nn.BatchNorm2d)]
+    assert all(vars(norm)["forward"].norm is norm for norm in norms)
 
 
 def test_a_network_that_is_no_longer_finite_is_not_hidden():
@@ -171,12 +186,3 @@ def test_a_network_that_is_no_longer_finite_is_not_hidden():
     network[0].weight.data[0, 0, 0, 0] = -torch.inf
     images = torch.randn(4, 3, 8, 8)
     assert Refiner([network], bf16=True, channels_last=True)(images).isnan().all()
-
-
-def test_statistics_of_the_batch_are_used_for_good():
-    network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8))
-    use_batch_statistics(network.eval())
-    images = maps_of(4, 3, 8, 8, dtype=torch.float32)
-    with torch.no_grad(), fast_bf16.computing(images.device, bf16=True):
-        maps = network(images)
-    torch.testing.assert_close(maps.float().mean((0, 2, 3)), torch.zeros(8), atol=0.01, rtol=0)

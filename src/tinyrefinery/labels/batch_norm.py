@@ -16,7 +16,6 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from tinyrefinery.data.batches import shuffled
 from tinyrefinery.errors import DataError
-from tinyrefinery.labels.fast_bf16 import computing
 
 SMALLEST_GROUP = 2
 NO_ACCIDENT = 1e-9  # a group of one class that a shuffle gives less often than this was sorted
@@ -43,7 +42,7 @@ def recalibrate(network: nn.Module, batches: Iterable[Tensor], bf16: bool = Fals
         module.train()
     with torch.no_grad():
         for images in batches:
-            with computing(images.device, bf16=bf16):
+            with torch.autocast(images.device.type, torch.bfloat16, enabled=bf16):
                 network(images)
     for module in norms:
         module.eval()

@@ -1,10 +1,9 @@
 """Frozen networks in bfloat16 on a CPU, faster than PyTorch computes them by itself.
 
-Three of its functions leave time on the table there, each for its own reason (measured with torch
-2.15 on one core of an AMD EPYC with AVX-512 bf16, batches of 128, milliseconds before and after):
+Two kinds of modules leave time on the table there, beside ReLU (`layers.relu`), each for its own
+reason (measured with torch 2.15 on one core of an AMD EPYC with AVX-512 bf16, batches of 128,
+milliseconds before and after):
 
-* ReLU goes through float32 and back, at a third of the memory's speed. The bits themselves tell
-  what is negative: 1.3 to 0.45 for 64 maps of 32x32.
 * Batch normalization works along the channels, 32 at once, and off what is less than that one by
   one. Neighbouring pixels, taken for more channels, fill the vectors: 1.3 to 0.7 for 16 maps of
   32x32.
@@ -15,90 +14,68 @@ Three of its functions leave time on the table there, each for its own reason (m
 Nothing here has a gradient. Results differ from PyTorch's by the order of summation only.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
-from typing import Any
+from collections.abc import Callable
+from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
+
+from tinyrefinery.layers.relu import relu
 
 VECTOR_BYTES = 64  # of AVX-512
 WIDE = 128  # channels beyond which more are no faster
 SMALL_MAP = 4  # pixels a side of a convolution's output
 MANY_WEIGHTS = 1 << 20  # 2 MiB: more than a core's own cache holds beside the maps
-_BELOW_NAN = -128  # the bits of negative infinity as int16; those of negative NaNs are greater
 
 
-@contextmanager
-def computing(device: torch.device, *, bf16: bool) -> Iterator[None]:
-    """In bfloat16 where autocast finds it safe, if `bf16`; without a gradient also faster."""
-    quick = bf16 and device.type == "cpu" and not torch.is_grad_enabled()
-    faster = FastBf16() if quick else nullcontext()
-    with torch.autocast(device.type, torch.bfloat16, enabled=bf16), faster:
-        yield
+def hasten(network: nn.Module) -> None:
+    """Let a frozen network's modules take faster ways where these suit, and no gradient is wanted.
+
+    Modules keep their types, names and state. Weights must stay as they are from here on.
+    """
+    for module in network.modules():
+        if type(module) is nn.ReLU:
+            _forward(module, partial(relu, inplace=module.inplace))
+        elif type(module) is nn.BatchNorm2d:
+            _forward(module, BatchNorm(module))
+        elif type(module) is nn.Conv2d and _has_many_weights(module):
+            _forward(module, partial(_convolved, module))
 
 
-class FastBf16(TorchFunctionMode):
-    """While entered, networks take the ways of this module where one suits, else PyTorch's."""
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        """One call of a PyTorch function."""
-        way = _WAYS.get(func)
-        found = None if way is None else way(*args, **(kwargs or {}))
-        return func(*args, **(kwargs or {})) if found is None else found
+def _forward(module: nn.Module, way: Callable[[Tensor], Tensor]) -> None:
+    object.__setattr__(module, "forward", way)
 
 
-def relu(maps: Tensor, inplace: bool = False) -> Tensor | None:
-    """`F.relu` of bfloat16: the same for all numbers, infinities and NaNs."""
-    if maps.dtype != torch.bfloat16 or maps.device.type != "cpu":
-        return None
-    # Whatever has its sign bit set is a negative integer too. NaNs stay: nothing gets silent here.
-    kept = F.threshold(maps.view(torch.int16), _BELOW_NAN, 0, inplace=inplace)
-    return maps if inplace else kept.view(torch.bfloat16)
+class BatchNorm:
+    """Batch normalization by the statistics of the batch, for maps of few channels too."""
+
+    def __init__(self, norm: nn.BatchNorm2d) -> None:
+        """Stand for `norm`."""
+        self.norm = norm
+        self._repeated: dict[int, tuple[Tensor | None, ...]] = {}
+
+    def __call__(self, maps: Tensor) -> Tensor:
+        """Normalized maps, (B, C, h, w)."""
+        norm = self.norm
+        plain = norm.training or norm.running_mean is not None or torch.is_grad_enabled()
+        together = 1 if plain else pixels_together(maps)
+        if together == 1:
+            return nn.BatchNorm2d.forward(norm, maps)
+        if together not in self._repeated:
+            given = (norm.weight, norm.bias, torch.zeros(norm.num_features))
+            self._repeated[together] = tuple(
+                None if each is None else each.detach().float().repeat(together) for each in given
+            )
+        return side_by_side(maps, together, *self._repeated[together], eps=norm.eps)
 
 
-def batch_norm(
-    maps: Tensor,
-    running_mean: Tensor | None,
-    running_var: Tensor | None,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    training: bool = False,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
-) -> Tensor | None:
-    """`F.batch_norm` by the statistics of the batch, for maps of few channels."""
-    if not training or running_mean is not None or maps.device.type != "cpu":
-        return None
-    together = _pixels_together(maps)
-    if together == 1:
-        return None
-    batch, channels, height, width = maps.shape
-    split = (batch, height, width // together, together * channels)
-    wide = maps.permute(0, 2, 3, 1).view(split).permute(0, 3, 1, 2)
-    # Statistics come in the type of what they are to be added to, which is nothing: float32.
-    nothing = torch.zeros(split[3]), torch.zeros(split[3])
-    found = torch.batch_norm_update_stats(wide, *nothing, 0.0)
-    means, variances = (each.view(together, channels) for each in found)
-    # Of groups of the same size: the mean variance, and the variance of the means.
-    parts = (means.mean(0), variances.mean(0) + means.var(0, correction=0), weight, bias)
-    repeated = (None if each is None else each.repeat(together) for each in parts)
-    out = F.batch_norm(wide, *repeated, training=False, eps=eps)
-    return out.permute(0, 2, 3, 1).view(batch, height, width, channels).permute(0, 3, 1, 2)
-
-
-def _pixels_together(maps: Tensor) -> int:
+def pixels_together(maps: Tensor) -> int:
     """How many neighbours in a line are taken for one pixel of more channels; 1: no gain in it."""
     lanes = VECTOR_BYTES // maps.element_size()
-    if maps.dim() != 4 or maps.shape[1] >= lanes or not _channels_last(maps):
+    if maps.dim() != 4 or maps.shape[1] >= lanes or maps.device.type != "cpu":
+        return 1
+    if not maps.is_contiguous(memory_format=torch.channels_last):
         return 1
     together = 1
     while 2 * together * maps.shape[1] <= WIDE and maps.shape[3] % (2 * together) == 0:
@@ -106,36 +83,75 @@ def _pixels_together(maps: Tensor) -> int:
     return together
 
 
-def conv2d(
+def side_by_side(
     maps: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    groups: int = 1,
-) -> Tensor | None:
-    """`F.conv2d` of bfloat16, 3x3 with a pixel of padding, for small maps and many weights."""
-    if maps.dtype != torch.bfloat16 or weight.dtype != torch.bfloat16 or maps.dim() != 4:
-        return None
-    plain = groups == 1 and _pair(padding) == (1, 1) and _pair(dilation) == (1, 1)
-    if not plain or weight.shape[2:] != (3, 3) or weight.numel() < MANY_WEIGHTS:
-        return None
-    steps = _pair(stride)
-    size = tuple((n - 1) // step + 1 for n, step in zip(maps.shape[2:], steps, strict=True))
-    if max(size) > SMALL_MAP or maps.device.type != "cpu" or not _channels_last(weight):
-        return None
-    return _row_products(maps, weight, bias, steps, (size[0], size[1]))
+    together: int,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    nothing: Tensor | None,
+    *,
+    eps: float,
+) -> Tensor:
+    """Maps (B, C, h, w) normalized by their own statistics, `together` pixels at a time.
+
+    Args:
+        maps: channels last in memory, w a multiple of `together`.
+        together: how many neighbours in a line are taken for one pixel.
+        weight: of each channel, so many times over, (together x C,).
+        bias: likewise.
+        nothing: zeros, (together x C,).
+        eps: added to the variance.
+    """
+    batch, channels, height, width = maps.shape
+    split = (batch, height, width // together, together * channels)
+    wide = maps.permute(0, 2, 3, 1).view(split).permute(0, 3, 1, 2)
+    # Statistics come in the type of the running ones, of which nothing is taken: float32.
+    found = torch.batch_norm_update_stats(wide, nothing, nothing, 0.0)
+    means, variances = (each.view(together, channels) for each in found)
+    # Of groups of the same size: the mean variance, and the variance of the means.
+    spread, mean = torch.var_mean(means, dim=0, correction=0)
+    variance = spread.add_(variances.mean(0)).repeat(together)
+    out = F.batch_norm(wide, mean.repeat(together), variance, weight, bias, False, 0.0, eps)
+    return out.permute(0, 2, 3, 1).view(batch, height, width, channels).permute(0, 3, 1, 2)
 
 
-def _row_products(
+def _has_many_weights(layer: nn.Conv2d) -> bool:
+    """Whether `row_products` may pay for this convolution."""
+    weight = layer.weight
+    plain = layer.groups == 1 and layer.dilation == (1, 1) and layer.padding_mode == "zeros"
+    fits = plain and layer.kernel_size == (3, 3) and layer.padding == (1, 1)
+    laid = weight.is_contiguous(memory_format=torch.channels_last)
+    return fits and laid and weight.dtype == torch.bfloat16 and weight.numel() >= MANY_WEIGHTS
+
+
+def _convolved(layer: nn.Conv2d, maps: Tensor) -> Tensor:
+    steps = (layer.stride[0], layer.stride[1])
+    known = maps.dim() == 4 and maps.dtype == torch.bfloat16 and maps.device.type == "cpu"
+    if known and not torch.is_grad_enabled():
+        size = ((maps.shape[2] - 1) // steps[0] + 1, (maps.shape[3] - 1) // steps[1] + 1)
+        if max(size) <= SMALL_MAP:
+            return row_products(maps, layer.weight, layer.bias, steps, size)
+    return nn.Conv2d.forward(layer, maps)
+
+
+def row_products(
     maps: Tensor,
     weight: Tensor,
     bias: Tensor | None,
     steps: tuple[int, int],
     size: tuple[int, int],
 ) -> Tensor:
-    """A convolution as products, one for all output rows that see the same rows of the filter."""
+    """A 3x3 convolution, padded by one pixel, as matrix products.
+
+    There is one for all output rows that see the same rows of the filter.
+
+    Args:
+        maps: (B, C, h, w).
+        weight: (D, C, 3, 3), channels last in memory.
+        bias: (D,).
+        steps: down and to the right.
+        size: height and width of what comes out.
+    """
     batch, channels, height = maps.shape[:3]
     padded = F.pad(maps.permute(0, 2, 3, 1), (0, 0, 1, 1)).contiguous()  # (B, H, 1 + W + 1, C)
     filters = weight.permute(0, 2, 3, 1).flatten(1)  # a view: (width, 3 rows x 3 columns x C)
@@ -160,22 +176,3 @@ def _rows_by_filter(height: int, rows: int, step: int) -> dict[tuple[int, int], 
         seen = (max(0, -first), min(3, height - first))
         found[seen] = range(found.get(seen, range(row, row)).start, row + 1)
     return found
-
-
-def _channels_last(tensor: Tensor) -> bool:
-    return tensor.is_contiguous(memory_format=torch.channels_last)
-
-
-def _pair(value: Any) -> tuple[Any, Any]:
-    return (value, value) if isinstance(value, int | str) else (value[0], value[-1])
-
-
-_WAYS: dict[Callable[..., Any], Callable[..., Tensor | None]] = {
-    F.relu: relu,
-    torch.relu: relu,
-    torch.relu_: lambda maps: relu(maps, inplace=True),
-    Tensor.relu: relu,
-    Tensor.relu_: lambda maps: relu(maps, inplace=True),
-    F.batch_norm: batch_norm,
-    F.conv2d: conv2d,
-}

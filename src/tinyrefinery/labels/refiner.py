@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from tinyrefinery.data.moving import constant
 from tinyrefinery.labels.batch_norm import has_batch_norm, recalibrate, use_batch_statistics
-from tinyrefinery.labels.fast_bf16 import computing
+from tinyrefinery.labels.fast_bf16 import hasten
 from tinyrefinery.layers.depthwise import DepthwiseConv2d
 
 BatchNormMode = Literal["batch", "running", "calibrated"]
@@ -72,6 +72,7 @@ class Refiner:
                 use_batch_statistics(network)
             if bf16:
                 _cast_products(network)
+                hasten(network)
 
     @property
     def depends_on_mates(self) -> bool:
@@ -113,7 +114,7 @@ class Refiner:
         """The same, from which a gradient flows to the crops; the weights stay frozen."""
         total: Tensor | None = None
         for network, prepare in zip(self.networks, self.prepare, strict=True):
-            with computing(images.device, bf16=self.bf16):
+            with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bf16):
                 logits = network(self._input(images, prepare))
             labels = (logits.float() / self.temperature).softmax(dim=1)
             total = labels if total is None else total + labels
