@@ -91,6 +91,11 @@ def _start(make: Callable[[], Way]) -> Connection:
 
 
 def _serve(make: Callable[[], Way], door: Connection) -> None:
+    if "torch" in sys.modules:
+        import torch
+
+        # A fork leaves torch's thread pool to be set up anew, over which two threads would race.
+        torch.set_num_threads(torch.get_num_threads())
     way = make()
     while door.recv():
         began = core_seconds()

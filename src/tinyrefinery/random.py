@@ -54,7 +54,10 @@ def uniform(seed: int, name: str, epoch: int, rows: np.ndarray, draws: int) -> n
         # One bulk draw costs about 150 ns a row, a jump about 15 us: jump only for a few rows.
         if len(mine) * 100 >= _BULK_ROWS or int(rows.max()) < _BULK_ROWS:
             block = _block(stream, int(chunk), steps, _size(int(chunk), int(rows.max())))
-            out[mine] = block[rows[mine] - chunk * _BULK_ROWS, :draws]
+            found = block.take(rows[mine] - chunk * _BULK_ROWS, axis=0)[:, :draws]
+            if len(mine) == len(rows):
+                return found
+            out[mine] = found
         else:
             for i in mine:
                 out[i] = _stretch(stream, int(rows[i]) * steps, steps * _WORDS)[:draws]

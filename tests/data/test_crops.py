@@ -1,10 +1,13 @@
 """Crop draws: their distribution against torchvision's, and that they belong to the sample."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 from torchvision.transforms import RandomResizedCrop
 
+from tinyrefinery import random
 from tinyrefinery.data.crops import ColorSpec, CropSpec, draw
 from tinyrefinery.errors import DataError
 
@@ -36,6 +39,26 @@ def test_inception_boxes_lie_inside_and_are_whole_pixels():
     share = boxes[:, 2] * boxes[:, 3] / (48 * 80)
     assert 0.07 < share.min() < 0.1
     assert share.max() <= 1
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (48, 80), (60, 20), (9, 9)])
+def test_inception_takes_the_first_try_that_fits(height, width):
+    rows = np.arange(500)
+    draws = random.uniform(7, "crop", 2, rows, 22)
+    boxes = draw(CropSpec("inception", (8, 8)), 7, 2, rows, sizes(500, height, width)).boxes
+    tries_taken = []
+    for each, box in zip(draws, boxes, strict=True):
+        for number in range(10):
+            area = height * width * (0.08 + each[number] * 0.92)
+            ratio = math.exp(math.log(3 / 4) + each[10 + number] * math.log(16 / 9))
+            w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+            if 0 < w <= width and 0 < h <= height:
+                top, left = int(each[20] * (height - h + 1)), int(each[21] * (width - w + 1))
+                assert tuple(box) == (top, left, h, w)
+                tries_taken.append(number)
+                break
+    assert len(tries_taken) > 450
+    assert max(tries_taken) > 1
 
 
 @pytest.mark.parametrize(("height", "width"), [(4, 400), (400, 4), (10, 10)])

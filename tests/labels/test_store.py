@@ -28,7 +28,7 @@ CLASSES = ["cat", "dog", "owl"]
 def facts(**change):
     data = {"rows": 5, "digest": identity.rows_digest(ROWS, IDS), "channels": 3}
     base = {
-        "format": 1,
+        "format": 2,
         "labels": {"form": "float32", "top": 0},
         "data": data,
         "classes": CLASSES,
@@ -113,13 +113,14 @@ def test_changed_facts_are_found(store):
         LabelStore(store.folder)
 
 
-def test_a_store_of_a_later_format_is_named(store):
+@pytest.mark.parametrize("other", [1, 3])
+def test_a_store_of_another_format_is_named(store, other):
     path = store.folder / "manifest.json"
     manifest = json.loads(path.read_text())
-    manifest["facts"] = {"format": 2, "else": 1}
+    manifest["facts"] = {"format": other, "else": 1}
     manifest["key"] = identity.key(manifest["facts"])
     path.write_text(json.dumps(manifest))
-    with pytest.raises(LabelStoreError, match="of format 2, which this version can't read"):
+    with pytest.raises(LabelStoreError, match=f"of format {other}, which this version can't read"):
         LabelStore(store.folder)
 
 
@@ -243,7 +244,7 @@ def test_no_space_is_told_and_what_was_there_stays(store, monkeypatch):
         ({"classes": ["cat", "dog"]}, "the store knows class 'owl', which the data lacks"),
         ({"classes": ["dog", "cat", "owl"]}, "other classes .in another order"),
         ({"data": {"rows": 4, "digest": "x", "channels": 3}}, "other images .*rows: 5, not 4"),
-        ({"format": 2}, "another version of the format"),
+        ({"format": 1}, "another version of the format"),
     ],
 )
 def test_reasons_of_refusal(change, reason):

@@ -16,6 +16,7 @@ from tinyrefinery.data import transforms
 from tinyrefinery.data.crops import Crops, CropSpec
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.images import ChangedImageError
+from tinyrefinery.data.moving import moved
 from tinyrefinery.errors import DataError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -106,7 +107,7 @@ class View:
         """
         rows = np.asarray(rows, dtype=np.int64)
         draws = [self.crops(rows, epoch) for epoch in epochs] if draws is None else draws
-        labels = torch.from_numpy(self.dataset.manifest.labels[rows]).to(self.device)
+        labels = moved(self.dataset.manifest.labels[rows], self.device)
         return [
             Batch(transforms.normalize_(images, self.mean, self.std), labels, rows, epoch, crops)
             for images, epoch, crops in zip(self._pixels(rows, draws), epochs, draws, strict=True)
@@ -122,7 +123,7 @@ class View:
         return [self._finished(*each) for each in zip(cut, draws, strict=True)]
 
     def _finished(self, images: Tensor, crops: Crops) -> Tensor:
-        images = images.to(self.device, non_blocking=True)
+        images = moved(images, self.device)
         if crops.angle is not None:
             images = transforms.rotate(images, torch.as_tensor(crops.angle))
         if crops.color is not None:

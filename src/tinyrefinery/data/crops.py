@@ -112,20 +112,17 @@ def _inception(
     aspect: tuple[float, float],
 ) -> np.ndarray:
     """Boxes with the distribution of torchvision's RandomResizedCrop, from 22 draws a sample."""
-    image_h, image_w = sizes[:, :1], sizes[:, 1:]
-    target = image_h * image_w * (area[0] + draws[:, :ATTEMPTS] * (area[1] - area[0]))
-    low, high = np.log(aspect)
-    ratio = np.exp(low + draws[:, ATTEMPTS : 2 * ATTEMPTS] * (high - low))
-    widths, heights = np.rint(np.sqrt(target * ratio)), np.rint(np.sqrt(target / ratio))
-    fits = (widths > 0) & (widths <= image_w) & (heights > 0) & (heights <= image_h)
-    first, each = fits.argmax(axis=1), np.arange(len(draws))
-    height, width = heights[each, first], widths[each, first]
+    # Most first tries fit; the others are worked out for the rest only.
+    height, width, fitted = _first_that_fits(draws, sizes, area, aspect, 1)
+    rest = np.flatnonzero(~fitted)
+    later = _first_that_fits(draws[rest], sizes[rest], area, aspect, ATTEMPTS)
+    height[rest], width[rest], fitted[rest] = later
     image_h, image_w = sizes[:, 0], sizes[:, 1]
     # A box of whole pixels somewhere among the (free + 1) places, each equally likely.
     top = np.floor(draws[:, -2] * (image_h - height + 1))
     left = np.floor(draws[:, -1] * (image_w - width + 1))
 
-    none = ~fits.any(axis=1)  # then the largest central box within the aspect range
+    none = ~fitted  # then the largest central box within the aspect range
     if none.any():
         own = image_w / image_h
         central_h = np.where(own < aspect[0], np.rint(image_w / aspect[0]), image_h)
@@ -134,6 +131,24 @@ def _inception(
         top = np.where(none, (image_h - height) // 2, top)
         left = np.where(none, (image_w - width) // 2, left)
     return np.stack([top, left, height, width], axis=1)
+
+
+def _first_that_fits(
+    draws: np.ndarray,
+    sizes: np.ndarray,
+    area: tuple[float, float],
+    aspect: tuple[float, float],
+    tries: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Heights and widths of the first of so many tries that fits its image, and whether one did."""
+    image_h, image_w = sizes[:, :1], sizes[:, 1:]
+    target = image_h * image_w * (area[0] + draws[:, :tries] * (area[1] - area[0]))
+    low, high = np.log(aspect)
+    ratio = np.exp(low + draws[:, ATTEMPTS : ATTEMPTS + tries] * (high - low))
+    widths, heights = np.rint(np.sqrt(target * ratio)), np.rint(np.sqrt(target / ratio))
+    fits = (widths > 0) & (widths <= image_w) & (heights > 0) & (heights <= image_h)
+    first, each = fits.argmax(axis=1), np.arange(len(draws))
+    return heights[each, first], widths[each, first], fits[each, first]
 
 
 def _padded(draws: np.ndarray, sizes: np.ndarray, spec: CropSpec) -> np.ndarray:

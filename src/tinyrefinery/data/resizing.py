@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from tinyrefinery.data.crops import Crops
+from tinyrefinery.data.moving import moved
 
 # Numbers in a table of weights: 16 MB, enough for images of 44 pixels. Larger ones have so much
 # more to multiply that working their weights out doesn't show.
@@ -46,8 +47,7 @@ def looked_up(
     for axis, (n, out) in enumerate(zip(sides, size, strict=True)):
         table = stretch_weights(out, n, device)
         which = _number(boxes[:, axis], boxes[:, axis + 2], n) + mirrored[axis] * table.shape[1]
-        which = torch.from_numpy(which).to(device)
-        found.append(table.flatten(0, 1).index_select(0, which))
+        found.append(table.flatten(0, 1).index_select(0, moved(which, device)))
     return found[0], found[1]
 
 
@@ -56,7 +56,7 @@ def worked_out(
 ) -> tuple[Tensor, Tensor]:
     """`crop_weights` of any crops."""
     image_h, image_w = sides
-    boxes = torch.as_tensor(crops.boxes, dtype=torch.float32).to(device)
+    boxes = moved(torch.as_tensor(crops.boxes, dtype=torch.float32), device)
     top, left, height, width = boxes.unbind(1)
     if crops.resized is None:
         # Cut, then resize: no pixel outside the box takes part.
@@ -65,12 +65,12 @@ def worked_out(
         bounds_x = left.clamp(min=0), (left + width).clamp(max=image_w)
     else:
         # Resize, then cut: the filter may reach across the cut.
-        resized = torch.as_tensor(crops.resized, dtype=torch.float32).to(device)
+        resized = moved(torch.as_tensor(crops.resized, dtype=torch.float32), device)
         zoom_y, zoom_x = image_h / resized[:, 0], image_w / resized[:, 1]
         bounds_y = torch.zeros_like(top), torch.full_like(top, image_h)
         bounds_x = torch.zeros_like(top), torch.full_like(top, image_w)
         top, left = top * zoom_y, left * zoom_x
-    flip = torch.as_tensor(crops.flip).to(device)
+    flip = moved(crops.flip, device)
     rows = resize_weights(top, zoom_y, size[0], image_h, *bounds_y)
     return rows, resize_weights(left, zoom_x, size[1], image_w, *bounds_x, mirrored=flip)
 

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from tinyrefinery.data.crops import Crops
 from tinyrefinery.data.images import Images, ResidentImages
+from tinyrefinery.data.moving import constant, moved
 from tinyrefinery.data.resizing import crop_weights
 
 # Luminance weights of ITU-R BT.601, as Pillow and torchvision use.
@@ -108,7 +109,7 @@ def crop_batches(
     """
     # Dense weights cost H*W a pixel; past about 160 pixels the single resize wins on CPUs.
     if isinstance(images, ResidentImages) and max(images.array.shape[2:]) <= 160:
-        chosen = images.array.index_select(0, torch.as_tensor(rows).to(images.array.device))
+        chosen = images.array.index_select(0, moved(rows, images.array.device))
         return [crop_resident(chosen, crops, size) for crops in draws]
     # Decoders and the resize keep the channels last; so does the batch, to be copied once only.
     batches = [torch.empty((len(rows), *size, images.channels)) for _ in draws]
@@ -127,7 +128,7 @@ def rotate(images: Tensor, angle: Tensor) -> Tensor:
         angle: (B,) degrees.
     """
     h, w = images.shape[2:]
-    turn = torch.deg2rad(angle.to(images))
+    turn = torch.deg2rad(moved(angle, images.device).to(images.dtype))
     cos, sin, zero = turn.cos(), turn.sin(), torch.zeros_like(turn)
     # Output to input in normalized coordinates; the ratio keeps pixels square.
     theta = torch.stack(
@@ -144,7 +145,8 @@ def recolor(images: Tensor, factors: Tensor) -> Tensor:
         images: (B, C, h, w) float in 0-255; saturation and hue leave grey images (C = 1) alone.
         factors: (B, 4): three factors and a hue shift in turns.
     """
-    factors = factors.to(images)
+    shifted = bool(factors[:, 3].any())  # asked where they still are, so that nothing waits
+    factors = moved(factors, images.device).to(images.dtype)
     brightness, contrast, saturation = (factors[:, i, None, None, None] for i in range(3))
     images = (images * brightness).clamp(0, 255)
     mean = _gray(images).mean(dim=(2, 3), keepdim=True)
@@ -152,7 +154,7 @@ def recolor(images: Tensor, factors: Tensor) -> Tensor:
     if images.shape[1] == 1:
         return images
     images = (images * saturation + _gray(images) * (1 - saturation)).clamp(0, 255)
-    if not factors[:, 3].any():
+    if not shifted:
         return images
     return _shift_hue(images, factors[:, 3, None, None])
 
@@ -160,7 +162,7 @@ def recolor(images: Tensor, factors: Tensor) -> Tensor:
 def _gray(images: Tensor) -> Tensor:
     if images.shape[1] == 1:
         return images
-    weights = torch.tensor(GRAY, device=images.device, dtype=images.dtype)
+    weights = constant(GRAY, images.device, images.dtype)
     return (images * weights[:, None, None]).sum(dim=1, keepdim=True)
 
 
@@ -176,7 +178,7 @@ def _shift_hue(images: Tensor, turns: Tensor) -> Tensor:
         torch.where(value == green, 2 + (blue - red) / safe, 4 + (red - green) / safe),
     )
     hue = sector / 6 + turns
-    offsets = torch.tensor([5.0, 3.0, 1.0], device=images.device, dtype=images.dtype)
+    offsets = constant((5.0, 3.0, 1.0), images.device, images.dtype)
     k = (offsets[:, None, None] + hue[:, None] * 6) % 6
     return value[:, None] - chroma[:, None] * torch.minimum(k, 4 - k).clamp(0, 1)
 
@@ -194,15 +196,18 @@ def normalize_(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) 
     Returns:
         `images`.
     """
-    shift, spread = torch.tensor(mean) * 255, torch.tensor(std) * 255
     if images.shape[1] == 1:
-        shift, spread = shift.mean(0, keepdim=True), spread.mean(0, keepdim=True)
-    shift, spread = shift.to(images)[:, None, None], spread.to(images)[:, None, None]
-    lines = images
+        mean, std = (sum(mean) / len(mean),), (sum(std) / len(std),)
+    # In float64: x * scale + offset.
+    scale = constant(tuple(1 / (255 * s) for s in std), images.device, images.dtype)
+    shifts = tuple(-m / s for m, s in zip(mean, std, strict=True))
+    offset = constant(shifts, images.device, images.dtype)
     if images.shape[1] > 1 and images.is_contiguous(memory_format=torch.channels_last):
         # Runs of a few channels are too short for a CPU's vectors: whole lines of pixels instead.
         lines = images.permute(0, 2, 3, 1).flatten(2)  # (B, h, w C)
-        shift, spread = (each.flatten().repeat(images.shape[3]) for each in (shift, spread))
-    for some in _parts(len(lines), lines[:1].numel(), images.device):
-        lines[some].sub_(shift).div_(spread)
+        scale, offset = scale.repeat(images.shape[3]), offset.repeat(images.shape[3])
+        torch.addcmul(offset, lines, scale, out=lines)
+        return images
+    for some in _parts(len(images), images[:1].numel(), images.device):
+        images[some].mul_(scale[:, None, None]).add_(offset[:, None, None])
     return images

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from tinyrefinery.data.batches import Batch, View
 from tinyrefinery.data.manifest import Manifest
+from tinyrefinery.data.moving import moved
 from tinyrefinery.labels.crop_labels import CropLabels
 from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.losses.targets import SparseTargets, Targets
@@ -114,7 +115,7 @@ class Refined:
         if self.level == "crop":
             labels = self.store(batch) if self.store else self._crop_labels(batch)
         else:
-            labels = self._static_labels()[torch.as_tensor(batch.rows)]
+            labels = self._static_labels()[moved(batch.rows, batch.images.device)]
             if self.level == "category":
                 labels = self._category_means[batch.labels]
         if self.hard:
@@ -142,10 +143,11 @@ class Refined:
             for number in np.unique(self.plan.group_of(unknown, stream)):
                 mates = self.view.render(self.plan.mates(int(number), stream), stream)
                 labels = self.crop_labels.of_group(mates)
-                fresh = self.plan.group_of(mates.rows, stream) == number
-                self._labels[torch.as_tensor(mates.rows[fresh])] = labels[torch.as_tensor(fresh)]
-                self._known[mates.rows[fresh]] = True
-        return self._labels[torch.as_tensor(batch.rows)]
+                own = self.plan.group_of(mates.rows, stream) == number
+                fresh, rows = np.flatnonzero(own), mates.rows[own]
+                self._labels[moved(rows, labels.device)] = labels[moved(fresh, labels.device)]
+                self._known[rows] = True
+        return self._labels[moved(batch.rows, self._labels.device)]
 
     def _static_labels(self) -> Tensor:
         """One label an image, from its central crop: made once, (rows, K)."""

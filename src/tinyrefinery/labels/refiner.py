@@ -13,7 +13,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from tinyrefinery.data.moving import constant
 from tinyrefinery.labels.batch_norm import has_batch_norm, recalibrate, use_batch_statistics
+from tinyrefinery.labels.fast_bf16 import hasten
 from tinyrefinery.layers.depthwise import DepthwiseConv2d
 
 BatchNormMode = Literal["batch", "running", "calibrated"]
@@ -27,7 +29,11 @@ def renormalize(
     """Images normalized with one (mean, std) as another network expects them, (B, C, h, w)."""
     if tuple(map(tuple, given)) == tuple(map(tuple, wanted)):
         return images
-    columns = [torch.tensor(v).to(images)[:, None, None] for pair in (given, wanted) for v in pair]
+    columns = [
+        constant(tuple(values), images.device, images.dtype)[:, None, None]
+        for pair in (given, wanted)
+        for values in pair
+    ]
     given_mean, given_std, wanted_mean, wanted_std = columns
     return (images * given_std + (given_mean - wanted_mean)) / wanted_std
 
@@ -66,6 +72,7 @@ class Refiner:
                 use_batch_statistics(network)
             if bf16:
                 _cast_products(network)
+                hasten(network)
 
     @property
     def depends_on_mates(self) -> bool:

@@ -10,6 +10,7 @@ import torch
 from tqdm.auto import tqdm
 
 from tinyrefinery.data.batches import Batch, View
+from tinyrefinery.data.moving import moved
 from tinyrefinery.errors import LabelStoreError
 from tinyrefinery.labels.crop_labels import CropLabels
 from tinyrefinery.labels.forms import Form
@@ -121,10 +122,7 @@ class Reading:
                 f"{self.store.folder}: has no labels of stream {stream} (it has {len(there)}: "
                 f"{ranges(there)}); make them with `tinyrefinery label-store make`"
             )
-        rows = torch.from_numpy(batch.rows)
-        if self.view.device.type == "cuda":
-            rows = rows.pin_memory()  # else the copy waits for the device
-        place = self._place.index_select(0, rows.to(self.view.device, non_blocking=True))
+        place = self._place.index_select(0, moved(batch.rows, self.view.device))
         records = self._records.index_select(0, place)
         return self.store.form.decode(records)
 

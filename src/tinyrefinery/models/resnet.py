@@ -7,10 +7,10 @@ Parameters have torchvision's names, so its weights can be read.
 from collections.abc import Sequence
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.layers.initialize import initialize
+from tinyrefinery.layers.relu import relu
 from tinyrefinery.layers.stem import Stem, is_small
 
 
@@ -29,8 +29,8 @@ class BasicBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, channels, h, w) to (B, width, h / stride, w / stride)."""
-        branch = F.relu(self.bn1(self.conv1(x)), inplace=True)
-        return F.relu(self.bn2(self.conv2(branch)) + self.downsample(x), inplace=True)
+        branch = relu(self.bn1(self.conv1(x)), inplace=True)
+        return relu(self.bn2(self.conv2(branch)) + self.downsample(x), inplace=True)
 
 
 class Bottleneck(nn.Module):
@@ -50,9 +50,9 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, channels, h, w) to (B, 4 width, h / stride, w / stride)."""
-        branch = F.relu(self.bn1(self.conv1(x)), inplace=True)
-        branch = F.relu(self.bn2(self.conv2(branch)), inplace=True)
-        return F.relu(self.bn3(self.conv3(branch)) + self.downsample(x), inplace=True)
+        branch = relu(self.bn1(self.conv1(x)), inplace=True)
+        branch = relu(self.bn2(self.conv2(branch)), inplace=True)
+        return relu(self.bn3(self.conv3(branch)) + self.downsample(x), inplace=True)
 
 
 class ResNet(nn.Module):
@@ -100,7 +100,7 @@ class ResNet(nn.Module):
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Output of the last stage, (B, C, h, w)."""
-        x = self.maxpool(F.relu(self.bn1(self.conv1(x)), inplace=True))
+        x = self.maxpool(relu(self.bn1(self.conv1(x)), inplace=True))
         return self.layer4(self.layer3(self.layer2(self.layer1(x))))
 
     def forward_head(self, features: Tensor) -> Tensor:

@@ -7,11 +7,11 @@ convolutions are padded evenly, as usual in PyTorch; Keras pads the right and bo
 """
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.layers.conv_norm import conv_norm
 from tinyrefinery.layers.initialize import initialize
+from tinyrefinery.layers.relu import relu
 from tinyrefinery.layers.stem import Stem, is_small, residual_stem
 
 
@@ -26,7 +26,7 @@ class _Block(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.second(self.first(x)) + self.shortcut(x), inplace=True)
+        return relu(self.second(self.first(x)) + self.shortcut(x), inplace=True)
 
 
 class ResNet8(nn.Module):

@@ -17,6 +17,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from tinyrefinery.data.moving import moved
 from tinyrefinery.losses.targets import Targets
 from tinyrefinery.training.target_dynamics import joined, probability_of, standout, top_class
 
@@ -122,11 +123,8 @@ class Dynamics:
             self._standout.add(at, targets)
 
     def _index(self, rows: np.ndarray) -> Tensor:
-        """Places of manifest rows in the accumulators, on their way to the device."""
-        places = torch.from_numpy(self._place[rows])
-        if self.device.type == "cuda":
-            places = places.pin_memory()  # else the copy waits for the device
-        return places.to(self.device, non_blocking=True)
+        """Places of manifest rows in the accumulators."""
+        return moved(self._place[rows], self.device)
 
     def share(self, fabric: Fabric) -> None:
         """Make all processes know what each has seen; every process must call it.
