@@ -235,6 +235,17 @@ def suspects(known: str) -> str:
     return markdown(lines)
 
 
+def variances(*cases: tuple[str, str, str]) -> str:
+    """Variances of the last feature maps over test images: (row, trained or not, what with)."""
+    rows = load("losses-variances")
+    lines = [["network", "trained with", "average", "maximum", "minimum", "n"]]
+    for row, trained, what in cases:
+        mine = [r for r in rows if (r["row"], r["trained"]) == (row, trained)]
+        cells = [mean_std([float(r[column]) for r in mine]) for column in ("mean", "max", "min")]
+        lines.append([row.split("_")[0], what, *cells, str(len(mine))])
+    return markdown(lines)
+
+
 def capacity() -> str:
     """What a shortcut costs networks of three sizes."""
     rows = load("shortcut_capacity")
@@ -418,6 +429,18 @@ TABLES: dict[str, Callable[[], str]] = {
     **{f"table{number}": partial(paper_table, f"table{number}") for number in range(1, 8)},
     "real-images": partial(paper_table, "real_images"),
     "losses": lambda: gains_by_row("losses"),
+    "losses-variances": lambda: variances(
+        *(
+            (f"{network}{loss}", trained, what)
+            for network in ("resnet8", "skipblocknet")
+            for loss, trained, what in (
+                ("", "no", "nothing"),
+                ("", "yes", "cross-entropy"),
+                ("_bias", "yes", "Bias Loss as printed"),
+                ("_bias_normalized", "yes", "by variances, mean-normalized"),
+            )
+        )
+    ),
     "demo": lambda: stages("demo", truth=True),
     "cifar10": lambda: stages("cifar10", "pad"),
     "imagenette": lambda: stages("imagenette", "area35"),
