@@ -129,6 +129,23 @@ def test_other_convolutions_are_left_to_pytorch(monkeypatch):
     assert not convolved(maps, weight.contiguous())[1]
 
 
+@pytest.mark.parametrize("stride", [2, (1, 3), (3, 2)])
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format], ids=str)
+def test_strided_convolutions_of_single_pixels_against_float64(stride, layout):
+    maps = maps_of(3, 5, 7, 8).contiguous(memory_format=layout)
+    layer = nn.Conv2d(5, 6, 1, stride).to(torch.bfloat16)
+    with torch.no_grad():
+        usual = layer(maps)
+        fast_bf16.hasten(layer)
+        assert "forward" in vars(layer)
+        found = layer(maps)
+        assert layer(maps[0]).shape == usual[0].shape
+    exact = F.conv2d(maps.double(), layer.weight.double(), layer.bias.double(), stride)  # type: ignore[union-attr]
+    assert found.shape == usual.shape
+    rounded(found, exact)
+    assert layer(maps.clone().requires_grad_()).requires_grad
+
+
 @pytest.mark.parametrize("name", ["resnet8", "resnet18"])
 def test_a_refiner_takes_them_and_labels_as_well_as_without(name, monkeypatch):
     torch.manual_seed(0)

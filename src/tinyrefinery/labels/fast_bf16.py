@@ -1,6 +1,6 @@
 """Frozen networks in bfloat16 on a CPU, faster than PyTorch computes them by itself.
 
-Two kinds of modules leave time on the table there, beside ReLU (`layers.relu`), each for its own
+Three kinds of modules leave time on the table there, beside ReLU (`layers.relu`), each for its own
 reason (measured with torch 2.15 on one core of an AMD EPYC with AVX-512 bf16, batches of 128,
 milliseconds before and after):
 
@@ -10,6 +10,8 @@ milliseconds before and after):
 * A 3x3 convolution works row by row, and reads all its weights for each row: with maps of 4x4, that
   is most of the work. Rows of all images in one matrix product read them once, and leave out the
   rows of zeros around the maps: 31 to 23 for 512 maps of 4x4.
+* A 1x1 convolution with a stride reads the pixels that it skips. Picked out first: 0.62 to 0.26 for
+  16 maps of 32x32.
 
 Nothing here has a gradient. Results differ from PyTorch's by the order of summation only.
 """
@@ -41,6 +43,8 @@ def hasten(network: nn.Module) -> None:
             _forward(module, BatchNorm(module))
         elif type(module) is nn.Conv2d and _has_many_weights(module):
             _forward(module, partial(_convolved, module))
+        elif type(module) is nn.Conv2d and _skips_pixels(module):
+            _forward(module, partial(_of_every_other, module))
 
 
 def _forward(module: nn.Module, way: Callable[[Tensor], Tensor]) -> None:
@@ -122,6 +126,19 @@ def _has_many_weights(layer: nn.Conv2d) -> bool:
     fits = plain and layer.kernel_size == (3, 3) and layer.padding == (1, 1)
     laid = weight.is_contiguous(memory_format=torch.channels_last)
     return fits and laid and weight.dtype == torch.bfloat16 and weight.numel() >= MANY_WEIGHTS
+
+
+def _skips_pixels(layer: nn.Conv2d) -> bool:
+    plain = layer.groups == 1 and layer.padding == (0, 0)
+    return plain and layer.kernel_size == (1, 1) and max(layer.stride) > 1
+
+
+def _of_every_other(layer: nn.Conv2d, maps: Tensor) -> Tensor:
+    if torch.is_grad_enabled() or maps.dim() != 4 or maps.device.type != "cpu":
+        return nn.Conv2d.forward(layer, maps)
+    down, right = layer.stride
+    seen = maps[:, :, ::down, ::right].contiguous(memory_format=torch.channels_last)
+    return F.conv2d(seen, layer.weight, layer.bias)
 
 
 def _convolved(layer: nn.Conv2d, maps: Tensor) -> Tensor:

@@ -105,10 +105,11 @@ class Refiner:
         for network, prepare in zip(self.networks, self.prepare, strict=True):
             recalibrate(network, map(partial(self._input, prepare=prepare), batches()), self.bf16)
 
-    @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
         """Label distributions of crops (B, C, h, w): (B, K) float32, rows sum to one."""
-        return self.differentiable(images)
+        with torch.inference_mode():
+            labels = self.differentiable(images)
+        return labels.clone()  # what comes of inference mode can't take part in a loss
 
     def differentiable(self, images: Tensor) -> Tensor:
         """The same, from which a gradient flows to the crops; the weights stay frozen."""
