@@ -1,9 +1,10 @@
 """Crash-safe files."""
 
+import pyarrow.csv
 import pytest
 
 from tinyrefinery.errors import StorageError
-from tinyrefinery.files import write_atomic, writing
+from tinyrefinery.files import read_csv, write_atomic, write_csv, writing
 
 
 def test_text_and_bytes(tmp_path):
@@ -38,3 +39,19 @@ def test_a_full_disk_is_named(tmp_path):
     ):
         full.write("x")
         full.flush()
+
+
+def test_tables(tmp_path):
+    rows = [{"a": 0.1 + 0.2, "b": 'x, "y"\nz'}, {"b": "grüße"}, [None, 3]]
+    write_csv(tmp_path / "t.csv", ["a", "b"], rows)
+    several_lines = pyarrow.csv.ParseOptions(newlines_in_values=True)
+    read = pyarrow.csv.read_csv(tmp_path / "t.csv", parse_options=several_lines).to_pydict()
+    assert read == {"a": [0.1 + 0.2, None, None], "b": ['x, "y"\nz', "grüße", "3"]}
+    assert [row["a"] for row in read_csv(tmp_path / "t.csv")] == [repr(0.1 + 0.2), "", ""]
+
+
+@pytest.mark.parametrize("row", [{"a": 1, "c": 2}, [1], [1, 2, 3]])
+def test_a_table_with_a_wrong_row_is_not_written(tmp_path, row):
+    with pytest.raises(ValueError, match=r"t\.csv: .*(columns for \['c'\]|values under 2)"):
+        write_csv(tmp_path / "t.csv", ["a", "b"], [row])
+    assert not list(tmp_path.iterdir())

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from tinyrefinery.evaluation.paired import paired_gain, spread
-from tinyrefinery.reports.label_quality import KINDS, over_seeds, read_lines
+from tinyrefinery.files import read_csv
+from tinyrefinery.reports.label_quality import KINDS, over_seeds
 from tinyrefinery.reports.numbers import gain_points, nats, percent
 from tinyrefinery.reports.refiner_gains import in_order, over_refiners, rank_lines, verdicts_of
 
@@ -131,7 +132,7 @@ def wrong_labels() -> str:
 
 def label_levels(name: str, bn: tuple[str, str] = ("batch", "64")) -> str:
     """KL of labels to crop truth by level, soft and hard, under one batch-norm mode."""
-    lines = read_lines(ROOT / "docs" / "results" / f"{name}.csv")
+    lines = read_csv(ROOT / "docs" / "results" / f"{name}.csv")
     table = [["labels of", *(f"{form}, {level}" for form, level in KINDS), "n"]]
     for stage in dict.fromkeys(line["stage"] for line in lines):
         way = {"stage": stage, "batch_norm": bn[0], "bn_group": bn[1]}
@@ -146,7 +147,7 @@ def label_levels(name: str, bn: tuple[str, str] = ("batch", "64")) -> str:
 
 def label_modes(name: str) -> str:
     """KL of soft labels of crops to crop truth by batch-norm mode and group."""
-    lines = read_lines(ROOT / "docs" / "results" / f"{name}.csv")
+    lines = read_csv(ROOT / "docs" / "results" / f"{name}.csv")
     refined = [line for line in lines if line["batch_norm"]]
     modes = list(dict.fromkeys((line["batch_norm"], line["bn_group"]) for line in refined))
     table = [["labels of", *(f"{mode} {group}".strip() for mode, group in modes), "n"]]
@@ -160,7 +161,7 @@ def label_modes(name: str) -> str:
 
 def label_people(name: str, bn: tuple[str, str] = ("running", "")) -> str:
     """Labels of whole held-out images against people's votes."""
-    lines = read_lines(ROOT / "docs" / "results" / f"{name}.csv")
+    lines = read_csv(ROOT / "docs" / "results" / f"{name}.csv")
     columns = {
         "soft: cross-entropy": ("cross_entropy", "soft", "image"),
         "soft: KL": ("kl", "soft", "image"),

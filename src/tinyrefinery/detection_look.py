@@ -1,7 +1,5 @@
 """A finished detection run looked at: its measures, the same on other images, and boxes drawn."""
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +22,7 @@ from tinyrefinery.detection.found import Decoding, detect
 from tinyrefinery.detection.summary import measures
 from tinyrefinery.detection.view import BoxView
 from tinyrefinery.errors import DataError
-from tinyrefinery.files import write_atomic, writing
+from tinyrefinery.files import write_csv, writing
 from tinyrefinery.names import nearest
 from tinyrefinery.recipe.detection import DetectionRecipe, load_detection
 from tinyrefinery.reports.overlays import Tile, contact_sheet
@@ -222,7 +220,6 @@ def _save(image: Image.Image, path: Path, kind: str) -> None:
 
 def write_results(run: Path) -> Path:
     """`results.csv` of a run folder: a line for each finished seed and split."""
-    text = io.StringIO()
     lines = [
         line
         for each in finished(run)
@@ -231,10 +228,7 @@ def write_results(run: Path) -> Path:
         for line in [_line(each, split)]
     ]
     names = list(dict.fromkeys(name for line in lines for name in line))
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    write_atomic(run / "results.csv", text.getvalue())
+    write_csv(run / "results.csv", names, lines)
     return run / "results.csv"
 
 

@@ -5,8 +5,6 @@ runs/NAME/
   rows/ROW/                 a detector's run folder each
 """
 
-import csv
-import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +13,7 @@ from pathlib import Path
 from tinyrefinery.detection_look import Finished, finished, write_results
 from tinyrefinery.detection_run import run_detection
 from tinyrefinery.evaluation.paired import Gain, Spread, paired_gain, spread
-from tinyrefinery.files import write_atomic
+from tinyrefinery.files import write_atomic, write_csv
 from tinyrefinery.recipe.detection import DetectionRecipe
 from tinyrefinery.recipe.table import Table
 
@@ -127,22 +125,20 @@ def write_table(
     """Write table.json, what was run, and table.csv, a line a row."""
     facts = {"scale": scale, "smoke": smoke, **table.model_dump(mode="json")}
     write_atomic(folder / "table.json", json.dumps(facts, indent=1))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for line in lines:
-        gain, found = line.gain, line.map11
-        writer.writerow(
-            [
-                *(line.row, line.backbone, line.split, _percent(line.paper_map)),
-                *(_percent(found and found.mean), _percent(found and found.std)),
-                *(_percent(line.coco_ap and line.coco_ap.mean), _percent(line.blind)),
-                *(found.n if found else 0, line.baseline, _percent(gain and gain.mean)),
-                *(_percent(gain and gain.low), _percent(gain and gain.high)),
-                *(line.cost.get(name) for name in ("parameters", "macs", "seconds")),
-            ]
-        )
-    write_atomic(folder / "table.csv", text.getvalue())
+    write_csv(folder / "table.csv", COLUMNS, map(_cells, lines))
+
+
+def _cells(line: DetectorLine) -> list[object]:
+    """A row of table.csv."""
+    gain, found = line.gain, line.map11
+    return [
+        *(line.row, line.backbone, line.split, _percent(line.paper_map)),
+        *(_percent(found and found.mean), _percent(found and found.std)),
+        *(_percent(line.coco_ap and line.coco_ap.mean), _percent(line.blind)),
+        *(found.n if found else 0, line.baseline, _percent(gain and gain.mean)),
+        *(_percent(gain and gain.low), _percent(gain and gain.high)),
+        *(line.cost.get(name) for name in ("parameters", "macs", "seconds")),
+    ]
 
 
 def _percent(share: float | None) -> float | None:

@@ -1,7 +1,9 @@
 """Crash-safe files: written aside, flushed to disk, then renamed over the old one."""
 
+import csv
+import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
@@ -41,3 +43,38 @@ def write_atomic(path: Path, data: bytes | str) -> None:
     """Write `data` (text as UTF-8) to `path` in one step, as `writing` does."""
     with writing(path) as aside:
         aside.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+def write_csv(
+    path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object] | Sequence[object]]
+) -> None:
+    """Write a CSV table in one step, as `writing` does, with a line of column names on top.
+
+    Args:
+        path: of the file; UTF-8, lines end with a line feed.
+        columns: their names, in order.
+        rows: the values by column name, or in the order of `columns`; None and what a mapping
+            doesn't have stay empty, floats keep every digit.
+
+    Raises:
+        StorageError: when the disk is full or the place can't be written.
+        ValueError: when a row has other columns.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        if isinstance(row, Mapping):
+            if row.keys() - set(columns):
+                raise ValueError(f"{path}: no columns for {sorted(row.keys() - set(columns))}")
+            row = [row.get(name) for name in columns]
+        if len(row) != len(columns):
+            raise ValueError(f"{path}: a row of {len(row)} values under {len(columns)} columns")
+        writer.writerow(row)
+    write_atomic(path, text.getvalue())
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV table by column name, all values as text."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))

@@ -16,9 +16,10 @@ from tinyrefinery.assessment.targets import find_targets, recipe_for
 from tinyrefinery.cli.main import app
 from tinyrefinery.errors import DataError
 from tinyrefinery.evaluation.label_quality import label_quality
+from tinyrefinery.files import read_csv
 from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.models.network_file import load_network
-from tinyrefinery.reports.label_quality import COLUMNS, over_seeds, quality_table, read_lines
+from tinyrefinery.reports.label_quality import COLUMNS, over_seeds, quality_table
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,7 @@ def test_the_command_with_people(finished, tmp_path):
     assert done.exit_code == 0, done.output
     assert "against crop truth" in done.output
     assert "against people" in done.output
-    kept = read_lines(out)
+    kept = read_csv(out)
     assert {each["basis"] for each in kept} == {"crop truth", "people"}
     assert {each["n"] for each in kept if each["basis"] == "people"} == {str(n)}
     assert over_seeds(kept, basis="people", stage="given labels").n == 1

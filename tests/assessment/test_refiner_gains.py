@@ -13,9 +13,10 @@ from tinyrefinery.assessment.refiners import Options, assess
 from tinyrefinery.assessment.targets import find_targets
 from tinyrefinery.cli.main import app
 from tinyrefinery.errors import DataError
+from tinyrefinery.files import read_csv
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.recipe_run import Job
-from tinyrefinery.reports.refiner_gains import SAID, by_seed, foretold, in_order, read_gains
+from tinyrefinery.reports.refiner_gains import SAID, by_seed, foretold, in_order
 from tinyrefinery.run import run
 
 OTHERS = """
@@ -56,7 +57,7 @@ def test_the_command(several):
     assert done.exit_code == 0, done.output
     for text in ("wide > by_wide", "with the", "the verdict", "Written:"):
         assert text in done.output
-    lines = read_gains(several / "refiner-gains.csv")
+    lines = read_csv(several / "refiner-gains.csv")
     assert [(each["refiner"], each["student"]) for each in lines if each["seed"] == "1"] == [
         ("plain", "refined"),
         ("small", "by_small"),
@@ -68,6 +69,9 @@ def test_the_command(several):
             for name in ("student", "plain")
         ]
         assert each["plain"] == "plain"
+        own = [float(e["unseen_top1"]) for e in lines if e["refiner"] == "plain"]
+        over = float(each["unseen_top1"]) - own[int(each["seed"])]
+        assert float(each["ahead"]) == pytest.approx(over, abs=1e-9)
         assert float(each["gain"]) == pytest.approx(top1[0] - top1[1])
     means = {name: [] for name in ("small > by_small", "wide > by_wide", "plain > refined")}
     for name in means:
@@ -87,12 +91,13 @@ def test_measures_are_those_of_refiner(several):
     options = Options(images=40, crops=2)
     lines = [each for each in gain_lines(several, recipe, options) if each["seed"] == 1]
     targets = find_targets([str(several)], ["plain", "small", "wide"], [1])
-    found = assess(targets, recipe.model_copy(update={"seed": 1}), options).as_json()
+    assessed = assess(targets, recipe.model_copy(update={"seed": 1}), options)
+    found = assessed.as_json()
     for each in found["refiners"]:
         (line,) = [e for e in lines if each["name"].startswith(e["refiner"])]
         assert line["unseen_top1"] == each["validation_crops"]["top1"]
         assert line["truth_kl"] == each["crop_truth"]["labels"]["kl"]
-        assert line["verdict"] == each["verdict"]
+        assert line["verdict"] == assessed.verdict(each["name"], "plain seed 1").grade
         t, v = each["train_crops"]["top1"], each["validation_crops"]["top1"]
         assert line["unseen_less_by_heart"] == pytest.approx(v - (t - v))
 

@@ -59,7 +59,7 @@ def test_it_is_plain_data_and_ranked_by_truth(assessment):
     kls = [each["score"] for each in found["ranking"]["places"]]
     assert kls == sorted(kls)
     assert [each["verdict"] for each in found["refiners"]] == [
-        assessment.verdicts[each["name"]].grade for each in found["refiners"]
+        assessment.verdict(each["name"]).grade for each in found["refiners"]
     ]
 
 
@@ -107,6 +107,31 @@ def test_the_command(finished, tmp_path):
     done = CliRunner().invoke(app, ["refiner", "timm:resnet10t"])
     assert done.exit_code == 2
     assert "on which data" in done.output
+
+
+def test_who_is_to_learn(finished, tmp_path):
+    out = tmp_path / "refiners.json"
+    words = ["refiner", str(finished), "--crops", "2", "--images", "64", "--out", str(out)]
+    done = CliRunner().invoke(app, [*words, "--student", "plain"])
+    assert done.exit_code == 0, done.output
+    assert "name it with --student" not in done.output
+    found = json.loads(out.read_text())
+    assert found["on"]["student"] == "plain seed 0"
+    entries = {each["name"]: each for each in found["refiners"]}
+    itself = [r["grade"] for r in entries["plain seed 0"]["reasons"] if "to learn" in r["what"]]
+    assert itself == ["with care"]
+    (file,) = finished.glob("stages/plain-*/model.safetensors")
+    alone = ["refiner", str(finished), "--stage", "refined", *words[2:]]
+    done = CliRunner().invoke(app, [*alone, "--student", str(file)])
+    assert done.exit_code == 0, done.output
+    found = json.loads(out.read_text())
+    (entry,) = found["refiners"]  # who is to learn isn't ranked
+    assert [each["what"] for each in entry["reasons"] if "to learn" in each["what"]] == [
+        each["what"] for each in entries["refined seed 0"]["reasons"] if "to learn" in each["what"]
+    ]
+    done = CliRunner().invoke(app, [*words, "--student", "nobody"])
+    assert done.exit_code == 2
+    assert "nobody" in done.output
 
 
 def test_timm(finished, monkeypatch):

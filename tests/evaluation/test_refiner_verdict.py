@@ -4,9 +4,10 @@ import copy
 
 import numpy as np
 import pytest
+from scipy.stats import sem
 
 from tinyrefinery.evaluation.refiner_measures import Measured
-from tinyrefinery.evaluation.refiner_verdict import judge, rank
+from tinyrefinery.evaluation.refiner_verdict import ahead, judge, rank
 
 SOUND = {
     "bn_group": 64,
@@ -107,3 +108,30 @@ def test_crop_truth_decides_where_all_have_it():
     assert rank(told | {"c": measured(0.9, 0.9)}).basis != "crop truth"
     with pytest.raises(ValueError, match="same images"):
         rank(told | {"c": measured(0.9, 0.9, n=10)})
+
+
+@pytest.mark.parametrize(
+    ("refiner", "student", "grade", "why"),
+    [
+        (0.6, 0.5, "sound", "60.0% right, who is to learn 50"),
+        (0.5, 0.5, "with care", "not shown to know more"),
+        (0.5, 0.6, "poor", "knows less than who is to learn"),
+    ],
+)
+def test_a_refiner_is_held_against_who_is_to_learn(refiner, student, grade, why):
+    over = ahead(measured(0.7, refiner), measured(0.7, student))
+    verdict = judge(SOUND, classes=10, over=over)
+    assert verdict.grade == grade
+    assert any(why in text for _, text in verdict.reasons)
+    assert len(verdict.reasons) == len(judge(SOUND, classes=10).reasons) + 1
+
+
+def test_ahead_is_paired_by_image():
+    first, second = measured(0.7, 0.6, seed=1), measured(0.7, 0.55, seed=2)
+    found = ahead(first, second)
+    difference = first.held_out - second.held_out
+    assert found.top1 == pytest.approx(difference.mean())
+    assert found.standard_error == pytest.approx(sem(difference, ddof=0))
+    assert (found.refiner, found.student) == (first.held_out.mean(), second.held_out.mean())
+    with pytest.raises(ValueError, match="broadcast"):
+        ahead(first, measured(0.7, 0.6, n=10))

@@ -4,8 +4,6 @@ Accepted labels go into a `metadata.csv` with the column `label_source`, always 
 split; what lies between goes into a queue, with a random share of the accepted to check them.
 """
 
-import csv
-import io
 import json
 import os
 from collections.abc import Sequence
@@ -34,7 +32,7 @@ from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.decisions import Decision, newest
 from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.errors import DataError
-from tinyrefinery.files import write_atomic, writing
+from tinyrefinery.files import write_atomic, write_csv, writing
 from tinyrefinery.random import integer
 
 AUDIT = "audit"
@@ -166,7 +164,8 @@ def save_auto_labels(out: Path, made: AutoLabels, queue: Queue, said: Sequence[D
     """
     manifest = made.dataset.manifest
     paths, ids = manifest.column("path"), manifest.column("id")
-    write_atomic(out / "metadata.csv", _metadata(out, made, said))
+    columns = ["file_name", "label", "split", "label_source"]
+    write_csv(out / "metadata.csv", columns, _metadata(out, made, said))
     write_queue(out / "queue.jsonl", queue)
     rejected = "".join(f"{paths[row]}\n" for row in made.bands.rows(REJECT))
     write_atomic(out / "rejected.txt", rejected)
@@ -188,12 +187,10 @@ def save_auto_labels(out: Path, made: AutoLabels, queue: Queue, said: Sequence[D
     write_atomic(out / "label.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
-def _metadata(out: Path, made: AutoLabels, said: Sequence[Decision]) -> str:
-    """CSV of accepted images and of those that people labelled; paths as seen from `out`."""
+def _metadata(out: Path, made: AutoLabels, said: Sequence[Decision]) -> list[list[str]]:
+    """Lines of accepted images and of those that people labelled; paths as seen from `out`."""
     manifest, people = made.dataset.manifest, newest(said)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["file_name", "label", "split", "label_source"])
+    lines = []
     for row in range(len(manifest)):
         each = people.get(str(manifest.column("id")[row]))
         label, source = manifest.classes[manifest.labels[row]], ""
@@ -204,8 +201,8 @@ def _metadata(out: Path, made: AutoLabels, said: Sequence[Decision]) -> str:
             source = f"{AUTO}{made.labeller}@{made.bands.sure[row]:.3f}"
         if source and label:
             path = os.path.relpath(str(manifest.column("path")[row]), out)
-            writer.writerow([path.replace(os.sep, "/"), label, "train", source])
-    return text.getvalue()
+            lines.append([path.replace(os.sep, "/"), label, "train", source])
+    return lines
 
 
 def queue_of(made: AutoLabels, root: Path, labeller: Labeller, said: Sequence[Decision]) -> Queue:

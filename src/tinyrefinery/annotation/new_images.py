@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from tinyrefinery.data.decisions import ADD, Decision, additions, newest, now, read_decisions
 from tinyrefinery.data.overlay import HUMAN
 from tinyrefinery.errors import DataError
+from tinyrefinery.files import read_csv
 
 _LABELS = ("ok", "relabel")
 
@@ -49,10 +50,8 @@ def _accepted(folder: Path) -> list[Decision]:
     """A line for each row of `metadata.csv`; its `label_source` is who said so."""
     file = folder / "metadata.csv"
     try:
-        with file.open(newline="", encoding="utf-8") as text:
-            rows = list(csv.DictReader(text))
         found = []
-        for row in rows:
+        for row in read_csv(file):
             path = folder / row["file_name"]
             found.append(_add(_digest(path), row["label"], row["label_source"], now(), path))
         return found

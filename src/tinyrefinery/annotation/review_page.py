@@ -5,15 +5,12 @@ from base64 import b64encode
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
-
-import jinja2
 
 from tinyrefinery.annotation.pictures import TAKEN_ALONG, Pictures
 from tinyrefinery.annotation.reviewing import Review
+from tinyrefinery.reports.templating import template
 
 _HERE = Path(__file__).parent / "templates"
-_THEME = "tinyrefinery.reports", "templates"
 
 
 def live_page() -> str:
@@ -48,13 +45,8 @@ def _data(kind: str, content: bytes) -> str:
 def _rendered(state: str) -> str:
     """The template around a state in JSON; `<` would end the script element early."""
     safe = state.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-    environment = jinja2.Environment(
-        loader=jinja2.ChoiceLoader([jinja2.FileSystemLoader(_HERE), jinja2.PackageLoader(*_THEME)]),
-        undefined=jinja2.StrictUndefined,
-        autoescape=True,
-    )
-    template: Any = environment.get_template("review.html.j2")
-    return template.render(state=safe, script=_script(), policy=content_policy(embedded=True))
+    page = template("review.html.j2", _HERE)
+    return page.render(state=safe, script=_script(), policy=content_policy(embedded=True))
 
 
 @lru_cache

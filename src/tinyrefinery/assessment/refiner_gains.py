@@ -1,14 +1,15 @@
 """What a run's refiners were said to be worth, beside what those who learned from them gained."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tinyrefinery.assessment.refiners import Assessment, Options, assess
-from tinyrefinery.assessment.targets import Target, find_targets
+from tinyrefinery.assessment.targets import find_targets
 from tinyrefinery.errors import DataError
+from tinyrefinery.evaluation.refiner_verdict import ahead
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.reports.folder import StageRun, read_run
 
@@ -100,18 +101,22 @@ def gain_lines(
     for seed in sorted({each.student.seed for each in taught}):
         mine = [each for each in taught if each.student.seed == seed]
         folders = dict.fromkeys(str(each.refiner.folder) for each in mine)
-        targets = find_targets(list(folders))
+        plains = dict.fromkeys(str(each.plain.folder) for each in mine)
+        everyone = find_targets(list(folders | plains))
+        targets, others = everyone[: len(folders)], everyone[len(folders) :]
         own = recipe.model_copy(update={"seed": seed})
         say(f"seed {seed}: {len(targets)} refiners of {len(mine)} students")
-        assessment = assess(targets, own, options)
+        assessment = assess(targets, own, options, others)
+        names = {each.source: each.name for each in everyone}
         for lesson in mine:
-            target = next(t for t in targets if t.source == f"file:{lesson.refiner.file}")
-            yield _line(lesson, target, assessment)
+            yield _line(lesson, names, assessment)
 
 
-def _line(lesson: Lesson, target: Target, found: Assessment) -> dict[str, Any]:
-    measures = found.measured[target.name].measures
-    place = next(each for each in found.ranking.places if each.name == target.name)
+def _line(lesson: Lesson, names: Mapping[str, str], found: Assessment) -> dict[str, Any]:
+    name, student = (names[f"file:{each.file}"] for each in (lesson.refiner, lesson.plain))
+    measures = found.measured[name].measures
+    over = ahead(found.measured[name], found.measured[student])
+    place = next(each for each in found.ranking.places if each.name == name)
     train, unseen = measures["train_crops"], measures["validation_crops"]
     truth = measures["crop_truth"].get("labels", {})
     top1 = [each.evaluation[lesson.split]["top1"] for each in (lesson.student, lesson.plain)]
@@ -120,12 +125,14 @@ def _line(lesson: Lesson, target: Target, found: Assessment) -> dict[str, Any]:
         "refiner": lesson.refiner.stage,
         "seed": lesson.refiner.seed,
         "model": lesson.refiner.model,
-        "verdict": found.verdicts[target.name].grade,
+        "verdict": found.verdict(name, student).grade,
         "place": place.place,
         "truth_kl": truth.get("kl"),
         "unseen_less_by_heart": 2 * unseen["top1"] - train["top1"],
         "unseen_top1": unseen["top1"],
         "train_top1": train["top1"],
+        "ahead": over.top1,
+        "ahead_error": over.standard_error,
         "whole_top1": measures["validation"]["top1"],
         "gap": measures["gap"]["top1"],
         "by_heart": measures["gap"]["top1"] / train["top1"] if train["top1"] else 0.0,

@@ -17,7 +17,7 @@ from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.errors import DataError
 from tinyrefinery.evaluation.human_labels import HumanLabels, read_human_labels
 from tinyrefinery.evaluation.refiner_measures import Measured, Setting, measure_refiner
-from tinyrefinery.evaluation.refiner_verdict import Ranking, Rule, Verdict, judge, rank
+from tinyrefinery.evaluation.refiner_verdict import Ranking, Rule, Verdict, ahead, judge, rank
 from tinyrefinery.labels.refiner import BatchNormMode, Refiner
 from tinyrefinery.recipe.labels import Refined
 from tinyrefinery.recipe.schema import Recipe
@@ -62,28 +62,34 @@ class Assessment:
 
     targets: tuple[Target, ...]
     measured: dict[str, Measured] = field(repr=False)
-    """By the target's name."""
-    verdicts: dict[str, Verdict]
+    """By name, of the targets and of those that are to learn."""
     ranking: Ranking
     facts: dict[str, Any]
     """On what: data, images, crops, batch normalization."""
 
-    def as_json(self) -> dict[str, Any]:
-        """Everything but the values of single images, as plain data."""
+    def verdict(self, refiner: str, student: str | None = None) -> Verdict:
+        """What a refiner is worth, for a student where one is named."""
+        own = self.measured[refiner]
+        over = None if student is None else ahead(own, self.measured[student])
+        return judge(own.measures, self.facts["classes"], over=over)
+
+    def as_json(self, student: str | None = None) -> dict[str, Any]:
+        """Everything but the values of single images, as plain data; `student`: who is to learn."""
         ranking = {"basis": self.ranking.basis, "rests_on": self.ranking.rests_on}
+        verdicts = {each.name: self.verdict(each.name, student) for each in self.targets}
         return {
             "format": 1,
-            "on": self.facts,
+            "on": self.facts | {"student": student},
             "rule": {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(Rule()).items()},
             "refiners": [
                 {
                     "name": each.name,
                     "source": each.source,
                     "model": each.model,
-                    "verdict": self.verdicts[each.name].grade,
+                    "verdict": verdicts[each.name].grade,
                     "reasons": [
                         {"grade": grade, "what": what}
-                        for grade, what in self.verdicts[each.name].reasons
+                        for grade, what in verdicts[each.name].reasons
                     ],
                     **self.measured[each.name].measures,
                 }
@@ -93,8 +99,13 @@ class Assessment:
         }
 
 
-def assess(targets: Sequence[Target], recipe: Recipe, options: Options) -> Assessment:
-    """Measure, judge and rank refiners on one recipe's data.
+def assess(
+    targets: Sequence[Target],
+    recipe: Recipe,
+    options: Options,
+    students: Sequence[Target] = (),
+) -> Assessment:
+    """Measure and rank refiners on one recipe's data, and measure who is to learn from them.
 
     The crops are of a generation that no stage of the recipe was trained on. The validation split
     is what is held out: choosing a refiner is a choice, and the test split chooses nothing.
@@ -104,21 +115,19 @@ def assess(targets: Sequence[Target], recipe: Recipe, options: Options) -> Asses
         CheckpointError: when a network doesn't fit the data.
     """
     data = builders.dataset(recipe.data)
-    frozen = {each.name: builders.outside_refiner(each.source, data, recipe) for each in targets}
+    everyone = list({each.name: each for each in (*targets, *students)}.values())
+    frozen = {each.name: builders.outside_refiner(each.source, data, recipe) for each in everyone}
     on = _setting(recipe, data, options)
-    measured, verdicts = {}, {}
-    for target in targets:
+    measured = {}
+    for target in everyone:
         images = len(on.train_rows) + len(on.held_out_rows)
         say(f"{target.name}: {on.crops} crops of each of {images} images")
         modes = refiners(frozen[target.name], recipe, on)
-        found = measure_refiner(modes, options.batch_norm, on)
-        measured[target.name] = found
-        verdicts[target.name] = judge(found.measures, len(data.classes))
+        measured[target.name] = measure_refiner(modes, options.batch_norm, on)
     return Assessment(
         targets=tuple(targets),
         measured=measured,
-        verdicts=verdicts,
-        ranking=rank(measured),
+        ranking=rank({each.name: measured[each.name] for each in targets}),
         facts=_facts(recipe, data, on, options),
     )
 

@@ -68,6 +68,32 @@ def find_targets(
     return found
 
 
+def find_student(word: str, targets: Sequence[Target], seeds: Seeds = "lowest") -> Target:
+    """The network that is to learn: one of `targets` where it is among them.
+
+    Args:
+        word: a stage of the first target's run, or as in `find_targets`.
+        targets: the refiners.
+        seeds: of a stage, these seeds.
+
+    Raises:
+        DataError: when the word names nothing, or several networks.
+    """
+    runs = [each.run for each in targets if each.run is not None]
+    if not word.startswith("timm:") and not Path(word.removeprefix("file:")).exists() and runs:
+        found = find_targets([str(runs[0])], [word], seeds)
+    else:
+        found = find_targets([word])
+    if len(found) != 1:
+        names = ", ".join(each.name for each in found)
+        raise DataError(f"--student {word}: names {len(found)} networks ({names}); name one")
+    same = [each for each in targets if each.source == found[0].source]
+    if same:
+        return same[0]
+    taken = found[0].name in {each.name for each in targets}
+    return replace(found[0], name=found[0].source) if taken else found[0]
+
+
 def _of_word(word: str, stages: Collection[str], seeds: Seeds) -> list[Target]:
     if word.startswith("timm:"):
         return [Target(word, word, model=word)]

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tinyrefinery.cli.options import Like
+
 if TYPE_CHECKING:
     from tinyrefinery.auditing import Target
     from tinyrefinery.curation.audit import Audit
@@ -39,10 +41,7 @@ def audit(
     model: Annotated[
         Path | None, typer.Option(help="Run, network or ONNX file: does it use shortcuts?")
     ] = None,
-    like: Annotated[
-        Path | None,
-        typer.Option(help="Of an ONNX file: the run or network file that it was made from."),
-    ] = None,
+    like: Like = None,
     refiner: Annotated[
         Path | None, typer.Option(help="A network file that sees images large, to find too hard.")
     ] = None,

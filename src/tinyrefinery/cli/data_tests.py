@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tinyrefinery.cli.options import Like
 from tinyrefinery.errors import CheckpointError, ChoiceError, DataError, RefineryError
 
 if TYPE_CHECKING:
@@ -21,10 +22,6 @@ Tests = Annotated[Path, typer.Argument(help="The file of data tests.")]
 TestsOption = Annotated[Path, typer.Option("--tests", help="The file of data tests.")]
 Stage = Annotated[str | None, typer.Option(help="Stage of a run; else its last.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of a run; else its first.")]
-Like = Annotated[
-    Path | None,
-    typer.Option(help="Of ONNX files: the run or network file that they were made from."),
-]
 DEFAULT = Path("data_tests.yaml")
 WIDE = 100
 """Columns of a terminal from which on there is room for bars."""

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from tinyrefinery.cli.options import Like
+
 
 def mine(
     run: Annotated[
@@ -24,9 +26,7 @@ def mine(
     ] = None,
     stage: Annotated[str | None, typer.Option(help="Stage of a run; else its last.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of a run; else its first.")] = None,
-    like: Annotated[
-        Path | None, typer.Option(help="Of an ONNX file: the run that it was made from.")
-    ] = None,
+    like: Like = None,
     draw_seed: Annotated[int, typer.Option(help="Of the random share.")] = 0,
 ) -> None:
     """Choose images of RUN for people to look at, each with the reason why."""

@@ -11,6 +11,10 @@ RunName = Annotated[
     str | None, typer.Option(help="Name of the run folder; else recipe and a digest of it.")
 ]
 Runs = Annotated[Path, typer.Option(help="Folder that run folders are kept in.")]
+Like = Annotated[
+    Path | None,
+    typer.Option(help="Of ONNX files: the run or network file that they were made from."),
+]
 Smoke = Annotated[
     bool, typer.Option("--smoke", help="Tiny data, one epoch: does it work at all? Needs no data.")
 ]

@@ -56,6 +56,13 @@ def refiner(
         list[int] | None,
         typer.Option(help="Of run folders only this seed; several times. Else the lowest."),
     ] = None,
+    student: Annotated[
+        str | None,
+        typer.Option(
+            help="Who is to learn, as trained on given labels: a stage of the first run, a "
+            "stage's folder or a network file."
+        ),
+    ] = None,
     images: Images = 2000,
     crops: Crops = 4,
     batch_norm: Labelling = BatchNorm.batch,
@@ -72,20 +79,22 @@ def refiner(
 
     from rich.console import Console
 
-    from tinyrefinery.assessment.targets import find_targets, recipe_for, split_words
+    from tinyrefinery.assessment.targets import find_student, find_targets, recipe_for, split_words
     from tinyrefinery.cli.outcome import log_progress
     from tinyrefinery.files import write_atomic
     from tinyrefinery.reports.refiners import refiner_table, told
 
     words, overrides = split_words(refiners)
     targets = find_targets(words, stage or (), seed or "lowest")
+    learner = find_student(student, targets, seed or "lowest") if student else None
     loaded = recipe_for(targets, recipe, overrides)
     log_progress()
     from tinyrefinery.assessment.refiners import HumanFile, Options, assess
 
     people = HumanFile(human, human_key, human_column) if human else None
     options = Options(images, crops, batch_norm.value, bn_group, people)
-    found = assess(targets, loaded, options).as_json()
+    assessed = assess(targets, loaded, options, [learner] if learner else [])
+    found = assessed.as_json(learner.name if learner else None)
     run = next((each.run for each in targets if each.run is not None), None)
     path = out or (run / "refiners.json" if run else None)
     if path is not None:

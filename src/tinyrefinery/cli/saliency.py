@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tinyrefinery.cli.options import Like
+
 if TYPE_CHECKING:
     from tinyrefinery.judging.data import TestData
     from tinyrefinery.judging.networks import Network
@@ -63,10 +65,7 @@ def saliency(
     ] = None,
     stage: Annotated[str | None, typer.Option(help="Stage of a run; else its last.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of a run; else its first.")] = None,
-    like: Annotated[
-        Path | None,
-        typer.Option(help="Of an ONNX file: the run or network file that it was made from."),
-    ] = None,
+    like: Like = None,
     out: Annotated[Path, typer.Option(help="PNG file to write.")] = Path("saliency.png"),
     overlays: Annotated[
         Path | None, typer.Option(help="Folder for each overlay as a PNG of its own.")

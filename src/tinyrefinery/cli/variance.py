@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from tinyrefinery.variance_analysis import Measured
+    from rich.console import Console
+
+    from tinyrefinery.variance_analysis import Measured, Weighed
 
 
 def variance(
@@ -47,8 +49,7 @@ def variance(
     from tinyrefinery.errors import DataError
     from tinyrefinery.evaluation.variance import LAST, summary
     from tinyrefinery.recipe.shipped import locate
-    from tinyrefinery.reports.bias_weights import weight_figure, weights_table, write_weights
-    from tinyrefinery.reports.variance import save_figures, variance_table
+    from tinyrefinery.reports.variance import variance_table
     from tinyrefinery.variance_analysis import Question, measure, weigh
 
     places = [Path(each) for each in networks if "=" not in each or Path(each).exists()]
@@ -61,15 +62,22 @@ def variance(
     summaries = [summary(each.values) for each in measured]
     console = Console()
     console.print(variance_table(measured, summaries))
-    weighed = weigh(places, overrides, question, said) if weights else []
-    if weighed:
-        console.print(weights_table(weighed))
+    if weights:
+        _weigh(console, weigh(places, overrides, question, said), out)
     if out is not None:
-        if weighed:
-            write_weights(out, weighed)
-            save_figures({"weights": weight_figure(weighed)}, out)
         _write(out, measured, summaries, images)
         console.print(f"\nWritten: {out}", soft_wrap=True, markup=False, highlight=False)
+
+
+def _weigh(console: "Console", weighed: "list[Weighed]", out: Path | None) -> None:
+    """Print what Bias Loss weighs images by, and write it beside the variances."""
+    from tinyrefinery.reports.bias_weights import weight_figure, weights_table, write_weights
+    from tinyrefinery.reports.variance import save_figures
+
+    console.print(weights_table(weighed))
+    if out is not None:
+        write_weights(out, weighed)
+        save_figures({"weights": weight_figure(weighed)}, out)
 
 
 def _write(out: Path, measured: "list[Measured]", summaries: list[dict], images: int) -> None:

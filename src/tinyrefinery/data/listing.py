@@ -104,12 +104,7 @@ def assemble(
     ids, reasons, images = _open_images(listing, channels, limit)
     problems = [*listing.problems, *check.broken_images(reasons, listing.paths)]
     problems += _unlabelled(listing, reasons)
-    whole = np.array([not reason for reason in reasons], bool) & (listing.labels >= 0)
-    told: list[Problem] = []  # nothing that `strict` should refuse
-    if exclude is not None:
-        left_out = excluded(Path(exclude), listing.paths, ids)
-        told = [Problem("excluded", exclude, f"{(left_out & whole).sum()} images left out")]
-        whole &= ~left_out
+    whole, told = _usable(listing, ids, reasons, exclude)
     if not whole.any():
         raise DataError(f"{listing.name}: no usable image. {_first(problems)}")
     if strict:
@@ -130,6 +125,18 @@ def assemble(
     if resident == "always":
         _check_resident(listing.name, chosen)
     return Dataset(listing.name, manifest, chosen, problems=tuple(problems + told))
+
+
+def _usable(
+    listing: Listing, ids: Sequence[str], reasons: Sequence[str], exclude: str | None
+) -> tuple[np.ndarray, list[Problem]]:
+    """Which images have pixels and a label and aren't excluded; what `strict` allows, as told."""
+    whole = np.array([not reason for reason in reasons], bool) & (listing.labels >= 0)
+    if exclude is None:
+        return whole, []
+    left_out = excluded(Path(exclude), listing.paths, ids)
+    told = Problem("excluded", exclude, f"{(left_out & whole).sum()} images left out")
+    return whole & ~left_out, [told]
 
 
 def _check_resident(name: str, images: Images) -> None:

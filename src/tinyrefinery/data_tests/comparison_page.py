@@ -4,13 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import jinja2
-
-from tinyrefinery import reports
 from tinyrefinery.data_tests import texts
 from tinyrefinery.data_tests.records import Facts
 from tinyrefinery.data_tests.terminal import LEVEL
 from tinyrefinery.data_tests.verdicts import Result
+from tinyrefinery.reports.templating import template
 
 HERE = Path(__file__).parent / "templates"
 
@@ -57,20 +55,12 @@ def render(facts: Facts, names: Sequence[str], judged: Sequence[Sequence[Result]
         names: of the networks.
         judged: for each network its results, of the same tests in the same order.
     """
-    folders = [str(HERE), *(str(Path(place) / "templates") for place in reports.__path__)]
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folders),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     lines = []
     for results in zip(*judged, strict=True):
         first = results[0]
         cells = [_cell(each, None if place == 0 else first) for place, each in enumerate(results)]
         lines.append((first, cells, first.verdict is not results[-1].verdict))
-    return environment.get_template("comparison.html.j2").render(
+    return template("comparison.html.j2", HERE).render(
         facts=facts, names=names, lines=lines, headline=headline(judged), level=LEVEL
     )
 

@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 
-from tinyrefinery import reports
 from tinyrefinery.data_tests import texts
 from tinyrefinery.data_tests.records import Facts, counts
 from tinyrefinery.data_tests.rows import Rows
 from tinyrefinery.data_tests.thumbnails import thumbnail
 from tinyrefinery.data_tests.verdicts import Measured, Result
+from tinyrefinery.reports.templating import template
 
 MOST_PICTURES = 500
 MOST_A_TEST = 24
@@ -80,14 +79,6 @@ def render(
         history: values of earlier networks.
         confidence: of the intervals.
     """
-    folders = [str(HERE), *(str(Path(place) / "templates") for place in reports.__path__)]
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folders),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     with_pictures = sum(bool(each.worst) for each in results) or 1
     most = max(1, min(MOST_A_TEST, MOST_PICTURES // with_pictures))
     tests = []
@@ -95,7 +86,7 @@ def render(
         shown = result.worst[:most] if look is not None else ()
         pictures = [_picture(result, row, rows, said, look, overlay) for row in shown if look]
         tests.append(_test(result, pictures, (history or {}).get(result.name, ())))
-    return environment.get_template("data_tests.html.j2").render(
+    return template("data_tests.html.j2", HERE).render(
         facts=facts,
         headline=texts.summary(results),
         counts=counts(results),

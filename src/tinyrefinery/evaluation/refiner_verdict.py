@@ -79,7 +79,37 @@ class Ranking:
         )
 
 
-def judge(measures: Mapping[str, Any], classes: int, rule: Rule | None = None) -> Verdict:
+@dataclass(frozen=True)
+class Ahead:
+    """By how much a refiner is right on more crops of unseen images than who is to learn."""
+
+    top1: float
+    """Difference of top-1, -1 to 1."""
+    standard_error: float
+    """Of it, paired by image."""
+    refiner: float
+    student: float
+    """Top-1 of both, 0 to 1."""
+
+
+def ahead(refiner: Measured, student: Measured) -> Ahead:
+    """What a refiner has over the network that is to learn from it, as trained on given labels.
+
+    Raises:
+        ValueError: when they were measured on different images.
+    """
+    difference, error = _behind(
+        {"refiner": (refiner.held_out,), "student": (student.held_out,)}, "refiner", "student"
+    )
+    return Ahead(difference, error, float(refiner.held_out.mean()), float(student.held_out.mean()))
+
+
+def judge(
+    measures: Mapping[str, Any],
+    classes: int,
+    rule: Rule | None = None,
+    over: Ahead | None = None,
+) -> Verdict:
     """The verdict on one refiner.
 
     What is known by heart is held against its bounds by the end of the 95 % interval that speaks
@@ -89,10 +119,12 @@ def judge(measures: Mapping[str, Any], classes: int, rule: Rule | None = None) -
         measures: of `measure_refiner`.
         classes: K.
         rule: the bounds; the default ones where None.
+        over: what it has over the network that is to learn; None where that isn't known.
     """
     rule = rule or Rule()
     checks = (
         _knows(measures, classes),
+        None if over is None else _ahead(over),
         _by_heart(measures, rule),
         _says_something(measures, rule),
         _calibrated(measures, rule),
@@ -116,6 +148,18 @@ def _knows(measures: Mapping[str, Any], classes: int) -> Reason:
     low = top1 - Z * sqrt(top1 * (1 - top1) / measures["validation_crops"]["images"])
     text = f"right on {top1:.1%} of the crops of unseen images (chance: {chance:.1%})"
     return ("poor", f"{text}: no better than guessing") if low <= chance else ("sound", text)
+
+
+def _ahead(over: Ahead) -> Reason:
+    text = (
+        f"crops of unseen images {over.refiner:.1%} right, who is to learn {over.student:.1%} "
+        f"(± {over.standard_error:.1%})"
+    )
+    if over.top1 > Z * over.standard_error:
+        return "sound", text
+    if over.top1 < -Z * over.standard_error:
+        return "poor", f"{text}: it knows less than who is to learn from it"
+    return "with care", f"{text}: not shown to know more than who is to learn from it"
 
 
 def _by_heart(measures: Mapping[str, Any], rule: Rule) -> Reason:

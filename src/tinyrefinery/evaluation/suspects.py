@@ -4,8 +4,6 @@ Made of what training recorded anyway (`dynamics.parquet`). A hard sample with a
 much the same as an easy one with a wrong label, so the first lines are worth most.
 """
 
-import csv
-import io
 import json
 from pathlib import Path
 
@@ -14,7 +12,7 @@ import pyarrow as pa
 from scipy.stats import rankdata
 
 from tinyrefinery.data.manifest import Manifest
-from tinyrefinery.files import write_atomic
+from tinyrefinery.files import write_csv
 
 CONTRADICTED = 0.5  # our choice: more crops speak against the given label than for it
 MOST = 10_000  # our choice: lines, more than anybody reviews
@@ -85,16 +83,14 @@ def save_suspects(path: Path, dynamics: pa.Table, manifest: Manifest) -> None:
     some, at = some.filter(pa.array(at >= 0)), at[at >= 0]
     classes = json.loads(dynamics.schema.metadata[b"classes"])
     paths = manifest.column("path")
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["rank", "id", "path", "given_class", *_REFINED, "aum"])
+    rows = []
     for rank, (row, one) in enumerate(zip(at, some.to_pylist(), strict=True), 1):
         refined = [""] * len(_REFINED)
         if "disagreement" in one:
             refined = [classes[one["refined_class"]], one["disagreement"], one["given_probability"]]
         given = classes[one["label"]]
-        writer.writerow([rank, one["id"], paths[row], given, *refined, one["aum"]])
-    write_atomic(path, text.getvalue())
+        rows.append([rank, one["id"], paths[row], given, *refined, one["aum"]])
+    write_csv(path, ["rank", "id", "path", "given_class", *_REFINED, "aum"], rows)
 
 
 def _column(dynamics: pa.Table, name: str) -> np.ndarray:

@@ -11,8 +11,6 @@ longest way. Then `nltk` lets N1 and N2 be any shortest path, also by another an
 goes straight up. The two differ for about 3 % of the pairs of ImageNet's classes, by up to 0.10.
 """
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -25,7 +23,7 @@ from torch import Tensor
 
 from tinyrefinery.data.batches import Batch
 from tinyrefinery.errors import DataError
-from tinyrefinery.files import write_atomic
+from tinyrefinery.files import write_csv
 from tinyrefinery.labels.wordnet import Synset, WordNet
 
 Definition = Literal["nltk", "textbook"]
@@ -178,19 +176,13 @@ class Taxonomy:
             for c, own in zip(self.choices, self.labels.diagonal(), strict=True)
         ]
         header = ["class", "synset", "wnid", "found_by", "meanings", "own_probability", "gloss"]
-        write_atomic(folder / "synsets.csv", _csv([header, *rows]))
+        write_csv(folder / "synsets.csv", header, rows)
         names = [c.category for c in self.choices]
         cells = [
             [name, *(f"{value:.6f}" for value in row)]
             for name, row in zip(names, self.similarity, strict=True)
         ]
-        write_atomic(folder / "similarity.csv", _csv([["class", *names], *cells]))
-
-
-def _csv(rows: Sequence[Sequence[object]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
+        write_csv(folder / "similarity.csv", ["class", *names], cells)
 
 
 class CategoryLabels:

@@ -1,10 +1,9 @@
 """The page of an audit: findings with their pictures, in one HTML file that needs nothing else."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import jinja2
+from tinyrefinery.reports.templating import template
 
 
 def render_audit(
@@ -31,20 +30,13 @@ def render_audit(
         skipped: checks that were left out, and why.
         notes: further lines for the reader.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     words = {"error": "error", "warning": "warning", "note": "note", "accepted": "accepted"}
     told = [
         f"{counts[name]} {word}{'' if counts[name] == 1 or name == 'accepted' else 's'}"
         for name, word in words.items()
         if counts.get(name)
     ]
-    return environment.get_template("audit.html.j2").render(
+    return template("audit.html.j2").render(
         target=target,
         images=images,
         classes=classes,

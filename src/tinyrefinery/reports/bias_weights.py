@@ -1,7 +1,5 @@
 """Weights of Bias Loss for people: a table, a file, and the curve with what falls on it."""
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -12,7 +10,7 @@ from matplotlib.figure import Figure
 from rich.markup import escape
 from rich.table import Table
 
-from tinyrefinery.files import write_atomic
+from tinyrefinery.files import write_csv
 from tinyrefinery.reports.plots import INK, MUTED, PLAIN, REFINED, STYLE, short
 
 SCALED = np.linspace(0, 3, 301)
@@ -72,14 +70,11 @@ def weights_table(weighed: Sequence[Weighed]) -> Table:
 
 def write_weights(folder: Path, weighed: Sequence[Weighed]) -> None:
     """Write `weights.csv`, a line a network and reading."""
-    text = io.StringIO()
-    lines = csv.writer(text, lineterminator="\n")
-    lines.writerow(COLUMNS)
+    rows = []
     for each in weighed:
         n, *numbers = _facts(each)
-        seed = "" if each.seed is None else each.seed
-        lines.writerow([each.network, seed, each.reading, n, *(f"{v:.6g}" for v in numbers)])
-    write_atomic(folder / "weights.csv", text.getvalue())
+        rows.append([each.network, each.seed, each.reading, n, *(f"{v:.6g}" for v in numbers)])
+    write_csv(folder / "weights.csv", COLUMNS, rows)
 
 
 def weight_figure(weighed: Sequence[Weighed], alpha: float = 0.3, beta: float = 0.3) -> Figure:

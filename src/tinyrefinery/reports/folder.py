@@ -1,6 +1,5 @@
 """A run folder as read back: its recipe, environment, data facts and finished stages."""
 
-import csv
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import yaml
 
 from tinyrefinery.errors import DataError
+from tinyrefinery.files import read_csv
 
 
 @dataclass(frozen=True)
@@ -199,10 +199,7 @@ def _read_metrics(path: Path) -> tuple[dict[str, Any], ...]:
 
 def _read_excluded(path: Path) -> tuple[dict[str, str], ...]:
     """Rows of excluded.csv."""
-    if not path.exists():
-        return ()
-    with path.open(newline="", encoding="utf-8") as file:
-        return tuple(csv.DictReader(file))
+    return tuple(read_csv(path)) if path.exists() else ()
 
 
 def _recipe_content(text: str) -> dict[str, Any]:

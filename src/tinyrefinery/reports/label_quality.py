@@ -1,7 +1,5 @@
 """Label quality as a CSV file and a table: one line a kind of label, mean over seeds."""
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from tinyrefinery.evaluation.paired import Spread, spread
-from tinyrefinery.files import write_atomic
+from tinyrefinery.files import write_csv
 
 COLUMNS = (
     *("basis", "split", "run", "row", "stage", "seed", "generation", "model"),
@@ -29,17 +27,7 @@ Line = Mapping[str, Any]
 
 def write_lines(path: Path, lines: Iterable[Line]) -> None:
     """Write lines as CSV with the columns `COLUMNS`; what a line doesn't have is empty."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n", restval="")
-    writer.writeheader()
-    writer.writerows({k: "" if v is None else v for k, v in line.items()} for line in lines)
-    write_atomic(path, text.getvalue())
-
-
-def read_lines(path: Path) -> list[dict[str, str]]:
-    """What `write_lines` wrote, as text."""
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    write_csv(path, COLUMNS, lines)
 
 
 def over_seeds(lines: Sequence[Line], measure: str = "kl", **which: Any) -> Spread | None:

@@ -1,7 +1,5 @@
 """Latencies for people: a table, its notes, and files."""
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +8,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from tinyrefinery.files import write_atomic
+from tinyrefinery.files import write_atomic, write_csv
 from tinyrefinery.reports.numbers import NOTHING, kilo
 
 COLUMNS = (
@@ -94,11 +92,6 @@ def latency_notes(found: Mapping[str, Any], method: str | None = None) -> list[s
 def write_latency(folder: Path, found: Mapping[str, Any]) -> None:
     """Write `latency.json`, all that is known, and `latency.csv`, a line a network and backend."""
     write_atomic(folder / "latency.json", json.dumps(found, indent=1, allow_nan=False))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(
-        {k: f"{v:.5g}" if isinstance(v, float) else v for k, v in line.items()}
-        for line in found["lines"]
-    )
-    write_atomic(folder / "latency.csv", text.getvalue())
+    values = ([line.get(name) for name in COLUMNS] for line in found["lines"])
+    rounded = ([f"{v:.5g}" if isinstance(v, float) else v for v in row] for row in values)
+    write_csv(folder / "latency.csv", COLUMNS, rounded)

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
@@ -34,6 +33,7 @@ from tinyrefinery.reports.tables import (
     group_stages,
     results_row,
 )
+from tinyrefinery.reports.templating import template
 
 MOST_EXCLUDED = 200
 MOST_VALUES = 12
@@ -92,14 +92,7 @@ def render_page(
     cost: Sequence[PaperFigure] = (),
 ) -> str:
     """The report's HTML; `figures` are `plots.main_plots`, the rest is as in `write_page`."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2").render(
+    return template("report.html.j2").render(
         title=" + ".join(folder.name for folder in folders),
         recipes=list(dict.fromkeys(folder.title for folder in folders if folder.title)),
         held_out=groups[0].held_out,

@@ -5,7 +5,6 @@ of ImageNet; networks of other data have panels of their own, as their accuracie
 else.
 """
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from tinyrefinery.files import read_csv
 from tinyrefinery.reports.folder import RunFolder
 from tinyrefinery.reports.paper_figures import PaperFigure
 from tinyrefinery.reports.plots import INK, MUTED, REFINED, STYLE, short
@@ -45,18 +45,17 @@ class Point:
 
 def literature() -> list[Point]:
     """The literature's compact networks on ImageNet at 224 pixels, with their sources."""
-    with (Path(__file__).parent / "literature.csv").open(encoding="utf-8") as file:
-        return [
-            Point(
-                name=line["name"],
-                family=line["family"],
-                parameters=float(line["parameters_m"]),
-                macs=float(line["macs_m"]),
-                top1=float(line["top1"]),
-                source=line["source"],
-            )
-            for line in csv.DictReader(file)
-        ]
+    return [
+        Point(
+            name=line["name"],
+            family=line["family"],
+            parameters=float(line["parameters_m"]),
+            macs=float(line["macs_m"]),
+            top1=float(line["top1"]),
+            source=line["source"],
+        )
+        for line in read_csv(Path(__file__).parent / "literature.csv")
+    ]
 
 
 def own_points(

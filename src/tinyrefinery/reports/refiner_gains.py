@@ -1,7 +1,5 @@
 """Measures of refiners beside the gains of those who learned from them: CSV, tables, ranks."""
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,12 +10,20 @@ from rich.table import Table
 
 from tinyrefinery.evaluation.paired import spread
 from tinyrefinery.evaluation.rank_correlation import RankCorrelation, rank_correlation
-from tinyrefinery.files import write_atomic
+from tinyrefinery.files import write_csv
 from tinyrefinery.reports.numbers import percent, signed
 
 COLUMNS = (
     *("run", "refiner", "seed", "model", "verdict", "place"),
-    *("truth_kl", "unseen_less_by_heart", "unseen_top1", "train_top1", "whole_top1"),
+    *(
+        "truth_kl",
+        "unseen_less_by_heart",
+        "unseen_top1",
+        "ahead",
+        "ahead_error",
+        "train_top1",
+        "whole_top1",
+    ),
     *("gap", "by_heart", "unseen_nll", "ece", "open_classes", "crops_differ"),
     *("student", "plain", "split", "student_top1", "plain_top1", "gain"),
 )
@@ -27,6 +33,7 @@ SAID = {
     "unseen_less_by_heart": ("unseen crops less by heart: the ranking's score elsewhere", 1),
     "verdict": ("the verdict", -1),
     "unseen_top1": ("top-1 on unseen crops", 1),
+    "ahead": ("top-1 on unseen crops over who is to learn", 1),
     "whole_top1": ("top-1 on whole validation images", 1),
     "gap": ("gap", -1),
     "by_heart": ("by heart: gap as a share of training-crop top-1", -1),
@@ -42,17 +49,7 @@ Line = Mapping[str, Any]
 
 def write_gains(path: Path, lines: Iterable[Line]) -> None:
     """Write lines as CSV with the columns `COLUMNS`; what a line doesn't have is empty."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({k: "" if v is None else v for k, v in line.items()} for line in lines)
-    write_atomic(path, text.getvalue())
-
-
-def read_gains(path: Path) -> list[dict[str, str]]:
-    """What `write_gains` wrote, as text."""
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    write_csv(path, COLUMNS, lines)
 
 
 def over_refiners(lines: Sequence[Line], column: str) -> dict[str, list[float]]:

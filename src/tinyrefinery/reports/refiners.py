@@ -11,10 +11,11 @@ from rich.table import Table
 from tinyrefinery.errors import DataError
 
 LIMITS = (
-    "A rule, not a forecast. It knows the refiner, not the network that is to learn from it, nor "
-    "for how long that will train. The bounds are our choice, the direction is the paper's "
-    "(Table 6). Only training shows a gain: run three seeds."
+    "A rule, not a forecast. It doesn't know for how long the student will train{student}. The "
+    "bounds are our choice, the direction is the paper's (Table 6). Only training shows a gain: "
+    "run three seeds."
 )
+UNKNOWN = ", nor how much it knows on its own: name it with --student"
 
 WHOLE = 3  # place of whole images in `line_of`, for which the terminal has no room
 
@@ -104,7 +105,13 @@ def told(found: Found) -> list[str]:
         lines += [f"  {_MARK[reason['grade']]} {reason['what']}" for reason in each["reasons"]]
         lines += [f"    {line}" for line in (whole(each), *moves(each))]
         lines += [f"    {line}" for line in human_lines(each)]
-    return [*lines, "", *ranking_lines(found), LIMITS]
+    return [*lines, "", *ranking_lines(found), limits(found)]
+
+
+def limits(found: Found) -> str:
+    """What the verdicts don't know."""
+    known = found["on"].get("student") is not None
+    return LIMITS.format(student="" if known else UNKNOWN)
 
 
 _MARK = {"sound": "+", "with care": "!", "poor": "-"}

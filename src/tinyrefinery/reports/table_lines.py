@@ -1,14 +1,12 @@
 """The rows of a table: what the paper prints, what was measured here, and the gains of both."""
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
 from tinyrefinery.evaluation.paired import Gain, Spread, paired_gain
-from tinyrefinery.files import write_atomic
+from tinyrefinery.files import write_csv
 from tinyrefinery.reports.folder import RunFolder
 from tinyrefinery.reports.tables import StageGroup, Value, held_out_split
 
@@ -118,11 +116,7 @@ def write_table(folder: RunFolder) -> Path | None:
     """
     if not folder.table:
         return None
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(_csv_line(line) for line in table_lines(folder))
-    write_atomic(folder.path / "table.csv", text.getvalue())
+    write_csv(folder.path / "table.csv", COLUMNS, map(_csv_line, table_lines(folder)))
     return folder.path / "table.csv"
 
 

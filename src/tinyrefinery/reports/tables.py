@@ -1,7 +1,5 @@
 """Tables from run folders: one line a stage and seed, and one line a stage over its seeds."""
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +9,7 @@ from rich.table import Table
 
 from tinyrefinery.errors import DataError
 from tinyrefinery.evaluation.paired import Gain, Spread, paired_gain, spread
-from tinyrefinery.files import write_atomic
+from tinyrefinery.files import write_csv
 from tinyrefinery.names import nearest
 from tinyrefinery.reports.folder import RunFolder, StageRun
 from tinyrefinery.reports.numbers import gain_points, nats, percent
@@ -57,11 +55,8 @@ def results_row(stage: StageRun, held_out: str) -> dict[str, Value]:
 def write_results(folder: RunFolder) -> Path:
     """Write results.csv into the run folder and return its path; floats keep every digit."""
     held_out = held_out_split(folder.stages)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(results_row(stage, held_out) for stage in folder.stages)
-    write_atomic(folder.path / "results.csv", text.getvalue())
+    rows = (results_row(stage, held_out) for stage in folder.stages)
+    write_csv(folder.path / "results.csv", COLUMNS, rows)
     return folder.path / "results.csv"
 
 

@@ -1,7 +1,5 @@
 """Feature-map variances for people: a table, files, and the images at either end."""
 
-import csv
-import io
 import json
 import re
 from collections.abc import Sequence
@@ -16,7 +14,7 @@ from PIL import Image
 from rich.markup import escape
 from rich.table import Table
 
-from tinyrefinery.files import write_atomic
+from tinyrefinery.files import write_atomic, write_csv
 from tinyrefinery.reports.plots import STYLE, save_plots, short
 
 MOST_LINES = 12
@@ -90,14 +88,13 @@ def write_variances(
         for each, found in zip(measured, summaries, strict=True)
     ]
     write_atomic(folder / "variances.json", json.dumps(facts, indent=1, allow_nan=False))
-    text = io.StringIO()
-    lines = csv.writer(text, lineterminator="\n")
-    lines.writerow(["network", "seed", "layer", "id", "category", "variance"])
-    for each, whose in zip(measured, images, strict=True):
-        start = [each.network, "" if each.seed is None else each.seed, each.layer]
-        for (id, category), value in zip(whose, each.values, strict=True):
-            lines.writerow([*start, id, category, f"{value:.9g}"])
-    write_atomic(folder / "variances.csv", text.getvalue())
+    rows = (
+        [each.network, each.seed, each.layer, id, category, f"{value:.9g}"]
+        for each, whose in zip(measured, images, strict=True)
+        for (id, category), value in zip(whose, each.values, strict=True)
+    )
+    columns = ["network", "seed", "layer", "id", "category", "variance"]
+    write_csv(folder / "variances.csv", columns, rows)
 
 
 def distribution_plot(measured: Sequence[Variances]) -> Figure:

@@ -1,11 +1,9 @@
 """What a training writes down: one line an epoch, as JSONL, CSV and, on request, TensorBoard."""
 
-import csv
-import io
 import json
 from pathlib import Path
 
-from tinyrefinery.files import write_atomic
+from tinyrefinery.files import write_atomic, write_csv
 
 Record = dict[str, float]
 
@@ -14,11 +12,7 @@ def write_history(folder: Path, history: list[Record]) -> None:
     """Write `metrics.jsonl` and `metrics.csv` whole; a resumed run can't double or lose a line."""
     write_atomic(folder / "metrics.jsonl", "".join(json.dumps(r) + "\n" for r in history))
     columns = list(dict.fromkeys(name for record in history for name in record))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    write_atomic(folder / "metrics.csv", text.getvalue())
+    write_csv(folder / "metrics.csv", columns, history)
 
 
 def write_tensorboard(folder: Path, record: Record) -> None:

@@ -81,16 +81,8 @@ def open_street_numbers(
     Raises:
         DataError: when an option is out of its range, or digits come out too low to be read.
     """
-    options = SceneOptions(
-        digits,
-        height,
-        width,
-        channels,
-        (size[0], size[1]),
-        (contrast[0], contrast[1]),
-        clutter,
-        noise,
-    )
+    ranges = (size[0], size[1]), (contrast[0], contrast[1])
+    options = SceneOptions(digits, height, width, channels, *ranges, clutter, noise)
     counts: dict[str, int] = {"train": train, "validation": validation, "test": test}
     faults = Faults(wrong_labels, dark_class, copies, rare_class)
     _check(options, counts, faults)
