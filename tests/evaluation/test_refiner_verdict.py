@@ -113,7 +113,7 @@ def test_crop_truth_decides_where_all_have_it():
 @pytest.mark.parametrize(
     ("refiner", "student", "grade", "why"),
     [
-        (0.6, 0.5, "sound", "60.0% right, who is to learn 50"),
+        (0.6, 0.5, "sound", "right, who is to learn"),
         (0.5, 0.5, "with care", "not shown to know more"),
         (0.5, 0.6, "poor", "knows less than who is to learn"),
     ],
