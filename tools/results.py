@@ -353,7 +353,9 @@ SCALES = {
     "imagenet": "ImageNet",
     "street": "Street numbers",
     "cifar10": "CIFAR-10",
+    "cifar10_longer": "CIFAR-10, three times as long",
     "cifar10_more": "CIFAR-10, four times the images",
+    "few": "What came out, with 1,000 images",
     "imagenette": "Imagenette",
     "tiny_imagenet": "Tiny-ImageNet",
 }
@@ -429,6 +431,7 @@ DEMO = ("street numbers, crops from 8 %", "demo", "", "refiner", "")
 TABLES: dict[str, Callable[[], str]] = {
     **{f"table{number}": partial(paper_table, f"table{number}") for number in range(1, 8)},
     "real-images": partial(paper_table, "real_images"),
+    "replication": partial(paper_table, "replication"),
     "losses": lambda: gains_by_row("losses"),
     "losses-variances": lambda: variances(
         *(

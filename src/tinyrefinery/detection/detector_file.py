@@ -1,19 +1,16 @@
 """A trained detector in one file: safetensors, with what is needed to build it in the header."""
 
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import nn
 
 from tinyrefinery.detection.detector import Detector, DetectorSpec
 from tinyrefinery.errors import CheckpointError, RefineryError
-from tinyrefinery.files import write_atomic
 from tinyrefinery.models import create
+from tinyrefinery.models.headed_file import read_header, write_headed
 from tinyrefinery.models.weights import check_weights, read_safetensors
 
 _ENTRY = "tinyrefinery_detector"
@@ -51,12 +48,7 @@ def save_detector(path: Path, network: nn.Module, info: DetectorInfo) -> None:
     Raises:
         StorageError: when the file can't be written.
     """
-    tensors = {
-        key: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for key, tensor in network.state_dict().items()
-    }
-    header = json.dumps({"format": 1, **asdict(info)}, sort_keys=True)
-    write_atomic(path, save(tensors, {_ENTRY: header}))
+    write_headed(path, network, _ENTRY, asdict(info))
 
 
 def read_detector_info(path: Path) -> DetectorInfo:
@@ -65,27 +57,16 @@ def read_detector_info(path: Path) -> DetectorInfo:
     Raises:
         CheckpointError: when the file is missing, truncated or no detector of ours.
     """
-    if not path.is_file():
-        raise CheckpointError(f"{path}: there is no such file")
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = (file.metadata() or {}).get(_ENTRY)
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path}: is truncated or no safetensors file ({error})") from error
-    if header is None:
-        raise CheckpointError(f"{path}: is no detector that `tinyrefinery detect train` wrote")
-    try:
-        known = json.loads(header)
-        if known.pop("format") != 1:
-            raise CheckpointError(f"{path}: was written by a newer Tiny Refinery; update it")
-        for key in ("classes", "built_for", "mean", "std"):
-            known[key] = tuple(known[key])
-        spec: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in known.pop("spec").items()
-        }
-        return DetectorInfo(spec=DetectorSpec(**spec), **known)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise CheckpointError(f"{path}: its header is damaged ({error!r})") from error
+    return read_header(path, _ENTRY, _info, "is no detector that `tinyrefinery detect train` wrote")
+
+
+def _info(known: dict[str, Any]) -> DetectorInfo:
+    for key in ("classes", "built_for", "mean", "std"):
+        known[key] = tuple(known[key])
+    spec: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in known.pop("spec").items()
+    }
+    return DetectorInfo(spec=DetectorSpec(**spec), **known)
 
 
 def load_detector(path: Path) -> tuple[Detector, DetectorInfo]:

@@ -1,22 +1,23 @@
 """A trained network in one file: safetensors, with all that is needed to build it in the header."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import nn
 
 from tinyrefinery.errors import CheckpointError, RefineryError
-from tinyrefinery.files import write_atomic
 from tinyrefinery.models import create
+from tinyrefinery.models.headed_file import read_header, write_headed
 from tinyrefinery.models.weights import put_weights, read_safetensors
 
-_ENTRY = "tinyrefinery"  # one header entry only: their order in the file isn't fixed
+_ENTRY = "tinyrefinery"
+_NOT_OURS = (
+    "has weights, but doesn't say of which network; it was not written by Tiny Refinery. Name the "
+    "model in the recipe and give this file as its weights"
+)
 
 
 @dataclass(frozen=True)
@@ -72,13 +73,7 @@ def save_network(
         std=tuple(float(value) for value in std),
         extra=dict(extra or {}),
     )
-    # Copies, as safetensors takes no tensors that share memory (tied weights) or have gaps.
-    tensors = {
-        key: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for key, tensor in network.state_dict().items()
-    }
-    header = json.dumps({"format": 1, **asdict(info)}, sort_keys=True)
-    write_atomic(Path(path), save(tensors, {_ENTRY: header}))
+    write_headed(Path(path), network, _ENTRY, asdict(info))
 
 
 def read_info(path: str | Path) -> NetworkInfo:
@@ -87,30 +82,13 @@ def read_info(path: str | Path) -> NetworkInfo:
     Raises:
         CheckpointError: when the file is missing, truncated, of another kind or not ours.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"{path}: there is no such file")
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = (file.metadata() or {}).get(_ENTRY)
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{path}: is truncated or no safetensors file ({error}); train it again or take a copy"
-        ) from error
-    if header is None:
-        raise CheckpointError(
-            f"{path}: has weights, but doesn't say of which network; it was not written by Tiny "
-            "Refinery. Name the model in the recipe and give this file as its weights"
-        )
-    try:
-        known = json.loads(header)
-        if known.pop("format") != 1:
-            raise CheckpointError(f"{path}: was written by a newer Tiny Refinery; update it")
-        for key in ("classes", "size", "mean", "std"):
-            known[key] = tuple(known[key])
-        return NetworkInfo(**known)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise CheckpointError(f"{path}: its header is damaged ({error!r})") from error
+    return read_header(Path(path), _ENTRY, _info, _NOT_OURS)
+
+
+def _info(known: dict[str, Any]) -> NetworkInfo:
+    for key in ("classes", "size", "mean", "std"):
+        known[key] = tuple(known[key])
+    return NetworkInfo(**known)
 
 
 def load_network(path: str | Path) -> tuple[nn.Module, NetworkInfo]:
