@@ -120,3 +120,31 @@ def test_a_run_without_students(tmp_path):
     done = CliRunner().invoke(app, ["refiner-gains", str(tmp_path / "nothing")])
     assert done.exit_code == 2
     assert "no run folder" in done.output
+
+
+def test_rows_of_a_table_stay_apart():
+    """Two rows train the same stage with other labels: they are two students."""
+    both = {"refiner": "large", "student": "small", "seed": 0}
+    lines = [{**both, "row": "soft", "gain": 0.1}, {**both, "row": "hard", "gain": 0.3}]
+    assert in_order(lines) == ["large > small (hard)", "large > small (soft)"]
+
+
+def test_rows_are_named_where_they_tell_students_apart(tmp_path):
+    path = tmp_path / "table.yaml"
+    recipe = write_tiny(tmp_path)
+    path.write_text(
+        f"""
+title: two kinds of labels
+recipe: {recipe.name}
+seeds: 1
+rows:
+  - {{id: soft, stage: refined}}
+  - {{id: hard, stage: refined, set: [stages.refined.labels.hard=true]}}
+"""
+    )
+    words = ["reproduce", str(path), "--name", "two", "--runs", str(tmp_path)]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    options = Options(images=40, crops=2)
+    lines = list(gain_lines(tmp_path / "two", load_recipe(recipe), options))
+    assert {each["row"] for each in lines} == {"soft", "hard"}

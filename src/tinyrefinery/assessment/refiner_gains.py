@@ -1,6 +1,7 @@
 """What a run's refiners were said to be worth, beside what those who learned from them gained."""
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,8 +109,11 @@ def gain_lines(
         say(f"seed {seed}: {len(targets)} refiners of {len(mine)} students")
         assessment = assess(targets, own, options, others)
         names = {each.source: each.name for each in everyone}
+        pairs = Counter((each.refiner.stage, each.student.stage) for each in mine)
         for lesson in mine:
-            yield _line(lesson, names, assessment)
+            twice = pairs[lesson.refiner.stage, lesson.student.stage] > 1
+            row = lesson.student.rows[0] if twice and lesson.student.rows else ""
+            yield {"row": row, **_line(lesson, names, assessment)}
 
 
 def _line(lesson: Lesson, names: Mapping[str, str], found: Assessment) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from tinyrefinery.files import write_csv
 from tinyrefinery.reports.numbers import percent, signed
 
 COLUMNS = (
-    *("run", "refiner", "seed", "model", "verdict", "place"),
+    *("run", "row", "refiner", "seed", "model", "verdict", "place"),
     *(
         "truth_kl",
         "unseen_less_by_heart",
@@ -65,7 +65,8 @@ def over_refiners(lines: Sequence[Line], column: str) -> dict[str, list[float]]:
 
 
 def _name(line: Line) -> str:
-    return f"{line['refiner']} > {line['student']}"
+    row = f" ({line['row']})" if line.get("row") else ""  # where that alone tells students apart
+    return f"{line['refiner']} > {line['student']}{row}"
 
 
 def foretold(lines: Sequence[Line], column: str) -> RankCorrelation | None:
