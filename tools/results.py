@@ -355,7 +355,6 @@ SCALES = {
     "cifar10": "CIFAR-10",
     "cifar10_longer": "CIFAR-10, three times as long",
     "cifar10_more": "CIFAR-10, four times the images",
-    "few": "What came out, with 1,000 images",
     "imagenette": "Imagenette",
     "tiny_imagenet": "Tiny-ImageNet",
 }
@@ -405,6 +404,17 @@ def gains_by_row(name: str) -> str:
     return markdown(lines)
 
 
+def replication() -> str:
+    """Test top-1 of the replication's three generations, row by row, and what the last gained."""
+    rows = load("replication-few-runs")
+    lines = [["row", "R0", "R1", "R2", "R2 over R0", "n"]]
+    for row in (each["row"] for each in load("replication-few") if each["stage"] == "r2"):
+        found = [list(values(rows, row, name, "test_top1").values()) for name in ("r0", "r1", "r2")]
+        cells = [percent(spread(each)) for each in found]
+        lines.append([row, *cells, gain(rows, row, "r2", base="r0"), str(len(found[2]))])
+    return markdown(lines)
+
+
 PERCENT = ("paper_top1", "paper_gain", "top1", "top1_std", "gain", "gain_low", "gain_high")
 
 
@@ -435,7 +445,7 @@ TABLES: dict[str, Callable[[], str]] = {
     **{f"table{number}": partial(paper_table, f"table{number}") for number in range(1, 8)},
     "real-images": partial(paper_table, "real_images"),
     "real-images-better": partial(paper_rows, "real_images-better"),
-    "replication": partial(paper_table, "replication"),
+    "replication": replication,
     "losses": lambda: gains_by_row("losses"),
     "losses-variances": lambda: variances(
         *(
