@@ -6,12 +6,12 @@
 
 Nothing that is wrong with single files stops the opening; each is told with what was done about it.
 Kinds of problem: `broken_annotation`, `missing_image`, `missing_annotation`, `listed_twice`,
-`broken_image`, `missing_size`, `resized_image`, `other_size`, `unreadable_object`, `inverted_box`,
-`zero_area`, `outside`, `clipped`, `unknown_class`, `no_objects`, `duplicate_across_splits`,
-`empty_class`, `empty_split`.
+`broken_image`, `missing_size`, `resized_image`, `turned_image`, `other_size`, `unreadable_object`,
+`inverted_box`, `zero_area`, `outside`, `clipped`, `unknown_class`, `no_objects`,
+`duplicate_across_splits`, `empty_class`, `empty_split`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -20,12 +20,13 @@ import pyarrow as pa
 
 from tinyrefinery.data.check import copies_across_splits, refuse
 from tinyrefinery.data.dataset import Problem
+from tinyrefinery.data.decode import jpeg_orientation
 from tinyrefinery.data.examine import examine
 from tinyrefinery.data.images import EncodedImages
 from tinyrefinery.data.manifest import SPLITS, Manifest
 from tinyrefinery.data.sources.folder import ENDINGS
 from tinyrefinery.data.splits import SPLIT_WORDS, carve
-from tinyrefinery.detection.annotation import Annotation, parse, placed
+from tinyrefinery.detection.annotation import Annotation, lies_on_its_side, parse, placed
 from tinyrefinery.detection.boxes import BoxData, Given
 from tinyrefinery.detection.container import Container, open_container
 from tinyrefinery.errors import DataError
@@ -115,7 +116,8 @@ def _entries(
     images = _by_stem(files, f"{base}JPEGImages/", ENDINGS)
     xmls = _by_stem(files, f"{base}Annotations/", {".xml"})
     lists = _by_stem(files, f"{base}ImageSets/Main/", {".txt"})
-    listed, problems = _listed(files, _chosen(lists, splits, root), list(xmls))
+    chosen = _chosen(lists, splits, root)
+    listed, problems = _listed(files, chosen, xmls, images)
     entries = []
     for name, split in listed.items():
         if name not in xmls:
@@ -134,7 +136,21 @@ def _entries(
             problems.append(Problem("missing_image", xmls[name], text))
             continue
         entries.append(_Entry(name, image, split, annotation, xmls[name]))
+    if not chosen:
+        problems += _unannotated(images, xmls, {entry.image for entry in entries})
     return entries, problems
+
+
+def _unannotated(
+    images: Mapping[str, str], xmls: Collection[str], used: Collection[str]
+) -> list[Problem]:
+    """Images of a data set without lists that no annotation is of."""
+    text = "there is no annotation; left out. Where nothing is to be found, write one without"
+    return [
+        Problem("missing_annotation", image, f"{text} objects")
+        for name, image in sorted(images.items())
+        if name not in xmls and image not in used
+    ]
 
 
 def _by_stem(files: Container, folder: str, endings: set[str] | frozenset[str]) -> dict[str, str]:
@@ -172,24 +188,38 @@ def _chosen(
 
 
 def _listed(
-    files: Container, chosen: Mapping[str, str], everything: Sequence[str]
+    files: Container, chosen: Mapping[str, str], xmls: Collection[str], images: Collection[str]
 ) -> tuple[dict[str, str], list[Problem]]:
-    """The split of each name; a name in two lists goes to test before validation before train."""
+    """The split of each name; a name in two lists goes to test before validation before train.
+
+    Without lists all annotated images are for training.
+    """
     if not chosen:
-        return dict.fromkeys(sorted(everything), "train"), []
+        return dict.fromkeys(sorted(xmls), "train"), []
+    known = {*xmls, *images}
     found: dict[str, str] = {}
     problems = []
     for split in reversed(SPLITS):
         if split not in chosen:
             continue
-        lines = files.read(chosen[split]).decode("utf-8", "replace").splitlines()
-        for name in dict.fromkeys(line.split()[0] for line in lines if line.strip()):
+        lines = files.read(chosen[split]).decode("utf-8-sig", "replace").splitlines()
+        for name in dict.fromkeys(_name(line.strip(), known) for line in lines if line.strip()):
             if name in found:
                 text = f"also listed for {found[name]}; left out of {split}"
                 problems.append(Problem("listed_twice", name, text))
             else:
                 found[name] = split
     return dict(sorted(found.items())), problems
+
+
+def _name(line: str, known: Collection[str]) -> str:
+    """The image that a line of a list means: a name, with spaces or an ending, perhaps a mark."""
+    first = line.split()[0]
+    for said in (line, line.rpartition(" ")[0].strip(), first):  # "NAME 1", as in lists of classes
+        for name in (said, PurePosixPath(said).stem):
+            if name in known:
+                return name
+    return first
 
 
 def _looked_at(
@@ -211,7 +241,10 @@ def _looked_at(
             text = f"{found.reasons[row]}; left out"
             problems.append(Problem("broken_image", entry.image, text))
             continue
-        sound, faults = placed(entry.annotation, *(int(side) for side in found.sizes[row]))
+        sides = int(found.sizes[row][0]), int(found.sizes[row][1])
+        turned = lies_on_its_side(entry.annotation, *sides)
+        orientation = jpeg_orientation(blobs[row]) if turned else 1
+        sound, faults = placed(entry.annotation, *sides, orientation)
         problems += [Problem(kind, entry.xml, what) for kind, what in faults]
         kept.append(row)
         objects.append(sound)
