@@ -13,6 +13,7 @@ from PIL import Image
 from tinyrefinery.builders import detection as build
 from tinyrefinery.data.decode import BrokenImageError, decode
 from tinyrefinery.data.images import ResidentImages
+from tinyrefinery.data.manifest import SPLITS
 from tinyrefinery.detection.boxes import BoxData, Given
 from tinyrefinery.detection.coco_measure import NAMES, check_installed
 from tinyrefinery.detection.detector import Detector
@@ -24,7 +25,7 @@ from tinyrefinery.detection.view import BoxView
 from tinyrefinery.errors import DataError
 from tinyrefinery.files import write_csv, writing
 from tinyrefinery.names import nearest
-from tinyrefinery.recipe.detection import DetectionRecipe, load_detection
+from tinyrefinery.recipe.detection import DetectionRecipe, Voc, load_detection
 from tinyrefinery.reports.overlays import Tile, contact_sheet
 
 Measured = dict[str, Any]
@@ -92,16 +93,16 @@ def changed_recipe(run: Path, overrides: Sequence[str]) -> DetectionRecipe:
 def evaluate_anew(run: Path, overrides: Sequence[str], split: str) -> dict[int, Measured]:
     """The measures of every finished detector on other images, or with other thresholds, by seed.
 
+    Another folder or zip without lists is a test split, all of it.
+
     Raises:
         DataError: when the split is empty, or the images know other classes.
     """
     check_installed()
     recipe = changed_recipe(run, overrides)
     detectors = finished(run)
-    data = build.box_data(recipe.data.source)
-    rows = data.rows(split)
-    if not len(rows):
-        raise DataError(f"{data.name}: the {split} split is empty")
+    data = _images(recipe, changed_recipe(run, []), overrides)
+    rows = _rows(data, split)
     result = {}
     for each in detectors:
         network, info = load_detector(each.folder / "model.safetensors")
@@ -110,6 +111,30 @@ def evaluate_anew(run: Path, overrides: Sequence[str], split: str) -> dict[int, 
         found = detect(network, view, rows, build.decoding(recipe), workers=recipe.data.workers)
         result[each.seed] = {split: measures(same, rows, found), "cost": each.evaluation["cost"]}
     return result
+
+
+def _images(recipe: DetectionRecipe, own: DetectionRecipe, overrides: Sequence[str]) -> BoxData:
+    """The images of a changed recipe; in another folder or zip, the `own` one's lists mean nothing.
+
+    Args:
+        recipe: with the overrides.
+        own: without them.
+        overrides: of the recipe.
+    """
+    source = recipe.data.source
+    other = isinstance(source, Voc) and source.root != getattr(own.data.source, "root", None)
+    if other and not any(each.startswith("data.source.splits") for each in overrides):
+        given = any(each.startswith("data.source=") for each in overrides)
+        source = source if given else source.model_copy(update={"splits": None})
+    return build.box_data(source, measured=other)
+
+
+def _rows(data: BoxData, split: str) -> np.ndarray:
+    rows = data.rows(split)
+    if not len(rows):
+        known = [name for name in SPLITS if len(data.rows(name))]
+        raise DataError(f"{data.name}: the {split} split is empty; it has {', '.join(known)}")
+    return rows
 
 
 def _renumbered(data: BoxData, classes: tuple[str, ...]) -> BoxData:
@@ -172,9 +197,7 @@ def draw_split(
     """
     network, info, decoding = _detector(run, seed)
     data = _renumbered(build.box_data(changed_recipe(run, []).data.source), info.classes)
-    rows = data.rows(split)[:count]
-    if not len(rows):
-        raise DataError(f"{data.name}: the {split} split is empty")
+    rows = _rows(data, split)[:count]
     view = BoxView(data, info.spec.size, mean=info.mean, std=info.std)
     found = detect(network, view, rows, decoding)
     drawn = [
@@ -223,7 +246,7 @@ def write_results(run: Path) -> Path:
     lines = [
         line
         for each in finished(run)
-        for split in ("train", "validation", "test")
+        for split in SPLITS
         if split in each.evaluation
         for line in [_line(each, split)]
     ]

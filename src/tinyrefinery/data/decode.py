@@ -111,7 +111,7 @@ def _eight_bits(image: Image.Image, mode: str) -> np.ndarray:
 
 
 def jpeg_orientation(data: bytes) -> int:
-    """EXIF orientation of an encoded JPEG, 1-8; 1 (upright) where none is told, or can't be read."""
+    """EXIF orientation of an encoded JPEG, 1-8; 1 (upright) where none can be read."""
     if data.find(b"Exif\0\0", 0, min(_header_bytes(data), _EXIF_SEARCH_BYTES)) < 0:
         return 1
     try:

@@ -55,6 +55,7 @@ def open_voc(
     test: float = 0.0,
     seed: int = 0,
     strict: bool = False,
+    measured: bool = False,
 ) -> BoxData:
     """Open a data set.
 
@@ -66,6 +67,9 @@ def open_voc(
         test: share of the training images that test, where no list says so.
         seed: of these shares.
         strict: raise on any problem but images without objects.
+        measured: a trained detector is to be measured on it: without lists all images are for
+            test, no shares are held out, and neither training images nor objects of each class
+            need to be there.
 
     Raises:
         DataError: when there is nothing to train on, a named list is missing, or `strict` found a
@@ -74,16 +78,20 @@ def open_voc(
     files = open_container(root)
     name = Path(root).stem
     base = _base(files, root)
-    entries, problems = _entries(files, base, splits, root)
+    entries, problems = _entries(files, base, splits, root, measured=measured)
     if not entries:
         raise DataError(f"{root}: no annotated image. {_first(problems)}")
-    data = _looked_at(name, files, entries, problems, classes)
+    data = _looked_at(name, files, entries, problems, classes, measured=measured)
     if not len(data):
         raise DataError(f"{root}: no usable image. {_first(data.problems)}")
+    if measured:
+        validation = test = 0.0
     data = _split_up(data, validation, test, seed)
+    if not measured:
+        data = replace(data, problems=(*data.problems, *_empty(data)))
     if strict:
         refuse(name, [p for p in data.problems if p.kind != "no_objects"])
-    if not sum(data.counts("train").values()):
+    if not measured and not sum(data.counts("train").values()):
         raise DataError(
             f"{root}: no training image with an object is left. {_first(data.problems)}"
         )
@@ -110,14 +118,22 @@ def _base(files: Container, root: str | Path) -> str:
 
 
 def _entries(
-    files: Container, base: str, splits: Mapping[str, str] | None, root: str | Path
+    files: Container,
+    base: str,
+    splits: Mapping[str, str] | None,
+    root: str | Path,
+    *,
+    measured: bool,
 ) -> tuple[list[_Entry], list[Problem]]:
     """Annotations with their images and splits, and what is missing."""
     images = _by_stem(files, f"{base}JPEGImages/", ENDINGS)
     xmls = _by_stem(files, f"{base}Annotations/", {".xml"})
     lists = _by_stem(files, f"{base}ImageSets/Main/", {".txt"})
-    chosen = _chosen(lists, splits, root)
-    listed, problems = _listed(files, chosen, xmls, images)
+    chosen = _chosen(lists, splits, root, measured=measured)
+    if chosen:
+        listed, problems = _listed(files, chosen, {*xmls, *images})
+    else:
+        listed, problems = dict.fromkeys(sorted(xmls), "test" if measured else "train"), []
     entries = []
     for name, split in listed.items():
         if name not in xmls:
@@ -164,7 +180,7 @@ def _by_stem(files: Container, folder: str, endings: set[str] | frozenset[str]) 
 
 
 def _chosen(
-    lists: Mapping[str, str], splits: Mapping[str, str] | None, root: str | Path
+    lists: Mapping[str, str], splits: Mapping[str, str] | None, root: str | Path, *, measured: bool
 ) -> dict[str, str]:
     """The file of each split; empty where the data set has no lists."""
     if splits is not None:
@@ -179,7 +195,7 @@ def _chosen(
     chosen = {SPLIT_WORDS[name]: file for name, file in lists.items() if name in SPLIT_WORDS}
     if "train" not in chosen and "trainval" in lists:
         chosen["train"] = lists["trainval"]
-    if lists and "train" not in chosen:
+    if lists and not (chosen if measured else "train" in chosen):
         raise DataError(
             f"{root}: ImageSets/Main has no train.txt; name a list with data.source.splits, e.g. "
             f"{{train: {min(lists)}}}"
@@ -188,15 +204,15 @@ def _chosen(
 
 
 def _listed(
-    files: Container, chosen: Mapping[str, str], xmls: Collection[str], images: Collection[str]
+    files: Container, chosen: Mapping[str, str], known: Collection[str]
 ) -> tuple[dict[str, str], list[Problem]]:
     """The split of each name; a name in two lists goes to test before validation before train.
 
-    Without lists all annotated images are for training.
+    Args:
+        files: that hold the lists.
+        chosen: the list of each split.
+        known: names of images and annotations.
     """
-    if not chosen:
-        return dict.fromkeys(sorted(xmls), "train"), []
-    known = {*xmls, *images}
     found: dict[str, str] = {}
     problems = []
     for split in reversed(SPLITS):
@@ -228,6 +244,8 @@ def _looked_at(
     entries: Sequence[_Entry],
     problems: Sequence[Problem],
     classes: Sequence[str] | None,
+    *,
+    measured: bool,
 ) -> BoxData:
     """Decode every image once, and place its boxes in it."""
     names = [entry.image for entry in entries]
@@ -248,7 +266,7 @@ def _looked_at(
         problems += [Problem(kind, entry.xml, what) for kind, what in faults]
         kept.append(row)
         objects.append(sound)
-    known = _class_names(objects, classes)
+    known = tuple(classes) if classes and measured else _class_names(objects, classes)
     given = []
     for row, sound in zip(kept, objects, strict=True):
         one, strange = _given(sound, known)
@@ -302,8 +320,8 @@ def _given(
 
 
 def _split_up(data: BoxData, validation: float, test: float, seed: int) -> BoxData:
-    """Shares carved where there are no lists; copies kept in one split; what is empty told."""
-    splits, problems = data.splits.astype("<U10"), list(data.problems)
+    """Shares carved where there are no lists; copies kept in one split."""
+    splits, problems = data.splits.astype("<U10"), data.problems
     none = np.zeros(len(data), np.int64)
     for split, share in (("test", test), ("validation", validation)):
         train = np.flatnonzero(splits == "train")
@@ -327,8 +345,7 @@ def _split_up(data: BoxData, validation: float, test: float, seed: int) -> BoxDa
         splits=splits[kept],
         given=tuple(data.given[row] for row in kept),
     )
-    problems += copies + _empty(chosen)
-    return replace(chosen, problems=tuple(problems))
+    return replace(chosen, problems=(*problems, *copies))
 
 
 def _empty(data: BoxData) -> list[Problem]:
