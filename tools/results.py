@@ -426,6 +426,7 @@ IMAGENETTE = ("Imagenette, crops from 35 %", "imagenette", "area35", "refiner", 
 IMAGENETTE_08 = ("Imagenette, crops from 8 %", "imagenette08", "", "refiner", "")
 DEMO = ("street numbers, crops from 8 %", "demo", "", "refiner", "")
 
+
 def detection() -> str:
     """Detectors on the test images they come with, and the control that looks at nothing."""
     rows = [row for row in load("detection") if row["split"] == "test"]
