@@ -1,8 +1,10 @@
 """Detectors trained, interrupted, looked at again: the run folder as a whole."""
 
 import csv
+import dataclasses
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -320,6 +322,33 @@ def test_other_images_need_no_training_split(trained, tmp_path):
     (tmp_path / "test" / "ImageSets" / "Main" / "mine.txt").write_text("im1")
     with pytest.raises(DataError, match=r"no train.txt.*data.source.splits"):
         detection_look.evaluate_anew(folder, [source], "test")
+
+
+def test_faults_of_other_images_and_known_ones_are_told(trained, tmp_path, monkeypatch):
+    _, folder = trained
+    heard: list[str] = []
+    detection_look.evaluate_anew(folder, ["inference.most=9"], "test", say=heard.append)
+    assert heard == []
+    seen = "data.source={name: shapes, train: 2, validation: 2, test: 2, side: 64}"
+    detection_look.evaluate_anew(folder, [seen], "test", say=heard.append)
+    assert heard == []
+    files = {k: v for k, v in sound().items() if not k.startswith("ImageSets")}
+    files = {
+        k: v.replace("cat", "square").replace("dog", "disc") if isinstance(v, str) else v
+        for k, v in files.items()
+    }
+    del files["Annotations/im3.xml"]
+    source = f"data.source={{name: voc, root: {write(tmp_path / 'voc', files)}}}"
+    detection_look.evaluate_anew(folder, [source], "test", say=heard.append)
+    (line,) = heard
+    assert line.startswith("voc: 1 problem with the data, the first: missing annotation: JPEGIm")
+    data = open_boxes(**tiny().data.source.model_dump())
+    swapped = np.where(data.splits == "train", "test", "train")
+    there = dataclasses.replace(data, splits=swapped)
+    monkeypatch.setattr(detection_look.build, "box_data", lambda source, measured: there)
+    detection_look.evaluate_anew(folder, ["inference.most=9"], "test", say=heard.append)
+    assert len(heard) == 3  # of both seeds
+    assert re.search("seed 0: was trained on (1[5-9]|20) of these 20 images", heard[1])
 
 
 def test_other_images_have_other_lists(tmp_path):

@@ -1,12 +1,14 @@
 """A finished detection run looked at: its measures, the same on other images, and boxes drawn."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 from PIL import Image
 
@@ -90,10 +92,22 @@ def changed_recipe(run: Path, overrides: Sequence[str]) -> DetectionRecipe:
     return load_detection(run / "recipe.yaml", list(overrides))
 
 
-def evaluate_anew(run: Path, overrides: Sequence[str], split: str) -> dict[int, Measured]:
+def evaluate_anew(
+    run: Path,
+    overrides: Sequence[str],
+    split: str,
+    *,
+    say: Callable[[str], object] = lambda text: None,
+) -> dict[int, Measured]:
     """The measures of every finished detector on other images, or with other thresholds, by seed.
 
     Another folder or zip without lists is a test split, all of it.
+
+    Args:
+        run: the run folder.
+        overrides: of data and inference.
+        split: whose images are looked at.
+        say: hears what is wrong with the data, and of images that a detector was trained on.
 
     Raises:
         DataError: when the split is empty, or the images know other classes.
@@ -103,14 +117,31 @@ def evaluate_anew(run: Path, overrides: Sequence[str], split: str) -> dict[int, 
     detectors = finished(run)
     data = _images(recipe, changed_recipe(run, []), overrides)
     rows = _rows(data, split)
+    if data.problems:
+        first, count = data.problems[0], len(data.problems)
+        say(
+            f"{data.name}: {count} problem{'s' * (count > 1)} with the data, the first: "
+            f"{first.kind.replace('_', ' ')}: {first.where}: {first.what}"
+        )
     result = {}
     for each in detectors:
+        if split != "train" and (known := len(_trained_on(each) & {data.ids[row] for row in rows})):
+            say(f"seed {each.seed}: was trained on {known} of these {len(rows)} images")
         network, info = load_detector(each.folder / "model.safetensors")
         same = _renumbered(data, info.classes)
         view = BoxView(same, info.spec.size, mean=info.mean, std=info.std)
         found = detect(network, view, rows, build.decoding(recipe), workers=recipe.data.workers)
         result[each.seed] = {split: measures(same, rows, found), "cost": each.evaluation["cost"]}
     return result
+
+
+def _trained_on(detector: Finished) -> set[str]:
+    """Identities of the training images, but for those in which it finds nothing."""
+    path = detector.folder / "found-train.parquet"
+    try:
+        return set(pq.read_table(path, columns=["id"]).column("id").unique().to_pylist())
+    except (OSError, pa.ArrowInvalid) as error:
+        raise DataError(f"{path}: no readable found boxes ({error})") from error
 
 
 def _images(recipe: DetectionRecipe, own: DetectionRecipe, overrides: Sequence[str]) -> BoxData:
