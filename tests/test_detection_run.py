@@ -1,8 +1,10 @@
 """Detectors trained, interrupted, looked at again: the run folder as a whole."""
 
 import csv
+import dataclasses
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -294,6 +296,80 @@ def test_other_images(trained, tmp_path):
         detection_look.evaluate_anew(folder, ["detector.size=96"], "test")
     with pytest.raises(RecipeError, match="inference"):
         detection_look.evaluate_anew(folder, ["inference.score=2"], "test")
+
+
+def test_other_images_need_no_training_split(trained, tmp_path):
+    """New pictures are rarely sorted into lists; then all of them count."""
+    _, folder = trained
+    files = {
+        k: v.replace("cat", "square").replace("dog", "disc") if isinstance(v, str) else v
+        for k, v in sound().items()
+    }
+    lists = {k: v for k, v in files.items() if k.startswith("ImageSets")}
+    bare = {k: v for k, v in files.items() if k not in lists}
+    for name, some, images in (("bare", {}, 12), ("test", {"train": None}, 4)):
+        kept = {k: v for k, v in lists.items() if "test" in k} if some else {}
+        root = write(tmp_path / name, bare | kept)
+        source = f"data.source={{name: voc, root: {root}}}"
+        found = detection_look.evaluate_anew(folder, [source], "test")[0]["test"]
+        assert (found["images"], found["blind_map11"]) == (images, None)
+        only = [source, "data.source.classes=[disc, triangle]"]  # no triangle is there
+        found = detection_look.evaluate_anew(folder, only, "test")[0]["test"]
+        assert (found["images"], found["classes"].keys()) == (images, {"disc"})
+    with pytest.raises(DataError, match="the validation split is empty; it has test"):
+        detection_look.evaluate_anew(folder, [source], "validation")
+    (tmp_path / "test" / "ImageSets" / "Main" / "test.txt").rename(tmp_path / "gone")
+    (tmp_path / "test" / "ImageSets" / "Main" / "mine.txt").write_text("im1")
+    with pytest.raises(DataError, match=r"no train.txt.*data.source.splits"):
+        detection_look.evaluate_anew(folder, [source], "test")
+
+
+def test_faults_of_other_images_and_known_ones_are_told(trained, tmp_path, monkeypatch):
+    _, folder = trained
+    heard: list[str] = []
+    detection_look.evaluate_anew(folder, ["inference.most=9"], "test", say=heard.append)
+    assert heard == []
+    seen = "data.source={name: shapes, train: 2, validation: 2, test: 2, side: 64}"
+    detection_look.evaluate_anew(folder, [seen], "test", say=heard.append)
+    assert heard == []
+    files = {k: v for k, v in sound().items() if not k.startswith("ImageSets")}
+    files = {
+        k: v.replace("cat", "square").replace("dog", "disc") if isinstance(v, str) else v
+        for k, v in files.items()
+    }
+    del files["Annotations/im3.xml"]
+    source = f"data.source={{name: voc, root: {write(tmp_path / 'voc', files)}}}"
+    detection_look.evaluate_anew(folder, [source], "test", say=heard.append)
+    (line,) = heard
+    assert line.startswith("voc: 1 problem with the data, the first: missing annotation: JPEGIm")
+    data = open_boxes(**tiny().data.source.model_dump())
+    swapped = np.where(data.splits == "train", "test", "train")
+    there = dataclasses.replace(data, splits=swapped)
+    monkeypatch.setattr(detection_look.build, "box_data", lambda source, measured: there)
+    detection_look.evaluate_anew(folder, ["inference.most=9"], "test", say=heard.append)
+    assert len(heard) == 3  # of both seeds
+    assert re.search("seed 0: was trained on (1[5-9]|20) of these 20 images", heard[1])
+
+
+def test_other_images_have_other_lists(tmp_path):
+    """Only the lists of the folder that it was trained on are a run's own."""
+    files = sound()
+    files["ImageSets/Main/mine.txt"] = files.pop("ImageSets/Main/train.txt")
+    root = write(tmp_path / "a", files)
+    source = f"{{name: voc, root: {root}, splits: {{train: mine, test: test}}}}"
+    own = tiny(f"data.source={source}")
+    write(tmp_path / "b", {k: v for k, v in files.items() if "mine" not in k})
+
+    def opened(*overrides):
+        changed = check(apply(own.model_dump(mode="json"), list(overrides)), DetectionRecipe, "x")
+        return detection_look._images(changed, own, overrides)
+
+    assert len(opened("inference.score=0.5").rows("train")) == 7  # one in seven validates
+    there = f"data.source.root={tmp_path / 'b'}"
+    assert len(opened(there).rows("test")) == 4
+    assert len(opened(there, "data.source.splits={validation: test}").rows("validation")) == 4
+    with pytest.raises(DataError, match="no list 'mine'"):
+        opened(f"data.source={source.replace(str(root), str(tmp_path / 'b'))}")
 
 
 def test_sets_that_nothing_can_be_learned_from(tmp_path):

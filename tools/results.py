@@ -441,7 +441,28 @@ IMAGENETTE = ("Imagenette, crops from 35 %", "imagenette", "area35", "refiner", 
 IMAGENETTE_08 = ("Imagenette, crops from 8 %", "imagenette08", "", "refiner", "")
 DEMO = ("street numbers, crops from 8 %", "demo", "", "refiner", "")
 
+
+def detection() -> str:
+    """Detectors on the test images they come with, and the control that looks at nothing."""
+    rows = [row for row in load("detection") if row["split"] == "test"]
+    columns = {
+        "mAP, eleven points": "map11",
+        "of median boxes": "blind_map11",
+        "mAP, area": "map_area",
+        "COCO's AP": "coco_ap",
+        "AP at .5": "coco_ap50",
+    }
+    lines = [["recipe", "test images, objects", *columns, "n"]]
+    for name in dict.fromkeys(row["recipe"] for row in rows):
+        own = [row for row in rows if row["recipe"] == name]
+        found = [percent(spread([float(row[c]) for row in own])) for c in columns.values()]
+        size = f"{own[0]['images']}, {own[0]['objects']}"
+        lines.append([f"`detection/{name}`", size, *found, str(len(own))])
+    return markdown(lines)
+
+
 TABLES: dict[str, Callable[[], str]] = {
+    "detection": detection,
     **{f"table{number}": partial(paper_table, f"table{number}") for number in range(1, 8)},
     "real-images": partial(paper_table, "real_images"),
     "real-images-better": partial(paper_rows, "real_images-better"),

@@ -1,18 +1,21 @@
 """A finished detection run looked at: its measures, the same on other images, and boxes drawn."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 from PIL import Image
 
 from tinyrefinery.builders import detection as build
 from tinyrefinery.data.decode import BrokenImageError, decode
 from tinyrefinery.data.images import ResidentImages
+from tinyrefinery.data.manifest import SPLITS
 from tinyrefinery.detection.boxes import BoxData, Given
 from tinyrefinery.detection.coco_measure import NAMES, check_installed
 from tinyrefinery.detection.detector import Detector
@@ -24,7 +27,7 @@ from tinyrefinery.detection.view import BoxView
 from tinyrefinery.errors import DataError
 from tinyrefinery.files import write_csv, writing
 from tinyrefinery.names import nearest
-from tinyrefinery.recipe.detection import DetectionRecipe, load_detection
+from tinyrefinery.recipe.detection import DetectionRecipe, Voc, load_detection
 from tinyrefinery.reports.overlays import Tile, contact_sheet
 
 Measured = dict[str, Any]
@@ -89,8 +92,22 @@ def changed_recipe(run: Path, overrides: Sequence[str]) -> DetectionRecipe:
     return load_detection(run / "recipe.yaml", list(overrides))
 
 
-def evaluate_anew(run: Path, overrides: Sequence[str], split: str) -> dict[int, Measured]:
+def evaluate_anew(
+    run: Path,
+    overrides: Sequence[str],
+    split: str,
+    *,
+    say: Callable[[str], object] = lambda text: None,
+) -> dict[int, Measured]:
     """The measures of every finished detector on other images, or with other thresholds, by seed.
+
+    Another folder or zip without lists is a test split, all of it.
+
+    Args:
+        run: the run folder.
+        overrides: of data and inference.
+        split: whose images are looked at.
+        say: hears what is wrong with the data, and of images that a detector was trained on.
 
     Raises:
         DataError: when the split is empty, or the images know other classes.
@@ -98,18 +115,57 @@ def evaluate_anew(run: Path, overrides: Sequence[str], split: str) -> dict[int, 
     check_installed()
     recipe = changed_recipe(run, overrides)
     detectors = finished(run)
-    data = build.box_data(recipe.data.source)
-    rows = data.rows(split)
-    if not len(rows):
-        raise DataError(f"{data.name}: the {split} split is empty")
+    data = _images(recipe, changed_recipe(run, []), overrides)
+    rows = _rows(data, split)
+    if data.problems:
+        first, count = data.problems[0], len(data.problems)
+        say(
+            f"{data.name}: {count} problem{'s' * (count > 1)} with the data, the first: "
+            f"{first.kind.replace('_', ' ')}: {first.where}: {first.what}"
+        )
     result = {}
     for each in detectors:
+        if split != "train" and (known := len(_trained_on(each) & {data.ids[row] for row in rows})):
+            say(f"seed {each.seed}: was trained on {known} of these {len(rows)} images")
         network, info = load_detector(each.folder / "model.safetensors")
         same = _renumbered(data, info.classes)
         view = BoxView(same, info.spec.size, mean=info.mean, std=info.std)
         found = detect(network, view, rows, build.decoding(recipe), workers=recipe.data.workers)
         result[each.seed] = {split: measures(same, rows, found), "cost": each.evaluation["cost"]}
     return result
+
+
+def _trained_on(detector: Finished) -> set[str]:
+    """Identities of the training images, but for those in which it finds nothing."""
+    path = detector.folder / "found-train.parquet"
+    try:
+        return set(pq.read_table(path, columns=["id"]).column("id").unique().to_pylist())
+    except (OSError, pa.ArrowInvalid) as error:
+        raise DataError(f"{path}: no readable found boxes ({error})") from error
+
+
+def _images(recipe: DetectionRecipe, own: DetectionRecipe, overrides: Sequence[str]) -> BoxData:
+    """The images of a changed recipe; in another folder or zip, the `own` one's lists mean nothing.
+
+    Args:
+        recipe: with the overrides.
+        own: without them.
+        overrides: of the recipe.
+    """
+    source = recipe.data.source
+    other = isinstance(source, Voc) and source.root != getattr(own.data.source, "root", None)
+    if other and not any(each.startswith("data.source.splits") for each in overrides):
+        given = any(each.startswith("data.source=") for each in overrides)
+        source = source if given else source.model_copy(update={"splits": None})
+    return build.box_data(source, measured=other)
+
+
+def _rows(data: BoxData, split: str) -> np.ndarray:
+    rows = data.rows(split)
+    if not len(rows):
+        known = [name for name in SPLITS if len(data.rows(name))]
+        raise DataError(f"{data.name}: the {split} split is empty; it has {', '.join(known)}")
+    return rows
 
 
 def _renumbered(data: BoxData, classes: tuple[str, ...]) -> BoxData:
@@ -172,9 +228,7 @@ def draw_split(
     """
     network, info, decoding = _detector(run, seed)
     data = _renumbered(build.box_data(changed_recipe(run, []).data.source), info.classes)
-    rows = data.rows(split)[:count]
-    if not len(rows):
-        raise DataError(f"{data.name}: the {split} split is empty")
+    rows = _rows(data, split)[:count]
     view = BoxView(data, info.spec.size, mean=info.mean, std=info.std)
     found = detect(network, view, rows, decoding)
     drawn = [
@@ -223,7 +277,7 @@ def write_results(run: Path) -> Path:
     lines = [
         line
         for each in finished(run)
-        for split in ("train", "validation", "test")
+        for split in SPLITS
         if split in each.evaluation
         for line in [_line(each, split)]
     ]

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from tinyrefinery import builders, models
-from tinyrefinery.data.batches import View, evenly, load, split_batches
+from tinyrefinery.data.batches import View, evenly, load, shuffled, split_batches
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.errors import DataError
 from tinyrefinery.evaluation.bias_weights import bias_weights
@@ -212,7 +212,8 @@ def _untrained(info: NetworkInfo, view: View, rows: np.ndarray) -> nn.Module:
         )
     network = network.to(view.device).eval()
     if has_batch_norm(network):
-        cuts = split_batches(rows, BATCH, drop_last=True)  # one image alone has no statistics
+        # Shuffled, as a folder's images are sorted by class; one image alone has no statistics.
+        cuts = split_batches(shuffled(rows, 0, 0), BATCH, drop_last=True)
         if len(rows) < 2:
             raise DataError("variances of untrained networks need at least two images")
         recalibrate(network, (batch.images for batch in load(view, cuts, 0)))

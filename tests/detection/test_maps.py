@@ -15,9 +15,11 @@ KNOWN = {
     "alexnet": [(16, 256), (32, 256)],
     "mobilenet_v1_050": [(16, 256), (32, 512)],
     "mobilenet_v1_100": [(16, 512), (32, 1024)],
+    "mobilenet_v2_100": [(16, 576), (32, 1280)],
     "resnet8": [(16, 64)],
     "resnet18": [(16, 256), (32, 512)],
     "resnet50": [(16, 512), (32, 2048)],  # 512: layer 4 is narrowed before its stride
+    "skipblocknet_s": [(16, 528), (32, 720)],  # 528: the block of stride 32 widens 88 by 6
     "street_cnn": [(8, 64)],
     "timm:mobilenetv2_100": [(16, 576), (32, 1280)],  # 576: arXiv 1801.04381, section 6.2
     "timm:resnet18": [(16, 256), (32, 512)],

@@ -63,11 +63,16 @@ def test_the_second_box_on_an_object_is_wrong():
     np.testing.assert_allclose(curve(truth, boxes, 0).precision, [1, 0.5])
 
 
-def test_overlap_must_be_above_one_half():
+def test_overlap_must_be_at_least_one_half():
+    """As in VOC's development kit and in COCO's, not above it, as other packages have it."""
     half = (0, 0, 10, 5)
-    assert curve([given(A)], [found(half, scores=[1])], 0).recall.tolist() == [0]
-    more = (0, 0, 10, 5.1)
-    assert curve([given(A)], [found(more, scores=[1])], 0).recall.tolist() == [1]
+    assert curve([given(A)], [found(half, scores=[1])], 0).recall.tolist() == [1]
+    less = (0, 0, 10, 4.9)
+    assert curve([given(A)], [found(less, scores=[1])], 0).recall.tolist() == [0]
+    pytest.importorskip("pycocotools")
+    sizes = np.array([[100, 100]])
+    coco = coco_measures([given(A)], [found(half, scores=[1])], sizes, "a")
+    assert coco["ap50"] == pytest.approx(1)
 
 
 def test_difficult_objects_count_neither_way():

@@ -1,9 +1,11 @@
 """Data sets in Pascal VOC's layout, with the faults that real ones have."""
 
+import io
 import zipfile
 
 import numpy as np
 import pytest
+from PIL import Image, ImageOps
 
 from tests.detection.voc_files import jpeg, sound, write, write_zip, xml
 from tests.real import real_data
@@ -100,9 +102,61 @@ def test_objects_that_cannot_be_read():
         assert placed(parse(again.encode()), 40, 60)[0] == []
 
 
-def test_difficult_objects_keep_their_mark():
-    text = xml("a", [("cat", 1, 1, 30, 20)], **{"<difficult>0": "<difficult>1"})
-    assert [hard for _, _, hard in placed(parse(text.encode()), 40, 60)[0]] == [True]
+@pytest.mark.parametrize(
+    ("mark", "hard"), [("1", True), (" True ", True), ("0", False), ("False", False), ("", False)]
+)
+def test_difficult_objects_keep_their_mark(mark, hard):
+    text = xml("a", [("cat", 1, 1, 30, 20)], **{"<difficult>0": f"<difficult>{mark}"})
+    assert [each for _, _, each in placed(parse(text.encode()), 40, 60)[0]] == [hard]
+
+
+@pytest.mark.parametrize("name", ["gb2312", "gbk", "big5", "shift_jis", "utf-16", "latin-1"])
+def test_encodings_that_the_parser_does_not_know(name):
+    """Tools write what their system has; one such file used to end the opening."""
+    text = f'<?xml version="1.0" encoding="{name}"?>' + xml("a", [("cat", 1, 1, 30, 20)])
+    letters = "caf\xe9" if name == "latin-1" else "\u4e2d"
+    text = text.replace(">cat<", f">{letters}<")
+    assert [each.name for each in parse(text.encode(name)).objects] == [letters]
+
+
+@pytest.mark.parametrize("name", ["klingon", "gbk"])
+def test_encodings_that_are_none_or_wrong(name):
+    text = f'<?xml version="1.0" encoding="{name}"?>' + xml("\xff", [])
+    with pytest.raises(DataError, match="no XML"):
+        parse(text.encode("latin-1"))
+
+
+@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
+def test_boxes_turn_with_an_image_that_was_annotated_as_it_lies(orientation):
+    """The reference: Pillow turns a picture of the box."""
+    box, sides = (11, 6, 30, 20), (40, 60)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = io.BytesIO()
+    pixels = np.zeros(sides, np.uint8)
+    pixels[box[1] - 1 : box[3], box[0] - 1 : box[2]] = 255
+    Image.fromarray(pixels).save(content, "PNG", exif=exif)
+    upright = np.asarray(ImageOps.exif_transpose(Image.open(content)))
+    rows, columns = (np.flatnonzero(upright.any(axis=axis)) for axis in (1, 0))
+    expected = [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
+    annotation = parse(xml("a", [("cat", *box)], sides).encode())
+    ((_, found, _),), faults = placed(annotation, *upright.shape, orientation)
+    assert found.tolist() == expected
+    assert [kind for kind, _ in faults] == ["turned_image"]
+
+
+def test_a_photograph_on_its_side_in_a_set(tmp_path):
+    files = sound()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = io.BytesIO()
+    Image.new("RGB", (60, 40)).save(content, "JPEG", exif=exif)
+    files["JPEGImages/im1.jpg"] = content.getvalue()
+    data = open_voc(write(tmp_path, files))
+    assert [(p.kind, p.where) for p in data.problems] == [("turned_image", "Annotations/im1.xml")]
+    row = data.paths.index("JPEGImages/im1.jpg")
+    assert data.images.pixels(row).shape == (60, 40, 3)
+    assert data.given[row].boxes.tolist() == [[10, 1, 36, 27]]
 
 
 def test_everything_that_can_be_wrong_with_files(tmp_path):
@@ -154,6 +208,29 @@ def test_given_lists(tmp_path):
     assert [len(data.rows(s)) for s in ("train", "validation", "test")] == [2, 1, 1]
     with pytest.raises(DataError, match=r"no list 'mien'.*mean 'mine'"):
         open_voc(tmp_path, splits={"train": "mien"})
+
+
+@pytest.mark.parametrize("line", ["my cat", "my cat  1", "my cat.jpg", "my cat\r"])
+def test_lines_of_lists(tmp_path, line):
+    """Names with spaces, marks or endings; and the sign that Windows' editors begin a file with."""
+    files = sound(4)
+    files["JPEGImages/my cat.jpg"] = jpeg(99)
+    files["Annotations/my cat.xml"] = xml("my cat", [("cat", 2, 5, 27, 30)])
+    files["ImageSets/Main/train.txt"] = f"\ufeff{line}\nim0\nim1"
+    data = open_voc(write(tmp_path, files), validation=0)
+    assert kinds(data) == ["empty_split"]
+    assert "JPEGImages/my cat.jpg" in data.paths
+
+
+def test_without_lists_images_without_annotation_are_told(tmp_path):
+    files = {k: v for k, v in sound().items() if not k.startswith("ImageSets")}
+    del files["Annotations/im2.xml"]
+    files["Annotations/other.xml"] = files.pop("Annotations/im3.xml")  # which names im3.jpg
+    data = open_voc(write(tmp_path, files))
+    (problem,) = data.problems
+    assert (problem.kind, problem.where) == ("missing_annotation", "JPEGImages/im2.jpg")
+    assert "write one without objects" in problem.what
+    assert len(data) == 11
 
 
 def test_without_lists_all_is_for_training(tmp_path):

@@ -1,11 +1,16 @@
 """Weights by each reading, against equations 3 and 6 in float64 on the same feature maps."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
+from torch import nn
 
-from tinyrefinery.data.batches import View
+from tinyrefinery.data.batches import View, shuffled
 from tinyrefinery.data.crops import CropSpec
+from tinyrefinery.data.dataset import Dataset
+from tinyrefinery.data.images import ResidentImages
+from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.data.open import open_data
 from tinyrefinery.errors import DataError
 from tinyrefinery.evaluation.bias_weights import READINGS, bias_weights
@@ -21,7 +26,8 @@ def seen():
     view = View(data, CropSpec("center", (24, 24)), 0, (0.5,), (0.2,))
     rows = data.manifest.rows("test")
     with torch.inference_mode():
-        maps = network.forward_features(view.render(rows, 0).images)
+        # As in training, whoever shares a batch is drawn.
+        maps = network.forward_features(view.render(shuffled(rows, 0, 0), 0).images)
     return view, rows, network, maps.double().numpy()
 
 
@@ -53,3 +59,31 @@ def test_too_few_images_are_told(seen):
     view, rows, network, _ = seen
     with pytest.raises(DataError, match="batches of 128 images, and there are 25"):
         bias_weights(network, view, rows)
+
+
+class Painted(nn.Module):
+    """Feature maps whose variance is that of the image, and nothing else."""
+
+    def forward_features(self, images):
+        return images
+
+
+def test_batches_are_mixed_whatever_the_order_of_the_images():
+    """Sorted by class, each batch would fill the whole range of weights by itself."""
+    contrast = np.repeat([10, 60, 110], 128)[:, None, None]  # of three classes, in a folder's order
+    noise = np.random.default_rng(0).integers(-1, 2, (384, 8, 8)) * contrast + 128
+    images = torch.from_numpy(noise[:, None].astype(np.uint8))
+    table = pa.table(
+        {
+            "id": [f"{n:03}" for n in range(384)],
+            "path": [str(n) for n in range(384)],
+            "label": np.repeat([0, 1, 2], 128),
+            "split": ["test"] * 384,
+        }
+    )
+    data = Dataset("sorted", Manifest(table, ("a", "b", "c")), ResidentImages(images), None, ())
+    view = View(data, CropSpec("center", (8, 8)), 0, (0.5,), (0.2,))
+    found = bias_weights(Painted(), view, np.arange(384))["variances"]
+    assert found.shape == (384,)
+    third = np.sort(found)[:128]  # the class of least contrast is weighed least, all of it
+    assert third.max() < 0.75

@@ -101,13 +101,20 @@ def test_what_cant_be_built(options: dict) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", [(32, 32), (100, 75), (224, 224)])
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        *(("skipblocknet_xs", size) for size in ((32, 32), (100, 75), (224, 224), (320, 320))),
+        *((name, (47, 61)) for name in FAMILY if name != "skipblocknet_s16"),
+    ],
+)
 @pytest.mark.filterwarnings("ignore")  # the exporter's own
-def test_as_onnx_it_is_the_same(size: tuple[int, int], tmp_path: Path) -> None:
+def test_as_onnx_it_is_the_same(name: str, size: tuple[int, int], tmp_path: Path) -> None:
+    """Also where the maps that skip blocks pool don't divide evenly."""
     pytest.importorskip("onnxscript")
     runtime = pytest.importorskip("onnxruntime")
     torch.manual_seed(0)
-    network = create("skipblocknet_xs", 10, size=size)
+    network = create(name, 10, size=size)
     x = torch.randn(2, 3, *size)
     with torch.no_grad():
         network(x)  # so that running statistics aren't the initial ones

@@ -72,6 +72,31 @@ def test_without_options_there_is_one_group_in_the_networks_order() -> None:
     assert (only["lr"], only["weight_decay"]) == (0.1, 0.5)
 
 
+@pytest.mark.parametrize("skip_blocks", [True, False])
+def test_blocks_of_skipblocknet_are_in_the_order_of_the_image(skip_blocks: bool) -> None:
+    """The reference: the order in which they end when an image passes."""
+    net = create("skipblocknet_xs", 7, size=32, skip_blocks=skip_blocks).eval()
+    names = [name for (name,) in blocks(net)]
+    ended: list[str] = []
+    for name in names:
+        hook = lambda module, given, out, name=name: ended.append(name)  # noqa: E731
+        net.get_submodule(name).register_forward_hook(hook)
+    with torch.inference_mode():
+        net(torch.zeros(1, 3, 32, 32))
+    assert ended == names
+    assert len(names) == 19 + 2 * skip_blocks  # stem, 15 residuals, last, hidden, head
+    parameters = {name for name, _ in net.named_parameters()}
+    deep = depths(net, HEAD)
+    assert parameters == deep.keys()
+    assert {name: deep[f"{name}.weight"] for name in ("hidden.0", "fc")} == {
+        "hidden.0": len(names) - 2,
+        "fc": len(names) - 1,
+    }
+    frozen = to_freeze(net, HEAD, 8)
+    assert ("skips.0.block.expand.conv.weight" in frozen) == skip_blocks
+    assert "stages.2.0.block.expand.conv.weight" not in frozen
+
+
 def test_by_hand() -> None:
     """Stem, 13 blocks, head: the head at lr, the stem at lr times .5 to the power of 14."""
     net = network()

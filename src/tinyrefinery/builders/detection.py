@@ -19,13 +19,14 @@ from tinyrefinery.detection.view import BoxView
 from tinyrefinery.errors import CheckpointError, RecipeError
 from tinyrefinery.models import create
 from tinyrefinery.models.network_file import NetworkInfo, load_network
-from tinyrefinery.recipe.detection import Augment, Backbone, BoxSource, DetectionRecipe
+from tinyrefinery.recipe.detection import Augment, Backbone, BoxSource, DetectionRecipe, Voc
 from tinyrefinery.training.job import Settings
 
 
-def box_data(source: BoxSource) -> BoxData:
-    """Open the recipe's images."""
-    return open_boxes(source.name, **source.model_dump(exclude={"name"}))
+def box_data(source: BoxSource, *, measured: bool = False) -> BoxData:
+    """Open the recipe's images; `measured`: other ones than a detector was trained on."""
+    more = {"measured": True} if measured and isinstance(source, Voc) else {}
+    return open_boxes(source.name, **source.model_dump(exclude={"name"}), **more)
 
 
 def augmentation(part: Augment) -> AugmentSpec:

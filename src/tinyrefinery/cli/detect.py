@@ -1,6 +1,7 @@
 """`tinyrefinery detect`: train, measure and use detectors."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -80,7 +81,8 @@ def evaluate(
     _known(split)
     measured = {each.seed: each.evaluation for each in finished(run)}
     if overrides:
-        measured = evaluate_anew(run, overrides, split)
+        tell = partial(typer.echo, err=True)
+        measured = evaluate_anew(run, overrides, split, say=tell)
     _show(measured, split)
 
 

@@ -76,7 +76,7 @@ def _decode_jpeg(data: bytes, channels: int, longest: int | None) -> np.ndarray 
         if any(word in str(error).lower() for word in _DAMAGE):
             raise BrokenImageError(f"damaged or truncated JPEG ({error})") from error
         return None
-    return _upright(pixels, _jpeg_orientation(data))
+    return _upright(pixels, jpeg_orientation(data))
 
 
 def _decode_with_pillow(data: bytes, channels: int) -> np.ndarray:
@@ -110,8 +110,8 @@ def _eight_bits(image: Image.Image, mode: str) -> np.ndarray:
     return np.array(image.convert(mode))  # a copy: Pillow's own pixels can't be written to
 
 
-def _jpeg_orientation(data: bytes) -> int:
-    """EXIF orientation 1-8; 1 (upright) where there is none or it can't be read."""
+def jpeg_orientation(data: bytes) -> int:
+    """EXIF orientation of an encoded JPEG, 1-8; 1 (upright) where none can be read."""
     if data.find(b"Exif\0\0", 0, min(_header_bytes(data), _EXIF_SEARCH_BYTES)) < 0:
         return 1
     try:

@@ -24,8 +24,9 @@ def measures(
 
     Returns:
         `map11`, `map_area`: means over the classes that have objects, None without any; `classes`:
-        those of each class, see `voc_measures`; `blind_map11`: that of `blind`; `coco`: see
-        `coco_measures`; `images`, `objects`: their numbers, difficult objects apart.
+        those of each class, see `voc_measures`; `blind_map11`: that of `blind`, None where there
+        are no training images; `coco`: see `coco_measures`; `images`, `objects`: their numbers,
+        difficult objects apart.
     """
     given = [data.given[row] for row in rows]
     by_class = voc_measures(given, found, data.classes)
@@ -35,10 +36,11 @@ def measures(
         "classes": by_class,
         "images": len(rows),
         "objects": int(sum(each["objects"] for each in by_class.values())),
+        "blind_map11": None,
     }
-    result["blind_map11"] = _mean(
-        [e["ap11"] for e in voc_measures(given, blind(data, rows), data.classes).values()]
-    )
+    if len(data.rows("train")):
+        looks_at_nothing = voc_measures(given, blind(data, rows), data.classes)
+        result["blind_map11"] = _mean([each["ap11"] for each in looks_at_nothing.values()])
     if coco:
         sizes = data.images.sizes[rows]
         result["coco"] = coco_measures(given, found, sizes, data.classes)

@@ -6,12 +6,12 @@
 
 Nothing that is wrong with single files stops the opening; each is told with what was done about it.
 Kinds of problem: `broken_annotation`, `missing_image`, `missing_annotation`, `listed_twice`,
-`broken_image`, `missing_size`, `resized_image`, `other_size`, `unreadable_object`, `inverted_box`,
-`zero_area`, `outside`, `clipped`, `unknown_class`, `no_objects`, `duplicate_across_splits`,
-`empty_class`, `empty_split`.
+`broken_image`, `missing_size`, `resized_image`, `turned_image`, `other_size`, `unreadable_object`,
+`inverted_box`, `zero_area`, `outside`, `clipped`, `unknown_class`, `no_objects`,
+`duplicate_across_splits`, `empty_class`, `empty_split`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -20,12 +20,13 @@ import pyarrow as pa
 
 from tinyrefinery.data.check import copies_across_splits, refuse
 from tinyrefinery.data.dataset import Problem
+from tinyrefinery.data.decode import jpeg_orientation
 from tinyrefinery.data.examine import examine
 from tinyrefinery.data.images import EncodedImages
 from tinyrefinery.data.manifest import SPLITS, Manifest
 from tinyrefinery.data.sources.folder import ENDINGS
 from tinyrefinery.data.splits import SPLIT_WORDS, carve
-from tinyrefinery.detection.annotation import Annotation, parse, placed
+from tinyrefinery.detection.annotation import Annotation, lies_on_its_side, parse, placed
 from tinyrefinery.detection.boxes import BoxData, Given
 from tinyrefinery.detection.container import Container, open_container
 from tinyrefinery.errors import DataError
@@ -54,6 +55,7 @@ def open_voc(
     test: float = 0.0,
     seed: int = 0,
     strict: bool = False,
+    measured: bool = False,
 ) -> BoxData:
     """Open a data set.
 
@@ -65,6 +67,9 @@ def open_voc(
         test: share of the training images that test, where no list says so.
         seed: of these shares.
         strict: raise on any problem but images without objects.
+        measured: a trained detector is to be measured on it: without lists all images are for
+            test, no shares are held out, and neither training images nor objects of each class
+            need to be there.
 
     Raises:
         DataError: when there is nothing to train on, a named list is missing, or `strict` found a
@@ -73,16 +78,20 @@ def open_voc(
     files = open_container(root)
     name = Path(root).stem
     base = _base(files, root)
-    entries, problems = _entries(files, base, splits, root)
+    entries, problems = _entries(files, base, splits, root, measured=measured)
     if not entries:
         raise DataError(f"{root}: no annotated image. {_first(problems)}")
-    data = _looked_at(name, files, entries, problems, classes)
+    data = _looked_at(name, files, entries, problems, classes, measured=measured)
     if not len(data):
         raise DataError(f"{root}: no usable image. {_first(data.problems)}")
+    if measured:
+        validation = test = 0.0
     data = _split_up(data, validation, test, seed)
+    if not measured:
+        data = replace(data, problems=(*data.problems, *_empty(data)))
     if strict:
         refuse(name, [p for p in data.problems if p.kind != "no_objects"])
-    if not sum(data.counts("train").values()):
+    if not measured and not sum(data.counts("train").values()):
         raise DataError(
             f"{root}: no training image with an object is left. {_first(data.problems)}"
         )
@@ -109,13 +118,22 @@ def _base(files: Container, root: str | Path) -> str:
 
 
 def _entries(
-    files: Container, base: str, splits: Mapping[str, str] | None, root: str | Path
+    files: Container,
+    base: str,
+    splits: Mapping[str, str] | None,
+    root: str | Path,
+    *,
+    measured: bool,
 ) -> tuple[list[_Entry], list[Problem]]:
     """Annotations with their images and splits, and what is missing."""
     images = _by_stem(files, f"{base}JPEGImages/", ENDINGS)
     xmls = _by_stem(files, f"{base}Annotations/", {".xml"})
     lists = _by_stem(files, f"{base}ImageSets/Main/", {".txt"})
-    listed, problems = _listed(files, _chosen(lists, splits, root), list(xmls))
+    chosen = _chosen(lists, splits, root, measured=measured)
+    if chosen:
+        listed, problems = _listed(files, chosen, {*xmls, *images})
+    else:
+        listed, problems = dict.fromkeys(sorted(xmls), "test" if measured else "train"), []
     entries = []
     for name, split in listed.items():
         if name not in xmls:
@@ -134,7 +152,21 @@ def _entries(
             problems.append(Problem("missing_image", xmls[name], text))
             continue
         entries.append(_Entry(name, image, split, annotation, xmls[name]))
+    if not chosen:
+        problems += _unannotated(images, xmls, {entry.image for entry in entries})
     return entries, problems
+
+
+def _unannotated(
+    images: Mapping[str, str], xmls: Collection[str], used: Collection[str]
+) -> list[Problem]:
+    """Images of a data set without lists that no annotation is of."""
+    text = "there is no annotation; left out. Where nothing is to be found, write one without"
+    return [
+        Problem("missing_annotation", image, f"{text} objects")
+        for name, image in sorted(images.items())
+        if name not in xmls and image not in used
+    ]
 
 
 def _by_stem(files: Container, folder: str, endings: set[str] | frozenset[str]) -> dict[str, str]:
@@ -148,7 +180,7 @@ def _by_stem(files: Container, folder: str, endings: set[str] | frozenset[str]) 
 
 
 def _chosen(
-    lists: Mapping[str, str], splits: Mapping[str, str] | None, root: str | Path
+    lists: Mapping[str, str], splits: Mapping[str, str] | None, root: str | Path, *, measured: bool
 ) -> dict[str, str]:
     """The file of each split; empty where the data set has no lists."""
     if splits is not None:
@@ -163,7 +195,7 @@ def _chosen(
     chosen = {SPLIT_WORDS[name]: file for name, file in lists.items() if name in SPLIT_WORDS}
     if "train" not in chosen and "trainval" in lists:
         chosen["train"] = lists["trainval"]
-    if lists and "train" not in chosen:
+    if lists and not (chosen if measured else "train" in chosen):
         raise DataError(
             f"{root}: ImageSets/Main has no train.txt; name a list with data.source.splits, e.g. "
             f"{{train: {min(lists)}}}"
@@ -172,18 +204,22 @@ def _chosen(
 
 
 def _listed(
-    files: Container, chosen: Mapping[str, str], everything: Sequence[str]
+    files: Container, chosen: Mapping[str, str], known: Collection[str]
 ) -> tuple[dict[str, str], list[Problem]]:
-    """The split of each name; a name in two lists goes to test before validation before train."""
-    if not chosen:
-        return dict.fromkeys(sorted(everything), "train"), []
+    """The split of each name; a name in two lists goes to test before validation before train.
+
+    Args:
+        files: that hold the lists.
+        chosen: the list of each split.
+        known: names of images and annotations.
+    """
     found: dict[str, str] = {}
     problems = []
     for split in reversed(SPLITS):
         if split not in chosen:
             continue
-        lines = files.read(chosen[split]).decode("utf-8", "replace").splitlines()
-        for name in dict.fromkeys(line.split()[0] for line in lines if line.strip()):
+        lines = files.read(chosen[split]).decode("utf-8-sig", "replace").splitlines()
+        for name in dict.fromkeys(_name(line.strip(), known) for line in lines if line.strip()):
             if name in found:
                 text = f"also listed for {found[name]}; left out of {split}"
                 problems.append(Problem("listed_twice", name, text))
@@ -192,12 +228,24 @@ def _listed(
     return dict(sorted(found.items())), problems
 
 
+def _name(line: str, known: Collection[str]) -> str:
+    """The image that a line of a list means: a name, with spaces or an ending, perhaps a mark."""
+    first = line.split()[0]
+    for said in (line, line.rpartition(" ")[0].strip(), first):  # "NAME 1", as in lists of classes
+        for name in (said, PurePosixPath(said).stem):
+            if name in known:
+                return name
+    return first
+
+
 def _looked_at(
     name: str,
     files: Container,
     entries: Sequence[_Entry],
     problems: Sequence[Problem],
     classes: Sequence[str] | None,
+    *,
+    measured: bool,
 ) -> BoxData:
     """Decode every image once, and place its boxes in it."""
     names = [entry.image for entry in entries]
@@ -211,11 +259,14 @@ def _looked_at(
             text = f"{found.reasons[row]}; left out"
             problems.append(Problem("broken_image", entry.image, text))
             continue
-        sound, faults = placed(entry.annotation, *(int(side) for side in found.sizes[row]))
+        sides = int(found.sizes[row][0]), int(found.sizes[row][1])
+        turned = lies_on_its_side(entry.annotation, *sides)
+        orientation = jpeg_orientation(blobs[row]) if turned else 1
+        sound, faults = placed(entry.annotation, *sides, orientation)
         problems += [Problem(kind, entry.xml, what) for kind, what in faults]
         kept.append(row)
         objects.append(sound)
-    known = _class_names(objects, classes)
+    known = tuple(classes) if classes and measured else _class_names(objects, classes)
     given = []
     for row, sound in zip(kept, objects, strict=True):
         one, strange = _given(sound, known)
@@ -269,8 +320,8 @@ def _given(
 
 
 def _split_up(data: BoxData, validation: float, test: float, seed: int) -> BoxData:
-    """Shares carved where there are no lists; copies kept in one split; what is empty told."""
-    splits, problems = data.splits.astype("<U10"), list(data.problems)
+    """Shares carved where there are no lists; copies kept in one split."""
+    splits, problems = data.splits.astype("<U10"), data.problems
     none = np.zeros(len(data), np.int64)
     for split, share in (("test", test), ("validation", validation)):
         train = np.flatnonzero(splits == "train")
@@ -294,8 +345,7 @@ def _split_up(data: BoxData, validation: float, test: float, seed: int) -> BoxDa
         splits=splits[kept],
         given=tuple(data.given[row] for row in kept),
     )
-    problems += copies + _empty(chosen)
-    return replace(chosen, problems=tuple(problems))
+    return replace(chosen, problems=(*problems, *copies))
 
 
 def _empty(data: BoxData) -> list[Problem]:

@@ -2,8 +2,9 @@
 
 The rules of the development kit, which other packages don't all keep: a found box is compared with
 the given box that it overlaps most, and if that one is taken already it is wrong; the overlap must
-be above one half; what overlaps a difficult object counts neither way. Overlaps are those of the
-continuous boxes, which for whole pixels are the kit's (there both corners belong to a box).
+be at least one half (`ovmax>=VOCopts.minoverlap`; the articles say above one half); what overlaps a
+difficult object counts neither way. Overlaps are those of the continuous boxes, which for whole
+pixels are the kit's (there both corners belong to a box).
 
 No well-kept package has the eleven points, hence these lines. COCO's measures are pycocotools'.
 """
@@ -51,7 +52,7 @@ def curve(
         boxes, hard = own[image]
         overlaps = _overlaps(found[image].boxes[number], boxes)
         best = int(overlaps.argmax()) if len(boxes) else -1
-        if best < 0 or overlaps[best] <= overlap:
+        if best < 0 or overlaps[best] < overlap:
             verdicts.append(False)
         elif not hard[best]:
             verdicts.append(not taken[image][best])

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from tinyrefinery.data.batches import View, load
+from tinyrefinery.data.batches import View, load, shuffled
 from tinyrefinery.errors import DataError
 from tinyrefinery.layers.modes import evaluating
 from tinyrefinery.losses.bias import BiasLoss
@@ -26,10 +26,11 @@ BATCH = 128
 def bias_weights(
     network: nn.Module, view: View, rows: np.ndarray, *, batch: int = BATCH, workers: int = 0
 ) -> dict[str, np.ndarray]:
-    """The weight of each image by each of `READINGS`, (N,) float64.
+    """The weights of images by each of `READINGS`, (N,) float64.
 
     The network runs in evaluation mode, without gradients, on crops of epoch 0, batch by batch in
-    the order of `rows`; images that fill no batch at the end are left out.
+    a shuffled order, as in training: a folder's images are sorted by class, and a batch of one
+    class has other extremes. Images that fill no batch at the end are left out.
 
     Args:
         network: has `forward_features`; on the view's device.
@@ -46,7 +47,8 @@ def bias_weights(
         raise DataError(f"weights are of batches of {batch} images, and there are {len(rows)}")
     losses = {name: BiasLoss(**options).to(view.device) for name, options in READINGS.items()}
     found: dict[str, list[np.ndarray]] = {name: [] for name in losses}
-    cuts = [rows[start : start + batch] for start in range(0, whole, batch)]
+    order = shuffled(rows, 0, 0)
+    cuts = [order[start : start + batch] for start in range(0, whole, batch)]
     with evaluating(network), torch.inference_mode():
         for each in load(view, cuts, 0, workers=workers):
             maps = network.forward_features(each.images)  # type: ignore[operator]

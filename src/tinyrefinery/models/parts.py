@@ -1,7 +1,8 @@
 """The parts of any network: its head, its blocks, and how deep each parameter lies.
 
 Nothing is asked of an architecture: the head is found by its shape, the blocks by how modules
-contain one another.
+contain one another. One whose modules aren't defined in the order in which an image passes them
+tells its blocks itself, by a method `block_names`.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -48,6 +49,8 @@ def blocks(network: nn.Module) -> list[tuple[str, ...]]:
     Each part is a block; bare layers that follow one another (a convolution and its normalization)
     are one block together. A network that only wraps another is looked into.
     """
+    if (told := getattr(network, "block_names", None)) is not None:
+        return [(name,) for name in told()]
     root, inner = "", network
     while len(parts := list(_with_weights(inner))) == 1 and list(parts[0][1].children()):
         root, inner = f"{root}{parts[0][0]}.", parts[0][1]

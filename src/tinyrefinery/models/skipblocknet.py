@@ -108,6 +108,14 @@ class SkipblockNet(nn.Module):
         initialize(self)
         _initialize_linear(self)
 
+    def block_names(self) -> list[str]:
+        """Its blocks in the order in which an image passes them: a skip block after its stage."""
+        names = ["stem.0", "stem.1"]
+        for number, stage in enumerate(self.stages):
+            names += [f"stages.{number}.{name}" for name, _ in stage.named_children()]
+            names += [f"skips.{number}"] * (number < len(self.skips))
+        return [*names, "last", "hidden", "fc"]
+
     def forward_features(self, x: Tensor) -> Tensor:
         """Output of the last 1x1 convolution, (B, C, h, w)."""
         early = x = self.stem(x)
