@@ -28,6 +28,7 @@ from tinyrefinery.annotation.label_error import LabelError, label_error
 from tinyrefinery.annotation.labellers import Labeller, with_manifest_of
 from tinyrefinery.annotation.pictures import folder_source
 from tinyrefinery.annotation.queue import Item, Queue, top_classes, write_queue
+from tinyrefinery.data.check import AUTO
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.decisions import Decision, newest
 from tinyrefinery.data.manifest import Manifest
@@ -36,8 +37,6 @@ from tinyrefinery.files import write_atomic, write_csv, writing
 from tinyrefinery.random import integer
 
 AUDIT = "audit"
-AUTO = "auto:"
-"""Begins the `label_source` of a label that a network gave."""
 
 
 @dataclass(frozen=True)
