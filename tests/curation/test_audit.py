@@ -142,6 +142,22 @@ def test_copies_of_one_path_are_listed_by_id(faulty):
     assert list_text(data, leak).splitlines()[1] == paths[leak.listed[0]]
 
 
+def test_a_path_that_is_no_line_is_listed_by_id(faulty):
+    data, found = faulty
+    leak = of_kind(found, "leak")[0]
+    odd = ("two\nlines.png", "# remark.png", "end ")
+    table = data.manifest.table
+    paths = table.column("path").to_pylist()
+    for row, name in zip(leak.listed, odd, strict=False):
+        paths[row] = name
+    place = table.schema.get_field_index("path")
+    manifest = Manifest(table.set_column(place, "path", pa.array(paths)), data.classes)
+    lines = list_text(replace(data, manifest=manifest), leak).splitlines()[1:]
+    ids = data.manifest.column("id")
+    assert lines[:3] == [ids[row] for row in leak.listed[:3]]
+    assert lines[3] == paths[leak.listed[3]]
+
+
 def test_a_network_of_other_classes_is_refused(faulty):
     data, _ = faulty
     two = Predictions(

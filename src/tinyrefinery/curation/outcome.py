@@ -53,12 +53,22 @@ def save_audit(
 def list_text(dataset: Dataset, finding: Finding) -> str:
     """The images of a finding's list, one a line, as the option `exclude` reads them.
 
-    By path where no other image has it: copies have one id, and only some are to be left out.
+    By path where no other image has it: copies have one id, and only some are to be left out. A
+    path that can't stand in a line of its own is named by id.
     """
     paths, ids = (dataset.manifest.column(name) for name in ("path", "id"))
     times = Counter(paths.tolist())
-    lines = [paths[row] if times[paths[row]] == 1 else ids[row] for row in finding.listed]
-    return "\n".join([f"# {finding.title}", *lines]) + "\n"
+    lines = [
+        paths[row] if times[paths[row]] == 1 and _is_line(paths[row]) else ids[row]
+        for row in finding.listed
+    ]
+    title = " ".join(finding.title.split())
+    return "\n".join([f"# {title}", *lines]) + "\n"
+
+
+def _is_line(path: str) -> bool:
+    """Whether a list gives a path back as it is."""
+    return [path.strip()] == path.splitlines() and not path.startswith("#")
 
 
 def in_use(dataset: Dataset, path: Path) -> str:
