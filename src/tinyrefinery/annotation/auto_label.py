@@ -28,9 +28,8 @@ from tinyrefinery.annotation.label_error import LabelError, label_error
 from tinyrefinery.annotation.labellers import Labeller, with_manifest_of
 from tinyrefinery.annotation.pictures import folder_source
 from tinyrefinery.annotation.queue import Item, Queue, top_classes, write_queue
-from tinyrefinery.data.check import AUTO
 from tinyrefinery.data.dataset import Dataset
-from tinyrefinery.data.decisions import Decision, newest
+from tinyrefinery.data.decisions import AUTO, Decision, newest
 from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.errors import DataError
 from tinyrefinery.files import write_atomic, write_csv, writing

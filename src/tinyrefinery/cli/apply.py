@@ -83,7 +83,7 @@ def _not_there(said: "list[Decision]", overlay: Path) -> "list[Decision]":
 
 def _whose(added: "Iterable[Decision]") -> str:
     """How many labels are a network's, and how many a person's."""
-    from tinyrefinery.data.check import AUTO
+    from tinyrefinery.data.decisions import AUTO
 
     auto = [each.by.startswith(AUTO) for each in added]
     return f"{sum(auto)} labelled by a network, {len(auto) - sum(auto)} by people"

@@ -10,12 +10,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from tinyrefinery.data.dataset import Problem
+from tinyrefinery.data.decisions import AUTO
 from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.errors import DataError
 
 _RANK = {"train": 0, "validation": 1, "test": 2}
-AUTO = "auto:"
-"""Begins the `label_source` of a label that a network gave and nobody looked at."""
 _LISTED = 10  # problems that a strict error spells out
 
 

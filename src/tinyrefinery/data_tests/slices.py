@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from tinyrefinery.data.check import AUTO
+from tinyrefinery.data.decisions import AUTO
 from tinyrefinery.data_tests.arrow import pc
 from tinyrefinery.data_tests.rows import Rows, endings
 from tinyrefinery.data_tests.schema import DataTest, Suite
