@@ -42,7 +42,8 @@ def apply(
     )
 
     said = [each for path in decisions for each in _read(path, overlay, by)]
-    lists = add_to_slices(slices, said)
+    there = read_decisions(overlay) if overlay.exists() else []
+    lists = add_to_slices(slices, said, there)
     new = merge_decisions(overlay, _not_there(said, overlay))
     every = read_decisions(overlay) if overlay.exists() else []
     counts = Counter(each.verdict for each in newest(every).values())
