@@ -32,7 +32,7 @@ def writing(path: Path) -> Iterator[Path]:
         reason = error.strerror or str(error)
         raise StorageError(
             f"{path}: can't be written ({reason}). What was there before is untouched; free some "
-            "space or choose another folder with --runs, then give the same command again."
+            "space or choose another place, then give the same command again."
         ) from error
     finally:
         with suppress(OSError):

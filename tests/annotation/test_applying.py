@@ -32,7 +32,7 @@ def test_apply_collects_and_may_be_repeated(tmp_path, monkeypatch):
         [
             said(1, "relabel", label="a", was="b", reason="random"),
             said(2, slices=("fixed",), file_name="x.png"),
-            said(2, "drop", by="bob", minute=1),
+            said(2, "too_hard", by="bob", minute=1),
         ],
     )
     first = CliRunner().invoke(app, ["apply", str(path)])
@@ -58,6 +58,22 @@ def test_an_undo_reaches_the_overlay_later(tmp_path, monkeypatch):
     append_decisions(path, [said(1, "undo", 3, of=drop.at)])
     CliRunner().invoke(app, ["apply", str(path)])
     assert newest(read_decisions(tmp_path / "labels" / "decisions.jsonl")) == {}
+
+
+def test_what_is_taken_back_or_dropped_leaves_its_list(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    joined = [said(n, slices=("fixed",)) for n in range(1, 4)]
+    append_decisions(tmp_path / "d.jsonl", joined)
+    CliRunner().invoke(app, ["apply", "d.jsonl"])
+    file = tmp_path / "slices" / "fixed.txt"
+    own = f"# by hand\n{99:064x}\n"
+    file.write_text(own + file.read_text())
+    append_decisions(tmp_path / "d.jsonl", [said(1, "undo", 3, of=joined[0].at)])
+    append_decisions(tmp_path / "other.jsonl", [said(2, "drop", 4, by="bob")])
+    for name in ("d.jsonl", "other.jsonl", "d.jsonl"):
+        done = CliRunner().invoke(app, ["apply", name])
+        assert done.exit_code == 0, done.output
+    assert file.read_text() == own + f"sha256:{3:064x}  # by ann 2026-11-21\n"
 
 
 def test_broken_files_change_nothing(tmp_path, monkeypatch):

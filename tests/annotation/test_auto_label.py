@@ -97,6 +97,10 @@ def test_the_error_is_that_of_the_checked_ones(data):
     again = auto_label(Brightness(), images, gold, rows, Limits(audit=0.2), words)
     assert again.error is not None
     assert (again.error.wrong, again.error.n) == (1, len(first.audited))
+    undo = Decision(words[0].uid, "undo", words[0].by, "2026-11-21T03:00:00Z", of=words[0].at)
+    undone = auto_label(Brightness(), images, gold, rows, Limits(audit=0.2), [*words, undo])
+    assert undone.error is not None
+    assert (undone.error.wrong, undone.error.n) == (0, len(first.audited) - 1)
     stale = [said(each.uid, "ok", "another") for each in words]
     assert auto_label(Brightness(), images, gold, rows, Limits(audit=0.2), stale).error is None
 

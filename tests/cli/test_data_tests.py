@@ -88,6 +88,22 @@ def test_all_reports_at_once(run, tmp_path, photos):
     assert "older refined (seed 0)" in html
 
 
+def test_classes_that_pass_are_one_line_unless_all_are_asked_for(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("tinyrefinery.data_tests.folding.FEW", 1)
+    tests = write_tests(tmp_path, "tests: {each: {metric: recall(*), at_least: 0, min_n: 1}}")
+    out = tmp_path / "out.json"
+    short, long = call("test", run, tests, "--json", out), call("test", run, tests, "--all")
+    assert (short.output.count("each["), long.output.count("each[")) == (1, 2)
+    assert "least sure of 2 that pass" in short.output
+    assert len(json.loads(out.read_text())["results"]) == 2
+
+
+def test_a_path_with_colons_is_printed_as_it_is(run, tmp_path):
+    tests = write_tests(tmp_path, "tests: {a: {list: l.txt, at_least: 0}}")
+    (tmp_path / "l.txt").write_text("some:x:one.png\n")
+    assert "'some:x:one.png'" in call("test", run, tests).output
+
+
 def test_a_stage_against_another_of_the_same_run(run, tmp_path):
     tests = write_tests(tmp_path, PASS)
     done = call("test", run, tests, "--baseline-stage", "plain")

@@ -16,7 +16,8 @@ from tinyrefinery.cli.main import app
 from tinyrefinery.curation.audit import audit
 from tinyrefinery.curation.evidence import Evidence
 from tinyrefinery.curation.finding import Strip
-from tinyrefinery.curation.outcome import as_page, list_text, save_audit
+from tinyrefinery.curation.outcome import LISTS, as_page, list_text, save_audit
+from tinyrefinery.data.dataset import Problem
 from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.data.open import open_data
 from tinyrefinery.errors import CheckpointError, DataError
@@ -126,6 +127,21 @@ def test_the_files(faulty, tmp_path):
     assert len(lines) == 1 + len(of_kind(found, "leak")[0].listed)
 
 
+def test_lists_of_an_earlier_audit_do_not_stay(faulty, tmp_path):
+    data, found = faulty
+    save_audit(tmp_path, "faulty", data, found)
+    assert {each.list_file for each in found.findings if each.list_file} <= set(LISTS)
+    assert len((tmp_path / "leaks.txt").read_text().splitlines()) > 10
+    clean = replace(found, findings=())
+    save_audit(tmp_path, "clean", data, clean)
+    assert (tmp_path / "leaks.txt").read_text() == "# the audit of clean found none\n"
+    (tmp_path / "leaks.txt").write_text("0.png\n")
+    used = Problem("excluded", str(tmp_path / "leaks.txt"), "1 images left out")
+    save_audit(tmp_path, "clean", replace(data, problems=(used,)), clean)
+    assert (tmp_path / "leaks.txt").read_text() == "0.png\n"
+    assert not (tmp_path / "too_hard.txt").exists()
+
+
 def test_a_page_holds_500_pictures_in_3_megabytes(faulty):
     data, found = faulty
     rows = tuple(range(900))
@@ -140,6 +156,22 @@ def test_copies_of_one_path_are_listed_by_id(faulty):
     leak = of_kind(found, "leak")[0]
     paths = data.manifest.column("path")
     assert list_text(data, leak).splitlines()[1] == paths[leak.listed[0]]
+
+
+def test_a_path_that_is_no_line_is_listed_by_id(faulty):
+    data, found = faulty
+    leak = of_kind(found, "leak")[0]
+    odd = ("two\nlines.png", "# remark.png", "end ")
+    table = data.manifest.table
+    paths = table.column("path").to_pylist()
+    for row, name in zip(leak.listed, odd, strict=False):
+        paths[row] = name
+    place = table.schema.get_field_index("path")
+    manifest = Manifest(table.set_column(place, "path", pa.array(paths)), data.classes)
+    lines = list_text(replace(data, manifest=manifest), leak).splitlines()[1:]
+    ids = data.manifest.column("id")
+    assert lines[:3] == [ids[row] for row in leak.listed[:3]]
+    assert lines[3] == paths[leak.listed[3]]
 
 
 def test_a_network_of_other_classes_is_refused(faulty):

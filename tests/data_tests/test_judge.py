@@ -97,6 +97,14 @@ def test_gap(wrong, verdict, noise):
     assert [(p.name, p.measured.hits) for p in result.parts] == [("near", near[0]), ("far", far[0])]
 
 
+def test_a_gap_as_wide_as_the_bound_is_not_beyond_it():
+    data = rows(20, d=[float(i % 2 * 10) for i in range(20)])
+    wrong = [0, 2, 1, 3, 5]  # .8 against .7, whose difference computes to more than .1
+    (result,) = judge(suite({"it": gap_test(min_n=5)}), data, answers(data, wrong))
+    assert result.measured.value > 0.1
+    assert result.verdict == "UNPROVEN"
+
+
 def test_the_widest_of_several_gaps_counts_at_a_stricter_confidence():
     data = rows(900, d=[float(i % 3) for i in range(900)])
     compare = {"a": "d = 0", "b": "d = 1", "c": "d = 2"}

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from tests.data_tests.cases import answers, rows, suite
 from tinyrefinery.data_tests import page, records, terminal, texts, thumbnails
+from tinyrefinery.data_tests.folding import Line
 from tinyrefinery.data_tests.judge import judge
 from tinyrefinery.data_tests.junit import junit
 from tinyrefinery.data_tests.records import Facts
@@ -39,6 +40,7 @@ TESTS = {
 ANSWERS = answers(DATA, range(0, 80, 2))
 BASE = answers(DATA, range(0, 20, 2), name="shipped")
 RESULTS = judge(suite(TESTS), DATA, ANSWERS, BASE)
+LINES = [Line(each) for each in RESULTS]
 FACTS = Facts(
     suite="data_tests.yaml",
     suite_digest="0" * 64,
@@ -120,17 +122,22 @@ def shown(table, width):
 
 
 def test_the_table_fits_80_columns():
-    text = shown(terminal.results_table(RESULTS, "shipped", 0.95, bars=False), 80)
+    text = shown(terminal.results_table(LINES, "shipped", 0.95, bars=False), 80)
     assert max(map(len, text.splitlines())) <= 80
     squeezed = " ".join(text.split())
     assert "FAIL fails 400 0.975 0.900 0.867-0.926 >= 0.99" in squeezed
     assert "…" not in text
-    wide = shown(terminal.results_table(RESULTS, None, 0.95), 120)
+    wide = shown(terminal.results_table(LINES, None, 0.95), 120)
     assert "█████████░" in wide
 
 
+def test_a_line_tells_for_how_many_it_stands():
+    text = shown(terminal.results_table([Line(RESULTS[0], 97)], None, 0.95, bars=False), 80)
+    assert "least sure of 97 that pass" in text
+
+
 def test_reasons():
-    lines = "\n".join(terminal.reasons(RESULTS))
+    lines = "\n".join(terminal.reasons(LINES))
     assert "within noise" in lines
     assert "it passes now, so drop known_failure" in lines
     assert "Did you mean 'label'" in lines

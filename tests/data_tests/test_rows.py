@@ -105,6 +105,13 @@ def test_further_columns_that_do_not_fit(table, said):
         rows_of(manifest(4), [pa.table(table)])
 
 
+def test_a_column_that_stands_twice_is_told():
+    path = rows_of(manifest(4)).columns.column("path")[0].as_py()
+    arrays = [pa.array(each) for each in ([path], ["x"], ["y"])]
+    with pytest.raises(DataTestError, match="'pose' stands there twice"):
+        rows_of(manifest(4), [pa.table(arrays, names=["path", "pose", "pose"])])
+
+
 @pytest.mark.parametrize(("name", "text"), [("a.csv", None), ("a.parquet", "x"), ("a.jsonl", "{")])
 def test_files_that_can_not_be_read(tmp_path, name, text):
     if text is not None:

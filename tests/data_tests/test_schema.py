@@ -36,6 +36,7 @@ MISTAKES = {
     "it: {perturb: {gian: 1}, at_least: 0.9}": "tests.it.perturb.gian: unknown key",
     "it: {perturb: {}, at_least: 0.9}": "tests.it.perturb: needs one of gain, blur, shift",
     "it: {perturb: {jpeg: 101}, at_least: 0.9}": "tests.it.perturb.jpeg: should be less",
+    "it: {perturb: {blur: 1.0e+6}, at_least: 0.9}": "tests.it.perturb.blur: should be less",
     "it: {perturb: {gain: .inf}, at_least: 0.9}": "tests.it.perturb.gain",
     "It: {at_least: 0.9}": "should be lower-case letters, digits, _ and -, not 'It'",
     "it: {min_n: 0, at_least: 0.9}": "tests.it.min_n: should be greater than 0",

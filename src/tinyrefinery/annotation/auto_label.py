@@ -29,15 +29,13 @@ from tinyrefinery.annotation.labellers import Labeller, with_manifest_of
 from tinyrefinery.annotation.pictures import folder_source
 from tinyrefinery.annotation.queue import Item, Queue, top_classes, write_queue
 from tinyrefinery.data.dataset import Dataset
-from tinyrefinery.data.decisions import Decision, newest
+from tinyrefinery.data.decisions import AUTO, Decision, newest, standing
 from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.errors import DataError
 from tinyrefinery.files import write_atomic, write_csv, writing
 from tinyrefinery.random import integer
 
 AUDIT = "audit"
-AUTO = "auto:"
-"""Begins the `label_source` of a label that a network gave."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +145,10 @@ def _checked(made: AutoLabels, decisions: Sequence[Decision]) -> LabelError | No
     manifest = made.dataset.manifest
     names = np.array(manifest.classes, object)[manifest.labels]
     now = {str(manifest.column("id")[row]): names[row] for row in made.audited}
-    return label_error([each for each in decisions if now.get(each.uid) == each.was], AUDIT)
+    # Undone words go first: an undo doesn't say of which label it speaks.
+    return label_error(
+        [each for each in standing(decisions) if now.get(each.uid) == each.was], AUDIT
+    )
 
 
 def save_auto_labels(out: Path, made: AutoLabels, queue: Queue, said: Sequence[Decision]) -> None:

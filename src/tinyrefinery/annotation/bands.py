@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import ceil, log
 
 import numpy as np
 
-from tinyrefinery.evaluation.proportions import wilson
+from tinyrefinery.evaluation.proportions import least_share
 
-MOST_STEPS = 20
-"""Our choice: thresholds tried for a class. Each more is another chance to be lucky."""
+STEPS = 8
+"""Our choice: thresholds tried for a class. Each more is another chance to be lucky, which costs
+audited images to rule out; each less may pass over the best one."""
 ACCEPT, REVIEW, REJECT = "accept", "review", "reject"
 
 
@@ -24,8 +26,7 @@ class Threshold:
     n: int
     """Audited images at or above it that are called the class."""
     low: float
-    """Wilson's interval of the precision."""
-    high: float
+    """Least precision that these images show, see `choose_threshold`."""
 
 
 def choose_threshold(
@@ -39,9 +40,11 @@ def choose_threshold(
 ) -> Threshold:
     """The least probability at which the audited precision of one class holds.
 
-    Of at most `MOST_STEPS` thresholds, which leave evenly more images, the one that accepts most
-    with the lower end of Wilson's interval at the precision or above. It is chosen by looking, so
-    its own interval is a little too good; the standing audit of accepted labels is the proof.
+    Of `STEPS` thresholds, which leave evenly more images, the one that accepts most with a lower
+    bound of the precision, by Clopper and Pearson, at the precision or above. The bound is exact
+    and shares its level among the thresholds (Bonferroni), so that a class whose precision breaks
+    the promise at each of them gets one no more often than one less the confidence. Thresholds that
+    leave too few images to show it are not tried; where all do, the one that accepts everything is.
 
     Args:
         category: the class, for the record.
@@ -49,22 +52,29 @@ def choose_threshold(
         right: (n,) bool, whether they are of it.
         precision: that must hold.
         least: audited images that it takes.
-        confidence: of the interval.
+        confidence: that no threshold is chosen which breaks the promise.
     """
     order = np.argsort(-probabilities, kind="stable")
     ranked, hits = probabilities[order], np.cumsum(right[order])
     n = len(ranked)
-    empty = Threshold(category, None, int(right.sum()), n, 0.0, 1.0)
-    if n < least:
-        return empty
-    for count in np.unique(np.linspace(least, n, MOST_STEPS).astype(int))[::-1]:
+    counts = _tried(n, precision, least, confidence) if n >= least else []
+    level = (1 - confidence) / max(1, len(counts))
+    for count in counts:
         count = int(np.searchsorted(-ranked, -ranked[count - 1], side="right"))  # all equal ones
-        low, high = wilson(int(hits[count - 1]), count, confidence)
-        if low >= precision:
-            bound = float(ranked[count - 1])
-            return Threshold(category, bound, int(hits[count - 1]), count, low, high)
-    low, high = wilson(int(hits[-1]), n, confidence)
-    return Threshold(category, None, int(hits[-1]), n, low, high)
+        right_ones = int(hits[count - 1])
+        if (low := least_share(right_ones, count, level)) >= precision:
+            return Threshold(category, float(ranked[count - 1]), right_ones, count, low)
+    everything = int(hits[-1]) if n else 0
+    return Threshold(category, None, everything, n, least_share(everything, n, level))
+
+
+def _tried(n: int, precision: float, least: int, confidence: float) -> list[int]:
+    """How many of n images each threshold leaves, the most first; what they show plays no part."""
+    level = (1 - confidence) / STEPS
+    enough = max(least, ceil(log(level) / log(precision)))  # images that show it without an error
+    if n < enough:
+        return [n]
+    return [int(count) for count in np.unique(np.linspace(enough, n, STEPS).astype(int))[::-1]]
 
 
 def choose_thresholds(
@@ -84,7 +94,7 @@ def choose_thresholds(
         classes: K names.
         precision: that must hold for each class.
         least: audited images of a class that it takes.
-        confidence: of the intervals.
+        confidence: that a class's promise holds.
     """
     called, sure = probabilities.argmax(axis=1), probabilities.max(axis=1)
     found = []

@@ -17,6 +17,7 @@ from tinyrefinery.annotation.labellers import (
 )
 from tinyrefinery.auditing import open_pictures
 from tinyrefinery.builders import dataset as recipe_data
+from tinyrefinery.data.check import given_by_networks
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.errors import DataError
 
@@ -96,10 +97,7 @@ def audited_images(labeller: Labeller, gold: Path | None) -> tuple[Dataset, np.n
 
 def _refuse_auto(found: Dataset, rows: np.ndarray) -> None:
     """A network's labels can't vouch for a network's labels."""
-    if "label_source" not in found.manifest.table.column_names:
-        return
-    sources = found.manifest.column("label_source")[rows]
-    auto = sum(str(each).startswith("auto:") for each in sources)
+    auto = int(given_by_networks(found.manifest)[rows].sum())
     if auto:
         raise DataError(
             f"{found.name}: {auto} of {len(rows)} audited labels are a network's (label_source "

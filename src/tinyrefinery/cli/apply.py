@@ -42,7 +42,8 @@ def apply(
     )
 
     said = [each for path in decisions for each in _read(path, overlay, by)]
-    lists = add_to_slices(slices, said)
+    there = read_decisions(overlay) if overlay.exists() else []
+    lists = add_to_slices(slices, said, there)
     new = merge_decisions(overlay, _not_there(said, overlay))
     every = read_decisions(overlay) if overlay.exists() else []
     counts = Counter(each.verdict for each in newest(every).values())
@@ -83,5 +84,7 @@ def _not_there(said: "list[Decision]", overlay: Path) -> "list[Decision]":
 
 def _whose(added: "Iterable[Decision]") -> str:
     """How many labels are a network's, and how many a person's."""
-    auto = [each.by.startswith("auto:") for each in added]
+    from tinyrefinery.data.decisions import AUTO
+
+    auto = [each.by.startswith(AUTO) for each in added]
     return f"{sum(auto)} labelled by a network, {len(auto) - sum(auto)} by people"

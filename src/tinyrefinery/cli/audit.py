@@ -127,7 +127,7 @@ def _show(opened: "Target", found: "Audit", page: Path) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    console = Console()
+    console = Console(emoji=False)  # a path may have :x: in it
     colors = {"error": "bold red", "warning": "yellow", "note": "", "accepted": "dim"}
     data = opened.dataset
     head = f"{opened.name}: {len(data.manifest)} images, {len(data.classes)} classes"

@@ -57,6 +57,9 @@ def judge(
     release: Annotated[
         bool, typer.Option("--release", help="UNPROVEN and TOO FEW count as failures.")
     ] = False,
+    whole: Annotated[
+        bool, typer.Option("--all", help="Also each class of a test that passes, a line each.")
+    ] = False,
     suggest: Annotated[
         bool, typer.Option("--suggest", help="Print weak slices as tests to paste, and stop.")
     ] = False,
@@ -78,7 +81,7 @@ def judge(
         if suggest:
             typer.echo(_suggestions(session), nl=False)
             return
-        _print(session)
+        _print(session, whole=whole)
         earlier = [find_network(path, like=like) for path in history or []]
         _write(session, junit, html, json, earlier, release=release, saliency=saliency)
     from tinyrefinery.data_tests.verdicts import exit_code
@@ -110,7 +113,7 @@ def compare(
         first = networks[0]
         sessions = [run_tests(tests, each, first, data_of=first) for each in networks]
     names, judged = [each.name for each in networks], [each.results for each in sessions]
-    Console().print(comparison_table(names, judged))
+    Console(emoji=False).print(comparison_table(names, judged))
     if html is not None:
         from tinyrefinery.data_tests import comparison_page
         from tinyrefinery.files import write_atomic
@@ -137,7 +140,7 @@ def history(
 
         networks = [find_network(path, stage, seed, like) for path in runs]
         values = past_values(test, networks, tests)
-    Console().print(history_table(values))
+    Console(emoji=False).print(history_table(values))
 
 
 def init(
@@ -168,21 +171,23 @@ def _readable() -> Iterator[None]:
         raise
 
 
-def _print(session: "Session") -> None:
+def _print(session: "Session", *, whole: bool) -> None:
     from rich.console import Console
     from rich.markup import escape
 
     from tinyrefinery.data_tests import terminal, texts
+    from tinyrefinery.data_tests.folding import Line, folded
 
-    console = Console()
+    console = Console(emoji=False)  # a path may have :x: in it
     against = f" against {session.baseline.name}" if session.baseline else ""
     console.print(escape(f"{session.network.name}{against}"), soft_wrap=True)
     console.print()
     baseline = session.baseline.name if session.baseline else None
     confidence = session.suite.defaults.confidence
     bars = console.width >= WIDE
-    console.print(terminal.results_table(session.results, baseline, confidence, bars=bars))
-    lines = terminal.reasons(session.results)
+    shown = [Line(each) for each in session.results] if whole else folded(session.results)
+    console.print(terminal.results_table(shown, baseline, confidence, bars=bars))
+    lines = terminal.reasons(shown)
     for line in ["", *lines, *([""] if lines else []), escape(texts.summary(session.results))]:
         console.print(line, soft_wrap=True, highlight=False)
 

@@ -91,7 +91,7 @@ def _decided(files: Sequence[Path]) -> "list[Decision]":
 
 def _tell(made: "AutoLabels", labeller: "Labeller", out: Path, queued: int) -> None:
     for each in made.thresholds:
-        share = f"{each.hits} of {each.n} audited right, 95 % interval from {each.low:.3f}"
+        share = f"{each.hits} of {each.n} audited right, which shows {each.low:.3f}"
         where = f"from {each.bound:.3f} on" if each.bound is not None else "to people"
         typer.echo(f"{each.category}: {where} ({share})")
     counts = ", ".join(f"{count:,} {band}" for band, count in made.counts().items())

@@ -18,6 +18,11 @@ _MEANS: dict[str, tuple[str, Severity, str]] = {
     ),
     "conflicting_labels": ("conflict", "warning", "at least one label of each is wrong: look"),
     "empty_class": ("small_class", "warning", "collect images of it, or remove the class"),
+    "auto_labels_measure": (
+        "leak",
+        "warning",
+        "review these images, or move them to training: a network's labels measure no network",
+    ),
     "empty_split": ("small_class", "warning", "collect more images"),
     "ignored_files": ("broken", "note", "rename what is an image"),
     "unlisted_image": ("broken", "note", "list them in the metadata file, or delete them"),

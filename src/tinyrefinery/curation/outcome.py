@@ -18,12 +18,17 @@ from tinyrefinery.files import write_atomic, writing
 from tinyrefinery.reports.audit_page import render_audit
 
 MOST_PICTURES = 500  # on a page
+LISTS = ("leaks.txt", "conflicts.txt", "copies.txt", "too_hard.txt")
+"""Files that findings list images in."""
 
 
 def save_audit(
     folder: Path, target: str, dataset: Dataset, found: Audit, evidence: Evidence | None = None
 ) -> Path:
     """Write audit.html, audit.json, properties.parquet and the lists; each in one step.
+
+    A list that an earlier audit left and that finds nothing now is emptied, as its images may be of
+    other data; one that the data leaves out stays.
 
     Args:
         folder: for the files.
@@ -37,10 +42,13 @@ def save_audit(
     """
     if evidence is not None and evidence.dynamics is not None:
         save_suspects(folder / "suspects.csv", evidence.dynamics, dataset.manifest)
-    for each in found.findings:
-        if each.list_file:
-            path = folder / each.list_file
-            write_atomic(path, in_use(dataset, path) + list_text(dataset, each))
+    lists = {each.list_file: each for each in found.findings if each.list_file}
+    for name in LISTS:
+        path = folder / name
+        if name in lists:
+            write_atomic(path, in_use(dataset, path) + list_text(dataset, lists[name]))
+        elif path.exists() and not in_use(dataset, path):  # of an earlier audit, maybe other data
+            write_atomic(path, f"# the audit of {' '.join(target.split())} found none\n")
     text = json.dumps(as_json(target, dataset, found), indent=1, ensure_ascii=False, default=str)
     write_atomic(folder / "audit.json", text + "\n")
     with writing(folder / "properties.parquet") as aside:
@@ -53,12 +61,22 @@ def save_audit(
 def list_text(dataset: Dataset, finding: Finding) -> str:
     """The images of a finding's list, one a line, as the option `exclude` reads them.
 
-    By path where no other image has it: copies have one id, and only some are to be left out.
+    By path where no other image has it: copies have one id, and only some are to be left out. A
+    path that can't stand in a line of its own is named by id.
     """
     paths, ids = (dataset.manifest.column(name) for name in ("path", "id"))
     times = Counter(paths.tolist())
-    lines = [paths[row] if times[paths[row]] == 1 else ids[row] for row in finding.listed]
-    return "\n".join([f"# {finding.title}", *lines]) + "\n"
+    lines = [
+        paths[row] if times[paths[row]] == 1 and _is_line(paths[row]) else ids[row]
+        for row in finding.listed
+    ]
+    title = " ".join(finding.title.split())
+    return "\n".join([f"# {title}", *lines]) + "\n"
+
+
+def _is_line(path: str) -> bool:
+    """Whether a list gives a path back as it is."""
+    return [path.strip()] == path.splitlines() and not path.startswith("#")
 
 
 def in_use(dataset: Dataset, path: Path) -> str:

@@ -1,8 +1,8 @@
 """The opening check: what is wrong with a data set, and which rows are left out for it.
 
 Kinds of problem: `broken_image`, `missing_label`, `duplicate_across_splits`, `group_across_splits`,
-`conflicting_labels`, `empty_class`, `empty_split`, and from the folder reader `ignored_files` and
-`unlisted_image`.
+`conflicting_labels`, `empty_class`, `empty_split`, `auto_labels_measure`, and from the folder
+reader `ignored_files` and `unlisted_image`.
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tinyrefinery.data.dataset import Problem
+from tinyrefinery.data.decisions import AUTO
 from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.errors import DataError
 
@@ -89,6 +90,26 @@ def empty_classes(manifest: Manifest) -> list[Problem]:
     return [
         Problem("empty_class", manifest.classes[label], "no training image; still a class")
         for label in np.flatnonzero(counts == 0)
+    ]
+
+
+def given_by_networks(manifest: Manifest) -> np.ndarray:
+    """Which labels a network gave, by the column `label_source`, (N,) bool."""
+    if "label_source" not in manifest.table.column_names:
+        return np.zeros(len(manifest), bool)
+    sources = manifest.column("label_source")
+    return np.fromiter((str(each).startswith(AUTO) for each in sources), bool, len(manifest))
+
+
+def measured_by_networks(manifest: Manifest) -> list[Problem]:
+    """Splits that measure, with labels that a network gave; the source itself put them there."""
+    splits, auto = manifest.column("split"), given_by_networks(manifest)
+    counts = {split: int((auto & (splits == split)).sum()) for split in ("validation", "test")}
+    what = "labels were given by a network and seen by nobody; kept: review them, or train on them"
+    return [
+        Problem("auto_labels_measure", split, f"{count} {what}")
+        for split, count in counts.items()
+        if count
     ]
 
 

@@ -23,6 +23,8 @@ from tinyrefinery.names import nearest
 
 VERDICTS = ("ok", "relabel", "too_hard", "ambiguous", "drop", "skip")
 UNDO, ADD = "undo", "add"
+AUTO = "auto:"
+"""Begins the source of a label that a network gave and nobody looked at."""
 _UID = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
 _TEXTS = ("label", "was", "by", "at", "queue", "reason", "of", "note", "file_name")
 _KNOWN = ("uid", "verdict", "slices", "seconds", "settles", "shares", *_TEXTS)

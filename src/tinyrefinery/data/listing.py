@@ -84,7 +84,8 @@ def assemble(
         listing: what the source found.
         channels: 3 to see RGB, 1 to see grey.
         validation: share of the training images that validate, where the source has no
-            validation split; 0 for none.
+            validation split; 0 for none. Labels that a network gave (`label_source` begins with
+            `auto:`) stay in training.
         test: share of the training images that test, where the source has no test split.
         seed: of the carving.
         group: column whose values stay together when splits are carved; "group" by default, where
@@ -211,13 +212,10 @@ def _carved(manifest: Manifest, split: str, share: float, group: str | None, see
     rows = manifest.rows("train")
     if share == 0 or len(manifest.rows(split)) or not len(rows):
         return manifest
-    ids = manifest.column("id")
-    if group is None:
-        together = ids
-    else:
-        values = manifest.column(group)
-        missing = manifest.table.column(group).is_null().to_numpy()
-        together = np.where(missing, ids, values.astype(str))
+    together = _together(manifest, group)
+    if (auto := check.given_by_networks(manifest)).any():
+        # What no person labelled measures nothing: it trains, and its whole group with it.
+        rows = rows[~np.isin(together[rows], together[auto])]
     moved = rows[carve(together[rows], manifest.labels[rows], share, seed=seed, name=split)]
     splits = manifest.column("split").copy()
     splits[moved] = split
@@ -226,14 +224,24 @@ def _carved(manifest: Manifest, split: str, share: float, group: str | None, see
     return Manifest(table, manifest.classes)
 
 
+def _together(manifest: Manifest, group: str | None) -> np.ndarray:
+    """Name of what each image stays together with, (N,): its group, else its own content."""
+    ids = manifest.column("id")
+    if group is None:
+        return ids.astype(str)
+    missing = manifest.table.column(group).is_null().to_numpy()
+    return np.where(missing, ids, manifest.column(group).astype(str))
+
+
 def _remaining(
     manifest: Manifest, group: str | None, validation: float, test: float
 ) -> list[Problem]:
     problems = check.groups_across_splits(manifest, group) if group else []
     problems += check.conflicting_labels(manifest) + check.empty_classes(manifest)
+    problems += check.measured_by_networks(manifest)
     for split, share in (("validation", validation), ("test", test)):
         if share and not len(manifest.rows(split)):
-            what = "too few training images to carve it from"
+            what = "too few training images that people labelled to carve it from"
             problems.append(Problem("empty_split", split, what))
     return problems
 

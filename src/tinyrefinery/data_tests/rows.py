@@ -131,6 +131,9 @@ def _joined(table: pa.Table, further: pa.Table) -> pa.Table:
             f"further columns need one of {', '.join(KEYS)} to say which image is meant; "
             f"there are {', '.join(further.column_names)}"
         )
+    names = further.column_names
+    if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+        raise DataTestError(f"further columns: '{twice[0]}' stands there twice; rename one of them")
     place = _places(table, further.column(key).to_pylist(), key)
     for name in further.column_names:
         if name in KEYS:

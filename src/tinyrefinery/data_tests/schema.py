@@ -55,8 +55,8 @@ class Perturbation(Part):
 
     gain: Positive | None = None
     """Factor of the brightness: 0.5 is half the light."""
-    blur: Positive | None = None
-    """Standard deviation of a Gaussian blur, in pixels of the network's input."""
+    blur: Annotated[float, Field(gt=0, le=100)] | None = None
+    """Standard deviation of a Gaussian blur, in pixels of the network's input; at most 100."""
     shift: tuple[int, int] | None = None
     """Pixels down and to the right; the edge is repeated."""
     noise: Positive | None = None

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from tinyrefinery.data.decisions import AUTO
 from tinyrefinery.data_tests.arrow import pc
 from tinyrefinery.data_tests.rows import Rows, endings
 from tinyrefinery.data_tests.schema import DataTest, Suite
@@ -68,7 +69,7 @@ def _refuse_auto_labels(chosen: np.ndarray, rows: Rows) -> None:
     columns, name = rows.columns, "label_source"
     if name not in columns.column_names or not pa.types.is_string(columns.schema.field(name).type):
         return
-    auto = pc.fill_null(pc.starts_with(columns.column(name), "auto:"), False)
+    auto = pc.fill_null(pc.starts_with(columns.column(name), AUTO), False)
     count = int(np.count_nonzero(chosen & auto.to_numpy(zero_copy_only=False)))
     if count:
         raise DataTestError(

@@ -7,6 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from tinyrefinery.data_tests import texts
+from tinyrefinery.data_tests.folding import Line
 from tinyrefinery.data_tests.verdicts import Result, Verdict
 
 LEVEL = 0.05
@@ -27,7 +28,7 @@ def _colored(verdict: str, result_verdict: Verdict) -> str:
 
 
 def results_table(
-    results: Sequence[Result], baseline: str | None, confidence: float, *, bars: bool = True
+    lines: Sequence[Line], baseline: str | None, confidence: float, *, bars: bool = True
 ) -> Table:
     """One line a test, its metric below; the baseline's value beside the network's.
 
@@ -43,10 +44,12 @@ def results_table(
     table.add_column("value", justify="right", no_wrap=True)
     table.add_column(f"{confidence:.0%}".replace("%", " %"), no_wrap=True)
     table.add_column("need", no_wrap=True)
-    for each in results:
+    for line in lines:
+        each = line.result
+        many = f"\nleast sure of {line.stands_for} that pass" if line.stands_for > 1 else ""
         table.add_row(
             _colored(texts.word(each), each.verdict),
-            f"{escape(each.name)}\n[dim]{escape(each.metric)}[/]",
+            f"{escape(each.name)}\n[dim]{escape(each.metric)}{many}[/]",
             "" if each.measured is None else f"{each.measured.n:,}",
             *([texts.value(each.baseline, each)] if baseline is not None else []),
             *([texts.bar(each.shown, each)] if bars else []),
@@ -57,12 +60,12 @@ def results_table(
     return table
 
 
-def reasons(results: Sequence[Result]) -> list[str]:
+def reasons(lines: Sequence[Line]) -> list[str]:
     """A line of markup for each test about which there is something to say."""
     return [
         f"{_colored(texts.word(each), each.verdict)} {escape(each.name)}: "
         f"{escape(texts.reason(each))}"
-        for each in results
+        for each in (line.result for line in lines)
         if texts.reason(each)
     ]
 

@@ -7,7 +7,7 @@ interval lies on its right side.
 from collections.abc import Sequence
 from math import inf, sqrt
 
-from scipy.special import bdtr
+from scipy.special import bdtr, betaincinv
 
 from tinyrefinery.evaluation.accuracy import wilson_interval
 
@@ -24,6 +24,17 @@ def wilson(hits: int, n: int, confidence: float = 0.95) -> Interval:
     low, high = wilson_interval(hits / n, n, confidence)
     # Rounding leaves a hair's breadth at the ends, where both are exact.
     return 0.0 if hits == 0 else low, 1.0 if hits == n else high
+
+
+def least_share(hits: int, n: int, level: float) -> float:
+    """The exact lower bound of Clopper and Pearson (1934): 0 of none.
+
+    Args:
+        hits: images of `n`.
+        n: images.
+        level: most often, as a share of all sets of images, that the true share is below it.
+    """
+    return float(betaincinv(hits, n - hits + 1, level)) if hits else 0.0
 
 
 def newcombe(hits: tuple[int, int], n: tuple[int, int], confidence: float = 0.95) -> Interval:

@@ -27,6 +27,7 @@ ENDINGS = frozenset(
 )
 """File name endings, in lower case, that are taken for images."""
 
+_NO_TEXT = "names that are no UTF-8"
 _METADATA = ("metadata.csv", "metadata.jsonl")
 _LAYOUTS = (
     "Expected ROOT/CLASS/*.jpg, or ROOT/{train,validation,test}/CLASS/*.jpg, or pictures with a "
@@ -102,10 +103,22 @@ def _walk(top: Path, others: Counter[str]) -> Iterator[_Found]:
             ending = os.path.splitext(name)[1].lower()
             if name[0] == ".":
                 continue
+            if not _is_text(os.path.join(folder, name)):
+                others[_NO_TEXT] += 1
+                continue
             if ending not in ENDINGS:
                 others[ending or "no ending"] += 1
                 continue
             yield _stamped(os.path.join(folder, name))
+
+
+def _is_text(path: str) -> bool:
+    """Whether a path can be written down: on Linux a name may be any bytes."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def open_unlabelled(root: str | Path, **options: Unpack[OpeningOptions]) -> Dataset:
@@ -249,8 +262,13 @@ def _endings(others: Counter[str]) -> str:
 
 
 def _ignored(root: Path, others: Counter[str]) -> list[Problem]:
+    found = []
+    if unreadable := others.pop(_NO_TEXT, 0):
+        noun = "file whose name is" if unreadable == 1 else "files whose names are"
+        what = f"{unreadable} {noun} no UTF-8; rename them"
+        found.append(Problem("ignored_files", str(root), what))
     count = others.total()
     if not count:
-        return []
+        return found
     noun = "file with another ending" if count == 1 else "files with other endings"
-    return [Problem("ignored_files", str(root), f"{count} {noun}{_endings(others)}")]
+    return [*found, Problem("ignored_files", str(root), f"{count} {noun}{_endings(others)}")]
