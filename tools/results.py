@@ -404,11 +404,12 @@ def gains_by_row(name: str) -> str:
     return markdown(lines)
 
 
-def replication() -> str:
+def replication(scale: str) -> str:
     """Test top-1 of the replication's three generations, row by row, and what the last gained."""
-    rows = load("replication-few-runs")
+    rows = load(f"replication-{scale}-runs")
     lines = [["row", "R0", "R1", "R2", "R2 over R0", "n"]]
-    for row in (each["row"] for each in load("replication-few") if each["stage"] == "r2"):
+    table = load(f"replication-{scale}")
+    for row in (each["row"] for each in table if each["stage"] == "r2" and int(each["n"])):
         found = [list(values(rows, row, name, "test_top1").values()) for name in ("r0", "r1", "r2")]
         cells = [percent(spread(each)) for each in found]
         lines.append([row, *cells, gain(rows, row, "r2", base="r0"), str(len(found[2]))])
@@ -466,7 +467,8 @@ TABLES: dict[str, Callable[[], str]] = {
     **{f"table{number}": partial(paper_table, f"table{number}") for number in range(1, 8)},
     "real-images": partial(paper_table, "real_images"),
     "real-images-better": partial(paper_rows, "real_images-better"),
-    "replication": replication,
+    "replication-few": partial(replication, "few"),
+    "replication-deep": partial(replication, "deep"),
     "losses": lambda: gains_by_row("losses"),
     "losses-variances": lambda: variances(
         *(
