@@ -141,7 +141,7 @@ def _show(measured: Mapping[int, Mapping[str, Any]], split: str) -> None:
     if any(split not in each for each in measured.values()):
         known = [name for name in next(iter(measured.values())) if name != "cost"]
         raise DataError(f"the run has no {split} images; it has: {', '.join(known)}")
-    console = Console()
+    console = Console(emoji=False)  # a path may hold :x:
     console.print(_table(measured, split))
     console.print(_class_table(measured, split))
 

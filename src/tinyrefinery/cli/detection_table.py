@@ -68,7 +68,7 @@ def reproduce_detectors(
 def _show(title: str, lines: "Sequence[DetectorLine]", *, smoke: bool) -> None:
     from rich.console import Console
 
-    console = Console()
+    console = Console(emoji=False)  # a path may hold :x:
     console.print(title, markup=False, highlight=False)
     console.print(_table(lines))
     told = f"mAP, eleven points, in percent of the {lines[0].split} images; mean ± standard "

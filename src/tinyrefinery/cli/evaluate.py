@@ -31,7 +31,7 @@ def evaluate(
         from tinyrefinery.reevaluation import reevaluate
 
         measured = reevaluate(run, overrides)
-    console = Console()
+    console = Console(emoji=False)  # a path may hold :x:
     console.print(measure_table(folder.stages, measured, split))
     if categories:
         console.print(category_table(folder.stages, measured))

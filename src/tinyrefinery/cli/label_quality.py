@@ -53,7 +53,7 @@ def label_quality(
     run = next((each.run for each in targets if each.run is not None), None)
     path = out or (run / "label-quality.csv" if run else Path("label-quality.csv"))
     write_lines(path, lines)
-    console = Console()
+    console = Console(emoji=False)  # a path may hold :x:
     for basis in dict.fromkeys(line["basis"] for line in lines):
         console.print(quality_table(lines, basis))
     console.print(f"Written: {path}", soft_wrap=True, markup=False, highlight=False)

@@ -49,7 +49,7 @@ def latency(
     chosen = _of_table(table, size) if table else _of_names(networks, size)
     question = Question(tuple(backend or available()), batch, threads, passes)
     found = measure(chosen, question, say=lambda text: typer.echo(text, err=True))
-    console = Console()
+    console = Console(emoji=False)  # a path may hold :x:
     if table:
         console.print(table.title, markup=False, highlight=False)
     printed = {row.id: row.paper for row in table.latency} if table else None

@@ -69,7 +69,7 @@ def show(
         write_results(run)
         write_table(run)
     groups = group_stages(runs)
-    console = Console()
+    console = Console(emoji=False)  # a path may hold :x:
     console.print(terminal_table(groups))
     notes = [note for run in runs for note in run.notes]
     _print(console, *notes, "", *map(gain_line, comparisons(groups, baseline)), "")

@@ -99,7 +99,7 @@ def refiner(
     path = out or (run / "refiners.json" if run else None)
     if path is not None:
         write_atomic(path, json.dumps(found, indent=1, allow_nan=False))
-    console = Console()
+    console = Console(emoji=False)  # a path may hold :x:
     console.print(refiner_table(found))
     for line in (*told(found), *([f"Written: {path}"] if path else [])):
         console.print(line, soft_wrap=True, markup=False, highlight=False)

@@ -46,7 +46,7 @@ def refiner_gains(
     lines = list(gain_lines(run, recipe, options, plain))
     path = out or run / "refiner-gains.csv"
     write_gains(path, lines)
-    console = Console()
+    console = Console(emoji=False)  # a path may hold :x:
     console.print(gains_table(lines))
     console.print(rank_table(lines))
     console.print(f"Written: {path}", soft_wrap=True, markup=False, highlight=False)

@@ -60,7 +60,7 @@ def variance(
     said = locate(recipe) if recipe else None
     measured = measure(places, overrides, question, said)
     summaries = [summary(each.values) for each in measured]
-    console = Console()
+    console = Console(emoji=False)  # a path may hold :x:
     console.print(variance_table(measured, summaries))
     if weights:
         _weigh(console, weigh(places, overrides, question, said), out)
