@@ -215,6 +215,21 @@ def refiner_ranks() -> str:
     return markdown([head, *rank_lines(rows)])
 
 
+def verdicts_on_real_images() -> str:
+    """Verdicts of refiners, and what their students gained with soft labels of the crop."""
+    lines = [["images", "refiner", "verdict", "student's gain", "n"]]
+    for name in ("cifar10", "imagenette"):
+        rows = load(f"refiner_gains-{name}")
+        own = [r for r in rows if "self" in r["student"] or r["row"] == "soft_dynamic"]
+        for pair in in_order(own):
+            gain = paired_gain(*(over_refiners(own, f"{who}_top1")[pair] for who in WHO))
+            refiner = f"`{pair.split(' > ')[0]}`"
+            lines.append([SCALES[name], refiner, verdicts_of(own, pair), gain_points(gain)])
+            lines[-1].append(str(len(over_refiners(own, "gain")[pair])))
+    return markdown(lines)
+
+
+WHO = ("plain", "student")
 NOT_RUN = "Not measured yet."
 
 
@@ -510,6 +525,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "label-modes": lambda: label_modes("label_quality_street"),
     "label-people": lambda: label_people("label_quality_people"),
     "refiner-gains": refiner_gains,
+    "refiner-verdicts": verdicts_on_real_images,
     "refiner-ranks": refiner_ranks,
     "suspects-human": lambda: suspects("human_label1"),
     "suspects-imagenette": lambda: suspects("imagenette_25"),

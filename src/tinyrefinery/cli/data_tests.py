@@ -22,6 +22,10 @@ Tests = Annotated[Path, typer.Argument(help="The file of data tests.")]
 TestsOption = Annotated[Path, typer.Option("--tests", help="The file of data tests.")]
 Stage = Annotated[str | None, typer.Option(help="Stage of a run; else its last.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of a run; else its first.")]
+Saliency = Annotated[
+    bool,
+    typer.Option("--saliency/--no-saliency", help="On the page, show what the network looked at."),
+]
 DEFAULT = Path("data_tests.yaml")
 WIDE = 100
 """Columns of a terminal from which on there is room for bars."""
@@ -48,12 +52,7 @@ def judge(
         list[Path] | None,
         typer.Option(help="Earlier run, for the page's history lines; the oldest first."),
     ] = None,
-    saliency: Annotated[
-        bool,
-        typer.Option(
-            "--saliency/--no-saliency", help="On the page, show what the network looked at."
-        ),
-    ] = True,
+    saliency: Saliency = True,
     release: Annotated[
         bool, typer.Option("--release", help="UNPROVEN and TOO FEW count as failures.")
     ] = False,

@@ -32,6 +32,13 @@ Recipe = Annotated[
 Stage = Annotated[
     list[str] | None, typer.Option(help="Of run folders only this stage; several times.")
 ]
+Student = Annotated[
+    str | None,
+    typer.Option(
+        help="Who is to learn, as trained on given labels: a stage of the first run, a stage's "
+        "folder or a network file."
+    ),
+]
 
 Images = Annotated[int, typer.Option(min=2, help="Training, and validation, images at most.")]
 Crops = Annotated[int, typer.Option(min=2, help="Crops of each image.")]
@@ -56,13 +63,7 @@ def refiner(
         list[int] | None,
         typer.Option(help="Of run folders only this seed; several times. Else the lowest."),
     ] = None,
-    student: Annotated[
-        str | None,
-        typer.Option(
-            help="Who is to learn, as trained on given labels: a stage of the first run, a "
-            "stage's folder or a network file."
-        ),
-    ] = None,
+    student: Student = None,
     images: Images = 2000,
     crops: Crops = 4,
     batch_norm: Labelling = BatchNorm.batch,

@@ -123,8 +123,7 @@ def assemble(
     if not len(manifest.rows("train")):
         raise DataError(f"{listing.name}: no training image is left. {_first(problems)}")
     chosen = images if len(rows) == len(images) else images.select(rows)
-    if resident == "always":
-        _check_resident(listing.name, chosen)
+    _check_resident(listing.name, chosen, resident)
     return Dataset(listing.name, manifest, chosen, problems=tuple(problems + told))
 
 
@@ -140,9 +139,9 @@ def _usable(
     return whole & ~left_out, [told]
 
 
-def _check_resident(name: str, images: Images) -> None:
-    """Refuse images that can't lie in memory decoded, as one array."""
-    if not isinstance(images, ResidentImages):
+def _check_resident(name: str, images: Images, resident: str) -> None:
+    """Refuse images that must lie in memory decoded, as one array, and can't."""
+    if resident == "always" and not isinstance(images, ResidentImages):
         raise DataError(
             f"{name}: resident: always needs images of one size; these have "
             f"{len(np.unique(images.sizes, axis=0))} sizes; resize them, or leave it at auto"
