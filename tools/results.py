@@ -222,7 +222,8 @@ def verdicts_on_real_images() -> str:
         rows = load(f"refiner_gains-{name}")
         own = [r for r in rows if "self" in r["student"] or r["row"] == "soft_dynamic"]
         for pair in in_order(own):
-            gain = paired_gain(*(over_refiners(own, f"{who}_top1")[pair] for who in WHO))
+            before, after = (over_refiners(own, f"{who}_top1")[pair] for who in WHO)
+            gain = paired_gain(before, after)
             refiner = f"`{pair.split(' > ')[0]}`"
             lines.append([SCALES[name], refiner, verdicts_of(own, pair), gain_points(gain)])
             lines[-1].append(str(len(over_refiners(own, "gain")[pair])))
