@@ -93,6 +93,23 @@ def forward(pixels: np.ndarray, images: int, refiner: str) -> Way:
     return way
 
 
+def forward_in_pytorch(pixels: np.ndarray, images: int, refiner: str) -> Way:
+    """The same in plain PyTorch: train mode, autocast to bfloat16, channels last."""
+    view, rows = seen(pixels, images)
+    crops = view.render(rows[:BATCH], 0).images.contiguous(memory_format=torch.channels_last)
+    net = network(refiner, channels_last=True).train()
+    keep_freed_memory()
+
+    def way() -> int:
+        with torch.inference_mode():
+            for _ in range(images // BATCH):
+                with torch.autocast("cpu", torch.bfloat16):
+                    net(crops).softmax(dim=1)
+        return images
+
+    return way
+
+
 def convolution(images: int) -> Way:
     """The best rate of a 3x3 convolution of 128 channels in bfloat16, counted in operations."""
     keep_freed_memory()
@@ -110,19 +127,22 @@ def convolution(images: int) -> Way:
 
 
 def generation(pixels: np.ndarray, rounds: int, short: bool) -> list[Figure]:
-    """Labels a second against the bare forward pass, and that against the machine's peak."""
+    """Labels a second against two bare forward passes, and against the machine's peak."""
     figures = []
     work = {"resnet8": 8} if short else {"resnet8": 40, "resnet18": 4}
     for refiner, batches in work.items():
         images = batches * BATCH
-        names = f"{refiner}: forward pass alone", f"{refiner}: making labels"
+        plain = f"{refiner}: forward pass in plain PyTorch"
+        names = [f"{refiner}: forward pass alone", f"{refiner}: making labels"]
         ways: Ways = {
+            plain: partial(forward_in_pytorch, pixels, images, refiner),
             names[0]: partial(forward, pixels, images, refiner),
             names[1]: partial(making, pixels, images, refiner),
             "3x3 convolution": partial(convolution, images),
         }
         taken = seconds_an_item(ways, rounds)
-        figures += compared(taken, "img/core-s", names[0], names)
+        figures += compared(taken, "img/core-s", plain, [plain, *names])
+        figures += compared(taken, "img/core-s", names[0], names[1:])
         macs = cost.macs(network(refiner), 3, (SIZE, SIZE))
         peak = [2 * 128 * 128 * 9 * 16 * 16 / t / 1e9 for t in taken["3x3 convolution"]]
         rate = [2 * macs / t / 1e9 for t in taken[names[1]]]

@@ -28,7 +28,9 @@ def rounded(found: torch.Tensor, exact: torch.Tensor) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
-@pytest.mark.parametrize("shape", [(4, 3, 5, 8), (7, 8, 6, 32), (2, 12, 3, 2), (1, 15, 1, 64)])
+@pytest.mark.parametrize(
+    "shape", [(4, 3, 5, 8), (7, 8, 6, 32), (2, 12, 3, 2), (1, 15, 1, 64), (3, 31, 7, 6)]
+)
 @pytest.mark.parametrize("scaled", [True, False])
 def test_batch_normalization_of_few_channels_against_float64(shape, dtype, scaled):
     maps = maps_of(*shape, dtype=dtype) * torch.linspace(1, 9, shape[1]).to(dtype)[:, None, None]
@@ -58,12 +60,13 @@ def test_batch_normalization_of_few_channels_against_float64(shape, dtype, scale
 
 
 def test_pixels_are_taken_together_where_that_pays():
-    assert fast_bf16.pixels_together(maps_of(2, 16, 4, 32)) == 8
-    assert fast_bf16.pixels_together(maps_of(2, 16, 4, 12)) == 4
-    assert fast_bf16.pixels_together(maps_of(2, 3, 4, 64)) == 32
-    assert fast_bf16.pixels_together(maps_of(2, 32, 4, 4)) == 1  # enough channels
-    assert fast_bf16.pixels_together(maps_of(2, 16, 4, 4, dtype=torch.float32)) == 1
-    assert fast_bf16.pixels_together(maps_of(2, 8, 4, 3)) == 1  # an odd width
+    assert fast_bf16.pixels_together(maps_of(2, 16, 4, 32)) == 32
+    assert fast_bf16.pixels_together(maps_of(2, 16, 2, 6)) == 4  # of 12 pixels
+    assert fast_bf16.pixels_together(maps_of(2, 3, 4, 64)) == 128
+    assert fast_bf16.pixels_together(maps_of(2, 32, 4, 4)) == 16
+    assert fast_bf16.pixels_together(maps_of(2, 64, 4, 4)) == 1  # enough channels
+    assert fast_bf16.pixels_together(maps_of(2, 32, 4, 4, dtype=torch.float32)) == 1
+    assert fast_bf16.pixels_together(maps_of(2, 8, 3, 3)) == 1  # an odd number of pixels
     assert fast_bf16.pixels_together(maps_of(2, 8, 4, 4).contiguous()) == 1
     assert fast_bf16.pixels_together(torch.zeros(2, 8)) == 1
 
@@ -158,7 +161,7 @@ def test_a_refiner_takes_them_and_labels_as_well_as_without(name, monkeypatch):
     way = getattr(fast_bf16, special)
     monkeypatch.setattr(fast_bf16, special, lambda *a, **k: took.append(0) or way(*a, **k))
     faster = refiner(images)
-    assert len(took) == (3 if name == "resnet8" else 4)
+    assert len(took) == (5 if name == "resnet8" else 4)
     assert torch.equal(faster, refiner(images))
     monkeypatch.setattr("tinyrefinery.labels.refiner.hasten", lambda network: None)
     plain = Refiner([network], bf16=True, channels_last=True)(images)

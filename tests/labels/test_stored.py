@@ -1,6 +1,7 @@
 """Stored labels are the live ones, and are refused where they would not be."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -209,7 +210,28 @@ def test_calibrated_labels_are_known_by_the_network_not_by_what_was_measured():
 
 def test_single_crops_can_be_labelled_with_running_statistics():
     one = CropLabels(refiner(batch_norm="running"), VIEW, ROWS, group=1)
-    assert len(list(one.of_stream(0))) == len(ROWS)
+    rows, labels = zip(*one.of_stream(0), strict=True)
+    batch = VIEW.render(np.concatenate(rows), 0)
+    assert sorted(batch.rows) == sorted(ROWS)
+    torch.testing.assert_close(torch.cat(labels), one.refiner(batch.images))
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 1000])
+def test_groups_rendered_together_are_labelled_apart(monkeypatch, at_once):
+    labels = crop_labels(group=24)  # the tail of 8 crops is filled up
+    monkeypatch.setattr(CropLabels, "_groups_at_once", lambda self: at_once)
+    found = list(labels.of_stream(2))
+    assert len(found) == -(-len(labels.plan.groups(2)) // at_once)
+    rows, got = np.concatenate([each for each, _ in found]), torch.cat([each for _, each in found])
+    apart = [labels.refiner(VIEW.render(group, 2).images) for group in labels.plan.groups(2)]
+    assert np.array_equal(rows, shuffled(ROWS, VIEW.seed, 2))
+    assert torch.equal(got, torch.cat(apart)[: len(ROWS)])
+
+
+def test_small_crops_are_rendered_for_several_groups_at_once():
+    assert crop_labels(group=16)._groups_at_once() > 1
+    large = replace(VIEW, spec=CropSpec("inception", (224, 224)))
+    assert crop_labels(large, group=16)._groups_at_once() == 1
 
 
 def test_compact_labels_lose_less_than_other_batch_mates_do(tmp_path):

@@ -12,6 +12,8 @@ from tinyrefinery.errors import CheckpointError
 from tinyrefinery.labels.batch_norm import SMALLEST_GROUP, GroupPlan, check_mixed
 from tinyrefinery.labels.refiner import Refiner
 
+PIXELS_AT_ONCE = 512 * 32 * 32  # of crops: beyond it rendering gets no cheaper
+
 
 class CropLabels:
     """What a refiner says of the training crops of a view."""
@@ -60,11 +62,19 @@ class CropLabels:
         """Rows (B,) and labels (B, K) of the groups of a stream's crops, each row once."""
         seen = 0
         fresh_crops = replace(self.view, pool=None)  # those of the stream itself, in a pool or not
-        for batch in load(fresh_crops, list(self.plan.groups(stream)), stream, workers=workers):
-            labels = self.of_group(batch)
+        groups, together = self.plan.groups(stream), self._groups_at_once()
+        runs = [groups[i : i + together].ravel() for i in range(0, len(groups), together)]
+        for batch in load(fresh_crops, runs, stream, workers=workers):
+            labels = self.of_groups(batch)
             fresh = min(len(batch.rows), len(self.rows) - seen)  # the tail is filled from the head
             seen += fresh
             yield batch.rows[:fresh], labels[:fresh]
+
+    def _groups_at_once(self) -> int:
+        """BN groups whose crops are rendered in one go: several of small ones, which is cheaper."""
+        height, width = self.view.spec.size
+        crops = PIXELS_AT_ONCE // (height * width)
+        return max(1, crops // self.plan.group)
 
     def _given(self, rows: np.ndarray) -> np.ndarray:
         return self.view.dataset.manifest.labels[rows]
