@@ -126,12 +126,12 @@ def check_mixed(rows: np.ndarray, labels: np.ndarray, shares: np.ndarray) -> Non
     Raises:
         DataError: when crops of one image, or of one class, share the statistics.
     """
-    if len(rows) > 1 and len(np.unique(rows)) == 1:
+    if len(rows) > 1 and (rows == rows[0]).all():
         raise DataError(
             f"BN group: all {len(rows)} crops are of image row {rows[0]}; batch statistics of one "
             "image ruin its labels. Mix images, or use batch_norm: running"
         )
-    if len(np.unique(labels)) == 1 and shares[labels[0]] ** len(rows) < NO_ACCIDENT:
+    if (labels == labels[0]).all() and shares[labels[0]] ** len(rows) < NO_ACCIDENT:
         raise DataError(
             f"BN group: all {len(rows)} crops are of class {labels[0]}; batch statistics of one "
             "class ruin the labels. Shuffle the rows, or use batch_norm: running"
