@@ -132,23 +132,26 @@ def generation(pixels: np.ndarray, rounds: int, short: bool) -> list[Figure]:
     work = {"resnet8": 8} if short else {"resnet8": 40, "resnet18": 4}
     for refiner, batches in work.items():
         images = batches * BATCH
-        plain = f"{refiner}: forward pass in plain PyTorch"
-        names = [f"{refiner}: forward pass alone", f"{refiner}: making labels"]
+        alone, plain, made = (
+            f"{refiner}: {what}"
+            for what in ("forward pass alone", "forward pass in plain PyTorch", "making labels")
+        )
         ways: Ways = {
+            alone: partial(forward, pixels, images, refiner),
             plain: partial(forward_in_pytorch, pixels, images, refiner),
-            names[0]: partial(forward, pixels, images, refiner),
-            names[1]: partial(making, pixels, images, refiner),
+            made: partial(making, pixels, images, refiner),
             "3x3 convolution": partial(convolution, images),
         }
         taken = seconds_an_item(ways, rounds)
-        figures += compared(taken, "img/core-s", plain, [plain, *names])
-        figures += compared(taken, "img/core-s", names[0], names[1:])
+        figures += compared(taken, "img/core-s", alone, [alone, plain, made])
+        against = [100 * p / m for p, m in zip(taken[plain], taken[made], strict=True)]
+        figures.append(Figure(f"{made}, of plain PyTorch's forward pass", "percent", against))
         macs = cost.macs(network(refiner), 3, (SIZE, SIZE))
         peak = [2 * 128 * 128 * 9 * 16 * 16 / t / 1e9 for t in taken["3x3 convolution"]]
-        rate = [2 * macs / t / 1e9 for t in taken[names[1]]]
+        rate = [2 * macs / t / 1e9 for t in taken[made]]
         shares = [100 * a / b for a, b in zip(rate, peak, strict=True)]
         figures += [
-            Figure(f"{refiner}: making labels, of peak", "percent", shares),
+            Figure(f"{made}, of peak", "percent", shares),
             Figure(f"3x3 convolution, bf16, beside {refiner}", "GFLOP/core-s", peak),
         ]
     return figures

@@ -28,7 +28,7 @@ CLASSES = ["cat", "dog", "owl"]
 def facts(**change):
     data = {"rows": 5, "digest": identity.rows_digest(ROWS, IDS), "channels": 3}
     base = {
-        "format": 2,
+        "format": identity.FORMAT,
         "labels": {"form": "float32", "top": 0},
         "data": data,
         "classes": CLASSES,
@@ -113,7 +113,7 @@ def test_changed_facts_are_found(store):
         LabelStore(store.folder)
 
 
-@pytest.mark.parametrize("other", [1, 3])
+@pytest.mark.parametrize("other", [identity.FORMAT - 1, identity.FORMAT + 1])
 def test_a_store_of_another_format_is_named(store, other):
     path = store.folder / "manifest.json"
     manifest = json.loads(path.read_text())
