@@ -1,0 +1,59 @@
+"""Labels against the truth of crops, and against people."""
+
+from tables.reading import ROOT, markdown
+from tinyrefinery.files import read_csv
+from tinyrefinery.reports.label_quality import KINDS, over_seeds
+from tinyrefinery.reports.numbers import nats, percent
+
+
+def label_levels(name: str, bn: tuple[str, str] = ("batch", "64")) -> str:
+    """KL of labels to crop truth by level, soft and hard, under one batch-norm mode."""
+    lines = read_csv(ROOT / "docs" / "results" / f"{name}.csv")
+    table = [["labels of", *(f"{form}, {level}" for form, level in KINDS), "n"]]
+    for stage in dict.fromkeys(line["stage"] for line in lines):
+        way = {"stage": stage, "batch_norm": bn[0], "bn_group": bn[1]}
+        found = [over_seeds(lines, **way, form=f, level=k) for f, k in KINDS]
+        given = over_seeds(lines, stage=stage) if found[0] is None else None
+        counted = given or found[0]
+        if counted is not None:
+            cells = [nats(given), *("" for _ in KINDS[1:])] if given else list(map(nats, found))
+            table.append([stage, *cells, str(counted.n)])
+    return markdown(table)
+
+
+def label_modes(name: str) -> str:
+    """KL of soft labels of crops to crop truth by batch-norm mode and group."""
+    lines = read_csv(ROOT / "docs" / "results" / f"{name}.csv")
+    refined = [line for line in lines if line["batch_norm"]]
+    modes = list(dict.fromkeys((line["batch_norm"], line["bn_group"]) for line in refined))
+    table = [["labels of", *(f"{mode} {group}".strip() for mode, group in modes), "n"]]
+    for stage in dict.fromkeys(line["stage"] for line in refined):
+        which = {"stage": stage, "level": "crop", "form": "soft"}
+        found = [over_seeds(refined, **which, batch_norm=m, bn_group=g) for m, g in modes]
+        cells = [f"{each.mean:.3f} ± {each.std or 0:.3f}" if each else "" for each in found]
+        table.append([stage, *cells, str(found[0].n if found[0] else 0)])
+    return markdown(table)
+
+
+def label_people(name: str, bn: tuple[str, str] = ("running", "")) -> str:
+    """Labels of whole held-out images against people's votes."""
+    lines = read_csv(ROOT / "docs" / "results" / f"{name}.csv")
+    columns = {
+        "soft: cross-entropy": ("cross_entropy", "soft", "image"),
+        "soft: KL": ("kl", "soft", "image"),
+        "soft: total variation": ("total_variation", "soft", "image"),
+        "hard: KL": ("kl", "hard", "image"),
+        "category: KL": ("kl", "soft", "category"),
+    }
+    table = [["labels of", *columns, "top class is people's", "n"]]
+    for stage in dict.fromkeys(line["stage"] for line in lines):
+        way = {"stage": stage, "batch_norm": bn[0], "bn_group": bn[1]}
+        kinds = list(columns.values())
+        found = [over_seeds(lines, m, **way, form=f, level=k) for m, f, k in kinds]
+        top1 = over_seeds(lines, "top1_agreement", **way, form="soft", level="image")
+        if found[0] is None:  # given labels: one number whatever refines
+            found = [over_seeds(lines, m, stage=stage) for m, _, _ in kinds[:3]] + [None, None]
+            top1 = over_seeds(lines, "top1_agreement", stage=stage)
+        cells = ["" if each is None else nats(each) for each in found]
+        table.append([stage, *cells, percent(top1), str(top1.n if top1 else 0)])
+    return markdown(table)

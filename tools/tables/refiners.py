@@ -1,0 +1,56 @@
+"""What was said of refiners, and what their students gained."""
+
+from tables.papers import SCALES
+from tables.reading import NOT_RUN, load, load_or_none, markdown
+from tinyrefinery.evaluation.paired import paired_gain, spread
+from tinyrefinery.reports.numbers import gain_points, nats, percent
+from tinyrefinery.reports.refiner_gains import in_order, over_refiners, rank_lines, verdicts_of
+
+WHO = ("plain", "student")
+
+
+def refiner_gains() -> str:
+    """What was said of refiners beside what their students gained, the largest gain first."""
+    rows = load_or_none("refiner_gains")
+    if rows is None:
+        return NOT_RUN
+    head = ["refiner", "network", "verdict", "unseen crops", "gap", "truth KL"]
+    lines = [[*head, "student's gain", "n"]]
+    columns = {
+        column: over_refiners(rows, column)
+        for column in ("unseen_top1", "gap", "truth_kl", "student_top1", "plain_top1")
+    }
+    for name in in_order(rows):
+        found = {column: each[name] for column, each in columns.items()}
+        refiner = name.split(" > ")[0]
+        model = next(r["model"] for r in rows if r["refiner"] == refiner)
+        line = [refiner.replace("_", " "), model, verdicts_of(rows, name)]
+        line += [percent(spread(found[column])) for column in ("unseen_top1", "gap")]
+        line.append(nats(spread(found["truth_kl"])))
+        line.append(gain_points(paired_gain(found["plain_top1"], found["student_top1"])))
+        lines.append([*line, str(len(found["gap"]))])
+    return markdown(lines)
+
+
+def refiner_ranks() -> str:
+    """How well each measure of refiners gives the order of gains."""
+    rows = load_or_none("refiner_gains")
+    if rows is None:
+        return NOT_RUN
+    head = ["what is said of a refiner", "rank correlation", "p", "within single seeds"]
+    return markdown([head, *rank_lines(rows)])
+
+
+def verdicts_on_real_images() -> str:
+    """Verdicts of refiners, and what their students gained with soft labels of the crop."""
+    lines = [["images", "refiner", "verdict", "student's gain", "n"]]
+    for name in ("cifar10", "imagenette"):
+        rows = load(f"refiner_gains-{name}")
+        own = [r for r in rows if "self" in r["student"] or r["row"] == "soft_dynamic"]
+        for pair in in_order(own):
+            before, after = (over_refiners(own, f"{who}_top1")[pair] for who in WHO)
+            gain = paired_gain(before, after)
+            refiner = f"`{pair.split(' > ')[0]}`"
+            lines.append([SCALES[name], refiner, verdicts_of(own, pair), gain_points(gain)])
+            lines[-1].append(str(len(over_refiners(own, "gain")[pair])))
+    return markdown(lines)
