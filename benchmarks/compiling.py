@@ -5,6 +5,7 @@ from functools import partial
 
 import torch
 from timing import Figure, compared, quick, report, seconds_an_item
+from torch._inductor.utils import fresh_inductor_cache
 from training_step import bare
 
 KINDS = {"float32": False, "bf16": True}
@@ -13,7 +14,7 @@ KINDS = {"float32": False, "bf16": True}
 def first(*, bf16: bool) -> list[float]:
     """Seconds on the wall of a first step, with nothing kept from earlier ones."""
     torch.compiler.reset()
-    with torch._inductor.utils.fresh_inductor_cache():
+    with fresh_inductor_cache():
         began = time.perf_counter()
         bare(1, channels_last=True, keep=True, bf16=bf16, compiled=True)()
         return [time.perf_counter() - began]

@@ -31,6 +31,7 @@ from tinyrefinery.evaluation.predictions import Predictions
 from tinyrefinery.judging import data as judging_data
 from tinyrefinery.judging.networks import find_network
 
+SCENES = np.array(["hall", "porch", "room", None], dtype=object)
 IMAGES, TESTS, CLASSES, PICTURES = 100_000, 50, 10, 500
 LIMIT = 5.0
 """Seconds that the tests may take."""
@@ -64,7 +65,7 @@ def manifest(root: Path, count: int) -> Manifest:
                 "split": ["test"] * count,
                 "distance_m": random.uniform(0, 12, count),
                 "brightness": random.uniform(0, 255, count),
-                "scene": random.choice(["hall", "porch", "room", None], count).tolist(),
+                "scene": random.choice(SCENES, count).tolist(),
                 "pose": random.choice(["front", "back", "side"], count).tolist(),
             }
         ),

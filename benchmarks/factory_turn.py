@@ -79,7 +79,7 @@ def write(lines: list[dict]) -> None:
 
 def main() -> None:
     """Measure the main ways of all seeds, then the others; the file grows with each seed."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seeds", default="1,2,3,4,5")
     parser.add_argument("--out", type=Path, default=Path("factory-turns"))
     given = parser.parse_args()

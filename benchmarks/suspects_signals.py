@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -130,8 +131,8 @@ def imagenette(root: Path, percent: int) -> tuple[Dataset, np.ndarray]:
 
 def street(seed: int) -> tuple[Dataset, np.ndarray]:
     """Street numbers of one digit, a tenth of the labels wrong."""
-    options = {"train": 2000, "validation": 200, "test": 0, "digits": 1, "width": 32}
-    data = open_data("street_numbers", wrong_labels=0.1, seed=seed, **options)
+    sizes: dict[str, Any] = {"train": 2000, "validation": 200, "test": 0, "width": 32}
+    data = open_data("street_numbers", wrong_labels=0.1, seed=seed, digits=1, **sizes)
     return data, data.manifest.labels != data.manifest.column("true_label")
 
 

@@ -84,7 +84,7 @@ def second_half(
 
 def main() -> None:
     """The turn."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("factory"), help="folder for everything")
     parser.add_argument("--seed", type=int, default=0, help="of scenes and training")
     parser.add_argument("--budget", type=int, default=300, help="human decisions")

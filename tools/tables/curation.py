@@ -60,7 +60,8 @@ def capacity() -> str:
 def factory() -> str:
     """What a turn of the cycle mends, by how the images to decide on were chosen."""
     rows = load("factory_turn")
-    by_way = {way: [r for r in rows if r["way"] == way] for way in dict.fromkeys(map(_way, rows))}
+    ways = dict.fromkeys(r["way"] for r in rows)
+    by_way = {way: [r for r in rows if r["way"] == way] for way in ways}
     failed = {(r["seed"], r["test"]) for r in by_way["before"] if r["verdict"] == "FAIL"}
     head = ["decisions", "labels changed", "failed tests that keep their bound", "proven"]
     lines = [["", *head, "accuracy", "by day", "by night", "n"]]
@@ -84,15 +85,11 @@ def factory_gain(way: str, base: str) -> str:
     rows = load("factory_turn")
     lines = [["test", f"{way} over {base}", "n"]]
     for test in ("everywhere", "by_day", "by_night"):
-        found = [
+        before, after = (
             {r["seed"]: float(r["value"]) for r in rows if (r["way"], r["test"]) == (each, test)}
             for each in (base, way)
-        ]
-        seeds = sorted(found[0].keys() & found[1].keys())
-        gained = gain_points(paired_gain(*([each[s] for s in seeds] for each in found)))
+        )
+        seeds = sorted(before.keys() & after.keys())
+        gained = gain_points(paired_gain([before[s] for s in seeds], [after[s] for s in seeds]))
         lines.append([test.replace("_", " "), gained, str(len(seeds))])
     return markdown(lines)
-
-
-def _way(row: dict[str, str]) -> str:
-    return row["way"]
