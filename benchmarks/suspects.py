@@ -1,7 +1,7 @@
 """Who ranks wrong labels best: refined labels, training dynamics, p[given label], or cleanlab.
 
 Reads what `suspects_signals.py` kept of trainings on labels known to be wrong, and writes
-docs/results/suspects.csv: one line a set, seed and ranking.
+docs/results/suspects.csv: one line a set, seed and ranking. Lines of others that stand there stay.
 
 Run: python benchmarks/suspects_signals.py DATA SIGNALS
      python benchmarks/suspects.py SIGNALS       (cleanlab's lines need the extra `cleanlab`)
@@ -78,23 +78,32 @@ def line_of(file: Path, name: str, wrong: np.ndarray, scores: np.ndarray) -> lis
     return [known, seed, name, str(len(wrong)), share, *rest]
 
 
+def kept(path: Path) -> dict[tuple[str, str, str], list[str]]:
+    """Lines that are there already, by set, seed and ranking."""
+    if not path.exists():
+        return {}
+    with path.open(newline="") as file:
+        return {(line[0], line[1], line[2]): line for line in list(csv.reader(file))[1:]}
+
+
 def main() -> None:
     """Score, print, keep."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("signals", type=Path, help="folder that suspects_signals.py wrote")
     parser.add_argument("--out", type=Path, default=RESULTS)
     told = parser.parse_args()
-    lines = []
+    lines = kept(told.out)
     for file in sorted(told.signals.glob("*.parquet")):
         table = pq.read_table(file)
         some = slice(REVIEWED.get(file.stem.rpartition("-")[0]))
         wrong = table["wrong"].to_numpy()[some]
         for name, scores in rankings(table):
-            lines.append(line_of(file, name, wrong, scores[some]))
-            print(*lines[-1], flush=True)
+            line = line_of(file, name, wrong, scores[some])
+            lines[line[0], line[1], name] = line
+            print(*line, flush=True)
     with told.out.open("w", newline="") as out:
         writer = csv.writer(out, lineterminator="\n")
-        writer.writerows([HEADER, *lines])
+        writer.writerows([HEADER, *(lines[key] for key in sorted(lines, key=lambda k: k[:2]))])
 
 
 if __name__ == "__main__":
