@@ -11,6 +11,7 @@ import threading
 import time
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -124,7 +125,17 @@ def test_a_store_of_another_format_is_named(store, other):
         LabelStore(store.folder)
 
 
-@pytest.mark.parametrize("damage", ["", "{", '{"key": 1}'])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "",
+        "{",
+        '{"key": 1}',
+        "[]",
+        '{"key": "00", "facts": [], "probes": "", "made_with": {}}',
+        '{"key": "00", "facts": {"format": 1}, "probes": "", "made_with": null}',
+    ],
+)
 def test_a_damaged_manifest_is_named(store, damage):
     (store.folder / "manifest.json").write_text(damage)
     with pytest.raises(LabelStoreError, match=r"manifest\.json: "):
@@ -147,6 +158,29 @@ def test_damaged_side_files_are_named(store, name, what):
     path.unlink()
     with pytest.raises(LabelStoreError, match=name.replace(".", r"\.")):
         getattr(LabelStore(store.folder), what)
+
+
+def test_any_changed_byte_of_the_rows_is_named(store):
+    path = store.folder / "rows.parquet"
+    content = path.read_bytes()
+    told = 0
+    for at in range(0, len(content), 3):
+        changed = bytearray(content)
+        changed[at] ^= 0x81  # no longer ASCII, so that ids may be no text at all
+        path.write_bytes(changed)
+        lines = LabelStore(store.folder).verify()
+        assert all("rows.parquet: " in line and "\n" not in line for line in lines)
+        told += len(lines)
+    assert told > 100  # some bytes matter to nobody: they say who wrote the file
+
+
+@pytest.mark.parametrize(
+    "table", [{"a": [1]}, {"row": [1], "id": [None]}, {"row": ["x"], "id": ["y"]}]
+)
+def test_another_table_in_the_place_of_the_rows_is_named(store, table):
+    pq.write_table(pa.table(table), store.folder / "rows.parquet")
+    (line,) = LabelStore(store.folder).verify()
+    assert "rows.parquet: " in line
 
 
 def test_records_of_another_shape_are_refused(store):

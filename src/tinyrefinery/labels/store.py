@@ -109,20 +109,22 @@ class LabelStore:
         path = self.folder / "manifest.json"
         try:
             manifest = json.loads(path.read_text())
-            key = manifest["key"]
+            key, facts = manifest["key"], manifest.get("facts", {})
             whole = {"facts", "probes", "made_with"} <= manifest.keys()
+            version = facts.get("format")
+            _ = manifest.get("made_with", {}).keys()
         except OSError as error:
             raise LabelStoreError(
                 f"{self.folder}: no label store ({path.name}: {error.strerror})"
             ) from error
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise LabelStoreError(f"{path}: not a readable manifest; {_REMAKE}") from error
-        if whole and manifest["facts"].get("format") != identity.FORMAT:
+        if whole and version != identity.FORMAT:
             raise LabelStoreError(
-                f"{path}: of format {manifest['facts'].get('format')}, which this version can't "
-                f"read (it reads {identity.FORMAT}); {_REMAKE}"
+                f"{path}: of format {version}, which this version can't read (it reads "
+                f"{identity.FORMAT}); {_REMAKE}"
             )
-        if not whole or identity.key(manifest["facts"]) != key:
+        if not whole or identity.key(facts) != key:
             raise LabelStoreError(f"{path}: was changed since the store was made; {_REMAKE}")
         return manifest
 
@@ -152,10 +154,13 @@ class LabelStore:
         path = self.folder / "rows.parquet"
         try:
             table = pq.read_table(path)
-        except (OSError, pa.ArrowInvalid) as error:
-            raise LabelStoreError(f"{path}: not readable ({error}); {_REMAKE}") from error
-        rows, ids = table.column("row").to_numpy(), table.column("id").to_numpy()
-        if identity.rows_digest(rows, ids) != self.facts["data"]["digest"]:
+            rows, ids = (table.column(name).to_numpy() for name in ("row", "id"))
+            digest = identity.rows_digest(rows, ids)
+        # Arrow raises its own error for ids that are no text any more, and others by what is off.
+        except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
+            what = " ".join(str(error).split())
+            raise LabelStoreError(f"{path}: not readable ({what}); {_REMAKE}") from error
+        if digest != self.facts["data"]["digest"]:
             raise LabelStoreError(f"{path}: was changed since the store was made; {_REMAKE}")
         return table
 
@@ -170,8 +175,8 @@ class LabelStore:
 
     def streams(self) -> dict[int, Path]:
         """The streams that are there, by number."""
-        # Where two machines have made a stream, the first by name counts for all.
-        return dict(sorted(reversed(self._files())))
+        # Where two machines have made a stream, the last by name counts for all.
+        return dict(sorted(self._files()))
 
     def _files(self) -> list[tuple[int, Path]]:
         """Number and file of every stream, by name."""
