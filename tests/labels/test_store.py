@@ -15,7 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from tinyrefinery.cli.main import app
 from tinyrefinery.errors import LabelStoreError, StorageError
 from tinyrefinery.labels import identity
 from tinyrefinery.labels.export import export
@@ -314,3 +316,34 @@ def test_sparse_labels_are_exported_with_their_classes(tmp_path):
     assert table[0]["top_class"] == "cat"
     assert table[0]["rest"] == pytest.approx(0.1, abs=0.003)
     assert table[2]["top_class"] == "owl"
+
+
+def test_large_streams_are_exported_in_parts(store, tmp_path, monkeypatch):
+    export(store, tmp_path / "whole.parquet", [0, 12])
+    monkeypatch.setattr("tinyrefinery.labels.export.AT_ONCE", 2 * 3)
+    assert export(store, tmp_path / "parts.parquet", [0, 12]) == 10
+    file = pq.ParquetFile(tmp_path / "parts.parquet")
+    assert file.metadata.num_row_groups == 6  # of two labels at most
+    assert file.read().equals(pq.read_table(tmp_path / "whole.parquet"))
+
+
+def test_a_stream_that_may_not_be_read_is_named(store, monkeypatch):
+    def closed(path, **_):
+        raise RuntimeError(
+            f"unable to open file <{path}> in read-only mode: Permission denied (13)"
+        )
+
+    monkeypatch.setattr(torch, "from_file", closed)
+    with pytest.raises(LabelStoreError, match=r"stream-00002.*: can't be read .*Permission denied"):
+        store.read(2)
+
+
+def test_all_stores_are_verified_where_one_is_damaged(tmp_path):
+    one, other = create(tmp_path), create(tmp_path, groups=None)
+    first, last = sorted((one, other), key=lambda each: each.folder)
+    (first.folder / "manifest.json").write_text("{")
+    last.write(0, records())
+    told = CliRunner().invoke(app, ["label-store", "verify", str(tmp_path)])
+    assert told.output == f"bad  {first.folder}\nok   {last.folder}: 1 streams\n"
+    assert isinstance(told.exception, LabelStoreError)
+    assert "manifest.json: not a readable manifest" in str(told.exception)

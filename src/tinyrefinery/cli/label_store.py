@@ -68,7 +68,12 @@ def verify(stores: Stores) -> None:
     """Check every byte of stores against what was written."""
     wrong = []
     for folder in _folders(stores):
-        store = _open(folder)
+        try:
+            store = _open(folder)
+        except LabelStoreError as error:  # the others may be sound, or not
+            wrong.append(str(error))
+            typer.echo(f"bad  {folder}")
+            continue
         found = store.verify()
         wrong += found
         streams = len(store.streams())

@@ -201,8 +201,11 @@ class LabelStore:
                 )
             # Mapped privately: nothing that happens to the tensor reaches the file.
             records = torch.from_file(str(path), shared=False, size=size, dtype=torch.uint8)
-        except OSError as error:
-            raise LabelStoreError(f"{path}: can't be read ({error.strerror}); {_AGAIN}") from error
+        except (OSError, RuntimeError) as error:  # the latter by torch, where it can't open a file
+            what = getattr(error, "strerror", None) or str(error).splitlines()[0]
+            raise LabelStoreError(
+                f"{path}: can't be read ({what}); make it readable, or {_AGAIN}"
+            ) from error
         if self._digest(stream, records) != path.name.split(".")[1]:
             raise LabelStoreError(
                 f"{path}: its content is not what was written into this store; {_AGAIN}"
