@@ -347,3 +347,16 @@ def test_all_stores_are_verified_where_one_is_damaged(tmp_path):
     assert f"bad  {first.folder}\nok   {last.folder}: 1 streams\n" in told.output
     assert "manifest.json: not a readable manifest" in told.output
     assert told.exit_code == 2
+
+
+def test_a_slip_in_a_range_of_streams_is_told_at_once(store, tmp_path):
+    command = ["label-store", "export", str(store.folder), str(tmp_path / "x"), "--streams"]
+    told = CliRunner().invoke(app, [*command, "0-4999999999999"])
+    assert told.exit_code == 2
+    assert "stream 4999999999999 is beyond any training" in told.output
+
+
+def test_a_store_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match=r"file/[0-9a-f]{16}: can't be made .*labels\.store"):
+        create(tmp_path / "file")

@@ -95,11 +95,12 @@ class LabelStore:
             whole |= {"made_with": dict(made_with)}
             write_atomic(aside / "manifest.json", json.dumps(whole, indent=1))
             aside.rename(folder)
-        except OSError as error:
+        except (OSError, StorageError) as error:
             if not (folder / "manifest.json").exists():  # or another process was first
+                cause = error.__cause__ or error
                 raise StorageError(
-                    f"{folder}: can't be made ({error.strerror or error}); choose another folder "
-                    "for labels.store"
+                    f"{folder}: can't be made ({getattr(cause, 'strerror', None) or cause}); free "
+                    "some space, or choose another folder for labels.store"
                 ) from error
         finally:
             rmtree(aside, ignore_errors=True)
