@@ -1,5 +1,7 @@
 """Crash-safe files."""
 
+from pathlib import Path
+
 import pyarrow.csv
 import pytest
 
@@ -28,6 +30,14 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     with pytest.raises(StorageError, match=r"file/a: can't be written .*untouched") as caught:
         write_atomic(tmp_path / "file" / "a", "x")
     assert caught.value.exit_code == 4
+
+
+@pytest.mark.parametrize("place", [".", "..", "/"])
+def test_a_folder_in_the_place_of_the_file_is_named(tmp_path, monkeypatch, place):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StorageError, match="can't be written"):
+        write_atomic(Path(place), "x")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_full_disk_is_named(tmp_path):

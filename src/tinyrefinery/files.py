@@ -21,7 +21,8 @@ def writing(path: Path) -> Iterator[Path]:
         StorageError: when the disk is full or the place can't be written.
     """
     path = Path(path)
-    aside = path.with_name(f".{path.name}.{uuid4().hex[:8]}.part")
+    # Not `with_name`, which fails for "." and "/": those are refused below like any other folder.
+    aside = path.parent / f".{path.name}.{uuid4().hex[:8]}.part"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield aside

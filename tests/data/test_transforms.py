@@ -133,6 +133,37 @@ def test_a_batch_larger_than_the_cache_is_the_same(name, monkeypatch):
     assert torch.equal(transforms.crop_resident(images, crops, spec.size), whole)
 
 
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("kind", ["inception", "pad", "center"])
+@pytest.mark.parametrize(("channels", "side"), [(3, 9), (1, 28), (3, 32)])
+@pytest.mark.parametrize("size", [(9, 9), (7, 9), (24, 24)])
+def test_a_crop_is_the_same_to_the_last_bit_in_any_batch(kind, channels, side, size):
+    # Live labels come of batches of other sizes than stored ones do.
+    if kind == "pad" and size[0] > side + 8:
+        pytest.skip("no room")
+    images = noise(channels, side, side)
+    # An area near one: some crops are the whole image, and of the size that is wanted.
+    spec = CropSpec(kind, size, area=(0.8, 1.0), flip=0.5)
+    crops = crops_of(images, spec)
+
+    def rendered(batch):
+        parts = [slice(i, i + batch) for i in range(0, N, batch)]
+        found = [transforms.crop_resident(images[s], crops.part(s), size) for s in parts]
+        return torch.cat([transforms.normalize_(f, (0.4,) * 3, (0.3,) * 3) for f in found])
+
+    whole = rendered(N)
+    for batch in (1, 2, 33, 47):
+        assert torch.equal(rendered(batch), whole)
+
+
 def test_rotation_equals_torchvision():
     images = noise(height=40, width=52).float()
     angle = torch.linspace(-30, 30, N)

@@ -11,10 +11,13 @@ import threading
 import time
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from tinyrefinery.cli.main import app
 from tinyrefinery.errors import LabelStoreError, StorageError
 from tinyrefinery.labels import identity
 from tinyrefinery.labels.export import export
@@ -124,7 +127,17 @@ def test_a_store_of_another_format_is_named(store, other):
         LabelStore(store.folder)
 
 
-@pytest.mark.parametrize("damage", ["", "{", '{"key": 1}'])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "",
+        "{",
+        '{"key": 1}',
+        "[]",
+        '{"key": "00", "facts": [], "probes": "", "made_with": {}}',
+        '{"key": "00", "facts": {"format": 1}, "probes": "", "made_with": null}',
+    ],
+)
 def test_a_damaged_manifest_is_named(store, damage):
     (store.folder / "manifest.json").write_text(damage)
     with pytest.raises(LabelStoreError, match=r"manifest\.json: "):
@@ -147,6 +160,29 @@ def test_damaged_side_files_are_named(store, name, what):
     path.unlink()
     with pytest.raises(LabelStoreError, match=name.replace(".", r"\.")):
         getattr(LabelStore(store.folder), what)
+
+
+def test_any_changed_byte_of_the_rows_is_named(store):
+    path = store.folder / "rows.parquet"
+    content = path.read_bytes()
+    told = 0
+    for at in range(0, len(content), 3):
+        changed = bytearray(content)
+        changed[at] ^= 0x81  # no longer ASCII, so that ids may be no text at all
+        path.write_bytes(changed)
+        lines = LabelStore(store.folder).verify()
+        assert all("rows.parquet: " in line and "\n" not in line for line in lines)
+        told += len(lines)
+    assert told > 100  # some bytes matter to nobody: they say who wrote the file
+
+
+@pytest.mark.parametrize(
+    "table", [{"a": [1]}, {"row": [1], "id": [None]}, {"row": ["x"], "id": ["y"]}]
+)
+def test_another_table_in_the_place_of_the_rows_is_named(store, table):
+    pq.write_table(pa.table(table), store.folder / "rows.parquet")
+    (line,) = LabelStore(store.folder).verify()
+    assert "rows.parquet: " in line
 
 
 def test_records_of_another_shape_are_refused(store):
@@ -280,3 +316,47 @@ def test_sparse_labels_are_exported_with_their_classes(tmp_path):
     assert table[0]["top_class"] == "cat"
     assert table[0]["rest"] == pytest.approx(0.1, abs=0.003)
     assert table[2]["top_class"] == "owl"
+
+
+def test_large_streams_are_exported_in_parts(store, tmp_path, monkeypatch):
+    export(store, tmp_path / "whole.parquet", [0, 12])
+    monkeypatch.setattr("tinyrefinery.labels.export.AT_ONCE", 2 * 3)
+    assert export(store, tmp_path / "parts.parquet", [0, 12]) == 10
+    file = pq.ParquetFile(tmp_path / "parts.parquet")
+    assert file.metadata.num_row_groups == 6  # of two labels at most
+    assert file.read().equals(pq.read_table(tmp_path / "whole.parquet"))
+
+
+def test_a_stream_that_may_not_be_read_is_named(store, monkeypatch):
+    def closed(path, **_):
+        raise RuntimeError(
+            f"unable to open file <{path}> in read-only mode: Permission denied (13)"
+        )
+
+    monkeypatch.setattr(torch, "from_file", closed)
+    with pytest.raises(LabelStoreError, match=r"stream-00002.*: can't be read .*Permission denied"):
+        store.read(2)
+
+
+def test_all_stores_are_verified_where_one_is_damaged(tmp_path):
+    one, other = create(tmp_path), create(tmp_path, groups=None)
+    first, last = sorted((one, other), key=lambda each: each.folder)
+    (first.folder / "manifest.json").write_text("{")
+    last.write(0, records())
+    told = CliRunner().invoke(app, ["label-store", "verify", str(tmp_path)])
+    assert f"bad  {first.folder}\nok   {last.folder}: 1 streams\n" in told.output
+    assert "manifest.json: not a readable manifest" in told.output
+    assert told.exit_code == 2
+
+
+def test_a_slip_in_a_range_of_streams_is_told_at_once(store, tmp_path):
+    command = ["label-store", "export", str(store.folder), str(tmp_path / "x"), "--streams"]
+    told = CliRunner().invoke(app, [*command, "0-4999999999999"])
+    assert told.exit_code == 2
+    assert "stream 4999999999999 is beyond any training" in told.output
+
+
+def test_a_store_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match=r"file/[0-9a-f]{16}: can't be made .*labels\.store"):
+        create(tmp_path / "file")

@@ -12,7 +12,7 @@ from tests.contracts.test_label_policies import ROWS, VIEW, small_network
 from tinyrefinery.data import transforms
 from tinyrefinery.data.batches import View, shuffled, split_batches
 from tinyrefinery.data.crops import CropSpec
-from tinyrefinery.errors import LabelStoreError
+from tinyrefinery.errors import CheckpointError, LabelStoreError
 from tinyrefinery.labels import stored
 from tinyrefinery.labels.crop_labels import CropLabels
 from tinyrefinery.labels.forms import choose
@@ -248,6 +248,21 @@ def test_compact_labels_lose_less_than_other_batch_mates_do(tmp_path):
 
     assert exact.max(1).values.mean() > 0.7
     assert 0 < kl(compact) < kl(mates) / 100
+
+
+@pytest.mark.parametrize(("form", "top"), [("float32", None), ("compact", None), ("compact", 1)])
+def test_labels_that_are_no_numbers_are_refused(tmp_path, form, top):
+    # A byte knows no NaN: in the compact form such labels would look like sound ones.
+    sound = StoredLabels(crop_labels(), tmp_path / "sound", choose(form, 3, top))
+    unsound = crop_labels()
+    next(unsound.refiner.networks[0].parameters()).data.fill_(torch.nan)
+    with pytest.raises(CheckpointError, match="of the probe crops are no numbers"):
+        StoredLabels(unsound, tmp_path / "unsound", choose(form, 3, top))
+    assert not (tmp_path / "unsound").exists()
+    sound.labels = unsound
+    with pytest.raises(CheckpointError, match="of stream 3 are no numbers"):
+        sound.store.made(3, lambda: sound.make(3))
+    assert sound.store.streams() == {}
 
 
 def test_hard_labels_from_a_sparse_store(tmp_path):

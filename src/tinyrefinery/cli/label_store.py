@@ -17,6 +17,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+_MOST_STREAMS = 1_000_000  # numbers are listed one by one, and a slip must not fill the memory
 Stores = Annotated[
     list[Path], typer.Argument(help="Label stores, or folders of them, e.g. runs/ID/labels.")
 ]
@@ -68,7 +69,12 @@ def verify(stores: Stores) -> None:
     """Check every byte of stores against what was written."""
     wrong = []
     for folder in _folders(stores):
-        store = _open(folder)
+        try:
+            store = _open(folder)
+        except LabelStoreError as error:  # the others may be sound, or not
+            wrong.append(str(error))
+            typer.echo(f"bad  {folder}")
+            continue
         found = store.verify()
         wrong += found
         streams = len(store.streams())
@@ -153,5 +159,7 @@ def _range(text: str | None) -> list[int] | None:
         last = last if dash else first
         if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
             raise RecipeError(f"--streams {text}: write numbers and ranges, e.g. 0-49 or 3,7")
+        if int(last) >= _MOST_STREAMS:
+            raise RecipeError(f"--streams {text}: stream {last} is beyond any training")
         numbers |= set(range(int(first), int(last) + 1))
     return sorted(numbers)

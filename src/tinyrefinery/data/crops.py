@@ -65,6 +65,9 @@ class Crops:
     """(B, 4): factors of brightness, contrast, saturation; hue shift in turns."""
     resized: np.ndarray | None = None
     """(B, 2) int: height and width to which the whole image is resized before the cut."""
+    copied: bool = False
+    """Whether boxes have the size of the crops by their kind, so that no pixel is resized. It is
+    not read off the boxes of a batch: a crop must come out the same whatever its mates are."""
 
     def part(self, which: slice) -> "Crops":
         """The draws of some of the batch's samples."""
@@ -73,6 +76,7 @@ class Crops:
             self.boxes[which],
             self.flip[which],
             *(None if each is None else each[which] for each in optional),
+            copied=self.copied,
         )
 
     def source_boxes(self, sizes: np.ndarray) -> np.ndarray:
@@ -102,7 +106,7 @@ def draw(spec: CropSpec, seed: int, epoch: int, rows: np.ndarray, sizes: np.ndar
     color = None
     if spec.color is not None:
         color = _color(random.uniform(seed, "color", epoch, rows, 4), spec.color)
-    return Crops(boxes, flip, angle, color, resized)
+    return Crops(boxes, flip, angle, color, resized, copied=spec.kind == "pad")
 
 
 def _inception(

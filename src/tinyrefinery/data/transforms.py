@@ -8,6 +8,7 @@ products, 1 where the resize rounds to uint8.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -32,8 +33,7 @@ def crop_resident(images: Tensor, crops: Crops, size: tuple[int, int]) -> Tensor
 
     Whatever is resized comes out with the channels last in memory.
     """
-    still = crops.resized is None and (crops.boxes[:, 2:] == size).all()
-    if still and images.device.type == "cpu":
+    if crops.copied and images.device.type == "cpu":
         return _shift(images, crops, size)
     height, width = images.shape[2:]
     return _weighted(images, *crop_weights((height, width), crops, size, images.device))
@@ -42,6 +42,9 @@ def crop_resident(images: Tensor, crops: Crops, size: tuple[int, int]) -> Tensor
 def _weighted(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """Both products: (B, C, H, W) by (B, h, H) and (B, w, W) -> (B, C, h, w), channels last."""
     batch, channels, image_h, image_w = images.shape
+    if batch == 1 and images.device.type == "cpu":
+        pair = (each.expand(2, *each.shape[1:]) for each in (images, rows, columns))
+        return _weighted(*pair)[:1]  # see `_parts`
     out = columns.new_empty(batch, rows.shape[1], columns.shape[1] * channels)
     for some in _parts(batch, channels * image_h * image_w, images.device):
         wide = images[some].float().reshape(-1, channels * image_h, image_w)
@@ -53,9 +56,14 @@ def _weighted(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 
 def _parts(length: int, width: int, device: torch.device) -> list[slice]:
-    """Stretches of `length` items of `width` numbers that fit into a CPU core's cache."""
-    step = max(1, CACHED // max(1, width) if device.type == "cpu" else length)
-    return [slice(i, i + step) for i in range(0, length, step)]
+    """Stretches of `length` items of `width` numbers that fit into a CPU core's cache.
+
+    None is of a single item, as one product is computed otherwise than several, with several
+    threads: by a last bit, and a crop would depend on how many there are in its batch.
+    """
+    step = max(2, CACHED // max(1, width) if device.type == "cpu" else length)
+    starts = range(0, max(min(1, length), length - 1), step)
+    return [slice(i, j) for i, j in pairwise([*starts, length])]
 
 
 def _shift(images: Tensor, crops: Crops, size: tuple[int, int]) -> Tensor:

@@ -1,11 +1,12 @@
 """Stored labels as a Parquet table, for people and other programs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from torch import Tensor
 
 from tinyrefinery.errors import LabelStoreError
 from tinyrefinery.files import writing
@@ -13,6 +14,7 @@ from tinyrefinery.labels.store import LabelStore
 from tinyrefinery.losses.targets import SparseTargets
 
 _CLASSES = "classes"  # in the schema's metadata, one name a line
+AT_ONCE = 1 << 24  # probabilities made floats: 64 MiB, and far from what 32 bits can number
 
 
 def export(store: LabelStore, path: Path, streams: Sequence[int]) -> int:
@@ -33,7 +35,8 @@ def export(store: LabelStore, path: Path, streams: Sequence[int]) -> int:
     schema = _schema(store).with_metadata({_CLASSES: "\n".join(names)})
     with writing(path) as aside, pq.ParquetWriter(aside, schema, compression="zstd") as writer:
         for stream in streams:
-            writer.write_table(_table(store, stream, schema))
+            for table in _tables(store, stream, schema):
+                writer.write_table(table)
     return len(streams) * len(store)
 
 
@@ -45,13 +48,23 @@ def _schema(store: LabelStore) -> pa.Schema:
     return pa.schema(fields)
 
 
-def _table(store: LabelStore, stream: int, schema: pa.Schema) -> pa.Table:
+def _tables(store: LabelStore, stream: int, schema: pa.Schema) -> Iterator[pa.Table]:
+    """The labels of a stream, so many at a time as fit into memory whatever the data set."""
     records = store.read(stream)
     if records is None:
         raise LabelStoreError(f"{store.folder}: has no stream {stream}")
+    step = max(1, AT_ONCE // (store.form.top or store.form.classes))
+    for start in range(0, len(store), step):
+        samples = store.samples.slice(start, step)
+        yield _table(store, stream, samples, records[start : start + step], schema)
+
+
+def _table(
+    store: LabelStore, stream: int, samples: pa.Table, records: Tensor, schema: pa.Schema
+) -> pa.Table:
     targets, names = store.form.decode(records), np.array(store.facts["classes"], dtype=object)
-    columns = {"stream": pa.array(np.full(len(store), stream, np.int32))}
-    columns |= {"row": store.samples.column("row"), "id": store.samples.column("id")}
+    columns = {"stream": pa.array(np.full(len(records), stream, np.int32))}
+    columns |= {"row": samples.column("row"), "id": samples.column("id")}
     if isinstance(targets, SparseTargets):
         top = targets.index[:, 0].numpy()  # the most likely stands first
         columns["classes"] = _lists(targets.index.int().numpy())

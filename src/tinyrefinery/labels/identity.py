@@ -12,7 +12,7 @@ from tinyrefinery.data.batches import View
 from tinyrefinery.labels.crop_labels import CropLabels
 from tinyrefinery.labels.forms import Form
 
-FORMAT = 3  # counts changes of the files, and of arithmetic that changes the bits of labels
+FORMAT = 4  # counts changes of the files, and of arithmetic that changes the bits of labels
 Facts = dict[str, Any]
 _WORDS = {
     "format": "the store is of another version of the format",

@@ -95,11 +95,12 @@ class LabelStore:
             whole |= {"made_with": dict(made_with)}
             write_atomic(aside / "manifest.json", json.dumps(whole, indent=1))
             aside.rename(folder)
-        except OSError as error:
+        except (OSError, StorageError) as error:
             if not (folder / "manifest.json").exists():  # or another process was first
+                cause = error.__cause__ or error
                 raise StorageError(
-                    f"{folder}: can't be made ({error.strerror or error}); choose another folder "
-                    "for labels.store"
+                    f"{folder}: can't be made ({getattr(cause, 'strerror', None) or cause}); free "
+                    "some space, or choose another folder for labels.store"
                 ) from error
         finally:
             rmtree(aside, ignore_errors=True)
@@ -109,20 +110,22 @@ class LabelStore:
         path = self.folder / "manifest.json"
         try:
             manifest = json.loads(path.read_text())
-            key = manifest["key"]
+            key, facts = manifest["key"], manifest.get("facts", {})
             whole = {"facts", "probes", "made_with"} <= manifest.keys()
+            version = facts.get("format")
+            _ = manifest.get("made_with", {}).keys()
         except OSError as error:
             raise LabelStoreError(
                 f"{self.folder}: no label store ({path.name}: {error.strerror})"
             ) from error
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise LabelStoreError(f"{path}: not a readable manifest; {_REMAKE}") from error
-        if whole and manifest["facts"].get("format") != identity.FORMAT:
+        if whole and version != identity.FORMAT:
             raise LabelStoreError(
-                f"{path}: of format {manifest['facts'].get('format')}, which this version can't "
-                f"read (it reads {identity.FORMAT}); {_REMAKE}"
+                f"{path}: of format {version}, which this version can't read (it reads "
+                f"{identity.FORMAT}); {_REMAKE}"
             )
-        if not whole or identity.key(manifest["facts"]) != key:
+        if not whole or identity.key(facts) != key:
             raise LabelStoreError(f"{path}: was changed since the store was made; {_REMAKE}")
         return manifest
 
@@ -152,10 +155,13 @@ class LabelStore:
         path = self.folder / "rows.parquet"
         try:
             table = pq.read_table(path)
-        except (OSError, pa.ArrowInvalid) as error:
-            raise LabelStoreError(f"{path}: not readable ({error}); {_REMAKE}") from error
-        rows, ids = table.column("row").to_numpy(), table.column("id").to_numpy()
-        if identity.rows_digest(rows, ids) != self.facts["data"]["digest"]:
+            rows, ids = (table.column(name).to_numpy() for name in ("row", "id"))
+            digest = identity.rows_digest(rows, ids)
+        # Arrow raises its own error for ids that are no text any more, and others by what is off.
+        except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
+            what = " ".join(str(error).split())
+            raise LabelStoreError(f"{path}: not readable ({what}); {_REMAKE}") from error
+        if digest != self.facts["data"]["digest"]:
             raise LabelStoreError(f"{path}: was changed since the store was made; {_REMAKE}")
         return table
 
@@ -170,8 +176,8 @@ class LabelStore:
 
     def streams(self) -> dict[int, Path]:
         """The streams that are there, by number."""
-        # Where two machines have made a stream, the first by name counts for all.
-        return dict(sorted(reversed(self._files())))
+        # Where two machines have made a stream, the last by name counts for all.
+        return dict(sorted(self._files()))
 
     def _files(self) -> list[tuple[int, Path]]:
         """Number and file of every stream, by name."""
@@ -196,8 +202,11 @@ class LabelStore:
                 )
             # Mapped privately: nothing that happens to the tensor reaches the file.
             records = torch.from_file(str(path), shared=False, size=size, dtype=torch.uint8)
-        except OSError as error:
-            raise LabelStoreError(f"{path}: can't be read ({error.strerror}); {_AGAIN}") from error
+        except (OSError, RuntimeError) as error:  # the latter by torch, where it can't open a file
+            what = getattr(error, "strerror", None) or str(error).splitlines()[0]
+            raise LabelStoreError(
+                f"{path}: can't be read ({what}); make it readable, or {_AGAIN}"
+            ) from error
         if self._digest(stream, records) != path.name.split(".")[1]:
             raise LabelStoreError(
                 f"{path}: its content is not what was written into this store; {_AGAIN}"

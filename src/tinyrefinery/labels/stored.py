@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 
 from tinyrefinery.data.batches import Batch, View
 from tinyrefinery.data.moving import moved
-from tinyrefinery.errors import LabelStoreError
+from tinyrefinery.errors import CheckpointError, LabelStoreError
 from tinyrefinery.labels.crop_labels import CropLabels
 from tinyrefinery.labels.forms import Form
 from tinyrefinery.labels.identity import Facts, differences, facts_of
@@ -49,6 +49,7 @@ class StoredLabels:
 
         Raises:
             LabelStoreError: when the store is damaged, or crops or labels come out otherwise here.
+            CheckpointError: when the refiner's labels are no numbers.
         """
         self.labels, self.workers = labels, workers
         facts = facts_of(labels, form)
@@ -75,12 +76,17 @@ class StoredLabels:
         return self._reading(batch)
 
     def make(self, stream: int) -> torch.Tensor:
-        """Label a whole stream, uint8 (N, bytes) in the order of the store's samples."""
+        """Label a whole stream, uint8 (N, bytes) in the order of the store's samples.
+
+        Raises:
+            CheckpointError: when the refiner's labels are no numbers.
+        """
         place = np.full(int(self.labels.rows.max()) + 1, -1)
         place[self.labels.rows] = np.arange(len(self.labels.rows))
         records = torch.empty((len(self.store), self.store.form.bytes), dtype=torch.uint8)
         with tqdm(total=len(self.store), desc=f"labels {stream}", disable=None, leave=False) as bar:
             for rows, labels in self.labels.of_stream(stream, workers=self.workers):
+                _check_numbers(labels, f"stream {stream}")
                 records[torch.from_numpy(place[rows])] = self.store.form.encode(labels).cpu()
                 bar.update(len(rows))
         return records
@@ -175,7 +181,20 @@ def _pixels(view: View, rows: np.ndarray) -> np.ndarray:
 def _probe_labels(labels: CropLabels) -> np.ndarray:
     """Labels of the first BN group of stream 0, which the probes are part of."""
     batch = labels.view.render(labels.plan.mates(0, 0), 0)
-    return labels.of_group(batch)[:PROBES].cpu().numpy()
+    found = labels.of_group(batch)[:PROBES]
+    _check_numbers(found, "the probe crops")
+    return found.cpu().numpy()
+
+
+def _check_numbers(labels: torch.Tensor, what: str) -> None:
+    """Refuse labels that are no numbers: most forms have no way to write that down."""
+    unsound = int((~labels.isfinite().all(dim=1)).sum())
+    if unsound:
+        raise CheckpointError(
+            f"refiner: {unsound} of {len(labels)} labels of {what} are no numbers, so none was "
+            "stored; its weights or running statistics are unsound: train it anew, or name "
+            "another refiner"
+        )
 
 
 def _tell_nearest(root: Path, facts: Facts) -> None:
