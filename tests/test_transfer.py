@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from tests.recipe_files import TINY, write_tiny
-from tests.test_run import go, stage_folder
+from tests.running import go, stage_folder
 from tinyrefinery import builders
 from tinyrefinery.errors import CheckpointError, RecipeError
 from tinyrefinery.models import create
