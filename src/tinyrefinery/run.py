@@ -18,7 +18,7 @@ from tinyrefinery.data.dataset import Dataset, Problem
 from tinyrefinery.data.images import ResidentImages
 from tinyrefinery.environment import environment
 from tinyrefinery.errors import ChainError, DataError, RecipeError, StorageError
-from tinyrefinery.files import write_atomic
+from tinyrefinery.files import check_places, write_atomic
 from tinyrefinery.recipe.detection import DetectionRecipe
 from tinyrefinery.recipe.load import dump, load_recipe, part_hash
 from tinyrefinery.recipe.schema import Recipe
@@ -173,8 +173,10 @@ def alone(folder: Path) -> Iterator[None]:
     """Hold the folder; the operating system lets go of it however the process ends.
 
     Raises:
+        RefineryError: when it can't be written.
         StorageError: when another command holds it, or it can't be made.
     """
+    check_places(folders=[folder])
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / ".lock", timeout=0)

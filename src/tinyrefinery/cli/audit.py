@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tinyrefinery.cli.options import Like
+from tinyrefinery.cli.options import Like, a_folder
 
 if TYPE_CHECKING:
     from tinyrefinery.auditing import Target
@@ -51,7 +51,9 @@ def audit(
     fail_on: Annotated[
         list[str] | None, typer.Option(help="Fail on this kind of finding too; several times.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for page, JSON and lists.")] = Path("audit"),
+    out: Annotated[
+        Path, typer.Option(help="Folder for page, JSON and lists.", callback=a_folder)
+    ] = Path("audit"),
 ) -> None:
     """Look for what is wrong with the data of TARGET; exit code 1 where splits share images."""
     from tinyrefinery.auditing import open_reference, open_target

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tinyrefinery.cli.options import Like
+from tinyrefinery.cli.options import Like, a_file
 from tinyrefinery.errors import CheckpointError, ChoiceError, DataError, RefineryError
+from tinyrefinery.files import check_places
 
 if TYPE_CHECKING:
     from tinyrefinery.data_tests.page import Overlay
@@ -45,9 +46,11 @@ def judge(
     stage: Stage = None,
     seed: Seed = None,
     like: Like = None,
-    junit: Annotated[Path | None, typer.Option(help="JUnit XML file to write.")] = None,
-    html: Annotated[Path | None, typer.Option(help="HTML page to write.")] = None,
-    json: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
+    junit: Annotated[
+        Path | None, typer.Option(help="JUnit XML file to write.", callback=a_file)
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="HTML page to write.", callback=a_file)] = None,
+    json: Annotated[Path | None, typer.Option(help="JSON file to write.", callback=a_file)] = None,
     history: Annotated[
         list[Path] | None,
         typer.Option(help="Earlier run, for the page's history lines; the oldest first."),
@@ -69,9 +72,10 @@ def judge(
     log_progress()
     with _readable():
         from tinyrefinery.judging.networks import find_network
-        from tinyrefinery.judging.session import run_tests
+        from tinyrefinery.judging.session import kept_results, run_tests
 
         network = find_network(run, stage, seed, like)
+        check_places(files=[kept_results(network, tests)])
         against = None
         if baseline is not None or baseline_stage is not None:
             own = None if baseline else seed
@@ -95,7 +99,7 @@ def compare(
     stage: Stage = None,
     seed: Seed = None,
     like: Like = None,
-    html: Annotated[Path | None, typer.Option(help="HTML page to write.")] = None,
+    html: Annotated[Path | None, typer.Option(help="HTML page to write.", callback=a_file)] = None,
 ) -> None:
     """Judge several networks by the same tests on the data of the first, side by side."""
     from rich.console import Console
@@ -143,7 +147,7 @@ def history(
 
 
 def init(
-    out: Annotated[Path, typer.Argument(help="The file to write.")] = DEFAULT,
+    out: Annotated[Path, typer.Argument(help="The file to write.", callback=a_file)] = DEFAULT,
     template: Annotated[str, typer.Option(help="person or generic.")] = "generic",
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
