@@ -117,6 +117,16 @@ def test_a_file_where_the_run_folder_must_be(words, tmp_path, monkeypatch):
     assert "mine: can't be written: it is a file, and must be a folder" in message
 
 
+@pytest.mark.parametrize("words", [["run"], ["label-store", "make"]])
+def test_a_file_where_labels_are_to_be_kept(words, tmp_path, monkeypatch):
+    """It would be met when the refiner is trained."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "labels").write_text("")
+    monkeypatch.setattr("tinyrefinery.run.builders.dataset", lambda *_: pytest.fail("worked"))
+    message = refused(call(*words, "starter/demo", "stages.refined.labels.store=labels/"))
+    assert "labels: can't be written: it is a file, and must be a folder" in message
+
+
 def test_a_run_that_keeps_no_results_is_told_before_its_data_is_opened(tmp_path, monkeypatch):
     run = write_run(tmp_path / "run", write_photos(tmp_path / "photos"))
     (run / "data_tests").write_text("")
