@@ -241,6 +241,7 @@ def test_the_command_on_a_folder(tmp_path, monkeypatch):
     result = asked(root, "validation=0", "--out", "found")
     assert result.exit_code == 1
     assert "1 image in several splits" in result.output
+    assert "1 image that measures was seen in training" in " ".join(result.output.split())
     assert (tmp_path / "found" / "audit.html").exists()
     mended = asked(root, "validation=0", "exclude=found/leaks.txt", "--out", "mended")
     assert mended.exit_code == 0
