@@ -5,8 +5,8 @@ from pathlib import Path
 import pyarrow.csv
 import pytest
 
-from tinyrefinery.errors import StorageError
-from tinyrefinery.files import read_csv, write_atomic, write_csv, writing
+from tinyrefinery.errors import RefineryError, StorageError
+from tinyrefinery.files import check_places, read_csv, write_atomic, write_csv, writing
 
 
 def test_text_and_bytes(tmp_path):
@@ -65,3 +65,45 @@ def test_a_table_with_a_wrong_row_is_not_written(tmp_path, row):
     with pytest.raises(ValueError, match=r"t\.csv: .*(columns for \['c'\]|values under 2)"):
         write_csv(tmp_path / "t.csv", ["a", "b"], [row])
     assert not list(tmp_path.iterdir())
+
+
+def test_places_that_can_be_written_are_taken_and_nothing_is_made(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").write_text("old")
+    (tmp_path / "loose").symlink_to(tmp_path / "nowhere")
+    check_places(files=[None, tmp_path / "there", tmp_path / "a" / "b", Path("c"), Path("loose")])
+    check_places(folders=[None, tmp_path, tmp_path / "a" / "b", Path("c/d"), Path()])
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["loose", "there"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"files": ["folder"]}, "folder: can't be written: it is a folder, and must be a file"),
+        ({"files": ["file/a/b"]}, "file/a/b: can't be written: file is a file, and must be a"),
+        ({"files": ["/dev/null"]}, "/dev/null: can't be written: it is a device, and must be a"),
+        ({"files": ["x" * 999]}, "can't be written: File name too long"),
+        ({"files": ["loop/x"]}, "loop"),
+        ({"folders": ["file"]}, "file: can't be written: it is a file, and must be a folder"),
+        ({"folders": ["file/a"]}, "file/a: can't be written: file is a file, and must be a folder"),
+        ({"folders": ["loose"]}, "loose: can't be written: it leads nowhere"),
+        ({"files": [None, "ok"], "folders": ["file"]}, "file: can't be written"),
+    ],
+)
+def test_places_that_can_not_be_written(asked, told, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "loose").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    places = {kind: [each and Path(each) for each in paths] for kind, paths in asked.items()}
+    with pytest.raises(RefineryError) as caught:
+        check_places(**places)
+    assert told in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_a_folder_without_permission(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, _: Path(path) != tmp_path)
+    with pytest.raises(RefineryError, match=f"no permission to write into {tmp_path}"):
+        check_places(files=[tmp_path / "new" / "a"])

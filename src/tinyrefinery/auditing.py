@@ -1,5 +1,6 @@
 """What a command names, opened for an audit: a folder, Parquet files, a recipe or a run."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,8 +69,14 @@ def open_target(target: str, options: Sequence[str], out: Path, stage: str | Non
 def _mend(command: str, out: Path, recipe: Recipe | None = None) -> str:
     """How a list of images is left out; data handed over by Python code can't leave any out."""
     if recipe is not None and not hasattr(recipe.data.source, "exclude"):
-        return f"leave out what stands in {out}/{{}}"
-    return f"tinyrefinery run {command} data.source.exclude={out}/{{}}"
+        return f"leave out what stands in {_literal(str(out))}/{{}}"
+    recipe_word, place = (_literal(shlex.quote(each)) for each in (command, str(out)))
+    return f"tinyrefinery run {recipe_word} data.source.exclude={place}/{{}}"
+
+
+def _literal(text: str) -> str:
+    """Text that `format` leaves as it is."""
+    return text.replace("{", "{{").replace("}", "}}")
 
 
 def open_pictures(path: Path, options: dict[str, Any]) -> Dataset:

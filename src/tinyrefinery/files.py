@@ -1,6 +1,7 @@
 """Crash-safe files: written aside, flushed to disk, then renamed over the old one."""
 
 import csv
+import errno
 import io
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -8,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
-from tinyrefinery.errors import StorageError
+from tinyrefinery.errors import RefineryError, StorageError
 
 
 @contextmanager
@@ -38,6 +39,50 @@ def writing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             aside.unlink(missing_ok=True)
+
+
+def check_places(*, files: Iterable[Path | None] = (), folders: Iterable[Path | None] = ()) -> None:
+    """Refuse places that can't be written, before the work whose result they are for.
+
+    It makes nothing. What can't be known ahead, such as a disk that fills up, `writing` tells.
+
+    Args:
+        files: to be written; None where none is asked for.
+        folders: to write files into; they and the folders above them may be missing.
+
+    Raises:
+        RefineryError: with what is in the way of the first that can't be.
+    """
+    asked = [*((path, False) for path in files), *((path, True) for path in folders)]
+    for path, is_folder in asked:
+        reason = None if path is None else _in_the_way(path, is_folder=is_folder)
+        if reason is not None:
+            raise RefineryError(
+                f"{path}: can't be written: {reason}. Nothing was done; name another place."
+            )
+
+
+def _in_the_way(path: Path, *, is_folder: bool) -> str | None:
+    """Why a place can't be written, as far as can be seen without trying."""
+    try:
+        path.lstat()
+    except OSError as error:
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL):
+            return error.strerror
+    if not is_folder and os.path.exists(path) and not os.path.isfile(path):
+        return f"it is {'a folder' if path.is_dir() else 'a device'}, and must be a file"
+    lowest = path if is_folder else path.parent
+    for folder in (lowest, *lowest.parents):
+        if os.path.lexists(folder):
+            if not os.path.isdir(folder):
+                which = "it" if folder == path else str(folder)
+                if not os.path.exists(folder):
+                    return f"{which} leads nowhere, as a link to what is not there"
+                return f"{which} is a file, and must be a folder"
+            if not os.access(folder, os.W_OK | os.X_OK):
+                return f"no permission to write into {folder}"
+            break
+    return None
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:

@@ -18,8 +18,9 @@ from tinyrefinery.data.dataset import Dataset, Problem
 from tinyrefinery.data.images import ResidentImages
 from tinyrefinery.environment import environment
 from tinyrefinery.errors import ChainError, DataError, RecipeError, StorageError
-from tinyrefinery.files import write_atomic
+from tinyrefinery.files import check_places, write_atomic
 from tinyrefinery.recipe.detection import DetectionRecipe
+from tinyrefinery.recipe.labels import Refined
 from tinyrefinery.recipe.load import dump, load_recipe, part_hash
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.shipped import locate
@@ -97,6 +98,7 @@ def begun(jobs: Sequence[Job], folder: Path, processes: int = 1) -> list[Job]:
     Raises:
         RefineryError: for anything that the user can mend.
     """
+    _check_label_places(jobs)
     wanted = {
         (name, job.recipe.seed): None
         for job in jobs
@@ -111,6 +113,18 @@ def begun(jobs: Sequence[Job], folder: Path, processes: int = 1) -> list[Job]:
         found = trained_start(name, first, seeds, folder, processes)
         files |= {(name, seed): f"file:{path}" for seed, path in found.items()}
     return [replace(job, recipe=_started_from(job.recipe, files)) for job in jobs]
+
+
+def _check_label_places(jobs: Sequence[Job]) -> None:
+    """Refuse places of label stores that can't be made, before a refiner is trained for them.
+
+    A folder that is there may hold whole stores, which are read even where nothing can be written.
+    """
+    for stage in (stage for job in jobs for stage in job.recipe.stages):
+        store = stage.labels.store if isinstance(stage.labels, Refined) else None
+        if store is not None and store.path is not None:
+            place = Path(store.path).expanduser()
+            check_places(folders=[None if place.is_dir() else place])
 
 
 def start_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
@@ -173,8 +187,10 @@ def alone(folder: Path) -> Iterator[None]:
     """Hold the folder; the operating system lets go of it however the process ends.
 
     Raises:
+        RefineryError: when it can't be written.
         StorageError: when another command holds it, or it can't be made.
     """
+    check_places(folders=[folder])
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / ".lock", timeout=0)

@@ -180,6 +180,23 @@ def test_compare(run, tmp_path, photos):
     assert "(+0.000)" in done.output
 
 
+def test_compare_folds_classes_as_test_does(run, tmp_path, photos, monkeypatch):
+    monkeypatch.setattr("tinyrefinery.data_tests.folding.FEW", 1)
+    other = write_run(tmp_path / "other", photos)
+    tests = write_tests(tmp_path, "tests: {each: {metric: recall(*), at_least: 0, min_n: 1}}")
+    page = tmp_path / "out.html"
+    for options, count in ([], 1), (["--all"], 2):
+        done = call("compare", run, run, "--tests", tests, "--html", page, *options)
+        assert done.exit_code == 0, done.output
+        told = " ".join(done.output.split())
+        assert done.output.count("each[") == count
+        assert ("least sure of 2 that each network passes" in told) == (count == 1)
+        assert ("has a line with --all" in told) == (count == 1)
+        assert "None of 2 tests moved" in told
+        assert page.read_text().count('<th scope="row">') == count
+    assert call("compare", run, other, "--tests", tests).exit_code == 0
+
+
 def test_suggest(run, tmp_path):
     text = "defaults: {min_n: 20}\ntests: {fine: {at_least: 0}}"
     done = call("test", run, write_tests(tmp_path, text), "--suggest")

@@ -241,6 +241,7 @@ def test_the_command_on_a_folder(tmp_path, monkeypatch):
     result = asked(root, "validation=0", "--out", "found")
     assert result.exit_code == 1
     assert "1 image in several splits" in result.output
+    assert "1 image that measures was seen in training" in " ".join(result.output.split())
     assert (tmp_path / "found" / "audit.html").exists()
     mended = asked(root, "validation=0", "exclude=found/leaks.txt", "--out", "mended")
     assert mended.exit_code == 0
@@ -254,6 +255,31 @@ def test_the_command_on_a_folder(tmp_path, monkeypatch):
     assert "more.jpg" in after
     done = asked(root, "validation=0", "exclude=found/leaks.txt", "--out", "mended")
     assert done.exit_code == 0
+
+
+ODD = ("[red]", "a b  c", "日本語", ":smile:", "9")
+
+
+def test_odd_names_and_empty_splits_are_told_as_they_are(tmp_path, monkeypatch):
+    """Of classes, folders and the place of the lists, which stand in commands to paste."""
+    monkeypatch.chdir(tmp_path)
+    root = tmp_path / "my {photos}"
+    for number, name in enumerate(ODD):
+        for i in range(12):
+            write(root / "train" / name / f"{i} [x].png", picture(100 * number + i))
+    (root / "test" / "9").mkdir(parents=True)
+    for i in range(3):
+        copy = root / "train" / ODD[i] / f"{i} [x].png"
+        write(root / "validation" / ODD[i] / f"{i}.png", copy.read_bytes())
+    write(root / "train" / "9" / "again.png", picture(300))
+    result = asked(root, "--out", "out {1}")
+    assert result.exit_code == 1, result.output
+    assert "61 images (58 train, 3 validation, 0 test), 5 classes" in result.output
+    assert "left out of train; and 2 more such" in result.output
+    assert "in validation: '9' with 0, ':smile:' with 0, '[red]' with 1" in result.output
+    assert "tinyrefinery run RECIPE data.source.exclude='out {1}'/conflicts.txt" in result.output
+    page = (tmp_path / "out {1}" / "audit.html").read_text()
+    assert "&#39;[red]&#39; with 1" in page
 
 
 def test_unreadable_images_are_told(tmp_path):

@@ -2,9 +2,10 @@
 
 import re
 
-from tests.data_tests.cases import answers, suite
+from tests.data_tests.cases import answers, rows, suite
 from tests.data_tests.test_reporters import DATA, EVIL, FACTS, PATHS
 from tinyrefinery.data_tests import comparison_page
+from tinyrefinery.data_tests.folding import folded, lines
 from tinyrefinery.data_tests.judge import judge
 
 TESTS = {
@@ -27,7 +28,7 @@ def test_what_moved():
 
 
 def test_the_page():
-    html = comparison_page.render(FACTS, ["before", EVIL], JUDGED)
+    html = comparison_page.render(FACTS, ["before", EVIL], lines(JUDGED), "2 of 5 tests moved")
     assert html.count('<tr class="moved">') == 2
     assert EVIL not in html
     assert not re.search(r"https?://|<script", html)
@@ -36,3 +37,17 @@ def test_the_page():
     assert "(−30)" in html
     assert html.count('class="track own"') == 3 * 2  # none of counts
     assert PATHS[0] not in html
+
+
+def test_the_page_folds_classes_as_the_terminal_does():
+    data = rows(2000, tuple(f"c{i:02d}" for i in range(100)))
+    ones = [answers(data, wrong) for wrong in ((), range(3, 2000, 100))]
+    each = suite({"each": {"metric": "recall(*)", "at_least": 0.5, "min_n": 10}})
+    judged = [judge(each, data, one, ones[0]) for one in ones]
+    short, long = (
+        comparison_page.render(FACTS, ["a", "b"], f(judged), "") for f in (folded, lines)
+    )
+    assert (short.count('<th scope="row">'), long.count('<th scope="row">')) == (2, 100)
+    assert "each[c03]" in short
+    assert "least sure of 99 that each network passes" in short
+    assert "least sure" not in long

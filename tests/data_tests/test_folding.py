@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.data_tests.cases import answers, rows, suite
-from tinyrefinery.data_tests.folding import Line, folded
+from tinyrefinery.data_tests.folding import Line, folded, lines
 from tinyrefinery.data_tests.judge import judge
 
 CLASSES = tuple(f"c{i:02d}" for i in range(20))
@@ -20,8 +20,8 @@ def wrong_of(category, count):
     return np.flatnonzero(DATA.labels == category)[:count].tolist()
 
 
-def names(lines):
-    return [(each.result.name, each.stands_for) for each in lines]
+def names(shown):
+    return [(each.result.name, each.stands_for) for each in shown]
 
 
 def test_passes_of_one_test_are_one_line_and_failures_stay():
@@ -29,7 +29,7 @@ def test_passes_of_one_test_are_one_line_and_failures_stay():
     results = judged({"metric": "recall(*)", "at_least": 0.8}, wrong)
     verdicts = {each.name: each.verdict for each in results}
     assert (verdicts["each[c03]"], verdicts["each[c08]"]) == ("FAIL", "UNPROVEN")
-    assert names(folded(results)) == [
+    assert names(folded([results])) == [
         ("all", 1),
         ("each[c03]", 1),
         ("each[c07]", 18),  # .90, the others that pass have 1
@@ -61,11 +61,41 @@ def test_passes_of_one_test_are_one_line_and_failures_stay():
 def test_the_least_sure_is_nearest_to_its_bound(test, wrong, least):
     results = judged(test, wrong)
     assert {each.verdict for each in results} == {"PASS"}
-    assert names(folded(results)) == [("all", 1), (least, 20), ("last", 1)]
+    assert names(folded([results])) == [("all", 1), (least, 20), ("last", 1)]
 
 
 def test_a_few_classes_stay_as_they_are():
     data = rows(400, ("a", "b", "c"))
     results = judge(suite({"each": {"metric": "recall(*)", "at_least": 0.5}}), data, answers(data))
-    assert folded(results) == [Line(each) for each in results]
+    assert folded([results]) == lines([results]) == [Line((each,)) for each in results]
+    assert folded([[]]) == []
     assert folded([]) == []
+
+
+RECALLS = {"metric": "recall(*)", "at_least": 0.5}
+
+
+def test_of_two_networks_only_what_both_pass_is_folded():
+    """A class that one of them fails, or does otherwise by more than chance, has its line."""
+    first = wrong_of(3, 60) + wrong_of(5, 25)
+    second = wrong_of(4, 60) + wrong_of(6, 30) + wrong_of(7, 24)
+    judged_ = [judged(RECALLS, wrong, first) for wrong in (first, second)]
+    changed = {each.name for each in judged_[1] if (each.change_p or 1) < 0.05}
+    assert {f"each[c0{i}]" for i in (3, 4, 5, 6, 7)} == changed  # c05, c06, c07 pass in both
+    shown = names(folded(judged_))
+    quiet = next(name for name, count in shown if count > 1)
+    assert (quiet, 15) in shown
+    assert [name for name, count in shown if count == 1] == [
+        *("all", "each[c03]", "each[c04]", "each[c05]", "each[c06]", "each[c07]", "last")
+    ]
+    # Each network on its own hides what it passes.
+    assert len(folded(judged_[:1])) == len(folded(judged_[1:])) == 4
+
+
+def test_the_least_sure_of_several_networks_is_by_the_worst_of_them():
+    first, second = wrong_of(4, 5), wrong_of(9, 8)
+    judged_ = [judged(RECALLS, wrong, first) for wrong in (first, second)]
+    (line,) = [each for each in folded(judged_) if each.stands_for > 1]
+    assert (line.result.name, line.stands_for) == ("each[c09]", 20)
+    assert line.told == "least sure of 20 that each network passes"
+    assert [each.measured.hits for each in line.results] == [100, 92]

@@ -240,7 +240,11 @@ def test_slices_by_expression_folder_pattern_and_list(tmp_path):
     [
         ({"where": "label = 'nobody'"}, "the slice is empty: 400 in split 'test', 0 of them where"),
         ({"images": "nowhere/"}, "0 of them under nowhere/"),
-        ({"split": "train"}, "the slice is empty: 0 in split 'train'"),
+        (
+            {"split": "train"},
+            "the slice is empty: 0 in split 'train'; the data has 400 in 'test'; set split in the "
+            "test, or under defaults",
+        ),
         ({"where": "lable = 'x'"}, "Did you mean 'label'"),
         ({"metric": "recall(persn)"}, "no class is named 'persn'. Did you mean 'person'?"),
         ({"label": "persn"}, "no class is named 'persn'"),
@@ -256,6 +260,7 @@ def test_what_can_not_be_judged_is_an_error_and_the_others_go_on(test, said, tmp
     assert (bad.verdict, bad.exit_code) == (Verdict.ERROR, 2)
     assert said in bad.remark
     assert good.verdict is Verdict.PASS
+    assert "too hard" not in bad.remark  # of which there are none
 
 
 def test_lists_that_are_wrong(tmp_path):

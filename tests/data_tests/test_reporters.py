@@ -3,17 +3,19 @@
 import json
 import re
 from base64 import b64decode
+from functools import cache
 from io import BytesIO
 from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
 from PIL import Image
+from rich.cells import cell_len
 from rich.console import Console
 
 from tests.data_tests.cases import answers, rows, suite
 from tinyrefinery.data_tests import page, records, terminal, texts, thumbnails
-from tinyrefinery.data_tests.folding import Line
+from tinyrefinery.data_tests.folding import Line, lines
 from tinyrefinery.data_tests.judge import judge
 from tinyrefinery.data_tests.junit import junit
 from tinyrefinery.data_tests.records import Facts
@@ -40,7 +42,7 @@ TESTS = {
 ANSWERS = answers(DATA, range(0, 80, 2))
 BASE = answers(DATA, range(0, 20, 2), name="shipped")
 RESULTS = judge(suite(TESTS), DATA, ANSWERS, BASE)
-LINES = [Line(each) for each in RESULTS]
+LINES = lines([RESULTS])
 FACTS = Facts(
     suite="data_tests.yaml",
     suite_digest="0" * 64,
@@ -132,15 +134,74 @@ def test_the_table_fits_80_columns():
 
 
 def test_a_line_tells_for_how_many_it_stands():
-    text = shown(terminal.results_table([Line(RESULTS[0], 97)], None, 0.95, bars=False), 80)
+    text = shown(terminal.results_table([Line((RESULTS[0],), 97)], None, 0.95, bars=False), 80)
     assert "least sure of 97 that pass" in text
 
 
+ODD = ("[red]", "a b  c", "日本語のクラス", "/[bold]x[/bold]", ":smile:", "x" * 49, "back\\")
+"""Names of classes that markup, emoji, folding and wide characters would break."""
+
+
+@cache
+def odd(n=1400):
+    """Two networks on data with odd names, bounds of every kind."""
+    data = rows(n, ODD, d=[float(i // len(ODD) % 2) for i in range(n)])
+    tests = {
+        "each_recall": {"metric": "recall(*)", "at_least": 0.75},
+        "errs": {"metric": "errors", "at_most": 350},
+        "reg": {"metric": "recall(*)", "max_regression": 0.015},
+        "gap": {
+            "metric": "recall(*)",
+            "compare": {"a": "d = 0", "b": "d = 1"},
+            "max_gap": 0.125,
+        },
+    }
+    one, two = answers(data, range(0, n, 9)), answers(data, range(0, n, 5))
+    return [judge(suite(tests), data, each, one) for each in (one, two)]
+
+
+def told(text):
+    """What stands in a table, however its cells are broken into lines."""
+    return "".join(text.split())
+
+
+@pytest.mark.parametrize("width", [200, 100, 80, 60, 40, 24])
+@pytest.mark.parametrize("what", ["test", "compare", "history"])
+def test_nothing_is_cut_off_in_narrow_terminals(what, width):
+    judged = odd()
+    names = ["runs/imagenette-0123abcd refined (seed 0)", "runs/imagenette-4567cdef [red] (seed 0)"]
+    if what == "test":
+        table = terminal.results_table(lines(judged[1:]), "base", 0.95, bars=width >= 100)
+    elif what == "compare":
+        table = terminal.comparison_table(names, lines(judged))
+    else:
+        kept = records.record(FACTS, judged[1], ["p"] * 1400, release=False)["results"]
+        facts = {"network": names[1], "when": "2026-01-02T03:04:05", "data_digest": "1"}
+        table = terminal.history_table([facts | each for each in kept])
+    text = shown(table, width)
+    assert max(map(cell_len, text.splitlines())) <= width
+    assert "…" not in text
+    whole = told(text)
+    if width >= 40:
+        for need in (">= 0.75", "<= 350", "loss <= 0.015", "gap <= 0.125"):
+            assert need in " ".join(text.split())
+    if width <= 40 and what != "history":
+        for name in ODD:
+            assert told(f"each_recall[{name}]recall({name})") in whole
+
+
+def test_odd_names_are_shown_as_they_are():
+    for width in (200, 40):
+        text = shown(terminal.results_table(lines(odd()[:1]), None, 0.95, bars=False), width)
+        for name in ODD[:5]:
+            assert f"each_recall[{name}]" in text
+
+
 def test_reasons():
-    lines = "\n".join(terminal.reasons(LINES))
-    assert "within noise" in lines
-    assert "it passes now, so drop known_failure" in lines
-    assert "Did you mean 'label'" in lines
+    said = "\n".join(terminal.reasons(LINES))
+    assert "within noise" in said
+    assert "it passes now, so drop known_failure" in said
+    assert "Did you mean 'label'" in said
     assert texts.summary(RESULTS) == (
         "1 ERROR, 5 FAIL, 1 UNPROVEN, 1 TOO FEW, 1 XPASS, 1 KNOWN, 3 PASS"
     )
@@ -148,7 +209,7 @@ def test_reasons():
 
 def test_comparison_marks_what_is_shown():
     first = judge(suite(TESTS), DATA, BASE, BASE)
-    text = shown(terminal.comparison_table(["shipped", "new"], [first, RESULTS]), 140)
+    text = shown(terminal.comparison_table(["shipped", "new"], lines([first, RESULTS])), 140)
     assert "0.900 (−0.075*)" in text
     assert "40 (+30*)" in text
 
@@ -158,7 +219,7 @@ def test_of_a_gap_the_gap_is_shown():
     compare = {"low": "label = 'no_person'", "high": "label <> 'no_person'"}
     suite_ = suite({"it": {"compare": compare, "max_gap": 0.1}})
     first, second = (judge(suite_, DATA, answers(DATA, w)) for w in ([], range(0, 80, 2)))
-    text = shown(terminal.comparison_table(["a", "b"], [first, second]), 140)
+    text = shown(terminal.comparison_table(["a", "b"], lines([first, second])), 140)
     gap = second[0].measured.value
     assert gap < -0.1
     assert f"−{-gap:.3f} (−{-gap:.3f})" in text

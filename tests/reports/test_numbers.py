@@ -3,7 +3,7 @@
 import pytest
 
 from tinyrefinery.evaluation.paired import Gain, Spread
-from tinyrefinery.reports.numbers import gain_points, kilo, nats, percent, signed
+from tinyrefinery.reports.numbers import four_digits, gain_points, kilo, nats, percent, signed
 
 
 def test_spreads():
@@ -26,3 +26,20 @@ def test_gains():
     assert gain_points(Gain(-0.003, None, 1, None, None, 0.95)) == "−0.3"
     assert gain_points(None) == "–"
     assert signed(0.0) == "+0.0"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (16631.7, "16,630"),
+        (-16631.7, "-16,630"),
+        (9999.4, "9999"),
+        (1234567, "1,235,000"),
+        (23.4997, "23.5"),
+        (0.0597993, "0.0598"),
+        (0, "0"),
+        (float("nan"), "nan"),
+    ],
+)
+def test_four_digits_without_an_exponent(value, text):
+    assert four_digits(value) == text

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tinyrefinery.cli.options import a_file, a_folder
+
 if TYPE_CHECKING:
     from tinyrefinery.data.decisions import Decision
 
@@ -20,8 +22,12 @@ def apply(
             help="Files of decisions, exports of Label Studio (.json), or folders that label wrote."
         ),
     ],
-    overlay: Annotated[Path, typer.Option(help="The file that collects them.")] = OVERLAY,
-    slices: Annotated[Path, typer.Option(help="Folder of lists for data tests.")] = Path("slices"),
+    overlay: Annotated[
+        Path, typer.Option(help="The file that collects them.", callback=a_file)
+    ] = OVERLAY,
+    slices: Annotated[
+        Path, typer.Option(help="Folder of lists for data tests.", callback=a_folder)
+    ] = Path("slices"),
     by: Annotated[
         str, typer.Option(help="Who decided in exports that don't tell.")
     ] = "label-studio",

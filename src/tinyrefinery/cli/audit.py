@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tinyrefinery.cli.options import Like
+from tinyrefinery.cli.options import Like, a_folder
 
 if TYPE_CHECKING:
     from tinyrefinery.auditing import Target
     from tinyrefinery.curation.audit import Audit
     from tinyrefinery.curation.evidence import Evidence
+    from tinyrefinery.data.dataset import Dataset
 
 FAILED = 1
 """Exit code where there is an error among the findings."""
@@ -51,7 +52,9 @@ def audit(
     fail_on: Annotated[
         list[str] | None, typer.Option(help="Fail on this kind of finding too; several times.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for page, JSON and lists.")] = Path("audit"),
+    out: Annotated[
+        Path, typer.Option(help="Folder for page, JSON and lists.", callback=a_folder)
+    ] = Path("audit"),
 ) -> None:
     """Look for what is wrong with the data of TARGET; exit code 1 where splits share images."""
     from tinyrefinery.auditing import open_reference, open_target
@@ -123,6 +126,12 @@ def _hard(refiner: Path | None, size: int | None, opened: "Target"):
     return hardness_of(refiner, opened.dataset, small), small
 
 
+def _splits(data: "Dataset") -> str:
+    """How many images each split has; one without any is what a person must know too."""
+    splits = ("train", "validation", "test")
+    return ", ".join(f"{len(data.manifest.rows(split)):,} {split}" for split in splits)
+
+
 def _show(opened: "Target", found: "Audit", page: Path) -> None:
     from rich.console import Console
     from rich.text import Text
@@ -130,7 +139,8 @@ def _show(opened: "Target", found: "Audit", page: Path) -> None:
     console = Console(emoji=False)  # a path may have :x: in it
     colors = {"error": "bold red", "warning": "yellow", "note": "", "accepted": "dim"}
     data = opened.dataset
-    head = f"{opened.name}: {len(data.manifest)} images, {len(data.classes)} classes"
+    head = f"{opened.name}: {len(data.manifest):,} images ({_splits(data)}), "
+    head += f"{len(data.classes)} class{'' if len(data.classes) == 1 else 'es'}"
     console.print(head, markup=False, highlight=False, soft_wrap=True)
     for each in found.findings:
         line = Text(f"{each.severity:8} ", style=colors[each.severity])

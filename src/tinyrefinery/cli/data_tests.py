@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tinyrefinery.cli.options import Like
+from tinyrefinery.cli.options import Like, a_file
 from tinyrefinery.errors import CheckpointError, ChoiceError, DataError, RefineryError
+from tinyrefinery.files import check_places
 
 if TYPE_CHECKING:
+    from tinyrefinery.data_tests.folding import Line
     from tinyrefinery.data_tests.page import Overlay
     from tinyrefinery.judging.networks import Network
     from tinyrefinery.judging.session import Session
@@ -25,6 +27,9 @@ Seed = Annotated[int | None, typer.Option(help="Seed of a run; else its first.")
 Saliency = Annotated[
     bool,
     typer.Option("--saliency/--no-saliency", help="On the page, show what the network looked at."),
+]
+Whole = Annotated[
+    bool, typer.Option("--all", help="Also each class of a test that passes, a line each.")
 ]
 DEFAULT = Path("data_tests.yaml")
 WIDE = 100
@@ -45,9 +50,11 @@ def judge(
     stage: Stage = None,
     seed: Seed = None,
     like: Like = None,
-    junit: Annotated[Path | None, typer.Option(help="JUnit XML file to write.")] = None,
-    html: Annotated[Path | None, typer.Option(help="HTML page to write.")] = None,
-    json: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
+    junit: Annotated[
+        Path | None, typer.Option(help="JUnit XML file to write.", callback=a_file)
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="HTML page to write.", callback=a_file)] = None,
+    json: Annotated[Path | None, typer.Option(help="JSON file to write.", callback=a_file)] = None,
     history: Annotated[
         list[Path] | None,
         typer.Option(help="Earlier run, for the page's history lines; the oldest first."),
@@ -56,9 +63,7 @@ def judge(
     release: Annotated[
         bool, typer.Option("--release", help="UNPROVEN and TOO FEW count as failures.")
     ] = False,
-    whole: Annotated[
-        bool, typer.Option("--all", help="Also each class of a test that passes, a line each.")
-    ] = False,
+    whole: Whole = False,
     suggest: Annotated[
         bool, typer.Option("--suggest", help="Print weak slices as tests to paste, and stop.")
     ] = False,
@@ -69,9 +74,10 @@ def judge(
     log_progress()
     with _readable():
         from tinyrefinery.judging.networks import find_network
-        from tinyrefinery.judging.session import run_tests
+        from tinyrefinery.judging.session import kept_results, run_tests
 
         network = find_network(run, stage, seed, like)
+        check_places(files=[kept_results(network, tests)])
         against = None
         if baseline is not None or baseline_stage is not None:
             own = None if baseline else seed
@@ -95,7 +101,8 @@ def compare(
     stage: Stage = None,
     seed: Seed = None,
     like: Like = None,
-    html: Annotated[Path | None, typer.Option(help="HTML page to write.")] = None,
+    html: Annotated[Path | None, typer.Option(help="HTML page to write.", callback=a_file)] = None,
+    whole: Whole = False,
 ) -> None:
     """Judge several networks by the same tests on the data of the first, side by side."""
     from rich.console import Console
@@ -104,7 +111,6 @@ def compare(
 
     log_progress()
     with _readable():
-        from tinyrefinery.data_tests.terminal import comparison_table
         from tinyrefinery.judging.networks import find_network
         from tinyrefinery.judging.session import run_tests
 
@@ -112,13 +118,18 @@ def compare(
         first = networks[0]
         sessions = [run_tests(tests, each, first, data_of=first) for each in networks]
     names, judged = [each.name for each in networks], [each.results for each in sessions]
-    Console(emoji=False).print(comparison_table(names, judged))
+    from tinyrefinery.data_tests import comparison_page
+    from tinyrefinery.data_tests.folding import folded, lines
+    from tinyrefinery.data_tests.terminal import comparison_table
+
+    shown, headline = (lines if whole else folded)(judged), comparison_page.headline(judged)
+    Console(emoji=False).print(comparison_table(names, shown))
+    typer.echo(f"{headline}{_how_to_unfold(shown)}")
     if html is not None:
-        from tinyrefinery.data_tests import comparison_page
         from tinyrefinery.files import write_atomic
 
-        write_atomic(html, comparison_page.render(sessions[0].facts, names, judged))
-        typer.echo(f"{comparison_page.headline(judged)}\nPage: {html}")
+        write_atomic(html, comparison_page.render(sessions[0].facts, names, shown, headline))
+        typer.echo(f"Page: {html}")
 
 
 def history(
@@ -143,7 +154,7 @@ def history(
 
 
 def init(
-    out: Annotated[Path, typer.Argument(help="The file to write.")] = DEFAULT,
+    out: Annotated[Path, typer.Argument(help="The file to write.", callback=a_file)] = DEFAULT,
     template: Annotated[str, typer.Option(help="person or generic.")] = "generic",
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
@@ -175,7 +186,7 @@ def _print(session: "Session", *, whole: bool) -> None:
     from rich.markup import escape
 
     from tinyrefinery.data_tests import terminal, texts
-    from tinyrefinery.data_tests.folding import Line, folded
+    from tinyrefinery.data_tests.folding import folded, lines
 
     console = Console(emoji=False)  # a path may have :x: in it
     against = f" against {session.baseline.name}" if session.baseline else ""
@@ -184,11 +195,18 @@ def _print(session: "Session", *, whole: bool) -> None:
     baseline = session.baseline.name if session.baseline else None
     confidence = session.suite.defaults.confidence
     bars = console.width >= WIDE
-    shown = [Line(each) for each in session.results] if whole else folded(session.results)
+    shown = (lines if whole else folded)([session.results])
     console.print(terminal.results_table(shown, baseline, confidence, bars=bars))
-    lines = terminal.reasons(shown)
-    for line in ["", *lines, *([""] if lines else []), escape(texts.summary(session.results))]:
+    reasons = terminal.reasons(shown)
+    counts = f"{texts.summary(session.results)}{_how_to_unfold(shown)}"
+    for line in ["", *reasons, *([""] if reasons else []), escape(counts)]:
         console.print(line, soft_wrap=True, highlight=False)
+
+
+def _how_to_unfold(shown: "Sequence[Line]") -> str:
+    """How to see the classes that a line stands for, where one does."""
+    folds = any(each.stands_for > 1 for each in shown)
+    return "; each class that passes has a line with --all" if folds else ""
 
 
 def _write(

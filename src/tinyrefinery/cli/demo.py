@@ -5,10 +5,12 @@ from typing import Annotated
 
 import typer
 
+from tinyrefinery.cli.options import Runs
+
 
 def demo(
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 4,
-    runs: Annotated[Path, typer.Option(help="Folder that run folders are kept in.")] = Path("runs"),
+    runs: Runs = Path("runs"),
 ) -> None:
     """Train a chain on street numbers, print what refining the labels did, and write a report."""
     import os

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tinyrefinery.cli.options import RecipeName, RunName, Runs, Seeds, Smoke
+from tinyrefinery.cli.options import RecipeName, RunName, Runs, Seeds, Smoke, a_folder
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -94,7 +94,10 @@ def draw(
         typer.Argument(help="Image files; none: a contact sheet of a split, with the given boxes."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder to write to; the run folder's `drawn` if not given.")
+        Path | None,
+        typer.Option(
+            help="Folder to write to; the run folder's `drawn` if not given.", callback=a_folder
+        ),
     ] = None,
     score: Annotated[
         float, typer.Option(min=0, max=1, help="Least probability of a box that is drawn.")

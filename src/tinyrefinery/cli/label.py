@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tinyrefinery.cli.options import a_folder
+
 if TYPE_CHECKING:
     from tinyrefinery.annotation.auto_label import AutoLabels
     from tinyrefinery.annotation.labellers import Labeller
@@ -26,7 +28,9 @@ def label(
         Path | None,
         typer.Option(help="Images that people labelled; else the run's validation split."),
     ] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")] = Path("auto"),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder to write.", callback=a_folder)
+    ] = Path("auto"),
     precision: Annotated[
         float, typer.Option(min=0.5, max=0.9999, help="That each class must keep.")
     ] = 0.98,

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from tinyrefinery.cli.options import a_file
 from tinyrefinery.cli.refiner import Human, HumanColumn, HumanKey, Recipe, Stage
 
 
@@ -29,7 +30,9 @@ def label_quality(
     split: Annotated[str, typer.Option(help="Whose images people labelled.")] = "test",
     out: Annotated[
         Path | None,
-        typer.Option(help="CSV file; else label-quality.csv in the first run folder."),
+        typer.Option(
+            help="CSV file; else label-quality.csv in the first run folder.", callback=a_file
+        ),
     ] = None,
 ) -> None:
     """Compare labels by BN mode, level, soft and hard with crop truth, or with people's."""
@@ -37,11 +40,15 @@ def label_quality(
 
     from tinyrefinery.assessment.targets import find_targets, recipe_for, split_words
     from tinyrefinery.cli.outcome import log_progress
+    from tinyrefinery.files import check_places
     from tinyrefinery.reports.label_quality import quality_table, write_lines
 
     words, overrides = split_words(refiners)
     targets = find_targets(words, stage or (), "all")
     loaded = recipe_for(targets, recipe, overrides)
+    run = next((each.run for each in targets if each.run is not None), None)
+    path = out or (run / "label-quality.csv" if run else Path("label-quality.csv"))
+    check_places(files=[path])
     log_progress()
     from tinyrefinery.assessment.label_quality import Grid, label_lines
     from tinyrefinery.assessment.refiners import HumanFile
@@ -50,8 +57,6 @@ def label_quality(
     chosen = {"bn_groups": tuple(bn_group)} if bn_group else {}
     grid = Grid(images=images, human=people, split=split, **chosen)
     lines = list(label_lines(targets, loaded, grid))
-    run = next((each.run for each in targets if each.run is not None), None)
-    path = out or (run / "label-quality.csv" if run else Path("label-quality.csv"))
     write_lines(path, lines)
     console = Console(emoji=False)  # a path may hold :x:
     for basis in dict.fromkeys(line["basis"] for line in lines):

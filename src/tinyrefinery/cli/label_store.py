@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tinyrefinery.cli.options import RecipeName, RunName, Runs
+from tinyrefinery.cli.options import RecipeName, RunName, Runs, a_file
 from tinyrefinery.errors import LabelStoreError, RecipeError
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def verify(stores: Stores) -> None:
 @app.command()
 def export(
     store: Annotated[Path, typer.Argument(help="A label store.")],
-    out: Annotated[Path, typer.Argument(help="The Parquet file to write.")],
+    out: Annotated[Path, typer.Argument(help="The Parquet file to write.", callback=a_file)],
     streams: Streams = None,
 ) -> None:
     """Write labels as a table for people: stream, row, sample id, top class, probabilities."""

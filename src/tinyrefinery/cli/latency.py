@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tinyrefinery.cli.options import a_folder
+
 if TYPE_CHECKING:
     from tinyrefinery.latency.candidates import Candidate
     from tinyrefinery.recipe.latency_table import LatencyTable
@@ -32,7 +34,9 @@ def latency(
             help="torch, channels_last or onnxruntime; may be given several times; else all here."
         ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for latency.json and .csv.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for latency.json and .csv.", callback=a_folder)
+    ] = None,
     smoke: Annotated[
         bool, typer.Option("--smoke", help="96 pixels, five passes: does it work at all?")
     ] = False,

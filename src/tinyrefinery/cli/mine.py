@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tinyrefinery.cli.options import Like
+from tinyrefinery.cli.options import Like, a_file
 
 
 def mine(
@@ -16,7 +16,9 @@ def mine(
         Path | None, typer.Option(help="File of data tests; those that fail give images.")
     ] = None,
     budget: Annotated[int, typer.Option(min=1, help="Images, at most.")] = 200,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The queue.")] = Path("queue.jsonl"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="The queue.", callback=a_file)] = Path(
+        "queue.jsonl"
+    ),
     refiner: Annotated[
         Path | None, typer.Option(help="Run or network file to hold the network against.")
     ] = None,

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from tinyrefinery.cli.options import a_file
+
 
 class BatchNorm(StrEnum):
     """Whose statistics the refiner's batch normalization uses."""
@@ -72,7 +74,10 @@ def refiner(
     human_key: HumanKey = None,
     human_column: HumanColumn = None,
     out: Annotated[
-        Path | None, typer.Option(help="JSON file; else refiners.json in the first run folder.")
+        Path | None,
+        typer.Option(
+            help="JSON file; else refiners.json in the first run folder.", callback=a_file
+        ),
     ] = None,
 ) -> None:
     """Tell how good REFINERS are, with a verdict each, and rank them; nothing is trained."""
@@ -82,13 +87,16 @@ def refiner(
 
     from tinyrefinery.assessment.targets import find_student, find_targets, recipe_for, split_words
     from tinyrefinery.cli.outcome import log_progress
-    from tinyrefinery.files import write_atomic
+    from tinyrefinery.files import check_places, write_atomic
     from tinyrefinery.reports.refiners import refiner_table, told
 
     words, overrides = split_words(refiners)
     targets = find_targets(words, stage or (), seed or "lowest")
     learner = find_student(student, targets, seed or "lowest") if student else None
     loaded = recipe_for(targets, recipe, overrides)
+    run = next((each.run for each in targets if each.run is not None), None)
+    path = out or (run / "refiners.json" if run else None)
+    check_places(files=[path])
     log_progress()
     from tinyrefinery.assessment.refiners import HumanFile, Options, assess
 
@@ -96,8 +104,6 @@ def refiner(
     options = Options(images, crops, batch_norm.value, bn_group, people)
     assessed = assess(targets, loaded, options, [learner] if learner else [])
     found = assessed.as_json(learner.name if learner else None)
-    run = next((each.run for each in targets if each.run is not None), None)
-    path = out or (run / "refiners.json" if run else None)
     if path is not None:
         write_atomic(path, json.dumps(found, indent=1, allow_nan=False))
     console = Console(emoji=False)  # a path may hold :x:

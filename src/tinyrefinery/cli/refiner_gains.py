@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from tinyrefinery.cli.options import a_file
 from tinyrefinery.cli.refiner import BatchNorm, BnGroup, Crops, Images, Labelling
 
 
@@ -25,26 +26,29 @@ def refiner_gains(
     batch_norm: Labelling = BatchNorm.batch,
     bn_group: BnGroup = None,
     out: Annotated[
-        Path | None, typer.Option(help="CSV file; else refiner-gains.csv in the run folder.")
+        Path | None,
+        typer.Option(help="CSV file; else refiner-gains.csv in the run folder.", callback=a_file),
     ] = None,
 ) -> None:
     """Set what is said of RUN's refiners beside the gains of who learned from them."""
     from rich.console import Console
 
     from tinyrefinery.cli.outcome import log_progress
+    from tinyrefinery.files import check_places
     from tinyrefinery.recipe.load import load_recipe
     from tinyrefinery.reports.folder import read_run
     from tinyrefinery.reports.refiner_gains import gains_table, rank_table, write_gains
 
     read_run(run)  # which says what is wrong before anything heavy is loaded
     recipe = load_recipe(run / "recipe.yaml", overrides or [])
+    path = out or run / "refiner-gains.csv"
+    check_places(files=[path])
     log_progress()
     from tinyrefinery.assessment.refiner_gains import gain_lines
     from tinyrefinery.assessment.refiners import Options
 
     options = Options(images, crops, batch_norm.value, bn_group)
     lines = list(gain_lines(run, recipe, options, plain))
-    path = out or run / "refiner-gains.csv"
     write_gains(path, lines)
     console = Console(emoji=False)  # a path may hold :x:
     console.print(gains_table(lines))

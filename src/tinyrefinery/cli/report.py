@@ -5,12 +5,16 @@ from typing import Annotated
 
 import typer
 
+from tinyrefinery.cli.options import a_file
+
 
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Run folders, e.g. runs/demo.")],
     out: Annotated[
         Path | None,
-        typer.Option(help="HTML file to write; report.html in the first run if not given."),
+        typer.Option(
+            help="HTML file to write; report.html in the first run if not given.", callback=a_file
+        ),
     ] = None,
     baseline: Annotated[
         str | None,

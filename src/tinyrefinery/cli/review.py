@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tinyrefinery.cli.options import a_file
+
 if TYPE_CHECKING:
     from tinyrefinery.annotation.pictures import Pictures
     from tinyrefinery.annotation.queue import Queue
@@ -16,7 +18,8 @@ if TYPE_CHECKING:
 def review(
     queue: Annotated[Path, typer.Argument(help="A queue, as `tinyrefinery mine` writes.")],
     decisions: Annotated[
-        Path | None, typer.Option(help="File of the decisions; else QUEUE.decisions.jsonl.")
+        Path | None,
+        typer.Option(help="File of the decisions; else QUEUE.decisions.jsonl.", callback=a_file),
     ] = None,
     reviewer: Annotated[
         str | None, typer.Option(help="Who decides; else the name of the login.")
@@ -31,10 +34,12 @@ def review(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 0,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     static: Annotated[
-        Path | None, typer.Option(help="Write the page as one file to take along, and stop.")
+        Path | None,
+        typer.Option(help="Write the page as one file to take along, and stop.", callback=a_file),
     ] = None,
     label_studio: Annotated[
-        Path | None, typer.Option(help="Write tasks for Label Studio (.json), and stop.")
+        Path | None,
+        typer.Option(help="Write tasks for Label Studio (.json), and stop.", callback=a_file),
     ] = None,
     root: Annotated[Path, typer.Option(help="Folder whose files Label Studio serves.")] = Path("."),
 ) -> None:
@@ -42,12 +47,14 @@ def review(
     from tinyrefinery.annotation.pictures import Pictures, open_queue_data
     from tinyrefinery.annotation.queue import read_queue
     from tinyrefinery.annotation.reviewing import open_review
+    from tinyrefinery.files import check_places
 
     content = read_queue(queue)
     if label_studio is not None:
         _write_tasks(content, label_studio, root)
         return
     path = decisions or queue.with_name(f"{queue.stem}.decisions.jsonl")
+    check_places(files=[path])
     opened = open_review(
         content,
         path,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tinyrefinery.cli.options import Like
+from tinyrefinery.cli.options import Like, a_file, a_folder
 
 if TYPE_CHECKING:
     from tinyrefinery.judging.data import TestData
@@ -66,9 +66,12 @@ def saliency(
     stage: Annotated[str | None, typer.Option(help="Stage of a run; else its last.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of a run; else its first.")] = None,
     like: Like = None,
-    out: Annotated[Path, typer.Option(help="PNG file to write.")] = Path("saliency.png"),
+    out: Annotated[Path, typer.Option(help="PNG file to write.", callback=a_file)] = Path(
+        "saliency.png"
+    ),
     overlays: Annotated[
-        Path | None, typer.Option(help="Folder for each overlay as a PNG of its own.")
+        Path | None,
+        typer.Option(help="Folder for each overlay as a PNG of its own.", callback=a_folder),
     ] = None,
 ) -> None:
     """Show what a network looked at: its surest mistakes, the failures of a test, or rows."""

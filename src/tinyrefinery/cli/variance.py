@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tinyrefinery.cli.options import a_folder
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -37,7 +39,8 @@ def variance(
         typer.Option("--weights", help="Also what each reading of Bias Loss weighs images by."),
     ] = False,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for JSON, CSV, a plot and sheets of images.")
+        Path | None,
+        typer.Option(help="Folder for JSON, CSV, a plot and sheets of images.", callback=a_folder),
     ] = None,
     images: Annotated[
         int, typer.Option(min=0, help="Images of least and of greatest variance on a sheet.")

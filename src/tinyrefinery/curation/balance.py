@@ -34,7 +34,7 @@ def _small(dataset: Dataset, split: str, counts: np.ndarray) -> list[Finding]:
     few = [int(label) for label in np.argsort(counts, kind="stable") if counts[label] < least]
     if not few:
         return []
-    told = ", ".join(f"{dataset.classes[label]} {counts[label]}" for label in few[:8])
+    told = ", ".join(f"'{dataset.classes[label]}' with {counts[label]}" for label in few[:8])
     told += ", …" if len(few) > 8 else ""
     train = split == "train"
     title = (

@@ -179,11 +179,12 @@ def _leaks(dataset: Dataset, across: Sequence[Copies], mend: str) -> Iterator[Fi
         int(row) for each in across for row in each.rows[ranks[each.rows] < ranks[each.rows].max()]
     ]
     held = sum(int((ranks[each.rows] > 0).sum()) for each in across)
+    seen = "1 image that measures was" if held == 1 else f"{held} images that measure were"
     yield Finding(
         "leak",
         "error",
-        f"{_many(across, 'image')} in several splits ({_told(across)}): {held} images that measure "
-        "were seen in training or in choosing",
+        f"{_many(across, 'image')} in several splits ({_told(across)}): {seen} "
+        "seen in training or in choosing",
         _path(dataset, int(across[0].rows[0])),
         mend.format("leaks.txt") + "; or keep copies together when splits are carved: "
         "data.source.group=COLUMN",

@@ -48,7 +48,7 @@ def problem_findings(dataset: Dataset, mend: str) -> list[Finding]:
     for name, problems in kinds.items():
         kind, severity, remedy = _MEANS.get(name, ("broken", "warning", mend))
         first = problems[0]
-        more = f" and {len(problems) - 1} more" if len(problems) > 1 else ""
+        more = f"; and {len(problems) - 1} more such" if len(problems) > 1 else ""
         found.append(
             Finding(
                 kind,

@@ -11,6 +11,7 @@ import numpy as np
 from tinyrefinery.curation.association import Column
 from tinyrefinery.curation.finding import Finding, Strip
 from tinyrefinery.data.dataset import Dataset
+from tinyrefinery.reports.numbers import four_digits
 
 PERCENTILE = 1.0
 TIMES = 2.0  # our choice; of normal values, one in 600,000 lies so far out
@@ -64,7 +65,7 @@ def _finding(dataset: Dataset, column: Column, rows: np.ndarray, side: str) -> F
         "outlier",
         "note",
         f"{len(rows)} image{'' if len(rows) == 1 else 's'} of {side} {column.name}: "
-        f"{values[0]:.4g}, where the median is {median:.4g}",
+        f"{four_digits(values[0])}, where the median is {four_digits(median)}",
         str(dataset.manifest.column("path")[rows[0]]),
         "look at them; leave out what is no picture of its class",
         len(rows),
@@ -72,7 +73,7 @@ def _finding(dataset: Dataset, column: Column, rows: np.ndarray, side: str) -> F
             Strip(
                 f"{side}est {column.name}",
                 tuple(int(row) for row in shown),
-                tuple(f"{value:.4g}" for value in values),
+                tuple(map(four_digits, values)),
             ),
         ),
         facts={

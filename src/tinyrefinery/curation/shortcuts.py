@@ -12,6 +12,7 @@ import numpy as np
 from tinyrefinery.curation.association import Associations, Column, associate, cramers_v
 from tinyrefinery.evaluation.proportions import wilson
 from tinyrefinery.random import permutation
+from tinyrefinery.reports.numbers import four_digits
 
 # Our choices of what is worth a person's time. Chance is not the question here, the noise floor has
 # ruled it out; with 50,000 images differences without consequence lie above it.
@@ -46,7 +47,8 @@ class Cue:
 
     def __str__(self) -> str:
         if self.kind in ("low", "high"):
-            return f"{self.column} {'<=' if self.kind == 'low' else '>='} {self.bound:.4g}"
+            assert not isinstance(self.bound, str)
+            return f"{self.column} {'<=' if self.kind == 'low' else '>='} {four_digits(self.bound)}"
         return (
             f"{self.column} unknown" if self.kind == "missing" else f"{self.column} = {self.bound}"
         )

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinyrefinery.data_tests import texts
+from tinyrefinery.data_tests.folding import Line
 from tinyrefinery.data_tests.records import Facts
-from tinyrefinery.data_tests.terminal import LEVEL
-from tinyrefinery.data_tests.verdicts import Result
+from tinyrefinery.data_tests.verdicts import LEVEL, Result
 from tinyrefinery.reports.templating import template
 
 HERE = Path(__file__).parent / "templates"
@@ -47,21 +47,23 @@ def headline(judged: Sequence[Sequence[Result]]) -> str:
     return f"{len(ways)} of {len(judged[0])} tests moved: {told}"
 
 
-def render(facts: Facts, names: Sequence[str], judged: Sequence[Sequence[Result]]) -> str:
+def render(facts: Facts, names: Sequence[str], lines: Sequence[Line], headline: str) -> str:
     """The page's HTML.
 
     Args:
         facts: of the first network's results.
         names: of the networks.
-        judged: for each network its results, of the same tests in the same order.
+        lines: tests that are shown, with the result of each network.
+        headline: what `headline` says of all tests.
     """
-    lines = []
-    for results in zip(*judged, strict=True):
-        first = results[0]
-        cells = [_cell(each, None if place == 0 else first) for place, each in enumerate(results)]
-        lines.append((first, cells, first.verdict is not results[-1].verdict))
+    shown = []
+    for line in lines:
+        first, *others = line.results
+        cells = [_cell(first, None), *(_cell(each, first) for each in others)]
+        has_moved = first.verdict is not line.results[-1].verdict
+        shown.append((first, line.told, cells, has_moved))
     return template("comparison.html.j2", HERE).render(
-        facts=facts, names=names, lines=lines, headline=headline(judged), level=LEVEL
+        facts=facts, names=names, lines=shown, headline=headline, level=LEVEL
     )
 
 
@@ -78,6 +80,6 @@ def _cell(result: Result, first: Result | None) -> Cell:
         kind=result.verdict.value.lower().replace(" ", "-"),
         value=texts.value(shown, result),
         change=change,
-        shown=bool(change) and result.change_p is not None and result.change_p < LEVEL,
+        shown=bool(change) and result.change_is_shown,
         share=100 * shown.value if drawn and shown is not None else None,
     )

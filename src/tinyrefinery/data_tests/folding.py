@@ -1,7 +1,8 @@
 """One line for the many classes of a test that pass: the one that is least sure of it.
 
 `recall(*)` is a test a class. What fails must be seen; of a hundred that pass, one line tells as
-much: how many there are, and which of them comes closest to its bound.
+much: how many there are, and which of them comes closest to its bound. Of several networks it is
+the same, for classes that pass in each of them and in none have shown a change.
 """
 
 from collections.abc import Sequence
@@ -16,31 +17,61 @@ FEW = 3
 
 @dataclass(frozen=True)
 class Line:
-    """A result that is shown."""
+    """A test that is shown."""
 
-    result: Result
+    results: tuple[Result, ...]
+    """Of each network; the first is what the others are compared with."""
     stands_for: int = 1
     """Classes of its test that pass, of which it is the least sure; 1: it stands for itself."""
 
+    @property
+    def result(self) -> Result:
+        """Of the first network, often the only one."""
+        return self.results[0]
 
-def folded(results: Sequence[Result]) -> list[Line]:
+    @property
+    def told(self) -> str:
+        """For how many it stands, in words; empty for itself alone."""
+        if self.stands_for == 1:
+            return ""
+        which = "pass" if len(self.results) == 1 else "each network passes"
+        return f"least sure of {self.stands_for:,} that {which}"
+
+
+def lines(judged: Sequence[Sequence[Result]]) -> list[Line]:
+    """Every test, a line each.
+
+    Args:
+        judged: for each network its results, of the same tests in the same order.
+    """
+    return [Line(results) for results in zip(*judged, strict=True)]
+
+
+def folded(judged: Sequence[Sequence[Result]]) -> list[Line]:
     """What is shown of results, in their order; all but classes of one test that pass stay.
 
     Args:
-        results: of the tests of a file; those of one test for each class in turn are named
-            `TEST[CLASS]`.
+        judged: for each network its results, of the same tests in the same order; those of one test
+            for each class in turn are named `TEST[CLASS]`.
     """
+    every = lines(judged)
     families: dict[str, list[int]] = {}
-    for place, each in enumerate(results):
-        name, bracket, _ = each.name.partition("[")
-        if bracket and each.verdict is Verdict.PASS:
+    for place, each in enumerate(every):
+        name, bracket, _ = each.result.name.partition("[")
+        if bracket and _is_quiet(each):
             families.setdefault(name, []).append(place)
-    stands_for = dict.fromkeys(range(len(results)), 1)
+    stands_for = dict.fromkeys(range(len(every)), 1)
     for places in families.values():
         if len(places) > FEW:
-            least = min(places, key=lambda place: margin(results[place]))
+            least = min(places, key=lambda place: min(map(margin, every[place].results)))
             stands_for |= dict.fromkeys(places, 0) | {least: len(places)}
-    return [Line(each, stands_for[i]) for i, each in enumerate(results) if stands_for[i]]
+    return [Line(each.results, stands_for[i]) for i, each in enumerate(every) if stands_for[i]]
+
+
+def _is_quiet(line: Line) -> bool:
+    """Whether every network passes, and none does otherwise than the first."""
+    passes = all(each.verdict is Verdict.PASS for each in line.results)
+    return passes and not any(each.change_is_shown for each in line.results[1:])
 
 
 def margin(result: Result) -> float:

@@ -34,6 +34,8 @@ def choose(test: DataTest, suite: Suite, rows: Rows, home: Path) -> np.ndarray:
     if split != "any":
         chosen = pc.equal(rows.columns.column("split"), split).to_numpy(zero_copy_only=False)
     steps = [f"{np.count_nonzero(chosen):,} in split '{split}'"]
+    if not chosen.any():
+        raise DataTestError(f"the slice is empty: {steps[0]}; {_where_images_are(rows)}")
     if test.images:
         chosen = chosen & matching(rows.columns, test.images)
         steps.append(f"{np.count_nonzero(chosen):,} of them under {', '.join(test.images)}")
@@ -44,13 +46,22 @@ def choose(test: DataTest, suite: Suite, rows: Rows, home: Path) -> np.ndarray:
         chosen = chosen & parse(test.where).rows(rows.columns, rows.computable)
         steps.append(f"{np.count_nonzero(chosen):,} of them where {test.where}")
     if not _speaks_of(test, "verdict"):
-        chosen = chosen & ~_is(rows.columns, "verdict", "too_hard")
-        steps.append(f"{np.count_nonzero(chosen):,} of them not found too hard")
+        left = chosen & ~_is(rows.columns, "verdict", "too_hard")
+        if not np.array_equal(left, chosen):
+            steps.append(f"{np.count_nonzero(left):,} of them not found too hard")
+        chosen = left
     if not chosen.any():
         raise DataTestError(f"the slice is empty: {', '.join(steps)}")
     if not suite.setting(test, "auto_labels"):
         _refuse_auto_labels(chosen, rows)
     return _once(chosen, rows)
+
+
+def _where_images_are(rows: Rows) -> str:
+    """What splits there are, and how to ask for one of them."""
+    found = pc.value_counts(rows.columns.column("split")).to_pylist()
+    told = ", ".join(f"{each['counts']:,} in '{each['values']}'" for each in found)
+    return f"the data has {told or 'none at all'}; set split in the test, or under defaults"
 
 
 def _speaks_of(test: DataTest, column: str) -> bool:

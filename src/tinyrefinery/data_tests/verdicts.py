@@ -10,6 +10,8 @@ from tinyrefinery.evaluation.proportions import (
     nearest_to_zero,
 )
 
+LEVEL = 0.05
+"""Below this p value a change against another network is shown."""
 ROUNDING = 1e-12
 """By which a computed difference may miss its exact value."""
 
@@ -107,6 +109,11 @@ class Result:
     def shown(self) -> Measured | None:
         """The network's own metric, to be drawn beside the baseline's."""
         return self.own or self.measured
+
+    @property
+    def change_is_shown(self) -> bool:
+        """Whether network and baseline differ by more than chance; of a gap nothing is tested."""
+        return self.change_p is not None and self.change_p < LEVEL and not self.parts
 
 
 def bounded(

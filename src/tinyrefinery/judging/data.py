@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.data_tests.schema import Suite
 from tinyrefinery.errors import CheckpointError, DataError, DataTestError
-from tinyrefinery.files import writing
+from tinyrefinery.files import check_places, writing
 from tinyrefinery.judging.networks import Network
 from tinyrefinery.recipe.load import canonical
 from tinyrefinery.recipe.sources import Source
@@ -86,6 +86,7 @@ def find_data(
     path = network.home / f"data-{key}.parquet"
     opened, manifest = None, _kept(path)
     if manifest is None:
+        check_places(files=[path])  # opening may take long
         opened = _open(source)
         manifest = opened.manifest
         manifest = manifest if suite.data is None else _one_split_is_test(manifest)

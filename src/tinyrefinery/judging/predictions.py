@@ -16,6 +16,7 @@ from tinyrefinery.data_tests.rows import Answers
 from tinyrefinery.data_tests.schema import Perturbation
 from tinyrefinery.errors import CheckpointError, DataError
 from tinyrefinery.evaluation.predictions import Predictions
+from tinyrefinery.files import check_places
 from tinyrefinery.judging.data import TestData
 from tinyrefinery.judging.networks import Network
 from tinyrefinery.recipe.load import canonical
@@ -71,6 +72,7 @@ def _of_split(
             found = _by_id(stored, network, data, rows)
             if found is not None:
                 return found
+    check_places(files=[kept])
     predicted = _predicted(network, data, rows, how)
     predicted.save(kept)
     found = _by_id(predicted, network, data, rows)

@@ -15,6 +15,11 @@ def nats(value: Spread | None) -> str:
     return _with_std(value, 1, 2)
 
 
+def four_digits(value: float) -> str:
+    """A number to four significant digits without an exponent for large ones, e.g. "16,630"."""
+    return f"{float(f'{value:.4g}'):,.0f}" if abs(value) >= 1e4 else f"{value:.4g}"
+
+
 def signed(points: float) -> str:
     """A difference of shares in percentage points with its sign, e.g. "+1.9" or "−0.3"."""
     return f"{100 * points:+.1f}".replace("-", "−")
