@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 FILE_LINES, FUNCTION_LINES = 400, 60
-FOLDERS = ("src", "tools", "benchmarks", "recipes")
+FOLDERS = ("src", "tests", "tools", "benchmarks", "recipes")
 
 
 def main() -> int:
