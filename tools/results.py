@@ -83,6 +83,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "refiner-ranks": refiner_ranks,
     "suspects-human": lambda: suspects("human_label1"),
     "suspects-imagenette": lambda: suspects("imagenette_25"),
+    "suspects-aggregate": lambda: suspects("aggregate_label"),
+    "suspects-worst": lambda: suspects("worst_label"),
     "suspects-test": lambda: suspects("cifar_test"),
     "shortcut-capacity": capacity,
     "factory": factory,
