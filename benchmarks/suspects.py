@@ -48,8 +48,8 @@ def rankings(table: pa.Table) -> Iterator[tuple[str, np.ndarray]]:
 def cleanlab(labels: np.ndarray, told: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     """Label quality scores of cleanlab that are not p[given], and its list of issues in order."""
     try:
-        from cleanlab.filter import find_label_issues
-        from cleanlab.rank import get_label_quality_scores
+        from cleanlab.filter import find_label_issues  # pyright: ignore[reportMissingImports]
+        from cleanlab.rank import get_label_quality_scores  # pyright: ignore[reportMissingImports]
     except ImportError:
         print("cleanlab is not installed: its lines are left out")
         return
