@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from tables.curation import capacity, factory, factory_gain, suspects, wrong_labels
+from tables.curation import capacity, factory, factory_gain, suspects, suspects_gains, wrong_labels
 from tables.label_quality import label_levels, label_modes, label_people
 from tables.networks import detection, variances
 from tables.papers import gains_by_row, paper_rows, paper_table, replication
@@ -85,6 +85,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "suspects-imagenette": lambda: suspects("imagenette_25"),
     "suspects-aggregate": lambda: suspects("aggregate_label"),
     "suspects-worst": lambda: suspects("worst_label"),
+    "suspects-gains": lambda: suspects_gains(
+        human_label1="one label", aggregate_label="vote of three", worst_label="worst of three"
+    ),
     "suspects-test": lambda: suspects("cifar_test"),
     "shortcut-capacity": capacity,
     "factory": factory,

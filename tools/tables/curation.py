@@ -37,6 +37,32 @@ def suspects(known: str) -> str:
     return markdown(lines)
 
 
+OTHERS = ("refined labels alone", "p[given], in sample", "cleanlab prune by noise rate, in sample")
+
+
+def suspects_gains(**sets: str) -> str:
+    """What the order of suspects.csv gains over others, paired by seed: name of a set -> title."""
+    columns = {"p500": "first 500", "p1000": "first 1,000", "average_precision": "whole order"}
+    lines = [["labels", "over", *columns.values(), "n"]]
+    for known, title in sets.items():
+        rows = [r for r in load("suspects") if r["set"] == known]
+        by_way = {
+            name: {r["seed"]: r for r in rows if r["ranking"] == name}
+            for name in ("ours: suspects.csv", *OTHERS)
+        }
+        ours = by_way.pop("ours: suspects.csv")
+        for name, theirs in by_way.items():
+            pairs = [(theirs[seed], ours[seed]) for seed in sorted(ours)]
+            gains = [
+                gain_points(
+                    paired_gain([float(a[c]) for a, _ in pairs], [float(b[c]) for _, b in pairs])
+                )
+                for c in columns
+            ]
+            lines.append([title, name, *gains, str(len(pairs))])
+    return markdown(lines)
+
+
 def capacity() -> str:
     """What a shortcut costs networks of three sizes."""
     rows = load("shortcut_capacity")
