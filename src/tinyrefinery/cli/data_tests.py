@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tinyrefinery.cli.options import Like, a_file
+from tinyrefinery.cli.options import Like, Seed, Stage, a_file
 from tinyrefinery.errors import CheckpointError, ChoiceError, DataError, RefineryError
 from tinyrefinery.files import check_places
 
@@ -22,8 +22,6 @@ UNREADABLE = 3
 
 Tests = Annotated[Path, typer.Argument(help="The file of data tests.")]
 TestsOption = Annotated[Path, typer.Option("--tests", help="The file of data tests.")]
-Stage = Annotated[str | None, typer.Option(help="Stage of a run; else its last.")]
-Seed = Annotated[int | None, typer.Option(help="Seed of a run; else its first.")]
 Saliency = Annotated[
     bool,
     typer.Option("--saliency/--no-saliency", help="On the page, show what the network looked at."),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tinyrefinery.cli.options import a_folder
+from tinyrefinery.cli.options import Seed, Stage, a_folder
 
 if TYPE_CHECKING:
     from tinyrefinery.annotation.auto_label import AutoLabels
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tinyrefinery.data.dataset import Dataset
     from tinyrefinery.data.decisions import Decision
 
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder to write.", callback=a_folder)]
 FAILED = 1
 """Exit code when the error of accepted labels is not shown to be small enough."""
 
@@ -28,9 +29,7 @@ def label(
         Path | None,
         typer.Option(help="Images that people labelled; else the run's validation split."),
     ] = None,
-    out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder to write.", callback=a_folder)
-    ] = Path("auto"),
+    out: Out = Path("auto"),
     precision: Annotated[
         float, typer.Option(min=0.5, max=0.9999, help="That each class must keep.")
     ] = 0.98,
@@ -55,8 +54,8 @@ def label(
         int | None, typer.Option(min=1, help="Pixels that a network sees, where it doesn't tell.")
     ] = None,
     weights: Annotated[Path | None, typer.Option(help="Weights of a timm model.")] = None,
-    stage: Annotated[str | None, typer.Option(help="Stage of a run; else its last.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of a run; else its first.")] = None,
+    stage: Stage = None,
+    seed: Seed = None,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for an answer by HTTP.")] = 30.0,
     retries: Annotated[int, typer.Option(min=0, help="Further tries by HTTP.")] = 3,
 ) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tinyrefinery.cli.options import Like, a_file
+from tinyrefinery.cli.options import Like, Seed, Stage, a_file
 
 
 def mine(
@@ -26,8 +26,8 @@ def mine(
         list[str] | None,
         typer.Option(help="Share of a reason, e.g. random=0.2; several times."),
     ] = None,
-    stage: Annotated[str | None, typer.Option(help="Stage of a run; else its last.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of a run; else its first.")] = None,
+    stage: Stage = None,
+    seed: Seed = None,
     like: Like = None,
     draw_seed: Annotated[int, typer.Option(help="Of the random share.")] = 0,
 ) -> None:

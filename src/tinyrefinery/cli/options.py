@@ -33,3 +33,5 @@ Like = Annotated[
 Smoke = Annotated[
     bool, typer.Option("--smoke", help="Tiny data, one epoch: does it work at all? Needs no data.")
 ]
+Stage = Annotated[str | None, typer.Option(help="Stage of a run; else its last.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of a run; else its first.")]

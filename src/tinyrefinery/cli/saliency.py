@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tinyrefinery.cli.options import Like, a_file, a_folder
+from tinyrefinery.cli.options import Like, Seed, Stage, a_file, a_folder
 
 if TYPE_CHECKING:
     from tinyrefinery.judging.data import TestData
@@ -30,6 +30,9 @@ class Of(StrEnum):
 
     said = "said"
     given = "given"
+
+
+Out = Annotated[Path, typer.Option(help="PNG file to write.", callback=a_file)]
 
 
 def saliency(
@@ -63,12 +66,10 @@ def saliency(
     stride: Annotated[
         int | None, typer.Option(min=1, help="From patch to patch; else half a patch.")
     ] = None,
-    stage: Annotated[str | None, typer.Option(help="Stage of a run; else its last.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of a run; else its first.")] = None,
+    stage: Stage = None,
+    seed: Seed = None,
     like: Like = None,
-    out: Annotated[Path, typer.Option(help="PNG file to write.", callback=a_file)] = Path(
-        "saliency.png"
-    ),
+    out: Out = Path("saliency.png"),
     overlays: Annotated[
         Path | None,
         typer.Option(help="Folder for each overlay as a PNG of its own.", callback=a_folder),
