@@ -20,11 +20,11 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from tinyrefinery.curation import duplicates
-from tinyrefinery.curation.fingerprints import Fingerprints, fingerprint, hashes, thumbnails
-from tinyrefinery.curation.small_images import each_chunk
+from tinyrefinery.audit import duplicates
+from tinyrefinery.audit.fingerprints import Fingerprints, fingerprint, hashes, thumbnails
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.open import open_data
+from tinyrefinery.data.properties.small_images import each_chunk
 
 MOST, PLANTED = 10_000, 500
 SETS = {"mnist10k": 1, "fashion_mnist900": 1, "cifar10": 3, "person_crops": 3}

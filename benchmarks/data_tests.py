@@ -22,14 +22,15 @@ from PIL import Image
 from timing import Figure, core_seconds, quick, report
 
 from tinyrefinery.data.manifest import Manifest
-from tinyrefinery.data_tests import page
 from tinyrefinery.data_tests.judge import judge
-from tinyrefinery.data_tests.records import Facts
-from tinyrefinery.data_tests.rows import Answers, rows_of
+from tinyrefinery.data_tests.reports import page
+from tinyrefinery.data_tests.reports.records import Facts
+from tinyrefinery.data_tests.rows import rows_of
 from tinyrefinery.data_tests.schema import Suite, load_suite
+from tinyrefinery.evaluation.prediction_table import Answers
 from tinyrefinery.evaluation.predictions import Predictions
-from tinyrefinery.judging import data as judging_data
-from tinyrefinery.judging.networks import find_network
+from tinyrefinery.networks import data as judging_data
+from tinyrefinery.networks.find import find_network
 
 SCENES = np.array(["hall", "porch", "room", None], dtype=object)
 IMAGES, TESTS, CLASSES, PICTURES = 100_000, 50, 10, 500

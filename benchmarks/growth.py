@@ -20,10 +20,10 @@ from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.images import ResidentImages
 from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.labels.crop_labels import CropLabels
-from tinyrefinery.labels.forms import choose
 from tinyrefinery.labels.policy import GroundTruth, Refined
 from tinyrefinery.labels.refiner import Refiner
-from tinyrefinery.labels.stored import StoredLabels
+from tinyrefinery.labels.store.encodings import choose
+from tinyrefinery.labels.store.reader import StoredLabels
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 Ways = dict[str, Callable[[], Way]]

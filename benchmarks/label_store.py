@@ -18,11 +18,11 @@ from tinyrefinery.data.batches import View
 from tinyrefinery.data.crops import CropSpec
 from tinyrefinery.evaluation import cost
 from tinyrefinery.labels.crop_labels import CropLabels
-from tinyrefinery.labels.forms import Form, choose
 from tinyrefinery.labels.policy import Refined
 from tinyrefinery.labels.refiner import Refiner
-from tinyrefinery.labels.store import LabelStore
-from tinyrefinery.labels.stored import StoredLabels
+from tinyrefinery.labels.store.encodings import Form, choose
+from tinyrefinery.labels.store.reader import StoredLabels
+from tinyrefinery.labels.store.store import LabelStore
 from tinyrefinery.training.memory import keep_freed_memory
 
 CIFAR_IMAGES, CIFAR_EPOCHS = 50_000, 200

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.judging.runs import write_photos, write_run
+from tests.networks.runs import write_photos, write_run
 
 pytest_plugins = ["pytester"]
 
@@ -29,7 +29,7 @@ def with_plugin(pytester, monkeypatch):
     pytester.makefile(".yaml", data_tests=TEXT, other="tests: {it: {at_lest: 1}}")
     pytester.makepyfile(
         "import sys\ndef test_nothing_is_imported():\n"
-        "    heavy = {'tinyrefinery.judging', 'tinyrefinery.data_tests', 'numpy', 'torch'}\n"
+        "    heavy = {'tinyrefinery.networks', 'tinyrefinery.data_tests', 'numpy', 'torch'}\n"
         "    assert not heavy & set(sys.modules)\n"
     )
 

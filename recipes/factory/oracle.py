@@ -6,9 +6,9 @@ python oracle.py QUEUE DECISIONS: stands where a person says `tinyrefinery revie
 import sys
 from pathlib import Path
 
-from tinyrefinery.annotation.queue import Item, read_queue
-from tinyrefinery.data.decisions import Decision, append_decisions, now
 from tinyrefinery.data.open import open_data
+from tinyrefinery.data.overlay.decisions import Decision, append_decisions, now
+from tinyrefinery.review.queue import Item, read_queue
 
 
 def truths(source: dict) -> dict[str, str]:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tinyrefinery.api import fine_tune, refine, train
-    from tinyrefinery.chain import Chain, Generation
     from tinyrefinery.data.dataset import Dataset
     from tinyrefinery.data.open import open_data
+    from tinyrefinery.execution.chain import Chain, Generation
     from tinyrefinery.models import create as create_model
     from tinyrefinery.models.network_file import load_network
     from tinyrefinery.recipe.load import load_recipe
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
-    "Chain": "tinyrefinery.chain:Chain",
+    "Chain": "tinyrefinery.execution.chain:Chain",
     "Dataset": "tinyrefinery.data.dataset:Dataset",
-    "Generation": "tinyrefinery.chain:Generation",
+    "Generation": "tinyrefinery.execution.chain:Generation",
     "create_model": "tinyrefinery.models:create",
     "fine_tune": "tinyrefinery.api:fine_tune",
     "load_network": "tinyrefinery.models.network_file:load_network",

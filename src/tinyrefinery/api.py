@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tinyrefinery.chain import Chain
 from tinyrefinery.data.dataset import Dataset
+from tinyrefinery.execution.chain import Chain
+from tinyrefinery.execution.recipe_run import Job
+from tinyrefinery.execution.run import run, run_folder, seeded
 from tinyrefinery.recipe.load import check, load_recipe
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.shipped import locate
-from tinyrefinery.recipe_run import Job
-from tinyrefinery.run import run, run_folder, seeded
 
 
 def train(

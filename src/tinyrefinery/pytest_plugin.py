@@ -41,9 +41,9 @@ class DataTestFile(pytest.File):
 
     def collect(self) -> Iterator["DataTestItem"]:
         """Judge the file, an item a test."""
+        from tinyrefinery.data_tests.session import run_tests
         from tinyrefinery.errors import RefineryError
-        from tinyrefinery.judging.networks import find_network
-        from tinyrefinery.judging.session import run_tests
+        from tinyrefinery.networks.find import find_network
 
         try:
             names = ("tinyrefinery_run", "tinyrefinery_baseline", "tinyrefinery_like")
@@ -74,7 +74,7 @@ class DataTestItem(pytest.Item):
 
     def runtest(self) -> None:
         """Fail, skip or pass as the verdict says."""
-        from tinyrefinery.data_tests import texts
+        from tinyrefinery.data_tests.reports import texts
         from tinyrefinery.data_tests.verdicts import Verdict
 
         verdict, told = self.result.verdict, texts.message(self.result)

@@ -6,8 +6,8 @@ from xml.etree import ElementTree as ET
 import pytest
 from typer.testing import CliRunner
 
-from tests.judging.onnx_files import exported
-from tests.judging.runs import write_photos, write_run
+from tests.networks.onnx_files import exported
+from tests.networks.runs import write_photos, write_run
 from tinyrefinery.cli.main import app
 
 PASS = "tests: {fine: {at_least: 0}}"
@@ -89,7 +89,7 @@ def test_all_reports_at_once(run, tmp_path, photos):
 
 
 def test_classes_that_pass_are_one_line_unless_all_are_asked_for(run, tmp_path, monkeypatch):
-    monkeypatch.setattr("tinyrefinery.data_tests.folding.FEW", 1)
+    monkeypatch.setattr("tinyrefinery.data_tests.reports.folding.FEW", 1)
     tests = write_tests(tmp_path, "tests: {each: {metric: recall(*), at_least: 0, min_n: 1}}")
     out = tmp_path / "out.json"
     short, long = call("test", run, tests, "--json", out), call("test", run, tests, "--all")
@@ -181,7 +181,7 @@ def test_compare(run, tmp_path, photos):
 
 
 def test_compare_folds_classes_as_test_does(run, tmp_path, photos, monkeypatch):
-    monkeypatch.setattr("tinyrefinery.data_tests.folding.FEW", 1)
+    monkeypatch.setattr("tinyrefinery.data_tests.reports.folding.FEW", 1)
     other = write_run(tmp_path / "other", photos)
     tests = write_tests(tmp_path, "tests: {each: {metric: recall(*), at_least: 0, min_n: 1}}")
     page = tmp_path / "out.html"

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from tests.detection.test_run import TINY
 from tests.detection.voc_files import sound, write, xml
-from tests.test_detection_run import TINY
 from tinyrefinery.cli.main import app
 
 pytest.importorskip("pycocotools")

@@ -6,7 +6,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from tests.judging.runs import write_photos, write_run
+from tests.networks.runs import write_photos, write_run
 from tinyrefinery.cli.main import app
 
 FILE, FOLDER = "is a file, and must be a folder", "it is a folder, and must be a file"
@@ -122,7 +122,9 @@ def test_a_file_where_labels_are_to_be_kept(words, tmp_path, monkeypatch):
     """It would be met when the refiner is trained."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "labels").write_text("")
-    monkeypatch.setattr("tinyrefinery.run.builders.dataset", lambda *_: pytest.fail("worked"))
+    monkeypatch.setattr(
+        "tinyrefinery.execution.run.builders.dataset", lambda *_: pytest.fail("worked")
+    )
     message = refused(call(*words, "starter/demo", "stages.refined.labels.store=labels/"))
     assert "labels: can't be written: it is a file, and must be a folder" in message
 

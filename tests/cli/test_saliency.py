@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from tests.judging.runs import write_network, write_photos, write_run
+from tests.networks.runs import write_network, write_photos, write_run
 from tinyrefinery.cli.main import app
 
 TESTS = "tests: {dim: {perturb: {gain: 0.5}, metric: flip_rate, at_most: 0}, ok: {at_least: 0}}"

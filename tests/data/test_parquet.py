@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.data.pictures import picture, pixels
-from tinyrefinery.data.labels import number_labels
+from tinyrefinery.data.class_names import number_labels
 from tinyrefinery.data.sources.parquet import open_parquet
 from tinyrefinery.errors import DataError
 

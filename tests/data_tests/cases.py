@@ -6,8 +6,9 @@ import numpy as np
 import pyarrow as pa
 
 from tinyrefinery.data.manifest import Manifest
-from tinyrefinery.data_tests.rows import Answers, Rows, rows_of
+from tinyrefinery.data_tests.rows import Rows, rows_of
 from tinyrefinery.data_tests.schema import Suite
+from tinyrefinery.evaluation.prediction_table import Answers
 from tinyrefinery.recipe.load import check
 
 CLASSES = ("no_person", "person")

@@ -4,9 +4,9 @@ import re
 
 from tests.data_tests.cases import answers, rows, suite
 from tests.data_tests.test_reporters import DATA, EVIL, FACTS, PATHS
-from tinyrefinery.data_tests import comparison_page
-from tinyrefinery.data_tests.folding import folded, lines
 from tinyrefinery.data_tests.judge import judge
+from tinyrefinery.data_tests.reports import comparison_page
+from tinyrefinery.data_tests.reports.folding import folded, lines
 
 TESTS = {
     "up": {"images": "rooms", "at_least": 0.9},

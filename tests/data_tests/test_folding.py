@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tests.data_tests.cases import answers, rows, suite
-from tinyrefinery.data_tests.folding import Line, folded, lines
 from tinyrefinery.data_tests.judge import judge
+from tinyrefinery.data_tests.reports.folding import Line, folded, lines
 
 CLASSES = tuple(f"c{i:02d}" for i in range(20))
 DATA = rows(2000, CLASSES, d=[float(i // 20 % 2) for i in range(2000)])

@@ -8,9 +8,10 @@ from sklearn.metrics import confusion_matrix
 
 from tests.data_tests.cases import answers, manifest, rows, suite
 from tinyrefinery.data_tests.judge import judge
-from tinyrefinery.data_tests.rows import Answers, rows_of
+from tinyrefinery.data_tests.rows import rows_of
 from tinyrefinery.data_tests.verdicts import Verdict
-from tinyrefinery.evaluation import proportions
+from tinyrefinery.evaluation.prediction_table import Answers
+from tinyrefinery.statistics import proportions
 
 ROWS = rows()
 THREE = ("cat", "dog", "fox")

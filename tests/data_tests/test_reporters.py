@@ -14,13 +14,14 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from tests.data_tests.cases import answers, rows, suite
-from tinyrefinery.data_tests import page, records, terminal, texts, thumbnails
-from tinyrefinery.data_tests.folding import Line, lines
 from tinyrefinery.data_tests.judge import judge
-from tinyrefinery.data_tests.junit import junit
-from tinyrefinery.data_tests.records import Facts
-from tinyrefinery.data_tests.thumbnails import thumbnail
+from tinyrefinery.data_tests.reports import page, records, terminal, texts
+from tinyrefinery.data_tests.reports.folding import Line, lines
+from tinyrefinery.data_tests.reports.junit import junit
+from tinyrefinery.data_tests.reports.records import Facts
 from tinyrefinery.errors import DataError
+from tinyrefinery.pages import thumbnails
+from tinyrefinery.pages.inline import thumbnail
 
 EVIL = "<script>alert(1)</script>"
 DATA = rows(400, ("no_person", EVIL), d=[float(i % 2) for i in range(400)])

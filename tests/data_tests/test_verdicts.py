@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.data_tests.cases import answers, rows, suite
 from tinyrefinery.data_tests.judge import judge
 from tinyrefinery.data_tests.verdicts import Result, Verdict, exit_code
-from tinyrefinery.evaluation.proportions import wilson
+from tinyrefinery.statistics.proportions import wilson
 
 ROWS = rows()
 

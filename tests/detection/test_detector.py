@@ -8,9 +8,9 @@ from torch import nn
 from torchvision.models.detection import ssdlite320_mobilenet_v3_large
 from torchvision.models.detection.ssd import SSD
 
+from tinyrefinery.detection.detections import Decoding, decode
 from tinyrefinery.detection.detector import Detector, DetectorSpec
 from tinyrefinery.detection.detector_file import DetectorInfo, load_detector, save_detector
-from tinyrefinery.detection.found import Decoding, decode
 from tinyrefinery.detection.matching import CODER
 from tinyrefinery.errors import CheckpointError
 from tinyrefinery.models import create

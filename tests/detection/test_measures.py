@@ -5,7 +5,7 @@ import pytest
 
 from tinyrefinery.detection.boxes import Given
 from tinyrefinery.detection.coco_measure import coco_measures
-from tinyrefinery.detection.found import Found
+from tinyrefinery.detection.detections import Found
 from tinyrefinery.detection.shapes import open_shapes
 from tinyrefinery.detection.summary import blind, measures
 from tinyrefinery.detection.voc_measure import Curve, area, curve, eleven_points, voc_measures

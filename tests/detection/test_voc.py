@@ -9,8 +9,8 @@ from PIL import Image, ImageOps
 
 from tests.detection.voc_files import jpeg, sound, write, write_zip, xml
 from tests.real import real_data
-from tinyrefinery.detection.annotation import parse, placed
 from tinyrefinery.detection.voc import open_voc
+from tinyrefinery.detection.voc_xml import parse, placed
 from tinyrefinery.errors import DataError
 
 

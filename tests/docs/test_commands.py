@@ -19,11 +19,12 @@ from tinyrefinery.data_tests.schema import Suite
 from tinyrefinery.data_tests.verdicts import Verdict
 from tinyrefinery.recipe.detection import (
     DetectionRecipe,
+    detection_rows,
     is_detection,
+    is_detection_table,
     load_detection,
     split_overrides,
 )
-from tinyrefinery.recipe.detection_table import detection_rows, is_detection_table
 from tinyrefinery.recipe.labels import Labels
 from tinyrefinery.recipe.latency_table import is_latency_table, load_latency_table
 from tinyrefinery.recipe.load import check, load_recipe

@@ -5,8 +5,9 @@ import pytest
 from scipy.optimize import brentq
 from sklearn.metrics import recall_score, top_k_accuracy_score
 
-from tinyrefinery.evaluation.accuracy import label_ranks, per_category, top_k, wilson_interval
+from tinyrefinery.evaluation.accuracy import label_ranks, per_category, top_k
 from tinyrefinery.evaluation.generalization import category_table
+from tinyrefinery.statistics.proportions import wilson_interval
 
 
 @pytest.fixture

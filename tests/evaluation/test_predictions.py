@@ -161,6 +161,6 @@ def test_no_rows():
 def test_reading_needs_no_torch():
     code = (
         "import sys, tinyrefinery.evaluation.predictions, tinyrefinery.evaluation.summary;"
-        "import tinyrefinery.evaluation.paired; sys.exit('torch' in sys.modules)"
+        "import tinyrefinery.statistics.paired; sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -8,9 +8,7 @@ from torchvision.models._utils import _make_divisible
 from torchvision.models.mobilenetv3 import InvertedResidual as Reference
 from torchvision.models.mobilenetv3 import InvertedResidualConfig
 
-from tinyrefinery.layers.divisible import divisible
-from tinyrefinery.layers.inverted_residual import InvertedResidual
-from tinyrefinery.layers.skip_block import SkipBlock
+from tinyrefinery.layers.inverted_residual import InvertedResidual, SkipBlock, divisible
 
 
 @pytest.mark.parametrize("channels", [0.4, 1, 4, 7.9, 11, 12, 16.5, 36, 55.2, 74, 92.0, 1472.5])

@@ -6,8 +6,14 @@ from tinyrefinery.errors import RecipeError
 from tinyrefinery.recipe.document import parse
 from tinyrefinery.recipe.load import check, dump, load_recipe
 from tinyrefinery.recipe.schema import Recipe
-from tinyrefinery.recipe.table import at_scale, check_rows, is_table, load_table, table_rows
-from tinyrefinery.recipe.table_facts import table_facts
+from tinyrefinery.recipe.table import (
+    at_scale,
+    check_rows,
+    is_table,
+    load_table,
+    table_facts,
+    table_rows,
+)
 
 # Label Refinery, Table 4 (arXiv 1805.02641): its four rows as overrides of one recipe.
 TABLE4 = """

@@ -9,12 +9,13 @@ import pytest
 from tinyrefinery.cli.deep import build_detector, build_networks
 from tinyrefinery.cli.main import COMMANDS
 from tinyrefinery.recipe.detection import (
+    detection_rows,
     is_detection,
+    is_detection_table,
     load_detection,
     smoke_detection,
     split_overrides,
 )
-from tinyrefinery.recipe.detection_table import detection_rows, is_detection_table
 from tinyrefinery.recipe.latency_table import is_latency_table, load_latency_table
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.recipe.schema import Recipe

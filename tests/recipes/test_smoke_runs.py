@@ -7,8 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tinyrefinery.cli.main import app
-from tinyrefinery.recipe.detection import is_detection
-from tinyrefinery.recipe.detection_table import is_detection_table
+from tinyrefinery.recipe.detection import is_detection, is_detection_table
 from tinyrefinery.recipe.latency_table import is_latency_table
 from tinyrefinery.recipe.shipped import recipes_in, shipped_folder
 from tinyrefinery.recipe.table import at_scale, is_table, load_table

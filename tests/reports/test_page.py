@@ -9,9 +9,9 @@ import pytest
 
 from tests.reports.fake_run import CLASSES, SEEDS, STAGES, evaluation, write_fake_run
 from tinyrefinery.errors import DataError
-from tinyrefinery.reports.folder import read_run
+from tinyrefinery.pages.run_tables import comparisons, group_stages
 from tinyrefinery.reports.page import facts, headline, write_page
-from tinyrefinery.reports.tables import comparisons, group_stages
+from tinyrefinery.runs.folder import read_run
 
 VOID = {"meta", "img", "br", "hr", "link", "input", "image", "rect"}
 

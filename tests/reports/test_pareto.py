@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from torchvision.models import get_model_weights
 
-from tinyrefinery.reports.folder import read_run
+from tinyrefinery.pages.run_tables import group_stages
 from tinyrefinery.reports.page import write_page
 from tinyrefinery.reports.pareto import IMAGENET, front, literature, own_points, pareto_figures
-from tinyrefinery.reports.tables import group_stages
+from tinyrefinery.runs.folder import read_run
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from scipy.stats import entropy
 
-from tinyrefinery.reports.inline import data_uri
+from tinyrefinery.pages.inline import data_uri
 from tinyrefinery.reports.samples import read_samples
 
 

@@ -12,10 +12,10 @@ from tinyrefinery.data.batches import load
 from tinyrefinery.data.crops import ColorSpec, CropSpec
 from tinyrefinery.data.images import ResidentImages
 from tinyrefinery.labels.crop_labels import CropLabels
-from tinyrefinery.labels.forms import choose
 from tinyrefinery.labels.policy import GroundTruth, Refined
 from tinyrefinery.labels.refiner import Refiner
-from tinyrefinery.labels.stored import StoredLabels
+from tinyrefinery.labels.store.encodings import choose
+from tinyrefinery.labels.store.reader import StoredLabels
 from tinyrefinery.training.loop import fit
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

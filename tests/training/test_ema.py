@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from tinyrefinery.training.ema import average_of
+from tinyrefinery.training.loop import average_of
 
 
 def test_weights_and_running_statistics_by_hand() -> None:

@@ -8,8 +8,8 @@ from torch import nn
 
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.models import create
-from tinyrefinery.models.parts import blocks, depths, head_of
-from tinyrefinery.training.parameter_groups import freeze, parameter_groups, to_freeze
+from tinyrefinery.models.blocks import blocks, depths, head_of
+from tinyrefinery.training.optimizers import freeze, parameter_groups, to_freeze
 
 HEAD = {"fc.weight", "fc.bias"}
 

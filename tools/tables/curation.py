@@ -3,8 +3,8 @@
 import numpy as np
 
 from tables.reading import load, markdown, mean_std
-from tinyrefinery.evaluation.paired import paired_gain
-from tinyrefinery.reports.numbers import gain_points
+from tinyrefinery.pages.numbers import gain_points
+from tinyrefinery.statistics.paired import paired_gain
 
 STAGES = ("plain", "refined")
 

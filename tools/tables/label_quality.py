@@ -2,8 +2,8 @@
 
 from tables.reading import ROOT, markdown
 from tinyrefinery.files import read_csv
-from tinyrefinery.reports.label_quality import KINDS, over_seeds
-from tinyrefinery.reports.numbers import nats, percent
+from tinyrefinery.pages.numbers import nats, percent
+from tinyrefinery.refiners.label_report import KINDS, over_seeds
 
 
 def label_levels(name: str, bn: tuple[str, str] = ("batch", "64")) -> str:

@@ -1,8 +1,8 @@
 """Variances of feature maps, and detectors."""
 
 from tables.reading import load, markdown, mean_std
-from tinyrefinery.evaluation.paired import spread
-from tinyrefinery.reports.numbers import percent
+from tinyrefinery.pages.numbers import percent
+from tinyrefinery.statistics.paired import spread
 
 
 def variances(*cases: tuple[str, str, str]) -> str:

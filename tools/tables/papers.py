@@ -1,8 +1,8 @@
 """Tables of papers: their rows that have been run, beside the printed numbers."""
 
 from tables.reading import ROOT, gain, load, markdown, values
-from tinyrefinery.evaluation.paired import spread
-from tinyrefinery.reports.numbers import percent
+from tinyrefinery.pages.numbers import percent
+from tinyrefinery.statistics.paired import spread
 
 SCALES = {
     "imagenet": "ImageNet",

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyrefinery.evaluation.paired import paired_gain
-from tinyrefinery.reports.numbers import gain_points
+from tinyrefinery.pages.numbers import gain_points
+from tinyrefinery.statistics.paired import paired_gain
 
 ROOT = Path(__file__).parents[2]
 Rows = list[dict[str, str]]

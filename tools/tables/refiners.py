@@ -2,9 +2,9 @@
 
 from tables.papers import SCALES
 from tables.reading import NOT_RUN, load, load_or_none, markdown
-from tinyrefinery.evaluation.paired import paired_gain, spread
-from tinyrefinery.reports.numbers import gain_points, nats, percent
-from tinyrefinery.reports.refiner_gains import in_order, over_refiners, rank_lines, verdicts_of
+from tinyrefinery.pages.numbers import gain_points, nats, percent
+from tinyrefinery.refiners.gains_report import in_order, over_refiners, rank_lines, verdicts_of
+from tinyrefinery.statistics.paired import paired_gain, spread
 
 WHO = ("plain", "student")
 

@@ -1,8 +1,8 @@
 """Stages of runs beside one another: test accuracy, and gains paired by seed."""
 
 from tables.reading import gain, load, markdown, of_row, values
-from tinyrefinery.evaluation.paired import spread
-from tinyrefinery.reports.numbers import nats, percent
+from tinyrefinery.pages.numbers import nats, percent
+from tinyrefinery.statistics.paired import spread
 
 Case = tuple[str, str, str, str, str]
 """What is said, CSV file, row, refining stage, row of the plain baseline."""

@@ -15,8 +15,8 @@ from tinyrefinery.builders.labels import (
     policy,
     refiner,
     stored_labels,
+    taxonomy,
 )
-from tinyrefinery.builders.measuring import measured_recipe, measured_splits, measuring_view
 from tinyrefinery.builders.networks import (
     FrozenNetwork,
     describe,
@@ -26,24 +26,12 @@ from tinyrefinery.builders.networks import (
     skeleton,
 )
 from tinyrefinery.builders.starts import RECIPE, check_start, started
-from tinyrefinery.builders.taxonomy import taxonomy
-from tinyrefinery.builders.training import (
-    collapse_rule,
-    fabric,
-    jitter,
-    loss,
-    optimizer,
-    schedule,
-    settings,
-    stop,
-    stop_rule,
-)
+from tinyrefinery.builders.training import fabric, jitter, loss, optimizer, schedule, settings, stop
 
 __all__ = [
     "RECIPE",
     "FrozenNetwork",
     "check_start",
-    "collapse_rule",
     "dataset",
     "describe",
     "describe_labels",
@@ -54,9 +42,6 @@ __all__ = [
     "jitter",
     "label_form",
     "loss",
-    "measured_recipe",
-    "measured_splits",
-    "measuring_view",
     "network",
     "optimizer",
     "outside_refiner",
@@ -68,7 +53,6 @@ __all__ = [
     "stage_seed",
     "started",
     "stop",
-    "stop_rule",
     "stored_labels",
     "taxonomy",
     "train_spec",

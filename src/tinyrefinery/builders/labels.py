@@ -1,7 +1,7 @@
 """From a recipe to refiners, label policies and stores."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +10,21 @@ from torch import Tensor
 
 from tinyrefinery import random
 from tinyrefinery.builders.networks import FrozenNetwork
-from tinyrefinery.builders.taxonomy import taxonomy
 from tinyrefinery.data.batches import View, shuffled, split_batches
+from tinyrefinery.data.dataset import Dataset
+from tinyrefinery.errors import DataError
 from tinyrefinery.labels.crop_labels import CropLabels
-from tinyrefinery.labels.forms import Form, choose
 from tinyrefinery.labels.policy import GroundTruth, LabelPolicy, LabelSmoothing, Refined
 from tinyrefinery.labels.refiner import Refiner, renormalize
-from tinyrefinery.labels.stored import StoredLabels
-from tinyrefinery.labels.taxonomy import CategoryLabels
+from tinyrefinery.labels.store.encodings import Form, choose
+from tinyrefinery.labels.store.reader import StoredLabels
+from tinyrefinery.labels.taxonomy import CategoryLabels, Definition, Taxonomy, choose_synsets
+from tinyrefinery.labels.wordnet import WordNet, read_wordnet
 from tinyrefinery.recipe.labels import Refined as RefinedPart
 from tinyrefinery.recipe.labels import Store
-from tinyrefinery.recipe.schema import Engine, Stage
+from tinyrefinery.recipe.labels import Taxonomy as TaxonomyPart
+from tinyrefinery.recipe.schema import Engine
+from tinyrefinery.recipe.stage import Stage
 
 CALIBRATION_CROPS = 4096  # our choice: the mean over so many crops is stable to about 1 %
 
@@ -138,3 +142,60 @@ def _describe_form(part: Store) -> str:
     if part.top:
         return f"stored top {part.top}"
     return "stored" if part.form == "auto" else f"stored {part.form}"
+
+
+def taxonomy(stage: Stage, data: Dataset) -> Taxonomy | None:
+    """What the stage's labels are made of; None: they are no taxonomy's.
+
+    Raises:
+        DataError: when WordNet can't be read, or a class has no synset.
+    """
+    part = stage.labels
+    if not isinstance(part, TaxonomyPart):
+        return None
+    given = tuple(sorted(part.synsets.items()))
+    wnids = _wnids(data)
+    path = Path(part.wordnet).expanduser()
+    return _made(path, data.classes, wnids, given, part.definition, part.temperature)
+
+
+@lru_cache(maxsize=8)
+def _made(
+    path: Path,
+    classes: tuple[str, ...],
+    wnids: tuple[str | None, ...] | None,
+    given: tuple[tuple[str, str], ...],
+    definition: Definition,
+    temperature: float,
+) -> Taxonomy:
+    net = _read(path)
+    choices = choose_synsets(net, classes, dict(given), wnids)
+    return Taxonomy(net, choices, definition=definition, temperature=temperature)
+
+
+@lru_cache(maxsize=1)
+def _read(path: Path) -> WordNet:
+    return read_wordnet(path)
+
+
+def _wnids(data: Dataset) -> tuple[str | None, ...] | None:
+    """The wnid of each class, where the data has a column of them.
+
+    Raises:
+        DataError: when images of one class have different ones.
+    """
+    manifest = data.manifest
+    if "wnid" not in manifest.table.column_names:
+        return None
+    found: list[str | None] = []
+    column = manifest.column("wnid")
+    for number, name in enumerate(data.classes):
+        those = {wnid for wnid in column[manifest.labels == number] if wnid is not None}
+        if len(those) > 1:
+            raise DataError(
+                f"data '{data.name}': class '{name}' has images of several wnids "
+                f"({', '.join(sorted(map(str, those))[:5])}); mend the column wnid, or say which "
+                f"in labels.synsets={{{name}: ...}}"
+            )
+        found.append(str(those.pop()) if those else None)
+    return tuple(found)

@@ -11,10 +11,11 @@ from tinyrefinery import models
 from tinyrefinery.builders.data import stage_seed
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.errors import CheckpointError
+from tinyrefinery.models.blocks import head_of
 from tinyrefinery.models.network_file import NetworkInfo, load_network
-from tinyrefinery.models.parts import head_of
 from tinyrefinery.models.weights import load_weights
-from tinyrefinery.recipe.schema import Recipe, Stage
+from tinyrefinery.recipe.schema import Recipe
+from tinyrefinery.recipe.stage import Stage
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.errors import CheckpointError, RecipeError
 from tinyrefinery.models.network_file import NetworkInfo, read_info
 from tinyrefinery.models.weights import check_weights, put_weights, read_safetensors, read_weights
-from tinyrefinery.recipe.schema import Recipe, Stage
-from tinyrefinery.training.parameter_groups import freeze, to_freeze
+from tinyrefinery.recipe.schema import Recipe
+from tinyrefinery.recipe.stage import Stage
+from tinyrefinery.training.optimizers import freeze, to_freeze
 
 RECIPE = "recipe:"
 """Begins the name of a recipe whose last network a stage starts from."""

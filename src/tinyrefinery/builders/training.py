@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from tinyrefinery import losses
 from tinyrefinery.builders.data import stage_seed, workers
-from tinyrefinery.chain import CollapseRule, StopRule
 from tinyrefinery.data.batches import View
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.transforms import normalize_
@@ -20,12 +19,13 @@ from tinyrefinery.errors import RecipeError
 from tinyrefinery.labels.policy import LabelPolicy, Refined
 from tinyrefinery.losses import Loss
 from tinyrefinery.recipe.optimization import Optimizer, Schedule
-from tinyrefinery.recipe.schema import Engine, Recipe, Stage
+from tinyrefinery.recipe.schema import Engine, Recipe
+from tinyrefinery.recipe.stage import Stage
 from tinyrefinery.training import optimizers, schedules
 from tinyrefinery.training.in_step import SharedLabels
 from tinyrefinery.training.jitter import Jitter
 from tinyrefinery.training.job import Settings
-from tinyrefinery.training.parameter_groups import parameter_groups
+from tinyrefinery.training.optimizers import parameter_groups
 from tinyrefinery.training.stopping import EarlyStop
 
 # What it has to say (which precision, how many devices) stands in the recipe.
@@ -172,15 +172,3 @@ def fabric(engine: Engine) -> Fabric:
             f"engine: device '{engine.device}' x {engine.devices} can't be used ({first}); write "
             "engine.device=auto or cpu"
         ) from error
-
-
-def collapse_rule(recipe: Recipe) -> CollapseRule | None:
-    """When a generation counts as collapsed; None: never."""
-    part = recipe.chain.collapse
-    return CollapseRule(part.below_refiner, part.near_chance) if part else None
-
-
-def stop_rule(recipe: Recipe) -> StopRule | None:
-    """When the chain ends for lack of gain; None: never."""
-    part = recipe.chain
-    return StopRule(part.min_gain, part.patience) if part.stop_without_gain else None

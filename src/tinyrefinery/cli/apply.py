@@ -10,7 +10,7 @@ import typer
 from tinyrefinery.cli.options import a_file, a_folder
 
 if TYPE_CHECKING:
-    from tinyrefinery.data.decisions import Decision
+    from tinyrefinery.data.overlay.decisions import Decision
 
 OVERLAY = Path("labels/decisions.jsonl")
 
@@ -37,15 +37,15 @@ def apply(
     The data's own files are never changed. Of a folder that `label` wrote, the new images join
     training.
     """
-    from tinyrefinery.annotation.label_error import label_error
-    from tinyrefinery.annotation.slice_lists import add_to_slices
-    from tinyrefinery.data.decisions import (
+    from tinyrefinery.data.overlay.decisions import (
         additions,
         conflicts,
         merge_decisions,
         newest,
         read_decisions,
     )
+    from tinyrefinery.review.error_rate import label_error
+    from tinyrefinery.review.slice_lists import add_to_slices
 
     said = [each for path in decisions for each in _read(path, overlay, by)]
     there = read_decisions(overlay) if overlay.exists() else []
@@ -68,10 +68,10 @@ def apply(
 
 def _read(path: Path, overlay: Path, by: str) -> "list[Decision]":
     """What a file or folder says."""
-    from tinyrefinery.annotation.label_studio import read_export
-    from tinyrefinery.annotation.new_images import is_labelled_folder, read_labelled
-    from tinyrefinery.data.decisions import read_decisions
+    from tinyrefinery.auto_label.new_images import is_labelled_folder, read_labelled
+    from tinyrefinery.data.overlay.decisions import read_decisions
     from tinyrefinery.errors import DataError
+    from tinyrefinery.review.label_studio import read_export
 
     if not path.is_dir():
         return read_export(path, by) if path.suffix == ".json" else read_decisions(path)
@@ -82,15 +82,15 @@ def _read(path: Path, overlay: Path, by: str) -> "list[Decision]":
 
 def _not_there(said: "list[Decision]", overlay: Path) -> "list[Decision]":
     """Without the images that the overlay adds already."""
-    from tinyrefinery.annotation.new_images import not_yet_added
-    from tinyrefinery.data.decisions import read_decisions
+    from tinyrefinery.auto_label.new_images import not_yet_added
+    from tinyrefinery.data.overlay.decisions import read_decisions
 
     return not_yet_added(said, read_decisions(overlay) if overlay.exists() else [])
 
 
 def _whose(added: "Iterable[Decision]") -> str:
     """How many labels are a network's, and how many a person's."""
-    from tinyrefinery.data.decisions import AUTO
+    from tinyrefinery.data.overlay.decisions import AUTO
 
     auto = [each.by.startswith(AUTO) for each in added]
     return f"{sum(auto)} labelled by a network, {len(auto) - sum(auto)} by people"

@@ -9,9 +9,9 @@ import typer
 from tinyrefinery.cli.options import Like, a_folder
 
 if TYPE_CHECKING:
-    from tinyrefinery.auditing import Target
-    from tinyrefinery.curation.audit import Audit
-    from tinyrefinery.curation.evidence import Evidence
+    from tinyrefinery.audit.checks import Audit
+    from tinyrefinery.audit.evidence import Evidence
+    from tinyrefinery.audit.target import Target
     from tinyrefinery.data.dataset import Dataset
 
 FAILED = 1
@@ -57,10 +57,10 @@ def audit(
     ] = Path("audit"),
 ) -> None:
     """Look for what is wrong with the data of TARGET; exit code 1 where splits share images."""
-    from tinyrefinery.auditing import open_reference, open_target
-    from tinyrefinery.curation.accepted import read_accepted
-    from tinyrefinery.curation.audit import audit as run_audit
-    from tinyrefinery.curation.outcome import save_audit
+    from tinyrefinery.audit.accepted import read_accepted
+    from tinyrefinery.audit.checks import audit as run_audit
+    from tinyrefinery.audit.files import save_audit
+    from tinyrefinery.audit.target import open_reference, open_target
 
     _check_kinds(fail_on or [])
     opened = open_target(target, overrides or [], out, stage)
@@ -81,7 +81,7 @@ def audit(
 
 
 def _check_kinds(kinds: list[str]) -> None:
-    from tinyrefinery.curation.finding import KINDS
+    from tinyrefinery.audit.finding import KINDS
     from tinyrefinery.names import look_up
 
     for kind in kinds:
@@ -92,8 +92,8 @@ def _evidence(opened: "Target", model: Path | None, like: Path | None) -> "Evide
     """What the run's network left behind; with another network, its answers in place of those."""
     if model is None:
         return opened.evidence
-    from tinyrefinery.auditing import answers_of
-    from tinyrefinery.judging.networks import find_network
+    from tinyrefinery.audit.target import answers_of
+    from tinyrefinery.networks.find import find_network
 
     found = find_network(model, like=like)
     net, info = found.load(), found.info
@@ -112,7 +112,7 @@ def _group(wanted: str | None, opened: "Target") -> str | None:
 
 def _hard(refiner: Path | None, size: int | None, opened: "Target"):
     """What the refiner says, where there is one."""
-    from tinyrefinery.auditing import hardness_of
+    from tinyrefinery.audit.target import hardness_of
     from tinyrefinery.errors import DataError
 
     if refiner is None:

@@ -12,10 +12,10 @@ from tinyrefinery.errors import CheckpointError, ChoiceError, DataError, Refiner
 from tinyrefinery.files import check_places
 
 if TYPE_CHECKING:
-    from tinyrefinery.data_tests.folding import Line
-    from tinyrefinery.data_tests.page import Overlay
-    from tinyrefinery.judging.networks import Network
-    from tinyrefinery.judging.session import Session
+    from tinyrefinery.data_tests.reports.folding import Line
+    from tinyrefinery.data_tests.reports.page import Overlay
+    from tinyrefinery.data_tests.session import Session
+    from tinyrefinery.networks.find import Network
 
 UNREADABLE = 3
 """Exit code when data or network can't be read; 2 is for a wrong file of tests."""
@@ -71,8 +71,8 @@ def judge(
 
     log_progress()
     with _readable():
-        from tinyrefinery.judging.networks import find_network
-        from tinyrefinery.judging.session import kept_results, run_tests
+        from tinyrefinery.data_tests.session import kept_results, run_tests
+        from tinyrefinery.networks.find import find_network
 
         network = find_network(run, stage, seed, like)
         check_places(files=[kept_results(network, tests)])
@@ -109,16 +109,16 @@ def compare(
 
     log_progress()
     with _readable():
-        from tinyrefinery.judging.networks import find_network
-        from tinyrefinery.judging.session import run_tests
+        from tinyrefinery.data_tests.session import run_tests
+        from tinyrefinery.networks.find import find_network
 
         networks = [find_network(path, stage, seed, like) for path in runs]
         first = networks[0]
         sessions = [run_tests(tests, each, first, data_of=first) for each in networks]
     names, judged = [each.name for each in networks], [each.results for each in sessions]
-    from tinyrefinery.data_tests import comparison_page
-    from tinyrefinery.data_tests.folding import folded, lines
-    from tinyrefinery.data_tests.terminal import comparison_table
+    from tinyrefinery.data_tests.reports import comparison_page
+    from tinyrefinery.data_tests.reports.folding import folded, lines
+    from tinyrefinery.data_tests.reports.terminal import comparison_table
 
     shown, headline = (lines if whole else folded)(judged), comparison_page.headline(judged)
     Console(emoji=False).print(comparison_table(names, shown))
@@ -142,9 +142,9 @@ def history(
     from rich.console import Console
 
     with _readable():
-        from tinyrefinery.data_tests.terminal import history_table
-        from tinyrefinery.judging.networks import find_network
-        from tinyrefinery.judging.session import past_values
+        from tinyrefinery.data_tests.reports.terminal import history_table
+        from tinyrefinery.data_tests.session import past_values
+        from tinyrefinery.networks.find import find_network
 
         networks = [find_network(path, stage, seed, like) for path in runs]
         values = past_values(test, networks, tests)
@@ -157,7 +157,7 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
     """Write a file of data tests to start from."""
-    from tinyrefinery.data_tests.start import template_text
+    from tinyrefinery.data_tests.suggest import template_text
     from tinyrefinery.files import write_atomic
 
     text = template_text(template)
@@ -183,8 +183,8 @@ def _print(session: "Session", *, whole: bool) -> None:
     from rich.console import Console
     from rich.markup import escape
 
-    from tinyrefinery.data_tests import terminal, texts
-    from tinyrefinery.data_tests.folding import folded, lines
+    from tinyrefinery.data_tests.reports import terminal, texts
+    from tinyrefinery.data_tests.reports.folding import folded, lines
 
     console = Console(emoji=False)  # a path may have :x: in it
     against = f" against {session.baseline.name}" if session.baseline else ""
@@ -218,7 +218,7 @@ def _write(
     saliency: bool,
 ) -> None:
     """Write the reports that are asked for, and keep the results for `history`."""
-    from tinyrefinery.judging import reports
+    from tinyrefinery.data_tests import session_reports as reports
 
     reports.write_json(session, session.kept, release=release)
     if junit is not None:
@@ -232,14 +232,14 @@ def _write(
 
 
 def _overlay(session: "Session") -> "Overlay":
-    from tinyrefinery.judging.saliency import page_overlay
+    from tinyrefinery.saliency.look import page_overlay
 
     return page_overlay(session)
 
 
 def _first_failing(session: "Session") -> str:
     """Where on the page the first failed test stands; nothing when none failed."""
-    from tinyrefinery.data_tests.page import anchor
+    from tinyrefinery.data_tests.reports.page import anchor
     from tinyrefinery.data_tests.verdicts import Verdict
 
     failed = (each.name for each in session.results if each.verdict is Verdict.FAIL)
@@ -248,8 +248,8 @@ def _first_failing(session: "Session") -> str:
 
 def _suggestions(session: "Session") -> str:
     """Weak slices as YAML, with a remark on what they are worth."""
+    from tinyrefinery.data_tests.session import wrong_images
     from tinyrefinery.data_tests.suggest import as_yaml, weak_slices
-    from tinyrefinery.judging.session import wrong_images
 
     least = session.suite.defaults.min_n
     split = session.suite.defaults.split

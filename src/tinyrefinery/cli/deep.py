@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.recipe.detection import DetectionRecipe
-from tinyrefinery.recipe.schema import Recipe, Stage
+from tinyrefinery.recipe.schema import Recipe
+from tinyrefinery.recipe.stage import Stage
 
 CLASSES = 10
 """Stands for the data's classes, which are not known before it is opened."""
@@ -55,7 +56,7 @@ def build_detector(recipe: DetectionRecipe, source: str) -> str:
         RecipeError: when it can't be built, or torch is missing.
     """
     try:
-        from tinyrefinery.builders.detection import detector
+        from tinyrefinery.detection.build import detector
     except ImportError as error:
         raise RecipeError(f"{source}: --deep needs torch, which is not installed") from error
     kwargs = {k: v for k, v in recipe.detector.backbone.kwargs.items() if k != "pretrained"}

@@ -51,9 +51,9 @@ def train(
     if smoke:
         loaded, start = smoke_detection(loaded), []
     log_progress()
-    from tinyrefinery.detection_look import finished, write_results
-    from tinyrefinery.detection_run import run_detection
-    from tinyrefinery.run import run_folder
+    from tinyrefinery.detection.look import finished, write_results
+    from tinyrefinery.detection.run import run_detection
+    from tinyrefinery.execution.run import run_folder
 
     stem = f"{path.stem}-smoke" if smoke else path.stem
     folder = runs / name if name else run_folder(runs, stem, loaded)
@@ -76,7 +76,7 @@ def evaluate(
     split: Split = "test",
 ) -> None:
     """Print what was measured; with OVERRIDES, detect anew on the images they name."""
-    from tinyrefinery.detection_look import evaluate_anew, finished
+    from tinyrefinery.detection.look import evaluate_anew, finished
 
     _known(split)
     measured = {each.seed: each.evaluation for each in finished(run)}
@@ -109,7 +109,7 @@ def draw(
     count: Annotated[int, typer.Option(min=1, help="Images on the contact sheet.")] = 16,
 ) -> None:
     """Draw what a detector finds, on IMAGES or on a contact sheet of one of its own splits."""
-    from tinyrefinery.detection_look import draw_files, draw_split
+    from tinyrefinery.detection.look import draw_files, draw_split
 
     _known(split)
     folder = out or run / "drawn"

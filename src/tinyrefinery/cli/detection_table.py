@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table as Printed
 
-    from tinyrefinery.detection_table import DetectorLine
+    from tinyrefinery.detection.table import DetectorLine
 
 
 def reproduce_detectors(
@@ -26,8 +26,12 @@ def reproduce_detectors(
 ) -> None:
     """Run the rows of a table of detectors; the arguments are those of `reproduce`."""
     from tinyrefinery.cli.outcome import log_progress
-    from tinyrefinery.recipe.detection import smoke_detection, split_overrides
-    from tinyrefinery.recipe.detection_table import detection_rows, detection_seeds
+    from tinyrefinery.recipe.detection import (
+        detection_rows,
+        detection_seeds,
+        smoke_detection,
+        split_overrides,
+    )
     from tinyrefinery.recipe.load import part_hash
     from tinyrefinery.recipe.table import at_scale, check_rows, load_table
 
@@ -40,7 +44,7 @@ def reproduce_detectors(
     if smoke:
         jobs, start = [(id, smoke_detection(recipe)) for id, recipe in jobs], []
     log_progress()
-    from tinyrefinery.detection_table import detector_lines, run_rows, write_table
+    from tinyrefinery.detection.table import detector_lines, run_rows, write_table
 
     hashes = (part_hash(recipe.model_copy(update={"seed": 0})) for _, recipe in jobs)
     digest = sha256("".join([*hashes, *start]).encode()).hexdigest()[:8]
@@ -83,7 +87,7 @@ def _table(lines: "Sequence[DetectorLine]") -> "Printed":
     from rich.markup import escape
     from rich.table import Table
 
-    from tinyrefinery.reports.numbers import NOTHING, gain_points, kilo, percent
+    from tinyrefinery.pages.numbers import NOTHING, gain_points, kilo, percent
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("row", overflow="fold", min_width=9)

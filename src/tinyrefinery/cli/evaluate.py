@@ -21,14 +21,14 @@ def evaluate(
     from rich.console import Console
 
     from tinyrefinery.cli.outcome import log_progress
-    from tinyrefinery.reports.folder import read_run
     from tinyrefinery.reports.measures import category_table, measure_table
+    from tinyrefinery.runs.folder import read_run
 
     folder = read_run(run)
     measured = {stage.key: stage.evaluation for stage in folder.stages}
     if overrides:
         log_progress()
-        from tinyrefinery.reevaluation import reevaluate
+        from tinyrefinery.networks.reevaluation import reevaluate
 
         measured = reevaluate(run, overrides)
     console = Console(emoji=False)  # a path may hold :x:

@@ -9,10 +9,10 @@ import typer
 from tinyrefinery.cli.options import Seed, Stage, a_folder
 
 if TYPE_CHECKING:
-    from tinyrefinery.annotation.auto_label import AutoLabels
-    from tinyrefinery.annotation.labellers import Labeller
+    from tinyrefinery.auto_label.labellers import Labeller
+    from tinyrefinery.auto_label.labelling import AutoLabels
     from tinyrefinery.data.dataset import Dataset
-    from tinyrefinery.data.decisions import Decision
+    from tinyrefinery.data.overlay.decisions import Decision
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder to write.", callback=a_folder)]
 FAILED = 1
@@ -63,8 +63,8 @@ def label(
 
     The folder of images is never changed.
     """
-    from tinyrefinery.annotation.auto_label import Limits, auto_label, queue_of, save_auto_labels
-    from tinyrefinery.annotation.labelling_setup import Wish, audited_images, open_labeller
+    from tinyrefinery.auto_label.labelling import Limits, auto_label, queue_of, save_auto_labels
+    from tinyrefinery.auto_label.setup import Wish, audited_images, open_labeller
     from tinyrefinery.data.sources.folder import open_unlabelled
 
     labeller = open_labeller(Wish(by, classes, size, weights, stage, seed, timeout, retries))
@@ -83,7 +83,7 @@ def label(
 
 def _decided(files: Sequence[Path]) -> "list[Decision]":
     """What people decided, in the order of the files."""
-    from tinyrefinery.data.decisions import read_decisions
+    from tinyrefinery.data.overlay.decisions import read_decisions
     from tinyrefinery.errors import DataError
 
     for path in files:
@@ -108,7 +108,7 @@ def _tell(made: "AutoLabels", labeller: "Labeller", out: Path, queued: int) -> N
 
 def _judge(made: "AutoLabels", most: float) -> None:
     """End with `FAILED` unless the whole interval lies at or below the bound."""
-    from tinyrefinery.evaluation.proportions import images_to_prove
+    from tinyrefinery.statistics.proportions import images_to_prove
 
     error = made.error
     if not made.counts()["accept"]:

@@ -38,10 +38,10 @@ def label_quality(
     """Compare labels by BN mode, level, soft and hard with crop truth, or with people's."""
     from rich.console import Console
 
-    from tinyrefinery.assessment.targets import find_targets, recipe_for, split_words
     from tinyrefinery.cli.outcome import log_progress
     from tinyrefinery.files import check_places
-    from tinyrefinery.reports.label_quality import quality_table, write_lines
+    from tinyrefinery.refiners.label_report import quality_table, write_lines
+    from tinyrefinery.refiners.targets import find_targets, recipe_for, split_words
 
     words, overrides = split_words(refiners)
     targets = find_targets(words, stage or (), "all")
@@ -50,8 +50,8 @@ def label_quality(
     path = out or (run / "label-quality.csv" if run else Path("label-quality.csv"))
     check_places(files=[path])
     log_progress()
-    from tinyrefinery.assessment.label_quality import Grid, label_lines
-    from tinyrefinery.assessment.refiners import HumanFile
+    from tinyrefinery.refiners.assessment import HumanFile
+    from tinyrefinery.refiners.label_grid import Grid, label_lines
 
     people = HumanFile(human, human_key, human_column, split) if human else None
     chosen = {"bn_groups": tuple(bn_group)} if bn_group else {}

@@ -9,7 +9,7 @@ from tinyrefinery.cli.options import RecipeName, RunName, Runs, a_file
 from tinyrefinery.errors import LabelStoreError, RecipeError
 
 if TYPE_CHECKING:
-    from tinyrefinery.labels.store import LabelStore
+    from tinyrefinery.labels.store.store import LabelStore
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -48,8 +48,8 @@ def make(
     path, wanted = locate(recipe), _range(streams)
     loaded = load_recipe(path, overrides or [])
     log_progress()
-    from tinyrefinery.labelling import make_labels
-    from tinyrefinery.run import run_folder
+    from tinyrefinery.execution.label_ahead import make_labels
+    from tinyrefinery.execution.run import run_folder
 
     folder = runs / name if name else run_folder(runs, path.stem, loaded)
     made = make_labels(loaded, folder, stages=stage or (), streams=wanted, processes=processes)
@@ -90,7 +90,7 @@ def export(
     streams: Streams = None,
 ) -> None:
     """Write labels as a table for people: stream, row, sample id, top class, probabilities."""
-    from tinyrefinery.labels.export import export as write
+    from tinyrefinery.labels.store.export import export as write
 
     (folder,) = _one(_folders([store]))
     opened = _open(folder)
@@ -100,13 +100,13 @@ def export(
 
 
 def _open(folder: Path) -> "LabelStore":
-    from tinyrefinery.labels.store import LabelStore
+    from tinyrefinery.labels.store.store import LabelStore
 
     return LabelStore(folder)
 
 
 def _tell(folder: Path) -> None:
-    from tinyrefinery.labels.stored import ranges
+    from tinyrefinery.labels.store.reader import ranges
 
     store = _open(folder)
     facts, there = store.facts, list(store.streams())

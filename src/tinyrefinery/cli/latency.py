@@ -8,7 +8,7 @@ import typer
 from tinyrefinery.cli.options import a_folder
 
 if TYPE_CHECKING:
-    from tinyrefinery.latency.candidates import Candidate
+    from tinyrefinery.deploy.bench.candidates import Candidate
     from tinyrefinery.recipe.latency_table import LatencyTable
 
 SMOKE = {"size": 96, "passes": 5}
@@ -44,9 +44,9 @@ def latency(
     """Time a forward pass of NETWORKS, which take turns; the first is what ratios are to."""
     from rich.console import Console
 
-    from tinyrefinery.latency.backends import available
-    from tinyrefinery.latency.measuring import Question, measure
-    from tinyrefinery.reports.latency import latency_notes, latency_table, write_latency
+    from tinyrefinery.deploy.bench.backends import available
+    from tinyrefinery.deploy.bench.measuring import Question, measure
+    from tinyrefinery.deploy.bench.report import latency_notes, latency_table, write_latency
 
     table = _table(networks)
     size, passes = (SMOKE["size"], SMOKE["passes"]) if smoke else (size, passes)
@@ -92,13 +92,13 @@ def _table(names: list[str]) -> "LatencyTable | None":
 
 
 def _of_names(names: list[str], size: int | None) -> "list[Candidate]":
-    from tinyrefinery.latency.candidates import candidates
+    from tinyrefinery.deploy.bench.candidates import candidates
 
     return candidates(names, size)
 
 
 def _of_table(table: "LatencyTable", size: int | None) -> "list[Candidate]":
-    from tinyrefinery.latency.candidates import by_name
+    from tinyrefinery.deploy.bench.candidates import by_name
 
     return [
         by_name(row.network, size or table.size, label=row.id, **row.kwargs)

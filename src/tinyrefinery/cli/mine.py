@@ -32,9 +32,9 @@ def mine(
     draw_seed: Annotated[int, typer.Option(help="Of the random share.")] = 0,
 ) -> None:
     """Choose images of RUN for people to look at, each with the reason why."""
-    from tinyrefinery.annotation.mining import mine as choose
-    from tinyrefinery.annotation.queue import write_queue
     from tinyrefinery.cli.outcome import log_progress
+    from tinyrefinery.review.mining import mine as choose
+    from tinyrefinery.review.queue import write_queue
 
     shares = _shares(share or [])
     log_progress()

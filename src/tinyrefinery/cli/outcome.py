@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from tinyrefinery.reports.folder import RunFolder
+    from tinyrefinery.runs.folder import RunFolder
 
 
 class _BesideBars(logging.Handler):
@@ -52,16 +52,16 @@ def show(
     """
     from rich.console import Console
 
-    from tinyrefinery.reports.folder import read_run
-    from tinyrefinery.reports.page import write_page
-    from tinyrefinery.reports.table_lines import write_table
-    from tinyrefinery.reports.tables import (
+    from tinyrefinery.pages.run_tables import (
         comparisons,
         gain_line,
         group_stages,
         terminal_table,
         write_results,
     )
+    from tinyrefinery.reports.page import write_page
+    from tinyrefinery.reports.table_lines import write_table
+    from tinyrefinery.runs.folder import read_run
 
     runs = [read_run(path) for path in folders]
     page = write_page(runs, out, baseline, figures=figures, pareto=pareto)

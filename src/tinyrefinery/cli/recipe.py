@@ -64,8 +64,7 @@ def _checked(path: Path, deep: bool) -> str:
     Raises:
         RecipeError: when it isn't good.
     """
-    from tinyrefinery.recipe.detection import is_detection, load_detection
-    from tinyrefinery.recipe.detection_table import is_detection_table
+    from tinyrefinery.recipe.detection import is_detection, is_detection_table, load_detection
     from tinyrefinery.recipe.latency_table import is_latency_table, load_latency_table
     from tinyrefinery.recipe.load import load_recipe
     from tinyrefinery.recipe.table import at_scale, is_table, load_table, table_rows
@@ -104,7 +103,7 @@ def _checked(path: Path, deep: bool) -> str:
 
 def _checked_detectors(path: Path, deep: bool) -> str:
     """What a good table of detectors is."""
-    from tinyrefinery.recipe.detection_table import detection_rows
+    from tinyrefinery.recipe.detection import detection_rows
     from tinyrefinery.recipe.table import at_scale, load_table
 
     table = load_table(path)

@@ -85,10 +85,10 @@ def refiner(
 
     from rich.console import Console
 
-    from tinyrefinery.assessment.targets import find_student, find_targets, recipe_for, split_words
     from tinyrefinery.cli.outcome import log_progress
     from tinyrefinery.files import check_places, write_atomic
-    from tinyrefinery.reports.refiners import refiner_table, told
+    from tinyrefinery.refiners.report import refiner_table, told
+    from tinyrefinery.refiners.targets import find_student, find_targets, recipe_for, split_words
 
     words, overrides = split_words(refiners)
     targets = find_targets(words, stage or (), seed or "lowest")
@@ -98,7 +98,7 @@ def refiner(
     path = out or (run / "refiners.json" if run else None)
     check_places(files=[path])
     log_progress()
-    from tinyrefinery.assessment.refiners import HumanFile, Options, assess
+    from tinyrefinery.refiners.assessment import HumanFile, Options, assess
 
     people = HumanFile(human, human_key, human_column) if human else None
     options = Options(images, crops, batch_norm.value, bn_group, people)

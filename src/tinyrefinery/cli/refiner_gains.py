@@ -36,16 +36,16 @@ def refiner_gains(
     from tinyrefinery.cli.outcome import log_progress
     from tinyrefinery.files import check_places
     from tinyrefinery.recipe.load import load_recipe
-    from tinyrefinery.reports.folder import read_run
-    from tinyrefinery.reports.refiner_gains import gains_table, rank_table, write_gains
+    from tinyrefinery.refiners.gains_report import gains_table, rank_table, write_gains
+    from tinyrefinery.runs.folder import read_run
 
     read_run(run)  # which says what is wrong before anything heavy is loaded
     recipe = load_recipe(run / "recipe.yaml", overrides or [])
     path = out or run / "refiner-gains.csv"
     check_places(files=[path])
     log_progress()
-    from tinyrefinery.assessment.refiner_gains import gain_lines
-    from tinyrefinery.assessment.refiners import Options
+    from tinyrefinery.refiners.assessment import Options
+    from tinyrefinery.refiners.gains import gain_lines
 
     options = Options(images, crops, batch_norm.value, bn_group)
     lines = list(gain_lines(run, recipe, options, plain))

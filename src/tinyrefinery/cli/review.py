@@ -10,9 +10,9 @@ import typer
 from tinyrefinery.cli.options import a_file
 
 if TYPE_CHECKING:
-    from tinyrefinery.annotation.pictures import Pictures
-    from tinyrefinery.annotation.queue import Queue
-    from tinyrefinery.annotation.reviewing import Review
+    from tinyrefinery.review.queue import Queue
+    from tinyrefinery.review.queue_pictures import Pictures
+    from tinyrefinery.review.reviewing import Review
 
 
 def review(
@@ -44,10 +44,10 @@ def review(
     root: Annotated[Path, typer.Option(help="Folder whose files Label Studio serves.")] = Path("."),
 ) -> None:
     """Serve a page on which a person decides about the images of QUEUE, by keys."""
-    from tinyrefinery.annotation.pictures import Pictures, open_queue_data
-    from tinyrefinery.annotation.queue import read_queue
-    from tinyrefinery.annotation.reviewing import open_review
     from tinyrefinery.files import check_places
+    from tinyrefinery.review.queue import read_queue
+    from tinyrefinery.review.queue_pictures import Pictures, open_queue_data
+    from tinyrefinery.review.reviewing import open_review
 
     content = read_queue(queue)
     if label_studio is not None:
@@ -82,8 +82,8 @@ def _login() -> str:
 def _serve(review: "Review", pictures: "Pictures", port: int, *, open_page: bool) -> None:
     import webbrowser
 
-    from tinyrefinery.annotation.reviewing import summary
-    from tinyrefinery.annotation.server import ReviewServer
+    from tinyrefinery.review.reviewing import summary
+    from tinyrefinery.review.server import ReviewServer
 
     with ReviewServer(review, pictures, port) as server:
         typer.echo(f"{len(review.tasks) - len(review.own)} images to look at; Ctrl-C ends")
@@ -100,16 +100,16 @@ def _serve(review: "Review", pictures: "Pictures", port: int, *, open_page: bool
 
 
 def _write_static(path: Path, review: "Review", pictures: "Pictures") -> None:
-    from tinyrefinery.annotation.review_page import static_page
     from tinyrefinery.files import write_atomic
+    from tinyrefinery.review.page import static_page
 
     write_atomic(path, static_page(review, pictures))
     typer.echo(f"{path}: {len(review.tasks) - len(review.own)} images; needs no server")
 
 
 def _write_tasks(queue: "Queue", path: Path, root: Path) -> None:
-    from tinyrefinery.annotation.label_studio import interface, tasks
     from tinyrefinery.files import write_atomic
+    from tinyrefinery.review.label_studio import interface, tasks
 
     write_atomic(path, json.dumps(tasks(queue, root), ensure_ascii=False, indent=1) + "\n")
     write_atomic(path.with_suffix(".xml"), interface(queue.classes))

@@ -40,7 +40,7 @@ def run(
     loaded = load_recipe(path, [*(overrides or []), *stricter])
     if smoke:
         loaded = shrink(loaded)
-    from tinyrefinery.run import run_folder, seeded
+    from tinyrefinery.execution.run import run_folder, seeded
 
     stem = f"{path.stem}-smoke" if smoke else path.stem
     folder = runs / name if name else run_folder(runs, stem, loaded)
@@ -68,11 +68,10 @@ def reproduce(
     smoke: Smoke = False,
 ) -> None:
     """Run the rows of TABLE with all their seeds; what rows have in common is trained once."""
-    from tinyrefinery.recipe.detection_table import is_detection_table
+    from tinyrefinery.recipe.detection import is_detection_table
     from tinyrefinery.recipe.shipped import locate
     from tinyrefinery.recipe.smoke import smoke as shrink
-    from tinyrefinery.recipe.table import at_scale, check_rows, load_table, table_rows
-    from tinyrefinery.recipe.table_facts import table_facts
+    from tinyrefinery.recipe.table import at_scale, check_rows, load_table, table_facts, table_rows
 
     path = locate(table)
     if is_detection_table(path):
@@ -102,8 +101,8 @@ def _train(jobs: list, folder: Path, processes: int, table: dict | None = None) 
     from tinyrefinery.cli.outcome import log_progress, show
 
     log_progress()
-    from tinyrefinery.recipe_run import Job
-    from tinyrefinery.run import run as run_jobs
+    from tinyrefinery.execution.recipe_run import Job
+    from tinyrefinery.execution.run import run as run_jobs
 
     typer.echo(f"run folder: {folder}", err=True)
     try:

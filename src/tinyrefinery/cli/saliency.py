@@ -9,11 +9,11 @@ import typer
 from tinyrefinery.cli.options import Like, Seed, Stage, a_file, a_folder
 
 if TYPE_CHECKING:
-    from tinyrefinery.judging.data import TestData
-    from tinyrefinery.judging.networks import Network
-    from tinyrefinery.judging.picking import Picked
-    from tinyrefinery.judging.saliency import Looker
-    from tinyrefinery.reports.saliency_sheet import Shown
+    from tinyrefinery.networks.data import TestData
+    from tinyrefinery.networks.find import Network
+    from tinyrefinery.saliency.look import Looker
+    from tinyrefinery.saliency.picking import Picked
+    from tinyrefinery.saliency.sheet import Shown
 
 
 class Method(StrEnum):
@@ -79,9 +79,9 @@ def saliency(
     from tinyrefinery.cli.outcome import log_progress
 
     log_progress()
-    from tinyrefinery.judging.networks import find_network
-    from tinyrefinery.judging.saliency import Looker, Way
-    from tinyrefinery.reports.saliency_sheet import write_overlays, write_sheet
+    from tinyrefinery.networks.find import find_network
+    from tinyrefinery.saliency.look import Looker, Way
+    from tinyrefinery.saliency.sheet import write_overlays, write_sheet
 
     way = Way(method.value, window, stride)
     network = find_network(run, stage, seed, like)
@@ -117,9 +117,9 @@ def _pick(
     images: int,
 ) -> "tuple[TestData, Picked]":
     """The data, and the images of it that are shown."""
+    from tinyrefinery.data_tests.session import run_tests
     from tinyrefinery.errors import DataError
-    from tinyrefinery.judging import picking
-    from tinyrefinery.judging.session import run_tests
+    from tinyrefinery.saliency import picking
 
     if test is not None:
         if rows or overrides:
@@ -138,7 +138,7 @@ def _look(looker: "Looker", picked: "Picked", of: Of) -> "list[Shown]":
     """Ask the network about each image."""
     from tqdm import tqdm
 
-    from tinyrefinery.reports.saliency_sheet import Shown
+    from tinyrefinery.saliency.sheet import Shown
 
     manifest, pixels = looker.data.manifest, looker.data.dataset.images.pixels
     names, paths = manifest.classes, manifest.column("path")

@@ -10,7 +10,7 @@ from tinyrefinery.cli.options import a_folder
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from tinyrefinery.variance_analysis import Measured, Weighed
+    from tinyrefinery.variance.measuring import Measured, Weighed
 
 
 def variance(
@@ -50,10 +50,10 @@ def variance(
     from rich.console import Console
 
     from tinyrefinery.errors import DataError
-    from tinyrefinery.evaluation.variance import LAST, summary
     from tinyrefinery.recipe.shipped import locate
-    from tinyrefinery.reports.variance import variance_table
-    from tinyrefinery.variance_analysis import Question, measure, weigh
+    from tinyrefinery.variance.feature_variances import LAST, summary
+    from tinyrefinery.variance.measuring import Question, measure, weigh
+    from tinyrefinery.variance.report import variance_table
 
     places = [Path(each) for each in networks if "=" not in each or Path(each).exists()]
     overrides = [each for each in networks if Path(each) not in places]
@@ -74,8 +74,8 @@ def variance(
 
 def _weigh(console: "Console", weighed: "list[Weighed]", out: Path | None) -> None:
     """Print what Bias Loss weighs images by, and write it beside the variances."""
-    from tinyrefinery.reports.bias_weights import weight_figure, weights_table, write_weights
-    from tinyrefinery.reports.variance import save_figures
+    from tinyrefinery.variance.report import save_figures
+    from tinyrefinery.variance.weights_report import weight_figure, weights_table, write_weights
 
     console.print(weights_table(weighed))
     if out is not None:
@@ -85,7 +85,7 @@ def _weigh(console: "Console", weighed: "list[Weighed]", out: Path | None) -> No
 
 def _write(out: Path, measured: "list[Measured]", summaries: list[dict], images: int) -> None:
     """The files of `--out`."""
-    from tinyrefinery.reports import variance as report
+    from tinyrefinery.variance import report as report
 
     people = []
     for each in measured:

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from tinyrefinery.data.dataset import Problem
-from tinyrefinery.data.decisions import AUTO
 from tinyrefinery.data.manifest import Manifest
+from tinyrefinery.data.overlay.decisions import AUTO
 from tinyrefinery.errors import DataError
 
 _RANK = {"train": 0, "validation": 1, "test": 2}

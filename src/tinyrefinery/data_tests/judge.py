@@ -9,13 +9,14 @@ import numpy as np
 
 from tinyrefinery.data_tests import verdicts
 from tinyrefinery.data_tests.metric import EVERY, Count, Metric, count
-from tinyrefinery.data_tests.rows import Answers, Rows
+from tinyrefinery.data_tests.rows import Rows
 from tinyrefinery.data_tests.schema import DataTest, Suite
 from tinyrefinery.data_tests.slices import choose
 from tinyrefinery.data_tests.verdicts import Measured, Part, Result, Ruling, Verdict
 from tinyrefinery.data_tests.where import parse
 from tinyrefinery.errors import DataTestError, RefineryError
-from tinyrefinery.evaluation import proportions
+from tinyrefinery.evaluation.prediction_table import Answers
+from tinyrefinery.statistics import proportions
 
 MOST_WORST = 60
 """Rows kept of the images that speak against a network."""

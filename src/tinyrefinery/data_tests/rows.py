@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tinyrefinery.data.arrow import pc
 from tinyrefinery.data.manifest import Manifest
-from tinyrefinery.data_tests.arrow import pc
 from tinyrefinery.errors import DataError, DataTestError
 from tinyrefinery.names import nearest
 
@@ -18,18 +18,6 @@ KEYS = ("id", "path", "file_name")
 """Columns by which a file of further columns may name its images."""
 TEXT = ("id", "path", "split")
 """Columns of a manifest that are text even where they look like numbers, as numbered paths do."""
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What one network said of N images."""
-
-    name: str
-    """As people know the network."""
-    probabilities: np.ndarray = field(repr=False)
-    """(N, K); NaN in rows that it was not asked about."""
-    perturbed: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
-    """The same for changed images, by `Perturbation.named`."""
 
 
 @dataclass(frozen=True)

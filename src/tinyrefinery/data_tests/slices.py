@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from tinyrefinery.data.decisions import AUTO
-from tinyrefinery.data_tests.arrow import pc
+from tinyrefinery.data.arrow import pc
+from tinyrefinery.data.overlay.decisions import AUTO
 from tinyrefinery.data_tests.rows import Rows, endings
 from tinyrefinery.data_tests.schema import DataTest, Suite
 from tinyrefinery.data_tests.where import parse

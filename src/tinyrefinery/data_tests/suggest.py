@@ -9,14 +9,17 @@ new images.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import yaml
 
-from tinyrefinery.data_tests.arrow import pc
+from tinyrefinery.data.arrow import pc
 from tinyrefinery.data_tests.rows import Rows
-from tinyrefinery.evaluation.proportions import wilson
+from tinyrefinery.errors import DataTestError
+from tinyrefinery.names import nearest
+from tinyrefinery.statistics.proportions import wilson
 
 BINS = 4
 """Bins of a numeric column: quarters of its images."""
@@ -216,3 +219,25 @@ def as_yaml(slices: Sequence[WeakSlice], confidence: float = 0.95) -> str:
 def _goal(error: float) -> float:
     """The accuracy of all images, cut to two digits."""
     return np.floor(100 * (1 - error)).item() / 100
+
+
+HERE = Path(__file__).parent / "templates"
+
+
+def template_names() -> list[str]:
+    """Names of the templates."""
+    return sorted(path.stem for path in HERE.glob("*.yaml"))
+
+
+def template_text(name: str) -> str:
+    """The text of a template.
+
+    Raises:
+        DataTestError: when there is none of that name.
+    """
+    names = template_names()
+    if name not in names:
+        raise DataTestError(
+            f"no template is named '{name}'.{nearest(name, names)} Known: {', '.join(names)}"
+        )
+    return (HERE / f"{name}.yaml").read_text("utf-8")

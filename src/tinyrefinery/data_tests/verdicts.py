@@ -3,12 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from tinyrefinery.evaluation.proportions import (
-    Interval,
-    farthest,
-    images_to_prove,
-    nearest_to_zero,
-)
+from tinyrefinery.statistics.proportions import Interval, farthest, images_to_prove, nearest_to_zero
 
 LEVEL = 0.05
 """Below this p value a change against another network is shown."""

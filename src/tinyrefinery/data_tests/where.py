@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tinyrefinery.data_tests.arrow import pc
+from tinyrefinery.data.arrow import pc
 from tinyrefinery.errors import DataTestError
 from tinyrefinery.names import nearest
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinyrefinery.detection.boxes import Given
-from tinyrefinery.detection.found import Found
+from tinyrefinery.detection.detections import Found
 from tinyrefinery.errors import RecipeError
 
 NAMES = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")

@@ -13,7 +13,7 @@ from torchvision.models.detection.ssdlite import SSDLiteHead
 from torchvision.ops import Conv2dNormActivation
 
 from tinyrefinery.detection.maps import find_maps, maps_of
-from tinyrefinery.layers.shapes import pass_shapes
+from tinyrefinery.layers.modes import pass_shapes
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from tinyrefinery.detection.boxes import Given
-from tinyrefinery.detection.found import Found
+from tinyrefinery.detection.detections import Found
 
 COLORS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#808000")
 """Of classes, in turn."""

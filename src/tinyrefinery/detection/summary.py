@@ -7,7 +7,7 @@ import numpy as np
 
 from tinyrefinery.detection.boxes import BoxData
 from tinyrefinery.detection.coco_measure import coco_measures
-from tinyrefinery.detection.found import Found
+from tinyrefinery.detection.detections import Found
 from tinyrefinery.detection.voc_measure import voc_measures
 
 

@@ -26,9 +26,9 @@ from tinyrefinery.data.images import EncodedImages
 from tinyrefinery.data.manifest import SPLITS, Manifest
 from tinyrefinery.data.sources.folder import ENDINGS
 from tinyrefinery.data.splits import SPLIT_WORDS, carve
-from tinyrefinery.detection.annotation import Annotation, lies_on_its_side, parse, placed
 from tinyrefinery.detection.boxes import BoxData, Given
 from tinyrefinery.detection.container import Container, open_container
+from tinyrefinery.detection.voc_xml import Annotation, lies_on_its_side, parse, placed
 from tinyrefinery.errors import DataError
 from tinyrefinery.names import nearest
 

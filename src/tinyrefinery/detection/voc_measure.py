@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyrefinery.detection.boxes import Given
-from tinyrefinery.detection.found import Found
+from tinyrefinery.detection.detections import Found
 
 OVERLAP = 0.5
 

@@ -1,9 +1,6 @@
 """How often the right class is among the most probable ones, and how sure that share is."""
 
-from math import sqrt
-
 import numpy as np
-from scipy.special import ndtri
 
 _BLOCK = 1 << 22  # numbers compared at once, so that a thousand classes need no second big array
 
@@ -54,15 +51,3 @@ def per_category(correct: np.ndarray, labels: np.ndarray, classes: int) -> tuple
     counts = np.bincount(labels, minlength=classes)
     hits = np.bincount(labels, weights=correct, minlength=classes)
     return counts, np.divide(hits, counts, out=np.full(classes, np.nan), where=counts > 0)
-
-
-def wilson_interval(share: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Interval of a share seen in `n` independent rows (Wilson, 1927), inside [0, 1].
-
-    It tells how much the finite test set leaves open; it knows nothing of the spread over seeds.
-    """
-    z = float(ndtri((1 + confidence) / 2))
-    scale = 1 + z**2 / n
-    center = (share + z**2 / (2 * n)) / scale
-    half = z / scale * sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return max(0.0, center - half), min(1.0, center + half)

@@ -4,7 +4,7 @@ import math
 
 from torch import Tensor, nn
 
-from tinyrefinery.layers.shapes import pass_shapes
+from tinyrefinery.layers.modes import pass_shapes
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _ELEMENTWISE = (

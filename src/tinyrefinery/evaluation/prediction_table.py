@@ -1,6 +1,7 @@
 """Predictions as a table: what a network said about each row, with its identity. Needs no torch."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -102,3 +103,15 @@ class Predictions:
             raise DataError(
                 f"{path}: no readable predictions ({error}). Evaluate the run again to remake it."
             ) from error
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What one network said of N images."""
+
+    name: str
+    """As people know the network."""
+    probabilities: np.ndarray = field(repr=False)
+    """(N, K); NaN in rows that it was not asked about."""
+    perturbed: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
+    """The same for changed images, by `Perturbation.named`."""

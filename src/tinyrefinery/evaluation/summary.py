@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tinyrefinery.evaluation.accuracy import top_k, wilson_interval
+from tinyrefinery.evaluation.accuracy import top_k
 from tinyrefinery.evaluation.calibration import (
     brier_score,
     expected_calibration_error,
@@ -11,6 +11,7 @@ from tinyrefinery.evaluation.calibration import (
 )
 from tinyrefinery.evaluation.generalization import category_table, generalization_gap
 from tinyrefinery.evaluation.predictions import Predictions
+from tinyrefinery.statistics.proportions import wilson_interval
 
 
 def evaluate_split(predictions: Predictions) -> dict[str, Any]:

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torchvision.ops import SqueezeExcitation
 
 from tinyrefinery.layers.conv_norm import conv_norm, depthwise_norm
-from tinyrefinery.layers.divisible import divisible
 
 
 def expand_filter_project(
@@ -85,3 +85,35 @@ class InvertedResidual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, width, h', w') of (B, channels, h, w)."""
         return x + self.block(x) if self.adds else self.block(x)
+
+
+def divisible(channels: float, by: int = 8) -> int:
+    """The multiple of `by` nearest to `channels`, at least `by`, and not below 90 % of `channels`.
+
+    As MobileNet v2 and v3 round (TensorFlow's `make_divisible`).
+    """
+    nearest = max(by, int(channels + by / 2) // by * by)
+    return nearest + by if nearest < 0.9 * channels else nearest
+
+
+class SkipBlock(nn.Module):
+    """Average-pools early feature maps to the size of late ones, transforms them and adds them.
+
+    The published code pools to fixed sizes, 28 and 14, so that its networks take images of 217 to
+    224 pixels only. Here the size is that of what is added to.
+
+    Args:
+        channels: C of the early feature maps.
+        width: channels of the late ones.
+        expanded: channels in between.
+        kernel: side of the depthwise filter, which keeps the size.
+    """
+
+    def __init__(self, channels: int, width: int, *, expanded: int, kernel: int = 3) -> None:
+        super().__init__()
+        self.block = expand_filter_project(channels, width, expanded=expanded, kernel=kernel)
+
+    def forward(self, early: Tensor, late: Tensor) -> Tensor:
+        """The sum, (B, width, h', w'), of early (B, C, h, w) and late (B, width, h', w') maps."""
+        size = late.shape[2], late.shape[3]
+        return late + self.block(F.adaptive_avg_pool2d(early, size))

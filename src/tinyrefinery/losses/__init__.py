@@ -9,8 +9,7 @@ from torch import Tensor
 
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.losses.bias import BiasLoss
-from tinyrefinery.losses.cross_entropy import cross_entropy
-from tinyrefinery.losses.focal import focal
+from tinyrefinery.losses.cross_entropy import cross_entropy, focal
 from tinyrefinery.losses.refinery import kl, l2
 from tinyrefinery.losses.targets import Targets
 from tinyrefinery.names import check_options, look_up

@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from tinyrefinery.errors import RecipeError
 from tinyrefinery.losses.distributions import comparable
 from tinyrefinery.losses.targets import SparseTargets, Targets
 
@@ -23,3 +24,28 @@ def cross_entropies(logits: Tensor, targets: Targets) -> Tensor:
     """The cross-entropy of each crop, (B,), in nats; see `cross_entropy`."""
     log_p, t = comparable(logits, targets)
     return -t.dot(log_p) if isinstance(t, SparseTargets) else -(t * log_p).sum(1)
+
+
+def focal(
+    logits: Tensor, targets: Targets, features: Tensor | None = None, *, gamma: float = 2.0
+) -> Tensor:
+    """Mean over the batch of sum_k t_k (1 - p_k)^gamma (-log p_k).
+
+    This is the focal loss of a hard label, averaged over hard labels drawn from the target. For a
+    hard target it is the standard focal loss, at gamma 0 it is the cross-entropy. With gamma > 0
+    and a soft target it is not least at p = t but at a flatter p, since it mistrusts certainty.
+
+    Args:
+        logits: (B, K), before the softmax.
+        targets: (B, K), rows sum to one; dense or sparse.
+        features: not used.
+        gamma: how much crops that are already right are played down, >= 0; 2 is the paper's choice.
+    """
+    if gamma < 0:
+        raise RecipeError(f"focal loss: gamma must be 0 or more, got {gamma}")
+    log_p, t = comparable(logits, targets)
+    # 1 - p without cancellation; the floor keeps the derivative of x^gamma finite at p = 1.
+    doubt = (-log_p.expm1()).clamp_min(1e-12)
+    if isinstance(t, SparseTargets):
+        return -t.dot(doubt**gamma * log_p).mean()
+    return -(t * doubt**gamma * log_p).sum(1).mean()

@@ -12,10 +12,8 @@ from torchvision.ops import SqueezeExcitation
 
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.layers.conv_norm import conv_norm
-from tinyrefinery.layers.divisible import divisible
 from tinyrefinery.layers.initialize import initialize
-from tinyrefinery.layers.inverted_residual import InvertedResidual
-from tinyrefinery.layers.skip_block import SkipBlock
+from tinyrefinery.layers.inverted_residual import InvertedResidual, SkipBlock, divisible
 from tinyrefinery.layers.stem import Stem, is_small
 
 _RELU, _SWISH = nn.ReLU, nn.Hardswish

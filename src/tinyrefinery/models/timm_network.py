@@ -5,7 +5,7 @@ from typing import Any, Literal, Protocol, cast
 from torch import Tensor, nn
 
 from tinyrefinery.errors import RecipeError
-from tinyrefinery.layers.shapes import pass_shapes
+from tinyrefinery.layers.modes import pass_shapes
 from tinyrefinery.names import nearest
 
 TIMM = "timm:"

@@ -3,6 +3,7 @@
 It is told from a classification recipe by its key `detector`.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,6 +17,7 @@ from tinyrefinery.recipe.overrides import apply
 from tinyrefinery.recipe.part import NonNegative, Part, Positive, Range, Share, wrong
 from tinyrefinery.recipe.schema import Engine, Paper
 from tinyrefinery.recipe.sources import ShareLeft
+from tinyrefinery.recipe.table import Table, is_table, load_table
 
 LEAST_SIDE = 64
 """Least side of a detector's input in pixels: below, a map of stride 32 is a point."""
@@ -301,3 +303,46 @@ def smoke_detection(recipe: DetectionRecipe) -> DetectionRecipe:
     raw["training"]["schedule"]["warmup"] = min(0.5, recipe.training.schedule.warmup)
     raw["engine"] |= {"device": "cpu", "compile": False, "checkpoint_every_steps": None}
     return check(raw, DetectionRecipe, source="smoke")
+
+
+def is_detection_table(path: Path | str) -> bool:
+    """Whether a YAML file is a table whose recipe is a detector's."""
+    if not is_table(path):
+        return False
+    base = Path(path).parent / load_table(path).recipe
+    return base.is_file() and is_detection(base)
+
+
+def detection_rows(
+    table: Table, path: Path | str, overrides: Sequence[str] = ()
+) -> list[tuple[str, DetectionRecipe]]:
+    """(row id, recipe) of each row, at the recipe's own seed.
+
+    Args:
+        table: what `load_table` or `at_scale` gave.
+        path: the table's file, to which its recipe is relative.
+        overrides: for every row, after the row's own.
+
+    Raises:
+        RecipeError: when the recipe or a row is wrong, or a row names a stage.
+    """
+    file, found = Path(path).parent / table.recipe, []
+    for row in table.rows:
+        if row.stage or table.stage:
+            raise RecipeError(f"{path}: rows.{row.id}.stage: a detector's recipe has no stages")
+        if row.paper and (row.paper.top1 or row.paper.top5):
+            raise RecipeError(f"{path}: rows.{row.id}.paper: of a detector a paper prints map")
+        try:
+            recipe = load_detection(file, [*row.set, *overrides])
+        except RecipeError as error:
+            raise RecipeError(f"{path}: rows.{row.id}: {error}") from error
+        found.append((row.id, recipe))
+    return found
+
+
+def detection_seeds(
+    table: Table, jobs: Sequence[tuple[str, DetectionRecipe]], overrides: Sequence[str]
+) -> tuple[int, ...]:
+    """The table's seeds; with a `seed=` among the overrides, that one only."""
+    own = any(each.split("=")[0].strip() == "seed" for each in overrides)
+    return (jobs[0][1].seed,) if own else table.seeds

@@ -1,17 +1,16 @@
 """Whether stages refer to each other in an order that can be trained."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinyrefinery.recipe.labels import Refined
+from tinyrefinery.recipe.optimization import Kl
+from tinyrefinery.recipe.stage import Stage
 
-if TYPE_CHECKING:
-    from tinyrefinery.recipe.schema import Stage
 
-
-def ancestors(stage: str, stages: Sequence["Stage"]) -> set[str]:
+def ancestors(stage: str, stages: Sequence[Stage]) -> set[str]:
     """Ids of the stages that must be trained before `stage` can be, as far back as they go.
 
     Args:
@@ -25,7 +24,7 @@ def ancestors(stage: str, stages: Sequence["Stage"]) -> set[str]:
     return direct.union(*(ancestors(name, stages) for name in direct))
 
 
-def mistakes(stages: Sequence["Stage"]) -> list[tuple[str, str]]:
+def mistakes(stages: Sequence[Stage]) -> list[tuple[str, str]]:
     """What is wrong, as (path, message) pairs; empty when all is well.
 
     Args:
@@ -46,9 +45,7 @@ def mistakes(stages: Sequence["Stage"]) -> list[tuple[str, str]]:
     return found
 
 
-def _wrong_refiners(
-    stage: "Stage", stages: Sequence["Stage"], place: int
-) -> Iterator[tuple[str, str]]:
+def _wrong_refiners(stage: Stage, stages: Sequence[Stage], place: int) -> Iterator[tuple[str, str]]:
     ids = [other.id for other in stages]
     if not isinstance(stage.labels, Refined):
         return
@@ -65,14 +62,12 @@ def _wrong_refiners(
             )
 
 
-def _weights(stage: "Stage") -> dict[str, Any]:
+def _weights(stage: Stage) -> dict[str, Any]:
     """What the weights of a stage depend on, among its own fields."""
     return stage.model_dump(exclude={"id": True, "beside": True, "labels": {"store"}})
 
 
-def _wrong_start(
-    stage: "Stage", stages: Sequence["Stage"], place: int
-) -> Iterator[tuple[str, str]]:
+def _wrong_start(stage: Stage, stages: Sequence[Stage], place: int) -> Iterator[tuple[str, str]]:
     name = stage.init_from
     if name is None or name.startswith(("file:", "recipe:")):
         return
@@ -95,9 +90,7 @@ def _wrong_start(
             )
 
 
-def _wrong_neighbor(
-    stage: "Stage", stages: Sequence["Stage"], place: int
-) -> Iterator[tuple[str, str]]:
+def _wrong_neighbor(stage: Stage, stages: Sequence[Stage], place: int) -> Iterator[tuple[str, str]]:
     name, ids = stage.beside, [other.id for other in stages]
     if name is None:
         return
@@ -137,3 +130,27 @@ def _known(name: str, ids: Sequence[str], kind: str) -> str:
     near = get_close_matches(name, ids, n=1)
     hint = f"did you mean '{near[0]}'? " if near else ""
     return f"{hint}{kind}: {', '.join(ids) or 'none'}"
+
+
+def name_of(stage_id: str, generation: int) -> str:
+    """Id of a stage's generation, counted from 1: `small`, `small_2`, `small_3`."""
+    return stage_id if generation == 1 else f"{stage_id}_{generation}"
+
+
+def expand(stages: Iterable[Stage]) -> Iterator[Stage]:
+    """Each stage once a generation, with `generations: 1`, refined by the generation before it."""
+    for stage in stages:
+        yield stage.model_copy(update={"generations": 1})
+        for generation in range(2, stage.generations + 1):
+            yield _next(stage, generation)
+
+
+def _next(stage: Stage, generation: int) -> Stage:
+    before = (name_of(stage.id, generation - 1),)
+    change: dict[str, object] = {"id": name_of(stage.id, generation), "generations": 1}
+    if isinstance(stage.labels, Refined):
+        change["labels"] = stage.labels.model_copy(update={"by": before})
+    else:
+        # The stage's own loss was meant for its own labels.
+        change |= {"labels": Refined(name="refined", by=before), "loss": Kl(name="kl")}
+    return stage.model_copy(update=change)

@@ -8,8 +8,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from tinyrefinery.errors import DataError
-from tinyrefinery.reports.folder import StageRun
-from tinyrefinery.reports.numbers import kilo
+from tinyrefinery.pages.numbers import kilo
+from tinyrefinery.runs.folder import StageRun
 
 Measured = Mapping[str, Mapping[str, Any]]
 """Stage key -> content of evaluation.json."""

@@ -9,23 +9,9 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from tinyrefinery.files import write_atomic
-from tinyrefinery.reports import numbers, plots
-from tinyrefinery.reports.folder import RunFolder
-from tinyrefinery.reports.inline import inline_svg
-from tinyrefinery.reports.paper_figures import PaperFigure, paper_figures
-from tinyrefinery.reports.pareto import pareto_figures
-from tinyrefinery.reports.refiners import (
-    human_lines,
-    line_of,
-    moves,
-    ranked,
-    ranking_lines,
-    read_refiners,
-)
-from tinyrefinery.reports.samples import read_samples
-from tinyrefinery.reports.table_lines import table_lines
-from tinyrefinery.reports.table_text import cells, columns, network, notes, title
-from tinyrefinery.reports.tables import (
+from tinyrefinery.pages import numbers, plots
+from tinyrefinery.pages.inline import inline_svg
+from tinyrefinery.pages.run_tables import (
     COLUMNS,
     Comparison,
     StageGroup,
@@ -33,7 +19,22 @@ from tinyrefinery.reports.tables import (
     group_stages,
     results_row,
 )
-from tinyrefinery.reports.templating import template
+from tinyrefinery.pages.style import save_plots
+from tinyrefinery.pages.templating import template
+from tinyrefinery.papers.figures import PaperFigure, paper_figures
+from tinyrefinery.refiners.report import (
+    human_lines,
+    line_of,
+    moves,
+    ranked,
+    ranking_lines,
+    read_refiners,
+)
+from tinyrefinery.reports.pareto import pareto_figures
+from tinyrefinery.reports.samples import read_samples
+from tinyrefinery.reports.table_lines import table_lines
+from tinyrefinery.reports.table_text import cells, columns, network, notes, title
+from tinyrefinery.runs.folder import RunFolder
 
 MOST_EXCLUDED = 200
 MOST_VALUES = 12
@@ -78,7 +79,7 @@ def write_page(
     path = out or folders[0].path / "report.html"
     write_atomic(path, render_page(folders, groups, compared, drawn, baseline, paper, cost))
     own = {each.file: each.figure for each in (*paper, *cost)}
-    plots.save_plots(drawn | own, folders[0].path / "plots")
+    save_plots(drawn | own, folders[0].path / "plots")
     return path
 
 

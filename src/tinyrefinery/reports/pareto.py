@@ -15,10 +15,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tinyrefinery.files import read_csv
-from tinyrefinery.reports.folder import RunFolder
-from tinyrefinery.reports.paper_figures import PaperFigure
-from tinyrefinery.reports.plots import INK, MUTED, REFINED, STYLE, short
-from tinyrefinery.reports.tables import StageGroup
+from tinyrefinery.pages.run_tables import StageGroup
+from tinyrefinery.pages.style import INK, MUTED, REFINED, STYLE, short
+from tinyrefinery.papers.figures import PaperFigure
+from tinyrefinery.runs.folder import RunFolder
 
 IMAGENET = "imagenet"
 """Name of the data set that the literature's points are of."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from tinyrefinery.errors import DataError
 from tinyrefinery.evaluation.label_quality import label_quality
-from tinyrefinery.reports.inline import data_uri
+from tinyrefinery.pages.inline import data_uri
 
 MOST = 12
 TOP = 5

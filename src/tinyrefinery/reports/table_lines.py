@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
-from tinyrefinery.evaluation.paired import Gain, Spread, paired_gain
 from tinyrefinery.files import write_csv
-from tinyrefinery.reports.folder import RunFolder
-from tinyrefinery.reports.tables import StageGroup, Value, held_out_split
+from tinyrefinery.pages.run_tables import StageGroup, Value, held_out_split
+from tinyrefinery.runs.folder import RunFolder
+from tinyrefinery.statistics.paired import Gain, Spread, paired_gain
 
 COLUMNS = (
     *("row", "stage", "model", "labels", "paper_top1", "paper_top5", "top1", "top1_std", "top5"),

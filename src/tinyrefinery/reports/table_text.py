@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from rich.markup import escape
 from rich.table import Table
 
-from tinyrefinery.reports.folder import RunFolder
-from tinyrefinery.reports.numbers import NOTHING, gain_points, percent, signed
+from tinyrefinery.pages.numbers import NOTHING, gain_points, percent, signed
 from tinyrefinery.reports.table_lines import TableLine, order_kept
+from tinyrefinery.runs.folder import RunFolder
 
 
 def columns(lines: Sequence[TableLine]) -> list[str]:

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
 from tinyrefinery.data.batches import Batch, shuffled, split_batches
 from tinyrefinery.errors import ChainError
 from tinyrefinery.random import integer
-from tinyrefinery.training.ema import average_of
 from tinyrefinery.training.job import Training
 from tinyrefinery.training.logs import Record, write_tensorboard
 from tinyrefinery.training.memory import keep_freed_memory
@@ -234,3 +234,8 @@ def _seed(seed: int, fabric: Fabric) -> None:
 
 def _is_over(job: Training, epoch: int) -> bool:
     return epoch >= job.settings.epochs or (job.stop is not None and job.stop.is_over)
+
+
+def average_of(network: nn.Module, decay: float) -> AveragedModel:
+    """A copy that follows `network`: average = decay * average + (1 - decay) * weights a step."""
+    return AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)

@@ -13,8 +13,8 @@ from typing import Any, Unpack
 import pyarrow as pa
 
 from tinyrefinery.data.blobs import FileBlobs
+from tinyrefinery.data.class_names import number_labels
 from tinyrefinery.data.dataset import Dataset, Problem
-from tinyrefinery.data.labels import number_labels
 from tinyrefinery.data.listing import Listing, OpeningOptions, assemble
 from tinyrefinery.data.manifest import SPLITS
 from tinyrefinery.data.sources.parquet import require_column

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tinyrefinery.data.blobs import ArrowBlobs
+from tinyrefinery.data.class_names import number_labels
 from tinyrefinery.data.dataset import Dataset
-from tinyrefinery.data.labels import number_labels
 from tinyrefinery.data.listing import Listing, OpeningOptions, assemble
 from tinyrefinery.data.splits import split_named
 from tinyrefinery.errors import DataError

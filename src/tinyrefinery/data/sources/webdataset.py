@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 from tinyrefinery.data.blobs import SliceBlobs
+from tinyrefinery.data.class_names import number_labels
 from tinyrefinery.data.dataset import Dataset, Problem
-from tinyrefinery.data.labels import number_labels
 from tinyrefinery.data.listing import Listing, OpeningOptions, assemble
 from tinyrefinery.data.sources.folder import ENDINGS
 from tinyrefinery.data.splits import split_named

@@ -1,1 +1,0 @@
-"""People's part of the cycle: what to look at, looking at it, and labels made without looking."""

@@ -1,1 +1,0 @@
-"""Finished networks as refiners: how good they, and the labels that they give, are."""

@@ -1,0 +1,106 @@
+"""Images far from all others of their data set in some property.
+
+Far is what lies more than `TIMES` as far from the median as the first percentile on that side. So
+the data set is its own measure; a fixed bound of "dark" or "blurred" says nothing at 32 pixels.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tinyrefinery.audit.association import Column
+from tinyrefinery.audit.finding import Finding, Strip
+from tinyrefinery.data.dataset import Dataset
+from tinyrefinery.pages.numbers import four_digits
+
+PERCENTILE = 1.0
+TIMES = 2.0  # our choice; of normal values, one in 600,000 lies so far out
+_RARE = 0.005  # our choice: share of images below which a word such as a file format is rare
+_SHOWN = 12
+
+
+def outlier_findings(dataset: Dataset, columns: Sequence[Column]) -> list[Finding]:
+    """One finding a property and side that has outliers.
+
+    Args:
+        dataset: N images.
+        columns: their properties.
+    """
+    found = []
+    for column in columns:
+        if not column.is_number:
+            found += _rare(dataset, column)
+            continue
+        low, high = far_out(column.values)
+        for rows, side in ((low, "low"), (high, "high")):
+            if len(rows):
+                found.append(_finding(dataset, column, rows, side))
+    return found
+
+
+def far_out(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Places of the values that are far too low and far too high, the farthest first.
+
+    Args:
+        values: (N,), NaN where unknown.
+    """
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    first, middle, last = np.percentile(known, [PERCENTILE, 50, 100 - PERCENTILE])
+    with np.errstate(invalid="ignore"):
+        low = np.flatnonzero(values < middle - TIMES * (middle - first))
+        high = np.flatnonzero(values > middle + TIMES * (last - middle))
+    order = np.argsort(values, kind="stable")
+    rank = np.empty(len(values), np.int64)
+    rank[order] = np.arange(len(values))
+    return low[np.argsort(rank[low])], high[np.argsort(-rank[high])]
+
+
+def _finding(dataset: Dataset, column: Column, rows: np.ndarray, side: str) -> Finding:
+    shown = rows[:_SHOWN]
+    values = [float(column.values[row]) for row in shown]
+    median = float(np.nanmedian(column.values))
+    return Finding(
+        "outlier",
+        "note",
+        f"{len(rows)} image{'' if len(rows) == 1 else 's'} of {side} {column.name}: "
+        f"{four_digits(values[0])}, where the median is {four_digits(median)}",
+        str(dataset.manifest.column("path")[rows[0]]),
+        "look at them; leave out what is no picture of its class",
+        len(rows),
+        strips=(
+            Strip(
+                f"{side}est {column.name}",
+                tuple(int(row) for row in shown),
+                tuple(map(four_digits, values)),
+            ),
+        ),
+        facts={
+            "column": column.name,
+            "rows": [int(row) for row in rows[:1000]],
+            "side": side,
+            "median": median,
+            "first": values[0],
+        },
+    )
+
+
+def _rare(dataset: Dataset, column: Column) -> list[Finding]:
+    words, member, counts = np.unique(column.values, return_inverse=True, return_counts=True)
+    found = []
+    for number in np.flatnonzero((counts < _RARE * len(member)) & (words != "")):
+        rows = np.flatnonzero(member == number)
+        found.append(
+            Finding(
+                "outlier",
+                "note",
+                f"{len(rows)} of {len(member)} images with {column.name} = {words[number]}",
+                str(dataset.manifest.column("path")[rows[0]]),
+                "look at them; leave out what is no picture of its class",
+                len(rows),
+                strips=(Strip(str(words[number]), tuple(int(row) for row in rows[:_SHOWN])),),
+                facts={"column": column.name, "value": str(words[number])},
+            )
+        )
+    return found

@@ -1,0 +1,277 @@
+"""Whatever can label images: networks of ours, of timm, ONNX files. Images in, distributions out.
+
+An HTTP endpoint is in `endpoint.py`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from tinyrefinery.data.batches import View, load
+from tinyrefinery.data.crops import CropSpec
+from tinyrefinery.data.dataset import Dataset
+from tinyrefinery.errors import CheckpointError, DataError
+from tinyrefinery.networks.find import Network, find_network
+
+NONE = "-"
+"""In a list of classes: an output that is none of ours."""
+_BATCH = 64
+_SUM = 1e-3  # float32 over many classes
+
+
+class Labeller(Protocol):
+    """Gives each image a distribution over its classes."""
+
+    @property
+    def name(self) -> str:
+        """For people, and for `label_source`."""
+        ...
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """K names."""
+        ...
+
+    @property
+    def channels(self) -> int:
+        """Of the images it takes: 1 or 3."""
+        ...
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of what it sees, in pixels."""
+        ...
+
+    def __call__(self, dataset: Dataset, rows: np.ndarray) -> np.ndarray:
+        """Probabilities (n, K) float64; a row's sum is at most one."""
+        ...
+
+
+@dataclass(frozen=True)
+class NetworkLabeller:
+    """A function of normalized images (B, C, h, w) float32 that gives (B, outputs)."""
+
+    name: str
+    outputs: tuple[str, ...]
+    """Name of each output; equal names are added up, `-` is left out."""
+    channels: int
+    size: tuple[int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    forward: Callable[[np.ndarray], np.ndarray] = field(repr=False)
+    resize: int | None = None
+    batch: int = _BATCH
+    network: Network | None = None
+    """Where it comes from, if that is a run or a file of ours."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """K names."""
+        return distinct(self.outputs)
+
+    def __call__(self, dataset: Dataset, rows: np.ndarray) -> np.ndarray:
+        """Probabilities (n, K) float64.
+
+        Raises:
+            DataError: when the network gives another number of outputs, or NaN.
+        """
+        spec = CropSpec("center", self.size, resize=self.resize)
+        view = View(dataset, spec, 0, self.mean, self.std)
+        found = [np.empty((0, len(self.classes)))]
+        cut = [rows[place : place + self.batch] for place in range(0, len(rows), self.batch)]
+        for batch in load(view, cut, 0, workers=1):
+            said = np.asarray(self.forward(batch.images.numpy()), np.float64)
+            if said.ndim != 2 or said.shape[1] != len(self.outputs):
+                raise DataError(
+                    f"{self.name}: gives {said.shape[1:]} outputs an image, but there are "
+                    f"{len(self.outputs)} names; list one a line, in its order, with --classes"
+                )
+            found.append(pooled(distribution(said, self.name), self.outputs))
+        return np.concatenate(found)
+
+
+def distinct(outputs: Sequence[str]) -> tuple[str, ...]:
+    """The classes that outputs stand for, each once, in order."""
+    return tuple(dict.fromkeys(name for name in outputs if name != NONE))
+
+
+def pooled(probabilities: np.ndarray, outputs: Sequence[str]) -> np.ndarray:
+    """Probabilities (n, K) of the classes: equal names added up, `-` left out."""
+    classes = distinct(outputs)
+    found = np.zeros((len(probabilities), len(classes)))
+    for number, name in enumerate(outputs):
+        if name != NONE:
+            found[:, classes.index(name)] += probabilities[:, number]
+    return found
+
+
+def distribution(outputs: np.ndarray, name: str) -> np.ndarray:
+    """Outputs (n, outputs) as they are where all are distributions, else their softmax.
+
+    Raises:
+        DataError: when one isn't finite.
+    """
+    if not np.isfinite(outputs).all():
+        raise DataError(f"{name}: gives numbers that aren't finite; does it get what it expects?")
+    if (outputs >= 0).all() and (np.abs(outputs.sum(axis=1) - 1) < _SUM).all():
+        return outputs
+    shifted = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+    return shifted / shifted.sum(axis=1, keepdims=True)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a network expects, as far as its file doesn't tell; None: the usual."""
+
+    classes: tuple[str, ...] | None = None
+    size: tuple[int, int] | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    weights: Path | None = None
+
+
+def open_network(path: Path, stage: str | None = None, seed: int | None = None) -> NetworkLabeller:
+    """A stage of a run, or a network file of ours.
+
+    Raises:
+        RefineryError: when it can't be opened.
+    """
+    found = find_network(path, stage, seed)
+    net, info, recipe = found.load(), found.info, found.recipe
+    same = recipe is not None and info.size == recipe.data.train_crop.size
+    return NetworkLabeller(
+        name=found.name,
+        outputs=info.classes,
+        channels=info.channels,
+        size=info.size,
+        mean=tuple(info.mean),
+        std=tuple(info.std),
+        forward=_forward(net),
+        resize=recipe.data.eval_crop.resize if same and recipe else None,
+        network=found,
+    )
+
+
+def _forward(net: torch.nn.Module) -> Callable[[np.ndarray], np.ndarray]:
+    net.eval()
+
+    def run(images: np.ndarray) -> np.ndarray:
+        """Logits of a batch."""
+        with torch.inference_mode():
+            return net(torch.from_numpy(images)).float().numpy()
+
+    return run
+
+
+def open_timm(name: str, expected: Expected) -> NetworkLabeller:
+    """A pretrained model of timm, with weights of its own or from a file.
+
+    Raises:
+        CheckpointError: when it is unknown, or its weights can't be had.
+        DataError: when the names of its outputs aren't given.
+    """
+    import timm
+    from timm.data.config import resolve_data_config
+
+    outputs = _named(f"timm:{name}", expected)
+    options: dict[str, Any] = {"num_classes": len(outputs)} if expected.weights else {}
+    options["checkpoint_path"] = str(expected.weights or "")
+    try:
+        net = timm.create_model(name, pretrained=expected.weights is None, **options)
+    except Exception as error:  # timm, the hub and the network raise whatever they like
+        raise CheckpointError(
+            f"timm:{name}: can't be opened ({type(error).__name__}: {error}). Its weights come "
+            "from the Hugging Face hub unless --weights names a file"
+        ) from error
+    config = resolve_data_config({}, model=net)
+    return NetworkLabeller(
+        name=f"timm:{name}",
+        outputs=outputs,
+        channels=int(config["input_size"][0]),
+        size=expected.size or tuple(config["input_size"][1:]),
+        mean=expected.mean or tuple(config["mean"]),
+        std=expected.std or tuple(config["std"]),
+        forward=_forward(net),
+    )
+
+
+def open_onnx(path: Path, expected: Expected) -> NetworkLabeller:
+    """An ONNX file with one input (N, C, H, W) and, first, an output (N, outputs).
+
+    Pixels go in as 0 to 1, less the mean, over the standard deviation; ImageNet's unless others are
+    given, here, in its metadata or beside it.
+
+    Raises:
+        CheckpointError: when it can't be read, or has another input.
+        DataError: when something isn't told that the file doesn't tell.
+    """
+    from tinyrefinery.models.onnx_file import OnnxNetwork
+    from tinyrefinery.networks.onnx_facts import facts_beside
+
+    net, beside = OnnxNetwork(path), facts_beside(path)
+    known = dict(net.told) | {k: v for k, v in beside.model_dump().items() if v is not None}
+    if beside.like is not None:  # which tells what the others don't
+        known = vars(find_network(path).info)
+    size = expected.size or net.size or known.get("size")
+    if size is None:
+        raise DataError(f"{path}: takes images of any size; say which with --size")
+    mean, std = _usual(net.channels)
+    return NetworkLabeller(
+        name=path.name,
+        outputs=expected.classes or tuple(known.get("classes", ())) or _named(str(path), expected),
+        channels=net.channels,
+        size=(int(size[0]), int(size[1])),
+        mean=expected.mean or tuple(known.get("mean", mean)),
+        std=expected.std or tuple(known.get("std", std)),
+        forward=_forward(net),
+        batch=net.batch or _BATCH,
+    )
+
+
+def _usual(channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    from tinyrefinery.recipe.data import IMAGENET_MEAN, IMAGENET_STD
+
+    if channels == 3:
+        return IMAGENET_MEAN, IMAGENET_STD
+    return (sum(IMAGENET_MEAN) / 3,), (sum(IMAGENET_STD) / 3,)
+
+
+def _named(what: str, expected: Expected) -> tuple[str, ...]:
+    if expected.classes is None:
+        raise DataError(
+            f"{what}: doesn't tell the names of its outputs; give a file with one a line: --classes"
+        )
+    return expected.classes
+
+
+def read_classes(path: Path) -> tuple[str, ...]:
+    """Names of outputs, one a line; equal names are added up, `-` is none of ours.
+
+    Raises:
+        DataError: when it can't be read, or has fewer than two classes.
+    """
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: can't be read ({error})") from error
+    outputs = tuple(line.strip() for line in lines)
+    while outputs and not outputs[-1]:
+        outputs = outputs[:-1]
+    if "" in outputs:
+        raise DataError(f"{path}, line {outputs.index('') + 1}: is empty; write - for none of ours")
+    if len(distinct(outputs)) < 2:
+        raise DataError(f"{path}: names {len(distinct(outputs))} classes; it takes two")
+    return outputs
+
+
+def with_manifest_of(dataset: Dataset, classes: tuple[str, ...]) -> Dataset:
+    """A data set under a labeller's classes.
+
+    Raises:
+        DataError: when it has a class that the labeller doesn't know.
+    """
+    return replace(dataset, manifest=dataset.manifest.with_classes(classes), truth=None)

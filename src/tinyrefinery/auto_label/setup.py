@@ -1,0 +1,105 @@
+"""From the words of a command to a labeller and the images that it is audited on."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tinyrefinery.audit.target import open_pictures
+from tinyrefinery.auto_label.endpoint import EndpointLabeller
+from tinyrefinery.auto_label.labellers import (
+    Expected,
+    Labeller,
+    NetworkLabeller,
+    open_network,
+    open_onnx,
+    open_timm,
+    read_classes,
+)
+from tinyrefinery.builders import dataset as recipe_data
+from tinyrefinery.data.check import given_by_networks
+from tinyrefinery.data.dataset import Dataset
+from tinyrefinery.errors import DataError
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What labels, as a command names it."""
+
+    by: str
+    """Run, network file, `timm:NAME`, `FILE.onnx` or an address."""
+    classes: Path | None = None
+    size: int | None = None
+    weights: Path | None = None
+    stage: str | None = None
+    seed: int | None = None
+    timeout: float = 30.0
+    retries: int = 3
+
+
+def open_labeller(wish: Wish) -> Labeller:
+    """The labeller that is meant.
+
+    Raises:
+        RefineryError: when it can't be opened.
+    """
+    outputs = None if wish.classes is None else read_classes(wish.classes)
+    side = None if wish.size is None else (wish.size, wish.size)
+    expected = Expected(classes=outputs, size=side, weights=wish.weights)
+    if wish.by.startswith(("http://", "https://")):
+        if outputs is None:
+            raise DataError(f"{wish.by}: name the classes that it knows, one a line: --classes")
+        return EndpointLabeller(
+            wish.by, outputs, size=side or (224, 224), timeout=wish.timeout, retries=wish.retries
+        )
+    if wish.by.startswith("timm:"):
+        return open_timm(wish.by.removeprefix("timm:"), expected)
+    path = Path(wish.by).expanduser()
+    if path.suffix == ".onnx":
+        return open_onnx(path, expected)
+    if outputs is not None:
+        raise DataError(f"{wish.by}: knows its classes; leave out --classes")
+    return open_network(path, wish.stage, wish.seed)
+
+
+def audited_images(labeller: Labeller, gold: Path | None) -> tuple[Dataset, np.ndarray]:
+    """Images that people labelled, and the rows that the labeller was not trained on.
+
+    Args:
+        labeller: whose thresholds are chosen.
+        gold: folder or Parquet files, all of which count; None: the validation split of the
+            labeller's run.
+
+    Raises:
+        DataError: when there are none, or some of their labels are a network's.
+    """
+    channels = 1 if labeller.channels == 1 else 3
+    if gold is not None:
+        if not gold.exists():
+            raise DataError(f"{gold}: no such folder or file of labelled images")
+        options = {"channels": channels, "validation": 0.0, "test": 0.0, "resident": "never"}
+        found = open_pictures(gold, options)
+        rows = np.arange(len(found.manifest))
+    else:
+        network = labeller.network if isinstance(labeller, NetworkLabeller) else None
+        if network is None or network.recipe is None:
+            raise DataError(
+                f"{labeller.name}: give images that people labelled, and that it was not trained "
+                "on: --gold FOLDER"
+            )
+        found = recipe_data(network.recipe.data)
+        rows = found.manifest.rows("validation")
+    if not len(rows):
+        raise DataError(f"{found.name}: has no validation images; give others with --gold")
+    _refuse_auto(found, rows)
+    return found, rows
+
+
+def _refuse_auto(found: Dataset, rows: np.ndarray) -> None:
+    """A network's labels can't vouch for a network's labels."""
+    auto = int(given_by_networks(found.manifest)[rows].sum())
+    if auto:
+        raise DataError(
+            f"{found.name}: {auto} of {len(rows)} audited labels are a network's (label_source "
+            "begins with 'auto:'); give images that people labelled with --gold"
+        )

@@ -1,0 +1,1 @@
+"""Human decisions about images, applied to a data set when it is opened."""

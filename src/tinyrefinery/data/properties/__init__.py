@@ -1,0 +1,1 @@
+"""What an image measures: size, contrast, sharpness, file format."""

@@ -1,0 +1,1 @@
+"""Results of data tests for people and machines."""

@@ -1,0 +1,215 @@
+"""A file of data tests against a network: from paths to results."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from tinyrefinery.data.properties.property_names import KINDS, MEASURES
+from tinyrefinery.data_tests.judge import judge
+from tinyrefinery.data_tests.reports import records
+from tinyrefinery.data_tests.reports.records import Facts
+from tinyrefinery.data_tests.rows import Rows, read_columns, rows_of
+from tinyrefinery.data_tests.schema import DataTest, Suite, load_suite
+from tinyrefinery.data_tests.slices import choose
+from tinyrefinery.data_tests.verdicts import Result
+from tinyrefinery.data_tests.where import parse
+from tinyrefinery.errors import DataTestError
+from tinyrefinery.evaluation.prediction_table import Answers
+from tinyrefinery.networks.data import TestData, anchored, find_data, rows_in, tool_version
+from tinyrefinery.networks.find import Network, find_network
+from tinyrefinery.networks.predictions import Wanted, answers
+from tinyrefinery.recipe.load import canonical
+from tinyrefinery.recipe.perturbation import Perturbation
+
+
+@dataclass(frozen=True)
+class Session:
+    """A judged file of tests, with all that reports need."""
+
+    path: Path
+    """The file of tests."""
+    suite: Suite = field(repr=False)
+    network: Network
+    baseline: Network | None
+    data: TestData = field(repr=False)
+    rows: Rows = field(repr=False)
+    answers: Answers = field(repr=False)
+    baseline_answers: Answers | None = field(repr=False)
+    results: tuple[Result, ...] = field(repr=False)
+
+    @property
+    def paths(self) -> list[str]:
+        """Path of each row."""
+        return self.rows.columns.column("path").to_pylist()
+
+    @property
+    def facts(self) -> Facts:
+        """What the results belong to."""
+        return Facts(
+            suite=self.path.name,
+            suite_digest=sha256(canonical(self.suite).encode()).hexdigest(),
+            network=self.network.name,
+            network_digest=self.network.digest,
+            baseline=self.baseline.name if self.baseline else None,
+            data=self.data.source.name,
+            data_digest=self.data.manifest.digest,
+            images=len(self.data.manifest),
+            version=tool_version(),
+        )
+
+    def test(self, result: Result) -> DataTest:
+        """The test that a result is of; a class in brackets was filled in."""
+        return self.suite.tests[result.name.partition("[")[0]]
+
+    def record(self, *, release: bool) -> dict[str, Any]:
+        """Facts and results as plain data."""
+        return records.record(self.facts, self.results, self.paths, release=release)
+
+    @property
+    def kept(self) -> Path:
+        """Where the record is kept for `history`."""
+        return kept_results(self.network, self.path)
+
+
+def kept_results(network: Network, suite: Path) -> Path:
+    """Where the results of a file of tests are kept.
+
+    Another file of the same name is another one: the place goes by the way from the network to it,
+    which stays when both are moved together.
+    """
+    try:
+        way = os.path.relpath(suite.resolve(), network.home.resolve())
+    except ValueError:  # on another drive
+        way = str(suite.resolve())
+    mark = sha256(Path(way).as_posix().encode()).hexdigest()[:8]
+    return network.home / "results" / f"{suite.stem}-{mark}" / f"{network.slug}.json"
+
+
+def run_tests(
+    path: Path,
+    network: Network,
+    baseline: Network | None = None,
+    *,
+    data_of: Network | None = None,
+    like: Path | None = None,
+) -> Session:
+    """Judge a file of tests; predictions that aren't there are made and kept.
+
+    Args:
+        path: the file.
+        network: the network under test.
+        baseline: the network to compare with; None: the one that the file names, if any.
+        data_of: whose run's data is taken where the file names none; None: the network's own.
+        like: what an ONNX file that the file names as baseline was made from, see `find_network`.
+
+    Raises:
+        DataTestError: when the file is wrong.
+        RefineryError: when data or networks can't be opened.
+    """
+    suite, home = load_suite(path), path.resolve().parent
+    if baseline is None and suite.baseline is not None:
+        baseline = find_network(Path(anchored(suite.baseline, home)), like=like)
+    data = find_data(suite, network, home, data_of)
+    rows = rows_for(suite, data, home)
+    wanted = wanted_predictions(suite, data)
+    own = answers(network, data, wanted)
+    theirs = answers(baseline, data, wanted) if baseline else None
+    results = judge(suite, rows, own, theirs, home)
+    return Session(path, suite, network, baseline, data, rows, own, theirs, tuple(results))
+
+
+def rows_for(suite: Suite, data: TestData, home: Path) -> Rows:
+    """The data's columns, with those of the suite's metadata files, and image properties if used.
+
+    Raises:
+        DataTestError: when a metadata file doesn't fit the data.
+    """
+    further = []
+    for name in suite.metadata:
+        file = Path(anchored(name, home))
+        try:
+            further.append(read_columns(file))
+            rows_of(data.manifest, further)
+        except DataTestError as error:
+            raise DataTestError(f"{file}: {error}") from error
+    rows = rows_of(data.manifest, further)
+    known = (*MEASURES, *KINDS)
+    missing = columns_used(suite) - set(rows.columns.column_names)
+    if missing & set(known):
+        there = rows.columns.column_names
+        computed = data.properties()
+        new = [n for n in computed.column_names if n == "id" or n not in there]
+        rows = rows_of(data.manifest, [*further, _one_line_an_image(computed.select(new))])
+    return replace(rows, computable=known)
+
+
+def _one_line_an_image(table: pa.Table) -> pa.Table:
+    """Copies of an image have equal properties; one line stands for all."""
+    ids = table.column("id").to_numpy(zero_copy_only=False).astype(str)
+    return table.take(pa.array(np.sort(np.unique(ids, return_index=True)[1])))
+
+
+def _expressions(test: DataTest) -> list[str]:
+    return [*([test.where] if test.where else []), *(test.compare or {}).values()]
+
+
+def columns_used(suite: Suite) -> set[str]:
+    """Names of all columns that the tests' expressions read."""
+    texts = [text for test in suite.tests.values() for text in _expressions(test)]
+    return {name for text in texts for name in parse(text).columns}
+
+
+def wanted_predictions(suite: Suite, data: TestData) -> Wanted:
+    """The splits that tests are about, and their perturbations."""
+    splits = [suite.setting(test, "split") for test in suite.tests.values()]
+    rows = rows_in(data.manifest, splits)
+    perturbed: dict[str, tuple[Perturbation, list[str]]] = {}
+    for test in suite.tests.values():
+        if test.perturb is not None:
+            split = suite.setting(test, "split")
+            own = list(rows) if split == "any" else [split]
+            _, known = perturbed.setdefault(test.perturb.named(), (test.perturb, []))
+            known += [each for each in own if each not in known]
+    return Wanted(rows, perturbed)
+
+
+def wrong_images(session: Session) -> tuple[np.ndarray, np.ndarray]:
+    """Images of the suite's default split, and which of them the network gets wrong; (N,) bool."""
+    everything = DataTest(at_least=0.0)
+    chosen = choose(everything, session.suite, session.rows, session.path.parent)
+    probabilities = session.answers.probabilities
+    asked = chosen & ~np.isnan(probabilities[:, 0])
+    predicted = np.nan_to_num(probabilities).argmax(axis=1)
+    return asked, asked & (predicted != session.rows.labels)
+
+
+def past_values(test: str, networks: Sequence[Network], suite: Path) -> list[dict[str, Any]]:
+    """What was kept of a test for each network, in the order given; its class in brackets.
+
+    Raises:
+        DataTestError: when the tests were never run against one of them, or had no such test.
+    """
+    found = []
+    for network in networks:
+        path = kept_results(network, suite)
+        if not path.exists():
+            raise DataTestError(
+                f"{network.name}: has no results of {suite.name}; run `tinyrefinery test` first"
+            )
+        record = records.read(path)
+        results = {each["name"]: each for each in record["results"]}
+        if test not in results:
+            from tinyrefinery.names import nearest
+
+            raise DataTestError(
+                f"{path}: no test '{test}'.{nearest(test, results)} Tests: {', '.join(results)}"
+            )
+        on = {"data_digest": record["data_digest"]}
+        found.append({"network": network.name, "when": record["when"]} | on | results[test])
+    return found

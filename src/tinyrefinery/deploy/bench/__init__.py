@@ -1,0 +1,1 @@
+"""Time networks on this machine, side by side."""

@@ -1,0 +1,156 @@
+"""From a detector's recipe to objects."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from tinyrefinery import random
+from tinyrefinery.data.batches import IMAGENET_MEAN, IMAGENET_STD
+from tinyrefinery.detection.augment import AugmentSpec, BoxCropSpec, DistortionSpec, ZoomOutSpec
+from tinyrefinery.detection.boxes import BoxData
+from tinyrefinery.detection.detections import Decoding
+from tinyrefinery.detection.detector import Detector, DetectorSpec
+from tinyrefinery.detection.detector_file import DetectorInfo
+from tinyrefinery.detection.shapes import open_shapes
+from tinyrefinery.detection.view import BoxView
+from tinyrefinery.detection.voc import open_voc
+from tinyrefinery.errors import CheckpointError, RecipeError
+from tinyrefinery.models import create
+from tinyrefinery.models.network_file import NetworkInfo, load_network
+from tinyrefinery.names import check_options, look_up
+from tinyrefinery.recipe.detection import Augment, Backbone, BoxSource, DetectionRecipe, Voc
+from tinyrefinery.training.job import Settings
+
+
+def box_data(source: BoxSource, *, measured: bool = False) -> BoxData:
+    """Open the recipe's images; `measured`: other ones than a detector was trained on."""
+    more = {"measured": True} if measured and isinstance(source, Voc) else {}
+    return open_boxes(source.name, **source.model_dump(exclude={"name"}), **more)
+
+
+def augmentation(part: Augment) -> AugmentSpec:
+    """How training images vary."""
+
+    def made(kind: Any, options: Any) -> Any:
+        """The specification, where there is one."""
+        return None if options is None else kind(**options.model_dump())
+
+    return AugmentSpec(
+        flip=part.flip,
+        zoom_out=made(ZoomOutSpec, part.zoom_out),
+        crop=made(BoxCropSpec, part.crop),
+        color=made(DistortionSpec, part.color),
+    )
+
+
+@dataclass(frozen=True)
+class NewDetector:
+    """A detector to be trained."""
+
+    network: Detector
+    info: DetectorInfo
+
+
+def detector(recipe: DetectionRecipe, classes: tuple[str, ...]) -> NewDetector:
+    """A new detector, its weights a function of seed and architecture, or of the backbone's file.
+
+    Raises:
+        RecipeError: when the backbone can't be built, or gives no maps.
+        CheckpointError: when its file is unreadable, or of another architecture.
+    """
+    part = recipe.detector
+    options = part.model_dump(exclude={"backbone"})
+    size = (part.size, part.size)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(random.integer(recipe.seed, "weights"))
+        backbone, known = _backbone(part.backbone, len(classes), size)
+        try:
+            network = Detector(backbone, len(classes), DetectorSpec(**options))
+        except RecipeError as error:
+            name = part.backbone.name
+            raise RecipeError(f"detector.backbone '{name}': {error}") from error
+    mean, std = (known.mean, known.std) if known else (IMAGENET_MEAN, IMAGENET_STD)
+    kwargs = {key: value for key, value in part.backbone.kwargs.items() if key != "pretrained"}
+    info = DetectorInfo(
+        backbone=part.backbone.name,
+        kwargs=dict(known.kwargs) if known else kwargs,
+        built_for=known.size if known else size,
+        classes=classes,
+        spec=DetectorSpec(**options),
+        mean=recipe.data.mean or mean,
+        std=recipe.data.std or std,
+        extra={"seed": recipe.seed},
+    )
+    layout = torch.channels_last if recipe.engine.channels_last else torch.contiguous_format
+    return NewDetector(network.to(memory_format=layout).train(), info)
+
+
+def _backbone(
+    part: Backbone, classes: int, size: tuple[int, int]
+) -> tuple[nn.Module, NetworkInfo | None]:
+    """The network, and what its file says, where it comes from one."""
+    if part.init_from is None:
+        return create(part.name, classes, size=size, **part.kwargs), None
+    path = Path(part.init_from.removeprefix("file:"))
+    network, known = load_network(path)
+    if known.name != part.name or (part.kwargs and known.kwargs != part.kwargs):
+        told = f"{known.name} {known.kwargs or ''}".strip()
+        raise CheckpointError(
+            f"{path}: holds a {told}, not a {part.name} {part.kwargs or ''}; set "
+            f"detector.backbone.name={known.name}"
+        )
+    if known.channels != 3:
+        raise CheckpointError(f"{path}: looks at grey images; a detector needs colour")
+    return network, known
+
+
+def box_view(
+    recipe: DetectionRecipe, data: BoxData, info: DetectorInfo, device: torch.device, *, train: bool
+) -> BoxView:
+    """Training images as they vary, or whole ones."""
+    spec = augmentation(recipe.data.augment) if train else None
+    seed = random.integer(recipe.seed, "augment")
+    return BoxView(data, info.spec.size, spec, seed, info.mean, info.std, device)
+
+
+def decoding(recipe: DetectionRecipe) -> Decoding:
+    """How outputs become boxes."""
+    return Decoding(**recipe.inference.model_dump())
+
+
+def detection_settings(recipe: DetectionRecipe) -> Settings:
+    """How long and in what steps to train."""
+    part, engine = recipe.training, recipe.engine
+    return Settings(
+        epochs=part.epochs,
+        batch_size=part.batch_size,
+        seed=random.integer(recipe.seed, "training"),
+        accumulate=part.accumulate,
+        clip_norm=part.clip_norm,
+        ema=part.ema,
+        workers=recipe.data.workers,
+        evaluate_every=part.evaluate_every,
+        checkpoint_every_epochs=engine.checkpoint_every_epochs,
+        checkpoint_every_steps=engine.checkpoint_every_steps,
+        tensorboard=engine.tensorboard,
+        channels_last=engine.channels_last,
+    )
+
+
+SOURCES: dict[str, Callable[..., BoxData]] = {"voc": open_voc, "shapes": open_shapes}
+
+
+def open_boxes(name: str, **options: Any) -> BoxData:
+    """Open the source of that name, e.g. `open_boxes("voc", root="raccoons.zip")`.
+
+    Raises:
+        RecipeError: for an unknown name or option.
+        DataError: as the source.
+    """
+    source = look_up("source of boxes", name, SOURCES)
+    check_options("source", name, source, options)
+    return source(**options)

@@ -1,1 +1,0 @@
-"""Data tests against trained networks: opens what they need, predicts what is missing, judges."""

@@ -1,0 +1,1 @@
+"""The label store: refined labels on disk."""

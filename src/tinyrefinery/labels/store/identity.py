@@ -1,0 +1,107 @@
+"""What stored labels are the labels of: facts that must agree before one of them is used."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+
+from tinyrefinery.data.batches import View
+from tinyrefinery.labels.crop_labels import CropLabels
+from tinyrefinery.labels.store.encodings import Form
+
+FORMAT = 4  # counts changes of the files, and of arithmetic that changes the bits of labels
+Facts = dict[str, Any]
+_WORDS = {
+    "format": "the store is of another version of the format",
+    "labels": "labels are written in another form",
+    "data": "other images",
+    "classes": "other classes",
+    "crops": "other crops",
+    "refiner": "another refiner",
+    "groups": "other BN groups",
+}
+
+
+def facts_of(labels: CropLabels, form: Form) -> Facts:
+    """All that a label depends on, besides its stream and row; plain values.
+
+    Given labels are not among them: a refined label doesn't depend on the given one, so a store
+    outlives the correction of wrong labels.
+    """
+    grouped = labels.refiner.depends_on_mates
+    facts = {
+        "format": FORMAT,
+        "labels": {"form": form.name, "top": form.top},
+        **facts_of_view(labels.view, labels.rows),
+        "refiner": labels.refiner.facts(),
+        "groups": {"size": labels.plan.group, "seed": labels.plan.seed} if grouped else None,
+    }
+    return json.loads(json.dumps(facts))  # as they come back from a file
+
+
+def facts_of_view(view: View, rows: np.ndarray) -> Facts:
+    """The facts that don't need the refiner: images, classes and crops."""
+    manifest = view.dataset.manifest
+    digest = rows_digest(rows, manifest.column("id")[rows])
+    crops = asdict(view.spec) | {"seed": view.seed, "mean": view.mean, "std": view.std}
+    facts = {
+        "data": {"rows": len(rows), "digest": digest, "channels": view.dataset.images.channels},
+        "classes": list(manifest.classes),
+        "crops": crops,
+    }
+    return json.loads(json.dumps(facts))
+
+
+def rows_digest(rows: np.ndarray, ids: np.ndarray) -> str:
+    """Digest of which samples, by id, stand in which manifest rows, both (N,)."""
+    text = "\x1e".join(ids).encode()
+    return sha256(np.asarray(rows, np.int64).tobytes() + text).hexdigest()
+
+
+def key(facts: Facts) -> str:
+    """Digest of facts, 64 hexadecimal digits."""
+    return sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def differences(stored: Facts, wanted: Mapping[str, Any]) -> list[str]:
+    """Why a store with facts `stored` doesn't serve where `wanted` are needed; empty: it does.
+
+    Facts that `wanted` doesn't name are not compared.
+    """
+    found = []
+    for name, value in wanted.items():
+        if name == "classes":
+            found += _class_differences(stored.get(name, []), value)
+        elif stored.get(name) != value:
+            parts = _unequal(stored.get(name), value)
+            details = "; ".join(f"{path or name}: {a}, not {b}" for path, a, b in parts)
+            found.append(f"{_WORDS.get(name, name)} ({details})")
+    return found
+
+
+def _class_differences(stored: list[str], wanted: list[str]) -> list[str]:
+    if stored == wanted:
+        return []
+    missing = [name for name in wanted if name not in stored]
+    extra = [name for name in stored if name not in wanted]
+    notes = [f"class '{name}' is missing from the store" for name in missing[:3]]
+    notes += [f"the store knows class '{name}', which the data lacks" for name in extra[:3]]
+    return [f"{_WORDS['classes']} ({'; '.join(notes) or 'in another order'})"]
+
+
+def _unequal(stored: Any, wanted: Any, path: str = "") -> Iterator[tuple[str, str, str]]:
+    """Leaves that differ: path, what is stored, what is wanted, shortened."""
+    if isinstance(stored, dict) and isinstance(wanted, dict):
+        for name in sorted(stored.keys() | wanted.keys()):
+            inner = f"{path}.{name}" if path else name
+            yield from _unequal(stored.get(name), wanted.get(name), inner)
+    elif stored != wanted:
+        yield path, _short(stored), _short(wanted)
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 24 else f"{text[:20]}..."

@@ -1,0 +1,200 @@
+"""What networks said of the tests' images: read where it is kept, else predicted once and kept."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pyarrow as pa
+
+from tinyrefinery.data.arrow import pc
+from tinyrefinery.data.perturb import perturb
+from tinyrefinery.errors import CheckpointError, DataError
+from tinyrefinery.evaluation.prediction_table import Answers
+from tinyrefinery.evaluation.predictions import Predictions
+from tinyrefinery.files import check_places
+from tinyrefinery.networks.data import TestData
+from tinyrefinery.networks.find import Network
+from tinyrefinery.networks.view import measuring_view
+from tinyrefinery.recipe.load import canonical
+from tinyrefinery.recipe.perturbation import Perturbation
+
+say = logging.getLogger("tinyrefinery").info
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which predictions tests need."""
+
+    rows: Mapping[str, np.ndarray]
+    """Manifest rows by split."""
+    perturbed: Mapping[str, tuple[Perturbation, Sequence[str]]]
+    """By the perturbation's name: what it is, and on which splits."""
+
+
+def answers(network: Network, data: TestData, wanted: Wanted) -> Answers:
+    """What a network said of the data's rows, in the data's classes.
+
+    Raises:
+        CheckpointError: when the network has other classes than the data.
+    """
+    clean = _filled(network, data, wanted.rows, None)
+    perturbed = {}
+    for name, (how, splits) in wanted.perturbed.items():
+        rows = {split: wanted.rows[split] for split in splits if split in wanted.rows}
+        perturbed[name] = _filled(network, data, rows, how)
+    return Answers(network.name, clean, perturbed)
+
+
+def _filled(
+    network: Network, data: TestData, rows: Mapping[str, np.ndarray], how: Perturbation | None
+) -> np.ndarray:
+    """Probabilities (N, K) of all rows, NaN where none are wanted."""
+    filled = np.full((len(data.manifest), len(data.manifest.classes)), np.nan, np.float32)
+    for split, places in rows.items():
+        filled[places] = _of_split(network, data, split, places, how)
+    return filled
+
+
+def _of_split(
+    network: Network, data: TestData, split: str, rows: np.ndarray, how: Perturbation | None
+) -> np.ndarray:
+    """Probabilities (n, K) of the rows of a split."""
+    own = "" if how is None else f"-{sha256(canonical(how).encode()).hexdigest()[:8]}"
+    kept = network.home / f"predictions-{network.slug}-{split}-{data.key}{own}.parquet"
+    places = [kept]
+    if how is None and network.stage is not None:
+        places = [network.stage / f"predictions-{split}.parquet", kept]
+    for path in places:
+        if path.exists() and (stored := _read(path)) is not None:
+            found = _by_id(stored, network, data, rows)
+            if found is not None:
+                return found
+    check_places(files=[kept])
+    predicted = _predicted(network, data, rows, how)
+    predicted.save(kept)
+    found = _by_id(predicted, network, data, rows)
+    assert found is not None
+    return found
+
+
+def _read(path: Path) -> Predictions | None:
+    """Kept predictions; None when the file is damaged, since they can be made again."""
+    try:
+        return Predictions.load(path)
+    except DataError as error:
+        say(f"{error}; predicting anew")
+        return None
+
+
+def _by_id(
+    stored: Predictions, network: Network, data: TestData, rows: np.ndarray
+) -> np.ndarray | None:
+    """Stored probabilities of these rows by image id; None when an image is missing."""
+    classes = data.manifest.classes
+    if set(stored.classes) != set(classes):
+        raise CheckpointError(
+            f"{network.name}: has the classes {list(stored.classes)[:8]}, but the network under "
+            f"test has {list(classes)[:8]}; they can't be compared"
+        )
+    wanted = data.manifest.table.column("id").take(pa.array(rows))
+    places = pc.index_in(wanted, value_set=pa.array(stored.ids.tolist(), pa.string()))
+    if places.null_count:
+        return None
+    found = stored.probabilities[places.to_numpy(zero_copy_only=False)]
+    if stored.classes == classes:
+        return found
+    return found[:, [stored.classes.index(name) for name in classes]]
+
+
+def _predicted(
+    network: Network, data: TestData, rows: np.ndarray, how: Perturbation | None
+) -> Predictions:
+    """Run the network."""
+    from tinyrefinery.evaluation.predictions import predict
+
+    changed = f" with {how.named()}" if how else ""
+    say(f"{network.name}: predicting {len(rows):,} images{changed}")
+    net, view, workers = opened(network, data)
+    seen = view if how is None else cast(Any, PerturbedView(view, how))
+    return predict(net, seen, rows, workers=workers)
+
+
+def opened(network: Network, data: TestData) -> tuple[Any, Any, int]:
+    """The network on its device, the view of the data that it sees, and threads to prepare it."""
+    from tinyrefinery import builders
+    from tinyrefinery.recipe.schema import Engine
+
+    net, recipe = network.load(), network.recipe
+    engine = Engine(device="cpu") if network.is_onnx else recipe.engine if recipe else Engine()
+    fabric = builders.fabric(engine)
+    view = measuring_view(network.info, data.dataset, recipe, fabric.device, network.name)
+    workers = builders.workers(recipe, view.dataset) if recipe else 0
+    return net.to(fabric.device), view, workers
+
+
+@dataclass(frozen=True)
+class PerturbedView:
+    """A view whose images are changed after they were cropped; it stands in for a `View`."""
+
+    view: Any
+    how: Perturbation
+
+    @property
+    def dataset(self) -> Any:
+        """The data set."""
+        return self.view.dataset
+
+    def crops(self, rows: np.ndarray, epoch: int) -> Any:
+        """The crops, which are those of the view."""
+        return self.view.crops(rows, epoch)
+
+    def pixels(self, rows: np.ndarray, crops: Any) -> Any:
+        """Changed images, float (B, C, h, w) in 0-255."""
+        import torch
+
+        pixels = self.view.pixels(rows, crops)
+        ids = self.dataset.manifest.column("id")[rows]
+        changed = perturb(pixels.cpu().numpy(), ids, self.how)
+        return torch.from_numpy(np.ascontiguousarray(changed)).to(pixels.device)
+
+    def render_many(self, rows: np.ndarray, epochs: Sequence[int], draws: Sequence[Any]) -> list:
+        """Batches as `View.render_many` gives them."""
+        import torch
+
+        from tinyrefinery.data.batches import Batch
+        from tinyrefinery.data.transforms import normalize_
+
+        labels = torch.from_numpy(self.dataset.manifest.labels[rows]).to(self.view.device)
+        made = []
+        for epoch, crops in zip(epochs, draws, strict=True):
+            images = normalize_(self.pixels(rows, crops), self.view.mean, self.view.std)
+            made.append(Batch(images, labels, rows, epoch, crops))
+        return made
+
+
+def pictures(
+    network: Network, data: TestData
+) -> Callable[[int, Perturbation | None], tuple[np.ndarray, np.ndarray]]:
+    """A function of manifest row and perturbation: the source's pixels and what the network sees.
+
+    Both are uint8 (H, W, C); the second has the size of the network's input.
+    """
+    import torch
+
+
+    cpu = torch.device("cpu")
+    view = measuring_view(network.info, data.dataset, network.recipe, cpu, network.name)
+
+    def look(row: int, how: Perturbation | None) -> tuple[np.ndarray, np.ndarray]:
+        """The source's pixels of a manifest row, and what the network sees of it."""
+        rows = np.array([row])
+        seen = cast(Any, view if how is None else PerturbedView(view, how))
+        pixels = seen.pixels(rows, view.crops(rows, 0))[0].permute(1, 2, 0).cpu().numpy()
+        source = view.dataset.images.pixels(row)
+        return source, np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+
+    return look

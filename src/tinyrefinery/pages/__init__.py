@@ -1,0 +1,1 @@
+"""What all pages and terminal tables share: numbers, tables, plots, templates, pictures."""

@@ -1,0 +1,134 @@
+"""A stage of a recipe: one network to train, from which labels, and how."""
+
+from typing import Annotated, Any
+
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+
+from tinyrefinery.recipe.labels import GroundTruth, Labels, Refined
+from tinyrefinery.recipe.optimization import EarlyStop, Jitter, Loss, Optimizer, Plateau, Schedule
+from tinyrefinery.recipe.part import Frozen, Part, Positive, Slug, wrong
+
+
+class Model(Part):
+    """An architecture."""
+
+    name: Annotated[str, Field(min_length=1)]
+    """A name that `tinyrefinery.models` knows, or `timm:NAME`."""
+    kwargs: dict[str, Any] = Field(default_factory=dict)
+    """Options of the architecture, e.g. `{stem: small}`; for timm e.g. `{pretrained: true}`."""
+    weights: str | None = None
+    """Checkpoint file to start from; null: random weights."""
+
+
+class Stage(Part):
+    """One trained network; with `generations`, a row of them, each refined by the one before."""
+
+    id: Slug
+    """Name of the stage in overrides, tables and folders."""
+    model: Model
+    labels: Labels = GroundTruth(name="ground_truth")
+    """Where the targets of training come from."""
+    loss: Loss
+    """Default: kl (label_to_output) for refined labels, cross_entropy for all others."""
+    optimizer: Optimizer
+    schedule: Schedule
+    """The learning rate over time."""
+    epochs: PositiveInt
+    """Passes over the training split."""
+    batch_size: PositiveInt = 128
+    """Crops a training step, over all devices."""
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Decay a step of the weights' moving average, which is then what is kept; null: none."""
+    accumulate: PositiveInt = 1
+    """Steps whose gradients are added up before the optimizer moves."""
+    clip_norm: Positive | None = None
+    """Largest global norm of the gradient; null: no limit."""
+    seed: NonNegativeInt | None = None
+    """Gives the stage weights, order and noise of its own; null: those of the recipe's seed and the
+    generation. Crops, and so refined labels, are shared by all stages of a generation anyway."""
+    crop_pool: PositiveInt | None = None
+    """Draw crops for so many epochs only, and go through them again and again, each time in another
+    order: labels in a store then cost no more than these epochs; null: fresh crops each epoch."""
+    generations: PositiveInt = 1
+    """Above 1, the stage stands for `id`, `id_2`, `id_3` and so on: each but the first is
+    refined by the one before it, with this stage's label options (if it has none, the defaults)."""
+    beside: str | None = None
+    """Train in step with an earlier stage, by its id, that has the same labels, epochs and batch
+    size: crops are rendered and labelled once for both, in that stage's order; null: alone."""
+    init_from: str | None = None
+    """Start from the weights of an earlier stage, by its id, of `file:PATH`, or of another recipe's
+    last stage, `recipe:NAME`, which is then trained first at the same seed; null: random."""
+    replace_head: bool = False
+    """Draw the last layer anew instead of starting from it: other data has other classes."""
+    freeze: Frozen = ()
+    """Parts that stay as they start, by name, e.g. `[stem, blocks.0]`, or how many of the first
+    blocks; their batch normalization keeps its statistics too."""
+    evaluate_every: PositiveInt = 1
+    """Epochs between two looks at the validation split."""
+    bn_momentum: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Share that each batch has in batch normalization's running statistics (PyTorch's momentum, 1
+    minus that of Keras); null: the architecture's, mostly 0.1."""
+    jitter: Jitter | None = None
+    """Add adversarially jittered crops to each batch (Label Refinery, section 3.1), best to a
+    network that is trained already (init_from); null: natural crops only."""
+    stop: EarlyStop | None = None
+    """End early, and restore the best weights, by the validation split; null: train all epochs and
+    keep the last weights."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _loss_that_fits_the_labels(cls, stage: Any) -> Any:
+        if not isinstance(stage, dict) or "loss" in stage:
+            return stage
+        labels = stage.get("labels")
+        name = labels.get("name") if isinstance(labels, dict) else getattr(labels, "name", None)
+        return {**stage, "loss": {"name": "kl" if name == "refined" else "cross_entropy"}}
+
+    @model_validator(mode="after")
+    def _hangs_together(self) -> "Stage":
+        warmup = self.schedule.warmup
+        if warmup >= self.epochs:
+            raise wrong(
+                (
+                    "schedule.warmup",
+                    f"{warmup:g} epochs of warm-up leave nothing of {self.epochs} epochs",
+                )
+            )
+        if isinstance(self.schedule, Plateau) and self.evaluate_every > self.epochs:
+            raise wrong(
+                (
+                    "evaluate_every",
+                    f"{self.evaluate_every} is more than {self.epochs} epochs, so that the plateau "
+                    "schedule would never see a validation figure",
+                )
+            )
+        if self.init_from is not None and self.model.weights is not None:
+            raise wrong(("init_from", "model.weights also says where to start: keep one of them"))
+        begun = self.init_from or self.model.weights or self.model.kwargs.get("pretrained")
+        for field in ("replace_head", "freeze"):
+            if getattr(self, field) and not begun:
+                text = "needs weights to start from: init_from, model.weights or pretrained"
+                raise wrong((field, text))
+        labels = self.labels
+        if self.jitter is not None and not (isinstance(labels, Refined) and labels.level == "crop"):
+            kind = f"level '{labels.level}'" if isinstance(labels, Refined) else labels.name
+            raise wrong(
+                (
+                    "jitter",
+                    f"labels ({kind}) don't depend on the crop, so that a jittered one has none of "
+                    "its own; write labels: {name: refined, by: ..., level: crop} or jitter: null",
+                )
+            )
+        if (
+            isinstance(labels, Refined)
+            and labels.batch_norm == "batch"
+            and (labels.bn_group or self.batch_size) < 2
+        ):
+            raise wrong(
+                (
+                    "labels.bn_group",
+                    "batch statistics need at least 2 crops; write a bn_group, a larger "
+                    "batch_size or batch_norm: running",
+                )
+            )
+        return self

@@ -1,0 +1,1 @@
+"""Assess networks as refiners, and the labels that they give."""

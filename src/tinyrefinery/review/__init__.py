@@ -1,0 +1,1 @@
+"""Select images for people, and record what they decide."""

@@ -1,0 +1,198 @@
+"""From a run to a queue: what is worth a person's look."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+
+from tinyrefinery.audit.duplicates import find_copies
+from tinyrefinery.audit.fingerprints import Fingerprints, fingerprint
+from tinyrefinery.data.dataset import Dataset
+from tinyrefinery.data.properties.small_images import each_chunk
+from tinyrefinery.data_tests.schema import DataTest, Suite
+from tinyrefinery.data_tests.session import Session, run_tests
+from tinyrefinery.errors import DataError
+from tinyrefinery.evaluation.dynamics_table import load_dynamics
+from tinyrefinery.networks.data import TestData, find_data, rows_in
+from tinyrefinery.networks.find import Network, find_network
+from tinyrefinery.networks.predictions import Wanted, answers
+from tinyrefinery.review.pools import (
+    Known,
+    at_random,
+    of_disagreement,
+    of_failed_tests,
+    of_shortcuts,
+    of_suspects,
+)
+from tinyrefinery.review.queue import Item, Queue
+from tinyrefinery.review.shares import checked_shares, chosen
+from tinyrefinery.runs.folder import read_run
+
+say = logging.getLogger("tinyrefinery").info
+_OF_THE_RUN = Suite(tests={"all": DataTest(at_least=0.0)})
+
+
+@dataclass(frozen=True)
+class Mined:
+    """A queue, and what a person should know of how it came about."""
+
+    queue: Queue
+    counts: Mapping[str, int]
+    """Images by reason."""
+    found: Mapping[str, int]
+    """Candidates by reason."""
+    notes: tuple[str, ...] = field(default=())
+
+
+def mine(
+    run: Path,
+    *,
+    tests: Path | None = None,
+    budget: int = 200,
+    seed: int = 0,
+    refiner: Path | None = None,
+    shares: Mapping[str, float] | None = None,
+    stage: str | None = None,
+    run_seed: int | None = None,
+    like: Path | None = None,
+) -> Mined:
+    """Choose what a person should look at.
+
+    Args:
+        run: run folder, a stage's folder, or an ONNX file that was made from one.
+        tests: a file of data tests; those that fail give images.
+        budget: images, at most.
+        seed: of the random draws; equal seeds give equal queues.
+        refiner: run or network file that the network is held against; None: the refiner that its
+            labels came from, if any.
+        shares: by reason, see `shares.SHARES`.
+        stage: of the run; None: the last.
+        run_seed: of a run with several; None: the first.
+        like: of an ONNX file, the run that it was made from.
+
+    Raises:
+        DataError: when nothing can be found, or a share or the budget is wrong.
+        RefineryError: when data or networks can't be opened.
+    """
+    if budget < 1:
+        raise DataError(f"a budget of {budget} images is none; give 1 or more")
+    parts = checked_shares(shares)
+    network = find_network(run, stage, run_seed, like)
+    if network.recipe is None:
+        raise DataError(f"{run}: is a network without a run; its data is not known. Give a run")
+    data = find_data(_OF_THE_RUN, network, Path())
+    other = find_network(refiner) if refiner is not None else _own_refiner(network)
+    known = _known(network, data, other)
+    session = run_tests(tests, network, like=like) if tests is not None else None
+    pools, notes = _pools(network, data, known, session, seed)
+    groups, copies = _groups(data.dataset, known.ids)
+    items = chosen(pools, budget, parts, groups)
+    sources = [data] if session is None or session.suite.data is None else [data, session.data]
+    queue = _queue(network, sources, items, seed=seed, budget=budget)
+    population = len(set(known.ids[known.splits == "train"])) - copies
+    return _mined(queue, population, pools, notes)
+
+
+def _mined(
+    queue: Queue, population: int, pools: Mapping[str, list[Item]], notes: list[str]
+) -> Mined:
+    counts = {name: sum(each.reason == name for each in queue.items) for name in pools}
+    found = {name: len(pool) for name, pool in pools.items()}
+    return Mined(replace(queue, population=population), counts, found, tuple(notes))
+
+
+def _pools(
+    network: Network, data: TestData, known: Known, session: Session | None, seed: int
+) -> tuple[dict[str, list[Item]], list[str]]:
+    """Candidates by reason, and why a reason has none."""
+    notes, pools = [], dict[str, list[Item]]()
+    if session is None:
+        notes.append("failed_test: no file of data tests was given")
+    else:
+        pools["failed_test"] = of_failed_tests(_of_session(session), session.results)
+    dynamics = network.stage and network.stage / "dynamics.parquet"
+    if dynamics and dynamics.exists():
+        pools["label_suspect"] = of_suspects(known, data.dataset, load_dynamics(dynamics))
+    else:
+        notes.append("label_suspect: there are no training dynamics; mine the run itself")
+    if known.refiner is None:
+        notes.append("disagreement: the stage has no refiner; give one with --refiner")
+    pools["disagreement"] = of_disagreement(known)
+    pools["shortcut"] = of_shortcuts(known, data.dataset, data.properties(), seed)
+    train = np.flatnonzero(known.splits == "train")
+    pools["random"] = at_random(known, train, seed)
+    return pools, notes
+
+
+def _known(network: Network, data: TestData, refiner: Network | None) -> Known:
+    """All rows of the run's data with the networks' words."""
+    manifest = data.manifest
+    wanted = Wanted(rows_in(manifest, ["any"]), {})
+    said = answers(network, data, wanted).probabilities
+    theirs = answers(refiner, data, wanted).probabilities if refiner is not None else None
+    columns = [manifest.column(name) for name in ("id", "path", "split")]
+    ids, paths, splits = columns
+    return Known(ids, paths, manifest.labels, splits, manifest.classes, said, theirs)
+
+
+def _of_session(session: Session) -> Known:
+    manifest = session.data.manifest
+    ids, paths, splits = (manifest.column(name) for name in ("id", "path", "split"))
+    said = session.answers.probabilities
+    return Known(ids, paths, manifest.labels, splits, manifest.classes, said)
+
+
+def _own_refiner(network: Network) -> Network | None:
+    """The network whose labels the stage learned from, where the same run holds it."""
+    if network.stage is None:
+        return None
+    run = network.stage.parent.parent
+    stages = read_run(run).stages
+    own = next((each for each in stages if each.key == network.digest), None)
+    if own is None:
+        return None
+    for each in stages:
+        if each.seed == own.seed and each.key in own.refiners:
+            return find_network(run / "stages" / f"{each.stage}-{each.key[:8]}")
+    return None
+
+
+def _groups(dataset: Dataset, ids: np.ndarray) -> tuple[dict[str, str], int]:
+    """Group of near copies by uid, and how many training images are copies of another one."""
+    say(f"{dataset.name}: looking for near copies among {len(ids):,} images")
+    chunks = each_chunk(dataset, np.arange(len(ids)), fingerprint)
+    groups: dict[str, str] = {}
+    train = dataset.manifest.column("split") == "train"
+    repeated = 0
+    for number, copies in enumerate(find_copies(dataset, Fingerprints.joined(list(chunks)))):
+        groups |= {str(ids[row]): f"g{number}" for row in copies.rows}
+        inside = {str(ids[row]) for row in copies.rows if train[row]}
+        repeated += max(0, len(inside) - 1)
+    return groups, repeated
+
+
+def _queue(
+    network: Network, sources: list[TestData], items: list[Item], *, seed: int, budget: int
+) -> Queue:
+    if not items:
+        raise DataError(f"{network.name}: no image is worth a look for the shares that were given")
+    recipe = network.recipe
+    assert recipe is not None
+    size = network.info.size
+    same = size == recipe.data.train_crop.size
+    told = "\n".join([network.digest, str(seed), str(budget), *(each.uid for each in items)])
+    return Queue(
+        name=f"q-{sha256(told.encode()).hexdigest()[:8]}",
+        data=tuple(each.source.model_dump(mode="json") for each in sources),
+        classes=network.classes,
+        channels=network.channels,
+        size=size,
+        items=tuple(items),
+        resize=recipe.data.eval_crop.resize if same else None,
+        run=network.name,
+        seed=seed,
+        budget=budget,
+    )

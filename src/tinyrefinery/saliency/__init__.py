@@ -1,0 +1,1 @@
+"""Which pixels drive a model's predictions."""

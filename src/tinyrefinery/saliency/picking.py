@@ -1,0 +1,124 @@
+"""Which images a command shows: by row, the failures of a data test, or the surest mistakes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinyrefinery.data_tests.schema import Suite
+from tinyrefinery.data_tests.session import Session
+from tinyrefinery.errors import DataError, DataTestError
+from tinyrefinery.names import nearest
+from tinyrefinery.networks.data import TestData, find_data, rows_in
+from tinyrefinery.networks.find import Network
+from tinyrefinery.networks.predictions import Wanted, answers
+from tinyrefinery.recipe import overrides
+from tinyrefinery.recipe.load import check
+from tinyrefinery.recipe.perturbation import Perturbation
+
+_EVERYTHING = {"tests": {"all": {"at_least": 0}}}
+
+
+@dataclass(frozen=True)
+class Picked:
+    """Images to show."""
+
+    rows: np.ndarray
+    """Manifest rows, (n,), in the order they are shown."""
+    why: str
+    """The rule they were chosen by, for people."""
+    how: Perturbation | None = None
+    """What is changed in them first."""
+
+
+def data_to_show(network: Network, changes: Sequence[str] = ()) -> TestData:
+    """The data of a network's run, or what overrides name.
+
+    Args:
+        network: whose classes and channels count.
+        changes: `data.source.NAME=VALUE`; of a network file they start from a folder of pictures.
+
+    Raises:
+        DataTestError: when there is no data to look at.
+        RecipeError: when an override isn't about the data's source, or wrong.
+    """
+    content: dict[str, Any] = dict(_EVERYTHING)
+    if changes:
+        content["data"] = _source(network, changes)
+    elif network.recipe is None:
+        raise DataTestError(
+            f"{network.name}: is a network without a run, so name its data: data.source.root=photos"
+        )
+    suite = check(content, Suite, source="data.source")
+    return find_data(suite, network, Path.cwd())
+
+
+def _source(network: Network, changes: Sequence[str]) -> dict[str, Any]:
+    """A source's plain data: the run's, changed, or a new one when another kind is named."""
+    others = [each for each in changes if not each.strip().startswith("data.source.")]
+    if others:
+        raise DataError(f"override '{others[0]}': here only data.source.NAME=VALUE can be changed")
+    own = network.recipe.data.source.model_dump(mode="json") if network.recipe else {}
+    base: dict[str, Any] = {"name": "folder", "channels": network.channels}
+    named = overrides.apply({}, list(changes))["data"]["source"].get("name")
+    if own and named in (None, own["name"]):
+        base = own
+    return overrides.apply({"data": {"source": base}}, list(changes))["data"]["source"]
+
+
+def given_rows(data: TestData, rows: Sequence[int]) -> Picked:
+    """Rows that a person named.
+
+    Raises:
+        DataError: when there is no such row.
+    """
+    n = len(data.manifest)
+    if wrong := [row for row in rows if not 0 <= row < n]:
+        raise DataError(f"no row {wrong[0]}; the data has rows 0 to {n - 1}")
+    return Picked(np.asarray(rows, np.int64), "rows that were named")
+
+
+def surest_mistakes(network: Network, data: TestData, split: str, count: int) -> Picked:
+    """The mistakes that a network is surest of: most probability above that of the given class.
+
+    Raises:
+        DataError: when the split is empty or there is no mistake in it.
+    """
+    found = rows_in(data.manifest, [split])
+    if not found:
+        there = ", ".join(rows_in(data.manifest, ["any"])) or "none"
+        raise DataError(f"{data.source.name}: no image in split '{split}'; splits: {there}")
+    said = answers(network, data, Wanted(found, {})).probabilities
+    rows, labels = np.concatenate([*found.values()]), data.manifest.labels
+    given = said[rows, labels[rows]]
+    sure = said[rows].max(axis=1) - given
+    wrong = said[rows].argmax(axis=1) != labels[rows]
+    if not wrong.any():
+        raise DataError(
+            f"{network.name}: makes no mistake in split '{split}' ({len(rows):,} images); name "
+            "images by --row"
+        )
+    order = np.argsort(-sure[wrong], kind="stable")
+    why = f"the surest of {wrong.sum():,} mistakes among {len(rows):,} images, split '{split}'"
+    return Picked(rows[wrong][order][:count], why)
+
+
+def failures_of(session: Session, name: str, count: int) -> Picked:
+    """The images that speak against a network in a data test, the surest mistakes first.
+
+    Raises:
+        DataTestError: when there is no such test, or no such image.
+    """
+    results = {each.name: each for each in session.results}
+    if name not in results:
+        raise DataTestError(
+            f"{session.path}: no test '{name}'.{nearest(name, results)} Tests: {', '.join(results)}"
+        )
+    result = results[name]
+    if not result.worst:
+        reason = f": {result.remark}" if result.remark else ""
+        raise DataTestError(f"{name}: {result.verdict}, no image speaks against it{reason}")
+    why = f"the surest of {result.bad:,} mistakes in test {name} ({result.verdict})"
+    return Picked(np.asarray(result.worst[:count]), why, session.test(result).perturb)

@@ -1,0 +1,1 @@
+"""Intervals, exact tests, paired gains and rank correlation."""

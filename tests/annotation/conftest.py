@@ -1,5 +1,0 @@
-"""The photos and the run of the tests of judging."""
-
-from tests.judging.conftest import _photos, photos, run
-
-__all__ = ["_photos", "photos", "run"]

@@ -1,0 +1,117 @@
+"""The command `audit`: what it says, of odd data and bad input too."""
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from tests.data.pictures import class_folders, encoded, picture, write
+from tinyrefinery.cli.main import app
+
+
+def asked(*words):
+    return CliRunner().invoke(app, ["audit", *map(str, words)], catch_exceptions=False)
+
+
+def scenes(root):
+    from tests.audit.test_fingerprints import scene
+
+    for number, name in enumerate(("cat", "dog")):
+        for split, count in (("train", 30), ("test", 12)):
+            for i in range(count):
+                content = encoded(scene(1000 * number + 100 * (split == "test") + i, 24, 24), "png")
+                write(root / split / name / f"{i}.png", content)
+    return root
+
+
+def test_the_command_on_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    root = scenes(tmp_path / "photos")
+    assert asked(root, "validation=0", "--out", "clean").exit_code == 0
+    from tests.audit.test_fingerprints import scene
+
+    write(root / "train" / "cat" / "again.jpg", encoded(scene(100, 24, 24), "jpeg", quality=90))
+    result = asked(root, "validation=0", "--out", "found")
+    assert result.exit_code == 1
+    assert "1 image in several splits" in result.output
+    assert "1 image that measures was seen in training" in " ".join(result.output.split())
+    assert (tmp_path / "found" / "audit.html").exists()
+    mended = asked(root, "validation=0", "exclude=found/leaks.txt", "--out", "mended")
+    assert mended.exit_code == 0
+    assert "excluded" in mended.output
+    # Another copy, and the audit writes to the very list that the data leaves out.
+    before = (tmp_path / "found" / "leaks.txt").read_text()
+    write(root / "train" / "cat" / "more.jpg", encoded(scene(101, 24, 24), "jpeg", quality=90))
+    assert asked(root, "validation=0", "exclude=found/leaks.txt", "--out", "found").exit_code == 1
+    after = (tmp_path / "found" / "leaks.txt").read_text()
+    assert after.startswith(before)
+    assert "more.jpg" in after
+    done = asked(root, "validation=0", "exclude=found/leaks.txt", "--out", "mended")
+    assert done.exit_code == 0
+
+
+ODD = ("[red]", "a b  c", "日本語", ":smile:", "9")
+
+
+def test_odd_names_and_empty_splits_are_told_as_they_are(tmp_path, monkeypatch):
+    """Of classes, folders and the place of the lists, which stand in commands to paste."""
+    monkeypatch.chdir(tmp_path)
+    root = tmp_path / "my {photos}"
+    for number, name in enumerate(ODD):
+        for i in range(12):
+            write(root / "train" / name / f"{i} [x].png", picture(100 * number + i))
+    (root / "test" / "9").mkdir(parents=True)
+    for i in range(3):
+        copy = root / "train" / ODD[i] / f"{i} [x].png"
+        write(root / "validation" / ODD[i] / f"{i}.png", copy.read_bytes())
+    write(root / "train" / "9" / "again.png", picture(300))
+    result = asked(root, "--out", "out {1}")
+    assert result.exit_code == 1, result.output
+    assert "61 images (58 train, 3 validation, 0 test), 5 classes" in result.output
+    assert "left out of train; and 2 more such" in result.output
+    assert "in validation: '9' with 0, ':smile:' with 0, '[red]' with 1" in result.output
+    assert "tinyrefinery run RECIPE data.source.exclude='out {1}'/conflicts.txt" in result.output
+    page = (tmp_path / "out {1}" / "audit.html").read_text()
+    assert "&#39;[red]&#39; with 1" in page
+
+
+def test_unreadable_images_are_told(tmp_path):
+    root = class_folders(tmp_path / "photos", each=12)
+    write(root / "cat" / "broken.png", picture(1)[:40])
+    result = asked(root, "--out", tmp_path / "out", "validation=0")
+    assert "broken image" in result.output
+    assert "broken.png" in result.output
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nowhere"], "nowhere"),
+        (["{root}", "grup=x"], "has no option 'grup'"),
+        (["{root}", "group"], "no option of the source"),
+        (["{root}", "--group", "home"], "no column 'home'"),
+        (["{root}", "--accept", "none.yaml"], "no readable accept list"),
+        (["{root}", "--reference", "nowhere"], "nowhere: no such folder"),
+        (["{root}", "--fail-on", "shortcuts"], "Did you mean 'shortcut'"),
+        (["{root}", "--stage", "plain"], "this is none"),
+        (["{root}", "--model", "none.safetensors"], "there is no such file"),
+        (["{root}", "--refiner", "none.safetensors"], "needs --input-size"),
+    ],
+)
+def test_bad_input_is_one_message(tmp_path, words, message):
+    root = class_folders(tmp_path / "photos")
+    words = [word.format(root=root) for word in words]
+    result = asked(*words, "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert message in result.output
+    assert "Traceback" not in result.output
+
+
+def test_reference_images_without_labels(tmp_path):
+    root = scenes(tmp_path / "photos")
+    for i in range(40):
+        night = np.full((24, 24, 3), 10 + i % 7, np.uint8)
+        night[i % 20 :, : 3 + i % 9] = 30
+        write(tmp_path / "field" / f"{i}.png", encoded(night, "png"))
+    result = asked(root, "validation=0", "--reference", tmp_path / "field", "--out", tmp_path / "o")
+    assert "shift" in result.output
+    assert "train and reference differ" in result.output

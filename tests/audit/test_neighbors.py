@@ -1,0 +1,82 @@
+"""Copies are nearer than strangers: distances against NumPy, and sets whose images are alike."""
+
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from tests.data.pictures import encoded, write
+from tinyrefinery.audit import duplicates
+from tinyrefinery.audit.duplicates import find_copies
+from tinyrefinery.audit.fingerprints import Fingerprints, fingerprint
+from tinyrefinery.audit.neighbors import FEWEST, RANK, stranger_distances
+from tinyrefinery.data.open import open_data
+from tinyrefinery.data.properties.small_images import each_chunk
+
+
+def test_the_distance_is_that_of_the_nearest_of_a_rank():
+    random = np.random.default_rng(0)
+    thumbs = random.integers(0, 256, (300, 6, 6, 3), np.uint8)
+    thumbs[7:40] = np.clip(thumbs[7].astype(int) + random.integers(-60, 60, (33, 6, 6, 3)), 0, 255)
+    asked = thumbs[[3, 7, 20, 299]]
+    found = stranger_distances(thumbs, asked)
+    like = np.corrcoef(thumbs.reshape(300, -1).astype(float))
+    for place, row in enumerate((3, 7, 20, 299)):
+        others = np.sort(np.delete(like[row], row))[::-1]
+        assert found[place] == pytest.approx(1 - others[RANK - 1], abs=1e-5)
+    assert np.isinf(stranger_distances(thumbs[: FEWEST - 1], asked)).all()
+    assert stranger_distances(thumbs, asked[:0]).shape == (0,)
+
+
+def copies_in(folder):
+    data = open_data("folder", root=str(folder), channels=1, validation=0.0)
+    chunks = each_chunk(data, np.arange(len(data.manifest)), fingerprint)
+    paths = data.manifest.column("path")
+    return [
+        {paths[row].rpartition("/")[2] for row in each.rows}
+        for each in find_copies(data, Fingerprints.joined(list(chunks)))
+        if each.kind != "bytes"
+    ]
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    """500 handwritten ones and sevens, which are alike, as pictures of 32x32."""
+    root = tmp_path_factory.mktemp("digits")
+    images, labels = load_digits(return_X_y=True)
+    for label in (1, 7):
+        for number, image in enumerate(images[labels == label]):
+            large = np.kron(image.reshape(8, 8), np.ones((4, 4))) * 15.9
+            name = root / str(label) / f"{number:03d}.png"
+            write(name, encoded(large.astype(np.uint8)[..., None]))
+    return root
+
+
+def test_few_digits_are_taken_for_copies_of_one_another(digits, monkeypatch):
+    found = sum(map(len, copies_in(digits)))
+    monkeypatch.setattr(duplicates, "NEARER", np.inf)
+    alike = sum(map(len, copies_in(digits)))
+    assert alike > 60  # of 361, by likeness alone
+    assert found < 30
+
+
+def test_a_copy_among_digits_is_found(digits, tmp_path):
+    own = shutil.copytree(digits, tmp_path / "own")
+    for number in range(20):
+        Image.open(own / "1" / f"{number:03d}.png").save(
+            own / "1" / f"copy{number:03d}.jpg", quality=50
+        )
+    pairs = [{f"{n:03d}.png", f"copy{n:03d}.jpg"} for n in range(20)]
+    found = copies_in(own)
+    assert sum(any(pair <= group for group in found) for pair in pairs) >= 19
+
+
+def test_a_burst_of_one_scene_is_found_though_it_has_many_neighbors(digits, tmp_path):
+    own = shutil.copytree(digits, tmp_path / "own")
+    image = Image.open(own / "7" / "000.png")
+    for quality in range(70, 90):  # more copies than the rank of a stranger
+        image.save(own / "7" / f"burst{quality}.jpg", quality=quality)
+    (largest, *_) = copies_in(own)
+    assert sum(name.startswith("burst") for name in largest) == 20

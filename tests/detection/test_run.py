@@ -1,0 +1,400 @@
+"""Detectors trained, interrupted, looked at again: the run folder as a whole."""
+
+import csv
+import dataclasses
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+
+from tests.detection.voc_files import sound, write
+from tinyrefinery.detection import look as detection_look
+from tinyrefinery.detection.build import open_boxes
+from tinyrefinery.detection.detections import read_found
+from tinyrefinery.detection.detector_file import load_detector
+from tinyrefinery.detection.run import run_detection
+from tinyrefinery.errors import CheckpointError, DataError, RecipeError
+from tinyrefinery.execution.run import run_folder
+from tinyrefinery.models import create
+from tinyrefinery.models.digest import weights_digest
+from tinyrefinery.models.network_file import save_network
+from tinyrefinery.recipe.detection import DetectionRecipe, load_detection
+from tinyrefinery.recipe.document import parse
+from tinyrefinery.recipe.load import check
+from tinyrefinery.recipe.overrides import apply
+
+pytest.importorskip("pycocotools")
+
+TINY = """
+title: a tiny detector
+data:
+  source: {name: shapes, train: 20, validation: 6, test: 6, side: 64}
+detector:
+  backbone: {name: resnet8, kwargs: {stem: imagenet}}
+  size: 64
+  extra: [16]
+training:
+  optimizer: {name: sgd, lr: 0.01}
+  schedule: {name: cosine}
+  epochs: 3
+  batch_size: 8
+  ema: 0.9
+  evaluate_every: 2
+engine: {device: cpu, threads: 1}
+"""
+
+
+def tiny(*overrides: str) -> DetectionRecipe:
+    return check(apply(parse(TINY), list(overrides)), DetectionRecipe, "tiny")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    return run_detection(tiny(), folder, seeds=2), folder
+
+
+def digest(folder: Path) -> str:
+    return weights_digest(load_detector(folder / "model.safetensors")[0])
+
+
+def test_the_folder_is_whole(trained):
+    runs, folder = trained
+    assert [run.is_done for run in runs] == [True, True]
+    names = {path.name for path in runs[0].folder.iterdir()}
+    assert names == {
+        "detector.json",
+        "metrics.jsonl",
+        "metrics.csv",
+        "model.safetensors",
+        "evaluation.json",
+        "sheet.jpg",
+        "done.json",
+        *(f"found-{split}.parquet" for split in ("train", "validation", "test")),
+    }
+    data = json.loads((folder / "data.json").read_text())
+    assert data["classes"] == ["disc", "square", "triangle"]
+    assert data["splits"]["train"]["images"] == 20
+    assert load_detection(folder / "recipe.yaml") == tiny()
+    lines = (runs[0].folder / "metrics.jsonl").read_text().splitlines()
+    assert [("validation_loss" in json.loads(line)) for line in lines] == [False, True, True]
+    assert digest(runs[0].folder) != digest(runs[1].folder)
+
+
+def test_what_was_measured_is_what_was_found(trained):
+    runs, folder = trained
+    evaluation = json.loads((runs[0].folder / "evaluation.json").read_text())
+    again = detection_look.evaluate_anew(folder, ["inference.most=200"], "test")
+    assert again[0]["test"] == evaluation["test"]
+    data = open_boxes(**tiny().data.source.model_dump())
+    rows = data.rows("test")
+    found = read_found(runs[0].folder / "found-test.parquet", rows)
+    assert len(found) == len(rows)
+    assert all((np.diff(each.scores) <= 0).all() for each in found)
+    fewer = detection_look.evaluate_anew(folder, ["inference.score=0.9999"], "test")
+    assert fewer[0]["test"]["map11"] == 0
+
+
+def test_a_second_time_nothing_is_trained(trained, monkeypatch):
+    runs, folder = trained
+    before = (runs[0].folder / "model.safetensors").stat().st_mtime_ns
+    monkeypatch.setattr("tinyrefinery.detection.run.fit", None)
+    run_detection(tiny(), folder, seeds=2)
+    assert (runs[0].folder / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_other_inference_is_measured_anew_and_nothing_trained(trained, tmp_path, monkeypatch):
+    """Weights don't depend on thresholds, but what is kept of found boxes does."""
+    folder = tmp_path / "same"
+    shutil.copytree(trained[1], folder)
+    monkeypatch.setattr("tinyrefinery.detection.run.fit", None)
+    (before, *_) = detection_look.finished(folder)
+    (run, *_) = run_detection(tiny("inference.score=0.9999"), folder, seeds=2)
+    (after, *_) = detection_look.finished(folder)
+    assert before.folder == after.folder
+    assert digest(before.folder) == digest(trained[0][0].folder)
+    anew = detection_look.evaluate_anew(trained[1], ["inference.score=0.9999"], "test")[0]
+    assert after.evaluation["test"] == anew["test"]
+    assert after.evaluation["test"] != before.evaluation["test"]
+    assert after.evaluation["cost"] == before.evaluation["cost"]
+    assert pq.read_table(after.folder / "found-test.parquet").num_rows == 0
+    written = (run.folder / "evaluation.json").stat().st_mtime_ns
+    run_detection(tiny("inference.score=0.9999"), folder, seeds=2)
+    assert (run.folder / "evaluation.json").stat().st_mtime_ns == written
+
+
+def test_the_key_knows_what_weights_depend_on(tmp_path):
+    from tinyrefinery.detection.run import _place
+
+    data = open_boxes(**tiny().data.source.model_dump())
+    key = _place(tiny(), data, tmp_path).key
+    for same in ("engine.threads=2", "inference.score=0.3", "data.workers=3", "title=x"):
+        assert _place(tiny(same), data, tmp_path).key == key, same
+    others = ("seed=1", "training.epochs=4", "detector.size=96", "data.augment.flip=0")
+    for other in (*others, "training.loss.negatives=2", "data.mean=[0.5, 0.5, 0.5]"):
+        assert _place(tiny(other), data, tmp_path).key != key, other
+    less = open_boxes("shapes", train=19, validation=6, test=6, side=64)
+    assert _place(tiny(), less, tmp_path).key != key
+
+
+def test_folders_are_named_by_the_recipe_whatever_the_seed():
+    assert run_folder(Path("r"), "x", tiny()) == run_folder(Path("r"), "x", tiny("seed=5"))
+
+
+def test_workers_change_nothing(trained, tmp_path):
+    runs, _ = trained
+    (run,) = run_detection(tiny("data.workers=2"), tmp_path / "threads")
+    assert digest(run.folder) == digest(runs[0].folder)
+
+
+class StoppedError(Exception):
+    """Stands for a power cut."""
+
+
+@pytest.mark.parametrize("after", [1, 2])
+def test_an_interrupted_training_ends_with_the_same_weights(trained, tmp_path, monkeypatch, after):
+    from tinyrefinery.training import state
+
+    runs, _ = trained
+    written = state.SavedState.write
+    count = 0
+
+    def write_and_stop(self, now):
+        nonlocal count
+        written(self, now)
+        count += 1
+        if count == after:
+            raise StoppedError
+
+    monkeypatch.setattr(state.SavedState, "write", write_and_stop)
+    with pytest.raises(StoppedError):
+        run_detection(tiny(), tmp_path / "cut")
+    assert list((tmp_path / "cut").glob("detectors/*/state.pt"))
+    monkeypatch.setattr(state.SavedState, "write", written)
+    (run,) = run_detection(tiny(), tmp_path / "cut")
+    assert digest(run.folder) == digest(runs[0].folder)
+    assert not list((tmp_path / "cut").glob("detectors/*/state.pt"))
+
+
+@pytest.mark.slow
+def test_kill_9_and_the_same_command(tmp_path):
+    recipe = tmp_path / "tiny.yaml"
+    recipe.write_text(TINY.replace("epochs: 3", "epochs: 12"))
+    command = [sys.executable, "-m", "tinyrefinery", "detect", "train", str(recipe)]
+    command += ["engine.checkpoint_every_steps=1", "--name"]
+
+    def start(name):
+        where = ["--runs", str(tmp_path)]
+        return subprocess.Popen([*command, name, *where], stderr=subprocess.DEVNULL)
+
+    assert start("whole").wait() == 0
+    victim = start("cut")
+    while not list((tmp_path / "cut").glob("detectors/*/state.pt")):
+        time.sleep(0.02)
+    time.sleep(0.3)
+    os.kill(victim.pid, signal.SIGKILL)
+    victim.wait()
+    assert not list((tmp_path / "cut").glob("detectors/*/done.json"))
+    assert start("cut").wait() == 0
+    (whole,), (cut,) = (list((tmp_path / n).glob("detectors/*")) for n in ("whole", "cut"))
+    assert digest(whole) == digest(cut)
+
+
+def test_a_backbone_from_a_file(tmp_path):
+    torch.manual_seed(5)
+    network = create("resnet8", 4, size=96, stem="imagenet")
+    path = tmp_path / "backbone.safetensors"
+    facts = {"classes": list("abcd"), "size": (96, 96), "channels": 3}
+    facts |= {"mean": [0.4, 0.4, 0.4], "std": [0.3, 0.3, 0.3]}
+    save_network(path, network, name="resnet8", kwargs={"stem": "imagenet"}, **facts)
+    from tinyrefinery.detection.build import detector
+
+    new = detector(tiny(f"detector.backbone.init_from=file:{path}"), ("x", "y"))
+    assert (new.info.mean, new.info.built_for) == ((0.4, 0.4, 0.4), (96, 96))
+    own = dict(new.network.backbone.named_parameters())
+    assert own
+    for name, weights in network.named_parameters():
+        if name in own:
+            assert torch.equal(own[name], weights)
+    with pytest.raises(CheckpointError, match=r"holds a resnet8 .*not a resnet18"):
+        detector(tiny(f"detector.backbone={{name: resnet18, init_from: 'file:{path}'}}"), ("x",))
+    with pytest.raises(CheckpointError, match="can't be read"):
+        run_detection(tiny("detector.backbone.init_from=file:none.safetensors"), tmp_path / "runs")
+
+
+def test_the_key_knows_the_bytes_of_the_backbone(tmp_path):
+    from tinyrefinery.detection.run import _place
+
+    data = open_boxes(**tiny().data.source.model_dump())
+    keys = set()
+    for content in (b"one", b"two"):
+        (tmp_path / "b").write_bytes(content)
+        recipe = tiny(f"detector.backbone.init_from=file:{tmp_path / 'b'}")
+        keys.add(_place(recipe, data, tmp_path).key)
+    assert len(keys) == 2
+
+
+def test_results_have_a_line_a_seed_and_split(trained):
+    _, folder = trained
+    with detection_look.write_results(folder).open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(r["seed"], r["split"]) for r in rows] == [
+        (str(seed), split) for seed in (0, 1) for split in ("train", "validation", "test")
+    ]
+    assert all(0 <= float(r["map11"]) <= 1 and float(r["parameters"]) > 0 for r in rows)
+
+
+def opened(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.array(image)
+
+
+def test_drawing(trained, tmp_path):
+    _, folder = trained
+    pixels = np.full((80, 120, 3), 90, np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    written = detection_look.draw_files(folder, [tmp_path / "photo.png"], tmp_path, score=0.0)
+    ((path, count),) = written
+    drawn = opened(path)
+    assert drawn.shape == pixels.shape
+    assert count > 0
+    assert (drawn != pixels).any()
+    nothing = detection_look.draw_files(folder, [tmp_path / "photo.png"], tmp_path, score=1.0)
+    assert nothing[0][1] == 0
+    assert np.array_equal(opened(path), pixels)
+    sheet = detection_look.draw_split(folder, "test", tmp_path, seed=1, count=3)
+    assert opened(sheet).shape[1] > 3 * 320
+    with pytest.raises(DataError, match="no detector of seed 7"):
+        detection_look.draw_split(folder, "test", tmp_path, seed=7)
+
+
+def test_other_images(trained, tmp_path):
+    _, folder = trained
+    files = sound()
+    renamed = {
+        k: v.replace("cat", "square").replace("dog", "disc") if isinstance(v, str) else v
+        for k, v in files.items()
+    }
+    source = f"data.source={{name: voc, root: {write(tmp_path / 'voc', renamed)}}}"
+    found = detection_look.evaluate_anew(folder, [source], "test")
+    assert found[0]["test"]["classes"].keys() == {"square", "disc"}
+    strange = f"data.source={{name: voc, root: {write(tmp_path / 'cats', files)}}}"
+    with pytest.raises(DataError, match="class 'cat', which the detector doesn't know"):
+        detection_look.evaluate_anew(folder, [strange], "test")
+    with pytest.raises(DataError, match="nothing else"):
+        detection_look.evaluate_anew(folder, ["detector.size=96"], "test")
+    with pytest.raises(RecipeError, match="inference"):
+        detection_look.evaluate_anew(folder, ["inference.score=2"], "test")
+
+
+def test_other_images_need_no_training_split(trained, tmp_path):
+    """New pictures are rarely sorted into lists; then all of them count."""
+    _, folder = trained
+    files = {
+        k: v.replace("cat", "square").replace("dog", "disc") if isinstance(v, str) else v
+        for k, v in sound().items()
+    }
+    lists = {k: v for k, v in files.items() if k.startswith("ImageSets")}
+    bare = {k: v for k, v in files.items() if k not in lists}
+    for name, some, images in (("bare", {}, 12), ("test", {"train": None}, 4)):
+        kept = {k: v for k, v in lists.items() if "test" in k} if some else {}
+        root = write(tmp_path / name, bare | kept)
+        source = f"data.source={{name: voc, root: {root}}}"
+        found = detection_look.evaluate_anew(folder, [source], "test")[0]["test"]
+        assert (found["images"], found["blind_map11"]) == (images, None)
+        only = [source, "data.source.classes=[disc, triangle]"]  # no triangle is there
+        found = detection_look.evaluate_anew(folder, only, "test")[0]["test"]
+        assert (found["images"], found["classes"].keys()) == (images, {"disc"})
+    with pytest.raises(DataError, match="the validation split is empty; it has test"):
+        detection_look.evaluate_anew(folder, [source], "validation")
+    (tmp_path / "test" / "ImageSets" / "Main" / "test.txt").rename(tmp_path / "gone")
+    (tmp_path / "test" / "ImageSets" / "Main" / "mine.txt").write_text("im1")
+    with pytest.raises(DataError, match=r"no train.txt.*data.source.splits"):
+        detection_look.evaluate_anew(folder, [source], "test")
+
+
+def test_faults_of_other_images_and_known_ones_are_told(trained, tmp_path, monkeypatch):
+    _, folder = trained
+    heard: list[str] = []
+    detection_look.evaluate_anew(folder, ["inference.most=9"], "test", say=heard.append)
+    assert heard == []
+    seen = "data.source={name: shapes, train: 2, validation: 2, test: 2, side: 64}"
+    detection_look.evaluate_anew(folder, [seen], "test", say=heard.append)
+    assert heard == []
+    files = {k: v for k, v in sound().items() if not k.startswith("ImageSets")}
+    files = {
+        k: v.replace("cat", "square").replace("dog", "disc") if isinstance(v, str) else v
+        for k, v in files.items()
+    }
+    del files["Annotations/im3.xml"]
+    source = f"data.source={{name: voc, root: {write(tmp_path / 'voc', files)}}}"
+    detection_look.evaluate_anew(folder, [source], "test", say=heard.append)
+    (line,) = heard
+    assert line.startswith("voc: 1 problem with the data, the first: missing annotation: JPEGIm")
+    data = open_boxes(**tiny().data.source.model_dump())
+    swapped = np.where(data.splits == "train", "test", "train")
+    there = dataclasses.replace(data, splits=swapped)
+    monkeypatch.setattr(detection_look.build, "box_data", lambda source, measured: there)
+    detection_look.evaluate_anew(folder, ["inference.most=9"], "test", say=heard.append)
+    assert len(heard) == 3  # of both seeds
+    assert re.search("seed 0: was trained on (1[5-9]|20) of these 20 images", heard[1])
+
+
+def test_other_images_have_other_lists(tmp_path):
+    """Only the lists of the folder that it was trained on are a run's own."""
+    files = sound()
+    files["ImageSets/Main/mine.txt"] = files.pop("ImageSets/Main/train.txt")
+    root = write(tmp_path / "a", files)
+    source = f"{{name: voc, root: {root}, splits: {{train: mine, test: test}}}}"
+    own = tiny(f"data.source={source}")
+    write(tmp_path / "b", {k: v for k, v in files.items() if "mine" not in k})
+
+    def opened(*overrides):
+        changed = check(apply(own.model_dump(mode="json"), list(overrides)), DetectionRecipe, "x")
+        return detection_look._images(changed, own, overrides)
+
+    assert len(opened("inference.score=0.5").rows("train")) == 7  # one in seven validates
+    there = f"data.source.root={tmp_path / 'b'}"
+    assert len(opened(there).rows("test")) == 4
+    assert len(opened(there, "data.source.splits={validation: test}").rows("validation")) == 4
+    with pytest.raises(DataError, match="no list 'mine'"):
+        opened(f"data.source={source.replace(str(root), str(tmp_path / 'b'))}")
+
+
+def test_sets_that_nothing_can_be_learned_from(tmp_path):
+    source = "data.source={name: shapes, train: 1, validation: 6, test: 0, side: 64}"
+    with pytest.raises(DataError, match="fewer than two training images"):
+        run_detection(tiny(source), tmp_path / "one")
+    files = {k: v for k, v in sound().items() if not k.startswith("ImageSets")}
+    root = write(tmp_path / "voc", files)
+    source = f"data.source={{name: voc, root: {root}, validation: 0}}"
+    plateau = "training.schedule={name: plateau, patience: 1}"
+    with pytest.raises(DataError, match=r"the validation split is empty.*'plateau'"):
+        run_detection(tiny(source, plateau), tmp_path / "plateau")
+
+
+@pytest.mark.slow
+def test_it_learns_to_find_shapes(tmp_path):
+    recipe = tiny(
+        "data.source={name: shapes, train: 160, validation: 30, test: 30, side: 64}",
+        "data.augment.zoom_out=null",
+        "training.optimizer={name: adamw, lr: 0.003}",
+        "training.epochs=25",
+        "training.ema=null",
+        "detector.strides=[8, 16]",
+        "detector.extra=[32, 32]",
+    )
+    (run,) = run_detection(recipe, tmp_path / "learn")
+    found = json.loads((run.folder / "evaluation.json").read_text())
+    assert found["test"]["map11"] > 0.4

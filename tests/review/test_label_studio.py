@@ -1,0 +1,96 @@
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from typer.testing import CliRunner
+
+from tinyrefinery.cli.main import app
+from tinyrefinery.data.overlay.decisions import conflicts, newest, read_decisions
+from tinyrefinery.errors import DataError
+from tinyrefinery.review.label_studio import interface, read_export, tasks
+from tinyrefinery.review.queue import Item, Queue, write_queue
+
+GOLDEN = Path(__file__).parent / "golden"
+A, B, C = ("a" * 64, "b" * 64, "c" * 64)
+
+
+@pytest.fixture
+def queue(tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in ("a b.png", "c.png"):
+        (tmp_path / "in" / name).write_bytes(b"")
+    says = {"suggest": "dog", "refiner": {"dog": 0.83}, "given": "cat"}
+    first = str(tmp_path / "in" / "a b.png")
+    items = (
+        Item(A, first, "label_suspect", "looks so", **says),
+        Item(C, str(tmp_path / "in" / "c.png"), "random", "at random"),
+    )
+    return Queue("q-1", ({"name": "x"},), ("cat", "dog"), 3, (8, 8), items, run="demo refined")
+
+
+def test_tasks_are_those_on_record(tmp_path, queue):
+    want = (GOLDEN / "tasks.json").read_text().replace("ROOT", str(tmp_path))
+    assert tasks(queue, tmp_path) == json.loads(want)
+    with pytest.raises(DataError, match="is no file below"):
+        tasks(queue, tmp_path / "elsewhere")
+
+
+def test_the_interface_is_that_on_record():
+    text = interface(["cat", "<dog> & co"])
+    assert text == (GOLDEN / "interface.xml").read_text()
+    choices = ElementTree.fromstring(text).findall("./Choices[@name='label']/Choice")
+    assert [each.get("value") for each in choices] == ["cat", "<dog> & co"]
+
+
+def test_an_export_is_read_back():
+    said = read_export(GOLDEN / "export.json")
+    told = [(each.uid, each.by, each.verdict, each.label, each.seconds) for each in said]
+    assert told == [
+        (A, "ann@example.org", "ok", None, 1.0),  # the later of two
+        (A, "4", "relabel", "dog", 2.0),
+        (B, "4", "too_hard", None, None),  # a verdict goes before a label
+        (C, "4", "skip", None, None),
+    ]
+    assert (said[0].reason, said[0].queue, said[0].was) == ("random", "q-1", "cat")
+    assert set(conflicts(said)) == {A}
+    assert set(newest(said)) == {A, B}
+
+
+def test_both_ways_through_the_commands(tmp_path, queue, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_queue(tmp_path / "q.jsonl", queue)
+    done = CliRunner().invoke(app, ["review", "q.jsonl", "--label-studio", "t.json"])
+    assert done.exit_code == 0, done.output
+    content = json.loads((tmp_path / "t.json").read_text())
+    assert (tmp_path / "t.xml").read_text() == interface(["cat", "dog"])
+    choice = content[0]["predictions"][0]["result"]
+    at = "2026-11-21T02:10:00.5Z"
+    answered = {"completed_by": 1, "created_at": at, "was_cancelled": False, "result": choice}
+    content[0]["annotations"] = [answered]
+    (tmp_path / "export.json").write_text(json.dumps(content))
+    for _ in range(2):
+        done = CliRunner().invoke(app, ["apply", "export.json"])
+        assert done.exit_code == 0, done.output
+    (said,) = read_decisions(tmp_path / "labels" / "decisions.jsonl")
+    assert (said.uid, said.verdict, said.label, said.was) == (A, "relabel", "dog", "cat")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{", "can't be read as JSON"),
+        ("{}", "expected a list"),
+        ("[1]", "task 1: lacks or misstates"),
+        ('[{"data": {}}]', "task 1: has no uid"),
+        ('[{"data": {"uid": "x"}, "annotations": [{"result": []}]}]', "has no time"),
+        (
+            '[{"data": {"uid": "x"}, "annotations": [{"created_at": "2026-11-21T02:10:00Z"}]}]',
+            "no SHA-256",
+        ),
+    ],
+)
+def test_what_is_no_export_is_told(tmp_path, text, told):
+    (tmp_path / "e.json").write_text(text)
+    with pytest.raises(DataError, match=told):
+        read_export(tmp_path / "e.json")
