@@ -4,7 +4,7 @@ import pytest
 
 from tinyrefinery.errors import DataError, RecipeError
 from tinyrefinery.refiners.targets import find_targets, recipe_for, split_words
-from tinyrefinery.runs.folder import read_run
+from tinyrefinery.runs.folder import open_run
 
 
 def test_overrides_among_networks(tmp_path):
@@ -50,4 +50,4 @@ def test_the_recipe(finished):
     own = find_targets([str(finished)])
     assert recipe_for(own, None, ["data.source.noise=0.2"]).data.source.noise == 0.2
     assert recipe_for(own, "starter/demo", []).title.startswith("Street numbers")
-    assert len(read_run(finished).stages) == 2
+    assert len(open_run(finished).stages) == 2

@@ -20,7 +20,7 @@ from tinyrefinery.pages.run_tables import (
     terminal_table,
     write_results,
 )
-from tinyrefinery.runs.folder import read_run
+from tinyrefinery.runs.folder import open_run
 
 
 def top1(stage: str, split: str = "test") -> np.ndarray:
@@ -28,7 +28,7 @@ def top1(stage: str, split: str = "test") -> np.ndarray:
 
 
 def test_results_hold_every_digit(run):
-    frame = pandas.read_csv(write_results(read_run(run)), keep_default_na=False)
+    frame = pandas.read_csv(write_results(open_run(run)), keep_default_na=False)
     assert tuple(frame.columns) == COLUMNS
     assert len(frame) == 12
     for _, line in frame.iterrows():
@@ -43,7 +43,7 @@ def test_results_hold_every_digit(run):
 
 
 def test_groups_are_means_over_seeds(run):
-    groups = group_stages([read_run(run)])
+    groups = group_stages([open_run(run)])
     assert [group.first.stage for group in groups] == ["compact", "large", "refined", "again"]
     for group in groups:
         values = top1(group.first.stage)
@@ -54,7 +54,7 @@ def test_groups_are_means_over_seeds(run):
 
 
 def test_gains_are_paired_by_seed_with_the_plain_network_of_the_same_model(run):
-    found = comparisons(group_stages([read_run(run)]))
+    found = comparisons(group_stages([open_run(run)]))
     assert [(c.group.first.stage, c.baseline.first.stage) for c in found] == [
         ("refined", "compact"),
         ("again", "compact"),
@@ -69,13 +69,13 @@ def test_gains_are_paired_by_seed_with_the_plain_network_of_the_same_model(run):
 
 def test_only_common_seeds_are_paired(run):
     shutil.rmtree(run / "stages" / f"refined-{key('refined', 1)[:8]}")
-    gain = comparisons(group_stages([read_run(run)]))[0].gain
+    gain = comparisons(group_stages([open_run(run)]))[0].gain
     assert gain.n == 2
     assert gain.mean == pytest.approx((top1("refined") - top1("compact"))[[0, 2]].mean())
 
 
 def test_named_baseline(run):
-    groups = group_stages([read_run(run)])
+    groups = group_stages([open_run(run)])
     found = comparisons(groups, "large")
     assert [each.group.first.stage for each in found] == ["compact", "refined", "again"]
     with pytest.raises(DataError, match=r"baseline 'larg': no such stage. Did you mean 'large'"):
@@ -87,7 +87,7 @@ def test_held_out_is_validation_unless_every_stage_was_tested(run):
     found = json.loads(path.read_text())
     del found["test"]
     path.write_text(json.dumps(found))
-    groups = group_stages([read_run(run)])
+    groups = group_stages([open_run(run)])
     assert {group.held_out for group in groups} == {"validation"}
     mean = groups[0].spread("held_out_top1").mean
     assert mean == pytest.approx(top1("compact", "validation").mean())
@@ -95,7 +95,7 @@ def test_held_out_is_validation_unless_every_stage_was_tested(run):
 
 def test_runs_are_not_mixed(run):
     other = write_fake_run(run.parent / "other", seeds=(0,))
-    groups = group_stages([read_run(run), read_run(other)])
+    groups = group_stages([open_run(run), open_run(other)])
     assert [len(group.runs) for group in groups] == [3] * 4 + [1] * 4
     assert groups[0].name == "demo compact"
     assert groups[4].name == "other compact"
@@ -111,7 +111,7 @@ def test_rows_find_their_baseline(run):
         facts = json.loads(path.read_text())
         facts |= {"rows": rows[facts["id"]], "model": "tiny_cnn"}
         path.write_text(json.dumps(facts))
-    found = comparisons(group_stages([read_run(run)]))
+    found = comparisons(group_stages([open_run(run)]))
     assert {each.group.name: each.baseline.name for each in found} == {
         "a compact refined by <large>": "a + b compact",
         "c again": "c large",
@@ -122,13 +122,13 @@ def test_nothing_finished(run):
     for path in run.glob("stages/*/done.json"):
         path.unlink()
     with pytest.raises(DataError, match="no stage has finished yet"):
-        group_stages([read_run(run)])
+        group_stages([open_run(run)])
 
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_terminal_table_fits_and_holds_the_numbers(run, width):
     text = StringIO()
-    groups = group_stages([read_run(run)])
+    groups = group_stages([open_run(run)])
     Console(file=text, width=width).print(terminal_table(groups))
     lines = text.getvalue().splitlines()
     assert max(map(len, lines)) <= width

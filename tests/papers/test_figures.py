@@ -19,7 +19,7 @@ from tinyrefinery.papers.figures import line_of_groups, pairs_of, paper_figures
 from tinyrefinery.papers.prediction_figures import crop_story, image_story
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.reports.page import write_page
-from tinyrefinery.runs.folder import read_run
+from tinyrefinery.runs.folder import open_run
 from tinyrefinery.runs.top_changes import most_changed
 
 
@@ -47,14 +47,14 @@ def test_correlation_is_scipys():
 
 
 def test_the_line_and_the_pairs(run):
-    groups = group_stages([read_run(run)])
+    groups = group_stages([open_run(run)])
     assert [each.first.stage for each in line_of_groups(groups)] == ["large", "refined", "again"]
     stages = [[g.first.stage if g else None for g in pair] for pair in pairs_of(groups)]
     assert stages == [["refined", "large", "compact"], ["again", "refined", "compact"]]
 
 
 def test_categories_are_means_over_seeds(run):
-    groups = {each.first.stage: each for each in group_stages([read_run(run)])}
+    groups = {each.first.stage: each for each in group_stages([open_run(run)])}
     means = category_means(groups["large"])
     assert "00" not in means  # it has no validation rows
     rows = [evaluation("large", seed)["per_category"][5] for seed in SEEDS]
@@ -63,7 +63,7 @@ def test_categories_are_means_over_seeds(run):
 
 
 def test_profiles_tell_r_of_the_categories(run):
-    groups = group_stages([read_run(run)])
+    groups = group_stages([open_run(run)])
     pair = pairs_of(groups)[0]
     figure = profiles([pair])
     means = [category_means(group) for group in pair]
@@ -92,7 +92,7 @@ def predictions(folder):
 
 
 def test_the_image_is_the_one_that_changed_most(real):
-    story = image_story(read_run(real))
+    story = image_story(open_run(real))
     both = predictions(real)
     (place,) = most_changed(np.stack([each.probabilities for each in both]), both[0].rows)
     assert story.row == both[0].rows[place]
@@ -104,7 +104,7 @@ def test_the_image_is_the_one_that_changed_most(real):
 
 
 def test_the_crop_is_the_one_that_changed_most(real):
-    story = crop_story(read_run(real))
+    story = crop_story(open_run(real))
     arrays = np.load(real / "samples.npz")
     assert story.candidates == 96  # all training crops were candidates
     assert 12 <= len(arrays["row"]) <= 15
@@ -115,7 +115,7 @@ def test_the_crop_is_the_one_that_changed_most(real):
 
 
 def test_figures_on_the_page_and_in_the_folder(real):
-    html = write_page([read_run(real)], figures=True).read_text()
+    html = write_page([open_run(real)], figures=True).read_text()
     for number in range(4, 9):
         assert f"<b>Figure {number}: " in html
         assert len(list((real / "plots").glob(f"figure{number}-*"))) == 2
@@ -124,18 +124,18 @@ def test_figures_on_the_page_and_in_the_folder(real):
     assert not re.search(r"url\((?!#)", html)
     addresses = re.findall(r'(?:xlink:)?href="([^"]+)"', html)
     assert all(a.startswith(("#", "data:image/png;base64,")) for a in addresses)
-    assert "Figure 4" not in write_page([read_run(real)]).read_text()
+    assert "Figure 4" not in write_page([open_run(real)]).read_text()
 
 
 def test_older_runs_and_lone_stages(run, real):
     """Samples without rows, line or validation images; predictions that aren't there."""
-    folder = read_run(run)
+    folder = open_run(run)
     titles = crop_story(folder)
     assert titles is None  # only one of the line's labels has a title
     with pytest.raises(DataError, match="no readable predictions"):
         image_story(folder)
     for path in run.glob("stages/[ar]*/done.json"):
         path.unlink()
-    alone = read_run(run)
+    alone = open_run(run)
     files = [each.file for each in paper_figures([alone], group_stages([alone]))]
     assert files == ["figure4-train-validation", "figure5-distributions"]

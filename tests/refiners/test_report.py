@@ -8,7 +8,7 @@ from rich.console import Console
 from tinyrefinery.errors import DataError
 from tinyrefinery.refiners.report import ranking_lines, read_refiners, refiner_table, told
 from tinyrefinery.reports.page import write_page
-from tinyrefinery.runs.folder import read_run
+from tinyrefinery.runs.folder import open_run
 
 
 def entry(name, unseen):
@@ -63,12 +63,12 @@ def test_ties_and_another_order_by_accuracy():
 
 def test_the_page(run):
     (run / "refiners.json").write_text(json.dumps(found()))
-    html = write_page([read_run(run)]).read_text()
+    html = write_page([open_run(run)]).read_text()
     assert "<h2>As refiners" in html
     assert "right on 50% of &lt;crops&gt;" in html
     assert "people, test images" in html
     (run / "refiners.json").unlink()
-    assert "As refiners" not in write_page([read_run(run)]).read_text()
+    assert "As refiners" not in write_page([open_run(run)]).read_text()
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"format": 2}'])

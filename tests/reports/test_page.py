@@ -11,7 +11,7 @@ from tests.reports.fake_run import CLASSES, SEEDS, STAGES, evaluation, write_fak
 from tinyrefinery.errors import DataError
 from tinyrefinery.pages.run_tables import comparisons, group_stages
 from tinyrefinery.reports.page import facts, headline, write_page
-from tinyrefinery.runs.folder import read_run
+from tinyrefinery.runs.folder import open_run
 
 VOID = {"meta", "img", "br", "hr", "link", "input", "image", "rect"}
 
@@ -58,7 +58,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def html(folder: Path) -> str:
-    return write_page([read_run(folder)]).read_text()
+    return write_page([open_run(folder)]).read_text()
 
 
 def test_nothing_is_fetched(html):
@@ -118,7 +118,7 @@ def test_the_headline_claims_what_the_intervals_show(html, run, tmp_path):
 
 
 def said(run: Path) -> str:
-    return headline(comparisons(group_stages([read_run(run)])), "test")
+    return headline(comparisons(group_stages([open_run(run)])), "test")
 
 
 def test_page_without_what_may_be_missing(run):
@@ -127,7 +127,7 @@ def test_page_without_what_may_be_missing(run):
         path.write_text('{"validation": {"top1": 0.5}}')
     for path in run.glob("stages/*/metrics.jsonl"):
         path.unlink()
-    html = write_page([read_run(run)]).read_text()
+    html = write_page([open_run(run)]).read_text()
     assert Page(html).tags.count("svg") == 2  # gain and held-out accuracy
     assert "Crops and their labels" not in html
 
@@ -135,7 +135,7 @@ def test_page_without_what_may_be_missing(run):
 def test_runs_side_by_side(run):
     other = write_fake_run(run.parent / "other", seeds=(0, 1))
     out = run.parent / "both.html"
-    assert write_page([read_run(run), read_run(other)], out) == out
+    assert write_page([open_run(run), open_run(other)], out) == out
     page = Page(out.read_text())
     assert {"demo compact", "other compact", "Recipe of other, as it ran"} <= set(page.cells)
     assert len(page.ids) == len(set(page.ids))
@@ -148,7 +148,7 @@ def test_plots_are_saved_and_the_same_files_give_the_same_page(html, folder):
         for name in ("gain", "held_out_top1", "gap", "label_kl")
         for kind in ("svg", "png")
     }
-    assert write_page([read_run(folder)]).read_text() == html
+    assert write_page([open_run(folder)]).read_text() == html
     assert (folder / "plots" / "gap.svg").read_bytes() == svg
 
 
@@ -157,7 +157,7 @@ def test_truncated_samples_name_themselves(run, keep):
     path = run / "samples.npz"
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(DataError, match=r"samples\.npz: no readable samples"):
-        write_page([read_run(run)])
+        write_page([open_run(run)])
 
 
 def test_long_lists_are_cut():

@@ -9,7 +9,7 @@ from torchvision.models import get_model_weights
 from tinyrefinery.pages.run_tables import group_stages
 from tinyrefinery.reports.page import write_page
 from tinyrefinery.reports.pareto import IMAGENET, front, literature, own_points, pareto_figures
-from tinyrefinery.runs.folder import read_run
+from tinyrefinery.runs.folder import open_run
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -49,7 +49,7 @@ def test_every_point_has_a_source_and_a_name_of_its_own():
 
 
 def test_own_networks_are_beside_those_of_the_same_data_only(run):
-    folder = read_run(run)
+    folder = open_run(run)
     groups = group_stages([folder])
     ours = own_points([folder], groups)
     assert list(ours) == ["street numbers"]
@@ -59,7 +59,7 @@ def test_own_networks_are_beside_those_of_the_same_data_only(run):
     assert point.macs == pytest.approx(first.spread("macs").mean / 1e6)
     assert [len(each.figure.axes) for each in pareto_figures([folder], groups)] == [2, 2]
     (run / "data.json").write_text(json.dumps({"name": f"{IMAGENET} in somewhere"}))
-    folder = read_run(run)
+    folder = open_run(run)
     figures = pareto_figures([folder], groups)
     assert [len(each.figure.axes) for each in figures] == [1, 1]
     labels = [text.get_text() for text in figures[0].figure.axes[0].get_legend().get_texts()]
@@ -68,8 +68,8 @@ def test_own_networks_are_beside_those_of_the_same_data_only(run):
 
 
 def test_the_page_has_them_when_asked(run):
-    page = write_page([read_run(run)], pareto=True).read_text()
+    page = write_page([open_run(run)], pareto=True).read_text()
     assert "Accuracy against cost" in page
     assert "torchvision mobilenet_v2" in page
     assert (run / "plots/pareto-macs.svg").exists()
-    assert "Accuracy against cost" not in write_page([read_run(run)]).read_text()
+    assert "Accuracy against cost" not in write_page([open_run(run)]).read_text()

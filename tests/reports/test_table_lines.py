@@ -14,7 +14,7 @@ from tinyrefinery.errors import DataError
 from tinyrefinery.reports.page import write_page
 from tinyrefinery.reports.table_lines import order_kept, table_lines, write_table
 from tinyrefinery.reports.table_text import notes, terminal_lines, title
-from tinyrefinery.runs.folder import read_run
+from tinyrefinery.runs.folder import open_run
 
 PAPER = {"compact": {"top1": 57.93, "top5": 79.41}, "refined": {"top1": 66.28}, "large": {}}
 STAGES = {"plain": "compact", "by_large": "refined", "upper": "large", "later": "again"}
@@ -47,11 +47,11 @@ def top1(stage):
 
 def read(run, **changes):
     (run / "table.json").write_text(json.dumps(facts(**changes)))
-    return read_run(run)
+    return open_run(run)
 
 
 def test_a_lone_recipe_has_no_table(run):
-    folder = read_run(run)
+    folder = open_run(run)
     assert table_lines(folder) == []
     assert write_table(folder) is None
     assert not (run / "table.csv").exists()
@@ -143,13 +143,13 @@ def test_the_page_shows_the_table_and_escapes_it(run):
     assert "<h2>Table &lt;4&gt;, at scale street</h2>" in page
     assert "66.28" in page
     assert "compare the order of the rows and the gains" in page
-    assert "66.28" not in write_page([read_run(without_table(run))]).read_text()
+    assert "66.28" not in write_page([open_run(without_table(run))]).read_text()
 
 
 def test_a_table_json_that_lacks_something_says_so(run):
     (run / "table.json").write_text(json.dumps({"title": "x", "rows": []}))
     with pytest.raises(DataError, match=r"table\.json: lacks paper, .*keys\. Delete this file"):
-        read_run(run)
+        open_run(run)
 
 
 def without_table(run):

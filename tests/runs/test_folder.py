@@ -8,11 +8,11 @@ import pytest
 
 from tests.reports.fake_run import SEEDS, STAGES, key
 from tinyrefinery.errors import DataError
-from tinyrefinery.runs.folder import read_run
+from tinyrefinery.runs.folder import open_run
 
 
 def test_everything_is_read(run):
-    folder = read_run(run)
+    folder = open_run(run)
     assert [(s.stage, s.seed) for s in folder.stages] == [(n, s) for n in STAGES for s in SEEDS]
     assert folder.stages[6].refiners == (key("large", 0),)
     assert folder.stages[6].title == "compact refined by <large>"
@@ -26,7 +26,7 @@ def test_generations_of_a_stage_follow_it(run):
     path = run / "stages" / f"large-{key('large', 0)[:8]}" / "stage.json"
     facts = json.loads(path.read_text()) | {"id": "compact_2", "generation": 2}
     path.write_text(json.dumps(facts))
-    order = list(dict.fromkeys(stage.stage for stage in read_run(run).stages))
+    order = list(dict.fromkeys(stage.stage for stage in open_run(run).stages))
     assert order == ["compact", "compact_2", "large", "refined", "again"]
 
 
@@ -37,33 +37,33 @@ def test_the_newer_of_two_networks_counts(run):
     (after / "stage.json").write_text(json.dumps(facts))
     for path, when in ((before, 2000), (after, 3000)):
         os.utime(path / "done.json", (when, when))
-    folder = read_run(run)
+    folder = open_run(run)
     assert [s.key for s in folder.stages if s.stage == "compact" and s.seed == 0] == [
         "00000000ffff"
     ]
     assert len(folder.notes) == 1
     assert "The newer network (00000000) counts" in folder.notes[0]
     os.utime(before / "done.json", (4000, 4000))
-    assert read_run(run).stages[0].key == key("compact", 0)
+    assert open_run(run).stages[0].key == key("compact", 0)
 
 
 def test_files_beside_the_stages_may_be_missing(run):
     for name in ("recipe.yaml", "environment.json", "data.json", "excluded.csv"):
         (run / name).unlink()
-    folder = read_run(run)
+    folder = open_run(run)
     assert folder.recipe == ""
     assert (folder.environment, folder.data, folder.excluded) == ({}, {}, ())
 
 
 def test_a_folder_of_something_else(tmp_path):
     with pytest.raises(DataError, match=r"no run folder.*tinyrefinery run"):
-        read_run(tmp_path)
+        open_run(tmp_path)
 
 
 @pytest.mark.parametrize("text", [":\n- {", "- a", "stages: 3", "stages: [a, {b: c}]", ""])
 def test_any_recipe_will_do(run, text):
     (run / "recipe.yaml").write_text(text)
-    folder = read_run(run)
+    folder = open_run(run)
     assert {s.stage for s in folder.stages} == set(STAGES)
     assert folder.title == ""
 
@@ -80,7 +80,7 @@ def test_any_recipe_will_do(run, text):
 def test_broken_files_name_themselves(run, name, text, message):
     (run / "stages" / f"compact-{key('compact', 0)[:8]}" / name).write_text(text)
     with pytest.raises(DataError, match=message):
-        read_run(run)
+        open_run(run)
 
 
 def test_metrics_after_a_kill_and_a_resume(run):
@@ -88,4 +88,4 @@ def test_metrics_after_a_kill_and_a_resume(run):
     lines = [{"epoch": 0, "train_top1": 0.1}, {"epoch": 1, "train_top1": 0.2}]
     lines += [{"epoch": 1, "train_top1": 0.3}, {"epoch": 2, "train_top1": 0.4}]
     path.write_text("\n".join(map(json.dumps, lines)) + '\n{"epoch": 3, "tra')
-    assert [e["train_top1"] for e in read_run(run).stages[0].metrics] == [0.1, 0.3, 0.4]
+    assert [e["train_top1"] for e in open_run(run).stages[0].metrics] == [0.1, 0.3, 0.4]

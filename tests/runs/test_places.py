@@ -3,12 +3,12 @@
 import pytest
 
 from tinyrefinery.errors import DataError
-from tinyrefinery.runs.folder import read_run
+from tinyrefinery.runs.folder import open_run
 from tinyrefinery.runs.places import run_around, stages_called
 
 
 def test_the_run_around_a_path(run, tmp_path):
-    stage = read_run(run).stages[0].folder
+    stage = open_run(run).stages[0].folder
     for place in (run, stage, stage / "model.safetensors"):
         assert run_around(place).resolve() == run.resolve()
     alone = tmp_path / "elsewhere" / "a" / "b.safetensors"
@@ -24,7 +24,7 @@ def test_a_run_that_has_just_begun(tmp_path):
 
 
 def test_stages_by_name(run):
-    finished = read_run(run).stages
+    finished = open_run(run).stages
     assert stages_called(run, finished, []) == list(finished)
     assert {each.stage for each in stages_called(run, finished, ["large", "again"])} == {
         "large",

@@ -26,7 +26,7 @@ from tinyrefinery.networks.view import measuring_view
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.shipped import locate
-from tinyrefinery.runs.folder import StageRun, read_run
+from tinyrefinery.runs.folder import TrainedStage, open_run
 from tinyrefinery.runs.places import RECIPE, stages_called
 
 
@@ -131,7 +131,7 @@ def _recipe_data(recipe: Recipe) -> Dataset:
 
 
 def _open_run(path: Path, options: Sequence[str], out: Path, stage: str | None) -> Target:
-    finished = read_run(path).stages
+    finished = open_run(path).stages
     recipe = load_recipe(path / RECIPE, options)
     dataset, mend = _recipe_data(recipe), _mend(str(path / RECIPE), out, recipe)
     if not finished:
@@ -142,7 +142,7 @@ def _open_run(path: Path, options: Sequence[str], out: Path, stage: str | None) 
     return Target(str(path), dataset, stage_evidence(chosen.folder, title), info, mend)
 
 
-def _stage(path: Path, finished: Sequence[StageRun], wanted: str | None) -> StageRun:
+def _stage(path: Path, finished: Sequence[TrainedStage], wanted: str | None) -> TrainedStage:
     if wanted is None:
         seed = min(each.seed for each in finished)
         return [each for each in finished if each.seed == seed][-1]

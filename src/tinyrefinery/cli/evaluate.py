@@ -22,9 +22,9 @@ def evaluate(
 
     from tinyrefinery.cli.outcome import log_progress
     from tinyrefinery.reports.measures import category_table, measure_table
-    from tinyrefinery.runs.folder import read_run
+    from tinyrefinery.runs.folder import open_run
 
-    folder = read_run(run)
+    folder = open_run(run)
     measured = {stage.key: stage.evaluation for stage in folder.stages}
     if overrides:
         log_progress()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from tinyrefinery.runs.folder import RunFolder
+    from tinyrefinery.runs.folder import Run
 
 
 class _BesideBars(logging.Handler):
@@ -61,9 +61,9 @@ def show(
     )
     from tinyrefinery.reports.page import write_page
     from tinyrefinery.reports.table_lines import write_table
-    from tinyrefinery.runs.folder import read_run
+    from tinyrefinery.runs.folder import open_run
 
-    runs = [read_run(path) for path in folders]
+    runs = [open_run(path) for path in folders]
     page = write_page(runs, out, baseline, figures=figures, pareto=pareto)
     for run in runs:
         write_results(run)
@@ -78,7 +78,7 @@ def show(
     _print(console, f"Report: {page}")
 
 
-def _print_rows(console: "Console", run: "RunFolder") -> None:
+def _print_rows(console: "Console", run: "Run") -> None:
     """The rows of the table that a run belongs to, beside the paper's."""
     from tinyrefinery.reports.table_lines import table_lines
     from tinyrefinery.reports.table_text import notes, terminal_lines, title

@@ -37,9 +37,9 @@ def refiner_gains(
     from tinyrefinery.files import check_places
     from tinyrefinery.recipe.load import load_recipe
     from tinyrefinery.refiners.gains_report import gains_table, rank_table, write_gains
-    from tinyrefinery.runs.folder import read_run
+    from tinyrefinery.runs.folder import open_run
 
-    read_run(run)  # which says what is wrong before anything heavy is loaded
+    open_run(run)  # which says what is wrong before anything heavy is loaded
     recipe = load_recipe(run / "recipe.yaml", overrides or [])
     path = out or run / "refiner-gains.csv"
     check_places(files=[path])

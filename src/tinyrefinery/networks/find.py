@@ -12,7 +12,7 @@ from tinyrefinery.errors import ChoiceError, DataError
 from tinyrefinery.names import nearest
 from tinyrefinery.recipe.load import canonical, load_recipe
 from tinyrefinery.recipe.schema import Recipe
-from tinyrefinery.runs.folder import StageRun, read_run
+from tinyrefinery.runs.folder import TrainedStage, open_run
 
 if TYPE_CHECKING:
     from torch import nn
@@ -135,12 +135,12 @@ def find_network(
         digest = sha256(path.read_bytes()).hexdigest()
         return Network(path.name, path, digest, path.parent / f"{path.stem}.{KEPT}")
     if path.parent.name == "stages":
-        run = read_run(path.parent.parent)
+        run = open_run(path.parent.parent)
         found = [each for each in run.stages if each.folder == path]
         if not found:
             raise DataError(f"{path}: no finished stage")
         return _of_run(run.path, found[0])
-    run = read_run(path)
+    run = open_run(path)
     return _of_run(run.path, _pick(path, list(run.stages), stage, seed))
 
 
@@ -168,7 +168,9 @@ def _of_onnx(path: Path, stage: str | None, seed: int | None, like: Path | None)
     return Network(path.name, path, digest, home, recipe=recipe, told=told)
 
 
-def _pick(path: Path, stages: list[StageRun], stage: str | None, seed: int | None) -> StageRun:
+def _pick(
+    path: Path, stages: list[TrainedStage], stage: str | None, seed: int | None
+) -> TrainedStage:
     if not stages:
         raise DataError(f"{path}: has no finished stage; let the run end first")
     names = list(dict.fromkeys(each.stage for each in stages))
@@ -190,7 +192,7 @@ def _pick(path: Path, stages: list[StageRun], stage: str | None, seed: int | Non
     return found[0]
 
 
-def _of_run(run: Path, stage: StageRun) -> Network:
+def _of_run(run: Path, stage: TrainedStage) -> Network:
     recipe = run / "recipe.yaml"
     return Network(
         name=f"{run.resolve().name} {stage.stage} (seed {stage.seed})",

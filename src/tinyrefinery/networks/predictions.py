@@ -185,7 +185,6 @@ def pictures(
     """
     import torch
 
-
     cpu = torch.device("cpu")
     view = measuring_view(network.info, data.dataset, network.recipe, cpu, network.name)
 

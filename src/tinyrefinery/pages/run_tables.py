@@ -11,7 +11,7 @@ from tinyrefinery.errors import DataError
 from tinyrefinery.files import write_csv
 from tinyrefinery.names import nearest
 from tinyrefinery.pages.numbers import gain_points, nats, percent
-from tinyrefinery.runs.folder import RunFolder, StageRun
+from tinyrefinery.runs.folder import Run, TrainedStage
 from tinyrefinery.statistics.paired import Gain, Spread, paired_gain, spread
 
 Value = str | int | float | None
@@ -23,12 +23,12 @@ COLUMNS = (
 )
 
 
-def held_out_split(stages: Iterable[StageRun]) -> str:
+def held_out_split(stages: Iterable[TrainedStage]) -> str:
     """The split that held-out numbers are from: test where every stage has it, else validation."""
     return "test" if all("test" in stage.evaluation for stage in stages) else "validation"
 
 
-def results_row(stage: StageRun, held_out: str) -> dict[str, Value]:
+def results_row(stage: TrainedStage, held_out: str) -> dict[str, Value]:
     """The line of results.csv for one stage and seed, by column.
 
     Accuracies and ece are in [0, 1]; nll and label_kl in nats. nll, ece and gap (training minus
@@ -52,7 +52,7 @@ def results_row(stage: StageRun, held_out: str) -> dict[str, Value]:
     return dict(zip(COLUMNS, values, strict=True))
 
 
-def write_results(folder: RunFolder) -> Path:
+def write_results(folder: Run) -> Path:
     """Write results.csv into the run folder and return its path; floats keep every digit."""
     held_out = held_out_split(folder.stages)
     rows = (results_row(stage, held_out) for stage in folder.stages)
@@ -64,7 +64,7 @@ def write_results(folder: RunFolder) -> Path:
 class StageGroup:
     """A stage over its seeds."""
 
-    runs: tuple[StageRun, ...]
+    runs: tuple[TrainedStage, ...]
     """At least one, each with another seed."""
     name: str
     """Title, preceded by row and run where they tell it from others."""
@@ -72,13 +72,13 @@ class StageGroup:
     """The split that held-out numbers are from."""
 
     @property
-    def first(self) -> StageRun:
+    def first(self) -> TrainedStage:
         """Any of the runs; what doesn't depend on the seed is the same in all."""
         return self.runs[0]
 
     @property
     def generation(self) -> int:
-        """See `StageRun.generation`; the latest, should seeds differ."""
+        """See `TrainedStage.generation`; the latest, should seeds differ."""
         return max(run.generation for run in self.runs)
 
     @property
@@ -108,7 +108,7 @@ class Comparison:
     """In held-out top-1, over the seeds that both have."""
 
 
-def group_stages(folders: Sequence[RunFolder]) -> list[StageGroup]:
+def group_stages(folders: Sequence[Run]) -> list[StageGroup]:
     """Groups by (run, row, stage) in recipe order.
 
     Raises:
@@ -120,13 +120,13 @@ def group_stages(folders: Sequence[RunFolder]) -> list[StageGroup]:
         raise DataError(f"{names}: no stage has finished yet, so there is nothing to report")
     held_out = held_out_split(stages)
     lone = len({stage.run for stage in stages}) == 1
-    found: dict[tuple[str, tuple[str, ...], str], list[StageRun]] = {}
+    found: dict[tuple[str, tuple[str, ...], str], list[TrainedStage]] = {}
     for stage in stages:
         found.setdefault((stage.run, stage.rows, stage.stage), []).append(stage)
     return [StageGroup(tuple(runs), _name(runs[0], lone), held_out) for runs in found.values()]
 
 
-def _name(stage: StageRun, lone: bool) -> str:
+def _name(stage: TrainedStage, lone: bool) -> str:
     """How tables and plots call a stage; `lone`: there is only one run."""
     return " ".join(part for part in ("" if lone else stage.run, stage.row, stage.title) if part)
 

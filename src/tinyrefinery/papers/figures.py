@@ -16,7 +16,7 @@ from tinyrefinery.papers.category_figures import (
 )
 from tinyrefinery.papers.prediction_figures import Story, crop_story, image_story, story_figure
 from tinyrefinery.runs.descent import longest_line
-from tinyrefinery.runs.folder import RunFolder
+from tinyrefinery.runs.folder import Run
 
 MOST_PAIRS = 6
 
@@ -32,7 +32,7 @@ class PaperFigure:
     figure: Figure
 
 
-def paper_figures(folders: Sequence[RunFolder], groups: Sequence[StageGroup]) -> list[PaperFigure]:
+def paper_figures(folders: Sequence[Run], groups: Sequence[StageGroup]) -> list[PaperFigure]:
     """All that can be drawn; those that lack two generations, categories or samples are left out.
 
     Figures 4 to 6 are of all seeds of the longest line of generations, 7 and 8 of one seed of the
@@ -105,7 +105,7 @@ def _seeds(line: Sequence[StageGroup]) -> str:
     return f"n = {text} seed{'' if text == '1' else 's'}"
 
 
-def _stories(folders: Sequence[RunFolder]) -> Iterator[PaperFigure]:
+def _stories(folders: Sequence[Run]) -> Iterator[PaperFigure]:
     kinds = (
         ("figure7-crop", "Figure 7: top-3 predictions of a training crop", crop_story),
         ("figure8-image", "Figure 8: top-3 predictions of a validation image", image_story),

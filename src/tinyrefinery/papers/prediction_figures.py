@@ -18,7 +18,7 @@ from tinyrefinery.errors import DataError
 from tinyrefinery.evaluation.prediction_table import Predictions
 from tinyrefinery.pages.style import INK, MUTED, PLAIN, REFINED, STYLE, short
 from tinyrefinery.runs.descent import longest_line
-from tinyrefinery.runs.folder import RunFolder, StageRun
+from tinyrefinery.runs.folder import Run, TrainedStage
 from tinyrefinery.runs.top_changes import TOP, most_changed, top_change
 
 Arrays = dict[str, np.ndarray]
@@ -46,7 +46,7 @@ class Story:
     """Top, left, height, width of the crop in the picture; None: the whole image."""
 
 
-def crop_story(folder: RunFolder) -> Story | None:
+def crop_story(folder: Run) -> Story | None:
     """The training crop of samples.npz that changed most; None without two generations in it.
 
     Runs keep the crops that changed most among some hundred; older ones a dozen at random.
@@ -72,7 +72,7 @@ def crop_story(folder: RunFolder) -> Story | None:
     )
 
 
-def image_story(folder: RunFolder) -> Story | None:
+def image_story(folder: Run) -> Story | None:
     """The validation image that changed most; None without two generations of one line.
 
     Raises:
@@ -162,7 +162,7 @@ def _samples(path: Path) -> Arrays:
         raise DataError(f"{path}: no readable samples ({error}). Delete it") from error
 
 
-def _line(folder: RunFolder, arrays: Arrays) -> list[StageRun]:
+def _line(folder: Run, arrays: Arrays) -> list[TrainedStage]:
     """The generations that the run kept samples of, else the longest line of the lowest seed."""
     stages = {each.key: each for each in folder.stages}
     keys = tuple(map(str, arrays.get("line_keys", ())))
@@ -173,7 +173,7 @@ def _line(folder: RunFolder, arrays: Arrays) -> list[StageRun]:
     return [stages[key] for key in longest_line(mine)]
 
 
-def _line_numbers(arrays: Arrays, folder: RunFolder) -> list[int]:
+def _line_numbers(arrays: Arrays, folder: Run) -> list[int]:
     """Numbers of the labels in samples.npz that the generations of the line gave."""
     if "line_labels" in arrays:
         return [int(each) for each in arrays["line_labels"]]

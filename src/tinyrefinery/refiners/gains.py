@@ -12,7 +12,7 @@ from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.refiners.assessment import Assessment, Options, assess
 from tinyrefinery.refiners.targets import find_targets
 from tinyrefinery.refiners.verdict import ahead
-from tinyrefinery.runs.folder import StageRun, read_run
+from tinyrefinery.runs.folder import TrainedStage, open_run
 
 GIVEN = "ground truth"
 
@@ -23,9 +23,9 @@ say = logging.getLogger("tinyrefinery").info
 class Lesson:
     """A network that learned from one refiner, and its like that learned from given labels."""
 
-    refiner: StageRun
-    student: StageRun
-    plain: StageRun
+    refiner: TrainedStage
+    student: TrainedStage
+    plain: TrainedStage
 
     @property
     def split(self) -> str:
@@ -51,7 +51,7 @@ def lessons(run: Path, plain: str | None = None) -> list[Lesson]:
     Raises:
         DataError: when there is no such stage, more than one, or nothing was refined.
     """
-    stages = read_run(run).stages
+    stages = open_run(run).stages
     by_key = {each.key: each for each in stages}
     found = [
         Lesson(by_key[each.refiners[0]], each, _plain(run, stages, each, plain))
@@ -67,8 +67,8 @@ def lessons(run: Path, plain: str | None = None) -> list[Lesson]:
 
 
 def _plain(
-    run: Path, stages: Sequence[StageRun], student: StageRun, wanted: str | None
-) -> StageRun:
+    run: Path, stages: Sequence[TrainedStage], student: TrainedStage, wanted: str | None
+) -> TrainedStage:
     alike = [
         each for each in stages if each.seed == student.seed and _is_plain(each, student, wanted)
     ]
@@ -82,7 +82,7 @@ def _plain(
     return found[0]
 
 
-def _is_plain(each: StageRun, student: StageRun, wanted: str | None) -> bool:
+def _is_plain(each: TrainedStage, student: TrainedStage, wanted: str | None) -> bool:
     if wanted is not None:
         return each.stage == wanted
     return each.labels == GIVEN and each.model == student.model

@@ -10,7 +10,7 @@ from tinyrefinery.errors import DataError, RecipeError
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.shipped import locate
-from tinyrefinery.runs.folder import read_run
+from tinyrefinery.runs.folder import open_run
 from tinyrefinery.runs.places import RECIPE, run_around, stages_called
 
 NETWORK = "model.safetensors"
@@ -110,7 +110,7 @@ def _of_word(word: str, stages: Collection[str], seeds: Seeds) -> list[Target]:
 
 
 def _of_run(path: Path, stages: Collection[str], seeds: Seeds) -> list[Target]:
-    finished = read_run(path).stages
+    finished = open_run(path).stages
     chosen = []
     for each in stages_called(path, finished, list(stages)):
         same = [s.seed for s in finished if (s.rows, s.stage) == (each.rows, each.stage)]

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from tinyrefinery.errors import DataError
 from tinyrefinery.pages.numbers import kilo
-from tinyrefinery.runs.folder import StageRun
+from tinyrefinery.runs.folder import TrainedStage
 
 Measured = Mapping[str, Mapping[str, Any]]
 """Stage key -> content of evaluation.json."""
@@ -19,7 +19,7 @@ MEASURES = {"top1": 100, "top5": 100, "nll": 1, "ece": 100}
 MOST_CATEGORIES = 20
 
 
-def measure_table(stages: Sequence[StageRun], measured: Measured, split: str) -> Table:
+def measure_table(stages: Sequence[TrainedStage], measured: Measured, split: str) -> Table:
     """One line a stage and seed: accuracy and its interval, calibration, cost; fits 80 columns.
 
     Raises:
@@ -57,7 +57,7 @@ def measure_table(stages: Sequence[StageRun], measured: Measured, split: str) ->
     return table
 
 
-def category_table(stages: Sequence[StageRun], measured: Measured) -> Table:
+def category_table(stages: Sequence[TrainedStage], measured: Measured) -> Table:
     """Training and validation accuracy of each category, mean over seeds, the worst first."""
     names = list(dict.fromkeys(stage.stage for stage in stages))
     lists: dict[tuple[str, str], list[tuple[float, float]]] = {}

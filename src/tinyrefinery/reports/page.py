@@ -34,7 +34,7 @@ from tinyrefinery.reports.pareto import pareto_figures
 from tinyrefinery.reports.samples import read_samples
 from tinyrefinery.reports.table_lines import table_lines
 from tinyrefinery.reports.table_text import cells, columns, network, notes, title
-from tinyrefinery.runs.folder import RunFolder
+from tinyrefinery.runs.folder import Run
 
 MOST_EXCLUDED = 200
 MOST_VALUES = 12
@@ -48,7 +48,7 @@ VERDICTS = {
 
 
 def write_page(
-    folders: Sequence[RunFolder],
+    folders: Sequence[Run],
     out: Path | None = None,
     baseline: str | None = None,
     *,
@@ -84,7 +84,7 @@ def write_page(
 
 
 def render_page(
-    folders: Sequence[RunFolder],
+    folders: Sequence[Run],
     groups: Sequence[StageGroup],
     compared: Sequence[Comparison],
     figures: dict[str, Figure],
@@ -196,7 +196,7 @@ def _table(groups: Sequence[StageGroup], compared: Sequence[Comparison]) -> list
     return lines
 
 
-def _paper_table(folder: RunFolder) -> dict[str, Any]:
+def _paper_table(folder: Run) -> dict[str, Any]:
     """A table beside the paper's."""
     lines = table_lines(folder)
     titles = columns(lines)
@@ -247,7 +247,7 @@ def _cell(value: str | int | float | None) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _folder(folder: RunFolder) -> dict[str, Any]:
+def _folder(folder: Run) -> dict[str, Any]:
     """Recipe and facts of one run."""
     return {
         "name": folder.name,
@@ -262,7 +262,7 @@ def _folder(folder: RunFolder) -> dict[str, Any]:
     }
 
 
-def _refiners(folder: RunFolder) -> dict[str, Any] | None:
+def _refiners(folder: Run) -> dict[str, Any] | None:
     """What `tinyrefinery refiner` found of this run's networks; None where it wasn't asked."""
     found = read_refiners(folder.path / "refiners.json")
     if found is None:

@@ -18,7 +18,7 @@ from tinyrefinery.files import read_csv
 from tinyrefinery.pages.run_tables import StageGroup
 from tinyrefinery.pages.style import INK, MUTED, REFINED, STYLE, short
 from tinyrefinery.papers.figures import PaperFigure
-from tinyrefinery.runs.folder import RunFolder
+from tinyrefinery.runs.folder import Run
 
 IMAGENET = "imagenet"
 """Name of the data set that the literature's points are of."""
@@ -58,9 +58,7 @@ def literature() -> list[Point]:
     ]
 
 
-def own_points(
-    folders: Sequence[RunFolder], groups: Sequence[StageGroup]
-) -> dict[str, list[Point]]:
+def own_points(folders: Sequence[Run], groups: Sequence[StageGroup]) -> dict[str, list[Point]]:
     """The networks of runs by their data set, those whose cost and accuracy were measured."""
     # Data sets are named "cifar10 in FOLDER".
     names = {each.name: str(each.data.get("name") or "data") for each in folders}
@@ -94,7 +92,7 @@ def front(costs: Sequence[float], values: Sequence[float]) -> list[int]:
     return found
 
 
-def pareto_figures(folders: Sequence[RunFolder], groups: Sequence[StageGroup]) -> list[PaperFigure]:
+def pareto_figures(folders: Sequence[Run], groups: Sequence[StageGroup]) -> list[PaperFigure]:
     """Two figures, accuracy against multiply-accumulates and against parameters.
 
     The first panel is ImageNet, with ours if there are any; each other data set has its own.

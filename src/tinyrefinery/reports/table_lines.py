@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tinyrefinery.files import write_csv
 from tinyrefinery.pages.run_tables import StageGroup, Value, held_out_split
-from tinyrefinery.runs.folder import RunFolder
+from tinyrefinery.runs.folder import Run
 from tinyrefinery.statistics.paired import Gain, Spread, paired_gain
 
 COLUMNS = (
@@ -50,7 +50,7 @@ class TableLine:
         return self.top1.mean - self.paper_top1
 
 
-def table_lines(folder: RunFolder) -> list[TableLine]:
+def table_lines(folder: Run) -> list[TableLine]:
     """The table's rows in its order, also those that have not run; none where there is no table."""
     if not folder.table:
         return []
@@ -82,7 +82,7 @@ def _printed(row: dict, measure: str) -> float | None:
     return None if value is None else float(value) / 100
 
 
-def _group(folder: RunFolder, row: str) -> StageGroup | None:
+def _group(folder: Run, row: str) -> StageGroup | None:
     """The finished networks that fill a row."""
     keys = set(folder.table.get("keys", {}).get(row, {}).values())
     runs = tuple(stage for stage in folder.stages if stage.key in keys)
@@ -108,7 +108,7 @@ def order_kept(lines: Sequence[TableLine]) -> tuple[int, int]:
     return sum((a[0] < b[0]) == (a[1] < b[1]) and a[1] != b[1] for a, b in pairs), len(pairs)
 
 
-def write_table(folder: RunFolder) -> Path | None:
+def write_table(folder: Run) -> Path | None:
     """Write table.csv into the run folder, accuracies and differences in percent, every digit.
 
     Returns:

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from tinyrefinery.pages.numbers import NOTHING, gain_points, percent, signed
 from tinyrefinery.reports.table_lines import TableLine, order_kept
-from tinyrefinery.runs.folder import RunFolder
+from tinyrefinery.runs.folder import Run
 
 
 def columns(lines: Sequence[TableLine]) -> list[str]:
@@ -41,13 +41,13 @@ def network(line: TableLine, lines: Sequence[TableLine]) -> str:
     return f"{model}; gain over {line.baseline}" if several and line.baseline else model
 
 
-def title(folder: RunFolder) -> str:
+def title(folder: Run) -> str:
     """The table's title, with its scale."""
     scale = folder.table["scale"]
     return f"{folder.table['title']}{f', at scale {scale}' if scale else ''}"
 
 
-def notes(folder: RunFolder, lines: Sequence[TableLine]) -> list[str]:
+def notes(folder: Run, lines: Sequence[TableLine]) -> list[str]:
     """What a reader of the table has to know."""
     table, paper = folder.table, folder.table["paper"] or {}
     held_out = next((line.group.held_out for line in lines if line.group), "held-out")

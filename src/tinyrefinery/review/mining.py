@@ -29,7 +29,7 @@ from tinyrefinery.review.pools import (
 )
 from tinyrefinery.review.queue import Item, Queue
 from tinyrefinery.review.shares import checked_shares, chosen
-from tinyrefinery.runs.folder import read_run
+from tinyrefinery.runs.folder import open_run
 
 say = logging.getLogger("tinyrefinery").info
 _OF_THE_RUN = Suite(tests={"all": DataTest(at_least=0.0)})
@@ -150,7 +150,7 @@ def _own_refiner(network: Network) -> Network | None:
     if network.stage is None:
         return None
     run = network.stage.parent.parent
-    stages = read_run(run).stages
+    stages = open_run(run).stages
     own = next((each for each in stages if each.key == network.digest), None)
     if own is None:
         return None

@@ -12,7 +12,7 @@ from tinyrefinery.files import read_csv
 
 
 @dataclass(frozen=True)
-class StageRun:
+class TrainedStage:
     """One finished network: one stage at one seed."""
 
     folder: Path
@@ -50,7 +50,7 @@ class StageRun:
 
 
 @dataclass(frozen=True)
-class RunFolder:
+class Run:
     """What a run left behind. Files that are missing are empty here."""
 
     path: Path
@@ -65,13 +65,13 @@ class RunFolder:
     """Rows left out of the data, with columns kind, where, what."""
     table: dict[str, Any] = field(repr=False)
     """The table that it is a run of: `recipe.table_facts`, and `keys`; empty for lone recipes."""
-    stages: tuple[StageRun, ...] = field(repr=False)
+    stages: tuple[TrainedStage, ...] = field(repr=False)
     """Finished ones only, in the recipe's order, then by seed."""
     notes: tuple[str, ...]
     """What a reader of the numbers should know, e.g. that older networks were left out."""
 
 
-def read_run(path: Path) -> RunFolder:
+def open_run(path: Path) -> Run:
     """Read a run folder; unfinished stages (without done.json) are left out.
 
     Of two networks for one stage and seed, which a changed recipe leaves behind, the one that was
@@ -94,7 +94,7 @@ def read_run(path: Path) -> RunFolder:
     content = _recipe_content(recipe)
     order = _recipe_order(content)
     stages.sort(key=lambda s: (s.rows, _place(s.stage, order), s.generation, s.stage, s.seed))
-    return RunFolder(
+    return Run(
         path=path,
         name=name,
         title=str(content.get("title") or ""),
@@ -108,9 +108,9 @@ def read_run(path: Path) -> RunFolder:
     )
 
 
-def _newest(stages: list[StageRun]) -> tuple[list[StageRun], list[str]]:
+def _newest(stages: list[TrainedStage]) -> tuple[list[TrainedStage], list[str]]:
     """The network finished last for each stage and seed, and notes about the others."""
-    kept: dict[tuple[tuple[str, ...], str, int], StageRun] = {}
+    kept: dict[tuple[tuple[str, ...], str, int], TrainedStage] = {}
     notes = []
     for stage in sorted(stages, key=lambda each: each.finished):
         place = (stage.rows, stage.stage, stage.seed)
@@ -124,11 +124,11 @@ def _newest(stages: list[StageRun]) -> tuple[list[StageRun], list[str]]:
     return list(kept.values()), sorted(notes)
 
 
-def _read_stage(folder: Path, run: str) -> StageRun:
+def _read_stage(folder: Path, run: str) -> TrainedStage:
     """One finished stage."""
     facts = _read_json(folder / "stage.json")
     try:
-        return StageRun(
+        return TrainedStage(
             folder=folder,
             run=run,
             rows=tuple(map(str, facts.get("rows") or filter(None, [facts.get("row")]))),

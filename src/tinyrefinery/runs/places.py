@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tinyrefinery.errors import DataError
 from tinyrefinery.names import nearest
-from tinyrefinery.runs.folder import StageRun
+from tinyrefinery.runs.folder import TrainedStage
 
 RECIPE = "recipe.yaml"
 DEPTH = 3  # runs/NAME/stages/ID-KEY8/model.safetensors
@@ -22,7 +22,9 @@ def run_around(path: Path) -> Path | None:
     return None
 
 
-def stages_called(path: Path, finished: Sequence[StageRun], names: Sequence[str]) -> list[StageRun]:
+def stages_called(
+    path: Path, finished: Sequence[TrainedStage], names: Sequence[str]
+) -> list[TrainedStage]:
     """The finished stages of a run that have one of these ids, in order; all where none is named.
 
     Raises:

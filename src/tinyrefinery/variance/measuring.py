@@ -17,7 +17,7 @@ from tinyrefinery.models.network_file import NetworkInfo, load_network
 from tinyrefinery.networks.view import measured_recipe, measured_splits, measuring_view
 from tinyrefinery.recipe.load import part_hash
 from tinyrefinery.recipe.schema import Recipe
-from tinyrefinery.runs.folder import StageRun, read_run
+from tinyrefinery.runs.folder import TrainedStage, open_run
 from tinyrefinery.runs.places import RECIPE, run_around
 from tinyrefinery.variance.bias_weights import bias_weights
 from tinyrefinery.variance.feature_variances import LAST, feature_variances
@@ -165,14 +165,14 @@ def _files(path: Path) -> list[tuple[str, Path]]:
     """(name, file) of each network."""
     if not path.is_dir():
         return [(path.parent.name if path.name == "model.safetensors" else path.name, path)]
-    stages = read_run(path).stages
+    stages = open_run(path).stages
     if not stages:
         raise DataError(f"{path}: no stage of this run is finished")
     several = {row for stage in stages for row in stage.rows}
     return [(_name(stage, several), stage.file) for stage in stages]
 
 
-def _name(stage: StageRun, rows: set[str]) -> str:
+def _name(stage: TrainedStage, rows: set[str]) -> str:
     return f"{stage.row} {stage.stage}" if rows and stage.row else stage.stage
 
 

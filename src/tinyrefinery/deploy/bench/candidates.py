@@ -13,7 +13,7 @@ from tinyrefinery.evaluation import cost
 from tinyrefinery.labels.batch_norm import has_batch_norm, recalibrate
 from tinyrefinery.models import create
 from tinyrefinery.models.network_file import load_network
-from tinyrefinery.runs.folder import read_run
+from tinyrefinery.runs.folder import open_run
 
 CLASSES = 1000
 """Of networks that are built by name: ImageNet's."""
@@ -72,7 +72,7 @@ def _named(name: str, size: int | None) -> list[Candidate]:
 def _of_run(path: Path, size: int | None) -> list[Candidate]:
     """One network of each stage, of the lowest seed: weights don't change what a pass takes."""
     stages = {}
-    for stage in sorted(read_run(path).stages, key=lambda each: each.seed, reverse=True):
+    for stage in sorted(open_run(path).stages, key=lambda each: each.seed, reverse=True):
         stages[stage.rows, stage.stage] = stage
     if not stages:
         raise DataError(f"{path}: no stage of this run is finished")
