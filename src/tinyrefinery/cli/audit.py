@@ -63,7 +63,7 @@ def audit(
     from tinyrefinery.audit.target import open_reference, open_target
 
     _check_kinds(fail_on or [])
-    opened = open_target(target, overrides or [], out, stage)
+    opened = open_target(target, overrides or [], out, Choice(stage, seed, row))
     data, evidence = opened.dataset, _evidence(opened, model, like)
     found = run_audit(
         data,
@@ -92,12 +92,10 @@ def _evidence(opened: "Target", model: Path | None, like: Path | None) -> "Evide
     """What the run's network left behind; with another network, its answers in place of those."""
     if model is None:
         return opened.evidence
-    from tinyrefinery.audit.target import answers_of
-    from tinyrefinery.networks.find import find_network
+    from tinyrefinery.audit.target import predictions_as_evidence
+    from tinyrefinery.networks.opening import open_network
 
-    found = find_network(model, like=like)
-    net, info = found.load(), found.info
-    answers = answers_of(str(model), net, info, opened.dataset, found.recipe)
+    answers = predictions_as_evidence(open_network(model, like=like), opened.dataset)
     own = opened.evidence
     return replace(answers, dynamics=own.dynamics if own else None)
 
@@ -123,7 +121,7 @@ def _hard(refiner: Path | None, size: int | None, opened: "Target"):
         small = opened.info.size
     else:
         raise DataError("--refiner needs --input-size: the pixels that the small network sees")
-    return hardness_of(refiner, opened.dataset, small), small
+    return hardness_of(open_network(refiner), opened.dataset, small), small
 
 
 def _splits(data: "Dataset") -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tinyrefinery.data_tests.reports.folding import Line
     from tinyrefinery.data_tests.reports.page import Overlay
     from tinyrefinery.data_tests.session import Session
-    from tinyrefinery.networks.find import Network
+    from tinyrefinery.networks.network import Network
 
 UNREADABLE = 3
 """Exit code when data or network can't be read; 2 is for a wrong file of tests."""
@@ -72,20 +72,20 @@ def judge(
     log_progress()
     with _readable():
         from tinyrefinery.data_tests.session import kept_results, run_tests
-        from tinyrefinery.networks.find import find_network
+        from tinyrefinery.networks.opening import open_network
 
-        network = find_network(run, stage, seed, like)
+        network = open_network(run, stage, seed, like)
         check_places(files=[kept_results(network, tests)])
         against = None
         if baseline is not None or baseline_stage is not None:
             own = None if baseline else seed
-            against = find_network(baseline or run, baseline_stage, own, like)
+            against = open_network(baseline or run, baseline_stage, own, like)
         session = run_tests(tests, network, against, like=like)
         if suggest:
             typer.echo(_suggestions(session), nl=False)
             return
         _print(session, whole=whole)
-        earlier = [find_network(path, like=like) for path in history or []]
+        earlier = [open_network(path, like=like) for path in history or []]
         _write(session, junit, html, json, earlier, release=release, saliency=saliency)
     from tinyrefinery.data_tests.verdicts import exit_code
 
@@ -110,11 +110,11 @@ def compare(
     log_progress()
     with _readable():
         from tinyrefinery.data_tests.session import run_tests
-        from tinyrefinery.networks.find import find_network
+        from tinyrefinery.networks.opening import open_network
 
-        networks = [find_network(path, stage, seed, like) for path in runs]
+        networks = [open_network(path, stage, seed, like) for path in runs]
         first = networks[0]
-        sessions = [run_tests(tests, each, first, data_of=first) for each in networks]
+        sessions = [run_tests(tests, each, first, together=networks) for each in networks]
     names, judged = [each.name for each in networks], [each.results for each in sessions]
     from tinyrefinery.data_tests.reports import comparison_page
     from tinyrefinery.data_tests.reports.folding import folded, lines
@@ -144,9 +144,9 @@ def history(
     with _readable():
         from tinyrefinery.data_tests.reports.terminal import history_table
         from tinyrefinery.data_tests.session import past_values
-        from tinyrefinery.networks.find import find_network
+        from tinyrefinery.networks.opening import open_network
 
-        networks = [find_network(path, stage, seed, like) for path in runs]
+        networks = [open_network(path, stage, seed, like) for path in runs]
         values = past_values(test, networks, tests)
     Console(emoji=False).print(history_table(values))
 

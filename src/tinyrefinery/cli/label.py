@@ -67,7 +67,7 @@ def label(
     from tinyrefinery.auto_label.setup import Wish, audited_images, open_labeller
     from tinyrefinery.data.sources.folder import open_unlabelled
 
-    labeller = open_labeller(Wish(by, classes, size, weights, stage, seed, timeout, retries))
+    labeller = open_labeller(Wish(by, classes, size, weights, stage, seed, row, timeout, retries))
     said = _decided(decisions or [])
     channels = 1 if labeller.channels == 1 else 3
     new: Dataset = open_unlabelled(images, channels=channels, resident="never")

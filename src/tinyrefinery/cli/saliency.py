@@ -9,8 +9,8 @@ import typer
 from tinyrefinery.cli.options import Like, Seed, Stage, a_file, a_folder
 
 if TYPE_CHECKING:
-    from tinyrefinery.networks.data import TestData
-    from tinyrefinery.networks.find import Network
+    from tinyrefinery.networks.data import NetworkData
+    from tinyrefinery.networks.network import Network
     from tinyrefinery.saliency.look import Looker
     from tinyrefinery.saliency.picking import Picked
     from tinyrefinery.saliency.sheet import Shown
@@ -79,12 +79,12 @@ def saliency(
     from tinyrefinery.cli.outcome import log_progress
 
     log_progress()
-    from tinyrefinery.networks.find import find_network
+    from tinyrefinery.networks.opening import open_network
     from tinyrefinery.saliency.look import Looker, Way
     from tinyrefinery.saliency.sheet import write_overlays, write_sheet
 
     way = Way(method.value, window, stride)
-    network = find_network(run, stage, seed, like)
+    network = open_network(run, stage, seed, like)
     data, picked = _pick(network, overrides or [], row or [], test, tests, split, images)
     shown = _look(Looker(network, data, way), picked, of)
     unit = "probability" if method is Method.occlusion else "logit"
@@ -115,7 +115,7 @@ def _pick(
     tests: Path,
     split: str,
     images: int,
-) -> "tuple[TestData, Picked]":
+) -> "tuple[NetworkData, Picked]":
     """The data, and the images of it that are shown."""
     from tinyrefinery.data_tests.session import run_tests
     from tinyrefinery.errors import DataError

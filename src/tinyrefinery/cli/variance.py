@@ -10,7 +10,7 @@ from tinyrefinery.cli.options import a_folder
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from tinyrefinery.variance.measuring import Measured, Weighed
+    from tinyrefinery.variance.measuring import LayerVariances, Weighed
 
 
 def variance(
@@ -83,7 +83,7 @@ def _weigh(console: "Console", weighed: "list[Weighed]", out: Path | None) -> No
         save_figures({"weights": weight_figure(weighed)}, out)
 
 
-def _write(out: Path, measured: "list[Measured]", summaries: list[dict], images: int) -> None:
+def _write(out: Path, measured: "list[LayerVariances]", summaries: list[dict], images: int) -> None:
     """The files of `--out`."""
     from tinyrefinery.variance import report as report
 
