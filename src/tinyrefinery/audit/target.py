@@ -26,8 +26,8 @@ from tinyrefinery.networks.view import measuring_view
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.shipped import locate
-from tinyrefinery.runs.folder import TrainedStage, open_run
-from tinyrefinery.runs.places import RECIPE, stages_called
+from tinyrefinery.runs.files import RECIPE
+from tinyrefinery.runs.folder import Run, TrainedStage, open_run
 
 
 @dataclass(frozen=True)
@@ -131,22 +131,22 @@ def _recipe_data(recipe: Recipe) -> Dataset:
 
 
 def _open_run(path: Path, options: Sequence[str], out: Path, stage: str | None) -> Target:
-    finished = open_run(path).stages
+    run = open_run(path)
     recipe = load_recipe(path / RECIPE, options)
     dataset, mend = _recipe_data(recipe), _mend(str(path / RECIPE), out, recipe)
-    if not finished:
+    if not run.stages:
         return Target(str(path), dataset, mend=mend)
-    chosen = _stage(path, finished, stage)
+    chosen = _stage(run, stage)
     title = f"{chosen.stage} (seed {chosen.seed})"
     info = read_info(chosen.file)
     return Target(str(path), dataset, stage_evidence(chosen.folder, title), info, mend)
 
 
-def _stage(path: Path, finished: Sequence[TrainedStage], wanted: str | None) -> TrainedStage:
+def _stage(run: Run, wanted: str | None) -> TrainedStage:
     if wanted is None:
-        seed = min(each.seed for each in finished)
-        return [each for each in finished if each.seed == seed][-1]
-    return stages_called(path, finished, [wanted])[0]
+        seed = min(each.seed for each in run.stages)
+        return [each for each in run.stages if each.seed == seed][-1]
+    return run.stages_called(wanted)[0]
 
 
 def open_reference(path: Path, channels: int) -> Dataset:

@@ -10,8 +10,8 @@ from tinyrefinery.errors import DataError, RecipeError
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.shipped import locate
-from tinyrefinery.runs.folder import open_run
-from tinyrefinery.runs.places import RECIPE, run_around, stages_called
+from tinyrefinery.runs.files import RECIPE
+from tinyrefinery.runs.folder import open_run, run_around
 
 NETWORK = "model.safetensors"
 Seeds = Collection[int] | Literal["lowest", "all"]
@@ -110,9 +110,10 @@ def _of_word(word: str, stages: Collection[str], seeds: Seeds) -> list[Target]:
 
 
 def _of_run(path: Path, stages: Collection[str], seeds: Seeds) -> list[Target]:
-    finished = open_run(path).stages
+    run = open_run(path)
+    finished = run.stages
     chosen = []
-    for each in stages_called(path, finished, list(stages)):
+    for each in run.stages_called(*stages):
         same = [s.seed for s in finished if (s.rows, s.stage) == (each.rows, each.stage)]
         wanted = (
             {"lowest": [min(same)], "all": same}.get(seeds, ()) if isinstance(seeds, str) else seeds

@@ -17,8 +17,8 @@ from tinyrefinery.models.network_file import NetworkInfo, load_network
 from tinyrefinery.networks.view import measured_recipe, measured_splits, measuring_view
 from tinyrefinery.recipe.load import part_hash
 from tinyrefinery.recipe.schema import Recipe
-from tinyrefinery.runs.folder import TrainedStage, open_run
-from tinyrefinery.runs.places import RECIPE, run_around
+from tinyrefinery.runs.files import RECIPE
+from tinyrefinery.runs.folder import TrainedStage, open_run, run_around
 from tinyrefinery.variance.bias_weights import bias_weights
 from tinyrefinery.variance.feature_variances import LAST, feature_variances
 
