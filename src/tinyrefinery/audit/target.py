@@ -30,7 +30,8 @@ from tinyrefinery.networks.view import network_view, opened
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.shipped import locate
-from tinyrefinery.runs.folder import RECIPE, open_run
+from tinyrefinery.runs.files import RECIPE
+from tinyrefinery.runs.folder import open_run
 
 
 @dataclass(frozen=True)

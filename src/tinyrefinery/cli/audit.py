@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tinyrefinery.cli.options import Like, a_folder
+from tinyrefinery.cli.options import Like, Row, Seed, Stage, a_folder
 
 if TYPE_CHECKING:
     from tinyrefinery.audit.checks import Audit
@@ -36,9 +36,9 @@ def audit(
     accept: Annotated[
         Path | None, typer.Option(help="YAML list of shortcuts that are part of the task.")
     ] = None,
-    stage: Annotated[
-        str | None, typer.Option(help="Of a run: the stage to ask; else the last finished one.")
-    ] = None,
+    stage: Stage = None,
+    seed: Seed = None,
+    row: Row = None,
     model: Annotated[
         Path | None, typer.Option(help="Run, network or ONNX file: does it use shortcuts?")
     ] = None,
@@ -61,6 +61,7 @@ def audit(
     from tinyrefinery.audit.checks import audit as run_audit
     from tinyrefinery.audit.files import save_audit
     from tinyrefinery.audit.target import open_reference, open_target
+    from tinyrefinery.networks.choice import Choice
 
     _check_kinds(fail_on or [])
     opened = open_target(target, overrides or [], out, Choice(stage, seed, row))
@@ -112,6 +113,7 @@ def _hard(refiner: Path | None, size: int | None, opened: "Target"):
     """What the refiner says, where there is one."""
     from tinyrefinery.audit.target import hardness_of
     from tinyrefinery.errors import DataError
+    from tinyrefinery.networks.opening import open_network
 
     if refiner is None:
         return None

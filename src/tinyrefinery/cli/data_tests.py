@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tinyrefinery.cli.options import Like, Seed, Stage, a_file
+from tinyrefinery.cli.options import Like, Row, Seed, Stage, a_file
 from tinyrefinery.errors import CheckpointError, ChoiceError, DataError, RefineryError
 from tinyrefinery.files import check_places
 
@@ -47,6 +47,7 @@ def judge(
     ] = None,
     stage: Stage = None,
     seed: Seed = None,
+    row: Row = None,
     like: Like = None,
     junit: Annotated[
         Path | None, typer.Option(help="JUnit XML file to write.", callback=a_file)
@@ -74,12 +75,18 @@ def judge(
         from tinyrefinery.data_tests.session import kept_results, run_tests
         from tinyrefinery.networks.opening import open_network
 
-        network = open_network(run, stage, seed, like)
+        network = open_network(run, stage=stage, seed=seed, row=row, like=like)
         check_places(files=[kept_results(network, tests)])
         against = None
         if baseline is not None or baseline_stage is not None:
             own = None if baseline else seed
-            against = open_network(baseline or run, baseline_stage, own, like)
+            against = open_network(
+                baseline or run,
+                stage=baseline_stage,
+                seed=own,
+                row=None if baseline else row,
+                like=like,
+            )
         session = run_tests(tests, network, against, like=like)
         if suggest:
             typer.echo(_suggestions(session), nl=False)
@@ -98,6 +105,7 @@ def compare(
     tests: TestsOption = DEFAULT,
     stage: Stage = None,
     seed: Seed = None,
+    row: Row = None,
     like: Like = None,
     html: Annotated[Path | None, typer.Option(help="HTML page to write.", callback=a_file)] = None,
     whole: Whole = False,
@@ -112,7 +120,7 @@ def compare(
         from tinyrefinery.data_tests.session import run_tests
         from tinyrefinery.networks.opening import open_network
 
-        networks = [open_network(path, stage, seed, like) for path in runs]
+        networks = [open_network(path, stage=stage, seed=seed, row=row, like=like) for path in runs]
         first = networks[0]
         sessions = [run_tests(tests, each, first, together=networks) for each in networks]
     names, judged = [each.name for each in networks], [each.results for each in sessions]
@@ -136,6 +144,7 @@ def history(
     tests: TestsOption = DEFAULT,
     stage: Stage = None,
     seed: Seed = None,
+    row: Row = None,
     like: Like = None,
 ) -> None:
     """Print what `tinyrefinery test` found for one test in several runs."""
@@ -146,7 +155,7 @@ def history(
         from tinyrefinery.data_tests.session import past_values
         from tinyrefinery.networks.opening import open_network
 
-        networks = [open_network(path, stage, seed, like) for path in runs]
+        networks = [open_network(path, stage=stage, seed=seed, row=row, like=like) for path in runs]
         values = past_values(test, networks, tests)
     Console(emoji=False).print(history_table(values))
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tinyrefinery.cli.options import Seed, Stage, a_folder
+from tinyrefinery.cli.options import Row, Seed, Stage, a_folder
 
 if TYPE_CHECKING:
     from tinyrefinery.auto_label.labellers import Labeller
@@ -56,6 +56,7 @@ def label(
     weights: Annotated[Path | None, typer.Option(help="Weights of a timm model.")] = None,
     stage: Stage = None,
     seed: Seed = None,
+    row: Row = None,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for an answer by HTTP.")] = 30.0,
     retries: Annotated[int, typer.Option(min=0, help="Further tries by HTTP.")] = 3,
 ) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tinyrefinery.cli.options import Like, Seed, Stage, a_file
+from tinyrefinery.cli.options import Like, Row, Seed, Stage, a_file
 
 
 def mine(
@@ -28,6 +28,7 @@ def mine(
     ] = None,
     stage: Stage = None,
     seed: Seed = None,
+    row: Row = None,
     like: Like = None,
     draw_seed: Annotated[int, typer.Option(help="Of the random share.")] = 0,
 ) -> None:
@@ -47,6 +48,7 @@ def mine(
         shares=shares,
         stage=stage,
         run_seed=seed,
+        row=row,
         like=like,
     )
     write_queue(out, mined.queue)

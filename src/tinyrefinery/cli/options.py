@@ -34,4 +34,5 @@ Smoke = Annotated[
     bool, typer.Option("--smoke", help="Tiny data, one epoch: does it work at all? Needs no data.")
 ]
 Stage = Annotated[str | None, typer.Option(help="Stage of a run; else its last.")]
-Seed = Annotated[int | None, typer.Option(help="Seed of a run; else its first.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of a run; else its lowest.")]
+Row = Annotated[str | None, typer.Option(help="Row of a run of a table.")]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tinyrefinery.cli.options import Like, Seed, Stage, a_file, a_folder
+from tinyrefinery.cli.options import Like, Row, Seed, Stage, a_file, a_folder
 
 if TYPE_CHECKING:
     from tinyrefinery.networks.data import NetworkData
@@ -43,8 +43,9 @@ def saliency(
         list[str] | None,
         typer.Argument(help="Other data, e.g. data.source.root=photos-of-this-week/."),
     ] = None,
-    row: Annotated[
-        list[int] | None, typer.Option(help="Row of the data's manifest; several times.")
+    manifest_row: Annotated[
+        list[int] | None,
+        typer.Option(help="Show this image: its row in the data's manifest. Repeatable."),
     ] = None,
     test: Annotated[
         str | None, typer.Option(help="Images that speak against the network in this data test.")
@@ -68,6 +69,7 @@ def saliency(
     ] = None,
     stage: Stage = None,
     seed: Seed = None,
+    row: Row = None,
     like: Like = None,
     out: Out = Path("saliency.png"),
     overlays: Annotated[
@@ -84,8 +86,8 @@ def saliency(
     from tinyrefinery.saliency.sheet import write_overlays, write_sheet
 
     way = Way(method.value, window, stride)
-    network = open_network(run, stage, seed, like)
-    data, picked = _pick(network, overrides or [], row or [], test, tests, split, images)
+    network = open_network(run, stage=stage, seed=seed, row=row, like=like)
+    data, picked = _pick(network, overrides or [], manifest_row or [], test, tests, split, images)
     shown = _look(Looker(network, data, way), picked, of)
     unit = "probability" if method is Method.occlusion else "logit"
     head = _head(network.name, picked, of, method)

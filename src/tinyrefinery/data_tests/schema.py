@@ -55,8 +55,8 @@ class Defaults(Part):
     """What tests have in common that don't say otherwise."""
 
     split: Split = "test"
-    """Of which images are taken: train, validation, test, any of these, or new: images that came after
-    training."""
+    """Of which images are taken: train, validation, test, any of these three, or new: images that
+    came after training."""
     confidence: Confidence = 0.95
     """Of two-sided intervals, and 1 minus the level of tests between networks."""
     min_n: PositiveInt = MIN_N

@@ -20,7 +20,7 @@ def _square(value: Any) -> Any:
 
 
 class Facts(Part):
-    """What a person states of a network: the content of `FILE.onnx.yaml`, or a command's options."""
+    """What a person states of a network: the content of `FILE.onnx.yaml`, or options."""
 
     classes: Annotated[tuple[str, ...], Field(min_length=2)] | None = None
     """Name of each output, in its order."""

@@ -134,9 +134,9 @@ def _changes(
         if not used:
             return []
         return [
-            f"{used:,} of {len(ids):,} images were trained or chosen on: they count under the split "
-            f"they had ({known['train']:,} train, {known['validation']:,} validation), not as "
-            "held out"
+            f"{used:,} of {len(ids):,} images were trained or chosen on. They count under the split "
+            f"they had ({known['train']:,} train, {known['validation']:,} validation), not as held "
+            "out"
         ]
     notes = []
     if new:

@@ -51,7 +51,7 @@ class Network:
     @property
     def run(self) -> Path | None:
         """The run folder that the network is kept in."""
-        return self.stage.folder.parent.parent if self.stage else None
+        return self.stage.run_folder if self.stage else None
 
     @cached_property
     def recipe(self) -> Recipe | None:

@@ -17,7 +17,8 @@ from tinyrefinery.networks.choice import Choice, Seeds, choose_many, choose_one
 from tinyrefinery.networks.facts import Facts, facts_beside
 from tinyrefinery.networks.network import Network
 from tinyrefinery.recipe.load import canonical
-from tinyrefinery.runs.folder import RECIPE, Run, TrainedStage, open_run
+from tinyrefinery.runs.files import STAGES
+from tinyrefinery.runs.folder import Run, TrainedStage, open_run, stage_folder_of
 
 KEPT = "data_tests"
 """Folder, in a run or beside a network file, that holds what is computed with networks."""
@@ -66,7 +67,7 @@ def open_network(
     if isinstance(place, Run):
         return of_stage(place, choose_one(place, choice))
     if isinstance(place, TrainedStage):
-        return of_stage(open_run(path_of_run(place)), place)
+        return of_stage(open_run(place.run_folder), place)
     digest = sha256(place.read_bytes()).hexdigest()
     return Network(place.name, f"{FILE}{place}", "file", place, digest, _home(place))
 
@@ -89,7 +90,7 @@ def open_networks(
     networks: list[Network] = []
     for word in words:
         path = Path(str(word).removeprefix(FILE)).expanduser()
-        if not str(word).startswith(TIMM) and (path / "stages").is_dir():
+        if not str(word).startswith(TIMM) and (path / STAGES).is_dir():
             run = open_run(path)
             networks += [of_stage(run, s) for s in choose_many(run, stages, seeds, rows)]
         else:
@@ -114,9 +115,6 @@ def _named(networks: Sequence[Network]) -> list[Network]:
 
 def of_stage(run: Run, stage: TrainedStage) -> Network:
     """The network of a run's finished stage."""
-    recipe = run.path / RECIPE
-    if len(stage.rows) == 1 and (of_row := run.path / "recipes" / f"{stage.rows[0]}.yaml").exists():
-        recipe = of_row  # a row may be about other images
     return Network(
         name=f"{run.name} {stage.label}",
         source=f"{FILE}{stage.network}",
@@ -125,13 +123,8 @@ def of_stage(run: Run, stage: TrainedStage) -> Network:
         digest=stage.key,
         home=run.path / KEPT,
         trained=stage,
-        recipe_file=recipe if recipe.exists() else None,
+        recipe_file=stage.recipe if stage.recipe.exists() else None,
     )
-
-
-def path_of_run(stage: TrainedStage) -> Path:
-    """The run folder of a stage."""
-    return stage.folder.parent.parent
 
 
 def _home(file: Path) -> Path:
@@ -148,9 +141,10 @@ def _place(path: Path) -> Run | TrainedStage | Path:
         if path.suffix in (".yaml", ".yml", ".json", ".csv", ".parquet"):
             raise DataError(_no_network(path))
         # A file in a stage's folder stands for its stage, unless someone put it there.
-        return _stage_in(path.parent, path) if path.parent.parent.name == "stages" else path
-    if path.parent.name == "stages" and path.is_dir():
-        return _stage_in(path, None)
+        folder = stage_folder_of(path)
+        return path if folder is None else _stage_in(folder, path)
+    if (folder := stage_folder_of(path)) is not None:
+        return _stage_in(folder, None)
     if not path.is_dir():
         raise DataError(_no_network(path))
     return open_run(path)
@@ -179,8 +173,8 @@ def _of_onnx(path: Path, choice: Choice, like: Path | None, facts: tuple[Facts, 
 
     beside = facts_beside(path)
     place = like or (None if beside.like is None else path.parent / Path(beside.like).expanduser())
-    if place is None and path.resolve().parent.parent.name == "stages":
-        place = path.resolve().parent
+    if place is None:
+        place = stage_folder_of(path)
     if place is not None and place.suffix.lower() == ONNX:
         raise DataError(f"{place}: --like names a run or a network file, not another ONNX file")
     origin = None if place is None else open_network(place, **vars(choice))

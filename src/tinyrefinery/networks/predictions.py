@@ -170,8 +170,9 @@ def pictures(
     """
     import torch
 
-    cpu = torch.device("cpu")
-    view = measuring_view(network.info, data.dataset, network.recipe, cpu, network.name)
+    from tinyrefinery.networks.view import network_view
+
+    view = network_view(network, data.dataset, torch.device("cpu"))
 
     def look(row: int, how: Perturbation | None) -> tuple[np.ndarray, np.ndarray]:
         """The source's pixels of a manifest row, and what the network sees of it."""

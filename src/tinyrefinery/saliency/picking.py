@@ -72,7 +72,7 @@ def surest_mistakes(network: Network, data: NetworkData, split: str, count: int)
     if not wrong.any():
         raise DataError(
             f"{network.name}: makes no mistake in split '{split}' ({len(rows):,} images); name "
-            "images by --row"
+            "images by --manifest-row"
         )
     order = np.argsort(-sure[wrong], kind="stable")
     why = f"the surest of {wrong.sum():,} mistakes among {len(rows):,} images, split '{split}'"
