@@ -119,7 +119,7 @@ def run_tests(
     if baseline is None and suite.baseline is not None:
         baseline = open_network(Path(anchored(suite.baseline, home)), like=like)
     measured = {n.digest: n for n in (*together, network, *([baseline] if baseline else []))}
-    data = open_network_data(list(measured.values()), _source(suite, home))
+    data = open_network_data(list(measured.values()), named_source(suite, home))
     rows = rows_for(suite, data, home)
     wanted = wanted_predictions(suite, data)
     own = predictions_of(network, data, wanted)
@@ -128,7 +128,7 @@ def run_tests(
     return Session(path, suite, network, baseline, data, rows, own, theirs, tuple(results))
 
 
-def _source(suite: Suite, home: Path) -> Source | None:
+def named_source(suite: Suite, home: Path) -> Source | None:
     """The images that a file of tests names, with paths as seen from the file; None: none."""
     if suite.data is None:
         return None

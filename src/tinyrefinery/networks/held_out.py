@@ -134,7 +134,7 @@ def _changes(
         if not used:
             return []
         return [
-            f"{used:,} of {len(ids):,} images were trained or chosen on. They count under the split "
+            f"{used:,} of {len(ids):,} images were trained or chosen on. They count in the split "
             f"they had ({known['train']:,} train, {known['validation']:,} validation), not as held "
             "out"
         ]
