@@ -22,8 +22,8 @@ def evaluate(
 ) -> None:
     """Show a run's metrics, or re-evaluate it on other data.
 
-    Without OVERRIDES, nothing is computed. With OVERRIDES, the run's networks predict on the data
-    that they name.
+    Without OVERRIDES, the stored metrics are shown. With OVERRIDES, the run's networks predict on
+    the data that they name.
     """
     folder = open_run(run)
     measured = {stage.key: stage.evaluation for stage in folder.stages}

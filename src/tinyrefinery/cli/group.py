@@ -8,6 +8,10 @@ from typer.core import TyperCommand, TyperGroup
 
 from tinyrefinery.cli.catalog import Commands
 from tinyrefinery.cli.help import argument_name, print_help
+from tinyrefinery.names import nearest
+
+OTHER_NAMES = {"train": "run"}
+"""Names that are tried for a command, where the nearest name misleads."""
 
 
 class Command(TyperCommand):
@@ -44,8 +48,21 @@ class LazyGroup(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that the arguments name, loaded, and the other arguments."""
+        if args[0] not in self.commands and not ctx.resilient_parsing:
+            ctx.fail(f"No such command '{args[0]}'.{self._near(args[0])}")
         name, command, rest = super().resolve_command(ctx, args)
         return name, command.load() if isinstance(command, LazyCommand) else command, rest
+
+    def _near(self, name: str) -> str:
+        """A command of a group, if it has that name, or the nearest command."""
+        groups = {
+            each: command.commands
+            for each, command in self.commands.items()
+            if isinstance(command, LazyGroup)
+        }
+        inner = {each: f"{group} {each}" for group, inside in groups.items() for each in inside}
+        meant = (inner | OTHER_NAMES if self.name == "tinyrefinery" else inner).get(name)
+        return f" Did you mean '{meant}'?" if meant else nearest(name, self.commands)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print the help. Like Typer, print it at once: the formatter stays empty."""

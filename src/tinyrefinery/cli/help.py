@@ -1,22 +1,21 @@
 """What `--help` prints: usage, description, and panels of arguments, options and commands.
 
 Typer's own renderer puts types in a column of their own, which leaves too little room at 80
-columns. It also imports twice as much.
+columns. Its imports also take as long as those of all of Typer.
 """
 
+import os
+import sys
 from enum import Enum
 from pathlib import Path
+from shutil import get_terminal_size
 from textwrap import wrap
 from typing import Any, NamedTuple
 
-from rich.console import Console
-from rich.padding import Padding
-from rich.panel import Panel
-from rich.table import Table
-from rich.text import Text
+import typer
 
-WIDEST = 100
-"""Columns at most. Longer lines are hard to read."""
+NARROWEST, WIDEST = 60, 100
+"""Columns of the help. Longer lines are hard to read."""
 FRAME = 6
 """Columns of a panel that are border, padding, or the gap between name and text."""
 
@@ -37,25 +36,22 @@ def print_help(command: Any, context: Any) -> None:
         command: a command or group of Typer.
         context: the context that it was called in.
     """
-    console = Console(highlight=False)
-    console.width = min(console.width, WIDEST)
-    usage = Table.grid(padding=(0, 1))
-    usage.add_row("Usage:", Text(command_usage(command, context), style="bold"))
-    console.print(usage)
+    columns = max(NARROWEST, min(get_terminal_size().columns, WIDEST))
+    lines = wrap(command_usage(command, context), columns, subsequent_indent=" " * 7)
     for paragraph in (command.help or "").split("\n\n"):
-        console.print(Padding(Text(paragraph.replace("\n", " ").strip()), (1, 0, 0, 0)))
-    console.print()
+        lines += ["", *wrap(paragraph, columns)]
+    lines.append("")
     for panels in (_commands(command), _parameters(command, context)):
         width = max((len(row.name) for rows in panels.values() for row in rows), default=0)
         for title, rows in panels.items():
-            console.print(_panel(title, rows, width, console.width - width - FRAME))
-    if command.epilog:
-        console.print(Text(command.epilog))
+            lines += _panel(title, rows, width, columns - width - FRAME)
+    lines += wrap(command.epilog or "", columns)
+    typer.echo("\n".join(lines), color=False if os.environ.get("NO_COLOR") else None)
 
 
 def command_usage(command: Any, context: Any) -> str:
-    """The usage line, e.g. `tinyrefinery test [OPTIONS] RUN [TESTS]`."""
-    return f"{context.command_path} {' '.join(command.collect_usage_pieces(context))}"
+    """The usage line, e.g. `Usage: tinyrefinery test [OPTIONS] RUN [TESTS]`."""
+    return f"Usage: {context.command_path} {' '.join(command.collect_usage_pieces(context))}"
 
 
 def argument_name(argument: Any) -> str:
@@ -113,15 +109,24 @@ def _default(parameter: Any, context: Any) -> str:
     return str(value) if isinstance(value, str | int | Path) else ""
 
 
-def _panel(title: str, rows: list[Row], name_width: int, text_width: int) -> Panel:
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="bold cyan", no_wrap=True, min_width=name_width)
-    grid.add_column()
-    for name, text, note in rows:
-        shown = Text(text)
-        if note:  # on the same line only if all of it fits there
-            used = len(wrap(text, text_width)[-1])
-            gap = " " if used + 1 + len(note) <= text_width else "\n"
-            shown.append(f"{gap}{note}", style="dim")
-        grid.add_row(Text(name), shown)
-    return Panel(grid, title=title, title_align="left", border_style="dim")
+def _panel(title: str, rows: list[Row], name_width: int, text_width: int) -> list[str]:
+    """The lines of a box with a title, and one row for each name."""
+    encoding = (sys.stdout.encoding or "").lower()
+    left, right, bar, line, low_left, low_right = "╭╮│─╰╯" if "utf" in encoding else "++|-++"
+    inner = name_width + text_width + FRAME - 2
+    lines = [f"{left}{line} {title} {line * (inner - len(title) - 3)}{right}"]
+    for row in rows:
+        name = row.name
+        for text in _wrapped(row, text_width):
+            shown = typer.style(f"{name:<{name_width}}", fg="cyan", bold=True)
+            lines.append(f"{bar} {shown}  {text:<{text_width}} {bar}")
+            name = ""
+    return [*lines, f"{low_left}{line * inner}{low_right}"]
+
+
+def _wrapped(row: Row, width: int) -> list[str]:
+    """The text and its note, which starts a line of its own if it does not fit whole."""
+    lines = wrap(row.text, width, break_on_hyphens=False)
+    if row.note and len(lines[-1]) + 1 + len(row.note) <= width:
+        return [*lines[:-1], f"{lines[-1]} {row.note}"]
+    return [*lines, *wrap(row.note, width)]

@@ -10,7 +10,6 @@ from tinyrefinery.cli.options import (
     Human,
     HumanColumn,
     HumanKey,
-    Images,
     Recipe,
     Refiners,
     Stages,
@@ -26,7 +25,9 @@ def label_quality(
     refiners: Refiners,
     recipe: Recipe = None,
     stage: Stages = None,
-    images: Images = 10_000,
+    images: Annotated[
+        int, typer.Option(metavar="N", min=2, help="Maximum number of images.")
+    ] = 10_000,
     bn_group: Annotated[
         list[int] | None,
         typer.Option(
@@ -54,8 +55,8 @@ def label_quality(
 ) -> None:
     """Score each kind of label against true or human labels.
 
-    True labels of crops are part of data sets that draw their own images. Human labels are read
-    from --human. All seeds of a run are used.
+    True crop labels exist only for generated data, e.g. of the demo. Human labels are read from
+    --human. All seeds of a run are used.
     """
     words, overrides = split_words(refiners)
     targets = find_targets(words, stage or (), "all")

@@ -35,7 +35,7 @@ RecipeName = Annotated[
 ]
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(help="Changes to the recipe, e.g. data.source.root=photos/ seed=1."),
+    typer.Argument(help="Recipe changes, e.g. data.source.root=photos/ seed=1."),
 ]
 Seeds = Annotated[
     int, typer.Option(metavar="N", min=1, help="Number of seeds, counting up from the recipe's.")
@@ -50,7 +50,7 @@ Runs = Annotated[
     Path, typer.Option(metavar="FOLDER", help="Folder that holds run folders.", callback=a_folder)
 ]
 Processes = Annotated[int, typer.Option(metavar="N", min=1, help="Number of parallel processes.")]
-Smoke = Annotated[bool, typer.Option("--smoke", help="Dry run on tiny made-up data for one epoch.")]
+Smoke = Annotated[bool, typer.Option("--smoke", help="Dry run: one epoch on tiny synthetic data.")]
 
 # Which network, and which data it predicts on.
 NetworkPath = Annotated[

@@ -67,7 +67,7 @@ def variance(
         typer.Option(
             metavar="N",
             min=0,
-            help="Images per contact sheet: those with the lowest and highest variance.",
+            help="Images per contact sheet: N with the lowest variance, N with the highest.",
         ),
     ] = 8,
 ) -> None:
