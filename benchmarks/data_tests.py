@@ -20,6 +20,7 @@ import pyarrow as pa
 import yaml
 from PIL import Image
 from timing import Figure, core_seconds, quick, report
+from tinyrefinery.networks.find import find_network
 
 from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.data_tests.judge import judge
@@ -30,7 +31,6 @@ from tinyrefinery.data_tests.schema import Suite, load_suite
 from tinyrefinery.evaluation.prediction_table import Answers
 from tinyrefinery.evaluation.predictions import Predictions
 from tinyrefinery.networks import data as judging_data
-from tinyrefinery.networks.find import find_network
 
 SCENES = np.array(["hall", "porch", "room", None], dtype=object)
 IMAGES, TESTS, CLASSES, PICTURES = 100_000, 50, 10, 500
@@ -116,8 +116,8 @@ def write_run(folder: Path, count: int) -> None:
     stage = folder / "run" / "stages" / "plain-01234567"
     stage.mkdir(parents=True)
     (folder / "run" / "recipe.yaml").write_text(RECIPE.format(root=root))
-    facts = {"id": "plain", "key": "0123456789", "seed": 0, "model": "resnet8"}
-    facts |= {"labels": "ground truth", "generation": 1}
+    facts = {"id": "plain", "key": "0123456789", "kind": "classifier", "seed": 0, "rows": []}
+    facts |= {"model": "resnet8", "labels": "ground truth", "refiners": [], "generation": 1}
     (stage / "stage.json").write_text(json.dumps(facts))
     (stage / "evaluation.json").write_text("{}")
     (stage / "done.json").write_text("{}")

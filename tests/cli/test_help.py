@@ -1,4 +1,4 @@
-"""`--help`: plain English, whole lines at 80 columns, and nothing imported that it does not need."""
+"""`--help`: plain English, whole lines at 80 columns, no import that it does not need."""
 
 import os
 import re
@@ -19,10 +19,28 @@ COMMANDS = {name: each for name, each in LISTED.items() if isinstance(each, Lazy
     for group, held in GROUPS.items()
     for name, each in held.commands.items()
 }
-VERBS = (
-    "Apply Assess Auto-label Benchmark Check Compare Compute Create Draw List Measure Print "
-    "Reproduce Review Run Score Select Show Train Write"
-).split()
+VERBS = [
+    "Apply",
+    "Assess",
+    "Auto-label",
+    "Benchmark",
+    "Check",
+    "Compare",
+    "Compute",
+    "Create",
+    "Draw",
+    "List",
+    "Measure",
+    "Print",
+    "Reproduce",
+    "Review",
+    "Run",
+    "Score",
+    "Select",
+    "Show",
+    "Train",
+    "Write",
+]
 NOT_OUR_WORDS = (
     r"mend|goes on|gone on|by heart|its like|by themselves|mates|speaks? against|surest|told|"
     r"tells?|says|said of|knows?|to be had|dear|carve|lays? over|stands? in|a word about|"

@@ -93,10 +93,10 @@ def test_rows_share_what_they_have_in_common(tmp_path):
     hard = load_recipe(path, ["stages.refined.labels.hard=true"])
     run([Job(soft, "soft"), Job(hard, "hard")], tmp_path / "table")
     stages = [json.loads(p.read_text()) for p in (tmp_path / "table").glob("stages/*/stage.json")]
-    assert sorted((s["id"], s["row"]) for s in stages) == [
-        ("plain", ""),  # of both
-        ("refined", "hard"),
-        ("refined", "soft"),
+    assert sorted((s["id"], s["rows"]) for s in stages) == [
+        ("plain", ["soft", "hard"]),
+        ("refined", ["hard"]),
+        ("refined", ["soft"]),
     ]
 
 
@@ -111,12 +111,12 @@ def test_rows_that_are_run_one_after_the_other_share_it_too(tmp_path):
     def rows_of_plain(*rows):
         run([jobs[row] for row in rows], tmp_path / "table")
         facts = json.loads((stage_folder(tmp_path / "table", "plain") / "stage.json").read_text())
-        return facts["rows"], facts["row"]
+        return facts["rows"]
 
-    assert rows_of_plain("hard") == (["hard"], "hard")
-    assert rows_of_plain("soft") == (["hard", "soft"], "")
-    assert rows_of_plain("hard") == (["hard", "soft"], "")
-    assert rows_of_plain("soft", "hard") == (["soft", "hard"], "")
+    assert rows_of_plain("hard") == ["hard"]
+    assert rows_of_plain("soft") == ["hard", "soft"]
+    assert rows_of_plain("hard") == ["hard", "soft"]
+    assert rows_of_plain("soft", "hard") == ["soft", "hard"]
 
 
 def test_what_changes_weights_changes_the_key(tmp_path):

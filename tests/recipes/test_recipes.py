@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tinyrefinery.cli.deep import build_detector, build_networks
 from tinyrefinery.cli.catalog import PANELS
+from tinyrefinery.cli.deep import build_detector, build_networks
 from tinyrefinery.recipe.detection import (
     detection_rows,
     is_detection,

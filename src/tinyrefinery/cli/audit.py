@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from tinyrefinery.audit.accepted import read_accepted
-from tinyrefinery.cli.options import Like, Stage, a_folder
+from tinyrefinery.cli.options import Like, Row, Seed, Stage, a_folder
 from tinyrefinery.errors import DataError
 from tinyrefinery.names import look_up
 
@@ -50,6 +50,8 @@ def audit(
         typer.Option(metavar="FILE", help="YAML list of shortcuts that are part of the task."),
     ] = None,
     stage: Stage = None,
+    seed: Seed = None,
+    row: Row = None,
     model: Annotated[
         Path | None,
         typer.Option(metavar="RUN", help="Run, network or ONNX file to test for shortcut use."),
@@ -89,9 +91,10 @@ def audit(
     from tinyrefinery.audit.checks import audit as run_audit
     from tinyrefinery.audit.files import save_audit
     from tinyrefinery.audit.target import open_reference, open_target
+    from tinyrefinery.networks.choice import Choice
 
     _check_kinds(fail_on or [])
-    opened = open_target(target, overrides or [], out, stage)
+    opened = open_target(target, overrides or [], out, Choice(stage, seed, row))
     data, evidence = opened.dataset, _evidence(opened, model, like)
     found = run_audit(
         data,
@@ -119,12 +122,10 @@ def _evidence(opened: "Target", model: Path | None, like: Path | None) -> "Evide
     """Predictions and training dynamics of the run, or the predictions of another network."""
     if model is None:
         return opened.evidence
-    from tinyrefinery.audit.target import answers_of
-    from tinyrefinery.networks.find import find_network
+    from tinyrefinery.audit.target import predictions_as_evidence
+    from tinyrefinery.networks.opening import open_network
 
-    found = find_network(model, like=like)
-    net, info = found.load(), found.info
-    answers = answers_of(str(model), net, info, opened.dataset, found.recipe)
+    answers = predictions_as_evidence(open_network(model, like=like), opened.dataset)
     own = opened.evidence
     return replace(answers, dynamics=own.dynamics if own else None)
 
@@ -140,6 +141,7 @@ def _group(wanted: str | None, opened: "Target") -> str | None:
 def _hard(refiner: Path | None, size: int | None, opened: "Target"):
     """The refiner's predictions, if there is a refiner."""
     from tinyrefinery.audit.target import hardness_of
+    from tinyrefinery.networks.opening import open_network
 
     if refiner is None:
         return None
@@ -149,7 +151,7 @@ def _hard(refiner: Path | None, size: int | None, opened: "Target"):
         small = opened.info.size
     else:
         raise DataError("--refiner needs --input-size: the pixels that the small network sees")
-    return hardness_of(refiner, opened.dataset, small), small
+    return hardness_of(open_network(refiner), opened.dataset, small), small
 
 
 def _splits(data: "Dataset") -> str:

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from tinyrefinery.cli.options import DATA_TESTS, Like, NetworkPath, Seed, Stage, Tests, a_file
+from tinyrefinery.cli.options import DATA_TESTS, Like, NetworkPath, Row, Seed, Stage, Tests, a_file
 from tinyrefinery.cli.progress import log_progress
 from tinyrefinery.data_tests.reports import terminal, texts
 from tinyrefinery.data_tests.reports.folding import Line, folded, lines
@@ -21,7 +21,7 @@ from tinyrefinery.files import check_places, write_atomic
 if TYPE_CHECKING:
     from tinyrefinery.data_tests.reports.page import Overlay
     from tinyrefinery.data_tests.session import Session
-    from tinyrefinery.networks.find import Network
+    from tinyrefinery.networks.network import Network
 
 UNREADABLE = 3
 """Exit code when data or network can't be read. 2 is for a wrong data-test file."""
@@ -49,6 +49,7 @@ def judge(
     ] = None,
     stage: Stage = None,
     seed: Seed = None,
+    row: Row = None,
     like: Like = None,
     junit: Annotated[
         Path | None, typer.Option(metavar="FILE", help="JUnit XML file to write.", callback=a_file)
@@ -83,20 +84,26 @@ def judge(
     log_progress()
     with _readable():
         from tinyrefinery.data_tests.session import kept_results, run_tests
-        from tinyrefinery.networks.find import find_network
+        from tinyrefinery.networks.opening import open_network
 
-        network = find_network(run, stage, seed, like)
+        network = open_network(run, stage=stage, seed=seed, row=row, like=like)
         check_places(files=[kept_results(network, tests)])
         against = None
         if baseline is not None or baseline_stage is not None:
             own = None if baseline else seed
-            against = find_network(baseline or run, baseline_stage, own, like)
+            against = open_network(
+                baseline or run,
+                stage=baseline_stage,
+                seed=own,
+                row=None if baseline else row,
+                like=like,
+            )
         session = run_tests(tests, network, against, like=like)
         if suggest:
             typer.echo(_suggestions(session), nl=False)
             return
         _print(session, whole=whole)
-        earlier = [find_network(path, like=like) for path in history or []]
+        earlier = [open_network(path, like=like) for path in history or []]
         _write(session, junit, html, json, earlier, release=release, saliency=saliency)
     if code := exit_code(session.results, release=release):
         raise typer.Exit(code)
@@ -107,6 +114,7 @@ def compare(
     tests: Tests = DATA_TESTS,
     stage: Stage = None,
     seed: Seed = None,
+    row: Row = None,
     like: Like = None,
     html: Html = None,
     whole: Whole = False,
@@ -118,11 +126,11 @@ def compare(
     log_progress()
     with _readable():
         from tinyrefinery.data_tests.session import run_tests
-        from tinyrefinery.networks.find import find_network
+        from tinyrefinery.networks.opening import open_network
 
-        networks = [find_network(path, stage, seed, like) for path in runs]
+        networks = [open_network(path, stage=stage, seed=seed, row=row, like=like) for path in runs]
         first = networks[0]
-        sessions = [run_tests(tests, each, first, data_of=first) for each in networks]
+        sessions = [run_tests(tests, each, first, together=networks) for each in networks]
     names, judged = [each.name for each in networks], [each.results for each in sessions]
     from tinyrefinery.data_tests.reports import comparison_page
 
@@ -140,14 +148,15 @@ def history(
     tests: Tests = DATA_TESTS,
     stage: Stage = None,
     seed: Seed = None,
+    row: Row = None,
     like: Like = None,
 ) -> None:
     """Show one data test's results across runs."""
     with _readable():
         from tinyrefinery.data_tests.session import past_values
-        from tinyrefinery.networks.find import find_network
+        from tinyrefinery.networks.opening import open_network
 
-        networks = [find_network(path, stage, seed, like) for path in runs]
+        networks = [open_network(path, stage=stage, seed=seed, row=row, like=like) for path in runs]
         values = past_values(test, networks, tests)
     Console(emoji=False).print(terminal.history_table(values))
 

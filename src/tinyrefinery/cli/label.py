@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tinyrefinery.cli.options import Seed, Stage, a_folder
+from tinyrefinery.cli.options import Row, Seed, Stage, a_folder
 from tinyrefinery.data.overlay.decisions import Decision, read_decisions
 from tinyrefinery.errors import DataError
 from tinyrefinery.statistics.proportions import images_to_prove
@@ -99,6 +99,7 @@ def label(
     ] = None,
     stage: Stage = None,
     seed: Seed = None,
+    row: Row = None,
     timeout: Annotated[
         float, typer.Option(metavar="SECONDS", min=0.1, help="Time limit per HTTP request.")
     ] = 30.0,
@@ -113,7 +114,7 @@ def label(
     from tinyrefinery.auto_label.setup import Wish, audited_images, open_labeller
     from tinyrefinery.data.sources.folder import open_unlabelled
 
-    labeller = open_labeller(Wish(by, classes, size, weights, stage, seed, timeout, retries))
+    labeller = open_labeller(Wish(by, classes, size, weights, stage, seed, row, timeout, retries))
     said = _decided(decisions or [])
     channels = 1 if labeller.channels == 1 else 3
     new: Dataset = open_unlabelled(images, channels=channels, resident="never")

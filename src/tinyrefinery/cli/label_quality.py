@@ -17,8 +17,9 @@ from tinyrefinery.cli.options import (
 )
 from tinyrefinery.cli.progress import log_progress
 from tinyrefinery.files import check_places
+from tinyrefinery.networks.opening import open_networks
 from tinyrefinery.refiners.label_report import quality_table, write_lines
-from tinyrefinery.refiners.targets import find_targets, recipe_for, split_words
+from tinyrefinery.refiners.targets import recipe_for, split_words
 
 
 def label_quality(
@@ -59,7 +60,7 @@ def label_quality(
     --human. All seeds of a run are used.
     """
     words, overrides = split_words(refiners)
-    targets = find_targets(words, stage or (), "all")
+    targets = open_networks(words, stages=stage or (), seeds="all")
     loaded = recipe_for(targets, recipe, overrides)
     run = next((each.run for each in targets if each.run is not None), None)
     path = out or (run / "label-quality.csv" if run else Path("label-quality.csv"))

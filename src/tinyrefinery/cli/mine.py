@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tinyrefinery.cli.options import Like, NetworkPath, Seed, Stage, a_file
+from tinyrefinery.cli.options import Like, NetworkPath, Row, Seed, Stage, a_file
 from tinyrefinery.cli.progress import log_progress
 from tinyrefinery.errors import DataError
 from tinyrefinery.review.queue import write_queue
@@ -38,6 +38,7 @@ def mine(
     ] = None,
     stage: Stage = None,
     seed: Seed = None,
+    row: Row = None,
     like: Like = None,
     draw_seed: Annotated[
         int, typer.Option(metavar="SEED", help="Seed of the images drawn at random.")
@@ -57,6 +58,7 @@ def mine(
         shares=shares,
         stage=stage,
         run_seed=seed,
+        row=row,
         like=like,
     )
     write_queue(out, mined.queue)

@@ -66,6 +66,9 @@ Stage = Annotated[
 Seed = Annotated[
     int | None, typer.Option(metavar="SEED", help="Seed of the run.", show_default="the lowest")
 ]
+Row = Annotated[
+    str | None, typer.Option(metavar="ROW", help="Row of a table's run. Needed if several fit.")
+]
 Stages = Annotated[
     list[str] | None,
     typer.Option("--stage", metavar="STAGE", help="Stage to use. Repeatable.", show_default="all"),

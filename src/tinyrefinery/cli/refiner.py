@@ -23,8 +23,9 @@ from tinyrefinery.cli.options import (
 )
 from tinyrefinery.cli.progress import log_progress
 from tinyrefinery.files import check_places, write_atomic
+from tinyrefinery.networks.opening import open_networks
 from tinyrefinery.refiners.report import refiner_table, told
-from tinyrefinery.refiners.targets import find_student, find_targets, recipe_for, split_words
+from tinyrefinery.refiners.targets import find_student, recipe_for, split_words
 
 
 def refiner(
@@ -65,7 +66,7 @@ def refiner(
     Nothing is trained.
     """
     words, overrides = split_words(refiners)
-    targets = find_targets(words, stage or (), seed or "lowest")
+    targets = open_networks(words, stages=stage or (), seeds=seed or "lowest")
     learner = find_student(student, targets, seed or "lowest") if student else None
     loaded = recipe_for(targets, recipe, overrides)
     run = next((each.run for each in targets if each.run is not None), None)

@@ -12,6 +12,7 @@ from tinyrefinery.cli.options import (
     DataOverrides,
     Like,
     NetworkPath,
+    Row,
     Seed,
     Stage,
     Tests,
@@ -23,8 +24,8 @@ from tinyrefinery.errors import DataError
 from tinyrefinery.saliency.sheet import Shown, write_overlays, write_sheet
 
 if TYPE_CHECKING:
-    from tinyrefinery.networks.data import TestData
-    from tinyrefinery.networks.find import Network
+    from tinyrefinery.networks.data import NetworkData
+    from tinyrefinery.networks.network import Network
     from tinyrefinery.saliency.look import Looker
     from tinyrefinery.saliency.picking import Picked
 
@@ -48,9 +49,9 @@ class Of(StrEnum):
 def saliency(
     run: NetworkPath,
     overrides: DataOverrides = None,
-    row: Annotated[
+    manifest_row: Annotated[
         list[int] | None,
-        typer.Option(metavar="N", help="Row of the data to show, counting from 0. Repeatable."),
+        typer.Option(metavar="N", help="Row of the data's manifest to show, from 0. Repeatable."),
     ] = None,
     test: Annotated[
         str | None, typer.Option(metavar="NAME", help="Show the errors of this data test.")
@@ -95,6 +96,7 @@ def saliency(
     ] = None,
     stage: Stage = None,
     seed: Seed = None,
+    row: Row = None,
     like: Like = None,
     out: Annotated[
         Path, typer.Option(metavar="FILE", help="PNG file to write.", callback=a_file)
@@ -108,15 +110,15 @@ def saliency(
 ) -> None:
     """Show which pixels drive a model's predictions.
 
-    The images are the most confident errors, or those of --test or --row.
+    The images are the most confident errors, or those of --test or --manifest-row.
     """
     log_progress()
-    from tinyrefinery.networks.find import find_network
+    from tinyrefinery.networks.opening import open_network
     from tinyrefinery.saliency.look import Looker, Way
 
     way = Way(method.value, window, stride)
-    network = find_network(run, stage, seed, like)
-    data, picked = _pick(network, overrides or [], row or [], test, tests, split, images)
+    network = open_network(run, stage=stage, seed=seed, row=row, like=like)
+    data, picked = _pick(network, overrides or [], manifest_row or [], test, tests, split, images)
     shown = _look(Looker(network, data, way), picked, of)
     unit = "probability" if method is Method.occlusion else "logit"
     head = _head(network.name, picked, of, method)
@@ -146,7 +148,7 @@ def _pick(
     tests: Path,
     split: str,
     images: int,
-) -> "tuple[TestData, Picked]":
+) -> "tuple[NetworkData, Picked]":
     """The data, and the images of it that are shown."""
     from tinyrefinery.data_tests.session import run_tests
     from tinyrefinery.saliency import picking

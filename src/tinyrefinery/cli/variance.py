@@ -11,7 +11,7 @@ from tinyrefinery.errors import DataError
 from tinyrefinery.recipe.shipped import locate
 
 if TYPE_CHECKING:
-    from tinyrefinery.variance.measuring import Measured, Weighed
+    from tinyrefinery.variance.measuring import LayerVariances, Weighed
 
 
 def variance(
@@ -107,7 +107,7 @@ def _weigh(console: Console, weighed: "list[Weighed]", out: Path | None) -> None
         save_figures({"weights": weight_figure(weighed)}, out)
 
 
-def _write(out: Path, measured: "list[Measured]", summaries: list[dict], images: int) -> None:
+def _write(out: Path, measured: "list[LayerVariances]", summaries: list[dict], images: int) -> None:
     """The files of `--out`."""
     from tinyrefinery.variance import report as report
 

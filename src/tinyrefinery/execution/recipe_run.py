@@ -34,12 +34,17 @@ from tinyrefinery.labels.policy import LabelPolicy
 from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.labels.store.reader import StoredLabels
 from tinyrefinery.models.network_file import load_network
+from tinyrefinery.networks.frozen import frozen_network
+from tinyrefinery.networks.opening import open_network
 from tinyrefinery.recipe.labels import Refined
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.stage import Stage
 from tinyrefinery.runs.descent import longest_line
 from tinyrefinery.runs.environment import environment
+from tinyrefinery.runs.folder import CLASSIFIER
+from tinyrefinery.runs.images import DIGITS
 from tinyrefinery.runs.keys import refiners_of, stage_keys
+from tinyrefinery.runs.origins import note_origin, outside_networks
 from tinyrefinery.training.dynamics import Dynamics
 from tinyrefinery.training.in_step import SharedBatches, SharedLabels
 from tinyrefinery.training.job import Load, Training
@@ -175,18 +180,20 @@ class RecipeRun:
         """Write what the stage is; rows of a table that come later are added."""
         folder, made = self.stage_folder(stage), builders.taxonomy(stage, self.data)
         path = folder / "stage.json"
-        rows = with_earlier_rows(path, rows)
+        rows = with_earlier_rows(path, [row for row in rows if row])
         facts = {
             "id": stage.id,
             "key": self.keys[stage.id],
-            "row": self.row if len(rows) == 1 else "",
+            "kind": CLASSIFIER,
             "rows": rows,
             "seed": self.recipe.seed,
             "model": _architecture(stage),
             "labels": builders.describe_labels(stage),
             "refiners": [self.keys.get(name, name) for name in refiners_of(stage)],
             "generation": self.generation(stage),
+            "data": self.data.manifest.digest[:DIGITS],
         }
+        facts |= note_origin(folder, outside_networks(stage.id, self.recipe))
         if made and self.fabric.is_global_zero and not (folder / "done.json").exists():
             made.save(folder)
         text = json.dumps(facts, indent=1)
@@ -352,7 +359,8 @@ class RecipeRun:
         if name in self.stages:
             return self._read(self.stage_folder(self.stages[name]) / "model.safetensors")
         if name not in self.outside:
-            self.outside[name] = builders.outside_refiner(name, self.data, self.recipe)
+            size = self.recipe.data.train_crop.size
+            self.outside[name] = frozen_network(open_network(name), self.data, size)
         return self.outside[name]
 
     def save_samples(self) -> None:

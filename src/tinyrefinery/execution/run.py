@@ -26,6 +26,7 @@ from tinyrefinery.recipe.load import dump, load_recipe, part_hash
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.shipped import locate
 from tinyrefinery.runs.environment import environment
+from tinyrefinery.runs.images import image_table, write_images
 
 
 def run_folder(runs: Path, name: str, recipe: Recipe | DetectionRecipe) -> Path:
@@ -329,6 +330,8 @@ def describe(folder: Path, runs: Sequence[RecipeRun], recipe: Recipe) -> None:
         "splits": {s: len(first.rows(s)) for s in ("train", "validation", "test")},
     }
     write_atomic(folder / "data.json", json.dumps(facts, indent=1))
+    for data in datasets:
+        write_images(folder, data.manifest.digest, image_table(data.manifest))
     write_problems(folder, list(dict.fromkeys(p for each in datasets for p in each.problems)))
 
 

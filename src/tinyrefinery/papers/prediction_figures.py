@@ -94,7 +94,7 @@ def image_story(folder: Run) -> Story | None:
         row=row,
         label=int(found[0].labels[place]),
         classes=found[0].classes,
-        titles=tuple(each.title for each in line),
+        titles=tuple(each.stage for each in line),
         said=said[:, place],
         change=float(top_change(said)[place]),
         candidates=said.shape[1],
