@@ -1,4 +1,22 @@
-"""Errors that a user can mend: each message names the thing, the place and the remedy."""
+"""Errors that a user can fix: each message names the thing, the place and the remedy.
+
+Exit codes of `tinyrefinery`:
+
+| code | meaning |
+| --- | --- |
+| 0 | success |
+| 1 | a check failed: `test`, `audit`, or `label --max-error` |
+| 2 | bad input: command line, recipe, data, weights, label store or data-test file |
+| 3 | training stopped: a network collapsed or its refiner is missing. For `test`, `compare` and |
+|   | `history`: data or network not readable |
+| 4 | a file or folder is not writable |
+| 130 | interrupted by Ctrl-C |
+"""
+
+CHECK_FAILED = 1
+"""A check ran to its end and failed. Not an error of the input."""
+INTERRUPTED = 130
+"""Ctrl-C, as in shells: 128 + SIGINT."""
 
 
 class RefineryError(Exception):

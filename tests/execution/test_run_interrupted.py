@@ -78,7 +78,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
     victim.send_signal(signal.SIGINT)
     code, _, errors = finish(victim)
     assert code == 130
-    assert "the same command goes on" in errors
+    assert "rerun the same command to resume" in errors
     assert "Traceback" not in errors
 
 
