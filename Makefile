@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo factory test coverage test-all setup format lint recipes docs bench size ci clean
+.PHONY: demo factory test coverage test-all setup lock format lint recipes docs bench size ci clean
 
 demo: $(VENV)/.installed          ## set up, then train a chain on the embedded data and write a report
 	$(BIN)/tinyrefinery demo
@@ -40,6 +40,12 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 $(VENV)/.docs: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install -q -e '.[docs]'
 	touch $@
+
+UPGRADE ?= # make lock UPGRADE=--upgrade takes the newest versions
+lock: $(VENV)/.dev                ## pin the development packages: all that dev and docs need
+	$(BIN)/python -m pip install -q uv
+	$(BIN)/uv pip compile -q pyproject.toml --extra dev --extra docs --universal \
+	  --python-version 3.11 $(UPGRADE) -o requirements-dev.lock
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
