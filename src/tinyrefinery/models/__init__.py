@@ -93,9 +93,9 @@ def create(
         return timm_network(
             name.removeprefix(TIMM), classes, size=height_width, channels=channels, **options
         )
-    builder = look_up("model", name, MODELS, also=f"{TIMM}NAME for any model of timm")
-    given = ("classes", "size", "channels")
-    check_options("model", name, builder, options, given=given)
+    builder = look_up("model", name, MODELS, more=f"{TIMM}NAME for any model of timm")
+    reserved = ("classes", "size", "channels")
+    check_options("model", name, builder, options, reserved=reserved)
     try:
         return builder(classes, size=height_width, channels=channels, **options)
     except (TypeError, ValueError) as error:  # an option of the wrong type or range
