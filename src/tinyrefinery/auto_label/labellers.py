@@ -213,7 +213,7 @@ def open_onnx(path: Path, expected: Expected) -> NetworkLabeller:
     from tinyrefinery.networks.onnx_facts import facts_beside
 
     net, beside = OnnxNetwork(path), facts_beside(path)
-    known = dict(net.told) | {k: v for k, v in beside.model_dump().items() if v is not None}
+    known = dict(net.metadata) | {k: v for k, v in beside.model_dump().items() if v is not None}
     if beside.like is not None:  # which tells what the others don't
         known = vars(find_network(path).info)
     size = expected.size or net.size or known.get("size")

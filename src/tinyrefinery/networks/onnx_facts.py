@@ -64,7 +64,7 @@ def onnx_info(network: OnnxNetwork, beside: Facts, like: NetworkInfo | None) -> 
         CheckpointError: when something isn't known, or can't be true of the file.
     """
     graph = {} if network.size is None else {"size": network.size}
-    sources = (beside.model_dump(), network.told, asdict(like) if like else {}, graph)
+    sources = (beside.model_dump(), network.metadata, asdict(like) if like else {}, graph)
     known = {name: _first(name, sources) for name in _FIELDS}
     if missing := [name for name, value in known.items() if value is None]:
         raise CheckpointError(
