@@ -74,7 +74,7 @@ class BatchNorm:
 
 
 def pixels_together(maps: Tensor) -> int:
-    """How many adjacent pixels to treat as one pixel with more channels; 1 where it is no faster."""
+    """How many adjacent pixels to treat as one with more channels; 1 if it is no faster."""
     if maps.dim() != 4 or maps.device.type != "cpu":
         return 1
     channels, height, width = maps.shape[1:]
