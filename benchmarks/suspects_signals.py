@@ -25,7 +25,7 @@ from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.data.open import open_data
 from tinyrefinery.evaluation.dynamics_table import load_dynamics
 from tinyrefinery.evaluation.predictions import Predictions
-from tinyrefinery.execution.recipe_run import Job
+from tinyrefinery.runs.plan import Job
 from tinyrefinery.execution.run import run
 from tinyrefinery.recipe.load import load_recipe
 

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 from tests.recipe_files import TINY, write_tiny
-from tinyrefinery.execution.recipe_run import Job
+from tinyrefinery.runs.plan import Job
 from tinyrefinery.execution.run import run
 from tinyrefinery.recipe.load import load_recipe
 

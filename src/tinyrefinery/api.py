@@ -6,8 +6,9 @@ from typing import Any
 
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.execution.chain import Chain
-from tinyrefinery.execution.recipe_run import Job
-from tinyrefinery.execution.run import run, run_folder, seeded
+from tinyrefinery.runs.plan import Job
+from tinyrefinery.execution.run import run
+from tinyrefinery.runs.plan import run_folder, seeded
 from tinyrefinery.recipe.load import check, load_recipe
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.shipped import locate

@@ -10,7 +10,7 @@ from tests.recipe_files import write_tiny
 from tests.reports.fake_run import SEEDS, evaluation
 from tinyrefinery.errors import DataError
 from tinyrefinery.evaluation.predictions import Predictions
-from tinyrefinery.execution.recipe_run import Job
+from tinyrefinery.runs.plan import Job
 from tinyrefinery.execution.run import run as run_jobs
 from tinyrefinery.pages.plots import category_means
 from tinyrefinery.pages.run_tables import group_stages

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from tests.recipe_files import TINY, write_tiny
 from tinyrefinery.cli.main import app
 from tinyrefinery.errors import DataError
-from tinyrefinery.execution.recipe_run import Job
+from tinyrefinery.runs.plan import Job
 from tinyrefinery.execution.run import run
 from tinyrefinery.files import read_csv
 from tinyrefinery.recipe.load import load_recipe
