@@ -245,7 +245,7 @@ def test_which_network(tmp_path, photos):
 def test_broken_network_files_are_told(run, tmp_path):
     network = open_network(run)
     network.file.write_bytes(b"oops")
-    with pytest.raises(CheckpointError, match="truncated or no safetensors"):
+    with pytest.raises(CheckpointError, match="not a safetensors"):
         run_tests(write(tmp_path, "tests: {all: {at_least: 0}}"), network)
 
 

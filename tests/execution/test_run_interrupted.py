@@ -97,7 +97,7 @@ def test_no_space_left(finished, tmp_path, monkeypatch):
     full = command("run", path, wider, "--name", "run", cwd=tmp_path, preexec_fn=limit)
     code, _, errors = finish(full)
     assert code == 4, errors
-    assert "state.pt: can't be written" in errors
+    assert "state.pt: is not writable" in errors
     assert "free some space" in errors
     assert "Traceback" not in errors
     assert weights(tmp_path / "runs" / "run", "plain") == before

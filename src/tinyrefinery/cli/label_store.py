@@ -114,7 +114,7 @@ def _tell(folder: Path) -> None:
     facts, there = store.facts, list(store.streams())
     groups, refiner = facts["groups"], facts["refiner"]
     form = f"top {store.form.top}" if store.form.name == "top" else store.form.name
-    size = len(there) * store.bytes_a_stream
+    size = len(there) * store.bytes_per_stream
     lines = {
         "streams": f"{len(there)} ({ranges(there)}), {size / 1e6:.1f} MB",
         "labels a stream": f"{len(store):,} of {len(facts['classes'])} classes",

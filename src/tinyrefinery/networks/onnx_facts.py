@@ -31,7 +31,13 @@ def onnx_info(
     """
     graph = {} if network.size is None else {"size": network.size}
     people = [facts.model_dump() for facts in stated]
-    sources = (*people, network.told, asdict(like) if like else {}, graph, otherwise.model_dump())
+    sources = (
+        *people,
+        network.metadata,
+        asdict(like) if like else {},
+        graph,
+        otherwise.model_dump(),
+    )
     known = {name: _first(name, sources) for name in _FIELDS}
     for name in ("mean", "std"):  # assumed values are of three channels
         if network.channels == 1 and known[name] == getattr(otherwise, name) and known[name]:
