@@ -45,6 +45,13 @@ def test_ctrl_c_says_whether_the_command_resumes(command, message):
     assert result.exit_code == 130
 
 
-def test_a_defect_of_ours_keeps_its_traceback():
-    result = CliRunner().invoke(app_that_raises(ZeroDivisionError()), ["fail"])
-    assert isinstance(result.exception, ZeroDivisionError)
+@pytest.mark.parametrize(
+    ("error", "code"), [(ZeroDivisionError("ours"), 70), (RecipeError("a: b"), 2)]
+)
+def test_a_defect_and_debug_print_a_traceback(monkeypatch, capsys, error, code):
+    monkeypatch.setattr(main, "app", app_that_raises(error))
+    monkeypatch.setattr("sys.argv", ["tinyrefinery", "--debug", "fail"])
+    with pytest.raises(SystemExit) as stop:
+        main.main()
+    assert stop.value.code == code
+    assert "Traceback" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from tinyrefinery.audit.accepted import read_accepted
 from tinyrefinery.cli.options import Like, Row, Seed, Stage, a_folder
-from tinyrefinery.errors import DataError
+from tinyrefinery.errors import CHECK_FAILED, DataError
 from tinyrefinery.names import look_up
 
 if TYPE_CHECKING:
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from tinyrefinery.audit.evidence import Evidence
     from tinyrefinery.audit.target import Target
     from tinyrefinery.data.dataset import Dataset
-
-FAILED = 1
-"""Exit code where there is an error among the findings."""
 
 
 def audit(
@@ -108,7 +105,7 @@ def audit(
     page = save_audit(out, opened.name, data, found, evidence)
     _show(opened, found, page)
     if found.fails(fail_on or []):
-        raise typer.Exit(FAILED)
+        raise typer.Exit(CHECK_FAILED)
 
 
 def _check_kinds(kinds: list[str]) -> None:

@@ -1,7 +1,6 @@
 """`tinyrefinery test`, `compare`, `history` and `init`: data tests."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,16 +14,13 @@ from tinyrefinery.data_tests.reports import terminal, texts
 from tinyrefinery.data_tests.reports.folding import Line, folded, lines
 from tinyrefinery.data_tests.suggest import as_yaml, template_text, weak_slices
 from tinyrefinery.data_tests.verdicts import Verdict, exit_code
-from tinyrefinery.errors import CheckpointError, ChoiceError, DataError, RefineryError
+from tinyrefinery.errors import RefineryError
 from tinyrefinery.files import check_places, write_atomic
 
 if TYPE_CHECKING:
     from tinyrefinery.data_tests.reports.page import Overlay
     from tinyrefinery.data_tests.session import Session
     from tinyrefinery.networks.network import Network
-
-UNREADABLE = 3
-"""Exit code when data or network can't be read. 2 is for a wrong data-test file."""
 
 Html = Annotated[
     Path | None, typer.Option(metavar="FILE", help="HTML page to write.", callback=a_file)
@@ -82,29 +78,28 @@ def judge(
     A data test measures the model on a named slice of the data, e.g. night images.
     """
     log_progress()
-    with _readable():
-        from tinyrefinery.data_tests.session import kept_results, run_tests
-        from tinyrefinery.networks.opening import open_network
+    from tinyrefinery.data_tests.session import kept_results, run_tests
+    from tinyrefinery.networks.opening import open_network
 
-        network = open_network(run, stage=stage, seed=seed, row=row, like=like)
-        check_places(files=[kept_results(network, tests)])
-        against = None
-        if baseline is not None or baseline_stage is not None:
-            own = None if baseline else seed
-            against = open_network(
-                baseline or run,
-                stage=baseline_stage,
-                seed=own,
-                row=None if baseline else row,
-                like=like,
-            )
-        session = run_tests(tests, network, against, like=like)
-        if suggest:
-            typer.echo(_suggestions(session), nl=False)
-            return
-        _print(session, whole=whole)
-        earlier = [open_network(path, like=like) for path in history or []]
-        _write(session, junit, html, json, earlier, release=release, saliency=saliency)
+    network = open_network(run, stage=stage, seed=seed, row=row, like=like)
+    check_places(files=[kept_results(network, tests)])
+    against = None
+    if baseline is not None or baseline_stage is not None:
+        own = None if baseline else seed
+        against = open_network(
+            baseline or run,
+            stage=baseline_stage,
+            seed=own,
+            row=None if baseline else row,
+            like=like,
+        )
+    session = run_tests(tests, network, against, like=like)
+    if suggest:
+        typer.echo(_suggestions(session), nl=False)
+        return
+    _print(session, whole=whole)
+    earlier = [open_network(path, like=like) for path in history or []]
+    _write(session, junit, html, json, earlier, release=release, saliency=saliency)
     if code := exit_code(session.results, release=release):
         raise typer.Exit(code)
 
@@ -124,13 +119,12 @@ def compare(
     All models predict on the data of the first.
     """
     log_progress()
-    with _readable():
-        from tinyrefinery.data_tests.session import run_tests
-        from tinyrefinery.networks.opening import open_network
+    from tinyrefinery.data_tests.session import run_tests
+    from tinyrefinery.networks.opening import open_network
 
-        networks = [open_network(path, stage=stage, seed=seed, row=row, like=like) for path in runs]
-        first = networks[0]
-        sessions = [run_tests(tests, each, first, together=networks) for each in networks]
+    networks = [open_network(path, stage=stage, seed=seed, row=row, like=like) for path in runs]
+    first = networks[0]
+    sessions = [run_tests(tests, each, first, together=networks) for each in networks]
     names, judged = [each.name for each in networks], [each.results for each in sessions]
     from tinyrefinery.data_tests.reports import comparison_page
 
@@ -152,12 +146,11 @@ def history(
     like: Like = None,
 ) -> None:
     """Show one data test's results across runs."""
-    with _readable():
-        from tinyrefinery.data_tests.session import past_values
-        from tinyrefinery.networks.opening import open_network
+    from tinyrefinery.data_tests.session import past_values
+    from tinyrefinery.networks.opening import open_network
 
-        networks = [open_network(path, stage=stage, seed=seed, row=row, like=like) for path in runs]
-        values = past_values(test, networks, tests)
+    networks = [open_network(path, stage=stage, seed=seed, row=row, like=like) for path in runs]
+    values = past_values(test, networks, tests)
     Console(emoji=False).print(terminal.history_table(values))
 
 
@@ -174,18 +167,6 @@ def init(
         raise RefineryError(f"{out}: is there already; name another file, or give --force")
     write_atomic(out, text)
     typer.echo(f"{out}: put in your classes and columns, then: tinyrefinery test RUN {out}")
-
-
-@contextmanager
-def _readable() -> Iterator[None]:
-    """Give errors of data and networks exit code 3. A wrong option keeps exit code 2."""
-    try:
-        yield
-    except ChoiceError:
-        raise
-    except (DataError, CheckpointError) as error:
-        error.exit_code = UNREADABLE
-        raise
 
 
 def _print(session: "Session", *, whole: bool) -> None:

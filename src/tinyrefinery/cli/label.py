@@ -8,16 +8,13 @@ import typer
 
 from tinyrefinery.cli.options import Row, Seed, Stage, a_folder
 from tinyrefinery.data.overlay.decisions import Decision, read_decisions
-from tinyrefinery.errors import DataError
+from tinyrefinery.errors import CHECK_FAILED, DataError
 from tinyrefinery.statistics.proportions import images_to_prove
 
 if TYPE_CHECKING:
     from tinyrefinery.auto_label.labellers import Labeller
     from tinyrefinery.auto_label.labelling import AutoLabels
     from tinyrefinery.data.dataset import Dataset
-
-FAILED = 1
-"""Exit code when the error rate of accepted labels is not shown to be small enough."""
 
 
 def label(
@@ -151,7 +148,7 @@ def _tell(made: "AutoLabels", labeller: "Labeller", out: Path, queued: int) -> N
 
 
 def _judge(made: "AutoLabels", most: float) -> None:
-    """Exit with `FAILED` unless the whole interval lies at or below the bound."""
+    """Exit with `CHECK_FAILED` unless the whole interval lies at or below the bound."""
     error = made.error
     if not made.counts()["accept"]:
         return
@@ -165,4 +162,4 @@ def _judge(made: "AutoLabels", most: float) -> None:
         word = "FAIL" if error.share > most else "UNPROVEN"
         told = "" if more is None else f"; {more} more checked without an error would show it"
         typer.echo(f"{word}: max error {most:g}{told}")
-    raise typer.Exit(FAILED)
+    raise typer.Exit(CHECK_FAILED)

@@ -1,12 +1,13 @@
 """`tinyrefinery`: the command line, and how errors are reported in the terminal."""
 
+import sys
 from typing import Annotated, Any
 
 import typer
 
 from tinyrefinery.cli.catalog import PANELS
 from tinyrefinery.cli.group import LazyGroup, listed
-from tinyrefinery.errors import INTERRUPTED, RefineryError
+from tinyrefinery.errors import DEFECT, INTERRUPTED, RefineryError
 
 RESUMING = {"demo", "run", "reproduce", "detect", "label-store"}
 """Commands that resume where they were interrupted. The others start again."""
@@ -80,5 +81,9 @@ def options(
 
 
 def main() -> None:
-    """Entry point of the console script."""
-    app(prog_name="tinyrefinery")
+    """Entry point of the console script. An error that no command expects exits with `DEFECT`."""
+    try:
+        app(prog_name="tinyrefinery")
+    except Exception as error:  # also a RefineryError with --debug
+        sys.excepthook(type(error), error, error.__traceback__)
+        sys.exit(getattr(error, "exit_code", DEFECT))
