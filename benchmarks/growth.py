@@ -15,7 +15,6 @@ from training_step import BATCH, SIZE, fitted
 
 from tinyrefinery import models
 from tinyrefinery.data.batches import View, shuffled, split_batches
-from tinyrefinery.data.crops import CropSpec
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.images import ResidentImages
 from tinyrefinery.data.manifest import Manifest
@@ -24,6 +23,7 @@ from tinyrefinery.labels.policy import GroundTruth, Refined
 from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.labels.store.encodings import choose
 from tinyrefinery.labels.store.reader import StoredLabels
+from tinyrefinery.options.crops import Inception
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 Ways = dict[str, Callable[[], Way]]
@@ -40,7 +40,7 @@ def noise(images: int, classes: int, size: int) -> tuple[View, np.ndarray]:
         "split": ["train"] * images,
     }
     data = Dataset("noise", Manifest(pa.table(columns), names), ResidentImages(pixels))
-    return View(data, CropSpec("inception", (size, size))), np.arange(images)
+    return View(data, Inception(size=size)), np.arange(images)
 
 
 def stored(view: View, rows: np.ndarray, net: torch.nn.Module, group: int) -> Refined:

@@ -9,10 +9,10 @@ from training_step import BATCH, CLASSES, SIZE, network, sgd
 
 from tinyrefinery import models
 from tinyrefinery.data.batches import View, shuffled
-from tinyrefinery.data.crops import CropSpec
 from tinyrefinery.labels.policy import Refined
 from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.losses import create
+from tinyrefinery.options.crops import Inception
 from tinyrefinery.training.jitter import Jitter
 from tinyrefinery.training.memory import keep_freed_memory
 
@@ -27,7 +27,7 @@ OPTIONS = {
 def refined(steps: int, options: dict | None) -> Way:
     """Label, jitter, go forward and back, and move, with rendered crops; None: no jitter."""
     keep_freed_memory()
-    view = View(resident(small_pixels(BATCH)), CropSpec("inception", (SIZE, SIZE)))
+    view = View(resident(small_pixels(BATCH)), Inception(size=SIZE))
     rows = view.dataset.manifest.rows("train")
     wide = models.create("resnet8", CLASSES, size=SIZE, width=2)
     policy = Refined(Refiner([wide], channels_last=True), view, rows, bn_group=BATCH)

@@ -15,7 +15,6 @@ from torch.nn import functional as F
 from training_step import BATCH, CLASSES, SIZE, fitted, network, obvious, ours
 
 from tinyrefinery.data.batches import View
-from tinyrefinery.data.crops import CropSpec
 from tinyrefinery.evaluation import cost
 from tinyrefinery.labels.crop_labels import CropLabels
 from tinyrefinery.labels.policy import Refined
@@ -23,6 +22,7 @@ from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.labels.store.encodings import Form, choose
 from tinyrefinery.labels.store.reader import StoredLabels
 from tinyrefinery.labels.store.store import LabelStore
+from tinyrefinery.options.crops import Augment, Inception
 from tinyrefinery.training.memory import keep_freed_memory
 
 CIFAR_IMAGES, CIFAR_EPOCHS = 50_000, 200
@@ -33,7 +33,7 @@ Ways = dict[str, Callable[[], Way]]
 
 def seen(pixels: np.ndarray, images: int) -> tuple[View, np.ndarray]:
     """Inception crops of so many of the images, and their rows."""
-    view = View(resident(pixels[:images]), CropSpec("inception", (SIZE, SIZE), flip=0.5))
+    view = View(resident(pixels[:images]), Inception(size=SIZE), augment=Augment(flip=0.5))
     return view, np.arange(images)
 
 

@@ -21,9 +21,9 @@ from torchvision import transforms as tv
 
 from tinyrefinery import losses, models
 from tinyrefinery.data.batches import Batch, View, load, shuffled, split_batches
-from tinyrefinery.data.crops import CropSpec
 from tinyrefinery.labels.policy import GroundTruth, LabelPolicy, Refined
 from tinyrefinery.labels.refiner import Refiner
+from tinyrefinery.options.crops import Augment, Inception, Pad
 from tinyrefinery.training import schedules
 from tinyrefinery.training.job import Settings, Training
 from tinyrefinery.training.loop import fit
@@ -99,7 +99,7 @@ def obvious(pixels: np.ndarray, steps: int, refiner: str | None = None) -> Way:
 
 def ours(pixels: np.ndarray, steps: int, refiner: str | None = None, *, bf16: bool = False) -> Way:
     """`fit` for one epoch of so many steps, with labels by ground truth or by a refiner."""
-    view = View(resident(pixels[: steps * BATCH]), CropSpec("inception", (SIZE, SIZE), flip=0.5))
+    view = View(resident(pixels[: steps * BATCH]), Inception(size=SIZE), augment=Augment(flip=0.5))
     rows = np.arange(len(view.dataset.manifest))
     policy: LabelPolicy = GroundTruth(CLASSES)
     if refiner is not None:
@@ -169,7 +169,7 @@ class Ready:
 def ready() -> tuple[View, np.ndarray]:
     """A view that costs nothing, with the rows of an epoch."""
     rows = np.arange(EPOCH_STEPS * BATCH)
-    view = View(resident(small_pixels(BATCH)), CropSpec("pad", (SIZE, SIZE)))
+    view = View(resident(small_pixels(BATCH)), Pad(size=SIZE))
     return cast(View, Ready(view.render(rows[:BATCH], 0))), rows
 
 
@@ -201,7 +201,7 @@ def empty(*, ours: bool) -> Way:
 
 def whole(pixels: np.ndarray, steps: int) -> Way:
     """ResNet8 on real crops by the bare loop."""
-    view = View(resident(pixels[: steps * BATCH]), CropSpec("inception", (SIZE, SIZE), flip=0.5))
+    view = View(resident(pixels[: steps * BATCH]), Inception(size=SIZE), augment=Augment(flip=0.5))
     rows = np.arange(len(view.dataset.manifest))
     return looped(view, rows, network(channels_last=True), steps)
 

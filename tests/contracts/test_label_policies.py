@@ -7,15 +7,15 @@ from torch import nn
 
 from tests.data.scenes import stripes
 from tinyrefinery.data.batches import View, shuffled, split_batches
-from tinyrefinery.data.crops import CropSpec
 from tinyrefinery.errors import CheckpointError
 from tinyrefinery.labels.policy import GroundTruth, LabelSmoothing, Refined
 from tinyrefinery.labels.refiner import Refiner, renormalize
+from tinyrefinery.options.crops import Augment, Center, Inception
 
 CLASSES = 3
 DATA = stripes()
-VIEW = View(DATA, CropSpec("inception", (12, 12), flip=0.5), seed=4)
-WHOLE = View(DATA, CropSpec("center", (12, 12)))
+VIEW = View(DATA, Inception(size=12), seed=4, augment=Augment(flip=0.5))
+WHOLE = View(DATA, Center(size=12))
 ROWS = DATA.manifest.rows("train")
 
 

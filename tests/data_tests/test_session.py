@@ -20,7 +20,7 @@ from tinyrefinery.models.network_file import load_network
 from tinyrefinery.networks import data as judging_data
 from tinyrefinery.networks import predictions as judging_predictions
 from tinyrefinery.networks.find import find_network
-from tinyrefinery.recipe.perturbation import Perturbation
+from tinyrefinery.options.perturbation import Perturbation
 
 
 def write(folder, text):

@@ -8,11 +8,11 @@ import torch
 
 from tests.data.scenes import stripes
 from tinyrefinery.data.batches import View
-from tinyrefinery.data.crops import CropSpec
 from tinyrefinery.evaluation.label_quality import label_quality
 from tinyrefinery.evaluation.policy_quality import policy_quality
 from tinyrefinery.labels.policy import LabelSmoothing
 from tinyrefinery.losses.targets import SparseTargets
+from tinyrefinery.options.crops import Inception
 
 PLAIN = stripes()
 LABELS = PLAIN.manifest.labels
@@ -21,7 +21,7 @@ ROWS = DATA.manifest.rows("train")
 
 
 def view(data=DATA):
-    return View(data, CropSpec("inception", (12, 12)), seed=2)
+    return View(data, Inception(size=12), seed=2)
 
 
 def sparse_smoothing(batch):

@@ -20,7 +20,7 @@ from tinyrefinery.labels.taxonomy import (
     wu_palmer,
 )
 from tinyrefinery.labels.wordnet import read_wordnet
-from tinyrefinery.recipe.labels import Taxonomy as Part
+from tinyrefinery.options.labels import Taxonomy as Part
 
 DEFAULT = Part.model_fields["temperature"].default
 

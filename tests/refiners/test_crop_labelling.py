@@ -7,15 +7,15 @@ from torch import nn
 
 from tests.data.scenes import stripes
 from tinyrefinery.data.batches import View
-from tinyrefinery.data.crops import CropSpec
 from tinyrefinery.labels.batch_norm import GroupPlan
 from tinyrefinery.labels.refiner import Refiner
+from tinyrefinery.options.crops import Center, Inception
 from tinyrefinery.refiners.crop_labelling import hardened, labels_of_level, labels_of_streams
 
 DATA = stripes()
 ROWS = DATA.manifest.rows("train")[::-1].copy()  # any order
-VIEW = View(DATA, CropSpec("inception", (12, 12)), seed=3, mean=(0.5,), std=(0.2,))
-WHOLE = View(DATA, CropSpec("center", (12, 12)), mean=(0.5,), std=(0.2,))
+VIEW = View(DATA, Inception(size=12), seed=3, mean=(0.5,), std=(0.2,))
+WHOLE = View(DATA, Center(size=12), mean=(0.5,), std=(0.2,))
 
 
 def network():

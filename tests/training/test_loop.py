@@ -12,18 +12,18 @@ from torch.nn import functional as F
 
 from tests.data.scenes import stripes
 from tinyrefinery.data.batches import View, shuffled, split_batches
-from tinyrefinery.data.crops import CropSpec
 from tinyrefinery.errors import ChainError, CheckpointError
 from tinyrefinery.labels.policy import GroundTruth, Refined
 from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.losses import create as create_loss
 from tinyrefinery.losses.targets import SparseTargets
+from tinyrefinery.options.crops import Inception
 from tinyrefinery.training import schedules
 from tinyrefinery.training.job import Settings, Training
 from tinyrefinery.training.loop import fit
 
 DATA = stripes()
-VIEW = View(DATA, CropSpec("inception", (12, 12)), seed=2)
+VIEW = View(DATA, Inception(size=12), seed=2)
 ROWS = DATA.manifest.rows("train")  # 80 rows
 
 

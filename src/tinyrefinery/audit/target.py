@@ -23,6 +23,7 @@ from tinyrefinery.evaluation.predictions import predict
 from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.models.network_file import NetworkInfo, load_network, read_info
 from tinyrefinery.networks.view import measuring_view
+from tinyrefinery.options.labels import Refining
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.shipped import locate
@@ -206,6 +207,6 @@ def hardness_of(file: Path, dataset: Dataset, size: tuple[int, int]) -> Hardness
             f"{file}: sees images of {info.size[0]}x{info.size[1]}, which is no more than the "
             f"input size {size[0]}x{size[1]}; give a refiner that sees them larger"
         )
-    refiner = Refiner([network], batch_norm="running")
+    refiner = Refiner([network], Refining(batch_norm="running"))
     rows = np.arange(len(dataset.manifest))
     return hardness(refiner, view, rows, size)

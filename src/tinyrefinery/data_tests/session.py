@@ -24,8 +24,8 @@ from tinyrefinery.evaluation.prediction_table import Answers
 from tinyrefinery.networks.data import TestData, anchored, find_data, rows_in, tool_version
 from tinyrefinery.networks.find import Network, find_network
 from tinyrefinery.networks.predictions import Wanted, answers
+from tinyrefinery.options.perturbation import Perturbation
 from tinyrefinery.recipe.load import canonical
-from tinyrefinery.recipe.perturbation import Perturbation
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from tinyrefinery.execution.recipe_run import Job, say
 from tinyrefinery.execution.run import alone, begun, describe, open_runs, run_all
 from tinyrefinery.labels.store.store import LabelStore
 from tinyrefinery.names import nearest
-from tinyrefinery.recipe.labels import Refined
+from tinyrefinery.options.labels import Refined
 from tinyrefinery.recipe.schema import Recipe
 
 

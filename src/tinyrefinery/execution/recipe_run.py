@@ -30,22 +30,25 @@ from tinyrefinery.execution.chain import Chain, CollapseRule, Generation, StopRu
 from tinyrefinery.execution.sample_crops import Line, save_samples
 from tinyrefinery.execution.stage_results import keep_dynamics, keep_network, with_earlier_rows
 from tinyrefinery.files import write_atomic
+from tinyrefinery.labels.crop_labels import CropLabels
 from tinyrefinery.labels.policy import LabelPolicy
 from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.labels.store.reader import StoredLabels
 from tinyrefinery.models.network_file import load_network
-from tinyrefinery.recipe.labels import Refined
+from tinyrefinery.options.labels import Refined
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.stage import Stage
 from tinyrefinery.runs.descent import longest_line
 from tinyrefinery.runs.environment import environment
 from tinyrefinery.runs.keys import refiners_of, stage_keys
+from tinyrefinery.training import optimizers, schedules
 from tinyrefinery.training.dynamics import Dynamics
 from tinyrefinery.training.in_step import SharedBatches, SharedLabels
 from tinyrefinery.training.job import Load, Training
 from tinyrefinery.training.logs import Record
 from tinyrefinery.training.loop import Trained, fit_in_step
 from tinyrefinery.training.state import bare
+from tinyrefinery.training.stopping import EarlyStopping
 
 LABELS = "labels"  # the folder of label stores in a run folder
 VALIDATION = "predictions-validation.parquet"
@@ -213,7 +216,7 @@ class RecipeRun:
 
     def _training(self, stage: Stage, view: View, policy: LabelPolicy, batches: Load) -> Training:
         generation = self.generation(stage)
-        net, frozen = builders.started(
+        net, frozen = builders.initial_network(
             stage, self.data, self.recipe, generation, lambda name: self._frozen(name).network
         )
         origin = builders.describe_labels(stage)
@@ -227,16 +230,20 @@ class RecipeRun:
             rows=self.train_rows,
             policy=policy,
             loss=builders.loss(stage),
-            optimizer=builders.optimizer(stage, net, head),
-            schedule=builders.schedule(stage),
-            settings=builders.settings(self.recipe, stage, generation, self.data),
+            optimizer=optimizers.build(stage.optimizer, net, head),
+            schedule=schedules.build(stage.schedule, stage.epochs),
+            options=stage,
+            engine=self.recipe.engine,
+            seed=builders.stage_seed(self.recipe, "training", generation, stage.seed),
+            order_seed=builders.order_seed(self.recipe, stage, generation),
+            workers=builders.workers(self.recipe, self.data),
             fabric=self.fabric,
             validate=self._validate,
             folder=self.stage_folder(stage),
             title=self._title(stage),
             load=batches,
-            jitter=builders.jitter(stage, policy, view),
-            stop=builders.stop(stage),
+            jitter=builders.jitter(stage, policy),
+            stop=EarlyStopping(stage.stop) if stage.stop else None,
             dynamics=Dynamics(self.train_rows, classes, self.fabric.device, refined=refined),
             frozen=frozen,
         )
@@ -245,35 +252,33 @@ class RecipeRun:
         generation, device = self.generation(stage), self.fabric.device
         return builders.train_view(self.recipe, self.data, generation, device, stage.crop_pool)
 
-    def _refiner(self, stage: Stage, view: View) -> Refiner | None:
+    def _crop_labels(self, stage: Stage, view: View) -> CropLabels | None:
         if not isinstance(stage.labels, Refined):
             return None
-        frozen = [self._frozen(name) for name in stage.labels.by]
-        return builders.refiner(stage.labels, frozen, view, self.train_rows, self.recipe.engine)
+        frozen, rows = [self._frozen(name) for name in stage.labels.by], self.train_rows
+        refiner = builders.refiner(stage.labels, frozen, view, rows, self.recipe.engine)
+        return builders.crop_labels(stage, refiner, view, rows)
 
     def _policy(self, stage: Stage, view: View) -> LabelPolicy:
         """The stage's policy: that of the stage before, where it labels the same way."""
         way = stage.labels, stage.crop_pool, stage.batch_size, self.generation(stage)
         if self._labelled_last is None or self._labelled_last[0] != way:
             self._labelled_last = None  # before there are two
-            refiner, store = self._refiner(stage, view), None
-            if refiner and isinstance(stage.labels, Refined) and stage.labels.store:
-                store = self._store(stage, view, refiner)
-            rows = self.train_rows
-            policy = builders.policy(stage, refiner, view, self.eval_view, rows, store)
-            self._labelled_last = way, policy
+            labels = self._crop_labels(stage, view)
+            store = None
+            if labels and isinstance(stage.labels, Refined) and stage.labels.store:
+                store = self._store(stage, labels)
+            self._labelled_last = way, builders.policy(stage, labels, self.eval_view, store)
         return self._labelled_last[1]
 
     def forget_labels(self) -> None:
         """Let go of the last refiner and its labels, which many runs would have to hold."""
         self._labelled_last = None
 
-    def _store(self, stage: Stage, view: View, refiner: Refiner) -> StoredLabels:
+    def _store(self, stage: Stage, labels: CropLabels) -> StoredLabels:
         return builders.stored_labels(
             stage,
-            refiner,
-            view,
-            self.train_rows,
+            labels,
             self.folder / LABELS,
             workers=builders.workers(self.recipe, self.data),
             made_with=environment(),
@@ -282,10 +287,9 @@ class RecipeRun:
     def stored_labels(self, stage: str) -> StoredLabels:
         """The stored labels of a stage whose refiners are trained."""
         part = self.stages[stage]
-        view = self._view(part)
-        refiner = self._refiner(part, view)
-        assert refiner is not None
-        return self._store(part, view, refiner)
+        labels = self._crop_labels(part, self._view(part))
+        assert labels is not None
+        return self._store(part, labels)
 
     def streams(self, stage: str) -> range:
         """The crop streams that a stage's training goes through."""
@@ -359,7 +363,7 @@ class RecipeRun:
         """Write sample crops with every generation's labels, for the report."""
         view = builders.train_view(self.recipe, self.data, 2, torch.device("cpu"))
         refiners = {
-            self._sample_title(generation.id): Refiner([generation.network], batch_norm="batch")
+            self._sample_title(generation.id): Refiner([generation.network])
             for generation in self.chain.generations
         }
         samples = self.folder / "samples.npz"

@@ -20,8 +20,8 @@ from tinyrefinery.execution.chain import Chain
 from tinyrefinery.execution.processes import side_by_side
 from tinyrefinery.execution.recipe_run import LABELS, Job, RecipeRun, say
 from tinyrefinery.files import check_places, write_atomic
+from tinyrefinery.options.labels import Refined
 from tinyrefinery.recipe.detection import DetectionRecipe
-from tinyrefinery.recipe.labels import Refined
 from tinyrefinery.recipe.load import dump, load_recipe, part_hash
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.shipped import locate

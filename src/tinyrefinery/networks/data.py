@@ -18,8 +18,8 @@ from tinyrefinery.data_tests.schema import Suite
 from tinyrefinery.errors import CheckpointError, DataError, DataTestError
 from tinyrefinery.files import check_places, writing
 from tinyrefinery.networks.find import Network
+from tinyrefinery.options.sources import Source
 from tinyrefinery.recipe.load import canonical
-from tinyrefinery.recipe.sources import Source
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from pydantic import BeforeValidator, Field, PositiveInt
 from tinyrefinery.errors import CheckpointError
 from tinyrefinery.models.network_file import NetworkInfo
 from tinyrefinery.models.onnx_file import OnnxNetwork
+from tinyrefinery.options.part import Part, Positive
 from tinyrefinery.recipe.document import read
 from tinyrefinery.recipe.load import check
-from tinyrefinery.recipe.part import Part, Positive
 
 _FIELDS = ("classes", "size", "mean", "std")
 

@@ -19,8 +19,8 @@ from tinyrefinery.files import check_places
 from tinyrefinery.networks.data import TestData
 from tinyrefinery.networks.find import Network
 from tinyrefinery.networks.view import measuring_view
+from tinyrefinery.options.perturbation import Perturbation
 from tinyrefinery.recipe.load import canonical
-from tinyrefinery.recipe.perturbation import Perturbation
 
 say = logging.getLogger("tinyrefinery").info
 
@@ -126,7 +126,7 @@ def _predicted(
 def opened(network: Network, data: TestData) -> tuple[Any, Any, int]:
     """The network on its device, the view of the data that it sees, and threads to prepare it."""
     from tinyrefinery import builders
-    from tinyrefinery.recipe.schema import Engine
+    from tinyrefinery.options.engine import Engine
 
     net, recipe = network.load(), network.recipe
     engine = Engine(device="cpu") if network.is_onnx else recipe.engine if recipe else Engine()

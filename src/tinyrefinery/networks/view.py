@@ -7,13 +7,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tinyrefinery.builders.data import eval_spec
 from tinyrefinery.data.batches import View
-from tinyrefinery.data.crops import CropSpec
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.errors import CheckpointError, DataError
 from tinyrefinery.models.network_file import NetworkInfo
+from tinyrefinery.options.crops import Center
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.recipe.schema import Recipe
 
@@ -52,10 +51,10 @@ def measuring_view(
     Raises:
         CheckpointError: when the data has a class that the network doesn't know, or other channels.
     """
-    spec = CropSpec("center", info.size) if recipe is None else eval_spec(recipe.data)
-    if recipe is not None and info.size != recipe.data.train_crop.size:
-        spec = replace(spec, size=info.size, resize=None)
-    return View(_known_to(info, data, name), spec, 0, info.mean, info.std, device)
+    crop = Center(size=info.size)
+    if recipe is not None and info.size == recipe.data.train_crop.size:
+        crop = recipe.data.eval_crop
+    return View(_known_to(info, data, name), crop, 0, info.mean, info.std, device)
 
 
 def _known_to(info: NetworkInfo, data: Dataset, name: str) -> Dataset:

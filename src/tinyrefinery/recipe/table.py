@@ -13,11 +13,11 @@ from pydantic import AfterValidator, BeforeValidator, Field, NonNegativeInt, Wit
 
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.names import nearest
+from tinyrefinery.options.part import Part, Slug
 from tinyrefinery.recipe.document import read
 from tinyrefinery.recipe.lineage import ancestors
 from tinyrefinery.recipe.load import check, load_recipe, part_hash
 from tinyrefinery.recipe.messages import hint
-from tinyrefinery.recipe.part import Part, Slug
 from tinyrefinery.recipe.schema import Paper, Recipe
 
 

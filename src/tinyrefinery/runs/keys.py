@@ -9,7 +9,7 @@ from typing import Any
 from tinyrefinery import builders
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.errors import CheckpointError
-from tinyrefinery.recipe.labels import Refined
+from tinyrefinery.options.labels import Refined
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.stage import Stage
 

@@ -16,8 +16,8 @@ from tinyrefinery.evaluation import cost
 from tinyrefinery.networks.data import TestData
 from tinyrefinery.networks.find import Network
 from tinyrefinery.networks.predictions import PerturbedView, opened
+from tinyrefinery.options.perturbation import Perturbation
 from tinyrefinery.pages.overlays import transparent
-from tinyrefinery.recipe.perturbation import Perturbation
 from tinyrefinery.saliency.maps import GradientMethod, corners, gradients, occlusion, patch_sizes
 
 Method = Literal["occlusion"] | GradientMethod
@@ -118,7 +118,7 @@ class Looker:
     def macs(self) -> int:
         """Multiply-accumulates of one image's map by occlusion."""
         net, view = self._opened
-        size = view.spec.size
+        size = view.crop.size
         patches = corners(size, *patch_sizes(size, self.way.window, self.way.stride))
         if self.network.is_onnx:
             return int((1 + len(patches)) * ONNX_MACS)

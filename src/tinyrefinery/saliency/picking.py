@@ -14,9 +14,9 @@ from tinyrefinery.names import nearest
 from tinyrefinery.networks.data import TestData, find_data, rows_in
 from tinyrefinery.networks.find import Network
 from tinyrefinery.networks.predictions import Wanted, answers
+from tinyrefinery.options.perturbation import Perturbation
 from tinyrefinery.recipe import overrides
 from tinyrefinery.recipe.load import check
-from tinyrefinery.recipe.perturbation import Perturbation
 
 _EVERYTHING = {"tests": {"all": {"at_least": 0}}}
 

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from tinyrefinery.data.batches import View
-from tinyrefinery.data.crops import CropSpec
 from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.data.open import open_data
 from tinyrefinery.data.overlay.decisions import (
@@ -17,6 +16,7 @@ from tinyrefinery.data.overlay.decisions import (
 from tinyrefinery.data.overlay.votes import shares, words
 from tinyrefinery.errors import DataError
 from tinyrefinery.labels.policy import GroundTruth, LabelSmoothing
+from tinyrefinery.options.crops import Center
 
 SMALL = {"train": 40, "validation": 20, "test": 20, "digits": 1}
 UID = "0" * 64
@@ -131,7 +131,7 @@ def test_dropped_they_leave_training_only(overlay, data, tmp_path):
 
 def test_ground_truth_and_smoothing_learn_from_them(overlay):
     data = laid(overlay)
-    batch = View(data, CropSpec("center", (16, 24))).render(np.array([5, 0, 3]), 0)
+    batch = View(data, Center(size=(16, 24))).render(np.array([5, 0, 3]), 0)
     soft = dict(zip(*(each.tolist() for each in data.manifest.soft_labels), strict=True))
     want = torch.zeros(3, 10)
     want[0], want[2] = torch.tensor(soft[5]), torch.tensor(soft[3])

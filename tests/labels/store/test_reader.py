@@ -11,7 +11,6 @@ from torch.nn import functional as F
 from tests.contracts.test_label_policies import ROWS, VIEW, small_network
 from tinyrefinery.data import transforms
 from tinyrefinery.data.batches import View, shuffled, split_batches
-from tinyrefinery.data.crops import CropSpec
 from tinyrefinery.errors import CheckpointError, LabelStoreError
 from tinyrefinery.labels.crop_labels import CropLabels
 from tinyrefinery.labels.policy import Refined
@@ -20,6 +19,7 @@ from tinyrefinery.labels.store import reader as stored
 from tinyrefinery.labels.store.encodings import choose
 from tinyrefinery.labels.store.reader import Reading, StoredLabels, check_pixels, ranges
 from tinyrefinery.labels.store.store import LabelStore
+from tinyrefinery.options.crops import Inception
 
 EXACT = choose("float32", 3)
 
@@ -93,7 +93,7 @@ def test_labels_are_made_once_for_all_readers(tmp_path, monkeypatch):
         ({"batch_norm": "running"}, "another refiner"),
         ({"group": 20}, "other BN groups"),
         ({"view": View(VIEW.dataset, VIEW.spec, seed=5)}, "other crops"),
-        ({"view": View(VIEW.dataset, CropSpec("inception", (12, 12)), seed=4)}, "other crops"),
+        ({"view": View(VIEW.dataset, Inception(size=12), seed=4)}, "other crops"),
         ({"view": View(VIEW.dataset, VIEW.spec, 4, mean=(0.1,) * 3)}, "other crops"),
     ],
 )
@@ -230,7 +230,7 @@ def test_groups_rendered_together_are_labelled_apart(monkeypatch, at_once):
 
 def test_small_crops_are_rendered_for_several_groups_at_once():
     assert crop_labels(group=16)._groups_at_once() > 1
-    large = replace(VIEW, spec=CropSpec("inception", (224, 224)))
+    large = replace(VIEW, crop=Inception(size=224))
     assert crop_labels(large, group=16)._groups_at_once() == 1
 
 

@@ -167,7 +167,7 @@ def _check_labels(store: LabelStore, labels: CropLabels) -> None:
 def _begin(
     labels: CropLabels, root: Path, facts: Mapping[str, Any], made_with: Mapping[str, Any]
 ) -> LabelStore:
-    rows = labels.plan.mates(0, 0)[:PROBES]
+    rows = labels.plan.rows_of(0, 0)[:PROBES]
     probes = {"rows": rows, "pixels": _pixels(labels.view, rows), "labels": _probe_labels(labels)}
     ids = labels.view.dataset.manifest.column("id")[labels.rows]
     return LabelStore.create(root, dict(facts), labels.rows, ids, probes, made_with)
@@ -180,7 +180,7 @@ def _pixels(view: View, rows: np.ndarray) -> np.ndarray:
 
 def _probe_labels(labels: CropLabels) -> np.ndarray:
     """Labels of the first BN group of stream 0, which the probes are part of."""
-    batch = labels.view.render(labels.plan.mates(0, 0), 0)
+    batch = labels.view.render(labels.plan.rows_of(0, 0), 0)
     found = labels.of_group(batch)[:PROBES]
     _check_numbers(found, "the probe crops")
     return found.cpu().numpy()
