@@ -103,8 +103,8 @@ def small(rounds: int, share: float) -> dict[str, list[float]]:
     pixels = small_pixels(int(SMALL_IMAGES * share))
     data, few, many = resident(pixels), len(pixels) // 4, len(pixels)
     kinds = {
-        "inception crops 32x32": (tv.RandomResizedCrop(32), Inception(size=32)),
-        "padded crops 32x32": (tv.RandomCrop(32, padding=4), Pad(size=32)),
+        "inception crops 32x32": (tv.RandomResizedCrop(32), Inception(size=(32, 32))),
+        "padded crops 32x32": (tv.RandomCrop(32, padding=4), Pad(size=(32, 32))),
     }
     ways: dict[str, Callable[[], Way]] = {}
     for name, (crop, part) in kinds.items():
@@ -137,7 +137,7 @@ def photos(rounds: int, share: float, root: Path) -> dict[str, list[float]]:
     write_photos(root)
     transform = tv.Compose([tv.RandomResizedCrop(224), *FINISH])
     data = open_folder(root, resident="never", validation=0.0)
-    view = View(data, Inception(size=224), augment=Augment(flip=0.5))
+    view = View(data, Inception(size=(224, 224)), augment=Augment(flip=0.5))
     items, name = int(320 * share), "JPEG to 224x224"
     folder = ImageFolder(str(root), transform)
     ways = {

@@ -134,7 +134,7 @@ def test_a_broken_image_in_a_thread_is_the_callers_error():
             raise OSError(f"image {row} is gone")
 
     data = stripes()
-    view = View(type(data)("broken", data.manifest, Broken()), SPEC)
+    view = View(type(data)("broken", data.manifest, Broken()), CROP, augment=AUGMENT)
     for workers in (0, 2):
         with pytest.raises(OSError, match="image 0 is gone"):
             list(load(view, [np.arange(4)], 0, workers=workers))

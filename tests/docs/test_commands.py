@@ -11,7 +11,6 @@ import pytest
 import typer
 import yaml
 from pydantic import TypeAdapter
-from tinyrefinery.recipe.optimization import EarlyStop, Loss
 
 import tinyrefinery
 from tinyrefinery import errors
@@ -19,6 +18,8 @@ from tinyrefinery.cli.main import app
 from tinyrefinery.data_tests.schema import Suite
 from tinyrefinery.data_tests.verdicts import Verdict
 from tinyrefinery.options.labels import Labels
+from tinyrefinery.options.losses import Loss
+from tinyrefinery.options.training import EarlyStop
 from tinyrefinery.recipe.detection import (
     DetectionRecipe,
     detection_rows,

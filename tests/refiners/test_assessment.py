@@ -16,6 +16,7 @@ from tinyrefinery.errors import CheckpointError, DataError
 from tinyrefinery.evaluation.label_quality import FLOOR
 from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.models.network_file import load_network
+from tinyrefinery.options.labels import Refining
 from tinyrefinery.refiners.assessment import HumanFile, Options, assess, unseen_generation
 from tinyrefinery.refiners.targets import find_targets, recipe_for
 
@@ -30,7 +31,7 @@ def test_numbers_are_those_of_the_labels(finished, assessment):
     recipe = recipe_for(find_targets([str(finished)]), None, [])
     data = builders.dataset(recipe.data)
     net, _ = load_network(next(finished.glob("stages/plain-*/model.safetensors")))
-    refiner = Refiner([net], batch_norm="running")
+    refiner = Refiner([net], Refining(batch_norm="running"))
     view = builders.train_view(recipe, data, unseen_generation(recipe), torch.device("cpu"))
     measures = assessment.measured["plain seed 0"].measures
     for split, name in (("train", "train_crops"), ("validation", "validation_crops")):

@@ -58,7 +58,9 @@ class GivenLabels:
 class SmoothedLabels:
     """Ground truth, mixed with the uniform distribution (Szegedy et al., 2016, section 7)."""
 
-    def __init__(self, part: LabelSmoothing, classes: int, manifest: Manifest | None) -> None:
+    def __init__(
+        self, part: LabelSmoothing, classes: int, manifest: Manifest | None = None
+    ) -> None:
         """Smooth the labels that `GivenLabels(classes, manifest)` gives."""
         self.epsilon, self.classes = part.epsilon, classes
         self._given = GivenLabels(classes, manifest)

@@ -15,8 +15,9 @@ from tinyrefinery.data.overlay.decisions import (
 )
 from tinyrefinery.data.overlay.votes import shares, words
 from tinyrefinery.errors import DataError
-from tinyrefinery.labels.policy import GroundTruth, LabelSmoothing
+from tinyrefinery.labels.policy import GivenLabels, SmoothedLabels
 from tinyrefinery.options.crops import Center
+from tinyrefinery.options.labels import LabelSmoothing
 
 SMALL = {"train": 40, "validation": 20, "test": 20, "digits": 1}
 UID = "0" * 64
@@ -136,10 +137,10 @@ def test_ground_truth_and_smoothing_learn_from_them(overlay):
     want = torch.zeros(3, 10)
     want[0], want[2] = torch.tensor(soft[5]), torch.tensor(soft[3])
     want[1, data.manifest.labels[0]] = 1
-    assert torch.equal(GroundTruth(10, data.manifest)(batch), want)
-    smooth = LabelSmoothing(10, 0.1, data.manifest)(batch)
+    assert torch.equal(GivenLabels(10, data.manifest)(batch), want)
+    smooth = SmoothedLabels(LabelSmoothing(epsilon=0.1), 10, data.manifest)(batch)
     assert torch.allclose(smooth, want * 0.9 + 0.01)
-    assert torch.equal(GroundTruth(10)(batch).sum(1), torch.ones(3))
+    assert torch.equal(GivenLabels(10)(batch).sum(1), torch.ones(3))
 
 
 def test_an_unknown_class_is_an_error(tmp_path, data):
