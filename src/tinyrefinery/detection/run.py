@@ -23,7 +23,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from tinyrefinery import builders
+from tinyrefinery import builders, random
 from tinyrefinery.data.batches import Batch
 from tinyrefinery.detection import build as build
 from tinyrefinery.detection.boxes import BoxData
@@ -223,9 +223,12 @@ def _train(run: DetectorRun, fabric: Fabric) -> None:
             rows=rows,
             policy=policy,
             loss=loss,
-            optimizer=builders.optimizer(recipe.training, new.network),
-            schedule=builders.schedule(recipe.training),
-            settings=build.detection_settings(recipe),
+            optimizer=optimizers.build(recipe.training.optimizer, new.network),
+            schedule=schedules.build(recipe.training.schedule, recipe.training.epochs),
+            options=recipe.training,
+            engine=recipe.engine,
+            seed=random.integer(recipe.seed, "training"),
+            workers=recipe.data.workers,
             fabric=fabric,
             validate=look.validate,
             folder=run.folder,
