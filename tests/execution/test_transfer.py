@@ -10,13 +10,13 @@ from tests.recipe_files import TINY, write_tiny
 from tests.running import go, stage_folder
 from tinyrefinery import builders
 from tinyrefinery.errors import CheckpointError, RecipeError
-from tinyrefinery.runs.plan import Job
 from tinyrefinery.execution.run import run
 from tinyrefinery.models import create
 from tinyrefinery.models.network_file import load_network, save_network
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.recipe.smoke import smoke
 from tinyrefinery.runs.keys import stage_keys
+from tinyrefinery.runs.plan import Job
 from tinyrefinery.training import state
 
 SECOND = "stages.plain"  # of the run that fine-tunes

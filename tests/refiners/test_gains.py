@@ -10,7 +10,6 @@ from typer.testing import CliRunner
 from tests.recipe_files import TINY, write_tiny
 from tinyrefinery.cli.main import app
 from tinyrefinery.errors import DataError
-from tinyrefinery.runs.plan import Job
 from tinyrefinery.execution.run import run
 from tinyrefinery.files import read_csv
 from tinyrefinery.recipe.load import load_recipe
@@ -18,6 +17,7 @@ from tinyrefinery.refiners.assessment import Options, assess
 from tinyrefinery.refiners.gains import gain_lines, lessons
 from tinyrefinery.refiners.gains_report import SAID, by_seed, foretold, in_order
 from tinyrefinery.refiners.targets import find_targets
+from tinyrefinery.runs.plan import Job
 
 OTHERS = """
   - &other

@@ -14,10 +14,10 @@ from tinyrefinery.data.batches import View
 from tinyrefinery.data.crops import CropSpec
 from tinyrefinery.data.open import open_data
 from tinyrefinery.errors import CheckpointError, DataError
-from tinyrefinery.runs.plan import Job
 from tinyrefinery.execution.run import run
 from tinyrefinery.models.network_file import load_network
 from tinyrefinery.recipe.load import load_recipe
+from tinyrefinery.runs.plan import Job
 from tinyrefinery.variance.measuring import Question, measure
 
 

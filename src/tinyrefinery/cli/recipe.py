@@ -1,9 +1,13 @@
 """`tinyrefinery recipe`: check, list and show recipes."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from tinyrefinery.recipe.detection import DetectionRecipe
+    from tinyrefinery.recipe.schema import Recipe
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -64,24 +68,13 @@ def _checked(path: Path, deep: bool) -> str:
     Raises:
         RecipeError: when it isn't good.
     """
-    from tinyrefinery.recipe.detection import is_detection, is_detection_table, load_detection
+    from tinyrefinery.recipe.detection import DetectionRecipe, load_any
     from tinyrefinery.recipe.latency_table import is_latency_table, load_latency_table
-    from tinyrefinery.recipe.load import load_recipe
     from tinyrefinery.recipe.table import at_scale, is_table, load_table, table_rows
 
-    if is_detection(path):
-        detector = load_detection(path)
-        what = f"{detector.title} (a detector)"
-        if deep:
-            from tinyrefinery.cli.deep import build_detector
-
-            what += build_detector(detector, str(path))
-        return what
     if is_latency_table(path):
         latencies = load_latency_table(path)
         return f"{latencies.title} ({_count(len(latencies.latency), 'row')} of latencies)"
-    if is_detection_table(path):
-        return _checked_detectors(path, deep)
     if is_table(path):
         table = load_table(path)
         recipes = [recipe for _, recipe in table_rows(table, path)]
@@ -91,34 +84,24 @@ def _checked(path: Path, deep: bool) -> str:
         scales = f"; scales: {', '.join(table.scales)}" if table.scales else ""
         what = f"{table.title} ({rows}, {seeds}{scales})"
     else:
-        recipes = [load_recipe(path)]
-        networks = recipes[0].generations
-        what = f"{recipes[0].title} ({_count(len(networks), 'network')})"
-    if not deep:
-        return what
-    from tinyrefinery.cli.deep import build_networks
-
-    return what + build_networks(recipes, str(path))
+        (recipe,) = recipes = [load_any(path)]
+        if isinstance(recipe, DetectionRecipe):
+            what = f"{recipe.title} (a detector)"
+        else:
+            what = f"{recipe.title} ({_count(len(recipe.generations), 'network')})"
+    return what + _built(recipes, str(path)) if deep else what
 
 
-def _checked_detectors(path: Path, deep: bool) -> str:
-    """What a good table of detectors is."""
-    from tinyrefinery.recipe.detection import detection_rows
-    from tinyrefinery.recipe.table import at_scale, load_table
+def _built(recipes: "list[Recipe | DetectionRecipe]", place: str) -> str:
+    """Build the networks of recipes, which are all of one kind; what they are, in a few words."""
+    from tinyrefinery.cli.deep import build_detector, build_networks
+    from tinyrefinery.recipe.detection import DetectionRecipe
 
-    table = load_table(path)
-    jobs = [
-        job
-        for scale in (None, *table.scales)
-        for job in detection_rows(at_scale(table, scale, path), path)
-    ]
-    if deep:
-        from tinyrefinery.cli.deep import build_detector
-
-        for row, recipe in jobs:
-            build_detector(recipe, f"{path}: rows.{row}")
-    rows, seeds = _count(len(table.rows), "row"), _count(len(table.seeds), "seed")
-    return f"{table.title} ({rows} of detectors, {seeds})"
+    networks = [recipe for recipe in recipes if not isinstance(recipe, DetectionRecipe)]
+    if networks:
+        return build_networks(networks, place)
+    built = [build_detector(each, place) for each in recipes if isinstance(each, DetectionRecipe)]
+    return built[0] if len(built) == 1 else ""
 
 
 def _count(number: int, noun: str) -> str:
@@ -165,23 +148,17 @@ def show(
     ] = False,
 ) -> None:
     """Print the effective recipe: defaults, overrides and --smoke written out."""
-    from tinyrefinery.recipe.detection import is_detection, load_detection, smoke_detection
-    from tinyrefinery.recipe.load import dump, load_recipe
+    from tinyrefinery.recipe.detection import load_any
+    from tinyrefinery.recipe.load import dump
     from tinyrefinery.recipe.shipped import locate
     from tinyrefinery.recipe.smoke import changes
     from tinyrefinery.recipe.smoke import smoke as shrink
 
-    path = locate(file)
-    if is_detection(path):
-        recipe = load_detection(path, overrides or [])
-        small = smoke_detection(recipe) if smoke else recipe
-    else:
-        recipe = load_recipe(path, overrides or [])
-        small = shrink(recipe) if smoke else recipe
+    recipe = load_any(locate(file), overrides or [])
+    small = shrink(recipe) if smoke else recipe
     for change in changes(recipe, small):
         typer.echo(f"smoke  {change}", err=True)
-    recipe = small
-    typer.echo(dump(recipe), nl=False)
+    typer.echo(dump(small), nl=False)
 
 
 @app.command()

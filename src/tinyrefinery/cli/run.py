@@ -1,14 +1,19 @@
 """`tinyrefinery run` and `reproduce`: train what a recipe or a table says."""
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tinyrefinery.cli.options import RecipeName, RunName, Runs, Seeds, Smoke
 from tinyrefinery.errors import RecipeError, RefineryError
+
+if TYPE_CHECKING:
+    from tinyrefinery.recipe.detection import DetectionRecipe
+    from tinyrefinery.recipe.schema import Recipe
 
 Processes = Annotated[
     int, typer.Option(min=1, help="Seeds to train side by side; about one a core is fastest.")
@@ -33,18 +38,46 @@ def run(
     """Train each stage of RECIPE that isn't finished, and report. Goes on when interrupted."""
     from tinyrefinery.recipe.load import load_recipe
     from tinyrefinery.recipe.shipped import locate
-    from tinyrefinery.recipe.smoke import smoke as shrink
 
     path = locate(recipe)
-    stricter = ["data.source.strict=true"] if strict and not smoke else []
-    loaded = load_recipe(path, [*(overrides or []), *stricter])
+    loaded = load_recipe(path, [*(overrides or []), *_strict(strict, smoke)])
+    train_seeds(loaded, path, seeds, name, runs, processes, smoke=smoke)
+
+
+def _strict(strict: bool, smoke: bool) -> list[str]:
+    return ["data.source.strict=true"] if strict and not smoke else []
+
+
+def train_seeds(
+    recipe: "Recipe | DetectionRecipe",
+    path: Path,
+    seeds: int,
+    name: str | None,
+    runs: Path,
+    processes: int = 1,
+    *,
+    smoke: bool,
+) -> None:
+    """Train a recipe at several seeds, and report.
+
+    Args:
+        recipe: of networks that classify, or of a detector.
+        path: its file.
+        seeds: how many, counted from the recipe's own.
+        name: of the run folder; None: by the recipe.
+        runs: the folder that run folders are kept in.
+        processes: how many seeds to train at the same time.
+        smoke: whether to make it small first.
+    """
+    from tinyrefinery.recipe.smoke import smoke as shrink
+
     if smoke:
-        loaded = shrink(loaded)
+        recipe = shrink(recipe)
     from tinyrefinery.runs.plan import run_folder, seeded
 
     stem = f"{path.stem}-smoke" if smoke else path.stem
-    folder = runs / name if name else run_folder(runs, stem, loaded)
-    _train([("", each) for each in seeded(loaded, seeds)], folder, processes)
+    folder = runs / name if name else run_folder(runs, stem, recipe)
+    _train([("", each) for each in seeded(recipe, seeds)], folder, processes)
 
 
 def reproduce(
@@ -68,21 +101,11 @@ def reproduce(
     smoke: Smoke = False,
 ) -> None:
     """Run the rows of TABLE with all their seeds; what rows have in common is trained once."""
-    from tinyrefinery.recipe.detection import is_detection_table
     from tinyrefinery.recipe.shipped import locate
     from tinyrefinery.recipe.smoke import smoke as shrink
     from tinyrefinery.recipe.table import at_scale, check_rows, load_table, table_facts, table_rows
 
     path = locate(table)
-    if is_detection_table(path):
-        from tinyrefinery.cli.detection_table import reproduce_detectors
-
-        if processes > 1:
-            raise RecipeError(
-                f"{path}: detectors are trained by one process; leave --processes out"
-            )
-        given = (overrides or [], row or [], scale, seeds, name, runs)
-        return reproduce_detectors(path, *given, smoke=smoke)
     loaded = at_scale(load_table(path), scale, path)
     check_rows(row or [], loaded, path)
     if seeds is not None:
@@ -93,25 +116,50 @@ def reproduce(
         (id, shrink(recipe) if smoke else recipe) for id, recipe in jobs if not row or id in row
     ]
     stem = "-".join(filter(None, (path.stem, scale, "smoke" if smoke else None)))
-    # The digest is that of all rows, so that --row and --seeds go on in the table's folder.
+    # The digest is that of all rows, so that --row and --seeds resume in the table's folder.
     _train(chosen, runs / (name or f"{stem}-{facts['digest'][:8]}"), processes, facts)
 
 
-def _train(jobs: list, folder: Path, processes: int, table: dict | None = None) -> None:
+def _train(
+    jobs: "Sequence[tuple[str, Recipe | DetectionRecipe]]",
+    folder: Path,
+    processes: int,
+    table: dict | None = None,
+) -> None:
+    """Train (row, recipe) pairs into a run folder, and report."""
     from tinyrefinery.cli.outcome import log_progress, show
 
     log_progress()
-    from tinyrefinery.runs.plan import Job
-    from tinyrefinery.execution.run import run as run_jobs
-
     typer.echo(f"run folder: {folder}", err=True)
     try:
-        jobs = [Job(recipe, row) for row, recipe in jobs]
-        run_jobs(jobs, folder, processes=processes, table=table)
+        _execute(jobs, folder, processes, table)
     except (RefineryError, KeyboardInterrupt):
-        # What was finished is worth a report; the reason for stopping is what must be told.
+        # What was finished is worth a report. The reason for stopping is printed last.
         with suppress(RefineryError):
             show([folder])
         raise
     if os.environ.get("LOCAL_RANK", "0") == "0":  # of several processes one reports
         show([folder])
+
+
+def _execute(
+    jobs: "Sequence[tuple[str, Recipe | DetectionRecipe]]",
+    folder: Path,
+    processes: int,
+    table: dict | None,
+) -> None:
+    from tinyrefinery.recipe.detection import DetectionRecipe
+    from tinyrefinery.runs.plan import DetectorJob, Job
+
+    detectors = [DetectorJob(each, row) for row, each in jobs if isinstance(each, DetectionRecipe)]
+    if detectors:
+        if processes > 1:
+            raise RecipeError("detectors are trained by one process; leave --processes out")
+        from tinyrefinery.detection.run import run_detectors
+
+        run_detectors(detectors, folder, table=table)
+        return
+    from tinyrefinery.execution.run import run as run_jobs
+
+    networks = [Job(each, row) for row, each in jobs if not isinstance(each, DetectionRecipe)]
+    run_jobs(networks, folder, processes=processes, table=table)

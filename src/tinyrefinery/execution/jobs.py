@@ -17,9 +17,7 @@ from tinyrefinery.runs.plan import Step
 log = logging.getLogger("tinyrefinery")
 
 
-def train_jobs(
-    jobs: Sequence[OpenJob], folder: Path, only: Collection[str] | None = None
-) -> None:
+def train_jobs(jobs: Sequence[OpenJob], folder: Path, only: Collection[str] | None = None) -> None:
     """Train the steps of jobs that are not done, and read all finished networks into their chains.
 
     A job whose chain breaks off doesn't keep the others from running.

@@ -64,9 +64,7 @@ def train_steps(job: OpenJob, labels: JobLabels, steps: Sequence[Step]) -> None:
             raise end
 
 
-def _training(
-    job: OpenJob, step: Step, view: View, policy: LabelPolicy, batches: Load
-) -> Training:
+def _training(job: OpenJob, step: Step, view: View, policy: LabelPolicy, batches: Load) -> Training:
     stage, recipe, data = job.stages[step.id], job.recipe, job.data
     network, frozen = builders.started(
         stage, data, recipe, step.generation, lambda name: job.frozen(name).network
@@ -119,6 +117,5 @@ def _keep(
     )
     held_out = result.get("test") or result["validation"]
     log.info(
-        f"{step.title}: train top-1 {result['train']['top1']:.1%}, "
-        f"held-out {held_out['top1']:.1%}"
+        f"{step.title}: train top-1 {result['train']['top1']:.1%}, held-out {held_out['top1']:.1%}"
     )

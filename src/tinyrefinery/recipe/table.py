@@ -13,8 +13,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, NonNegativeInt, Wit
 
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.names import nearest
-from tinyrefinery.recipe.document import read
 from tinyrefinery.recipe.detection import STAGE, DetectionRecipe, load_any
+from tinyrefinery.recipe.document import read
 from tinyrefinery.recipe.lineage import ancestors
 from tinyrefinery.recipe.load import check, part_hash
 from tinyrefinery.recipe.messages import hint
@@ -243,9 +243,7 @@ def table_rows(
     return jobs
 
 
-def _of_row(
-    recipe: Recipe | DetectionRecipe, row: Row, table: Table
-) -> Recipe | DetectionRecipe:
+def _of_row(recipe: Recipe | DetectionRecipe, row: Row, table: Table) -> Recipe | DetectionRecipe:
     """The row's recipe; where the row names its stage, with no more than that stage needs."""
     if isinstance(recipe, DetectionRecipe):
         if row.stage or table.stage:
