@@ -15,7 +15,8 @@ from tinyrefinery.data.open import open_data
 from tinyrefinery.evaluation.predictions import Predictions, predict
 from tinyrefinery.models import create
 from tinyrefinery.models.network_file import load_network, save_network
-from tinyrefinery.networks.view import measuring_view
+from tinyrefinery.networks.network import Network
+from tinyrefinery.networks.view import network_view
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.runs.images import image_table, write_images
 
@@ -94,9 +95,10 @@ def _write_stage(
     (place / "stage.json").write_text(json.dumps(facts))
     (place / "evaluation.json").write_text("{}")
     write_network(place / "model.safetensors", f"{stage} {seed} {folder.name}", classes)
-    recipe = load_recipe(folder / "recipe.yaml")
-    network, info = load_network(place / "model.safetensors")
-    view = measuring_view(info, data, recipe, torch.device("cpu"), stage)
+    file, recipe = place / "model.safetensors", load_recipe(folder / "recipe.yaml")
+    network = load_network(file)[0]
+    known = Network(stage, f"file:{file}", "file", file, key, folder)
+    view = network_view(known, data, torch.device("cpu"), recipe)
     known = view.dataset
     for split in ("train", "validation", "test"):
         rows = known.manifest.rows(split)

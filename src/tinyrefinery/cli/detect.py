@@ -1,66 +1,63 @@
-"""`tinyrefinery detect`: train, measure and use detectors."""
+"""`tinyrefinery detect`: train, evaluate and draw detectors."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
-from tinyrefinery.cli.options import RecipeName, RunName, Runs, Seeds, Smoke, a_folder
-
-app = typer.Typer(
-    no_args_is_help=True,
-    help="Find objects: train, evaluate and draw detectors (SSD on any backbone).",
-    context_settings={"help_option_names": ["-h", "--help"]},
+from tinyrefinery.cli.options import (
+    DataOverrides,
+    Overrides,
+    RecipeName,
+    RunName,
+    Runs,
+    Seed,
+    Seeds,
+    Smoke,
+    Split,
+    a_folder,
 )
+from tinyrefinery.cli.progress import log_progress
+from tinyrefinery.cli.run import strictness, train_seeds
+from tinyrefinery.errors import DataError
+from tinyrefinery.names import nearest
+from tinyrefinery.recipe.detection import load_detection
+from tinyrefinery.recipe.shipped import locate
+from tinyrefinery.reports.detectors import class_table, detector_table
 
 Run = Annotated[
-    Path,
-    typer.Argument(help="A run of `detect train`, or one of its stages, e.g. runs/raccoon-1a2b."),
+    Path, typer.Argument(help="Run or stage folder of a detector, e.g. runs/raccoon-1a2b.")
 ]
-Split = Annotated[str, typer.Option(help="train, validation or test.")]
 
 
-@app.command()
 def train(
     recipe: RecipeName,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(help="Changes, e.g. data.source.root=photos.zip training.epochs=30."),
-    ] = None,
+    overrides: Overrides = None,
     seeds: Seeds = 1,
     name: RunName = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse data with faulty boxes and the like.")
+        bool, typer.Option("--strict", help="Fail on faulty boxes instead of skipping them.")
     ] = False,
     runs: Runs = Path("runs"),
     smoke: Smoke = False,
 ) -> None:
-    """Train the detector of RECIPE, if it isn't finished, and measure it. Goes on when stopped."""
-    from tinyrefinery.cli.run import train_seeds
-    from tinyrefinery.recipe.detection import load_detection
-    from tinyrefinery.recipe.shipped import locate
-
+    """Train and evaluate the detector of a recipe. Rerun to resume."""
     path = locate(recipe)
-    stricter = ["data.source.strict=true"] if strict and not smoke else []
-    loaded = load_detection(path, [*(overrides or []), *stricter])
-    train_seeds(loaded, path, seeds, name, runs, smoke=smoke)
+    loaded = load_detection(path, [*(overrides or []), *strictness(strict, smoke)])
+    train_seeds(path, loaded, seeds, name, runs, smoke=smoke)
 
 
-@app.command()
 def evaluate(
     run: Run,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(help="Other images or thresholds, e.g. data.source.root=new.zip."),
-    ] = None,
+    overrides: DataOverrides = None,
     split: Split = "test",
 ) -> None:
-    """Print what was measured; with OVERRIDES, detect anew on the images they name."""
-    from rich.console import Console
+    """Show a detector's metrics, or re-evaluate it on other data.
 
-    from tinyrefinery.cli.outcome import log_progress
+    OVERRIDES may also change thresholds.
+    """
     from tinyrefinery.detection.look import detectors, measure_again
-    from tinyrefinery.reports.detectors import class_table, detector_table
 
     _check_split(split)
     stages = detectors(run)
@@ -73,29 +70,37 @@ def evaluate(
     console.print(class_table(stages, measured, split))
 
 
-@app.command()
 def draw(
     run: Run,
     images: Annotated[
         list[Path] | None,
-        typer.Argument(help="Image files; none: a contact sheet of a split, with the given boxes."),
+        typer.Argument(help="Image files.", show_default="a contact sheet of SPLIT"),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Folder to write to; the run folder's `drawn` if not given.", callback=a_folder
+            metavar="FOLDER",
+            help="Folder to write.",
+            show_default="`drawn` in the run folder",
+            callback=a_folder,
         ),
     ] = None,
     score: Annotated[
-        float, typer.Option(min=0, max=1, help="Least probability of a box that is drawn.")
+        float,
+        typer.Option(
+            metavar="P", min=0, max=1, help="Smallest probability of a drawn box, 0 to 1."
+        ),
     ] = 0.5,
-    seed: Annotated[
-        int | None, typer.Option(help="Which detector; the lowest seed if none.")
-    ] = None,
+    seed: Seed = None,
     split: Split = "validation",
-    count: Annotated[int, typer.Option(min=1, help="Images on the contact sheet.")] = 16,
+    count: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Number of images on the contact sheet.")
+    ] = 16,
 ) -> None:
-    """Draw what a detector finds, on IMAGES or on a contact sheet of one of its own splits."""
+    """Draw predicted boxes on images.
+
+    Without IMAGES, a contact sheet shows images of SPLIT with predicted and true boxes.
+    """
     from tinyrefinery.detection.look import draw_files, draw_split
 
     _check_split(split)
@@ -108,9 +113,6 @@ def draw(
 
 
 def _check_split(split: str) -> None:
-    from tinyrefinery.errors import DataError
-    from tinyrefinery.names import nearest
-
     splits = ("train", "validation", "test")
     if split not in splits:
         raise DataError(

@@ -1,37 +1,39 @@
 """`tinyrefinery recipe`: check, list and show recipes."""
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from tinyrefinery.recipe.detection import DetectionRecipe
-    from tinyrefinery.recipe.schema import Recipe
+from tinyrefinery.cli.deep import build_detector, build_networks
+from tinyrefinery.cli.options import Overrides, RecipeName
+from tinyrefinery.errors import RecipeError
+from tinyrefinery.recipe.detection import DetectionRecipe, load_any
+from tinyrefinery.recipe.document import read
+from tinyrefinery.recipe.latency_table import is_latency_table, load_latency_table
+from tinyrefinery.recipe.load import dump
+from tinyrefinery.recipe.schema import Recipe
+from tinyrefinery.recipe.shipped import locate, recipes_in, shipped_folder
+from tinyrefinery.recipe.smoke import changes
+from tinyrefinery.recipe.smoke import smoke as shrink
+from tinyrefinery.recipe.table import at_scale, is_table, load_table, table_rows
 
-app = typer.Typer(
-    no_args_is_help=True,
-    help="Check, list and show recipes.",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
 
-Overrides = Annotated[
-    list[str] | None, typer.Argument(help="Changes, e.g. seed=1 stages.small.epochs=3.")
-]
-
-
-@app.command()
 def check(
     files: Annotated[
-        list[str], typer.Argument(help="Recipes, tables or folders of them; names of shipped ones.")
+        list[str],
+        typer.Argument(help="Recipes, tables, folders of them, or names of shipped recipes."),
     ],
     deep: Annotated[
-        bool, typer.Option(help="Also build each network, without memory for its weights.")
+        bool, typer.Option("--deep", help="Build every network, without memory for weights.")
     ] = False,
 ) -> None:
-    """Check recipes and tables, each row of a table too; tells all mistakes, not only the first."""
-    from tinyrefinery.errors import RecipeError
+    """Check recipes and tables. Reports all mistakes.
 
+    In a table, every row is checked.
+    """
     paths, mistakes = _files(files)
     for path in paths:
         try:
@@ -44,9 +46,6 @@ def check(
 
 def _files(names: list[str]) -> tuple[list[Path], list[str]]:
     """The files that names stand for, and what is wrong with the other names."""
-    from tinyrefinery.errors import RecipeError
-    from tinyrefinery.recipe.shipped import locate, recipes_in
-
     paths: list[Path] = []
     mistakes = []
     for name in names:
@@ -68,10 +67,6 @@ def _checked(path: Path, deep: bool) -> str:
     Raises:
         RecipeError: when it isn't good.
     """
-    from tinyrefinery.recipe.detection import DetectionRecipe, load_any
-    from tinyrefinery.recipe.latency_table import is_latency_table, load_latency_table
-    from tinyrefinery.recipe.table import at_scale, is_table, load_table, table_rows
-
     if is_latency_table(path):
         latencies = load_latency_table(path)
         return f"{latencies.title} ({_count(len(latencies.latency), 'row')} of latencies)"
@@ -84,7 +79,8 @@ def _checked(path: Path, deep: bool) -> str:
         scales = f"; scales: {', '.join(table.scales)}" if table.scales else ""
         what = f"{table.title} ({rows}, {seeds}{scales})"
     else:
-        (recipe,) = recipes = [load_any(path)]
+        recipe = load_any(path)
+        recipes = [recipe]
         if isinstance(recipe, DetectionRecipe):
             what = f"{recipe.title} (a detector)"
         else:
@@ -92,12 +88,9 @@ def _checked(path: Path, deep: bool) -> str:
     return what + _built(recipes, str(path)) if deep else what
 
 
-def _built(recipes: "list[Recipe | DetectionRecipe]", place: str) -> str:
-    """Build the networks of recipes, which are all of one kind; what they are, in a few words."""
-    from tinyrefinery.cli.deep import build_detector, build_networks
-    from tinyrefinery.recipe.detection import DetectionRecipe
-
-    networks = [recipe for recipe in recipes if not isinstance(recipe, DetectionRecipe)]
+def _built(recipes: Sequence[Recipe | DetectionRecipe], place: str) -> str:
+    """Build the networks of recipes, which are all of one kind, and describe them."""
+    networks = [recipe for recipe in recipes if isinstance(recipe, Recipe)]
     if networks:
         return build_networks(networks, place)
     built = [build_detector(each, place) for each in recipes if isinstance(each, DetectionRecipe)]
@@ -108,15 +101,12 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-@app.command("list")
 def list_recipes(
-    folder: Annotated[Path, typer.Option(help="Folder of recipes of your own, listed too.")] = Path(
-        "recipes"
-    ),
+    folder: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Folder of your own recipes.")
+    ] = Path("recipes"),
 ) -> None:
-    """List the shipped recipes and those in ./recipes, with their titles."""
-    from tinyrefinery.recipe.shipped import recipes_in, shipped_folder
-
+    """List shipped recipes and your own, with their titles."""
     shipped = shipped_folder()
     paths = recipes_in(shipped)
     titles = {path.relative_to(shipped).with_suffix("").as_posix(): path for path in paths}
@@ -128,9 +118,6 @@ def list_recipes(
 
 
 def _title(path: Path) -> str:
-    from tinyrefinery.errors import RecipeError
-    from tinyrefinery.recipe.document import read
-
     try:
         raw = read(path)
     except RecipeError as error:
@@ -139,33 +126,21 @@ def _title(path: Path) -> str:
     return f"{raw.get('title', '(no title)')}{' [table]' if table else ''}"
 
 
-@app.command()
 def show(
-    file: Annotated[str, typer.Argument(help="A recipe's file, or the name of a shipped one.")],
+    recipe: RecipeName,
     overrides: Overrides = None,
     smoke: Annotated[
-        bool, typer.Option("--smoke", help="As --smoke would run it; tells the changes on stderr.")
+        bool, typer.Option("--smoke", help="Apply the changes of --smoke and list them on stderr.")
     ] = False,
 ) -> None:
-    """Print the effective recipe: defaults, overrides and --smoke written out."""
-    from tinyrefinery.recipe.detection import load_any
-    from tinyrefinery.recipe.load import dump
-    from tinyrefinery.recipe.shipped import locate
-    from tinyrefinery.recipe.smoke import changes
-    from tinyrefinery.recipe.smoke import smoke as shrink
-
-    recipe = load_any(locate(file), overrides or [])
-    small = shrink(recipe) if smoke else recipe
-    for change in changes(recipe, small):
+    """Print a recipe with all defaults and overrides."""
+    loaded = load_any(locate(recipe), overrides or [])
+    shown = shrink(loaded) if smoke else loaded
+    for change in changes(loaded, shown):
         typer.echo(f"smoke  {change}", err=True)
-    typer.echo(dump(small), nl=False)
+    typer.echo(dump(shown), nl=False)
 
 
-@app.command()
 def schema() -> None:
-    """Print the JSON Schema of recipes, for editors that complete and check YAML."""
-    import json
-
-    from tinyrefinery.recipe.schema import Recipe
-
+    """Print the JSON Schema of recipes, for YAML editors."""
     typer.echo(json.dumps(Recipe.model_json_schema(), indent=2))

@@ -1,56 +1,68 @@
-"""`tinyrefinery run` and `reproduce`: train what a recipe or a table says."""
+"""`tinyrefinery run` and `reproduce`: train the stages of a recipe, or the rows of a table."""
 
 import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from tinyrefinery.cli.options import RecipeName, RunName, Runs, Seeds, Smoke
+from tinyrefinery.cli.options import (
+    Overrides,
+    Processes,
+    RecipeName,
+    RunName,
+    Runs,
+    Seeds,
+    Smoke,
+)
+from tinyrefinery.cli.outcome import show
+from tinyrefinery.cli.progress import log_progress
 from tinyrefinery.errors import RecipeError, RefineryError
+from tinyrefinery.recipe.detection import DetectionRecipe
+from tinyrefinery.recipe.load import load_recipe
+from tinyrefinery.recipe.schema import Recipe
+from tinyrefinery.recipe.shipped import locate
+from tinyrefinery.recipe.smoke import smoke as shrink
+from tinyrefinery.recipe.table import at_scale, check_rows, load_table, table_facts, table_rows
 
-if TYPE_CHECKING:
-    from tinyrefinery.recipe.detection import DetectionRecipe
-    from tinyrefinery.recipe.schema import Recipe
-
-Processes = Annotated[
-    int, typer.Option(min=1, help="Seeds to train side by side; about one a core is fastest.")
+AnyRecipe = Recipe | DetectionRecipe
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict", help="Fail on broken images or empty classes instead of skipping them."
+    ),
 ]
 
 
 def run(
     recipe: RecipeName,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(help="Changes, e.g. data.source.root=photos/ stages.plain.epochs=30."),
-    ] = None,
+    overrides: Overrides = None,
     seeds: Seeds = 1,
     name: RunName = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse data with broken images and the like.")
-    ] = False,
+    strict: Strict = False,
     runs: Runs = Path("runs"),
     processes: Processes = 1,
     smoke: Smoke = False,
 ) -> None:
-    """Train each stage of RECIPE that isn't finished, and report. Goes on when interrupted."""
-    from tinyrefinery.recipe.load import load_recipe
-    from tinyrefinery.recipe.shipped import locate
+    """Train a recipe and write a report. Rerun to resume.
 
+    Finished stages are kept. Only unfinished stages are trained.
+    """
     path = locate(recipe)
-    loaded = load_recipe(path, [*(overrides or []), *_strict(strict, smoke)])
-    train_seeds(loaded, path, seeds, name, runs, processes, smoke=smoke)
+    loaded = load_recipe(path, [*(overrides or []), *strictness(strict, smoke)])
+    train_seeds(path, loaded, seeds, name, runs, processes, smoke=smoke)
 
 
-def _strict(strict: bool, smoke: bool) -> list[str]:
+def strictness(strict: bool, smoke: bool) -> list[str]:
+    """The override that `--strict` stands for."""
     return ["data.source.strict=true"] if strict and not smoke else []
 
 
 def train_seeds(
-    recipe: "Recipe | DetectionRecipe",
     path: Path,
+    recipe: AnyRecipe,
     seeds: int,
     name: str | None,
     runs: Path,
@@ -58,21 +70,8 @@ def train_seeds(
     *,
     smoke: bool,
 ) -> None:
-    """Train a recipe at several seeds, and report.
-
-    Args:
-        recipe: of networks that classify, or of a detector.
-        path: its file.
-        seeds: how many, counted from the recipe's own.
-        name: of the run folder; None: by the recipe.
-        runs: the folder that run folders are kept in.
-        processes: how many seeds to train at the same time.
-        smoke: whether to make it small first.
-    """
-    from tinyrefinery.recipe.smoke import smoke as shrink
-
-    if smoke:
-        recipe = shrink(recipe)
+    """Train a recipe of the file `path` at several seeds, and report. The rest is as in `run`."""
+    recipe = shrink(recipe) if smoke else recipe
     from tinyrefinery.runs.plan import run_folder, seeded
 
     stem = f"{path.stem}-smoke" if smoke else path.stem
@@ -81,30 +80,38 @@ def train_seeds(
 
 
 def reproduce(
-    table: Annotated[str, typer.Argument(help="A table's file, or the name of a shipped one.")],
-    overrides: Annotated[
-        list[str] | None, typer.Argument(help="Changes to the recipe of every row.")
-    ] = None,
+    table: Annotated[str, typer.Argument(help="Table file, or name of a shipped table.")],
+    overrides: Overrides = None,
     row: Annotated[
-        list[str] | None, typer.Option(help="Only this row; may be given several times.")
+        list[str] | None,
+        typer.Option(metavar="ROW", help="Row to train. Repeatable.", show_default="all rows"),
     ] = None,
     scale: Annotated[
         str | None,
         typer.Option(
-            help="One of the table's scales: the same rows on other images; else as given."
+            metavar="SCALE",
+            help="Train the rows on the data of one of the table's scales.",
+            show_default="the table's own data",
         ),
     ] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, help="How many seeds, from 0.")] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the run folder.")] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Number of seeds, counting up from 0.",
+            show_default="the table's seeds",
+        ),
+    ] = None,
+    name: RunName = None,
     runs: Runs = Path("runs"),
     processes: Processes = 1,
     smoke: Smoke = False,
 ) -> None:
-    """Run the rows of TABLE with all their seeds; what rows have in common is trained once."""
-    from tinyrefinery.recipe.shipped import locate
-    from tinyrefinery.recipe.smoke import smoke as shrink
-    from tinyrefinery.recipe.table import at_scale, check_rows, load_table, table_facts, table_rows
+    """Train the rows of a paper's table. Rerun to resume.
 
+    Stages that rows share are trained once. OVERRIDES apply to every row.
+    """
     path = locate(table)
     loaded = at_scale(load_table(path), scale, path)
     check_rows(row or [], loaded, path)
@@ -121,14 +128,9 @@ def reproduce(
 
 
 def _train(
-    jobs: "Sequence[tuple[str, Recipe | DetectionRecipe]]",
-    folder: Path,
-    processes: int,
-    table: dict | None = None,
+    jobs: Sequence[tuple[str, AnyRecipe]], folder: Path, processes: int, table: dict | None = None
 ) -> None:
-    """Train (row, recipe) pairs into a run folder, and report."""
-    from tinyrefinery.cli.outcome import log_progress, show
-
+    """Train the recipes of rows into a run folder, and report."""
     log_progress()
     typer.echo(f"run folder: {folder}", err=True)
     try:
@@ -143,23 +145,19 @@ def _train(
 
 
 def _execute(
-    jobs: "Sequence[tuple[str, Recipe | DetectionRecipe]]",
-    folder: Path,
-    processes: int,
-    table: dict | None,
+    jobs: Sequence[tuple[str, AnyRecipe]], folder: Path, processes: int, table: dict | None
 ) -> None:
-    from tinyrefinery.recipe.detection import DetectionRecipe
     from tinyrefinery.runs.plan import DetectorJob, Job
 
     detectors = [DetectorJob(each, row) for row, each in jobs if isinstance(each, DetectionRecipe)]
-    if detectors:
-        if processes > 1:
-            raise RecipeError("detectors are trained by one process; leave --processes out")
-        from tinyrefinery.detection.run import run_detectors
+    if not detectors:
+        from tinyrefinery.execution.run import run as run_jobs
 
-        run_detectors(detectors, folder, table=table)
+        networks = [Job(each, row) for row, each in jobs if isinstance(each, Recipe)]
+        run_jobs(networks, folder, processes=processes, table=table)
         return
-    from tinyrefinery.execution.run import run as run_jobs
+    if processes > 1:
+        raise RecipeError("detectors are trained by one process; leave --processes out")
+    from tinyrefinery.detection.run import run_detectors
 
-    networks = [Job(each, row) for row, each in jobs if not isinstance(each, DetectionRecipe)]
-    run_jobs(networks, folder, processes=processes, table=table)
+    run_detectors(detectors, folder, table=table)

@@ -13,6 +13,8 @@ from tinyrefinery.evaluation.calibration import negative_log_likelihood
 from tinyrefinery.evaluation.predictions import Predictions, predict
 from tinyrefinery.execution.chain import Chain
 from tinyrefinery.models.network_file import load_network
+from tinyrefinery.networks.frozen import frozen_network
+from tinyrefinery.networks.opening import open_network
 from tinyrefinery.recipe.stage import Stage
 from tinyrefinery.runs.lineage import refiners_of
 from tinyrefinery.runs.plan import PlannedJob
@@ -67,7 +69,8 @@ class OpenJob:
         if name in self.stages:
             return self.trained(name)
         if name not in self._outside:
-            self._outside[name] = builders.outside_refiner(name, self.data, self.recipe)
+            size = self.recipe.data.train_crop.size
+            self._outside[name] = frozen_network(open_network(name), self.data, size)
         return self._outside[name]
 
     def trained(self, stage: str) -> FrozenNetwork:

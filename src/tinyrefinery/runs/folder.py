@@ -59,6 +59,11 @@ class TrainedStage:
         return " + ".join(self.rows)
 
     @property
+    def label(self) -> str:
+        """Row, stage and seed, for people."""
+        return " ".join(filter(None, (self.row, self.stage, f"(seed {self.seed})")))
+
+    @property
     def network(self) -> Path:
         """File of the trained network."""
         return self.folder / files.NETWORK
@@ -101,6 +106,14 @@ class TrainedStage:
             )
         return read_images(images_file(self.run_folder, self.data))
 
+    def seen_outside(self) -> frozenset[str]:
+        """Identities of the images that networks from outside the run were trained or chosen on.
+
+        Raises:
+            DataError: when the file of them is missing or damaged.
+        """
+        return frozenset(read_ids(self.folder / files.SEEN)) if self.outside else frozenset()
+
     def seen(self) -> frozenset[str]:
         """Identities of all images that it was trained or chosen on.
 
@@ -113,7 +126,7 @@ class TrainedStage:
         table = self.images()
         ids, splits = table.column("id").to_pylist(), table.column("split").to_pylist()
         own = {id for id, split in zip(ids, splits, strict=True) if split != "test"}
-        return frozenset(own | (read_ids(self.folder / files.SEEN) if self.outside else set()))
+        return self.seen_outside() | own
 
 
 def _existing(path: Path) -> Path | None:
