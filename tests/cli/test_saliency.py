@@ -49,7 +49,18 @@ def test_the_surest_mistakes_of_a_run(run, tmp_path):
 
 
 def test_rows_and_given_labels(run):
-    done = call("saliency", run, "--manifest-row", 3, "--manifest-row", 200, "--of", "given", "--out", "rows.png")
+    done = call(
+        "saliency",
+        run,
+        "--manifest-row",
+        3,
+        "--manifest-row",
+        200,
+        "--of",
+        "given",
+        "--out",
+        "rows.png",
+    )
     assert done.exit_code == 0, done.output
     assert "orange speaks for the given label" in done.output
 
