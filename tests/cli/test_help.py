@@ -71,7 +71,7 @@ def test_every_option_has_a_sentence_and_names_its_value(name):
 def test_help_shows_defaults_units_and_what_is_required():
     text = help_of("label")
     assert "--timeout SECONDS  Time limit per HTTP request. [default: 30]" in text
-    assert "labels. [required]" in text
+    assert "ADDRESS. [required]" in " ".join(text.replace("│", " ").split())
     assert "[default: the run's validation split]" in text
     assert "Usage: tinyrefinery test [OPTIONS] RUN [TESTS]" in help_of("test")
 
