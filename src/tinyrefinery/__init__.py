@@ -11,8 +11,7 @@ if TYPE_CHECKING:
     from tinyrefinery.api import fine_tune, refine, train
     from tinyrefinery.data.batches import View, shuffled, split_batches
     from tinyrefinery.data.batches import load as load_batches
-    from tinyrefinery.data.crops import CropSpec
-    from tinyrefinery.data.dataset import Dataset
+        from tinyrefinery.data.dataset import Dataset
     from tinyrefinery.data.open import open_data
     from tinyrefinery.data_tests.session import run_tests
     from tinyrefinery.data_tests.verdicts import exit_code
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from tinyrefinery.evaluation.predictions import predict
     from tinyrefinery.execution.chain import Chain, Generation
     from tinyrefinery.labels.crop_labels import CropLabels
-    from tinyrefinery.labels.policy import GroundTruth, LabelSmoothing, Refined
+    from tinyrefinery.labels.policy import GivenLabels, RefinedLabels, SmoothedLabels
     from tinyrefinery.labels.refiner import Refiner
     from tinyrefinery.labels.store.encodings import choose as label_form
     from tinyrefinery.labels.store.reader import StoredLabels
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from tinyrefinery.models.network_file import load_network, save_network
     from tinyrefinery.networks.opening import open_network
     from tinyrefinery.recipe.load import load_recipe
-    from tinyrefinery.training.job import Settings, Training
+    from tinyrefinery.training.job import Training
     from tinyrefinery.training.loop import fit
 
 __version__ = "0.1.0"
@@ -40,16 +39,14 @@ __version__ = "0.1.0"
 _HOME = {
     "Chain": "tinyrefinery.execution.chain:Chain",
     "CropLabels": "tinyrefinery.labels.crop_labels:CropLabels",
-    "CropSpec": "tinyrefinery.data.crops:CropSpec",
     "Dataset": "tinyrefinery.data.dataset:Dataset",
     "Generation": "tinyrefinery.execution.chain:Generation",
-    "GroundTruth": "tinyrefinery.labels.policy:GroundTruth",
-    "LabelSmoothing": "tinyrefinery.labels.policy:LabelSmoothing",
+    "GivenLabels": "tinyrefinery.labels.policy:GivenLabels",
     "LabelStore": "tinyrefinery.labels.store.store:LabelStore",
-    "Refined": "tinyrefinery.labels.policy:Refined",
+    "RefinedLabels": "tinyrefinery.labels.policy:RefinedLabels",
     "Refiner": "tinyrefinery.labels.refiner:Refiner",
     "RefineryError": "tinyrefinery.errors:RefineryError",
-    "Settings": "tinyrefinery.training.job:Settings",
+    "SmoothedLabels": "tinyrefinery.labels.policy:SmoothedLabels",
     "StoredLabels": "tinyrefinery.labels.store.reader:StoredLabels",
     "Training": "tinyrefinery.training.job:Training",
     "View": "tinyrefinery.data.batches:View",
@@ -76,16 +73,14 @@ _HOME = {
 __all__ = [
     "Chain",
     "CropLabels",
-    "CropSpec",
     "Dataset",
     "Generation",
-    "GroundTruth",
-    "LabelSmoothing",
+    "GivenLabels",
     "LabelStore",
-    "Refined",
+    "RefinedLabels",
     "Refiner",
     "RefineryError",
-    "Settings",
+    "SmoothedLabels",
     "StoredLabels",
     "Training",
     "View",

@@ -10,10 +10,10 @@ from typer.testing import CliRunner
 from tests.recipe_files import write_tiny
 from tinyrefinery.cli.main import app
 from tinyrefinery.errors import CheckpointError
-from tinyrefinery.execution.recipe_run import Job
 from tinyrefinery.execution.run import run
 from tinyrefinery.networks.reevaluation import reevaluate
 from tinyrefinery.recipe.load import load_recipe
+from tinyrefinery.runs.plan import Job
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ from typer.testing import CliRunner
 from tests.recipe_files import TINY, write_tiny
 from tinyrefinery.cli.main import app
 from tinyrefinery.errors import DataError
-from tinyrefinery.execution.recipe_run import Job
 from tinyrefinery.execution.run import run
 from tinyrefinery.files import read_csv
 from tinyrefinery.networks.opening import open_networks
@@ -18,6 +17,7 @@ from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.refiners.assessment import Options, assess
 from tinyrefinery.refiners.gains import gain_lines, lessons
 from tinyrefinery.refiners.gains_report import SAID, by_seed, foretold, in_order
+from tinyrefinery.runs.plan import Job
 
 OTHERS = """
   - &other

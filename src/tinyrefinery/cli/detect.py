@@ -52,7 +52,7 @@ def train(
     log_progress()
     from tinyrefinery.detection.look import finished, write_results
     from tinyrefinery.detection.run import run_detection
-    from tinyrefinery.execution.run import run_folder
+    from tinyrefinery.runs.plan import run_folder
 
     stem = f"{path.stem}-smoke" if smoke else path.stem
     folder = runs / name if name else run_folder(runs, stem, loaded)

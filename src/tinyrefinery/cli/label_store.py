@@ -49,7 +49,7 @@ def make(
     loaded = load_recipe(path, overrides or [])
     log_progress()
     from tinyrefinery.execution.label_ahead import make_labels
-    from tinyrefinery.execution.run import run_folder
+    from tinyrefinery.runs.plan import run_folder
 
     folder = runs / name if name else run_folder(runs, path.stem, loaded)
     made = make_labels(loaded, folder, stages=stage or (), streams=wanted, processes=processes)

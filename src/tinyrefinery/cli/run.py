@@ -51,7 +51,7 @@ def run(
     loaded = load_recipe(path, [*(overrides or []), *stricter])
     if smoke:
         loaded = shrink(loaded)
-    from tinyrefinery.execution.run import run_folder, seeded
+    from tinyrefinery.runs.plan import run_folder, seeded
 
     stem = f"{path.stem}-smoke" if smoke else path.stem
     folder = runs / name if name else run_folder(runs, stem, loaded)
@@ -111,8 +111,8 @@ def reproduce(
 
 def _train(jobs: list, folder: Path, processes: int, table: dict | None = None) -> None:
     log_progress()
-    from tinyrefinery.execution.recipe_run import Job
     from tinyrefinery.execution.run import run as run_jobs
+    from tinyrefinery.runs.plan import Job
 
     typer.echo(f"run folder: {folder}", err=True)
     try:

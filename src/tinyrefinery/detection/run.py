@@ -23,7 +23,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from tinyrefinery import builders
+from tinyrefinery import builders, random
 from tinyrefinery.data.batches import Batch
 from tinyrefinery.detection import build as build
 from tinyrefinery.detection.boxes import BoxData
@@ -36,7 +36,6 @@ from tinyrefinery.detection.matching import MatchedBoxes
 from tinyrefinery.detection.summary import measures
 from tinyrefinery.errors import CheckpointError, DataError, RecipeError
 from tinyrefinery.evaluation import cost
-from tinyrefinery.execution.recipe_run import say
 from tinyrefinery.execution.run import alone, start_recipe, trained_start, write_problems
 from tinyrefinery.files import write_atomic
 from tinyrefinery.losses import Loss
@@ -44,6 +43,7 @@ from tinyrefinery.pages.overlays import Tile, contact_sheet
 from tinyrefinery.recipe.detection import DetectionRecipe
 from tinyrefinery.recipe.load import dump
 from tinyrefinery.runs.environment import environment
+from tinyrefinery.runs.plan import say
 from tinyrefinery.training.job import Training
 from tinyrefinery.training.logs import Record
 from tinyrefinery.training.loop import fit
@@ -223,9 +223,12 @@ def _train(run: DetectorRun, fabric: Fabric) -> None:
             rows=rows,
             policy=policy,
             loss=loss,
-            optimizer=builders.optimizer(recipe.training, new.network),
-            schedule=builders.schedule(recipe.training),
-            settings=build.detection_settings(recipe),
+            optimizer=optimizers.build(recipe.training.optimizer, new.network),
+            schedule=schedules.build(recipe.training.schedule, recipe.training.epochs),
+            options=recipe.training,
+            engine=recipe.engine,
+            seed=random.integer(recipe.seed, "training"),
+            workers=recipe.data.workers,
             fabric=fabric,
             validate=look.validate,
             folder=run.folder,

@@ -299,7 +299,7 @@ def _read_json(path: Path, default: dict[str, Any] | None = None) -> dict[str, A
     return content
 
 
-TABLE = ("title", "paper", "scale", "smoke", "recipe", "without", "rows", "keys")
+TABLE = ("title", "paper", "metric", "scale", "smoke", "recipe", "without", "rows", "keys")
 
 
 def _read_table(path: Path) -> dict[str, Any]:
