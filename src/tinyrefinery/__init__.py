@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tinyrefinery.api import fine_tune, refine, train
     from tinyrefinery.data.batches import View, shuffled, split_batches
     from tinyrefinery.data.batches import load as load_batches
-        from tinyrefinery.data.dataset import Dataset
+    from tinyrefinery.data.dataset import Dataset
     from tinyrefinery.data.open import open_data
     from tinyrefinery.data_tests.session import run_tests
     from tinyrefinery.data_tests.verdicts import exit_code
