@@ -11,9 +11,8 @@ from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, model_v
 
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.options.engine import Engine
-from tinyrefinery.options.optimizers import Optimizer
 from tinyrefinery.options.part import NonNegative, Part, Positive, Range, Share, wrong
-from tinyrefinery.options.schedules import Plateau, Schedule
+from tinyrefinery.options.schedules import Plateau
 from tinyrefinery.options.sources import ShareLeft
 from tinyrefinery.options.training import TrainingOptions
 from tinyrefinery.recipe.document import read
@@ -208,8 +207,6 @@ class MultiBox(Part):
 class Training(TrainingOptions):
     """How a detector is trained."""
 
-    optimizer: Optimizer
-    schedule: Schedule
     batch_size: Annotated[int, Field(ge=2)] = 16
     """Images a step; at least 2, for batch normalization of maps of one point."""
     loss: MultiBox = MultiBox()
@@ -217,16 +214,9 @@ class Training(TrainingOptions):
     """Epochs between two looks at the validation split."""
 
     @model_validator(mode="after")
-    def _hangs_together(self) -> "Training":
-        if self.schedule.warmup >= self.epochs:
-            text = f"{self.schedule.warmup:g} epochs leave nothing of {self.epochs}"
-            raise wrong(("schedule.warmup", text))
-        if isinstance(self.schedule, Plateau):
-            if self.schedule.metric != "validation_loss":
-                raise wrong(("schedule.metric", "a detector has validation_loss only"))
-            if self.evaluate_every > self.epochs:
-                text = "more than epochs: the plateau schedule would never see a validation loss"
-                raise wrong(("evaluate_every", text))
+    def _metric_of_a_detector(self) -> "Training":
+        if isinstance(self.schedule, Plateau) and self.schedule.metric != "validation_loss":
+            raise wrong(("schedule.metric", "a detector has validation_loss only"))
         return self
 
 
