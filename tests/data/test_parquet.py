@@ -152,7 +152,7 @@ def test_what_is_not_there_is_named(tmp_path: Path):
     path = write_parquet(tmp_path / "x.parquet", range(4), [0, 1, 0, 1])
     with pytest.raises(DataError, match=r"gone\.parquet: no such Parquet file"):
         open_parquet({"train": path, "test": tmp_path / "gone.parquet"})
-    with pytest.raises(DataError, match="no training split; found only test"):
+    with pytest.raises(DataError, match="no training split, only test"):
         open_parquet({"test": path})
     with pytest.raises(DataError, match="unknown split 'trian'"):
         open_parquet({"trian": path})
@@ -199,10 +199,10 @@ def test_numbering_of_labels(values, names, labels, classes):
 @pytest.mark.parametrize(
     ("values", "names", "message"),
     [
-        ([0, 3], ["a", "b"], "here: there is a label 3, but 2 classes are named"),
-        (["a", "c"], ["a", "b"], "label 'c' is none of the classes"),
-        ([0.5, 1.0], None, "labels are double"),
-        ([[1], [2]], None, "labels are list"),
+        ([0, 3], ["a", "b"], "here: label 3 has no name; there are 2 class names"),
+        (["a", "c"], ["a", "b"], "label 'c' is not one of the classes"),
+        ([0.5, 1.0], None, "not double"),
+        ([[1], [2]], None, "not list"),
     ],
 )
 def test_labels_that_are_none(values, names, message):
