@@ -97,7 +97,7 @@ def test_metadata_that_does_not_fit_the_files(tmp_path: Path):
     with pytest.raises(DataError, match=r"no column 'label'.*file_name, lable.*mean 'lable'"):
         open_folder(tmp_path)
     write(tmp_path / "metadata.csv", b"file_name,label\n")
-    with pytest.raises(DataError, match="lists no image"):
+    with pytest.raises(DataError, match="lists no images"):
         open_folder(tmp_path)
 
 
@@ -212,7 +212,7 @@ def test_a_test_split_can_be_carved(tmp_path: Path):
         (lambda root: root / "nowhere", "no such folder.*Expected ROOT/CLASS"),
         (lambda root: write(root / "file", b""), "a file, not a folder"),
         (lambda root: root, "no image found. Expected ROOT/CLASS"),
-        (lambda root: write(root / "a" / "x.heic", b"").parents[1], r"passed over: 1 \.heic"),
+        (lambda root: write(root / "a" / "x.heic", b"").parents[1], r"ignored: 1 \.heic"),
         (lambda root: write(root / "a" / "x.png", picture(0)).parents[1], "one class folder only"),
         (lambda root: write(root / "x.png", picture(0)).parent, "no image found"),
         (lambda root: write(class_folders(root) / "metadata.jsonl", b"{").parent, "read as JSONL"),

@@ -125,7 +125,7 @@ def test_missing_columns_are_named_with_the_nearest(tmp_path: Path):
         open_parquet(path, image="img")
     with pytest.raises(DataError, match=r"no column 'labels'.*Did you mean 'label'"):
         open_parquet(path, label="labels")
-    with pytest.raises(DataError, match="column 'lebal' is int64; images are binary"):
+    with pytest.raises(DataError, match="column 'lebal' is int64; images must be binary"):
         open_parquet(path, image="lebal")
     with pytest.raises(DataError, match="no column 'part'"):
         open_parquet(path, split="part")
@@ -135,7 +135,7 @@ def test_damaged_files(tmp_path: Path):
     path = write_parquet(tmp_path / "x.parquet", range(20), [0, 1] * 10)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(DataError, match=r"x\.parquet: truncated, or no Parquet file"):
+    with pytest.raises(DataError, match=r"x\.parquet: truncated, or not a Parquet file"):
         open_parquet(path)
     path.write_bytes(whole[:300] + bytes(400) + whole[700:])
     with pytest.raises(DataError, match=r"x\.parquet: truncated|no usable image"):
@@ -158,7 +158,7 @@ def test_what_is_not_there_is_named(tmp_path: Path):
         open_parquet({"trian": path})
     with pytest.raises(DataError, match="two names for one split"):
         open_parquet({"val": path, "validation": path})
-    with pytest.raises(DataError, match="no Parquet file was named"):
+    with pytest.raises(DataError, match="list of Parquet files is empty"):
         open_parquet([])
 
 

@@ -78,7 +78,7 @@ def examine(
 
     if shelf.open or not cached.all():
         chunks = [range(start, min(start + _CHUNK, n)) for start in range(0, n, _CHUNK)]
-        with ThreadPoolExecutor(_cores()) as pool:
+        with ThreadPoolExecutor(cores()) as pool:
             for _ in _with_progress(pool.map(examine_rows, chunks), n):
                 pass
     if stamps is not None and not cached.all():
@@ -122,7 +122,8 @@ def _shelf(blobs: Blobs, findings: Findings, channels: int, limit: int) -> Shelf
     return shelf
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Number of processor cores that this process may use."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS and Windows

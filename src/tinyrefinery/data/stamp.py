@@ -1,4 +1,4 @@
-"""Detect changes in the files of a data source without reading them."""
+"""Detect changes of files without reading them."""
 
 import os
 import re
@@ -9,6 +9,15 @@ from pathlib import Path
 from typing import Any
 
 _PATH_OPTIONS = ("root", "path", "data_dir", "data_files", "exclude", "overlay")
+
+
+def file_stamp(path: str) -> str:
+    """Path, size and modification time of a file as a text, or a mark that it is missing."""
+    try:
+        status = os.stat(path)
+    except OSError:  # the error follows when the file is read
+        return f"{path}\x1fmissing"
+    return f"{os.path.abspath(path)}\x1f{status.st_size}\x1f{status.st_mtime_ns}"
 
 
 def source_stamp(options: Mapping[str, Any]) -> str:
