@@ -160,7 +160,7 @@ def test_errors_that_may_pass_are_tried_again(data):
         assert labeller(url)(data, np.array([0])).tolist() == [[0.5, 0.5]]
         assert len(seen) == 3
     with endpoint(lambda *_: (503, b"")) as (url, seen):
-        with pytest.raises(DataError, match="no answer after 3 tries, last: HTTP 503"):
+        with pytest.raises(DataError, match="no response after 3 attempts, last: HTTP 503"):
             labeller(url, retries=2)(data, np.array([0]))
         assert len(seen) == 3
 
@@ -191,10 +191,10 @@ def test_answers_that_are_none_name_the_picture(data, status, body, told):
 
 
 def test_nobody_there_and_no_address(data):
-    with pytest.raises(DataError, match="no answer after 1 tries"):
+    with pytest.raises(DataError, match="no response after 1 attempts"):
         labeller("http://127.0.0.1:1/", retries=0)(data, np.array([0]))
     for url in ("file:///etc/passwd", "ftp://x/", "http://"):
-        with pytest.raises(DataError, match="no http"):
+        with pytest.raises(DataError, match="not an http"):
             labeller(url)
 
 
