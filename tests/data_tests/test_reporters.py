@@ -20,7 +20,7 @@ from tinyrefinery.data_tests.reports.folding import Line, lines
 from tinyrefinery.data_tests.reports.junit import junit
 from tinyrefinery.data_tests.reports.records import Facts
 from tinyrefinery.errors import DataError
-from tinyrefinery.pages import thumbnails
+from tinyrefinery.pages import inline
 from tinyrefinery.pages.inline import thumbnail
 
 EVIL = "<script>alert(1)</script>"
@@ -136,7 +136,7 @@ def test_the_table_fits_80_columns():
 
 def test_a_line_tells_for_how_many_it_stands():
     text = shown(terminal.results_table([Line((RESULTS[0],), 97)], None, 0.95, bars=False), 80)
-    assert "least sure of 97 that pass" in text
+    assert "weakest of 97 that pass" in text
 
 
 ODD = ("[red]", "a b  c", "日本語のクラス", "/[bold]x[/bold]", ":smile:", "x" * 49, "back\\")
@@ -274,7 +274,7 @@ def opened(address):
 
 @pytest.mark.parametrize("webp", [True, False])
 def test_pictures_keep_their_size_or_are_shrunk(webp, monkeypatch):
-    monkeypatch.setattr(thumbnails.features, "check", lambda _: webp)
+    monkeypatch.setattr(inline.features, "check", lambda _: webp)
     small, large = look(None, 0)[0], look(None, 1)[0]
     over = np.full((96, 96, 4), 100, np.uint8)
     for pixels, size in ((small, (30, 20)), (large, (96, 72)), (over, (96, 96))):

@@ -203,7 +203,7 @@ def _print(session: "Session", *, whole: bool) -> None:
 
 def _how_to_unfold(shown: "Sequence[Line]") -> str:
     """How to see the classes that a line stands for, where one does."""
-    folds = any(each.stands_for > 1 for each in shown)
+    folds = any(each.folded > 1 for each in shown)
     return "; each class that passes has a line with --all" if folds else ""
 
 
