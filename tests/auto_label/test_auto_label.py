@@ -178,7 +178,7 @@ def test_data_tests_refuse_auto_labels(command, tmp_path):
     suite.write_text(f"data: {out}\ntests: {{t: {{metric: accuracy, at_least: 0, min_n: 1}}}}\n")
     done = CliRunner().invoke(app, ["test", str(file), str(suite)])
     assert done.exit_code == 2
-    assert "given by a network" in " ".join(done.output.split())
+    assert "predicted by a network" in " ".join(done.output.split())
     suite.write_text(suite.read_text() + "defaults: {auto_labels: true}\n")
     assert CliRunner().invoke(app, ["test", str(file), str(suite)]).exit_code == 0
     gold = CliRunner().invoke(

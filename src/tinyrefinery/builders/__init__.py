@@ -22,7 +22,6 @@ from tinyrefinery.builders.networks import (
     describe,
     head,
     network,
-    outside_refiner,
     skeleton,
 )
 from tinyrefinery.builders.starts import RECIPE, check_start, started
@@ -44,7 +43,6 @@ __all__ = [
     "loss",
     "network",
     "optimizer",
-    "outside_refiner",
     "policy",
     "refiner",
     "schedule",

@@ -94,7 +94,6 @@ def _error_result(name: str, test: DataTest, metric: str, error: RefineryError) 
         need=need(test),
         remark=str(error),
         slice=describe_slice(test),
-        exit_code=2 if isinstance(error, DataTestError) else 3,
     )
 
 

@@ -14,7 +14,7 @@ from tinyrefinery.recipe.part import Part, Share, Slug, wrong
 from tinyrefinery.recipe.perturbation import Perturbation
 from tinyrefinery.recipe.sources import Source
 
-SPLIT_NAMES = ("train", "validation", "test", "any")
+SPLIT_NAMES = ("train", "validation", "test", "new", "any")
 MIN_N = 50
 
 
@@ -55,7 +55,8 @@ class Defaults(Part):
     """Settings for tests that don't have their own."""
 
     split: Split = "test"
-    """Split of the images: train, validation, test or any."""
+    """Split of the images: train, validation, test, any of these three, or new, for images that
+    were added after training."""
     confidence: Confidence = 0.95
     """Confidence of two-sided intervals, and 1 minus the level of tests between networks."""
     min_n: PositiveInt = MIN_N

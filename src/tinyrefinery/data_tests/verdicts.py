@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from tinyrefinery.errors import RefineryError
 from tinyrefinery.statistics.proportions import Interval, farthest, images_to_prove, nearest_to_zero
 
 LEVEL = 0.05
@@ -97,8 +98,6 @@ class Result:
     """Rows of the errors, the most confident first, up to a limit."""
     bad: int = 0
     """Number of errors."""
-    exit_code: int = 0
-    """Exit code for the command."""
 
     @property
     def shown(self) -> Measured | None:
@@ -197,11 +196,9 @@ def with_known_failure(verdict: Verdict) -> Verdict:
 def exit_code(results: list[Result] | tuple[Result, ...], *, release: bool) -> int:
     """The command's exit code.
 
-    0: success. 1: a test failed, or with `release` is unproven. 2: the file of tests is wrong. 3:
-    data or network can't be read.
+    0: success. 1: a test failed, or with `release` is unproven. 2: a test can't be judged.
     """
-    errors = [result.exit_code for result in results if result.verdict is Verdict.ERROR]
-    if errors:
-        return max(errors)
+    if any(result.verdict is Verdict.ERROR for result in results):
+        return RefineryError.exit_code
     failing = {Verdict.FAIL, *((Verdict.UNPROVEN, Verdict.TOO_FEW) if release else ())}
     return int(any(result.verdict in failing for result in results))

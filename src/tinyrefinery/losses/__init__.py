@@ -51,7 +51,7 @@ def create(name: str, **options: Any) -> Loss:
         RecipeError: for a name, an option or a value that isn't known, naming the nearest.
     """
     function = look_up("loss", name, LOSSES)
-    check_options("loss", name, function, options, given=("logits", "targets", "features"))
+    check_options("loss", name, function, options, reserved=("logits", "targets", "features"))
     try:  # a wrong value shows now, not in training
         if isinstance(function, type):
             return function(**options)
