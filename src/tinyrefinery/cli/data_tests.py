@@ -216,7 +216,7 @@ def _write(
 
 
 def _overlay(session: "Session") -> "Overlay":
-    from tinyrefinery.saliency.look import page_overlay
+    from tinyrefinery.saliency.explainer import page_overlay
 
     return page_overlay(session)
 
