@@ -86,7 +86,7 @@ def test_broken_files_change_nothing(tmp_path, monkeypatch):
     (tmp_path / "d.jsonl").write_text(f"{said(1).as_json()}\n{{}}\n")
     done = CliRunner().invoke(app, ["apply", "d.jsonl"])
     assert done.exit_code == 2
-    assert "d.jsonl, line 2: lacks 'uid'" in done.output
+    assert "d.jsonl, line 2: 'uid' is missing" in done.output
     assert not (tmp_path / "labels").exists()
 
 

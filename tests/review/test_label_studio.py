@@ -86,7 +86,7 @@ def test_both_ways_through_the_commands(tmp_path, queue, monkeypatch):
         ('[{"data": {"uid": "x"}, "annotations": [{"result": []}]}]', "has no time"),
         (
             '[{"data": {"uid": "x"}, "annotations": [{"created_at": "2026-11-21T02:10:00Z"}]}]',
-            "no SHA-256",
+            "not a SHA-256",
         ),
     ],
 )

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from tinyrefinery.data.properties.small_images import cores
+from tinyrefinery.data.examine import cores
 
 _BLOCK = 1 << 19  # pairs at a time: they fit in the processor's cache
 NONE = np.uint64(0)  # flips no bit

@@ -10,13 +10,15 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, model_validator
 
 from tinyrefinery.errors import RecipeError
+from tinyrefinery.options.engine import Engine
+from tinyrefinery.options.part import NonNegative, Part, Positive, Range, Share, wrong
+from tinyrefinery.options.schedules import Plateau
+from tinyrefinery.options.sources import ShareLeft
+from tinyrefinery.options.training import TrainingOptions
 from tinyrefinery.recipe.document import read
 from tinyrefinery.recipe.load import check, load_recipe
-from tinyrefinery.recipe.optimization import Optimizer, Plateau, Schedule
 from tinyrefinery.recipe.overrides import apply
-from tinyrefinery.recipe.part import NonNegative, Part, Positive, Range, Share, wrong
-from tinyrefinery.recipe.schema import Engine, Paper, Recipe
-from tinyrefinery.recipe.sources import ShareLeft
+from tinyrefinery.recipe.schema import Paper, Recipe
 
 STAGE = "detector"
 """Id of the one stage that a detector's recipe trains, in run folders and tables."""
@@ -147,8 +149,8 @@ class Backbone(Part):
     """`file:PATH` of a network trained to classify; `recipe:NAME`: the last network of that recipe
     at the same seed, trained first; null: random weights."""
     start: tuple[str, ...] = ()
-    """Overrides of the recipe that `init_from: recipe:NAME` names. On a command line they begin with
-    `start.`, e.g. `start.data.source.root=photos/`."""
+    """Overrides of the recipe that `init_from: recipe:NAME` names. On a command line they begin
+    with `start.`, e.g. `start.data.source.root=photos/`."""
 
     @model_validator(mode="after")
     def _start_is_a_recipe(self) -> "Backbone":
@@ -202,36 +204,19 @@ class MultiBox(Part):
     """At least so many count, so that images without objects teach too; 0: as SSD."""
 
 
-class Training(Part):
+class Training(TrainingOptions):
     """How a detector is trained."""
 
-    optimizer: Optimizer
-    schedule: Schedule
-    epochs: PositiveInt
-    """Passes over the training split."""
     batch_size: Annotated[int, Field(ge=2)] = 16
     """Images a step; at least 2, for batch normalization of maps of one point."""
     loss: MultiBox = MultiBox()
-    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Decay a step of the weights' moving average, which is then what is kept; null: none."""
-    accumulate: PositiveInt = 1
-    """Steps whose gradients are added up before the optimizer moves."""
-    clip_norm: Positive | None = None
-    """Largest global norm of the gradient; null: no limit."""
     evaluate_every: PositiveInt = 10
     """Epochs between two looks at the validation split."""
 
     @model_validator(mode="after")
-    def _hangs_together(self) -> "Training":
-        if self.schedule.warmup >= self.epochs:
-            text = f"{self.schedule.warmup:g} epochs leave nothing of {self.epochs}"
-            raise wrong(("schedule.warmup", text))
-        if isinstance(self.schedule, Plateau):
-            if self.schedule.metric != "validation_loss":
-                raise wrong(("schedule.metric", "a detector has validation_loss only"))
-            if self.evaluate_every > self.epochs:
-                text = "more than epochs: the plateau schedule would never see a validation loss"
-                raise wrong(("evaluate_every", text))
+    def _metric_of_a_detector(self) -> "Training":
+        if isinstance(self.schedule, Plateau) and self.schedule.metric != "validation_loss":
+            raise wrong(("schedule.metric", "a detector has validation_loss only"))
         return self
 
 

@@ -1,7 +1,7 @@
 """Keys of trained networks: a digest of all that the weights depend on.
 
-Equal keys mean equal weights, up to the machine's rounding. So the rows of a table and commands that
-were interrupted share what they have in common. What changes no weight, such as the number of
+Equal keys mean equal weights, up to the machine's rounding. So the rows of a table, and commands
+that were interrupted, share what they have in common. What changes no weight, such as the number of
 threads or where a file lies, is not part of a key.
 """
 
@@ -15,8 +15,8 @@ from typing import Any
 from tinyrefinery import builders
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.errors import CheckpointError
+from tinyrefinery.options.labels import Refined
 from tinyrefinery.recipe.detection import DetectionRecipe
-from tinyrefinery.recipe.labels import Refined
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.stage import Stage
 from tinyrefinery.runs.lineage import parents
