@@ -26,9 +26,9 @@ options = parser.parse_args()
 data = tr.open_data("street_numbers", train=options.images, validation=1000, test=2000)
 rows, classes = data.manifest.rows("train"), len(data.classes)
 size = (24, 36)  # height, width
-spec = tr.CropSpec("inception", size)  # 8 to 100 % of the image
-crops = tr.View(data, spec, mean=(0.5,), std=(0.25,))
-whole = replace(crops, spec=tr.CropSpec("center", size))
+crop = tr.Inception(size=size)  # 8 to 100 % of the image
+crops = tr.View(data, crop, mean=(0.5,), std=(0.25,))
+whole = replace(crops, crop=tr.Center(size=size))
 
 
 def accuracy(network: nn.Module, split: str) -> float:
@@ -49,7 +49,8 @@ def train(name: str, width: float, policy, loss: str) -> nn.Module:
         loss=tr.create_loss(loss),
         optimizer=torch.optim.AdamW(network.parameters(), lr=4e-3),
         schedule=lambda epoch: 1 - epoch / options.epochs,  # falls linearly to zero
-        settings=tr.Settings(epochs=options.epochs, batch_size=64),
+        options=tr.TrainingOptions(epochs=options.epochs, batch_size=64),
+        engine=tr.Engine(device="cpu"),
         fabric=Fabric(accelerator="cpu", devices=1),
         validate=lambda network: {"validation_top1": accuracy(network, "validation")},
         folder=options.folder / name,
@@ -59,10 +60,10 @@ def train(name: str, width: float, policy, loss: str) -> nn.Module:
     return trained
 
 
-given = tr.GroundTruth(classes)
+given = tr.GivenLabels(classes)
 train("plain", 1, given, "cross_entropy")
 larger = train("refiner", 2, given, "cross_entropy")
 
 # The refiner labels crops in groups that share batch statistics, here one group per batch.
-refined = tr.Refined(tr.Refiner([larger]), crops, rows, bn_group=64)
-train("refined", 1, refined, "kl")
+labels = tr.CropLabels(tr.Refiner([larger]), crops, rows, group=64)
+train("refined", 1, tr.RefinedLabels(tr.Refining(), labels), "kl")

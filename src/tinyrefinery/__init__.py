@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from tinyrefinery.api import fine_tune, refine, train
     from tinyrefinery.data.batches import View, shuffled, split_batches
     from tinyrefinery.data.batches import load as load_batches
-    from tinyrefinery.data.crops import CropSpec
     from tinyrefinery.data.dataset import Dataset
     from tinyrefinery.data.open import open_data
     from tinyrefinery.data_tests.session import run_tests
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from tinyrefinery.evaluation.predictions import predict
     from tinyrefinery.execution.chain import Chain, Generation
     from tinyrefinery.labels.crop_labels import CropLabels
-    from tinyrefinery.labels.policy import GroundTruth, LabelSmoothing, Refined
+    from tinyrefinery.labels.policy import GivenLabels, RefinedLabels, SmoothedLabels
     from tinyrefinery.labels.refiner import Refiner
     from tinyrefinery.labels.store.encodings import choose as label_form
     from tinyrefinery.labels.store.reader import StoredLabels
@@ -29,8 +28,12 @@ if TYPE_CHECKING:
     from tinyrefinery.models import create as create_model
     from tinyrefinery.models.network_file import load_network, save_network
     from tinyrefinery.networks.opening import open_network
+    from tinyrefinery.options.crops import Center, Inception
+    from tinyrefinery.options.engine import Engine
+    from tinyrefinery.options.labels import Refining
+    from tinyrefinery.options.training import TrainingOptions
     from tinyrefinery.recipe.load import load_recipe
-    from tinyrefinery.training.job import Settings, Training
+    from tinyrefinery.training.job import Training
     from tinyrefinery.training.loop import fit
 
 __version__ = "0.1.0"
@@ -38,20 +41,23 @@ __version__ = "0.1.0"
 # Where each public name lives. Type checkers and `__all__` have lists of their own, since both
 # want literals. A test compares the three.
 _HOME = {
+    "Center": "tinyrefinery.options.crops:Center",
     "Chain": "tinyrefinery.execution.chain:Chain",
     "CropLabels": "tinyrefinery.labels.crop_labels:CropLabels",
-    "CropSpec": "tinyrefinery.data.crops:CropSpec",
     "Dataset": "tinyrefinery.data.dataset:Dataset",
+    "Engine": "tinyrefinery.options.engine:Engine",
     "Generation": "tinyrefinery.execution.chain:Generation",
-    "GroundTruth": "tinyrefinery.labels.policy:GroundTruth",
-    "LabelSmoothing": "tinyrefinery.labels.policy:LabelSmoothing",
+    "GivenLabels": "tinyrefinery.labels.policy:GivenLabels",
+    "Inception": "tinyrefinery.options.crops:Inception",
     "LabelStore": "tinyrefinery.labels.store.store:LabelStore",
-    "Refined": "tinyrefinery.labels.policy:Refined",
+    "RefinedLabels": "tinyrefinery.labels.policy:RefinedLabels",
+    "Refining": "tinyrefinery.options.labels:Refining",
     "Refiner": "tinyrefinery.labels.refiner:Refiner",
     "RefineryError": "tinyrefinery.errors:RefineryError",
-    "Settings": "tinyrefinery.training.job:Settings",
+    "SmoothedLabels": "tinyrefinery.labels.policy:SmoothedLabels",
     "StoredLabels": "tinyrefinery.labels.store.reader:StoredLabels",
     "Training": "tinyrefinery.training.job:Training",
+    "TrainingOptions": "tinyrefinery.options.training:TrainingOptions",
     "View": "tinyrefinery.data.batches:View",
     "create_loss": "tinyrefinery.losses:create",
     "create_model": "tinyrefinery.models:create",
@@ -74,20 +80,23 @@ _HOME = {
 }
 
 __all__ = [
+    "Center",
     "Chain",
     "CropLabels",
-    "CropSpec",
     "Dataset",
+    "Engine",
     "Generation",
-    "GroundTruth",
-    "LabelSmoothing",
+    "GivenLabels",
+    "Inception",
     "LabelStore",
-    "Refined",
+    "RefinedLabels",
     "Refiner",
     "RefineryError",
-    "Settings",
+    "Refining",
+    "SmoothedLabels",
     "StoredLabels",
     "Training",
+    "TrainingOptions",
     "View",
     "create_loss",
     "create_model",

@@ -14,10 +14,10 @@ from tinyrefinery.audit.outliers import far_out, outlier_findings
 from tinyrefinery.audit.shortcuts import Cue, find_shortcuts
 from tinyrefinery.audit.unrecognizable import as_seen_at, hardness, too_hard_findings
 from tinyrefinery.data.batches import View
-from tinyrefinery.data.crops import CropSpec
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.errors import DataError
+from tinyrefinery.options.crops import Center
 
 
 def with_column(data, **columns):
@@ -165,7 +165,7 @@ def test_what_is_lost_in_reduction_is_too_hard():
 
     table = stripes(n, 2).manifest.table
     data = Dataset("checkers", Manifest(table, ("ramp", "checker")), ResidentImages(array))
-    view = View(data, CropSpec("center", (size, size)), 0, (0.0,), (1.0,))
+    view = View(data, Center(size=size), 0, (0.0,), (1.0,))
     found = hardness(fine_detail, view, np.arange(n), (8, 8))
     assert found.too_hard.tolist() == [i for i in range(n) if i % 2]
     assert (found.large[1::2] > 0.9).all()

@@ -21,7 +21,7 @@ from tinyrefinery.networks import data as judging_data
 from tinyrefinery.networks import predictions as judging_predictions
 from tinyrefinery.networks.opening import open_network
 from tinyrefinery.networks.view import opened
-from tinyrefinery.recipe.perturbation import Perturbation
+from tinyrefinery.options.perturbation import Perturbation
 
 
 def write(folder, text):

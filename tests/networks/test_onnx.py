@@ -11,7 +11,6 @@ from tests.data_tests.cases import manifest
 from tests.networks.onnx_files import describe, exported
 from tests.networks.runs import CLASSES, network_of, write_network
 from tinyrefinery.data.batches import View
-from tinyrefinery.data.crops import CropSpec
 from tinyrefinery.data.open import open_data
 from tinyrefinery.data_tests.session import run_tests
 from tinyrefinery.data_tests.verdicts import Verdict
@@ -19,6 +18,7 @@ from tinyrefinery.errors import CheckpointError, DataError, RecipeError
 from tinyrefinery.models.onnx_file import OnnxNetwork, onnx_digest
 from tinyrefinery.networks.data import under_classes
 from tinyrefinery.networks.opening import open_network
+from tinyrefinery.options.crops import Center
 from tinyrefinery.saliency.look import Looker, Way, page_overlay
 
 FACTS = {"classes": CLASSES, "size": (16, 16), "mean": (0.5,), "std": (0.25,)}
@@ -50,7 +50,7 @@ def by_hand(path, photos):
     """Class and label of each test photo, by ONNX Runtime alone."""
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     data = open_data("folder", root=str(photos), channels=1)
-    view = View(data, CropSpec("center", (16, 16)), 0, (0.5,), (0.25,))
+    view = View(data, Center(size=16), 0, (0.5,), (0.25,))
     batch = view.render(data.manifest.rows("test"), 0)
     said = session.run(None, {session.get_inputs()[0].name: batch.images.numpy()})[0]
     return said.argmax(axis=1), batch.labels.numpy()

@@ -19,6 +19,7 @@ from tinyrefinery.evaluation.label_quality import FLOOR
 from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.models.network_file import load_network
 from tinyrefinery.networks.opening import open_networks
+from tinyrefinery.options.labels import Refining
 from tinyrefinery.refiners.assessment import HumanFile, Options, assess, unseen_generation
 from tinyrefinery.refiners.targets import recipe_for
 
@@ -33,7 +34,7 @@ def test_numbers_are_those_of_the_labels(finished, assessment):
     recipe = recipe_for(open_networks([str(finished)]), None, [])
     data = builders.dataset(recipe.data)
     net, _ = load_network(next(finished.glob("stages/plain-*/model.safetensors")))
-    refiner = Refiner([net], batch_norm="running")
+    refiner = Refiner([net], Refining(batch_norm="running"))
     view = builders.train_view(recipe, data, unseen_generation(recipe), torch.device("cpu"))
     measures = assessment.measured["plain (seed 0)"].measures
     for split, name in (("train", "train_crops"), ("validation", "validation_crops")):

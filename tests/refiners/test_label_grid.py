@@ -17,6 +17,7 @@ from tinyrefinery.files import read_csv
 from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.models.network_file import load_network
 from tinyrefinery.networks.opening import open_networks
+from tinyrefinery.options.labels import Refining
 from tinyrefinery.refiners.assessment import HumanFile, unseen_generation
 from tinyrefinery.refiners.label_grid import Grid, label_lines
 from tinyrefinery.refiners.label_report import COLUMNS, over_seeds, quality_table
@@ -48,7 +49,7 @@ def test_numbers_are_those_of_the_labels(finished, lines):
     rows = data.manifest.rows("train")
     truth = view.truth(rows, 0)
     net, _ = load_network(next(finished.glob("stages/refined-*/model.safetensors")))
-    soft = Refiner([net], batch_norm="running")(view.render(rows, 0).images).numpy()
+    soft = Refiner([net], Refining(batch_norm="running"))(view.render(rows, 0).images).numpy()
     hard = np.eye(10)[soft.argmax(axis=1)]
     which = {"stage": "refined", "batch_norm": "running", "level": "crop"}
     for form, labels in (("soft", soft), ("hard", hard)):

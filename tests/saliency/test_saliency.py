@@ -11,7 +11,7 @@ from tinyrefinery.evaluation import cost
 from tinyrefinery.models.network_file import load_network
 from tinyrefinery.networks.opening import open_network
 from tinyrefinery.networks.predictions import pictures
-from tinyrefinery.recipe.perturbation import Perturbation
+from tinyrefinery.options.perturbation import Perturbation
 from tinyrefinery.saliency import picking
 from tinyrefinery.saliency.look import Looker, Way, page_overlay
 from tinyrefinery.saliency.maps import occlusion

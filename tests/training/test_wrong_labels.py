@@ -14,7 +14,7 @@ from tinyrefinery.execution.run import run
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.runs.plan import Job
 
-RECIPE = Path(__file__).parents[1] / "benchmarks" / "wrong_labels.yaml"
+RECIPE = Path(__file__).parents[2] / "benchmarks" / "wrong_labels.yaml"
 SMALL = (
     *("data.source.train=600", "data.source.validation=100", "data.source.wrong_labels=0.15"),
     *("data.source.clutter=0", "data.source.noise=0.02"),

@@ -11,11 +11,11 @@ from typer.testing import CliRunner
 from tests.recipe_files import write_tiny
 from tinyrefinery.cli.main import app
 from tinyrefinery.data.batches import View
-from tinyrefinery.data.crops import CropSpec
 from tinyrefinery.data.open import open_data
 from tinyrefinery.errors import DataError
 from tinyrefinery.execution.run import run
 from tinyrefinery.models.network_file import load_network
+from tinyrefinery.options.crops import Center
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.runs.plan import Job
 from tinyrefinery.variance.measuring import Question, measure
@@ -52,7 +52,7 @@ def test_equals_the_feature_maps_of_the_files(finished):
         if json.loads((path / "stage.json").read_text())["rows"] == ["bias"]
     ]
     network, info = load_network(place / "model.safetensors")
-    view = View(data, CropSpec("center", (16, 16)), 0, info.mean, info.std)
+    view = View(data, Center(size=16), 0, info.mean, info.std)
     with torch.inference_mode():
         maps = network.forward_features(view.render(rows, 0).images)
     expected = [each.double().numpy().var(ddof=1) for each in maps]

@@ -27,6 +27,7 @@ from tinyrefinery.networks.held_out import held_out
 from tinyrefinery.networks.network import Network
 from tinyrefinery.networks.opening import of_stage
 from tinyrefinery.networks.view import network_view, opened
+from tinyrefinery.options.labels import Refining
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.shipped import locate
@@ -202,5 +203,5 @@ def hardness_of(network: Network, dataset: Dataset, size: tuple[int, int]) -> Ha
             f"more than the input size {size[0]}x{size[1]}. Give a refiner with a larger input"
         )
     view = network_view(network, dataset, torch.device("cpu"))
-    refiner = Refiner([network.load()], batch_norm="running")
+    refiner = Refiner([network.load()], Refining(batch_norm="running"))
     return hardness(refiner, view, np.arange(len(dataset.manifest)), size)

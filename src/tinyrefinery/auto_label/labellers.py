@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from tinyrefinery.data.batches import View, load
-from tinyrefinery.data.crops import CropSpec
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.errors import DataError
 from tinyrefinery.networks.network import Network
+from tinyrefinery.options.crops import Center
 
 NONE = "-"
 """In a list of classes: an output that is none of ours."""
@@ -79,8 +79,8 @@ class NetworkLabeller:
         Raises:
             DataError: when the network gives another number of outputs, or NaN.
         """
-        spec = CropSpec("center", self.size, resize=self.resize)
-        view = View(dataset, spec, 0, self.mean, self.std)
+        crop = Center(size=self.size, resize=self.resize)
+        view = View(dataset, crop, 0, self.mean, self.std)
         found = [np.empty((0, len(self.classes)))]
         cut = [rows[place : place + self.batch] for place in range(0, len(rows), self.batch)]
         for batch in load(view, cut, 0, workers=1):

@@ -25,9 +25,9 @@ from tinyrefinery.networks.data import NetworkData, open_network_data, rows_in, 
 from tinyrefinery.networks.network import Network
 from tinyrefinery.networks.opening import open_network
 from tinyrefinery.networks.predictions import Wanted, predictions_of
+from tinyrefinery.options.perturbation import Perturbation
+from tinyrefinery.options.sources import Source
 from tinyrefinery.recipe.load import canonical
-from tinyrefinery.recipe.perturbation import Perturbation
-from tinyrefinery.recipe.sources import Source
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from tinyrefinery import builders
+from tinyrefinery import builders, random
 from tinyrefinery.data.batches import Batch
 from tinyrefinery.data.manifest import SPLITS
 from tinyrefinery.detection import build
@@ -42,6 +42,7 @@ from tinyrefinery.runs.images import COLUMNS
 from tinyrefinery.runs.lock import locked
 from tinyrefinery.runs.plan import DetectorJob, Step, plan_detectors
 from tinyrefinery.runs.writing import DataFacts, finish_stage, write_run, write_stage, write_table
+from tinyrefinery.training import optimizers, schedules
 from tinyrefinery.training.job import Training
 from tinyrefinery.training.logs import Record
 from tinyrefinery.training.loop import fit
@@ -217,9 +218,12 @@ def _train(opened: OpenDetector, fabric: Fabric) -> None:
             rows=rows,
             policy=policy,
             loss=loss,
-            optimizer=builders.optimizer(recipe.training, network),
-            schedule=builders.schedule(recipe.training),
-            settings=build.detection_settings(recipe),
+            optimizer=optimizers.build(recipe.training.optimizer, network),
+            schedule=schedules.build(recipe.training.schedule, recipe.training.epochs),
+            options=recipe.training,
+            engine=recipe.engine,
+            seed=random.integer(recipe.seed, "training"),
+            workers=recipe.data.workers,
             fabric=fabric,
             validate=validate,
             folder=step.folder,

@@ -11,7 +11,7 @@ from tinyrefinery.execution.processes import side_by_side
 from tinyrefinery.execution.run import describe, open_jobs, train_starts
 from tinyrefinery.labels.store.store import LabelStore
 from tinyrefinery.names import nearest
-from tinyrefinery.recipe.labels import Refined
+from tinyrefinery.options.labels import Refined
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.runs.lock import locked
 from tinyrefinery.runs.plan import Job

@@ -6,10 +6,10 @@ from typing import Any
 from tinyrefinery import builders
 from tinyrefinery.data.batches import View
 from tinyrefinery.execution.opened import OpenJob
+from tinyrefinery.labels.crop_labels import CropLabels
 from tinyrefinery.labels.policy import LabelPolicy
-from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.labels.store.reader import StoredLabels
-from tinyrefinery.recipe.labels import Refined
+from tinyrefinery.options.labels import Refined
 from tinyrefinery.recipe.stage import Stage
 from tinyrefinery.runs import files
 from tinyrefinery.runs.environment import environment
@@ -35,12 +35,10 @@ class JobLabels:
         way = stage.labels, stage.crop_pool, stage.batch_size, generation
         if self._latest is None or self._latest[0] != way:
             self.forget()  # two refiners at a time may be too much for the device
-            refiner, store = self._refiner(stage, view), None
-            if refiner and isinstance(stage.labels, Refined) and stage.labels.store:
-                store = self._store(stage, view, refiner)
-            rows, whole = self.job.train_rows, self.job.eval_view
-            policy = builders.policy(stage, refiner, view, whole, rows, store)
-            self._latest = way, policy
+            labels, store = self._crop_labels(stage, view), None
+            if labels and isinstance(stage.labels, Refined) and stage.labels.store:
+                store = self._store(stage, labels)
+            self._latest = way, builders.policy(stage, labels, self.job.eval_view, store)
         return self._latest[1]
 
     def forget(self) -> None:
@@ -49,24 +47,22 @@ class JobLabels:
 
     def stored(self, stage: Stage) -> StoredLabels:
         """The stored labels of a stage whose refiners are done."""
-        view = self.view(stage)
-        refiner = self._refiner(stage, view)
-        assert refiner is not None
-        return self._store(stage, view, refiner)
+        labels = self._crop_labels(stage, self.view(stage))
+        assert labels is not None
+        return self._store(stage, labels)
 
-    def _refiner(self, stage: Stage, view: View) -> Refiner | None:
+    def _crop_labels(self, stage: Stage, view: View) -> CropLabels | None:
         if not isinstance(stage.labels, Refined):
             return None
         frozen = [self.job.frozen(name) for name in stage.labels.by]
         rows, engine = self.job.train_rows, self.job.recipe.engine
-        return builders.refiner(stage.labels, frozen, view, rows, engine)
+        refiner = builders.refiner(stage.labels, frozen, view, rows, engine)
+        return builders.crop_labels(stage, refiner, view, rows)
 
-    def _store(self, stage: Stage, view: View, refiner: Refiner) -> StoredLabels:
+    def _store(self, stage: Stage, labels: CropLabels) -> StoredLabels:
         return builders.stored_labels(
             stage,
-            refiner,
-            view,
-            self.job.train_rows,
+            labels,
             self.folder / files.LABELS,
             workers=builders.workers(self.job.recipe, self.job.data),
             made_with=environment(),

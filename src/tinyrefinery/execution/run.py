@@ -24,7 +24,7 @@ from tinyrefinery.execution.processes import side_by_side
 from tinyrefinery.execution.sample_crops import save_samples
 from tinyrefinery.execution.starts import Files, Start, starts_of, with_start_files
 from tinyrefinery.files import check_places
-from tinyrefinery.recipe.labels import Refined
+from tinyrefinery.options.labels import Refined
 from tinyrefinery.recipe.load import part_hash
 from tinyrefinery.runs import files
 from tinyrefinery.runs.lock import locked

@@ -55,7 +55,7 @@ def save_samples(path: Path, job: OpenJob, count: int = 12) -> None:
     images = view.render(group, 0).images
     labels: dict[str, np.ndarray] = {}
     for generation in job.chain.generations:
-        refiner = Refiner([generation.network], batch_norm="batch")
+        refiner = Refiner([generation.network])
         labels[_title(job, generation.id)] = refiner(images).cpu().numpy()
     places = np.arange(min(count, len(group)))
     arrays: dict[str, np.ndarray] = {}

@@ -13,15 +13,17 @@ from tinyrefinery.execution.labels import JobLabels
 from tinyrefinery.execution.opened import OpenJob
 from tinyrefinery.execution.stage_results import keep_dynamics, keep_network
 from tinyrefinery.labels.policy import LabelPolicy
-from tinyrefinery.recipe.labels import Refined
+from tinyrefinery.options.labels import Refined
 from tinyrefinery.recipe.stage import Stage
 from tinyrefinery.runs.plan import Step
 from tinyrefinery.runs.writing import write_stage
+from tinyrefinery.training import optimizers, schedules
 from tinyrefinery.training.dynamics import Dynamics
 from tinyrefinery.training.in_step import SharedBatches, SharedLabels
 from tinyrefinery.training.job import Load, Training
 from tinyrefinery.training.loop import Trained, fit_in_step
 from tinyrefinery.training.state import bare
+from tinyrefinery.training.stopping import EarlyStopping
 
 log = logging.getLogger("tinyrefinery")
 
@@ -66,7 +68,7 @@ def train_steps(job: OpenJob, labels: JobLabels, steps: Sequence[Step]) -> None:
 
 def _training(job: OpenJob, step: Step, view: View, policy: LabelPolicy, batches: Load) -> Training:
     stage, recipe, data = job.stages[step.id], job.recipe, job.data
-    network, frozen = builders.started(
+    network, frozen = builders.initial_network(
         stage, data, recipe, step.generation, lambda name: job.frozen(name).network
     )
     log.info(f"{step.title}: {stage.model.name}, labels from {step.labels}")
@@ -77,16 +79,20 @@ def _training(job: OpenJob, step: Step, view: View, policy: LabelPolicy, batches
         rows=job.train_rows,
         policy=policy,
         loss=builders.loss(stage),
-        optimizer=builders.optimizer(stage, network, _head(job, stage)),
-        schedule=builders.schedule(stage),
-        settings=builders.settings(recipe, stage, step.generation, data),
+        optimizer=optimizers.build(stage.optimizer, network, _head(job, stage)),
+        schedule=schedules.build(stage.schedule, stage.epochs),
+        options=stage,
+        engine=recipe.engine,
+        seed=builders.stage_seed(recipe, "training", step.generation, stage.seed),
+        order_seed=builders.order_seed(recipe, stage, step.generation),
+        workers=builders.workers(recipe, data),
         fabric=job.fabric,
         validate=job.validate,
         folder=step.folder,
         title=step.title,
         load=batches,
-        jitter=builders.jitter(stage, policy, view),
-        stop=builders.stop(stage),
+        jitter=builders.jitter(stage, policy),
+        stop=EarlyStopping(stage.stop) if stage.stop else None,
         dynamics=Dynamics(job.train_rows, len(data.classes), job.fabric.device, refined=refined),
         frozen=frozen,
     )

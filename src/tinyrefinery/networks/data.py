@@ -19,8 +19,8 @@ from tinyrefinery.errors import CheckpointError, DataError
 from tinyrefinery.files import check_places, writing
 from tinyrefinery.networks.held_out import held_out
 from tinyrefinery.networks.network import Network
+from tinyrefinery.options.sources import Source
 from tinyrefinery.recipe.load import canonical
-from tinyrefinery.recipe.sources import Source
 
 log = logging.getLogger("tinyrefinery")
 

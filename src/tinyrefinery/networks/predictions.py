@@ -18,8 +18,8 @@ from tinyrefinery.evaluation.predictions import Predictions
 from tinyrefinery.files import check_places
 from tinyrefinery.networks.data import NetworkData
 from tinyrefinery.networks.network import Network
+from tinyrefinery.options.perturbation import Perturbation
 from tinyrefinery.recipe.load import canonical
-from tinyrefinery.recipe.perturbation import Perturbation
 
 log = logging.getLogger("tinyrefinery")
 

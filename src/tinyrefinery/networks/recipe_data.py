@@ -13,11 +13,11 @@ from tinyrefinery.errors import DataError
 from tinyrefinery.networks.data import log, measured_whole, rows_in
 from tinyrefinery.networks.held_out import held_out
 from tinyrefinery.networks.network import Network
+from tinyrefinery.options.part import Part
+from tinyrefinery.options.sources import Source
 from tinyrefinery.recipe.load import check, load_recipe, part_hash
 from tinyrefinery.recipe.overrides import apply
-from tinyrefinery.recipe.part import Part
 from tinyrefinery.recipe.schema import Recipe
-from tinyrefinery.recipe.sources import Source
 
 _SOURCE = ("data.source", "data=")
 

@@ -7,12 +7,13 @@ import torch
 
 from tinyrefinery import builders
 from tinyrefinery.data.batches import View
-from tinyrefinery.data.crops import CropSpec
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.errors import CheckpointError
 from tinyrefinery.networks.data import under_classes
 from tinyrefinery.networks.network import Network
-from tinyrefinery.recipe.schema import Engine, Recipe
+from tinyrefinery.options.crops import Center
+from tinyrefinery.options.engine import Engine
+from tinyrefinery.recipe.schema import Recipe
 
 
 def network_view(
@@ -36,12 +37,12 @@ def network_view(
             f"{network.name}: takes images of {info.channels} channels, but the data has "
             f"{dataset.images.channels}. Set data.source.channels={info.channels}"
         )
-    spec = CropSpec("center", info.size) if recipe is None else builders.eval_spec(recipe.data)
-    if recipe is not None and info.size != recipe.data.train_crop.size:
-        # The recipe's margin is for its own size; another network takes the whole image.
-        spec = replace(spec, size=info.size, resize=None)
+    crop = Center(size=info.size)
+    if recipe is not None and info.size == recipe.data.train_crop.size:
+        # The recipe's margin is for its own size. Other networks take the whole image.
+        crop = recipe.data.eval_crop
     known = replace(dataset, manifest=under_classes(dataset.manifest, network), truth=None)
-    return View(known, spec, 0, info.mean, info.std, device)
+    return View(known, crop, 0, info.mean, info.std, device)
 
 
 def opened(

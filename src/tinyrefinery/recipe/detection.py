@@ -10,13 +10,16 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, model_validator
 
 from tinyrefinery.errors import RecipeError
+from tinyrefinery.options.engine import Engine
+from tinyrefinery.options.optimizers import Optimizer
+from tinyrefinery.options.part import NonNegative, Part, Positive, Range, Share, wrong
+from tinyrefinery.options.schedules import Plateau, Schedule
+from tinyrefinery.options.sources import ShareLeft
+from tinyrefinery.options.training import TrainingOptions
 from tinyrefinery.recipe.document import read
 from tinyrefinery.recipe.load import check, load_recipe
-from tinyrefinery.recipe.optimization import Optimizer, Plateau, Schedule
 from tinyrefinery.recipe.overrides import apply
-from tinyrefinery.recipe.part import NonNegative, Part, Positive, Range, Share, wrong
-from tinyrefinery.recipe.schema import Engine, Paper, Recipe
-from tinyrefinery.recipe.sources import ShareLeft
+from tinyrefinery.recipe.schema import Paper, Recipe
 
 STAGE = "detector"
 """Id of the one stage that a detector's recipe trains, in run folders and tables."""
@@ -207,22 +210,14 @@ class MultiBox(Part):
     """At least so many count, so that images without objects teach too; 0: as SSD."""
 
 
-class Training(Part):
+class Training(TrainingOptions):
     """How a detector is trained."""
 
     optimizer: Optimizer
     schedule: Schedule
-    epochs: PositiveInt
-    """Passes over the training split."""
     batch_size: Annotated[int, Field(ge=2)] = 16
     """Images a step; at least 2, for batch normalization of maps of one point."""
     loss: MultiBox = MultiBox()
-    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Decay a step of the weights' moving average, which is then what is kept; null: none."""
-    accumulate: PositiveInt = 1
-    """Steps whose gradients are added up before the optimizer moves."""
-    clip_norm: Positive | None = None
-    """Largest global norm of the gradient; null: no limit."""
     evaluate_every: PositiveInt = 10
     """Epochs between two looks at the validation split."""
 

@@ -4,9 +4,12 @@ from typing import Annotated, Any
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
-from tinyrefinery.recipe.labels import GroundTruth, Labels, Refined
-from tinyrefinery.recipe.optimization import EarlyStop, Jitter, Loss, Optimizer, Plateau, Schedule
-from tinyrefinery.recipe.part import Frozen, Part, Positive, Slug, wrong
+from tinyrefinery.options.labels import GroundTruth, Labels, Refined
+from tinyrefinery.options.losses import Loss
+from tinyrefinery.options.optimizers import Optimizer
+from tinyrefinery.options.part import Frozen, Part, Slug, wrong
+from tinyrefinery.options.schedules import Plateau, Schedule
+from tinyrefinery.options.training import EarlyStop, Jitter, TrainingOptions
 
 
 class Model(Part):
@@ -20,29 +23,19 @@ class Model(Part):
     """Checkpoint file to start from; null: random weights."""
 
 
-class Stage(Part):
+class Stage(TrainingOptions):
     """One trained network; with `generations`, a row of them, each refined by the one before."""
 
     id: Slug
     """Name of the stage in overrides, tables and folders."""
     model: Model
-    labels: Labels = GroundTruth(name="ground_truth")
+    labels: Labels = GroundTruth()
     """Where the targets of training come from."""
     loss: Loss
     """Default: kl (label_to_output) for refined labels, cross_entropy for all others."""
     optimizer: Optimizer
     schedule: Schedule
     """The learning rate over time."""
-    epochs: PositiveInt
-    """Passes over the training split."""
-    batch_size: PositiveInt = 128
-    """Crops a training step, over all devices."""
-    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Decay a step of the weights' moving average, which is then what is kept; null: none."""
-    accumulate: PositiveInt = 1
-    """Steps whose gradients are added up before the optimizer moves."""
-    clip_norm: Positive | None = None
-    """Largest global norm of the gradient; null: no limit."""
     seed: NonNegativeInt | None = None
     """Gives the stage weights, order and noise of its own; null: those of the recipe's seed and the
     generation. Crops, and so refined labels, are shared by all stages of a generation anyway."""
@@ -63,8 +56,6 @@ class Stage(Part):
     freeze: Frozen = ()
     """Parts that stay as they start, by name, e.g. `[stem, blocks.0]`, or how many of the first
     blocks; their batch normalization keeps its statistics too."""
-    evaluate_every: PositiveInt = 1
-    """Epochs between two looks at the validation split."""
     bn_momentum: Annotated[float, Field(gt=0, le=1)] | None = None
     """Share that each batch has in batch normalization's running statistics (PyTorch's momentum, 1
     minus that of Keras); null: the architecture's, mostly 0.1."""

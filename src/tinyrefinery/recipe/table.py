@@ -13,12 +13,12 @@ from pydantic import AfterValidator, BeforeValidator, Field, NonNegativeInt, Wit
 
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.names import nearest
+from tinyrefinery.options.part import Part, Slug
 from tinyrefinery.recipe.detection import STAGE, DetectionRecipe, load_any
 from tinyrefinery.recipe.document import read
 from tinyrefinery.recipe.lineage import ancestors
 from tinyrefinery.recipe.load import check, part_hash
 from tinyrefinery.recipe.messages import hint
-from tinyrefinery.recipe.part import Part, Slug
 from tinyrefinery.recipe.schema import Paper, Recipe
 
 

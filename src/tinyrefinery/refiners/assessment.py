@@ -14,17 +14,17 @@ from tinyrefinery.builders import FrozenNetwork
 from tinyrefinery.data.batches import evenly
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.errors import DataError
-from tinyrefinery.labels.refiner import BatchNormMode, Refiner
+from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.networks.frozen import frozen_network
 from tinyrefinery.networks.held_out import held_out
 from tinyrefinery.networks.network import Network
-from tinyrefinery.recipe.labels import Refined
+from tinyrefinery.options.labels import BatchNorm, Refining
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.refiners.human_labels import HumanLabels, read_human_labels
 from tinyrefinery.refiners.measures import Measured, Setting, measure_refiner
 from tinyrefinery.refiners.verdict import Ranking, Rule, Verdict, ahead, judge, rank
 
-MODES: tuple[BatchNormMode, ...] = ("batch", "running", "calibrated")
+MODES: tuple[BatchNorm, ...] = ("batch", "running", "calibrated")
 
 log = logging.getLogger("tinyrefinery")
 
@@ -52,7 +52,7 @@ class Options:
     """Of the training and of the validation split each, at most."""
     crops: int = 4
     """Of each image."""
-    batch_norm: BatchNormMode = "batch"
+    batch_norm: BatchNorm = "batch"
     bn_group: int | None = None
     """Crops that share batch statistics; None: the batch size of the recipe's last stage."""
     human: HumanFile | None = None
@@ -182,7 +182,7 @@ def refiners(frozen: FrozenNetwork, recipe: Recipe, on: Setting) -> dict[str, Re
     rows = on.view.dataset.manifest.rows("train")
     return {
         mode: builders.refiner(
-            Refined(name="refined", by=("one",), batch_norm=mode),
+            Refining(batch_norm=mode),
             [frozen],
             on.view,
             rows,

@@ -18,11 +18,9 @@ from tinyrefinery.data.batches import View, evenly
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.errors import DataError
 from tinyrefinery.evaluation.label_quality import label_quality
-from tinyrefinery.labels.policy import Level
-from tinyrefinery.labels.refiner import BatchNormMode
 from tinyrefinery.networks.frozen import frozen_network
 from tinyrefinery.networks.network import Network
-from tinyrefinery.recipe.labels import Refined
+from tinyrefinery.options.labels import BatchNorm, Level, Refining
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.refiners.assessment import (
     HumanFile,
@@ -136,13 +134,13 @@ def _of_target(
     known |= {"basis": truth.basis, "split": truth.split}
     for mode, group in _ways(grid, len(truth.rows)):
         refiner = builders.refiner(
-            Refined(name="refined", by=("one",), batch_norm=mode),
+            Refining(batch_norm=mode),
             [frozen],
             view,
             view.dataset.manifest.rows("train"),
             recipe.engine,
         )
-        if mode == "batch" and not refiner.depends_on_mates:
+        if mode == "batch" and not refiner.depends_on_batch:
             continue  # without batch normalization all modes are one
         for level in LEVELS:
             soft = labels_of_level(
@@ -153,7 +151,7 @@ def _of_target(
                 yield known | way | label_quality(labels, truth.distributions)
 
 
-def _ways(grid: Grid, images: int) -> list[tuple[BatchNormMode, int | None]]:
+def _ways(grid: Grid, images: int) -> list[tuple[BatchNorm, int | None]]:
     """Modes and groups; one larger than the images there are is a group of all of them."""
     groups = dict.fromkeys(min(group, images) for group in grid.bn_groups)
     return [

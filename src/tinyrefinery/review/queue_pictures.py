@@ -11,13 +11,13 @@ import torch
 from PIL import Image
 
 from tinyrefinery.data.batches import View
-from tinyrefinery.data.crops import CropSpec
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.open import open_data
 from tinyrefinery.data.overlay.additions import with_additions
 from tinyrefinery.data.overlay.decisions import read_decisions
 from tinyrefinery.data.sources.folder import open_unlabelled
 from tinyrefinery.errors import DataError
+from tinyrefinery.options.crops import Center
 from tinyrefinery.pages.overlays import as_image
 from tinyrefinery.review.queue import Queue
 
@@ -62,9 +62,9 @@ class Pictures:
     """Pictures by image, encoded for a browser; safe to use from several threads."""
 
     def __init__(self, queue: Queue, data: Sequence[Dataset]) -> None:
-        spec = CropSpec("center", queue.size, resize=queue.resize)
+        crop = Center(size=queue.size, resize=queue.resize)
         mean, std = (0.0,) * queue.channels, (1.0,) * queue.channels
-        self._views = [View(each, spec, 0, mean, std, torch.device("cpu")) for each in data]
+        self._views = [View(each, crop, 0, mean, std, torch.device("cpu")) for each in data]
         self._lock = Lock()
         self._place: dict[str, tuple[int, int]] = {}
         for number, each in enumerate(data):

@@ -15,8 +15,8 @@ from typing import Any
 from tinyrefinery import builders
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.errors import CheckpointError
+from tinyrefinery.options.labels import Refined
 from tinyrefinery.recipe.detection import DetectionRecipe
-from tinyrefinery.recipe.labels import Refined
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.stage import Stage
 from tinyrefinery.runs.lineage import parents

@@ -7,8 +7,8 @@ networks that refined one another is found here too.
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from tinyrefinery.options.labels import Refined
 from tinyrefinery.recipe.detection import Backbone
-from tinyrefinery.recipe.labels import Refined
 from tinyrefinery.recipe.stage import Stage
 
 Stages = Mapping[str, Stage]

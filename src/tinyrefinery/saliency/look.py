@@ -17,8 +17,8 @@ from tinyrefinery.networks.data import NetworkData
 from tinyrefinery.networks.network import Network
 from tinyrefinery.networks.predictions import PerturbedView
 from tinyrefinery.networks.view import opened
+from tinyrefinery.options.perturbation import Perturbation
 from tinyrefinery.pages.overlays import transparent
-from tinyrefinery.recipe.perturbation import Perturbation
 from tinyrefinery.saliency.maps import GradientMethod, corners, gradients, occlusion, patch_sizes
 
 Method = Literal["occlusion"] | GradientMethod
@@ -119,7 +119,7 @@ class Looker:
     def macs(self) -> int:
         """Multiply-accumulates of one image's map by occlusion."""
         net, view = self._opened
-        size = view.spec.size
+        size = view.crop.size
         patches = corners(size, *patch_sizes(size, self.way.window, self.way.stride))
         if not self.network.is_torch:
             return int((1 + len(patches)) * ONNX_MACS)

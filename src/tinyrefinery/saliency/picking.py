@@ -12,7 +12,7 @@ from tinyrefinery.networks.data import NetworkData, open_network_data, rows_in
 from tinyrefinery.networks.network import Network
 from tinyrefinery.networks.predictions import Wanted, predictions_of
 from tinyrefinery.networks.recipe_data import changed_source
-from tinyrefinery.recipe.perturbation import Perturbation
+from tinyrefinery.options.perturbation import Perturbation
 
 
 @dataclass(frozen=True)

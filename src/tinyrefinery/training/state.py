@@ -15,7 +15,7 @@ from tinyrefinery.files import write_atomic
 from tinyrefinery.training.files import STATE
 from tinyrefinery.training.job import Training
 from tinyrefinery.training.logs import Record, write_history
-from tinyrefinery.training.schedules import Plateau
+from tinyrefinery.training.schedules import PlateauSchedule
 
 
 @dataclass
@@ -40,7 +40,7 @@ class SavedState:
 
     def is_due(self, step: int) -> bool:
         """Whether a state within the epoch is to be saved after this step."""
-        every = self.job.settings.checkpoint_every_steps
+        every = self.job.engine.checkpoint_every_steps
         return every is not None and step // every > self.step // every
 
     def write(self, now: Progress) -> None:
@@ -61,7 +61,7 @@ class SavedState:
             "network": bare(job.network).state_dict(),
             "optimizer": job.optimizer.state_dict(),
             "average": self.average.state_dict() if self.average is not None else None,
-            "schedule": job.schedule.state if isinstance(job.schedule, Plateau) else None,
+            "schedule": job.schedule.state if isinstance(job.schedule, PlateauSchedule) else None,
             "dynamics": job.dynamics.state() if job.dynamics is not None else None,
             "stop": job.stop.state() if job.stop is not None else None,
             "loss": job.loss.state_dict() if isinstance(job.loss, nn.Module) else None,
@@ -83,7 +83,7 @@ class SavedState:
             self.job.optimizer.load_state_dict(state["optimizer"])
             if self.average is not None:
                 self.average.load_state_dict(state["average"])
-            if isinstance(self.job.schedule, Plateau):
+            if isinstance(self.job.schedule, PlateauSchedule):
                 self.job.schedule.state = state["schedule"]
             if self.job.dynamics is not None:
                 self.job.dynamics.restore(state["dynamics"])

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, WithJsonSchema
 
-from tinyrefinery.recipe.part import Part, Share, ShareRange
+from tinyrefinery.options.part import Part, Share, ShareRange
 
 Ambiguous = Literal["soft", "given", "drop"]
 ShareLeft = Annotated[float, Field(ge=0, lt=1)]
@@ -13,7 +13,7 @@ ShareLeft = Annotated[float, Field(ge=0, lt=1)]
 class StreetNumbers(Part):
     """The embedded data set: house numbers composed of handwritten digits, with crop truth."""
 
-    name: Literal["street_numbers"]
+    name: Literal["street_numbers"] = "street_numbers"
     train: PositiveInt = 6000
     """Training scenes."""
     validation: NonNegativeInt = 1000
@@ -145,7 +145,7 @@ class _Opened(Part):
 class Folder(_Opened):
     """Class folders, or pictures with a `metadata.csv` as Hugging Face's ImageFolder has."""
 
-    name: Literal["folder"]
+    name: Literal["folder"] = "folder"
     root: str
     """ROOT/CLASS/*.jpg, or ROOT/{train,validation,test}/CLASS/*.jpg."""
     label: str = "label"
@@ -155,7 +155,7 @@ class Folder(_Opened):
 class Parquet(_Opened):
     """Parquet files with a column of encoded images."""
 
-    name: Literal["parquet"]
+    name: Literal["parquet"] = "parquet"
     path: SplitFiles
     """File, folder, pattern or list of these for training; or `{train: ..., test: ...}`."""
     image: str = "image"
@@ -171,7 +171,7 @@ class Parquet(_Opened):
 class HuggingFace(_Opened):
     """A data set of the Hugging Face hub, or a local folder that `datasets` can load."""
 
-    name: Literal["hugging_face"]
+    name: Literal["hugging_face"] = "hugging_face"
     path: str
     """A name on the hub, e.g. `uoft-cs/cifar10`, a folder, or a kind of file (`imagefolder`)."""
     config: str | None = None
@@ -193,7 +193,7 @@ class HuggingFace(_Opened):
 class WebDataset(_Opened):
     """Tar shards as the webdataset library writes them."""
 
-    name: Literal["webdataset"]
+    name: Literal["webdataset"] = "webdataset"
     path: SplitFiles
     """Shards for training, e.g. `train-{000..099}.tar`; or `{train: ..., test: ...}`."""
     classes: tuple[str, ...] | None = None
@@ -215,7 +215,7 @@ class Torchvision(_Opened):
 class Given(Part):
     """A data set that Python code opened and handed over; a command can't open it again."""
 
-    name: Literal["given"]
+    name: Literal["given"] = "given"
     digest: str
     """Of its manifest."""
     channels: Literal[1, 3] = 3

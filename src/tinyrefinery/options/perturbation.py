@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from tinyrefinery.recipe.part import Part, Positive, wrong
+from tinyrefinery.options.part import Part, Positive, wrong
 
 
 class Perturbation(Part):

@@ -1,4 +1,4 @@
-"""What all parts of a recipe share: frozen, strict, documented where each field stands."""
+"""What all parts of a recipe share: frozen, strict, each field documented beside it."""
 
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -20,12 +20,32 @@ from pydantic_core import PydanticCustomError
 ID = r"[a-z0-9][a-z0-9_-]*"
 
 
+def _require_name(schema: dict[str, Any]) -> None:
+    """In a JSON Schema: a part's fixed `name` is not optional, since it tells kinds apart."""
+    name = schema.get("properties", {}).get("name", {})
+    if "const" in name:
+        name.pop("default", None)
+        schema["required"] = ["name", *schema.get("required", ())]
+
+
 class Part(BaseModel):
-    """A part of a recipe: can't be changed, and knows no other keys than its fields."""
+    """A part of a recipe: immutable, and it accepts no other keys than its fields.
+
+    Parts that are told apart by `name` have it by default in Python: `Sgd(lr=0.1)`.
+    """
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=()
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
+        json_schema_extra=_require_name,
     )
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The fields except `name`: what the function of that name takes."""
+        return {field: getattr(self, field) for field in type(self).model_fields if field != "name"}
 
     @model_validator(mode="before")
     @classmethod

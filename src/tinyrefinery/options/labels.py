@@ -12,19 +12,22 @@ from pydantic import (
     model_validator,
 )
 
-from tinyrefinery.recipe.part import Part, Positive, wrong
+from tinyrefinery.options.part import Part, Positive, wrong
+
+Level = Literal["crop", "image", "category"]
+BatchNorm = Literal["batch", "running", "calibrated"]
 
 
 class GroundTruth(Part):
     """The class that the data set gives, with all of the probability."""
 
-    name: Literal["ground_truth"]
+    name: Literal["ground_truth"] = "ground_truth"
 
 
 class LabelSmoothing(Part):
     """Ground truth that leaves a little for every class."""
 
-    name: Literal["label_smoothing"]
+    name: Literal["label_smoothing"] = "label_smoothing"
     epsilon: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of the probability that is spread evenly over all classes."""
 
@@ -82,26 +85,43 @@ class Store(Part):
     """Classes to keep in the compact form; null: 10, or all of 32 or fewer."""
 
 
-class Refined(Part):
-    """Labels that one or more frozen networks give (Label Refinery, arXiv 1805.02641)."""
+class Refining(Part):
+    """How frozen networks label crops, whichever networks they are."""
 
-    name: Literal["refined"]
-    by: Refiners
-    """Id of an earlier stage, `file:PATH` of a checkpoint, `timm:NAME`, or a list of these, whose
-    distributions are averaged."""
-    level: Literal["crop", "image", "category"] = "crop"
+    level: Level = "crop"
     """crop: label of this very crop (the paper's dynamic labels); image: of the image's evaluation
-    crop (static); category: mean over the training images of the class."""
+    crop (static); category: mean of those over the training images of the class (Table 5)."""
     hard: bool = False
-    """One-hot of the refiner's top class instead of its distribution."""
-    batch_norm: Literal["batch", "running", "calibrated"] = "batch"
-    """Statistics of the refiner's batch normalization: batch: those of the crops labelled together
+    """One-hot of the refiner's top class instead of its distribution (Table 4)."""
+    batch_norm: BatchNorm = "batch"
+    """Statistics of the refiner's batch normalization. batch: those of the crops labelled together
     (paper, section 3); running: those from its training; calibrated: running ones, measured anew on
     this recipe's training crops."""
     bn_group: Annotated[int, Field(ge=2)] | None = None
     """Crops that share statistics under batch_norm: batch; null: the batch size."""
     temperature: Positive = 1.0
-    """The refiner's logits are divided by it; above 1 softens."""
+    """The refiner's logits are divided by it; above 1 softens. 1 in the paper."""
+
+    @model_validator(mode="after")
+    def _group_needs_batch_statistics(self) -> "Refining":
+        if self.batch_norm == "running" and self.bn_group is not None:
+            raise wrong(
+                (
+                    "bn_group",
+                    f"{self.bn_group} has no effect with batch_norm: running; "
+                    "remove it (bn_group: null) or write batch_norm: batch",
+                )
+            )
+        return self
+
+
+class Refined(Refining):
+    """Labels that one or more frozen networks give (Label Refinery, arXiv 1805.02641)."""
+
+    name: Literal["refined"] = "refined"
+    by: Refiners
+    """Id of an earlier stage, `file:PATH` of a checkpoint, `timm:NAME`, or a list of these, whose
+    distributions are averaged."""
     store: Annotated[Store | None, BeforeValidator(_as_store)] = None
     """Keep the labels of crops, a path or its options; null: make them anew each time."""
 
@@ -117,23 +137,11 @@ class Refined(Part):
             )
         return self
 
-    @model_validator(mode="after")
-    def _group_needs_batch_statistics(self) -> "Refined":
-        if self.batch_norm == "running" and self.bn_group is not None:
-            raise wrong(
-                (
-                    "bn_group",
-                    f"{self.bn_group} has no effect with batch_norm: running; "
-                    "remove it (bn_group: null) or write batch_norm: batch",
-                )
-            )
-        return self
-
 
 class Taxonomy(Part):
-    """One distribution a class, by similarity in WordNet (Label Refinery, Table 5, taxonomy)."""
+    """One distribution per class, by similarity in WordNet (Label Refinery, Table 5, taxonomy)."""
 
-    name: Literal["taxonomy"]
+    name: Literal["taxonomy"] = "taxonomy"
     wordnet: str
     """WordNet 3.0's noun files: a folder, or NLTK's wordnet.zip."""
     definition: Literal["nltk", "textbook"] = "nltk"
