@@ -26,7 +26,8 @@ from tinyrefinery.files import writing
 from tinyrefinery.names import nearest
 from tinyrefinery.recipe.detection import DetectionRecipe, Inference, Voc, load_detection
 from tinyrefinery.recipe.load import part_hash
-from tinyrefinery.runs.folder import DETECTOR, TrainedStage, open_run, open_stage, stage_folder_of
+from tinyrefinery.runs.folder import TrainedStage, open_run, open_stage, stage_folder_of
+from tinyrefinery.runs.stage import DETECTOR
 
 Measured = dict[str, dict[str, Any]]
 """Stage key -> split -> what `measures` gives; and `cost`."""

@@ -75,7 +75,7 @@ def run_detectors(
         ready = train_backbones(jobs, folder)
         steps = plan_detectors(ready, [data.digest for data in datasets], folder)
         opened = list(map(OpenDetector, ready, datasets, steps))
-        for row in {each.step.row: each for each in opened}.values():
+        for row in {each.step.fills: each for each in opened}.values():
             build.detector(row.recipe, row.data.classes)  # raises what is wrong before training
         facts = {data.digest: box_facts(data) for data in datasets}
         write_run(folder, jobs[0].recipe, list(facts.values()))
