@@ -27,7 +27,7 @@ def test_a_failure_leaves_the_old_file_and_no_litter(tmp_path):
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match=r"file/a: can't be written .*untouched") as caught:
+    with pytest.raises(StorageError, match=r"file/a: is not writable .*unchanged") as caught:
         write_atomic(tmp_path / "file" / "a", "x")
     assert caught.value.exit_code == 4
 
@@ -35,7 +35,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
 @pytest.mark.parametrize("place", [".", "..", "/"])
 def test_a_folder_in_the_place_of_the_file_is_named(tmp_path, monkeypatch, place):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(StorageError, match="can't be written"):
+    with pytest.raises(StorageError, match="is not writable"):
         write_atomic(Path(place), "x")
     assert list(tmp_path.iterdir()) == []
 
@@ -43,7 +43,7 @@ def test_a_folder_in_the_place_of_the_file_is_named(tmp_path, monkeypatch, place
 def test_a_full_disk_is_named(tmp_path):
     # /dev/full is Linux's disk without space.
     with (
-        pytest.raises(StorageError, match=r"a: can't be written \(No space left on device\)"),
+        pytest.raises(StorageError, match=r"a: is not writable \(No space left on device\)"),
         writing(tmp_path / "a"),
         open("/dev/full", "w") as full,
     ):
@@ -62,7 +62,7 @@ def test_tables(tmp_path):
 
 @pytest.mark.parametrize("row", [{"a": 1, "c": 2}, [1], [1, 2, 3]])
 def test_a_table_with_a_wrong_row_is_not_written(tmp_path, row):
-    with pytest.raises(ValueError, match=r"t\.csv: .*(columns for \['c'\]|values under 2)"):
+    with pytest.raises(ValueError, match=r"t\.csv: .*(columns named \['c'\]|values for 2)"):
         write_csv(tmp_path / "t.csv", ["a", "b"], [row])
     assert not list(tmp_path.iterdir())
 
@@ -79,15 +79,15 @@ def test_places_that_can_be_written_are_taken_and_nothing_is_made(tmp_path, monk
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        ({"files": ["folder"]}, "folder: can't be written: it is a folder, and must be a file"),
-        ({"files": ["file/a/b"]}, "file/a/b: can't be written: file is a file, and must be a"),
-        ({"files": ["/dev/null"]}, "/dev/null: can't be written: it is a device, and must be a"),
-        ({"files": ["x" * 999]}, "can't be written: File name too long"),
+        ({"files": ["folder"]}, "folder: is not writable: it is a folder, not a file"),
+        ({"files": ["file/a/b"]}, "file/a/b: is not writable: file is a file, not a"),
+        ({"files": ["/dev/null"]}, "/dev/null: is not writable: it is a device, not a"),
+        ({"files": ["x" * 999]}, "is not writable: File name too long"),
         ({"files": ["loop/x"]}, "loop"),
-        ({"folders": ["file"]}, "file: can't be written: it is a file, and must be a folder"),
-        ({"folders": ["file/a"]}, "file/a: can't be written: file is a file, and must be a folder"),
-        ({"folders": ["loose"]}, "loose: can't be written: it leads nowhere"),
-        ({"files": [None, "ok"], "folders": ["file"]}, "file: can't be written"),
+        ({"folders": ["file"]}, "file: is not writable: it is a file, not a folder"),
+        ({"folders": ["file/a"]}, "file/a: is not writable: file is a file, not a folder"),
+        ({"folders": ["loose"]}, "loose: is not writable: it is a broken link"),
+        ({"files": [None, "ok"], "folders": ["file"]}, "file: is not writable"),
     ],
 )
 def test_places_that_can_not_be_written(asked, told, tmp_path, monkeypatch):
@@ -105,5 +105,5 @@ def test_places_that_can_not_be_written(asked, told, tmp_path, monkeypatch):
 
 def test_a_folder_without_permission(tmp_path, monkeypatch):
     monkeypatch.setattr("os.access", lambda path, _: Path(path) != tmp_path)
-    with pytest.raises(RefineryError, match=f"no permission to write into {tmp_path}"):
+    with pytest.raises(RefineryError, match=f"no permission to write to {tmp_path}"):
         check_places(files=[tmp_path / "new" / "a"])

@@ -6,14 +6,14 @@ from typing import Any
 
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.execution.chain import Chain
-from tinyrefinery.execution.recipe_run import Job
-from tinyrefinery.execution.run import run, run_folder, seeded
+from tinyrefinery.execution.run import run
 from tinyrefinery.models.network_file import read_info
 from tinyrefinery.options.crops import Inception
 from tinyrefinery.recipe.data import Data
 from tinyrefinery.recipe.load import check, load_recipe
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.shipped import locate
+from tinyrefinery.runs.plan import Job, run_folder, seeded
 
 
 def train(

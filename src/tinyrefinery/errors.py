@@ -1,4 +1,24 @@
-"""Errors that a user can mend: each message names the thing, the place and the remedy."""
+"""Errors that a user can fix: each message names the thing, the place and the remedy.
+
+Exit codes of `tinyrefinery`:
+
+| code | meaning |
+| --- | --- |
+| 0 | success |
+| 1 | a check failed: `test`, `audit`, or `label --max-error` |
+| 2 | bad input: command line, recipe, data, weights, label store or data-test file |
+| 3 | training stopped: a network collapsed or its refiner is missing |
+| 4 | a file or folder is not writable |
+| 70 | a bug in Tiny Refinery: the traceback is printed |
+| 130 | interrupted by Ctrl-C |
+"""
+
+CHECK_FAILED = 1
+"""A check ran to its end and failed. Not an error of the input."""
+DEFECT = 70
+"""A bug of ours, as in sysexits.h. Python's own 1 would look like a failed check."""
+INTERRUPTED = 130
+"""Ctrl-C, as in shells: 128 + SIGINT."""
 
 
 class RefineryError(Exception):

@@ -1,4 +1,4 @@
-"""Crash-safe files: written aside, flushed to disk, then renamed over the old one."""
+"""Crash-safe files: write to a temporary file, flush it to disk, rename it over the old file."""
 
 import csv
 import errno
@@ -14,97 +14,98 @@ from tinyrefinery.errors import RefineryError, StorageError
 
 @contextmanager
 def writing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it takes its place, else it is removed.
+    """Yield a temporary path beside `path`. Rename it to `path` on success, else delete it.
 
-    A reader, or a process that was killed meanwhile, sees the old file or the new one, never half.
+    Readers find either the old file or the new one, never half a file, even after a crash.
 
     Raises:
-        StorageError: when the disk is full or the place can't be written.
+        StorageError: if the disk is full or the folder is not writable.
     """
     path = Path(path)
-    # Not `with_name`, which fails for "." and "/": those are refused below like any other folder.
-    aside = path.parent / f".{path.name}.{uuid4().hex[:8]}.part"
+    # `with_name` would fail for "." and "/". They must fail below, like any other folder.
+    temporary = path.parent / f".{path.name}.{uuid4().hex[:8]}.part"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield aside
-        with aside.open("rb") as file:
+        yield temporary
+        with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        aside.replace(path)
+        temporary.replace(path)
     except OSError as error:
         reason = error.strerror or str(error)
         raise StorageError(
-            f"{path}: can't be written ({reason}). What was there before is untouched; free some "
-            "space or choose another place, then give the same command again."
+            f"{path}: is not writable ({reason}). Its previous content is unchanged. Free some "
+            "disk space or choose another folder, then rerun the command."
         ) from error
     finally:
         with suppress(OSError):
-            aside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
 
 
 def check_places(*, files: Iterable[Path | None] = (), folders: Iterable[Path | None] = ()) -> None:
-    """Refuse places that can't be written, before the work whose result they are for.
+    """Check that outputs are writable before starting the work that produces them.
 
-    It makes nothing. What can't be known ahead, such as a disk that fills up, `writing` tells.
+    Creates nothing. Errors that can't be predicted, such as a full disk, are raised by `writing`.
 
     Args:
-        files: to be written; None where none is asked for.
-        folders: to write files into; they and the folders above them may be missing.
+        files: files to write; None entries are skipped.
+        folders: folders to write into; they and their parents may be missing.
 
     Raises:
-        RefineryError: with what is in the way of the first that can't be.
+        RefineryError: for the first path that is not writable, with the reason.
     """
-    asked = [*((path, False) for path in files), *((path, True) for path in folders)]
-    for path, is_folder in asked:
-        reason = None if path is None else _in_the_way(path, is_folder=is_folder)
+    outputs = [*((path, False) for path in files), *((path, True) for path in folders)]
+    for path, is_folder in outputs:
+        reason = None if path is None else _obstacle(path, is_folder=is_folder)
         if reason is not None:
             raise RefineryError(
-                f"{path}: can't be written: {reason}. Nothing was done; name another place."
+                f"{path}: is not writable: {reason}. Nothing was changed. Choose another path."
             )
 
 
-def _in_the_way(path: Path, *, is_folder: bool) -> str | None:
-    """Why a place can't be written, as far as can be seen without trying."""
+def _obstacle(path: Path, *, is_folder: bool) -> str | None:
+    """The reason why a path is not writable, as far as it is known without writing."""
     try:
         path.lstat()
     except OSError as error:
         if error.errno in (errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL):
             return error.strerror
     if not is_folder and os.path.exists(path) and not os.path.isfile(path):
-        return f"it is {'a folder' if path.is_dir() else 'a device'}, and must be a file"
+        return f"it is {'a folder' if path.is_dir() else 'a device'}, not a file"
     lowest = path if is_folder else path.parent
+    # The lowest folder that exists decides. `writing` creates the folders below it.
     for folder in (lowest, *lowest.parents):
         if os.path.lexists(folder):
             if not os.path.isdir(folder):
-                which = "it" if folder == path else str(folder)
+                name = "it" if folder == path else str(folder)
                 if not os.path.exists(folder):
-                    return f"{which} leads nowhere, as a link to what is not there"
-                return f"{which} is a file, and must be a folder"
+                    return f"{name} is a broken link"
+                return f"{name} is a file, not a folder"
             if not os.access(folder, os.W_OK | os.X_OK):
-                return f"no permission to write into {folder}"
+                return f"no permission to write to {folder}"
             break
     return None
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:
-    """Write `data` (text as UTF-8) to `path` in one step, as `writing` does."""
-    with writing(path) as aside:
-        aside.write_bytes(data.encode() if isinstance(data, str) else data)
+    """Write `data` (text as UTF-8) to `path` atomically, through `writing`."""
+    with writing(path) as temporary:
+        temporary.write_bytes(data.encode() if isinstance(data, str) else data)
 
 
 def write_csv(
     path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object] | Sequence[object]]
 ) -> None:
-    """Write a CSV table in one step, as `writing` does, with a line of column names on top.
+    """Write a CSV table with a header line atomically, through `writing`.
 
     Args:
-        path: of the file; UTF-8, lines end with a line feed.
-        columns: their names, in order.
-        rows: the values by column name, or in the order of `columns`; None and what a mapping
-            doesn't have stay empty, floats keep every digit.
+        path: the file; UTF-8, lines end with a line feed.
+        columns: column names, in order.
+        rows: values by column name, or in the order of `columns`. None and missing keys become
+            empty cells. Floats keep all digits.
 
     Raises:
-        StorageError: when the disk is full or the place can't be written.
-        ValueError: when a row has other columns.
+        StorageError: if the disk is full or the folder is not writable.
+        ValueError: if a row has other columns.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -112,15 +113,15 @@ def write_csv(
     for row in rows:
         if isinstance(row, Mapping):
             if row.keys() - set(columns):
-                raise ValueError(f"{path}: no columns for {sorted(row.keys() - set(columns))}")
+                raise ValueError(f"{path}: no columns named {sorted(row.keys() - set(columns))}")
             row = [row.get(name) for name in columns]
         if len(row) != len(columns):
-            raise ValueError(f"{path}: a row of {len(row)} values under {len(columns)} columns")
+            raise ValueError(f"{path}: a row has {len(row)} values for {len(columns)} columns")
         writer.writerow(row)
     write_atomic(path, text.getvalue())
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV table by column name, all values as text."""
+    """Read a CSV table: one mapping per row, column name -> text."""
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))

@@ -1,4 +1,4 @@
-"""Tables of names: look a name up, check the options given with it, and say what is near."""
+"""Registries of names: look up an entry, check its options, suggest the nearest name."""
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
@@ -10,28 +10,28 @@ from tinyrefinery.errors import RecipeError
 T = TypeVar("T")
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """' Did you mean "x"?' when a known name is near, else nothing."""
-    close = get_close_matches(name, list(known), n=1)
-    return f" Did you mean '{close[0]}'?" if close else ""
+def nearest(name: str, names: Iterable[str]) -> str:
+    """' Did you mean "x"?' if one of `names` is similar to `name`, else an empty text."""
+    matches = get_close_matches(name, list(names), n=1)
+    return f" Did you mean '{matches[0]}'?" if matches else ""
 
 
-def look_up(kind: str, name: str, table: Mapping[str, T], also: str = "") -> T:
-    """The table's entry of that name.
+def look_up(kind: str, name: str, table: Mapping[str, T], more: str = "") -> T:
+    """Return the entry of `table` under `name`.
 
     Args:
-        kind: what the table holds, as the error names it, e.g. "model".
+        kind: what the table holds, for the error message, e.g. "model".
         name: the name to look up.
-        table: the names that are known.
-        also: what the caller knows besides, for the message.
+        table: the entries by name.
+        more: further valid names that the error message lists, as text.
 
     Raises:
-        RecipeError: naming the nearest name and all others.
+        RecipeError: if there is no such name. Lists the nearest name and all valid ones.
     """
     if name in table:
         return table[name]
-    known = ", ".join([*table, *([also] if also else [])])
-    raise RecipeError(f"no {kind} is named '{name}'.{nearest(name, table)} Known: {known}.")
+    choices = ", ".join([*table, *([more] if more else [])])
+    raise RecipeError(f"no {kind} is named '{name}'.{nearest(name, table)} Known: {choices}.")
 
 
 def check_options(
@@ -39,24 +39,25 @@ def check_options(
     name: str,
     function: Callable[..., Any],
     options: Mapping[str, Any],
-    given: tuple[str, ...] = (),
+    reserved: tuple[str, ...] = (),
 ) -> None:
-    """Refuse options that `function` doesn't take, before it is called.
+    """Check that `function` accepts the user's options, before it is called.
 
     Args:
-        kind: what the name stands for, e.g. "loss".
-        name: the name under which the user knows `function`.
-        function: what the options are for.
+        kind: what the function makes, e.g. "loss".
+        name: the user's name for `function`.
+        function: the function that takes the options.
         options: options by name.
-        given: parameters that the caller fills in, hence not the user's to set.
+        reserved: parameters that the caller fills in. Users can't set them.
 
     Raises:
-        RecipeError: naming the option, the nearest one and all others.
+        RecipeError: if an option is unknown. Lists the nearest option and all valid ones.
     """
-    known = [option for option in inspect.signature(function).parameters if option not in given]
+    parameters = inspect.signature(function).parameters
+    allowed = [option for option in parameters if option not in reserved]
     for option in options:
-        if option not in known:
-            takes = f"It takes: {', '.join(known)}." if known else "It takes no options."
+        if option not in allowed:
+            choices = f"Options: {', '.join(allowed)}." if allowed else "It has no options."
             raise RecipeError(
-                f"{kind} '{name}' has no option '{option}'.{nearest(option, known)} {takes}"
+                f"{kind} '{name}' has no option '{option}'.{nearest(option, allowed)} {choices}"
             )

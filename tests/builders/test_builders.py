@@ -6,6 +6,8 @@ import torch
 from tests.recipe_files import write_tiny
 from tinyrefinery import builders
 from tinyrefinery.errors import RecipeError
+from tinyrefinery.networks.frozen import frozen_network
+from tinyrefinery.networks.opening import open_network
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.recipe.shipped import locate
 from tinyrefinery.training import optimizers, schedules
@@ -20,7 +22,7 @@ def test_a_pretrained_model_of_timm_gets_the_input_it_knows(tmp_path, monkeypatc
         asked.update(name=name, classes=classes, **options)
         return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, classes))
 
-    monkeypatch.setattr(builders.networks.models, "create", create)
+    monkeypatch.setattr("tinyrefinery.models.create", create)
     change = [
         "data.source={name: street_numbers, train: 64, validation: 8, test: 8, digits: 3, "
         "channels: 3}",
@@ -28,7 +30,8 @@ def test_a_pretrained_model_of_timm_gets_the_input_it_knows(tmp_path, monkeypatc
     ]
     recipe = load_recipe(write_tiny(tmp_path), change)
     data = builders.dataset(recipe.data)
-    frozen = builders.outside_refiner("timm:resnet18.a1_in1k", data, recipe)
+    network = open_network("timm:resnet18.a1_in1k")
+    frozen = frozen_network(network, data, recipe.data.train_crop.size)
     assert asked["pretrained"] is True
     assert asked["name"] == "timm:resnet18.a1_in1k"
     assert frozen.mean == (0.485, 0.456, 0.406)  # timm's and torchvision's ImageNet constants

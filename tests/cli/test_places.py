@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from tests.networks.runs import write_photos, write_run
 from tinyrefinery.cli.main import app
 
-FILE, FOLDER = "is a file, and must be a folder", "it is a folder, and must be a file"
+FILE, FOLDER = "is a file, not a folder", "it is a folder, not a file"
 WRITING = {
     "apply": {"--overlay": FOLDER, "--slices": FILE},
     "audit": {"--out": FILE},
@@ -93,11 +93,11 @@ def test_what_is_in_the_way_is_told_before_anything_is_opened(name, tmp_path, mo
     (tmp_path / "folder").mkdir()
     for option, told in WRITING[name].items():
         in_the_way = "file" if told == FILE else "folder"
-        for place, why in ((in_the_way, told), ("file/in/it", "file is a file, and must be")):
+        for place, why in ((in_the_way, told), ("file/in/it", "file is a file, not a")):
             message = refused(call(*name.split(), *words(name, option, place)))
-            assert f"{place}: can't be written: " in message
+            assert f"{place}: is not writable: " in message
             assert why in message
-            assert "Nothing was done" in message
+            assert "Nothing was changed" in message
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder"]
     assert (tmp_path / "file").read_text() == "mine"
 
@@ -114,7 +114,7 @@ def test_a_file_where_the_run_folder_must_be(words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine").write_text("")
     message = refused(call(*words, "--runs", ".", "--name", "mine"))
-    assert "mine: can't be written: it is a file, and must be a folder" in message
+    assert "mine: is not writable: it is a file, not a folder" in message
 
 
 @pytest.mark.parametrize("words", [["run"], ["label-store", "make"]])
@@ -126,7 +126,7 @@ def test_a_file_where_labels_are_to_be_kept(words, tmp_path, monkeypatch):
         "tinyrefinery.execution.run.builders.dataset", lambda *_: pytest.fail("worked")
     )
     message = refused(call(*words, "starter/demo", "stages.refined.labels.store=labels/"))
-    assert "labels: can't be written: it is a file, and must be a folder" in message
+    assert "labels: is not writable: it is a file, not a folder" in message
 
 
 def test_a_run_that_keeps_no_results_is_told_before_its_data_is_opened(tmp_path, monkeypatch):
@@ -136,4 +136,4 @@ def test_a_run_that_keeps_no_results_is_told_before_its_data_is_opened(tmp_path,
     tests.write_text("tests: {fine: {at_least: 0}}")
     monkeypatch.setattr("tinyrefinery.data.open.open_data", lambda *_, **__: pytest.fail("worked"))
     for command in (["test", run, tests], ["compare", run, "--tests", tests]):
-        assert "data_tests is a file, and must be a folder" in refused(call(*command))
+        assert "data_tests is a file, not a folder" in refused(call(*command))

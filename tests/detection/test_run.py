@@ -25,7 +25,6 @@ from tinyrefinery.detection.detections import read_found
 from tinyrefinery.detection.detector_file import load_detector
 from tinyrefinery.detection.run import run_detection
 from tinyrefinery.errors import CheckpointError, DataError, RecipeError
-from tinyrefinery.execution.run import run_folder
 from tinyrefinery.models import create
 from tinyrefinery.models.digest import weights_digest
 from tinyrefinery.models.network_file import save_network
@@ -33,6 +32,7 @@ from tinyrefinery.recipe.detection import DetectionRecipe, load_detection
 from tinyrefinery.recipe.document import parse
 from tinyrefinery.recipe.load import check
 from tinyrefinery.recipe.overrides import apply
+from tinyrefinery.runs.plan import run_folder
 
 pytest.importorskip("pycocotools")
 

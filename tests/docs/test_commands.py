@@ -125,7 +125,8 @@ def every_command(group: Any = None, path: str = "") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, command in group.commands.items():
         whole = f"{path} {name}".strip()
-        found |= every_command(command, whole) if hasattr(command, "commands") else {whole: command}
+        held = hasattr(command, "commands")
+        found |= every_command(command, whole) if held else {whole: command.load()}
     return found
 
 

@@ -43,7 +43,7 @@ def test_ranks_do_not_depend_on_blocks(sample, monkeypatch):
 
 
 def test_no_rows_is_an_error():
-    with pytest.raises(ValueError, match="no rows"):
+    with pytest.raises(ValueError, match="at least one row"):
         top_k(np.empty((0, 3)), np.empty(0, np.int64), 1)
 
 

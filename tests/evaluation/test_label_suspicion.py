@@ -106,7 +106,7 @@ def test_a_death_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
         raise OSError("no space left")
 
     monkeypatch.setattr(tables.pq, "write_table", half)
-    with pytest.raises(StorageError, match=r"dynamics\.parquet: can't be written"):
+    with pytest.raises(StorageError, match=r"dynamics\.parquet: is not writable"):
         save_dynamics(path, table(refined=False))
     assert path.read_bytes() == before
     assert [each.name for each in tmp_path.iterdir()] == ["dynamics.parquet"]
@@ -114,11 +114,11 @@ def test_a_death_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
 
 def test_no_dynamics_are_named(tmp_path):
     path = tmp_path / "dynamics.parquet"
-    with pytest.raises(DataError, match="no readable dynamics"):
+    with pytest.raises(DataError, match="no readable training dynamics"):
         load_dynamics(path)
     pq.write_table(table().select(["id", "row"]), path)
     with pytest.raises(DataError, match=r"columns \['aum', 'label'\] are missing"):
         load_dynamics(path)
     path.write_bytes(path.read_bytes()[:50])
-    with pytest.raises(DataError, match="no readable dynamics"):
+    with pytest.raises(DataError, match="no readable training dynamics"):
         load_dynamics(path)

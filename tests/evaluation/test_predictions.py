@@ -107,9 +107,9 @@ def test_divergence_is_named():
     broken[3, 1] = np.nan
     with pytest.raises(DataError, match=r"1 of 20 rows.*row 8.*learning rate"):
         Predictions(good.ids, good.rows, good.labels, broken, CLASSES)
-    with pytest.raises(DataError, match="don't fit"):
+    with pytest.raises(DataError, match="sizes don't match"):
         Predictions(good.ids[1:], good.rows, good.labels, good.probabilities, CLASSES)
-    with pytest.raises(DataError, match="outside the 3 classes"):
+    with pytest.raises(DataError, match="not one of the 3 classes"):
         Predictions(good.ids, good.rows, good.labels + 3, good.probabilities, CLASSES)
 
 

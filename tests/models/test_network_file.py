@@ -100,14 +100,14 @@ def test_missing_and_no_safetensors(tmp_path: Path) -> None:
         with pytest.raises(CheckpointError, match=r"model\.safetensors.*no such file"):
             read(path)
     path.write_text("hello, I am a text file of some length")
-    with pytest.raises(CheckpointError, match="no safetensors"):
+    with pytest.raises(CheckpointError, match="not a safetensors"):
         load_network(path)
 
 
 def test_weights_without_our_header(tmp_path: Path) -> None:
     path = tmp_path / "foreign.safetensors"
     save_file({"a": torch.ones(2)}, path)
-    with pytest.raises(CheckpointError, match="doesn't say of which network"):
+    with pytest.raises(CheckpointError, match="no network description"):
         load_network(path)
 
 
@@ -119,7 +119,7 @@ def test_weights_without_our_header(tmp_path: Path) -> None:
         ({"kwargs": {"width": 1}}, r"of another shape: .*is \(8,.*not \(16,"),
         ({"classes": ["a", "b"]}, "trained for 3 classes, but 2 are needed"),
         ({"classes": list(range(16))}, "trained for 3 classes, but 16 are needed"),
-        ({"format": 2}, "newer Tiny Refinery"),
+        ({"format": 2}, "newer version"),
         ({"surprise": 1}, "header is damaged"),
         ({"size": 3}, "header is damaged"),
     ],
@@ -135,7 +135,7 @@ def test_missing_and_surplus_tensors(saved: Path) -> None:
     weights = read_weights(saved)
     weights["extra"] = weights.pop("fc.bias")
     save_file(weights, saved, {"tinyrefinery": read_info_json(saved)})
-    with pytest.raises(CheckpointError, match=r"missing: fc\.bias.* not known: extra"):
+    with pytest.raises(CheckpointError, match=r"missing: fc\.bias.* unexpected: extra"):
         load_network(saved)
 
 
@@ -196,14 +196,14 @@ def test_no_pickle_at_all(tmp_path: Path) -> None:
         b"PK\x03\x04 no archive",
     ):
         (tmp_path / "w.pt").write_bytes(content)
-        with pytest.raises(CheckpointError, match=r"w\.pt: is truncated or no PyTorch file"):
+        with pytest.raises(CheckpointError, match=r"w\.pt: truncated, or not a PyTorch file"):
             read_weights(tmp_path / "w.pt")
 
 
 @pytest.mark.parametrize("content", [[1, 2], {"epoch": 3}, {}, {"state_dict": {"a": 1}}])
 def test_pickle_without_weights(tmp_path: Path, content: object) -> None:
     torch.save(content, tmp_path / "w.pt")
-    with pytest.raises(CheckpointError, match="no table of tensors"):
+    with pytest.raises(CheckpointError, match="no named tensors"):
         read_weights(tmp_path / "w.pt")
 
 

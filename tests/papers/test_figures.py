@@ -10,7 +10,6 @@ from tests.recipe_files import write_tiny
 from tests.reports.fake_run import SEEDS, evaluation
 from tinyrefinery.errors import DataError
 from tinyrefinery.evaluation.predictions import Predictions
-from tinyrefinery.execution.recipe_run import Job
 from tinyrefinery.execution.run import run as run_jobs
 from tinyrefinery.pages.plots import category_means
 from tinyrefinery.pages.run_tables import group_stages
@@ -20,6 +19,7 @@ from tinyrefinery.papers.prediction_figures import crop_story, image_story
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.reports.page import write_page
 from tinyrefinery.runs.folder import open_run
+from tinyrefinery.runs.plan import Job
 from tinyrefinery.runs.top_changes import most_changed
 
 

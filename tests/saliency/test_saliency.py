@@ -9,7 +9,7 @@ from tinyrefinery.data_tests.session import run_tests
 from tinyrefinery.errors import DataError, RefineryError
 from tinyrefinery.evaluation import cost
 from tinyrefinery.models.network_file import load_network
-from tinyrefinery.networks.find import find_network
+from tinyrefinery.networks.opening import open_network
 from tinyrefinery.networks.predictions import pictures
 from tinyrefinery.options.perturbation import Perturbation
 from tinyrefinery.saliency import picking
@@ -26,7 +26,7 @@ tests:
 
 @pytest.fixture
 def network(run):
-    return find_network(run)
+    return open_network(run)
 
 
 @pytest.fixture
@@ -93,8 +93,8 @@ def test_what_can_not_be_shown_is_told(network, tmp_path):
         picking.given_rows(data, [3, 240])
     with pytest.raises(DataError, match="no image in split 'tset'; splits: train, validation"):
         picking.surest_mistakes(network, data, "tset", 3)
-    file = find_network(write_network(tmp_path / "shipped.safetensors", "shipped"))
-    with pytest.raises(RefineryError, match=r"name its data: data\.source\.root"):
+    file = open_network(write_network(tmp_path / "shipped.safetensors", "shipped"))
+    with pytest.raises(RefineryError, match=r"Name the images, e\.g\. data\.source\.root"):
         picking.data_to_show(file)
     with pytest.raises(RefineryError, match=r"only data\.source\.NAME=VALUE"):
         picking.data_to_show(network, ["seed=3"])
@@ -103,11 +103,11 @@ def test_what_can_not_be_shown_is_told(network, tmp_path):
 
 
 def test_overrides_name_other_data(network, photos, tmp_path):
-    file = find_network(write_network(tmp_path / "shipped.safetensors", "shipped"))
+    file = open_network(write_network(tmp_path / "shipped.safetensors", "shipped"))
     data = picking.data_to_show(file, [f"data.source.root={photos}"])
     assert len(data.manifest) == 240
     scenes = ["data.source.name=street_numbers", "data.source.train=5", "data.source.test=5"]
-    with pytest.raises(RefineryError, match="does not know what the data shows"):
+    with pytest.raises(RefineryError, match="has no output for some of the data"):
         picking.data_to_show(network, scenes)
 
 

@@ -41,7 +41,7 @@ def test_one_seed_shows_nothing():
 def test_spread():
     assert spread([0.1, 0.3]).std == pytest.approx(np.sqrt(0.02))
     assert spread([0.1]).std is None
-    with pytest.raises(ValueError, match="no seeds"):
+    with pytest.raises(ValueError, match="at least one value"):
         spread([])
-    with pytest.raises(ValueError, match="pairs"):
+    with pytest.raises(ValueError, match="equal lengths"):
         paired_gain([0.1], [0.1, 0.2])

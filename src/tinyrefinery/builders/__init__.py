@@ -22,7 +22,6 @@ from tinyrefinery.builders.networks import (
     describe,
     head,
     network,
-    outside_refiner,
     skeleton,
 )
 from tinyrefinery.builders.starts import RECIPE, check_start, initial_network
@@ -45,7 +44,6 @@ __all__ = [
     "loss",
     "network",
     "order_seed",
-    "outside_refiner",
     "policy",
     "refiner",
     "skeleton",

@@ -1,49 +1,47 @@
-"""`tinyrefinery detect`: train, measure and use detectors."""
+"""`tinyrefinery detect`: train, evaluate and draw detectors."""
 
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
-from tinyrefinery.cli.options import RecipeName, RunName, Runs, Seeds, Smoke, a_folder
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-app = typer.Typer(
-    no_args_is_help=True,
-    help="Find objects: train, evaluate and draw detectors (SSD on any backbone).",
-    context_settings={"help_option_names": ["-h", "--help"]},
+from tinyrefinery.cli.options import (
+    DataOverrides,
+    Overrides,
+    RecipeName,
+    RunName,
+    Runs,
+    Seed,
+    Seeds,
+    Smoke,
+    Split,
+    a_folder,
 )
+from tinyrefinery.cli.progress import log_progress
+from tinyrefinery.errors import DataError
+from tinyrefinery.names import nearest
+from tinyrefinery.recipe.detection import load_detection, smoke_detection, split_overrides
+from tinyrefinery.recipe.shipped import locate
 
-Run = Annotated[
-    Path, typer.Argument(help="A run folder of `detect train`, e.g. runs/raccoon-1a2b.")
-]
-Split = Annotated[str, typer.Option(help="train, validation or test.")]
+Run = Annotated[Path, typer.Argument(help="Run folder of `detect train`, e.g. runs/raccoon-1a2b.")]
 
 
-@app.command()
 def train(
     recipe: RecipeName,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(help="Changes, e.g. data.source.root=photos.zip training.epochs=30."),
-    ] = None,
+    overrides: Overrides = None,
     seeds: Seeds = 1,
     name: RunName = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse data with faulty boxes and the like.")
+        bool, typer.Option("--strict", help="Fail on faulty boxes instead of skipping them.")
     ] = False,
     runs: Runs = Path("runs"),
     smoke: Smoke = False,
 ) -> None:
-    """Train the detector of RECIPE, if it isn't finished, and measure it. Goes on when stopped."""
-    from tinyrefinery.cli.outcome import log_progress
-    from tinyrefinery.recipe.detection import load_detection, smoke_detection, split_overrides
-    from tinyrefinery.recipe.shipped import locate
-
+    """Train and evaluate the detector of a recipe. Rerun to resume."""
     path = locate(recipe)
     stricter = ["data.source.strict=true"] if strict and not smoke else []
     own, start = split_overrides(overrides or [])
@@ -53,7 +51,7 @@ def train(
     log_progress()
     from tinyrefinery.detection.look import finished, write_results
     from tinyrefinery.detection.run import run_detection
-    from tinyrefinery.execution.run import run_folder
+    from tinyrefinery.runs.plan import run_folder
 
     stem = f"{path.stem}-smoke" if smoke else path.stem
     folder = runs / name if name else run_folder(runs, stem, loaded)
@@ -66,16 +64,15 @@ def train(
         typer.echo(f"Seed {each.seed}: {each.folder}")
 
 
-@app.command()
 def evaluate(
     run: Run,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(help="Other images or thresholds, e.g. data.source.root=new.zip."),
-    ] = None,
+    overrides: DataOverrides = None,
     split: Split = "test",
 ) -> None:
-    """Print what was measured; with OVERRIDES, detect anew on the images they name."""
+    """Show a detector's metrics, or re-evaluate it on other data.
+
+    OVERRIDES may also change thresholds.
+    """
     from tinyrefinery.detection.look import evaluate_anew, finished
 
     _known(split)
@@ -86,29 +83,37 @@ def evaluate(
     _show(measured, split)
 
 
-@app.command()
 def draw(
     run: Run,
     images: Annotated[
         list[Path] | None,
-        typer.Argument(help="Image files; none: a contact sheet of a split, with the given boxes."),
+        typer.Argument(help="Image files.", show_default="a contact sheet of SPLIT"),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Folder to write to; the run folder's `drawn` if not given.", callback=a_folder
+            metavar="FOLDER",
+            help="Folder to write.",
+            show_default="`drawn` in the run folder",
+            callback=a_folder,
         ),
     ] = None,
     score: Annotated[
-        float, typer.Option(min=0, max=1, help="Least probability of a box that is drawn.")
+        float,
+        typer.Option(
+            metavar="P", min=0, max=1, help="Smallest probability of a drawn box, 0 to 1."
+        ),
     ] = 0.5,
-    seed: Annotated[
-        int | None, typer.Option(help="Which detector; the lowest seed if none.")
-    ] = None,
+    seed: Seed = None,
     split: Split = "validation",
-    count: Annotated[int, typer.Option(min=1, help="Images on the contact sheet.")] = 16,
+    count: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Number of images on the contact sheet.")
+    ] = 16,
 ) -> None:
-    """Draw what a detector finds, on IMAGES or on a contact sheet of one of its own splits."""
+    """Draw predicted boxes on images.
+
+    Without IMAGES, a contact sheet shows images of SPLIT with predicted and true boxes.
+    """
     from tinyrefinery.detection.look import draw_files, draw_split
 
     _known(split)
@@ -121,9 +126,6 @@ def draw(
 
 
 def _known(split: str) -> None:
-    from tinyrefinery.errors import DataError
-    from tinyrefinery.names import nearest
-
     splits = ("train", "validation", "test")
     if split not in splits:
         raise DataError(
@@ -132,15 +134,11 @@ def _known(split: str) -> None:
 
 
 def _show(measured: Mapping[int, Mapping[str, Any]], split: str) -> None:
-    """Print the table of a split, a line for each seed, and one for each class.
+    """Print the table of a split with one row per seed, and one with one row per class.
 
     Raises:
         DataError: when the run has no such split.
     """
-    from rich.console import Console
-
-    from tinyrefinery.errors import DataError
-
     if any(split not in each for each in measured.values()):
         known = [name for name in next(iter(measured.values())) if name != "cost"]
         raise DataError(f"the run has no {split} images; it has: {', '.join(known)}")
@@ -149,9 +147,7 @@ def _show(measured: Mapping[int, Mapping[str, Any]], split: str) -> None:
     console.print(_class_table(measured, split))
 
 
-def _table(measured: Mapping[int, Mapping[str, Any]], split: str) -> "Table":
-    from rich.table import Table
-
+def _table(measured: Mapping[int, Mapping[str, Any]], split: str) -> Table:
     first = next(iter(measured.values()))
     title = f"{split}: {first[split]['images']} images, {first[split]['objects']} objects; percent"
     table = Table(title=title)
@@ -168,9 +164,7 @@ def _table(measured: Mapping[int, Mapping[str, Any]], split: str) -> "Table":
     return table
 
 
-def _class_table(measured: Mapping[int, Mapping[str, Any]], split: str) -> "Table":
-    from rich.table import Table
-
+def _class_table(measured: Mapping[int, Mapping[str, Any]], split: str) -> Table:
     table = Table(title="each class, mean over the seeds; percent")
     for column in ("class", "objects", "AP 11 points", "AP area", "recall"):
         table.add_column(column, justify="left" if column == "class" else "right")

@@ -1,4 +1,4 @@
-"""The part of `reproduce` that is for tables of detectors."""
+"""`tinyrefinery reproduce` for tables of detectors."""
 
 from collections.abc import Sequence
 from hashlib import sha256
@@ -6,10 +6,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from tinyrefinery.cli.progress import log_progress
+from tinyrefinery.pages.numbers import NOTHING, gain_points, kilo, percent
+from tinyrefinery.recipe.detection import (
+    detection_rows,
+    detection_seeds,
+    smoke_detection,
+    split_overrides,
+)
+from tinyrefinery.recipe.load import part_hash
+from tinyrefinery.recipe.table import at_scale, check_rows, load_table
 
 if TYPE_CHECKING:
-    from rich.table import Table as Printed
-
     from tinyrefinery.detection.table import DetectorLine
 
 
@@ -24,17 +36,7 @@ def reproduce_detectors(
     *,
     smoke: bool,
 ) -> None:
-    """Run the rows of a table of detectors; the arguments are those of `reproduce`."""
-    from tinyrefinery.cli.outcome import log_progress
-    from tinyrefinery.recipe.detection import (
-        detection_rows,
-        detection_seeds,
-        smoke_detection,
-        split_overrides,
-    )
-    from tinyrefinery.recipe.load import part_hash
-    from tinyrefinery.recipe.table import at_scale, check_rows, load_table
-
+    """Train the rows of a table of detectors. The arguments are those of `reproduce`."""
     own, start = split_overrides(list(overrides))
     table = at_scale(load_table(path), scale, path)
     check_rows(rows, table, path)
@@ -70,8 +72,6 @@ def reproduce_detectors(
 
 
 def _show(title: str, lines: "Sequence[DetectorLine]", *, smoke: bool) -> None:
-    from rich.console import Console
-
     console = Console(emoji=False)  # a path may hold :x:
     console.print(title, markup=False, highlight=False)
     console.print(_table(lines))
@@ -83,12 +83,7 @@ def _show(title: str, lines: "Sequence[DetectorLine]", *, smoke: bool) -> None:
     console.print(told, soft_wrap=True, markup=False, highlight=False)
 
 
-def _table(lines: "Sequence[DetectorLine]") -> "Printed":
-    from rich.markup import escape
-    from rich.table import Table
-
-    from tinyrefinery.pages.numbers import NOTHING, gain_points, kilo, percent
-
+def _table(lines: "Sequence[DetectorLine]") -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("row", overflow="fold", min_width=9)
     paper = any(line.paper_map is not None for line in lines)

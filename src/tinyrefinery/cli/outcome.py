@@ -1,34 +1,20 @@
-"""What a person sees of a run: quiet progress while it lasts, table and report at its end."""
+"""What a run ends with: its tables in the terminal, its CSV files, and an HTML report."""
 
-import logging
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from rich.console import Console
 
-    from tinyrefinery.runs.folder import Run
-
-
-class _BesideBars(logging.Handler):
-    """Writes to stderr without tearing a progress bar."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write one line."""
-        from tqdm.auto import tqdm
-
-        tqdm.write(self.format(record), file=sys.stderr)
-
-
-def log_progress() -> None:
-    """Print what the run says of itself, and nothing of what libraries say, to stderr."""
-    ours = logging.getLogger("tinyrefinery")
-    ours.setLevel(logging.INFO)
-    ours.propagate = False
-    if not ours.handlers:
-        ours.addHandler(_BesideBars())
+from tinyrefinery.pages.run_tables import (
+    comparisons,
+    gain_line,
+    group_stages,
+    terminal_table,
+    write_results,
+)
+from tinyrefinery.reports.table_lines import table_lines, write_table
+from tinyrefinery.reports.table_text import notes, terminal_lines, title
+from tinyrefinery.runs.folder import Run, open_run
 
 
 def show(
@@ -41,27 +27,17 @@ def show(
 ) -> None:
     """Print the tables of runs, write results.csv in each, and one HTML report about all.
 
-    A run of a table also gets table.csv, and its rows printed beside the paper's.
+    The run of a table also gets table.csv, and its rows are printed beside the paper's.
 
     Args:
         folders: run folders.
-        out: the report; report.html in the first folder if not given.
-        baseline: stage id that gains are measured against; else the same network unrefined.
-        figures: also the paper's Figures 4 to 8.
-        pareto: also accuracy against cost, with the literature's networks.
+        out: the report, `report.html` in the first folder by default.
+        baseline: id of the stage that gains are relative to. By default, it is the same network
+            trained on the original labels.
+        figures: add Figures 4 to 8 of the Label Refinery paper.
+        pareto: add accuracy against cost, with published networks.
     """
-    from rich.console import Console
-
-    from tinyrefinery.pages.run_tables import (
-        comparisons,
-        gain_line,
-        group_stages,
-        terminal_table,
-        write_results,
-    )
-    from tinyrefinery.reports.page import write_page
-    from tinyrefinery.reports.table_lines import write_table
-    from tinyrefinery.runs.folder import open_run
+    from tinyrefinery.reports.page import write_page  # imports matplotlib
 
     runs = [open_run(path) for path in folders]
     page = write_page(runs, out, baseline, figures=figures, pareto=pareto)
@@ -78,11 +54,8 @@ def show(
     _print(console, f"Report: {page}")
 
 
-def _print_rows(console: "Console", run: "Run") -> None:
+def _print_rows(console: Console, run: Run) -> None:
     """The rows of the table that a run belongs to, beside the paper's."""
-    from tinyrefinery.reports.table_lines import table_lines
-    from tinyrefinery.reports.table_text import notes, terminal_lines, title
-
     if not run.table:
         return
     lines = table_lines(run)
@@ -91,7 +64,7 @@ def _print_rows(console: "Console", run: "Run") -> None:
     _print(console, *notes(run, lines), "")
 
 
-def _print(console: "Console", *lines: str) -> None:
-    """Lines as they are: no markup, no colours, broken by the terminal alone."""
+def _print(console: Console, *lines: str) -> None:
+    """Lines as they are: no markup, no colors, wrapped only by the terminal."""
     for line in lines:
         console.print(line, soft_wrap=True, markup=False, highlight=False)

@@ -1,4 +1,4 @@
-"""`tinyrefinery report`: the report of one or more runs."""
+"""`tinyrefinery report`: the HTML report of one or more runs."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from tinyrefinery.cli.options import a_file
+from tinyrefinery.cli.outcome import show
 
 
 def report(
@@ -13,24 +14,30 @@ def report(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="HTML file to write; report.html in the first run if not given.", callback=a_file
+            metavar="FILE",
+            help="HTML file to write.",
+            show_default="report.html in the first run",
+            callback=a_file,
         ),
     ] = None,
     baseline: Annotated[
         str | None,
-        typer.Option(help="Stage id to measure gains against; else the same network unrefined."),
+        typer.Option(
+            metavar="STAGE",
+            help="Stage that gains are relative to.",
+            show_default="the same network trained on the original labels",
+        ),
     ] = None,
     figures: Annotated[
-        bool, typer.Option("--figures", help="Also Figures 4 to 8 of the Label Refinery paper.")
+        bool, typer.Option("--figures", help="Add Figures 4 to 8 of the Label Refinery paper.")
     ] = False,
     pareto: Annotated[
         bool,
-        typer.Option(
-            "--pareto", help="Also accuracy against cost, with the literature's networks."
-        ),
+        typer.Option("--pareto", help="Add accuracy against cost, with published networks."),
     ] = False,
 ) -> None:
-    """Write one self-contained HTML file about RUNS, results.csv in each, and print the table."""
-    from tinyrefinery.cli.outcome import show
+    """Write a self-contained HTML report on one or more runs.
 
+    Also writes results.csv in each run folder and prints the table.
+    """
     show(runs, out, baseline, figures=figures, pareto=pareto)

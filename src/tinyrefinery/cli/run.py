@@ -1,4 +1,4 @@
-"""`tinyrefinery run` and `reproduce`: train what a recipe or a table says."""
+"""`tinyrefinery run` and `reproduce`: train the stages of a recipe, or the rows of a table."""
 
 import os
 from contextlib import suppress
@@ -7,40 +7,50 @@ from typing import Annotated
 
 import typer
 
-from tinyrefinery.cli.options import RecipeName, RunName, Runs, Seeds, Smoke
+from tinyrefinery.cli.options import (
+    Overrides,
+    Processes,
+    RecipeName,
+    RunName,
+    Runs,
+    Seeds,
+    Smoke,
+)
+from tinyrefinery.cli.outcome import show
+from tinyrefinery.cli.progress import log_progress
 from tinyrefinery.errors import RecipeError, RefineryError
-
-Processes = Annotated[
-    int, typer.Option(min=1, help="Seeds to train side by side; about one a core is fastest.")
-]
+from tinyrefinery.recipe.detection import is_detection_table
+from tinyrefinery.recipe.load import load_recipe
+from tinyrefinery.recipe.shipped import locate
+from tinyrefinery.recipe.smoke import smoke as shrink
+from tinyrefinery.recipe.table import at_scale, check_rows, load_table, table_facts, table_rows
 
 
 def run(
     recipe: RecipeName,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(help="Changes, e.g. data.source.root=photos/ stages.plain.epochs=30."),
-    ] = None,
+    overrides: Overrides = None,
     seeds: Seeds = 1,
     name: RunName = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse data with broken images and the like.")
+        bool,
+        typer.Option(
+            "--strict", help="Fail on broken images or empty classes instead of skipping them."
+        ),
     ] = False,
     runs: Runs = Path("runs"),
     processes: Processes = 1,
     smoke: Smoke = False,
 ) -> None:
-    """Train each stage of RECIPE that isn't finished, and report. Goes on when interrupted."""
-    from tinyrefinery.recipe.load import load_recipe
-    from tinyrefinery.recipe.shipped import locate
-    from tinyrefinery.recipe.smoke import smoke as shrink
+    """Train a recipe and write a report. Rerun to resume.
 
+    Finished stages are kept. Only unfinished stages are trained.
+    """
     path = locate(recipe)
     stricter = ["data.source.strict=true"] if strict and not smoke else []
     loaded = load_recipe(path, [*(overrides or []), *stricter])
     if smoke:
         loaded = shrink(loaded)
-    from tinyrefinery.execution.run import run_folder, seeded
+    from tinyrefinery.runs.plan import run_folder, seeded
 
     stem = f"{path.stem}-smoke" if smoke else path.stem
     folder = runs / name if name else run_folder(runs, stem, loaded)
@@ -48,31 +58,38 @@ def run(
 
 
 def reproduce(
-    table: Annotated[str, typer.Argument(help="A table's file, or the name of a shipped one.")],
-    overrides: Annotated[
-        list[str] | None, typer.Argument(help="Changes to the recipe of every row.")
-    ] = None,
+    table: Annotated[str, typer.Argument(help="Table file, or name of a shipped table.")],
+    overrides: Overrides = None,
     row: Annotated[
-        list[str] | None, typer.Option(help="Only this row; may be given several times.")
+        list[str] | None,
+        typer.Option(metavar="ROW", help="Row to train. Repeatable.", show_default="all rows"),
     ] = None,
     scale: Annotated[
         str | None,
         typer.Option(
-            help="One of the table's scales: the same rows on other images; else as given."
+            metavar="SCALE",
+            help="Train the rows on the data of one of the table's scales.",
+            show_default="the table's own data",
         ),
     ] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, help="How many seeds, from 0.")] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the run folder.")] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Number of seeds, counting up from 0.",
+            show_default="the table's seeds",
+        ),
+    ] = None,
+    name: RunName = None,
     runs: Runs = Path("runs"),
     processes: Processes = 1,
     smoke: Smoke = False,
 ) -> None:
-    """Run the rows of TABLE with all their seeds; what rows have in common is trained once."""
-    from tinyrefinery.recipe.detection import is_detection_table
-    from tinyrefinery.recipe.shipped import locate
-    from tinyrefinery.recipe.smoke import smoke as shrink
-    from tinyrefinery.recipe.table import at_scale, check_rows, load_table, table_facts, table_rows
+    """Train the rows of a paper's table. Rerun to resume.
 
+    Stages that rows share are trained once. OVERRIDES apply to every row.
+    """
     path = locate(table)
     if is_detection_table(path):
         from tinyrefinery.cli.detection_table import reproduce_detectors
@@ -98,11 +115,9 @@ def reproduce(
 
 
 def _train(jobs: list, folder: Path, processes: int, table: dict | None = None) -> None:
-    from tinyrefinery.cli.outcome import log_progress, show
-
     log_progress()
-    from tinyrefinery.execution.recipe_run import Job
     from tinyrefinery.execution.run import run as run_jobs
+    from tinyrefinery.runs.plan import Job
 
     typer.echo(f"run folder: {folder}", err=True)
     try:

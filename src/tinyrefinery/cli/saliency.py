@@ -1,23 +1,37 @@
-"""`tinyrefinery saliency`: what a network looked at, as pictures."""
+"""`tinyrefinery saliency`: pictures of the pixels that drive a network's predictions."""
 
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from tqdm import tqdm
 
-from tinyrefinery.cli.options import Like, Seed, Stage, a_file, a_folder
+from tinyrefinery.cli.options import (
+    DATA_TESTS,
+    DataOverrides,
+    Like,
+    NetworkPath,
+    Row,
+    Seed,
+    Stage,
+    Tests,
+    a_file,
+    a_folder,
+)
+from tinyrefinery.cli.progress import log_progress
+from tinyrefinery.errors import DataError
+from tinyrefinery.saliency.sheet import Shown, write_overlays, write_sheet
 
 if TYPE_CHECKING:
-    from tinyrefinery.networks.data import TestData
-    from tinyrefinery.networks.find import Network
+    from tinyrefinery.networks.data import NetworkData
+    from tinyrefinery.networks.network import Network
     from tinyrefinery.saliency.look import Looker
     from tinyrefinery.saliency.picking import Picked
-    from tinyrefinery.saliency.sheet import Shown
 
 
 class Method(StrEnum):
-    """How maps are made."""
+    """How maps are computed."""
 
     occlusion = "occlusion"
     integrated_gradients = "integrated_gradients"
@@ -26,66 +40,85 @@ class Method(StrEnum):
 
 
 class Of(StrEnum):
-    """Whose maps they are."""
+    """Which class maps explain."""
 
     said = "said"
     given = "given"
 
 
-Out = Annotated[Path, typer.Option(help="PNG file to write.", callback=a_file)]
-
-
 def saliency(
-    run: Annotated[
-        Path, typer.Argument(help="A run folder, a stage's folder, a network or ONNX file.")
-    ],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(help="Other data, e.g. data.source.root=photos-of-this-week/."),
-    ] = None,
-    row: Annotated[
-        list[int] | None, typer.Option(help="Row of the data's manifest; several times.")
+    run: NetworkPath,
+    overrides: DataOverrides = None,
+    manifest_row: Annotated[
+        list[int] | None,
+        typer.Option(metavar="N", help="Row of the data's manifest to show, from 0. Repeatable."),
     ] = None,
     test: Annotated[
-        str | None, typer.Option(help="Images that speak against the network in this data test.")
+        str | None, typer.Option(metavar="NAME", help="Show the errors of this data test.")
     ] = None,
-    tests: Annotated[Path, typer.Option(help="The file of data tests.")] = Path("data_tests.yaml"),
+    tests: Tests = DATA_TESTS,
     split: Annotated[
-        str, typer.Option(help="Whose surest mistakes: train, validation, test or any.")
+        str,
+        typer.Option(metavar="SPLIT", help="Split of the errors: train, validation, test or any."),
     ] = "test",
-    images: Annotated[int, typer.Option(min=1, max=500, help="Images at most.")] = 16,
-    of: Annotated[Of, typer.Option(help="What speaks for what it said, or the given label.")] = (
-        Of.said
-    ),
+    images: Annotated[
+        int, typer.Option(metavar="N", min=1, max=500, help="Maximum number of images, up to 500.")
+    ] = 16,
+    of: Annotated[
+        Of,
+        typer.Option(
+            metavar="CLASS",
+            help="Class to explain: the predicted one (said) or the label (given).",
+        ),
+    ] = Of.said,
     method: Annotated[
-        Method, typer.Option(help="Occlusion works for every network; gradients need captum.")
+        Method,
+        typer.Option(
+            metavar="METHOD",
+            help="occlusion, which works for every network, or one that needs gradients and "
+            "captum: integrated_gradients, input_x_gradient or gradient.",
+        ),
     ] = Method.occlusion,
     window: Annotated[
-        int | None, typer.Option(min=1, help="Side of a hidden patch; else a quarter of the input.")
+        int | None,
+        typer.Option(
+            metavar="PIXELS",
+            min=1,
+            help="Side of a hidden patch.",
+            show_default="a quarter of the input",
+        ),
     ] = None,
     stride: Annotated[
-        int | None, typer.Option(min=1, help="From patch to patch; else half a patch.")
+        int | None,
+        typer.Option(
+            metavar="PIXELS", min=1, help="Distance between patches.", show_default="half a patch"
+        ),
     ] = None,
     stage: Stage = None,
     seed: Seed = None,
+    row: Row = None,
     like: Like = None,
-    out: Out = Path("saliency.png"),
+    out: Annotated[
+        Path, typer.Option(metavar="FILE", help="PNG file to write.", callback=a_file)
+    ] = Path("saliency.png"),
     overlays: Annotated[
         Path | None,
-        typer.Option(help="Folder for each overlay as a PNG of its own.", callback=a_folder),
+        typer.Option(
+            metavar="FOLDER", help="Folder for one PNG file per image.", callback=a_folder
+        ),
     ] = None,
 ) -> None:
-    """Show what a network looked at: its surest mistakes, the failures of a test, or rows."""
-    from tinyrefinery.cli.outcome import log_progress
+    """Show which pixels drive a model's predictions.
 
+    The images are the most confident errors, or those of --test or --manifest-row.
+    """
     log_progress()
-    from tinyrefinery.networks.find import find_network
+    from tinyrefinery.networks.opening import open_network
     from tinyrefinery.saliency.look import Looker, Way
-    from tinyrefinery.saliency.sheet import write_overlays, write_sheet
 
     way = Way(method.value, window, stride)
-    network = find_network(run, stage, seed, like)
-    data, picked = _pick(network, overrides or [], row or [], test, tests, split, images)
+    network = open_network(run, stage=stage, seed=seed, row=row, like=like)
+    data, picked = _pick(network, overrides or [], manifest_row or [], test, tests, split, images)
     shown = _look(Looker(network, data, way), picked, of)
     unit = "probability" if method is Method.occlusion else "logit"
     head = _head(network.name, picked, of, method)
@@ -115,10 +148,9 @@ def _pick(
     tests: Path,
     split: str,
     images: int,
-) -> "tuple[TestData, Picked]":
+) -> "tuple[NetworkData, Picked]":
     """The data, and the images of it that are shown."""
     from tinyrefinery.data_tests.session import run_tests
-    from tinyrefinery.errors import DataError
     from tinyrefinery.saliency import picking
 
     if test is not None:
@@ -134,12 +166,8 @@ def _pick(
     return data, picking.surest_mistakes(network, data, split, images)
 
 
-def _look(looker: "Looker", picked: "Picked", of: Of) -> "list[Shown]":
-    """Ask the network about each image."""
-    from tqdm import tqdm
-
-    from tinyrefinery.saliency.sheet import Shown
-
+def _look(looker: "Looker", picked: "Picked", of: Of) -> list[Shown]:
+    """Compute the map of each image."""
     manifest, pixels = looker.data.manifest, looker.data.dataset.images.pixels
     names, paths = manifest.classes, manifest.column("path")
     shown = []

@@ -1,5 +1,6 @@
 """The manifest: one row an image, with its identity, split and label."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
@@ -14,6 +15,8 @@ from tinyrefinery.files import writing
 
 _SUM = 1e-6  # sums of float64 shares
 SPLITS = ("train", "validation", "test")
+NEW = "new"
+"""Split of images that a run does not know: they came after its training."""
 SOFT = "soft_label"
 """Column of distributions over the classes, where people could not agree on one."""
 REQUIRED = {"id": pa.string(), "path": pa.string(), "label": pa.int64(), "split": pa.string()}
@@ -47,7 +50,7 @@ class Manifest:
                 f"manifest: labels run from {labels.min()} to {labels.max()}, "
                 f"but there are {len(self.classes)} classes"
             )
-        unknown = set(self.column("split")) - set(SPLITS)
+        unknown = set(self.column("split")) - {*SPLITS, NEW}
         if unknown:
             raise DataError(f"manifest: unknown split {sorted(unknown)} (known: {list(SPLITS)})")
 
@@ -117,6 +120,12 @@ class Manifest:
         if len(rows):  # else the digest is what it was before there were any
             state.update(rows.tobytes() + targets.tobytes())
         return state.hexdigest()
+
+    def with_splits(self, splits: Sequence[str]) -> "Manifest":
+        """The same rows in other splits, (N,)."""
+        place = self.table.schema.get_field_index("split")
+        column = pa.array(list(splits), pa.string())
+        return Manifest(self.table.set_column(place, "split", column), self.classes)
 
     def with_classes(self, classes: tuple[str, ...]) -> "Manifest":
         """The same rows under another list of classes, which holds all of theirs by name.

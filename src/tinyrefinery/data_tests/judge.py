@@ -94,7 +94,6 @@ def _failed(name: str, test: DataTest, metric: str, error: RefineryError) -> Res
         need=need(test),
         remark=str(error),
         slice=in_words(test),
-        exit_code=2 if isinstance(error, DataTestError) else 3,
     )
 
 

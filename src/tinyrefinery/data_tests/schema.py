@@ -14,7 +14,7 @@ from tinyrefinery.options.sources import Source
 from tinyrefinery.recipe.document import read
 from tinyrefinery.recipe.load import check
 
-SPLIT_NAMES = ("train", "validation", "test", "any")
+SPLIT_NAMES = ("train", "validation", "test", "new", "any")
 MIN_N = 50
 
 
@@ -55,7 +55,8 @@ class Defaults(Part):
     """What tests have in common that don't say otherwise."""
 
     split: Split = "test"
-    """Of which images are taken: train, validation, test or any."""
+    """Of which images are taken: train, validation, test, any of these three, or new: images that
+    came after training."""
     confidence: Confidence = 0.95
     """Of two-sided intervals, and 1 minus the level of tests between networks."""
     min_n: PositiveInt = MIN_N

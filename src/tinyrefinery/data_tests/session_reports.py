@@ -11,7 +11,7 @@ from tinyrefinery.data_tests.session import Session, kept_results
 from tinyrefinery.data_tests.verdicts import Result
 from tinyrefinery.errors import RefineryError
 from tinyrefinery.files import write_atomic
-from tinyrefinery.networks.find import Network
+from tinyrefinery.networks.network import Network
 from tinyrefinery.networks.predictions import pictures
 
 if TYPE_CHECKING:  # the page takes long to import, and is not always written

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from tinyrefinery.errors import RefineryError
 from tinyrefinery.statistics.proportions import Interval, farthest, images_to_prove, nearest_to_zero
 
 LEVEL = 0.05
@@ -97,8 +98,6 @@ class Result:
     """Rows of the images that speak against the network, the worst first."""
     bad: int = 0
     """How many such images there are."""
-    exit_code: int = 0
-    """What the test asks the command to end with."""
 
     @property
     def shown(self) -> Measured | None:
@@ -197,11 +196,9 @@ def with_known_failure(verdict: Verdict) -> Verdict:
 def exit_code(results: list[Result] | tuple[Result, ...], *, release: bool) -> int:
     """What the command ends with.
 
-    0 fine; 1 a test failed, or with `release` isn't proven; 2 the file of tests is wrong; 3 data or
-    network can't be read.
+    0: fine. 1: a test failed, or with `release` is not proven. 2: a test cannot be judged.
     """
-    errors = [each.exit_code for each in results if each.verdict is Verdict.ERROR]
-    if errors:
-        return max(errors)
+    if any(each.verdict is Verdict.ERROR for each in results):
+        return RefineryError.exit_code
     failing = {Verdict.FAIL, *((Verdict.UNPROVEN, Verdict.TOO_FEW) if release else ())}
     return int(any(each.verdict in failing for each in results))

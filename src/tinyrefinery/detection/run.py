@@ -36,7 +36,6 @@ from tinyrefinery.detection.matching import MatchedBoxes
 from tinyrefinery.detection.summary import measures
 from tinyrefinery.errors import CheckpointError, DataError, RecipeError
 from tinyrefinery.evaluation import cost
-from tinyrefinery.execution.recipe_run import say
 from tinyrefinery.execution.run import alone, start_recipe, trained_start, write_problems
 from tinyrefinery.files import write_atomic
 from tinyrefinery.losses import Loss
@@ -44,7 +43,7 @@ from tinyrefinery.pages.overlays import Tile, contact_sheet
 from tinyrefinery.recipe.detection import DetectionRecipe
 from tinyrefinery.recipe.load import dump
 from tinyrefinery.runs.environment import environment
-from tinyrefinery.training import optimizers, schedules
+from tinyrefinery.runs.plan import say
 from tinyrefinery.training.job import Training
 from tinyrefinery.training.logs import Record
 from tinyrefinery.training.loop import fit

@@ -1,1 +1,1 @@
-"""Measure one network."""
+"""Metrics of one network."""

@@ -1,27 +1,27 @@
-"""How often the right class is among the most probable ones, and how sure that share is."""
+"""Top-k and per-class accuracy."""
 
 import numpy as np
 
-_BLOCK = 1 << 22  # numbers compared at once, so that a thousand classes need no second big array
+_BLOCK = 1 << 22  # numbers compared at once: bounds the memory of the comparison
 
 
 def label_ranks(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Place of the labelled class among all classes, 0 = most probable; (N,) int64.
+    """Rank of the label among all classes, 0 = most probable; (N,) int64.
 
-    Ties go to the class with the lower number, so that equal numbers always give equal ranks and
-    rank 0 means the same class as `argmax`.
+    Among ties the lower class number comes first. So ranks are reproducible and rank 0 agrees with
+    `argmax`.
 
     Args:
-        probabilities: (N, K); any scores that grow with belief will do.
+        probabilities: (N, K), or any scores that increase with probability.
         labels: (N,) class numbers in [0, K).
     """
     ranks = np.empty(len(labels), np.int64)
     classes = np.arange(probabilities.shape[1])
     step = max(1, _BLOCK // max(1, len(classes)))
     for start in range(0, len(labels), step):
-        block, own = probabilities[start : start + step], labels[start : start + step, None]
-        score = np.take_along_axis(block, own, axis=1)
-        ahead = (block > score) | ((block == score) & (classes < own))
+        scores, label = probabilities[start : start + step], labels[start : start + step, None]
+        label_score = np.take_along_axis(scores, label, axis=1)  # (b, 1)
+        ahead = (scores > label_score) | ((scores == label_score) & (classes < label))  # (b, K)
         ranks[start : start + step] = ahead.sum(axis=1)
     return ranks
 
@@ -30,15 +30,15 @@ def top_k(probabilities: np.ndarray, labels: np.ndarray, k: int) -> float:
     """Share of rows whose label is among the `min(k, K)` most probable classes, in [0, 1].
 
     Raises:
-        ValueError: when there are no rows.
+        ValueError: if there are no rows.
     """
     if not len(labels):
-        raise ValueError("accuracy of no rows is undefined")
+        raise ValueError("accuracy needs at least one row")
     return float(np.mean(label_ranks(probabilities, labels) < k))
 
 
 def per_category(correct: np.ndarray, labels: np.ndarray, classes: int) -> tuple[np.ndarray, ...]:
-    """Count and accuracy of each category.
+    """Number of rows and accuracy per category.
 
     Args:
         correct: (N,) bool.
@@ -46,7 +46,7 @@ def per_category(correct: np.ndarray, labels: np.ndarray, classes: int) -> tuple
         classes: K.
 
     Returns:
-        (K,) int64 counts and (K,) float64 accuracies, NaN where a category has no rows.
+        (K,) int64 counts and (K,) float64 accuracies; NaN for categories without rows.
     """
     counts = np.bincount(labels, minlength=classes)
     hits = np.bincount(labels, weights=correct, minlength=classes)

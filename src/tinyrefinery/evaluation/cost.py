@@ -1,4 +1,4 @@
-"""What a network costs: parameters and multiply-accumulates."""
+"""Cost of a network: parameters and multiply-accumulates."""
 
 import math
 
@@ -19,13 +19,13 @@ _ELEMENTWISE = (
 
 
 def parameters(network: nn.Module) -> int:
-    """Weights and biases; running statistics don't count, and a shared tensor counts once."""
+    """Number of weights and biases, without running statistics. Shared tensors count once."""
     return sum(parameter.numel() for parameter in network.parameters())
 
 
 def frozen_parameters(network: nn.Module) -> int:
-    """Those of them that are not trained."""
-    return sum(each.numel() for each in network.parameters() if not each.requires_grad)
+    """Number of weights and biases that are not trained."""
+    return sum(p.numel() for p in network.parameters() if not p.requires_grad)
 
 
 def macs(
@@ -33,16 +33,16 @@ def macs(
 ) -> int:
     """Multiply-accumulates of convolutions and linear layers for one image.
 
-    The plain count of the literature: neither biases, normalization, activations, pooling nor the
-    products inside attention are counted. Nothing is computed: only shapes pass through.
+    The usual count of the literature, without biases, normalization, activations, pooling and the
+    products inside attention. Propagates shapes only and computes no values.
 
     Args:
-        network: any; it is left as it was.
+        network: any network; it is not changed.
         channels: of the image.
         size: height, width of the image in pixels.
-        elementwise: also count one for each number out of batch normalization, ReLU, ReLU6, hard
-            swish and hard sigmoid. The counts that arXiv 2107.11170 prints of its four
-            SkipblockNets are of this kind; those of other networks beside them are plain.
+        elementwise: also count one per output number of batch normalization, ReLU, ReLU6, hard
+            swish and hard sigmoid. arXiv 2107.11170 counts its four SkipblockNets this way, but
+            not the other networks in its tables.
     """
     total = 0
 
@@ -62,7 +62,7 @@ def macs(
 
 
 def _products(layer: nn.Module) -> int:
-    """Products for one output number."""
+    """Products per output number."""
     if isinstance(layer, _ELEMENTWISE):
         return 1
     if isinstance(layer, nn.Linear):

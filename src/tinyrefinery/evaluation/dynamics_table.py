@@ -1,4 +1,4 @@
-"""dynamics.parquet: what a training told about each of its samples, with its identity."""
+"""dynamics.parquet: the training dynamics of each sample, with its identity."""
 
 import json
 from collections.abc import Mapping
@@ -16,40 +16,40 @@ from tinyrefinery.files import writing
 def dynamics_table(
     manifest: Manifest, rows: np.ndarray, measures: Mapping[str, np.ndarray]
 ) -> pa.Table:
-    """Columns `id`, `row`, `label` (the given class), then the measures; NaN becomes null.
+    """Build the table: columns `id`, `row`, `label` (the given class), then the measures.
 
     Args:
         manifest: of the data.
         rows: (N,) manifest rows of the samples.
-        measures: (N,) each, as `Dynamics.measures` gives them.
+        measures: (N,) per measure, from `Dynamics.measures`; NaN becomes null.
     """
     columns = {
         "id": pa.array(manifest.column("id")[rows].tolist(), pa.string()),
         "row": pa.array(rows, pa.int64()),
         "label": pa.array(manifest.labels[rows], pa.int64()),
     }
-    columns |= {name: pa.array(each, from_pandas=True) for name, each in measures.items()}
+    columns |= {name: pa.array(values, from_pandas=True) for name, values in measures.items()}
     metadata = {"classes": json.dumps(manifest.classes, ensure_ascii=False)}
     return pa.table(columns, metadata=metadata)
 
 
 def save_dynamics(path: Path, table: pa.Table) -> None:
-    """Write the table as Parquet, in one step."""
-    with writing(path) as aside:
-        pq.write_table(table, aside)
+    """Write the table as Parquet, atomically."""
+    with writing(path) as temporary:
+        pq.write_table(table, temporary)
 
 
 def load_dynamics(path: Path) -> pa.Table:
-    """Read what `save_dynamics` wrote.
+    """Read a table written by `save_dynamics`.
 
     Raises:
-        DataError: when the file is missing, truncated or holds no dynamics.
+        DataError: if the file is missing, truncated or holds no dynamics.
     """
     try:
         table = pq.read_table(path)
         missing = {"id", "row", "label", "aum"} - {*table.column_names}
     except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{path}: no readable dynamics ({error})") from error
+        raise DataError(f"{path}: no readable training dynamics ({error})") from error
     if missing:
-        raise DataError(f"{path}: no dynamics of a training: columns {sorted(missing)} are missing")
+        raise DataError(f"{path}: no training dynamics: columns {sorted(missing)} are missing")
     return table

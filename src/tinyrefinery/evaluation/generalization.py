@@ -1,4 +1,4 @@
-"""The generalization gap, whole and per category (Label Refinery, Figures 4 to 6)."""
+"""The train-test gap, overall and per category (Label Refinery, Figures 4 to 6)."""
 
 from typing import TypedDict
 
@@ -8,7 +8,7 @@ from tinyrefinery.evaluation.accuracy import per_category
 
 
 class CategoryRow(TypedDict):
-    """One category in training and validation; accuracies in [0, 1], None without rows."""
+    """Accuracy of one category in training and validation, in [0, 1]; None without rows."""
 
     category: str
     train_n: int
@@ -18,7 +18,7 @@ class CategoryRow(TypedDict):
 
 
 def generalization_gap(train_top1: float, validation_top1: float) -> float:
-    """Training minus validation accuracy, in [-1, 1]; larger means more overfitting."""
+    """Training minus validation accuracy, in [-1, 1]. Larger means more overfitting."""
     return train_top1 - validation_top1
 
 
@@ -29,10 +29,10 @@ def category_table(
     validation_labels: np.ndarray,
     classes: tuple[str, ...],
 ) -> list[CategoryRow]:
-    """Accuracy of each category in training and in validation, in class order.
+    """Accuracy per category in training and in validation, in class order.
 
     Args:
-        train_correct: (N,) bool, right at top-1.
+        train_correct: (N,) bool, correct at top-1.
         train_labels: (N,) class numbers.
         validation_correct: (M,) bool.
         validation_labels: (M,) class numbers.
@@ -44,14 +44,14 @@ def category_table(
         {
             "category": name,
             "train_n": int(train_n[i]),
-            "train_top1": _known(train[i]),
+            "train_top1": _none_if_nan(train[i]),
             "validation_n": int(validation_n[i]),
-            "validation_top1": _known(validation[i]),
+            "validation_top1": _none_if_nan(validation[i]),
         }
         for i, name in enumerate(classes)
     ]
 
 
-def _known(value: float) -> float | None:
-    """JSON has no NaN: None stands for an accuracy of no rows."""
+def _none_if_nan(value: float) -> float | None:
+    """JSON has no NaN."""
     return None if np.isnan(value) else float(value)

@@ -1,7 +1,7 @@
-"""Samples whose given label looks wrong, for a person to look at: a ranking, not a verdict.
+"""Rank likely label errors for human review.
 
-Made of what training recorded anyway (`dynamics.parquet`). A hard sample with a right label looks
-much the same as an easy one with a wrong label, so the first lines are worth most.
+The ranking uses the training dynamics only (`dynamics.parquet`). Hard samples with correct labels
+look much like easy ones with wrong labels. So the top of the list is the most reliable.
 """
 
 import json
@@ -14,24 +14,24 @@ from scipy.stats import rankdata
 from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.files import write_csv
 
-CONTRADICTED = 0.5  # our choice: more crops speak against the given label than for it
-MOST = 10_000  # our choice: lines, more than anybody reviews
+CONTRADICTED = 0.5  # our choice: most crops contradict the given label
+MOST = 10_000  # our choice: rows, more than anybody reviews
 _REFINED = ("refined_class", "disagreement", "given_probability")
 
 
 def find_suspects(dynamics: pa.Table) -> np.ndarray:
-    """Row numbers of the table whose label is suspect, the most suspect first; at most `MOST`.
+    """Row numbers of likely label errors in the table, most likely first; at most `MOST`.
 
-    Suspect is what training never came to terms with: an area under the margin below 0, so that on
-    average over training another class was ahead of the given one. Where labels were refined, the
-    refiner must contradict the given label too: on more than half of the crops, and with a larger
-    mean probability for one other class. They are ranked as `suspicion` says. Samples without a
-    visit are left out.
+    A label is a likely error if its area under the margin (AUM) is below 0: on average over
+    training, another class had a higher logit. If labels were refined, the refiner must also
+    contradict the given label: on more than half of the crops, and with a higher mean probability
+    for another class. Rows are ranked by `suspicion`. Samples that were never trained on are left
+    out.
 
     Args:
-        dynamics: as `dynamics_table` makes it.
+        dynamics: the table from `dynamics_table`.
     """
-    suspect = _column(dynamics, "aum") < 0  # false for what was never visited, which has no area
+    suspect = _column(dynamics, "aum") < 0  # NaN, hence false, for samples never trained on
     if "disagreement" in dynamics.column_names:
         suspect &= _column(dynamics, "disagreement") > CONTRADICTED
         suspect &= _column(dynamics, "refined_class") != _column(dynamics, "label")
@@ -40,59 +40,62 @@ def find_suspects(dynamics: pa.Table) -> np.ndarray:
 
 
 def suspicion(dynamics: pa.Table) -> np.ndarray:
-    """How suspect each sample's label is, (N,) float64 from 0, without a visit, to 1, the worst.
+    """Score of each label, (N,) float64, from 0 (never trained on) to 1 (most likely an error).
 
-    Its place, as a share, in the order by area under the margin. Where labels were refined, the
-    mean of that and of its place in the order by the mean refined probability of the given class:
-    the one tells what the network came to terms with over a whole training, the other what its
-    refiner saw in many crops. The mean of both ranks better than either; it was chosen on street
-    numbers and Imagenette with synthetic noise (docs/audit.md).
+    The score is the relative rank by area under the margin (AUM). If labels were refined, it is the
+    mean of that rank and the rank by the mean refined probability of the given class. AUM covers
+    the student's whole training, the refined probability many crops. Their mean ranks better than
+    either: chosen on street numbers and Imagenette with synthetic noise (docs/audit.md).
 
     Args:
-        dynamics: as `dynamics_table` makes it.
+        dynamics: the table from `dynamics_table`.
     """
-    places = [_place(_column(dynamics, "aum"))]
+    ranks = [_relative_ranks(_column(dynamics, "aum"))]
     if "given_probability" in dynamics.column_names:
-        places.append(_place(_column(dynamics, "given_probability")))
-    return np.mean(places, axis=0)
+        ranks.append(_relative_ranks(_column(dynamics, "given_probability")))
+    return np.mean(ranks, axis=0)
 
 
-def _place(values: np.ndarray) -> np.ndarray:
-    """Places as shares: 1 for the least value, 0 where there is none, the mean among equals."""
-    known = ~np.isnan(values)
-    places = np.zeros(len(values))
-    places[known] = rankdata(-values[known].astype(np.float64)) / max(1, known.sum())
-    return places
+def _relative_ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks in [0, 1]: 1 for the smallest value, 0 for NaN, the mean among ties."""
+    valid = ~np.isnan(values)
+    ranks = np.zeros(len(values))
+    ranks[valid] = rankdata(-values[valid].astype(np.float64)) / max(1, valid.sum())
+    return ranks
 
 
 def save_suspects(path: Path, dynamics: pa.Table, manifest: Manifest) -> None:
-    """Write the suspects as CSV, in one step.
+    """Write the likely label errors as CSV, atomically.
 
     Columns: `rank` from 1, `id`, `path`, `given_class` and `refined_class` by name, `disagreement`,
-    `given_probability`, `aum`. Those about refined labels are empty where there are none. Images
-    that the data has no more are left out.
+    `given_probability`, `aum`. The columns on refined labels are empty if labels were not refined.
+    Images that are no longer in the data are left out.
 
     Args:
         path: the file.
-        dynamics: as `dynamics_table` makes it.
-        manifest: of the data as it is now, for the paths; rows may have moved since.
+        dynamics: the table from `dynamics_table`.
+        manifest: of the current data, for the paths; row numbers may have changed since training.
     """
-    some = dynamics.take(pa.array(find_suspects(dynamics)))
-    ids = np.array(some.column("id").to_pylist(), object)
-    at = manifest.places(ids, some.column("row").to_numpy())
-    some, at = some.filter(pa.array(at >= 0)), at[at >= 0]
+    suspects = dynamics.take(pa.array(find_suspects(dynamics)))
+    ids = np.array(suspects.column("id").to_pylist(), object)
+    rows = manifest.places(ids, suspects.column("row").to_numpy())
+    suspects, rows = suspects.filter(pa.array(rows >= 0)), rows[rows >= 0]
     classes = json.loads(dynamics.schema.metadata[b"classes"])
     paths = manifest.column("path")
-    rows = []
-    for rank, (row, one) in enumerate(zip(at, some.to_pylist(), strict=True), 1):
+    lines = []
+    for rank, (row, suspect) in enumerate(zip(rows, suspects.to_pylist(), strict=True), 1):
         refined = [""] * len(_REFINED)
-        if "disagreement" in one:
-            refined = [classes[one["refined_class"]], one["disagreement"], one["given_probability"]]
-        given = classes[one["label"]]
-        rows.append([rank, one["id"], paths[row], given, *refined, one["aum"]])
-    write_csv(path, ["rank", "id", "path", "given_class", *_REFINED, "aum"], rows)
+        if "disagreement" in suspect:
+            refined = [
+                classes[suspect["refined_class"]],
+                suspect["disagreement"],
+                suspect["given_probability"],
+            ]
+        given = classes[suspect["label"]]
+        lines.append([rank, suspect["id"], paths[row], given, *refined, suspect["aum"]])
+    write_csv(path, ["rank", "id", "path", "given_class", *_REFINED, "aum"], lines)
 
 
 def _column(dynamics: pa.Table, name: str) -> np.ndarray:
-    """Values of a column, null as NaN."""
+    """Values of a column; null becomes NaN."""
     return dynamics.column(name).to_numpy()

@@ -1,4 +1,4 @@
-"""How good a label policy's targets are, on training crops whose truth is known."""
+"""Quality of a label policy's targets, on training crops with known true labels."""
 
 import numpy as np
 
@@ -17,26 +17,26 @@ def policy_quality(
     crops: int = 4096,
     epoch: int = 0,
 ) -> dict[str, float | int]:
-    """`label_quality` of the targets that training sees in its first batches of an epoch.
+    """`label_quality` of the training targets in the first batches of an epoch.
 
     Args:
-        policy: what labels.
+        policy: makes the targets.
         view: the training crops.
         rows: the training samples.
         batch_size: as in training, so that BN groups are the same.
-        crops: how many crops to look at, at most.
-        epoch: which epoch's crops.
+        crops: number of crops to label: whole batches until it is reached.
+        epoch: selects the crops.
 
     Returns:
-        See `label_quality`; empty where the crops' truth is not known.
+        See `label_quality`; empty if the true crop labels are unknown.
     """
     if view.dataset.truth is None:
         return {}
     labels, truth = [], []
     for batch_rows in split_batches(shuffled(rows, view.seed, epoch), batch_size, drop_last=True):
         targets = policy(view.render(batch_rows, epoch))
-        whole = targets.dense() if isinstance(targets, SparseTargets) else targets
-        labels.append(whole.cpu().numpy())
+        dense = targets.dense() if isinstance(targets, SparseTargets) else targets  # (B, K)
+        labels.append(dense.cpu().numpy())
         truth.append(view.truth(batch_rows, epoch))
         if sum(map(len, labels)) >= crops:
             break

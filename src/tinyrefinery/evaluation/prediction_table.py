@@ -1,4 +1,4 @@
-"""Predictions as a table: what a network said about each row, with its identity. Needs no torch."""
+"""Predictions as a table: class probabilities per row, with its identity. Needs no torch."""
 
 import json
 from collections.abc import Mapping
@@ -13,24 +13,24 @@ import pyarrow.parquet as pq
 from tinyrefinery.errors import DataError
 from tinyrefinery.files import writing
 
-_SUM_TOLERANCE = 1e-3  # our choice: softmax in float32 over a thousand classes is within 1e-5
+_SUM_TOLERANCE = 1e-3  # our choice; a float32 softmax over a thousand classes is within 1e-5
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """Probabilities of every class for N rows of a manifest.
+    """Probabilities of all classes for N rows of a manifest.
 
     Raises:
-        DataError: when lengths differ, a label has no class, or a row is no distribution (a network
-            whose training diverged gives NaN).
+        DataError: if lengths differ, a label is not a class number, or a row is not a distribution
+            (a diverged network predicts NaN).
     """
 
     ids: np.ndarray = field(repr=False)
     """(N,) str, SHA-256 of each image."""
     rows: np.ndarray = field(repr=False)
-    """(N,) int64, row number in the manifest."""
+    """(N,) int64, row numbers in the manifest."""
     labels: np.ndarray = field(repr=False)
-    """(N,) int64, given class."""
+    """(N,) int64, given classes."""
     probabilities: np.ndarray = field(repr=False)
     """(N, K) float32, rows sum to one."""
     classes: tuple[str, ...]
@@ -40,17 +40,17 @@ class Predictions:
         shape = (len(self.rows), len(self.classes))
         if self.probabilities.shape != shape or not len(self.ids) == len(self.labels) == shape[0]:
             raise DataError(
-                f"predictions: {len(self.ids)} ids, {len(self.rows)} rows, {len(self.labels)} "
-                f"labels, {len(self.classes)} classes and probabilities {self.probabilities.shape}"
-                " don't fit together"
+                f"predictions: sizes don't match: {len(self.ids)} ids, {len(self.rows)} rows, "
+                f"{len(self.labels)} labels, {len(self.classes)} classes, probabilities "
+                f"{self.probabilities.shape}"
             )
         if len(self.labels) and not 0 <= self.labels.min() <= self.labels.max() < shape[1]:
-            raise DataError(f"predictions: a label lies outside the {shape[1]} classes")
-        off = np.abs(self.probabilities.sum(axis=1, dtype=np.float64) - 1)
-        bad = np.flatnonzero(~(off < _SUM_TOLERANCE))  # NaN is bad too
+            raise DataError(f"predictions: a label is not one of the {shape[1]} classes")
+        error = np.abs(self.probabilities.sum(axis=1, dtype=np.float64) - 1)
+        bad = np.flatnonzero(~(error < _SUM_TOLERANCE))  # also NaN
         if len(bad):
             raise DataError(
-                f"predictions: {len(bad)} of {len(off)} rows are no probabilities, first manifest "
+                f"predictions: {len(bad)} of {len(error)} rows don't sum to one, first manifest "
                 f"row {self.rows[bad[0]]}. If training diverged, try a lower learning rate."
             )
 
@@ -59,7 +59,7 @@ class Predictions:
 
     @cached_property
     def predicted(self) -> np.ndarray:
-        """Most probable class, (N,) int64; the lowest number among equals."""
+        """Most probable class, (N,) int64; the lowest number among ties."""
         return self.probabilities.argmax(axis=1)
 
     @cached_property
@@ -78,15 +78,15 @@ class Predictions:
             "probabilities": pa.FixedSizeListArray.from_arrays(flat, len(self.classes)),
         }
         metadata = {"classes": json.dumps(self.classes, ensure_ascii=False)}
-        with writing(path) as aside:
-            pq.write_table(pa.table(columns, metadata=metadata), aside)
+        with writing(path) as temporary:
+            pq.write_table(pa.table(columns, metadata=metadata), temporary)
 
     @classmethod
     def load(cls, path: Path) -> "Predictions":
-        """Read what `save` wrote, bit for bit.
+        """Read a file written by `save`, bit for bit.
 
         Raises:
-            DataError: when the file is missing, truncated or holds no predictions.
+            DataError: if the file is missing, truncated or holds no predictions.
         """
         try:
             table = pq.read_table(path)
@@ -101,17 +101,17 @@ class Predictions:
             )
         except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
             raise DataError(
-                f"{path}: no readable predictions ({error}). Evaluate the run again to remake it."
+                f"{path}: no readable predictions ({error}). Evaluate the run again."
             ) from error
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What one network said of N images."""
+    """Predictions of one network on N images."""
 
     name: str
-    """As people know the network."""
+    """Display name of the network."""
     probabilities: np.ndarray = field(repr=False)
-    """(N, K); NaN in rows that it was not asked about."""
+    """(N, K); NaN in rows without a prediction."""
     perturbed: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
-    """The same for changed images, by `Perturbation.named`."""
+    """The same for perturbed images, by `Perturbation.named`."""

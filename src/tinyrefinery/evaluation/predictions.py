@@ -1,4 +1,4 @@
-"""Predictions: made once, sliced often. What a network says about each row of a view."""
+"""Predict class probabilities for rows of a view. Needs torch once `predict` is called."""
 
 from typing import TYPE_CHECKING
 
@@ -7,7 +7,7 @@ import numpy as np
 from tinyrefinery.errors import DataError
 from tinyrefinery.evaluation.prediction_table import Predictions
 
-if TYPE_CHECKING:  # whoever only names `Predictions` from here must not pay for torch
+if TYPE_CHECKING:  # importing `Predictions` from here must not import torch
     from torch import nn
 
     from tinyrefinery.data.batches import View
@@ -18,22 +18,21 @@ __all__ = ["Predictions", "predict"]
 def predict(
     network: "nn.Module", view: "View", rows: np.ndarray, batch_size: int = 256, workers: int = 0
 ) -> Predictions:
-    """Probabilities of a network for rows of a view, in the order given.
+    """Run a network on rows of a view and return its probabilities, in the order of `rows`.
 
-    The network is run in evaluation mode without gradients (dropout off, running statistics used
-    and untouched) and left in the mode it came in, submodule by submodule. Softmax is float32
-    whatever the network's precision. Crops are those of epoch 0, so a view that crops at random
-    gives the same predictions every time.
+    The network runs in evaluation mode without gradients. Afterwards all modules are back in the
+    modes that they had. Softmax is computed in float32 at any precision of the network. Uses the
+    crops of epoch 0, so random crops give the same predictions every time.
 
     Args:
         network: images (B, C, h, w) -> logits (B, K), on the view's device.
         view: renders the images.
         rows: (N,) manifest row numbers; may be empty.
-        batch_size: images a forward pass; changes memory and time only.
-        workers: threads that prepare the images.
+        batch_size: images per forward pass; affects memory and time only.
+        workers: threads that load the images.
 
     Raises:
-        DataError: when the network gives another number of classes than the data has, or NaN.
+        DataError: if the network has another number of classes than the data, or predicts NaN.
     """
     import torch
 
@@ -42,13 +41,14 @@ def predict(
 
     manifest = view.dataset.manifest
     chunks = [np.empty((0, len(manifest.classes)), np.float32)]
+    batches = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
     with evaluating(network), torch.inference_mode():
-        for batch in load(view, _cut(rows, batch_size), 0, workers=workers):
-            logits = network(batch.images)
+        for batch in load(view, batches, 0, workers=workers):
+            logits = network(batch.images)  # (B, C, h, w) -> (B, K)
             if logits.shape[1] != len(manifest.classes):
                 raise DataError(
                     f"the network has {logits.shape[1]} classes but the data has "
-                    f"{len(manifest.classes)}; give the network that many outputs"
+                    f"{len(manifest.classes)}. Use a network with {len(manifest.classes)} outputs."
                 )
             chunks.append(logits.float().softmax(dim=1).cpu().numpy())
     return Predictions(
@@ -58,7 +58,3 @@ def predict(
         probabilities=np.concatenate(chunks),
         classes=tuple(manifest.classes),
     )
-
-
-def _cut(rows: np.ndarray, size: int) -> list[np.ndarray]:
-    return [rows[start : start + size] for start in range(0, len(rows), size)]

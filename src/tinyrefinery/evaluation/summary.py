@@ -1,4 +1,4 @@
-"""The content of a stage's evaluation.json."""
+"""The contents of a stage's evaluation.json."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,14 +15,14 @@ from tinyrefinery.statistics.proportions import wilson_interval
 
 
 def evaluate_split(predictions: Predictions) -> dict[str, Any]:
-    """Measures of one split.
+    """Metrics of one split.
 
     Returns:
         `n`, `top1` and `top5` (min(5, K)) in [0, 1], `top1_interval` (95 % Wilson, over images),
         `nll` in nats, `brier` in [0, 2], `ece` in [0, 1].
 
     Raises:
-        ValueError: when the split has no rows.
+        ValueError: if the split has no rows.
     """
     probabilities, labels = predictions.probabilities, predictions.labels
     top1 = top_k(probabilities, labels, 1)
@@ -43,21 +43,21 @@ def evaluate(
     label_quality: Mapping[str, float] | None = None,
     cost: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
-    """Everything evaluation.json holds, ready for `json.dumps(..., allow_nan=False)`.
+    """All contents of evaluation.json, ready for `json.dumps(..., allow_nan=False)`.
 
     Args:
         predictions: by split; splits without rows are left out of the result.
-        label_quality: of the labels that this stage was trained on, from `label_quality`.
+        label_quality: of the stage's training labels, from `label_quality`.
         cost: of the network: parameters, macs and so on.
 
     Returns:
-        One object a split (`evaluate_split`); `gap` (training - validation top-1, None when either
-        split is missing); `per_category` (rows of `category_table`, empty likewise);
-        `label_quality` and `cost` ({} when not given).
+        One object per split (`evaluate_split`); `gap` (training - validation top-1, None if either
+        split is missing); `per_category` (rows of `category_table`, empty if either is missing);
+        `label_quality` and `cost` ({} by default).
     """
-    known = {split: each for split, each in predictions.items() if len(each)}
-    result: dict[str, Any] = {split: evaluate_split(each) for split, each in known.items()}
-    train, validation = known.get("train"), known.get("validation")
+    predictions = {split: table for split, table in predictions.items() if len(table)}
+    result: dict[str, Any] = {split: evaluate_split(t) for split, t in predictions.items()}
+    train, validation = predictions.get("train"), predictions.get("validation")
     result |= {"gap": None, "per_category": []}
     result |= {"label_quality": dict(label_quality or {}), "cost": dict(cost or {})}
     if train is not None and validation is not None:

@@ -1,1 +1,1 @@
-"""Building blocks of networks: tensors in, tensors out."""
+"""Building blocks of networks."""

@@ -1,4 +1,4 @@
-"""Convolution, batch normalization, then optionally pooling and activation, in this order."""
+"""Convolution, batch normalization, then optional pooling and activation, in this order."""
 
 from collections.abc import Callable
 
@@ -20,19 +20,19 @@ def conv_norm(
 ) -> nn.Sequential:
     """Block from (B, channels, h, w) to (B, width, h', w').
 
-    Pooling stands before the ReLU, as in the Label Refinery code: the two commute, and ReLU is then
-    computed on fewer numbers.
+    Pooling comes before the ReLU, as in the Label Refinery code. The two commute, and ReLU then
+    processes fewer numbers.
 
     Args:
-        channels: channels in.
-        width: channels out.
-        kernel: side of the square filter.
-        stride: step of the convolution.
-        padding: pixels of zeros around; `kernel // 2` when not given.
-        bias: a bias before the normalization has no effect on the function; some published
-            networks have one.
-        pool: side and step of a max-pool after the normalization; 1 for none.
-        activation: whether a ReLU ends the block, or what else does, e.g. `nn.Hardswish`.
+        channels: input channels.
+        width: output channels.
+        kernel: side of the square filter in pixels.
+        stride: stride of the convolution.
+        padding: zero padding in pixels; default `kernel // 2`.
+        bias: add a bias to the convolution. It has no effect before the normalization, but some
+            published networks have it.
+        pool: side and stride of a max-pool after the normalization; 1 for none.
+        activation: True for a ReLU, False for none, or another activation, e.g. `nn.Hardswish`.
     """
     padding = kernel // 2 if padding is None else padding
     block = nn.Sequential()
@@ -55,13 +55,13 @@ def depthwise_norm(
     stride: int = 1,
     activation: Callable[..., nn.Module] = nn.ReLU,
 ) -> nn.Sequential:
-    """Depthwise convolution, batch normalization and ReLU; the number of channels stays.
+    """Depthwise convolution, batch normalization and activation, with unchanged channels.
 
     Args:
-        channels: in and out.
-        kernel: side of the square filter.
-        stride: step of the convolution.
-        activation: what ends the block instead of a ReLU, e.g. `nn.Hardswish`.
+        channels: input and output channels.
+        kernel: side of the square filter in pixels.
+        stride: stride of the convolution.
+        activation: e.g. `nn.Hardswish` instead of a ReLU.
     """
     block = nn.Sequential()
     block.add_module("conv", DepthwiseConv2d(channels, kernel=kernel, stride=stride))

@@ -1,4 +1,4 @@
-"""First weights of a network."""
+"""Initial weights of a network."""
 
 import math
 
@@ -7,12 +7,12 @@ from torch import nn
 
 
 def initialize(network: nn.Module) -> None:
-    """Draw the weights of convolutions anew, in place, from torch's current generator.
+    """Initialize the weights in place, with torch's current generator.
 
-    Convolutions: normal with variance 2 / fan-out, zero bias (He et al. 2015), where fan-out counts
-    only the outputs that one input reaches, hence one channel for a depthwise convolution.
+    Convolutions: normal with variance 2 / fan-out, zero bias (He et al. 2015). Fan-out counts only
+    the outputs that one input reaches, so one channel for a depthwise convolution.
     Batch normalization: weight 1, bias 0, also at the end of residual branches.
-    Linear layers: PyTorch's default, uniform within 1 / sqrt(fan-in).
+    Linear layers keep PyTorch's default, uniform within 1 / sqrt(fan-in).
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d):

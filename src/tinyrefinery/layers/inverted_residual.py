@@ -24,13 +24,13 @@ def expand_filter_project(
     From (B, channels, h, w) to (B, width, h', w'), where h' is h / stride rounded up.
 
     Args:
-        channels: channels in.
-        width: channels out.
-        expanded: channels in between.
-        kernel: side of the depthwise filter.
-        stride: step of the depthwise convolution.
-        squeeze: whether squeeze-and-excitation follows it, with a fourth of `expanded` channels,
-            rounded to 8, and a hard sigmoid.
+        channels: input channels.
+        width: output channels.
+        expanded: channels of the depthwise convolution.
+        kernel: side of the depthwise filter in pixels.
+        stride: stride of the depthwise convolution.
+        squeeze: add squeeze-and-excitation after it, with a fourth of `expanded` channels, rounded
+            to a multiple of 8, and a hard sigmoid.
         activation: after the first two convolutions.
     """
     block = nn.Sequential()
@@ -46,16 +46,16 @@ def expand_filter_project(
 
 
 class InvertedResidual(nn.Module):
-    """`expand_filter_project`, added to its input where it keeps the shape.
+    """`expand_filter_project`, plus its input if the shape is unchanged.
 
     Args:
-        channels: channels in.
-        width: channels out.
-        expanded: channels in between; the expanding convolution is there even if they are as many
-            as come in.
-        kernel: side of the depthwise filter.
-        stride: step of the depthwise convolution; the sum needs 1, and `channels == width`.
-        squeeze: whether it has squeeze-and-excitation.
+        channels: input channels.
+        width: output channels.
+        expanded: channels of the depthwise convolution; the expanding convolution is kept even if
+            this equals `channels`.
+        kernel: side of the depthwise filter in pixels.
+        stride: stride of the depthwise convolution; the sum needs 1, and `channels == width`.
+        squeeze: add squeeze-and-excitation.
         activation: after the first two convolutions.
     """
 
@@ -83,30 +83,30 @@ class InvertedResidual(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, width, h', w') of (B, channels, h, w)."""
+        """Map (B, channels, h, w) to (B, width, h', w')."""
         return x + self.block(x) if self.adds else self.block(x)
 
 
 def divisible(channels: float, by: int = 8) -> int:
-    """The multiple of `by` nearest to `channels`, at least `by`, and not below 90 % of `channels`.
+    """Round `channels` to a multiple of `by`: at least `by` and at least 90 % of `channels`.
 
-    As MobileNet v2 and v3 round (TensorFlow's `make_divisible`).
+    MobileNet v2 and v3 round this way (TensorFlow's `make_divisible`).
     """
     nearest = max(by, int(channels + by / 2) // by * by)
     return nearest + by if nearest < 0.9 * channels else nearest
 
 
 class SkipBlock(nn.Module):
-    """Average-pools early feature maps to the size of late ones, transforms them and adds them.
+    """Average-pool early feature maps to the size of late ones, transform them and add them.
 
-    The published code pools to fixed sizes, 28 and 14, so that its networks take images of 217 to
-    224 pixels only. Here the size is that of what is added to.
+    The published code pools to fixed sizes, 28 and 14, so its networks take images of 217 to 224
+    pixels only. Here the pooled size is that of the late maps.
 
     Args:
-        channels: C of the early feature maps.
+        channels: C, channels of the early feature maps.
         width: channels of the late ones.
-        expanded: channels in between.
-        kernel: side of the depthwise filter, which keeps the size.
+        expanded: channels of the depthwise convolution.
+        kernel: side of the depthwise filter in pixels; its stride is 1.
     """
 
     def __init__(self, channels: int, width: int, *, expanded: int, kernel: int = 3) -> None:
@@ -114,6 +114,6 @@ class SkipBlock(nn.Module):
         self.block = expand_filter_project(channels, width, expanded=expanded, kernel=kernel)
 
     def forward(self, early: Tensor, late: Tensor) -> Tensor:
-        """The sum, (B, width, h', w'), of early (B, C, h, w) and late (B, width, h', w') maps."""
+        """Add early maps (B, C, h, w) to late maps (B, width, h', w')."""
         size = late.shape[2], late.shape[3]
         return late + self.block(F.adaptive_avg_pool2d(early, size))

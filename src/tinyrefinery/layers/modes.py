@@ -1,4 +1,4 @@
-"""The modes that modules are in, training or evaluation, set aside for a while."""
+"""Run a network in evaluation mode for a while, or on shapes only."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,9 +11,9 @@ from torch.func import functional_call
 
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode; afterwards each module is in its own again, also frozen ones among others.
+    """Switch to evaluation mode, then restore the mode of each module, frozen ones included.
 
-    Nothing is drawn, and no running statistics change.
+    In between, dropout is off and running statistics don't change.
     """
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
@@ -27,8 +27,8 @@ def evaluating(network: nn.Module) -> Iterator[None]:
 def pass_shapes(network: nn.Module, shape: tuple[int, ...]) -> Any:
     """Output of `network` for a batch of `shape`, as tensors on the meta device (shapes only).
 
-    Runs in evaluation mode, so that one image is enough for batch normalization; hooks run.
-    Neither the network nor any random generator is changed.
+    Runs in evaluation mode, so batch normalization accepts a single image. Forward hooks run.
+    Changes neither the network nor any random generator.
     """
     state = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     empty = {name: torch.empty_like(tensor, device="meta") for name, tensor in state.items()}

@@ -1,20 +1,20 @@
-"""ReLU, by the bits of bfloat16 numbers where no gradient is wanted."""
+"""ReLU, computed on the bits of bfloat16 numbers when no gradient is needed."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-_NAN_FROM = -128  # the bits of negative infinity as int16; those of negative NaNs are greater
+_NEGATIVE_INFINITY = -128  # its bits as int16; those of negative NaNs are greater
 
 
 def relu(maps: Tensor, *, inplace: bool = False) -> Tensor:
-    """`F.relu`, to the bit, but that zero has no sign.
+    """`F.relu`, bit for bit, except that -0 becomes 0.
 
-    On CPUs PyTorch takes bfloat16 to float32 and back for it, at a third of the memory's speed: 1.3
-    ms for 128 x 64 maps of 32x32, which take 0.45 this way (torch 2.15, one core of an AMD EPYC).
+    On CPUs PyTorch converts bfloat16 to float32 and back: 1.3 ms for 128 x 64 maps of 32x32. This
+    way takes 0.45 ms (torch 2.15, one core of an AMD EPYC).
     """
     if maps.dtype != torch.bfloat16 or maps.device.type != "cpu" or torch.is_grad_enabled():
         return F.relu(maps, inplace=inplace)
-    # Whatever has its sign bit set is a negative integer too. NaNs stay: nothing gets silent here.
-    kept = F.threshold(maps.view(torch.int16), _NAN_FROM, 0, inplace=inplace)
-    return maps if inplace else kept.view(torch.bfloat16)
+    # Numbers with a sign bit are negative integers too. Negative NaNs pass, so none gets hidden.
+    bits = F.threshold(maps.view(torch.int16), _NEGATIVE_INFINITY, 0, inplace=inplace)
+    return maps if inplace else bits.view(torch.bfloat16)

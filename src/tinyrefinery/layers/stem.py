@@ -10,16 +10,16 @@ from tinyrefinery.layers.conv_norm import conv_norm
 Stem = Literal["auto", "imagenet", "small"]
 """`imagenet`: as published for 224 pixels. `small`: keeps resolution. `auto`: by image size."""
 
-SMALL_BELOW = 96  # our choice: below it an ImageNet stem leaves less than a 3x3 map in the end
+SMALL_BELOW = 96  # pixels; our choice: below it the last map of an ImageNet stem is less than 3x3
 
 
 def is_small(stem: str, size: tuple[int, int]) -> bool:
     """Whether images of `size` (height, width in pixels) get the small-image stem.
 
-    `auto` takes it when the shorter side is below 96 pixels.
+    `auto` uses it if the shorter side is below 96 pixels.
 
     Raises:
-        RecipeError: when the stem is none of the three.
+        RecipeError: if the stem is unknown.
     """
     if stem not in ("auto", "imagenet", "small"):
         raise RecipeError(f"no stem is named '{stem}'. Known: auto, imagenet, small.")
@@ -29,9 +29,9 @@ def is_small(stem: str, size: tuple[int, int]) -> bool:
 def residual_stem(channels: int, width: int, *, small: bool) -> nn.Sequential:
     """The stem of residual networks, from `channels` to `width` channels.
 
-    Small: a 3x3 convolution of stride 1, so that the resolution stays (He et al. 2016, section
-    4.2). Else: a 7x7 convolution of stride 2 and a 3x3 max-pool of stride 2, so that a quarter of
-    the resolution is left (Table 1).
+    Small: a 3x3 convolution of stride 1, which keeps the resolution (He et al. 2016, section 4.2).
+    Else: a 7x7 convolution of stride 2 and a 3x3 max-pool of stride 2, which leave a quarter of the
+    resolution (Table 1).
     """
     if small:
         return conv_norm(channels, width)
@@ -45,22 +45,22 @@ Variant = Literal["published", "zoo"]
 
 
 def is_zoo(variant: str, stem: str) -> bool:
-    """Whether the zoo's form of a network is wanted, whose own stem is for small images.
+    """Whether `variant` is the zoo's, which has a stem for small images only.
 
     Raises:
-        RecipeError: when the variant is neither of the two, or the stem ImageNet's.
+        RecipeError: if the variant is unknown, or the zoo's is combined with stem `imagenet`.
     """
     if variant not in ("published", "zoo"):
         raise RecipeError(f"no variant is named '{variant}'. Known: published, zoo.")
     if variant == "zoo" and stem == "imagenet":
-        raise RecipeError("variant 'zoo' has a stem for small images only, not 'imagenet'")
+        raise RecipeError("variant 'zoo' has no stem 'imagenet': use stem 'small' or 'auto'")
     return variant == "zoo"
 
 
 def with_biases(network: nn.Module) -> None:
-    """Give every convolution a bias, in place, where it has none.
+    """Add a zero bias to each convolution that has none, in place.
 
-    Before a normalization it has no effect on the function; the zoo's networks have them.
+    The zoo's networks have these biases. They have no effect before a normalization.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d) and module.bias is None:

@@ -1,7 +1,7 @@
-"""Networks by name: the one table of architectures.
+"""The registry of network architectures.
 
-Each has `forward_features` (the last feature maps, before pooling and dropout), `forward_head`
-(logits from them) and `forward`, which is the one after the other.
+Each network has `forward_features` (images to the last feature maps, before pooling and dropout),
+`forward_head` (feature maps to logits) and `forward`, which runs both.
 """
 
 from collections.abc import Callable
@@ -70,18 +70,18 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
 def create(
     name: str, classes: int, *, size: int | tuple[int, int], channels: int = 3, **options: Any
 ) -> nn.Module:
-    """A new network in training mode, its weights drawn from torch's current generator.
+    """Build a new network in training mode, initialized with torch's current generator.
 
     Args:
         name: one of `MODELS`, or `timm:NAME` for any model of timm.
-        classes: K, how many logits it gives.
+        classes: K, the number of logits.
         size: height, width of the images in pixels, or one number for both.
         channels: 1 or 3.
-        options: what the architecture takes besides, e.g. `stem="small"`, `width=2`, or for timm
+        options: further options of the architecture, e.g. `stem="small"`, `width=2`, or for timm
             `pretrained=True`.
 
     Raises:
-        RecipeError: for a name, an option or a size that won't do, naming what would.
+        RecipeError: if the name, an option or the size is invalid. Lists the valid ones.
     """
     height_width = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
     if classes < 1 or channels < 1 or min(height_width) < 1:
@@ -93,9 +93,9 @@ def create(
         return timm_network(
             name.removeprefix(TIMM), classes, size=height_width, channels=channels, **options
         )
-    builder = look_up("model", name, MODELS, also=f"{TIMM}NAME for any model of timm")
-    given = ("classes", "size", "channels")
-    check_options("model", name, builder, options, given=given)
+    builder = look_up("model", name, MODELS, more=f"{TIMM}NAME for any model of timm")
+    reserved = ("classes", "size", "channels")
+    check_options("model", name, builder, options, reserved=reserved)
     try:
         return builder(classes, size=height_width, channels=channels, **options)
     except (TypeError, ValueError) as error:  # an option of the wrong type or range

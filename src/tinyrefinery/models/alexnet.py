@@ -1,7 +1,7 @@
-"""AlexNet as the Label Refinery authors trained it (their code, models/alexnet.py).
+"""AlexNet as trained by the Label Refinery authors (their code, models/alexnet.py).
 
 The widths of Krizhevsky et al. (2012) without groups, local response normalization and dropout,
-with batch normalization after each convolution and each hidden linear layer, and pools of 2x2.
+but with batch normalization after each convolution and hidden linear layer, and 2x2 pools.
 The last layer has no bias. At 224 pixels and 1,000 classes: 62.396 million parameters, 1.135
 billion multiply-accumulates.
 """
@@ -14,22 +14,22 @@ from tinyrefinery.layers.initialize import initialize
 from tinyrefinery.layers.stem import Stem, is_small
 
 _GRID = 6  # side of the last feature map at 224 pixels
-_LEAST = 35  # the ImageNet stem and three pools leave nothing of a shorter side
+_MIN_SIDE = 35  # pixels; the ImageNet stem and three pools reduce shorter sides to nothing
 
 
 class AlexNet(nn.Module):
     """Five convolutions and three linear layers.
 
-    The first linear layer needs a grid of fixed size. It is the size of the last feature map of the
-    images the network was made for, but at most 6x6, to which larger maps are averaged: at 224
-    pixels exactly the published network. Other image sizes than `size` work too, by averaging.
+    The first linear layer needs a grid of fixed size: that of the last feature map for images of
+    `size`, but at most 6x6. Average pooling brings the maps to this grid, so images of other sizes
+    work too. At 224 pixels it is exactly the published network.
 
     Args:
         classes: K.
         size: height, width of the images in pixels.
         channels: 1 or 3.
-        stem: `imagenet` begins with 11x11, stride 4; `small` with 5x5, stride 1 (our choice), which
-            leaves an eighth of the resolution at the end.
+        stem: `imagenet` starts with a 11x11 convolution of stride 4; `small` with 5x5 and stride 1
+            (our choice), so the last map has 1/8 of the resolution.
     """
 
     def __init__(
@@ -37,10 +37,10 @@ class AlexNet(nn.Module):
     ) -> None:
         super().__init__()
         small = is_small(stem, size)
-        if not small and min(size) < _LEAST:
+        if not small and min(size) < _MIN_SIDE:
             raise RecipeError(
-                f"alexnet: {size[0]}x{size[1]} pixels are too few for stem 'imagenet', which needs "
-                f"{_LEAST}; use stem 'small' or 'auto'"
+                f"alexnet: stem 'imagenet' needs images of at least {_MIN_SIDE} pixels a side, not "
+                f"{size[0]}x{size[1]}: use stem 'small' or 'auto'"
             )
         kernel, stride = (5, 1) if small else (11, 4)
         self.convolutions = nn.Sequential(
@@ -59,7 +59,7 @@ class AlexNet(nn.Module):
         initialize(self)
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """Output of the fifth convolution with its max-pool, (B, 256, h, w)."""
+        """Output of the fifth convolution and its max-pool, (B, 256, h, w)."""
         return self.convolutions(x)
 
     def forward_head(self, features: Tensor) -> Tensor:

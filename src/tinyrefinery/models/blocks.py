@@ -1,8 +1,8 @@
-"""The parts of any network: its head, its blocks, and how deep each parameter lies.
+"""Head, blocks and parameter depths of any network.
 
-Nothing is asked of an architecture: the head is found by its shape, the blocks by how modules
-contain one another. One whose modules aren't defined in the order in which an image passes them
-tells its blocks itself, by a method `block_names`.
+Architectures need no support for this. The head is found by its shape, blocks by how modules are
+nested. A network whose modules are not defined in forward order has a method `block_names`, which
+lists its blocks.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -14,62 +14,62 @@ from tinyrefinery.models.timm_network import TimmNetwork
 
 
 def head_of(build: Callable[[int], nn.Module], classes: int) -> frozenset[str]:
-    """Names of the tensors whose shape follows the number of classes: the last layer's.
+    """Names of the last layer's tensors: those whose shape depends on the number of classes.
 
     Args:
-        build: makes the network for so many classes, best on the meta device.
+        build: builds the network for a number of classes, ideally on the meta device.
         classes: K.
     """
-    one, other = (build(count).state_dict() for count in (classes, classes + 1))
-    return frozenset(name for name in one if one[name].shape != other[name].shape)
+    a, b = (build(count).state_dict() for count in (classes, classes + 1))
+    return frozenset(name for name in a if a[name].shape != b[name].shape)
 
 
 def depths(network: nn.Module, head: Collection[str]) -> dict[str, int]:
-    """Depth of each parameter by its name: the number of its block, the head's the largest.
+    """Depth of each parameter by name: the number of its block. The head is deepest.
 
-    The blocks of timm's models are those that timm groups them by; of all others, `blocks`.
+    For timm's models, blocks are timm's own groups. For all others they are `blocks`.
     """
     if isinstance(network, TimmNetwork) and hasattr(network.network, "group_matcher"):
-        return _of_timm(network)
-    found = {
-        name: depth
-        for depth, prefixes in enumerate(blocks(network))
+        return _timm_depths(network)
+    block_numbers = {
+        name: number
+        for number, prefixes in enumerate(blocks(network))
         for name, _ in network.named_parameters()
         if name not in head and _inside(name, prefixes)
     }
-    last = 1 + max(found.values(), default=-1)
-    return {name: found.get(name, last) for name, _ in network.named_parameters()}
+    last = 1 + max(block_numbers.values(), default=-1)
+    return {name: block_numbers.get(name, last) for name, _ in network.named_parameters()}
 
 
 def blocks(network: nn.Module) -> list[tuple[str, ...]]:
-    """Names of the modules that make up each block, in the order in which they are defined.
+    """Names of the modules that make up each block, in the order of definition.
 
-    The parts of a network are its direct children that have weights, or what they hold where they
-    are rows of blocks (an `nn.Sequential` or `nn.ModuleList` with more than bare layers in it).
-    Each part is a block; bare layers that follow one another (a convolution and its normalization)
-    are one block together. A network that only wraps another is looked into.
+    The blocks are the network's direct children that have weights. A child that is a sequence of
+    blocks (an `nn.Sequential` or `nn.ModuleList` that holds more than bare layers) is replaced by
+    its children. Consecutive bare layers, such as a convolution and its normalization, are one
+    block. A module that only wraps another one is skipped.
     """
-    if (told := getattr(network, "block_names", None)) is not None:
-        return [(name,) for name in told()]
+    if (block_names := getattr(network, "block_names", None)) is not None:
+        return [(name,) for name in block_names()]
     root, inner = "", network
-    while len(parts := list(_with_weights(inner))) == 1 and list(parts[0][1].children()):
-        root, inner = f"{root}{parts[0][0]}.", parts[0][1]
-    found: list[tuple[str, ...]] = []
+    while len(children := list(_with_weights(inner))) == 1 and list(children[0][1].children()):
+        root, inner = f"{root}{children[0][0]}.", children[0][1]
+    result: list[tuple[str, ...]] = []
     after_layer = False
-    for name, part in (each for pair in parts for each in _opened(*pair)):
-        is_layer = not list(part.children())
+    for name, module in (pair for child in children for pair in _flatten(*child)):
+        is_layer = not list(module.children())
         if is_layer and after_layer:
-            found[-1] = (*found[-1], root + name)
+            result[-1] = (*result[-1], root + name)
         else:
-            found.append((root + name,))
+            result.append((root + name,))
         after_layer = is_layer
-    return found
+    return result
 
 
 def named(network: nn.Module, name: str) -> set[str]:
-    """Names of the parameters in the part of this name, e.g. `stem` or `blocks.0`; none: empty.
+    """Names of the parameters in the module of this name, e.g. `stem` or `blocks.0`.
 
-    A network that only wraps another has the other's names too.
+    Empty if there is no such module. For timm's models, timm's own names work too.
     """
     roots = ("", "network.") if isinstance(network, TimmNetwork) else ("",)
     return {
@@ -79,12 +79,12 @@ def named(network: nn.Module, name: str) -> set[str]:
     }
 
 
-def _of_timm(network: TimmNetwork) -> dict[str, int]:
+def _timm_depths(network: TimmNetwork) -> dict[str, int]:
     from timm.models import group_parameters
 
     matcher = network.network.group_matcher(coarse=False)  # type: ignore[operator]
-    grouped = cast(dict[str, int], group_parameters(network.network, matcher, reverse=True))
-    return {f"network.{name}": depth for name, depth in grouped.items()}
+    groups = cast(dict[str, int], group_parameters(network.network, matcher, reverse=True))
+    return {f"network.{name}": depth for name, depth in groups.items()}
 
 
 def _with_weights(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -93,13 +93,13 @@ def _with_weights(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
             yield name, child
 
 
-def _opened(name: str, part: nn.Module) -> list[tuple[str, nn.Module]]:
-    """What a row of blocks holds; a block, or a bare layer, itself."""
-    inside = list(_with_weights(part))
-    row = isinstance(part, nn.Sequential | nn.ModuleList)
-    if not row or not any(list(child.children()) for _, child in inside):
-        return [(name, part)]
-    return [(f"{name}.{each}", child) for each, child in inside]
+def _flatten(name: str, module: nn.Module) -> list[tuple[str, nn.Module]]:
+    """The children of a sequence of blocks. A block or a bare layer is returned unchanged."""
+    children = list(_with_weights(module))
+    is_sequence = isinstance(module, nn.Sequential | nn.ModuleList)
+    if not is_sequence or not any(list(child.children()) for _, child in children):
+        return [(name, module)]
+    return [(f"{name}.{child_name}", child) for child_name, child in children]
 
 
 def _inside(name: str, prefixes: tuple[str, ...]) -> bool:

@@ -1,7 +1,7 @@
 """Darknet-19 (Redmon and Farhadi 2017, arXiv 1612.08242, Table 6; the authors' darknet19.cfg).
 
-3x3 convolutions with 1x1 convolutions between them that halve the channels, batch normalization and
-leaky ReLU of slope .1. The classifier is a 1x1 convolution, whose maps are averaged.
+3x3 convolutions, with 1x1 convolutions between them that halve the channels, batch normalization
+and leaky ReLU of slope .1. The classifier is a 1x1 convolution, followed by average pooling.
 """
 
 from torch import Tensor, nn
@@ -10,14 +10,14 @@ from tinyrefinery.errors import RecipeError
 from tinyrefinery.layers.initialize import initialize
 from tinyrefinery.layers.stem import Stem, is_small
 
-# Table 6: channels of each block's 3x3 convolutions, and how many there are; 1x1 convolutions of
-# half the channels stand between them.
+# Table 6: channels of each block's 3x3 convolutions and their number. Between them are 1x1
+# convolutions with half the channels.
 _BLOCKS = ((32, 1), (64, 1), (128, 2), (256, 2), (512, 3), (1024, 3))
 _SLOPE = 0.1  # darknet's `leaky`
 
 
 class Darknet19(nn.Module):
-    """18 convolutions, five max-pools, and a 1x1 convolution to the classes.
+    """18 convolutions, five max-pools and a 1x1 convolution as classifier.
 
     20.842 million parameters at 1,000 classes, 2.79 billion multiply-accumulates at 224 (published:
     5.58 billion operations).
@@ -27,8 +27,8 @@ class Darknet19(nn.Module):
         size: height, width of the images in pixels; decides only the `auto` stem.
         channels: 1 or 3.
         width: multiplies all widths.
-        stem: `imagenet` has a max-pool behind the first convolution, hence 1/32 of the resolution
-            in the end; `small` leaves it out (our choice), hence 1/16.
+        stem: `imagenet` has a max-pool after the first convolution, so the last map has 1/32 of the
+            resolution; `small` leaves it out (our choice), so 1/16.
     """
 
     def __init__(
@@ -47,11 +47,11 @@ class Darknet19(nn.Module):
         self.convolutions = nn.Sequential()
         for number, (full, depth) in enumerate(_BLOCKS):
             if number > small:
-                # Rounded up, so that no map vanishes; the same at multiples of 32 pixels.
+                # Round up, so that no map vanishes. No difference at multiples of 32 pixels.
                 self.convolutions.append(nn.MaxPool2d(2, ceil_mode=True))
             outputs, inner = round(full * width), max(1, round(full * width / 2))
-            for place in range(depth):
-                if place:
+            for index in range(depth):
+                if index:
                     self.convolutions.append(_convolution(channels, inner, kernel=1))
                     channels = inner
                 self.convolutions.append(_convolution(channels, outputs, kernel=3))

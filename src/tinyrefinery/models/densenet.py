@@ -1,6 +1,6 @@
-"""DenseNet-BC (Huang et al. 2017), torchvision's, with a stem for small images.
+"""DenseNet-BC (Huang et al. 2017): torchvision's, with a stem for small images added.
 
-The dense blocks' bottlenecks have 4 `growth` channels, transitions halve the channels.
+Bottlenecks of the dense blocks have 4 `growth` channels. Transitions halve the channels.
 """
 
 from collections.abc import Sequence
@@ -17,16 +17,16 @@ from tinyrefinery.layers.stem import Stem, is_small
 class DenseNet(nn.Module):
     """A convolution, four dense blocks with transitions between them, pooling, linear layer.
 
-    With ImageNet's stem, weights have torchvision's names.
+    With stem `imagenet`, weights have torchvision's names and shapes.
 
     Args:
         classes: K.
         size: height, width of the images in pixels; decides only the `auto` stem.
         channels: 1 or 3.
         growth: channels that each layer adds, the paper's k.
-        layers: of each of the four dense blocks.
-        stem: `imagenet` begins with a 7x7 convolution of stride 2 and a max-pool, hence 1/32 of the
-            resolution in the end; `small` with a 3x3 convolution of stride 1 (section 4.1), hence
+        layers: number of layers in each of the four dense blocks.
+        stem: `imagenet` starts with a 7x7 convolution of stride 2 and a max-pool, so the last map
+            has 1/32 of the resolution; `small` with a 3x3 convolution of stride 1 (section 4.1), so
             1/8.
     """
 
@@ -42,9 +42,9 @@ class DenseNet(nn.Module):
     ) -> None:
         super().__init__()
         first = 2 * growth
-        one, two, three, four = layers
-        built = TorchvisionDenseNet(growth, (one, two, three, four), first, num_classes=classes)
-        self.features = built.features
+        a, b, c, d = layers  # exactly four
+        base = TorchvisionDenseNet(growth, (a, b, c, d), first, num_classes=classes)
+        self.features = base.features
         small = is_small(stem, size)
         kernel, stride = (3, 1) if small else (7, 2)
         self.features.conv0 = nn.Conv2d(
@@ -52,7 +52,7 @@ class DenseNet(nn.Module):
         )
         if small:
             self.features.pool0 = nn.Identity()
-        self.classifier = nn.Linear(built.classifier.in_features, classes)
+        self.classifier = nn.Linear(base.classifier.in_features, classes)
         initialize(self)
 
     def forward_features(self, x: Tensor) -> Tensor:

@@ -7,9 +7,9 @@ from torch import nn
 
 
 def weights_digest(network: nn.Module) -> str:
-    """SHA-256, in hexadecimal, of all parameters and buffers: names, types, shapes and bits.
+    """SHA-256 in hexadecimal of all parameters and buffers: names, types, shapes and bits.
 
-    It depends neither on the device nor on the memory format nor on the order of the entries.
+    It doesn't depend on the device, the memory format or the order of the entries.
     """
     digest = sha256()
     for name, tensor in sorted(network.state_dict().items()):

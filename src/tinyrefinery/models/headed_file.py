@@ -1,4 +1,4 @@
-"""Weights in a safetensors file whose header says, as JSON, what they belong to."""
+"""Safetensors files with weights and a JSON header that describes the network."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -17,19 +17,19 @@ Info = TypeVar("Info")
 
 
 def write_headed(path: Path, network: nn.Module, entry: str, facts: Mapping[str, Any]) -> None:
-    """Write weights, buffers and header in one step; equal ones give equal bytes.
+    """Write weights, buffers and header atomically. Equal contents give equal bytes.
 
     Args:
-        path: of the file.
-        network: whose state is written.
-        entry: name of the header's entry; the only one, as their order in the file isn't fixed.
-        facts: what is in it, plain data.
+        path: the file.
+        network: the network whose state is written.
+        entry: name of the header's entry. There is one only, as the order of entries isn't fixed.
+        facts: its contents, plain data.
 
     Raises:
-        StorageError: when the file can't be written.
-        TypeError: when `facts` can't be written as JSON.
+        StorageError: if the file is not writable.
+        TypeError: if `facts` are not JSON-serializable.
     """
-    # Copies, as safetensors takes no tensors that share memory (tied weights) or have gaps.
+    # Copy: safetensors accepts neither tensors that share memory (tied weights) nor strided ones.
     tensors = {
         key: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         for key, tensor in network.state_dict().items()
@@ -38,17 +38,19 @@ def write_headed(path: Path, network: nn.Module, entry: str, facts: Mapping[str,
     write_atomic(path, save(tensors, {entry: header}))
 
 
-def read_header(path: Path, entry: str, build: Callable[[dict[str, Any]], Info], none: str) -> Info:
-    """What the header of a file says, without its weights.
+def read_header(
+    path: Path, entry: str, build: Callable[[dict[str, Any]], Info], missing: str
+) -> Info:
+    """Read the header of a file, without its weights.
 
     Args:
-        path: of the file.
-        entry: as written.
-        build: makes something of the facts; it may raise ValueError, TypeError, KeyError.
-        none: what is said of a file without such an entry.
+        path: the file.
+        entry: name of the header's entry.
+        build: converts the facts to the result; may raise ValueError, TypeError or KeyError.
+        missing: the error message for a file without this entry.
 
     Raises:
-        CheckpointError: when the file is missing, truncated, of another kind or damaged.
+        CheckpointError: if the file is missing, truncated, damaged or not of this format.
     """
     if not path.is_file():
         raise CheckpointError(f"{path}: there is no such file")
@@ -57,14 +59,17 @@ def read_header(path: Path, entry: str, build: Callable[[dict[str, Any]], Info],
             header = (file.metadata() or {}).get(entry)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
-            f"{path}: is truncated or no safetensors file ({error}); train it again or take a copy"
+            f"{path}: truncated, or not a safetensors file ({error}). Train it again or restore a "
+            "copy."
         ) from error
     if header is None:
-        raise CheckpointError(f"{path}: {none}")
+        raise CheckpointError(f"{path}: {missing}")
     try:
-        known = json.loads(header)
-        if known.pop("format") != 1:
-            raise CheckpointError(f"{path}: was written by a newer Tiny Refinery; update it")
-        return build(known)
+        facts = json.loads(header)
+        if facts.pop("format") != 1:
+            raise CheckpointError(
+                f"{path}: was written by a newer version of Tiny Refinery. Update it."
+            )
+        return build(facts)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise CheckpointError(f"{path}: its header is damaged ({error!r})") from error

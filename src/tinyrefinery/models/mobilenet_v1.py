@@ -1,6 +1,6 @@
 """MobileNet v1 (Howard et al. 2017, Table 1): depthwise separable convolutions.
 
-ReLU as in the paper (TensorFlow's and Keras' versions clip it at 6).
+ReLU is unbounded as in the paper. TensorFlow's and Keras' versions clip it at 6.
 """
 
 from functools import partial
@@ -12,10 +12,13 @@ from tinyrefinery.layers.conv_norm import conv_norm, depthwise_norm
 from tinyrefinery.layers.initialize import initialize
 from tinyrefinery.layers.stem import Stem, is_small
 
-# Table 1: channels out and stride of each separable convolution. The table gives the last one
-# stride 2, but it keeps the 7x7 map, hence 1.
-_BLOCKS = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2)) + ((512, 1),) * 5
-_LAST_BLOCKS = ((1024, 2), (1024, 1))
+# Table 1: output channels and stride of each separable convolution. The table prints stride 2 for
+# the last one, but its map stays 7x7, so the stride is 1.
+_BLOCKS = (
+    *((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2)),
+    *((512, 1),) * 5,
+    *((1024, 2), (1024, 1)),
+)
 
 
 class MobileNetV1(nn.Module):
@@ -26,8 +29,8 @@ class MobileNetV1(nn.Module):
         size: height, width of the images in pixels; decides only the `auto` stem.
         channels: 1 or 3.
         width: multiplies all widths; the paper has 1, .75, .5 and .25.
-        stem: `imagenet` gives the first convolution stride 2, hence 1/32 of the resolution in the
-            end; `small` gives it stride 1, hence 1/16, as usual for CIFAR.
+        stem: `imagenet` starts with stride 2, so the last map has 1/32 of the resolution; `small`
+            with stride 1, so 1/16, as usual for CIFAR.
         dropout: share of pooled features set to zero in training; none in the paper.
     """
 
@@ -44,20 +47,20 @@ class MobileNetV1(nn.Module):
         super().__init__()
         if width <= 0:
             raise RecipeError(f"mobilenet_v1: width must be above 0, got {width}")
-        before = _scaled(32, width)
-        self.stem = conv_norm(channels, before, stride=1 if is_small(stem, size) else 2)
+        inputs = _scaled(32, width)
+        self.stem = conv_norm(channels, inputs, stride=1 if is_small(stem, size) else 2)
         self.blocks = nn.Sequential()
-        for full, stride in _BLOCKS + _LAST_BLOCKS:
-            after = _scaled(full, width)
+        for full, stride in _BLOCKS:
+            outputs = _scaled(full, width)
             self.blocks.append(
                 nn.Sequential(
-                    depthwise_norm(before, stride=stride), conv_norm(before, after, kernel=1)
+                    depthwise_norm(inputs, stride=stride), conv_norm(inputs, outputs, kernel=1)
                 )
             )
-            before = after
+            inputs = outputs
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(before, classes)
+        self.fc = nn.Linear(inputs, classes)
         initialize(self)
 
     def forward_features(self, x: Tensor) -> Tensor:

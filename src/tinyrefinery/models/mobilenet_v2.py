@@ -1,8 +1,8 @@
-"""MobileNet v2 (Sandler et al. 2018, Table 2), torchvision's, or that of the CIFAR-100 zoo.
+"""MobileNet v2 (Sandler et al. 2018, Table 2): torchvision's, or that of the CIFAR-100 zoo.
 
-The zoo (pytorch-cifar100), on whose networks the Bias Loss paper reports, has biases in all
-convolutions, a first convolution of 1x1 with a border of one pixel, an expanding convolution in the
-first block too, and stride 1 in the block of 160 channels.
+The Bias Loss paper uses the networks of the zoo (pytorch-cifar100). This one has biases in all
+convolutions, a first convolution of 1x1 with a padding of one pixel, an expanding convolution also
+in the first block, and stride 1 in the block of 160 channels.
 """
 
 from functools import partial
@@ -16,7 +16,7 @@ from tinyrefinery.errors import RecipeError
 from tinyrefinery.layers.initialize import initialize
 from tinyrefinery.layers.stem import Stem, Variant, is_small, is_zoo, with_biases
 
-# Table 2, but for the stride of the sixth row: expansion, channels, repeats, stride.
+# Expansion, channels, repeats, stride. As Table 2, except the stride of the sixth row.
 _ZOO_BLOCKS = [
     *([1, 16, 1, 1], [6, 24, 2, 2], [6, 32, 3, 2], [6, 64, 4, 2]),
     *([6, 96, 3, 1], [6, 160, 3, 1], [6, 320, 1, 1]),
@@ -26,17 +26,17 @@ _ZOO_BLOCKS = [
 class MobileNetV2(nn.Module):
     """A convolution, 17 inverted residual blocks, a convolution, pooling, linear layer.
 
-    With ImageNet's stem, weights have torchvision's names.
+    With stem `imagenet`, weights have torchvision's names and shapes.
 
     Args:
         classes: K.
         size: height, width of the images in pixels; decides only the `auto` stem.
         channels: 1 or 3.
-        width: multiplies all widths but, below 1, the last one.
-        stem: `imagenet` begins with stride 2, hence 1/32 of the resolution in the end; `small` with
-            stride 1, hence 1/16.
-        variant: `published`, or `zoo`, which has a stem of its own and keeps 1/8.
-        dropout: share of pooled features set to zero in training; torchvision's has .2.
+        width: multiplies all widths; below 1 it leaves the last one unchanged.
+        stem: `imagenet` starts with stride 2, so the last map has 1/32 of the resolution; `small`
+            with stride 1, so 1/16.
+        variant: `published`, or `zoo`, which has its own stem and ends at 1/8.
+        dropout: share of pooled features set to zero in training; .2 in torchvision.
     """
 
     def __init__(
@@ -55,18 +55,18 @@ class MobileNetV2(nn.Module):
             raise RecipeError(f"mobilenet_v2: width must be above 0, got {width}")
         zoo = is_zoo(variant, stem)
         small = zoo or is_small(stem, size)
-        built = TorchvisionMobileNetV2(classes, width, _ZOO_BLOCKS if zoo else None)
-        opening, *blocks = built.features
-        assert isinstance(opening, nn.Sequential)
-        replaced = opening[0]
-        assert isinstance(replaced, nn.Conv2d)
-        first = replaced.out_channels
+        base = TorchvisionMobileNetV2(classes, width, _ZOO_BLOCKS if zoo else None)
+        first, *blocks = base.features
+        assert isinstance(first, nn.Sequential)
+        convolution = first[0]
+        assert isinstance(convolution, nn.Conv2d)
+        outputs = convolution.out_channels
         kernel, stride = 1 if zoo else 3, 1 if small else 2
-        opening[0] = nn.Conv2d(channels, first, kernel, stride, padding=1, bias=False)
+        first[0] = nn.Conv2d(channels, outputs, kernel, stride, padding=1, bias=False)
         if zoo:
-            _expand(blocks[0], first)
-        self.features = nn.Sequential(opening, *blocks)
-        self.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(built.last_channel, classes))
+            _add_expansion(blocks[0], outputs)
+        self.features = nn.Sequential(first, *blocks)
+        self.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(base.last_channel, classes))
         if zoo:
             with_biases(self)
         initialize(self)
@@ -90,8 +90,8 @@ mobilenet_v2_075 = partial(MobileNetV2, width=0.75)
 """2.636 million parameters, 209 million multiply-accumulates."""
 
 
-def _expand(block: nn.Module, channels: int) -> None:
-    """Put the expanding 1x1 convolution that torchvision leaves out at expansion 1, in place."""
+def _add_expansion(block: nn.Module, channels: int) -> None:
+    """Add the expanding 1x1 convolution that torchvision leaves out at expansion 1, in place."""
     assert isinstance(block, InvertedResidual)
-    expanding = Conv2dNormActivation(channels, channels, kernel_size=1, activation_layer=nn.ReLU6)
-    block.conv = nn.Sequential(expanding, *block.conv)
+    expansion = Conv2dNormActivation(channels, channels, kernel_size=1, activation_layer=nn.ReLU6)
+    block.conv = nn.Sequential(expansion, *block.conv)

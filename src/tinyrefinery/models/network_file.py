@@ -1,4 +1,4 @@
-"""A trained network in one file: safetensors, with all that is needed to build it in the header."""
+"""A trained network in one safetensors file. Its header has all that is needed to rebuild it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,31 +15,31 @@ from tinyrefinery.models.weights import put_weights, read_safetensors
 
 _ENTRY = "tinyrefinery"
 _NOT_OURS = (
-    "has weights, but doesn't say of which network; it was not written by Tiny Refinery. Name the "
-    "model in the recipe and give this file as its weights"
+    "has weights but no network description, so it was not written by Tiny Refinery. Name the "
+    "model in the recipe and use this file for its weights."
 )
 
 
 @dataclass(frozen=True)
 class NetworkInfo:
-    """What the header tells about a network."""
+    """The header: description of a network and its inputs."""
 
     name: str
-    """Architecture, as `models.create` takes it."""
+    """Architecture, for `models.create`."""
     kwargs: dict[str, Any]
-    """Its options."""
+    """Options of the architecture."""
     classes: tuple[str, ...]
     """Class names in the order of the logits."""
     size: tuple[int, int]
-    """Height, width of the images it was trained with, in pixels."""
+    """Height, width of the training images in pixels."""
     channels: int
     """Of the images: 1 or 3."""
     mean: tuple[float, ...]
     """Subtracted from each channel of images in [0, 1]."""
     std: tuple[float, ...]
-    """What each channel is then divided by."""
+    """Each channel is then divided by it."""
     extra: dict[str, Any] = field(default_factory=dict)
-    """Whatever else was noted, e.g. the stage it comes from."""
+    """Further facts, e.g. the stage that trained the network."""
 
 
 def save_network(
@@ -55,13 +55,13 @@ def save_network(
     std: Sequence[float],
     extra: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write weights, buffers and a `NetworkInfo` to `path`, in one step; see there for the rest.
+    """Write weights, buffers and a `NetworkInfo` to `path`, atomically.
 
-    Equal networks and infos give equal bytes.
+    The other arguments are the fields of `NetworkInfo`. Equal contents give equal bytes.
 
     Raises:
-        StorageError: when the file can't be written.
-        TypeError: when `kwargs` or `extra` can't be written as JSON.
+        StorageError: if the file is not writable.
+        TypeError: if `kwargs` or `extra` are not JSON-serializable.
     """
     info = NetworkInfo(
         name=name,
@@ -77,28 +77,28 @@ def save_network(
 
 
 def read_info(path: str | Path) -> NetworkInfo:
-    """The header alone, without building the network.
+    """Read the header only, without building the network.
 
     Raises:
-        CheckpointError: when the file is missing, truncated, of another kind or not ours.
+        CheckpointError: if the file is missing, truncated or not written by Tiny Refinery.
     """
     return read_header(Path(path), _ENTRY, _info, _NOT_OURS)
 
 
-def _info(known: dict[str, Any]) -> NetworkInfo:
+def _info(facts: dict[str, Any]) -> NetworkInfo:
     for key in ("classes", "size", "mean", "std"):
-        known[key] = tuple(known[key])
-    return NetworkInfo(**known)
+        facts[key] = tuple(facts[key])
+    return NetworkInfo(**facts)
 
 
 def load_network(path: str | Path) -> tuple[nn.Module, NetworkInfo]:
-    """The network of a file, on the CPU and in evaluation mode, and what is known about it.
+    """Load a network, on the CPU and in evaluation mode, and its description.
 
-    torch's random generator is left as it was.
+    Doesn't change the state of torch's random generator.
 
     Raises:
-        CheckpointError: when the file is missing, truncated, of another kind, names an architecture
-            that isn't known, or has tensors that don't fit it.
+        CheckpointError: if the file is missing, truncated or not written by Tiny Refinery, names an
+            unknown architecture, or has tensors that don't fit it.
     """
     info = read_info(path)
     weights = read_safetensors(Path(path))

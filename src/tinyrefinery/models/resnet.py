@@ -1,10 +1,11 @@
-"""Residual networks (He et al. 2016), version 1.5: the stride stands in the 3x3 convolution.
+"""Residual networks (He et al. 2016), version 1.5: the 3x3 convolution has the stride.
 
-As the Label Refinery code has them: a bias in the last layer, no zero-initialized normalization.
-Parameters have torchvision's names, so its weights can be read.
+As in the Label Refinery code: a bias in the last layer, no zero-initialized normalization.
+Parameters have torchvision's names, so its weights can be loaded.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 from torch import Tensor, nn
 
@@ -34,7 +35,7 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1 down to `width`, 3x3, 1x1 up to four times `width`, with a shortcut (Figure 5, right)."""
+    """1x1 to `width` channels, 3x3, 1x1 to 4 `width`, with a shortcut (Figure 5, right)."""
 
     expansion = 4
 
@@ -59,10 +60,10 @@ class ResNet(nn.Module):
     """Stem, four stages of residual blocks, average pooling, linear layer.
 
     Args:
+        block: the kind of block.
+        depths: blocks in each of the four stages.
         classes: K.
         size: height, width of the images in pixels; decides only the `auto` stem.
-        block: what the stages are made of.
-        depths: blocks in each of the four stages.
         channels: 1 or 3.
         width: multiplies all widths.
         stem: `imagenet` is 7x7 with stride 2 and a 3x3 max-pool with stride 2; `small` is 3x3 with
@@ -71,11 +72,11 @@ class ResNet(nn.Module):
 
     def __init__(
         self,
+        block: type[BasicBlock] | type[Bottleneck],
+        depths: Sequence[int],
         classes: int,
         *,
         size: tuple[int, int],
-        block: type[BasicBlock] | type[Bottleneck],
-        depths: Sequence[int],
         channels: int = 3,
         width: float = 1.0,
         stem: Stem = "auto",
@@ -112,68 +113,17 @@ class ResNet(nn.Module):
         return self.forward_head(self.forward_features(x))
 
 
-def resnet18(
-    classes: int,
-    *,
-    size: tuple[int, int],
-    channels: int = 3,
-    width: float = 1.0,
-    stem: Stem = "auto",
-) -> ResNet:
-    """11.690 million parameters at 1,000 classes, 1.814 billion multiply-accumulates at 224."""
-    return ResNet(
-        classes,
-        size=size,
-        block=BasicBlock,
-        depths=(2, 2, 2, 2),
-        channels=channels,
-        width=width,
-        stem=stem,
-    )
-
-
-def resnet34(
-    classes: int,
-    *,
-    size: tuple[int, int],
-    channels: int = 3,
-    width: float = 1.0,
-    stem: Stem = "auto",
-) -> ResNet:
-    """21.798 million parameters at 1,000 classes, 3.664 billion multiply-accumulates at 224."""
-    return ResNet(
-        classes,
-        size=size,
-        block=BasicBlock,
-        depths=(3, 4, 6, 3),
-        channels=channels,
-        width=width,
-        stem=stem,
-    )
-
-
-def resnet50(
-    classes: int,
-    *,
-    size: tuple[int, int],
-    channels: int = 3,
-    width: float = 1.0,
-    stem: Stem = "auto",
-) -> ResNet:
-    """25.557 million parameters at 1,000 classes, 4.089 billion multiply-accumulates at 224."""
-    return ResNet(
-        classes,
-        size=size,
-        block=Bottleneck,
-        depths=(3, 4, 6, 3),
-        channels=channels,
-        width=width,
-        stem=stem,
-    )
+# Positional arguments of a partial are not options: a recipe can't set `block` and `depths`.
+resnet18 = partial(ResNet, BasicBlock, (2, 2, 2, 2))
+"""11.690 million parameters at 1,000 classes, 1.814 billion multiply-accumulates at 224."""
+resnet34 = partial(ResNet, BasicBlock, (3, 4, 6, 3))
+"""21.798 million parameters at 1,000 classes, 3.664 billion multiply-accumulates at 224."""
+resnet50 = partial(ResNet, Bottleneck, (3, 4, 6, 3))
+"""25.557 million parameters at 1,000 classes, 4.089 billion multiply-accumulates at 224."""
 
 
 def _projection(channels: int, width: int, stride: int) -> nn.Sequential:
-    """Shortcut: nothing where the shape stays, else a normalized 1x1 convolution (option B)."""
+    """Shortcut: empty if the shape is unchanged, else a normalized 1x1 convolution (option B)."""
     if stride == 1 and channels == width:
         return nn.Sequential()
     return nn.Sequential(nn.Conv2d(channels, width, 1, stride, bias=False), nn.BatchNorm2d(width))

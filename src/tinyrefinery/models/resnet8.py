@@ -1,9 +1,9 @@
 """ResNet8 of MLPerf Tiny's image classification task (mlcommons/tiny, keras_model.py).
 
 At 10 classes and 32 pixels: 77,946 parameters, 12.5 million multiply-accumulates. The published
-78,666 is Keras' total: it counts the running statistics (480) and a bias in each of the seven 3x3
-convolutions (240), which has no effect before batch normalization and is left out here. Strided
-convolutions are padded evenly, as usual in PyTorch; Keras pads the right and bottom only.
+78,666 is Keras' total. It includes the running statistics (480) and the biases of the seven 3x3
+convolutions (240), which have no effect before batch normalization and are left out here. The
+padding of strided convolutions is symmetric, as usual in PyTorch. Keras pads right and bottom only.
 """
 
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ class _Block(nn.Module):
         super().__init__()
         self.first = conv_norm(channels, width, stride=stride)
         self.second = conv_norm(width, width, activation=False)
-        # The shortcut has a bias and no normalization, unlike other residual networks.
+        # Unlike in other residual networks, the shortcut has a bias and no normalization.
         self.shortcut = (
             nn.Identity() if stride == 1 else nn.Conv2d(channels, width, 1, stride=stride)
         )
@@ -36,9 +36,9 @@ class ResNet8(nn.Module):
         classes: K.
         size: height, width of the images in pixels; decides only the `auto` stem.
         channels: 1 or 3.
-        width: multiplies the 16, 32 and 64 channels; 4 makes a refiner of 1.2 million parameters.
-        stem: `small` is as published; `imagenet` is 7x7 with stride 2 and a 3x3 max-pool with
-            stride 2, as comments in the published code propose for larger images.
+        width: multiplies the 16, 32 and 64 channels; 4 gives a refiner of 1.2 million parameters.
+        stem: `small` as published; `imagenet` is 7x7 with stride 2 and a 3x3 max-pool with stride
+            2, proposed for larger images in comments of the published code.
         dropout: share of pooled features set to zero in training; none in the published network.
     """
 

@@ -1,8 +1,8 @@
-"""ShuffleNet v2 (Ma et al. 2018, Table 5), torchvision's, or that of the CIFAR-100 zoo.
+"""ShuffleNet v2 (Ma et al. 2018, Table 5): torchvision's, or that of the CIFAR-100 zoo.
 
-The zoo (pytorch-cifar100), on whose networks the Bias Loss paper reports, has biases in all
-convolutions, units that halve the map with as many channels inside as before them, and no ReLU
-after the first convolution.
+The Bias Loss paper uses the networks of the zoo (pytorch-cifar100). This one has biases in all
+convolutions, no ReLU after the first one, and units of stride 2 that have as many inner channels as
+input channels.
 """
 
 from functools import partial
@@ -16,7 +16,7 @@ from tinyrefinery.layers.conv_norm import conv_norm
 from tinyrefinery.layers.initialize import initialize
 from tinyrefinery.layers.stem import Stem, Variant, is_small, is_zoo, with_biases
 
-# Table 5: channels of stages 2 to 4 and of the last convolution, by width.
+# Table 5: width -> channels of stages 2 to 4 and of the last convolution.
 _WIDTHS = {
     0.5: (48, 96, 192, 1024),
     1.0: (116, 232, 464, 1024),
@@ -28,15 +28,15 @@ _WIDTHS = {
 class ShuffleNetV2(nn.Module):
     """A convolution, three stages of units that shuffle channels, a convolution, linear layer.
 
-    With ImageNet's stem, weights have torchvision's names.
+    With stem `imagenet`, weights have torchvision's names and shapes.
 
     Args:
         classes: K.
         size: height, width of the images in pixels; decides only the `auto` stem.
         channels: 1 or 3.
         width: .5, 1, 1.5 or 2.
-        stem: `imagenet` begins with stride 2 and a max-pool, hence 1/32 of the resolution in the
-            end; `small` with stride 1 and no pool, hence 1/8.
+        stem: `imagenet` starts with stride 2 and a max-pool, so the last map has 1/32 of the
+            resolution; `small` with stride 1 and no pool, so 1/8.
         variant: `published`, or `zoo`, which has the small stem only.
         dropout: share of pooled features set to zero in training; none in the paper.
     """
@@ -58,17 +58,17 @@ class ShuffleNetV2(nn.Module):
         zoo = is_zoo(variant, stem)
         small = zoo or is_small(stem, size)
         unit = _zoo_unit if zoo else InvertedResidual
-        built = TorchvisionShuffleNetV2(
+        base = TorchvisionShuffleNetV2(
             [4, 8, 4], [24, *_WIDTHS[width]], classes, inverted_residual=unit
         )
         self.conv1 = nn.Sequential(
             *conv_norm(channels, 24, stride=1 if small else 2, activation=not zoo).children()
         )
-        self.maxpool = nn.Identity() if small else built.maxpool
-        self.stage2, self.stage3, self.stage4 = built.stage2, built.stage3, built.stage4
-        self.conv5 = built.conv5
+        self.maxpool = nn.Identity() if small else base.maxpool
+        self.stage2, self.stage3, self.stage4 = base.stage2, base.stage3, base.stage4
+        self.conv5 = base.conv5
         self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(built.fc.in_features, classes)
+        self.fc = nn.Linear(base.fc.in_features, classes)
         if zoo:
             with_biases(self)
         initialize(self)
@@ -94,7 +94,7 @@ shufflenet_v2_050 = partial(ShuffleNetV2, width=0.5)
 
 
 def _zoo_unit(channels: int, width: int, stride: int) -> InvertedResidual:
-    """A unit as the zoo has it: where it halves the map, `channels` of them inside."""
+    """A unit of the zoo: with stride 2 it has `channels` inner channels."""
     unit = InvertedResidual(channels, width, stride)
     if stride > 1:
         unit.branch2 = nn.Sequential(

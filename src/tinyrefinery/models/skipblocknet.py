@@ -1,8 +1,7 @@
 """SkipblockNet (Abrahamyan et al. 2021, arXiv 2107.11170): MobileNet v3 with skip blocks.
 
-Blocks as in the published code, lusinlu/biasloss_skipblocknet; the widths of the family are those
-that the authors gave in answer to a question there. Where paper and code differ:
-`docs/bias-loss.md`.
+Blocks are those of the published code, lusinlu/biasloss_skipblocknet. The widths of the family are
+from the authors' answer to a question there. `docs/bias-loss.md` lists where paper and code differ.
 """
 
 from functools import partial
@@ -17,7 +16,8 @@ from tinyrefinery.layers.inverted_residual import InvertedResidual, SkipBlock, d
 from tinyrefinery.layers.stem import Stem, is_small
 
 _RELU, _SWISH = nn.ReLU, nn.Hardswish
-# Channels out, expansion (times channels in), kernel, stride, squeeze-and-excitation, activation.
+# Output channels, expansion (times input channels), kernel, stride, squeeze-and-excitation,
+# activation.
 _STAGES = (
     (
         (24, 4, 3, 2, False, _RELU),
@@ -40,27 +40,27 @@ _STAGES = (
         (160, 6, 5, 1, True, _SWISH),
     ),
 )
-# Skip block added after the first two stages: expansion (times the stem's channels), kernel.
+# Skip blocks after the first two stages: expansion (times the stem's channels), kernel.
 _SKIPS = ((6, 5), (2.3, 3))
 
 
 class SkipblockNet(nn.Module):
     """Stem, 15 inverted residuals, two skip blocks from the first of them, a hidden layer, logits.
 
-    Takes images of any size from 32 pixels, up to where memory ends.
+    Images must have at least 32 pixels a side.
 
     Args:
         classes: K.
         size: height, width of the images in pixels; decides only the `auto` stem.
         channels: 1 or 3.
-        width: multiplies all widths, which are then rounded to 8; .5, .75, 1 and 1.15 published.
-        hidden: width of the hidden layer at `width` up to 1; above, it is multiplied too.
-        stem: `imagenet` gives the first convolution stride 2, hence 1/32 of the resolution in the
-            end; `small` gives it stride 1, hence 1/16, as of our other mobile networks.
-        stem_width: channels of the stem, the first block and what skip blocks take; 16 times
-            `width`, rounded to 8, when not given.
+        width: multiplies all widths, then rounded to multiples of 8; published: .5, .75, 1, 1.15.
+        hidden: width of the hidden layer; a `width` above 1 multiplies it too.
+        stem: `imagenet` starts with stride 2, so the last map has 1/32 of the resolution; `small`
+            with stride 1, so 1/16, as in our other mobile networks.
+        stem_width: channels of the stem, the first block and the inputs of skip blocks; default:
+            16 times `width`, rounded to a multiple of 8.
         dropout: share of hidden features set to zero in training.
-        skip_blocks: False leaves them out, for the ablation (Table 3).
+        skip_blocks: False removes the skip blocks, for the ablation (Table 3).
     """
 
     def __init__(
@@ -89,15 +89,15 @@ class SkipblockNet(nn.Module):
             InvertedResidual(first, first, expanded=first, activation=_SWISH),
         )
         self.stages, self.skips = nn.ModuleList(), nn.ModuleList()
-        before = expanded = first
+        outputs = expanded = first
         for blocks in _STAGES:
-            stage, before, expanded = _stage(before, blocks, width)
+            stage, outputs, expanded = _stage(outputs, blocks, width)
             self.stages.append(stage)
             if skip_blocks and len(self.skips) < len(_SKIPS):
                 factor, kernel = _SKIPS[len(self.skips)]
                 inner = divisible(first * factor)
-                self.skips.append(SkipBlock(first, before, expanded=inner, kernel=kernel))
-        self.last = conv_norm(before, expanded, kernel=1, activation=_SWISH)
+                self.skips.append(SkipBlock(first, outputs, expanded=inner, kernel=kernel))
+        self.last = conv_norm(outputs, expanded, kernel=1, activation=_SWISH)
         self.pool = nn.AdaptiveAvgPool2d(1)
         hidden = divisible(hidden * width) if width > 1 else hidden
         self.hidden = nn.Sequential(nn.Linear(expanded, hidden), nn.Hardswish(inplace=True))
@@ -107,7 +107,7 @@ class SkipblockNet(nn.Module):
         _initialize_linear(self)
 
     def block_names(self) -> list[str]:
-        """Its blocks in the order in which an image passes them: a skip block after its stage."""
+        """The blocks in forward order: a skip block follows its stage."""
         names = ["stem.0", "stem.1"]
         for number, stage in enumerate(self.stages):
             names += [f"stages.{number}.{name}" for name, _ in stage.named_children()]
@@ -132,15 +132,15 @@ class SkipblockNet(nn.Module):
         return self.forward_head(self.forward_features(x))
 
 
-def _stage(before: int, blocks: tuple, width: float) -> tuple[nn.Sequential, int, int]:
-    """Inverted residuals one after the other, the channels they give, and the last's inner ones."""
-    stage, expanded = nn.Sequential(), before
+def _stage(inputs: int, blocks: tuple, width: float) -> tuple[nn.Sequential, int, int]:
+    """A sequence of inverted residuals, its output channels, and the last block's inner ones."""
+    stage, expanded = nn.Sequential(), inputs
     for full, factor, kernel, stride, squeeze, activation in blocks:
-        after, expanded = divisible(full * width), divisible(before * factor)
+        outputs, expanded = divisible(full * width), divisible(inputs * factor)
         stage.append(
             InvertedResidual(
-                before,
-                after,
+                inputs,
+                outputs,
                 expanded=expanded,
                 kernel=kernel,
                 stride=stride,
@@ -148,12 +148,12 @@ def _stage(before: int, blocks: tuple, width: float) -> tuple[nn.Sequential, int
                 activation=activation,
             )
         )
-        before = after
-    return stage, before, expanded
+        inputs = outputs
+    return stage, inputs, expanded
 
 
 def _initialize_linear(network: nn.Module) -> None:
-    """Linear layers, those of squeeze-and-excitation too, as in the code: N(0, .01), bias zero."""
+    """Linear layers, also in squeeze-and-excitation: N(0, .01), zero bias, as in the code."""
     squeezes = [m for m in network.modules() if isinstance(m, SqueezeExcitation)]
     layers = [layer for squeeze in squeezes for layer in (squeeze.fc1, squeeze.fc2)]
     for layer in (*layers, *(m for m in network.modules() if isinstance(m, nn.Linear))):
@@ -164,11 +164,11 @@ def _initialize_linear(network: nn.Module) -> None:
 skipblocknet_xs = partial(SkipblockNet, width=0.5, hidden=1024)
 """2.329 million parameters at 1,000 classes, 76 million multiply-accumulates at 224."""
 skipblocknet_s = partial(SkipblockNet, width=0.75, hidden=1024, stem_width=8)
-"""3.579 million parameters, 145 million multiply-accumulates: the paper's numbers need 8 channels
-in the stem, where the code's rounding gives 16."""
+"""3.579 million parameters, 145 million multiply-accumulates. The paper's numbers require 8
+channels in the stem, but the code's rounding gives 16."""
 skipblocknet_s16 = partial(SkipblockNet, width=0.75, hidden=1024)
-"""S with the stem that the code's rounding gives: 3.587 million parameters, 170 million
-multiply-accumulates, 12 % more than the paper prints by its own count."""
+"""S with the stem from the code's rounding: 3.587 million parameters, 170 million
+multiply-accumulates. By the paper's way of counting, that is 12 % more than it prints."""
 skipblocknet_m = partial(SkipblockNet, width=1.0, hidden=1280)
 """5.532 million parameters, 237 million multiply-accumulates."""
 skipblocknet_l = partial(SkipblockNet, width=1.15, hidden=1280)

@@ -1,4 +1,4 @@
-"""SqueezeNet 1.0 (Iandola et al. 2016, Table 1), plain or with normalization and simple bypass."""
+"""SqueezeNet 1.0 (Iandola et al. 2016, Table 1), optionally with normalization and bypass."""
 
 from collections.abc import Sequence
 
@@ -8,13 +8,13 @@ from torch import Tensor, nn
 from tinyrefinery.layers.initialize import initialize
 from tinyrefinery.layers.stem import Stem, is_small
 
-# Table 1: squeeze channels and channels out of fire2 to fire9.
+# Table 1: squeeze channels and output channels of fire2 to fire9.
 _FIRES = (
     *((16, 128), (16, 128), (32, 256), (32, 256)),
     *((48, 384), (48, 384), (64, 512), (64, 512)),
 )
 _POOL_AFTER = (2, 6)  # fire4 and fire8
-_BYPASS = (1, 3, 5)  # fire3, fire5 and fire7, as the CIFAR-100 zoo; the paper has fire9 too
+_BYPASS = (1, 3, 5)  # fire3, fire5 and fire7, as in the CIFAR-100 zoo; the paper has fire9 too
 
 
 class SqueezeNet(nn.Module):
@@ -24,12 +24,12 @@ class SqueezeNet(nn.Module):
         classes: K.
         size: height, width of the images in pixels; decides only the `auto` stem.
         channels: 1 or 3.
-        stem: `imagenet` begins with a 7x7 convolution of stride 2, hence 1/16 of the resolution in
-            the end; `small` with a 3x3 convolution of stride 1, hence 1/8.
-        batch_norm: normalizes after each convolution but the last, as the CIFAR-100 zoo
-            (pytorch-cifar100). The paper has none.
-        bypass: adds their inputs to fire3, fire5 and fire7 (Figure 2, middle).
-        dropout: share of the last map's elements set to zero in training; the paper has .5.
+        stem: `imagenet` starts with a 7x7 convolution of stride 2, so the last map has 1/16 of the
+            resolution; `small` with a 3x3 convolution of stride 1, so 1/8.
+        batch_norm: normalize after each convolution except the last, as in the CIFAR-100 zoo
+            (pytorch-cifar100). The paper has no normalization.
+        bypass: add the inputs of fire3, fire5 and fire7 to their outputs (Figure 2, middle).
+        dropout: share of the last map's elements set to zero in training; .5 in the paper.
     """
 
     def __init__(
@@ -48,32 +48,32 @@ class SqueezeNet(nn.Module):
         first = nn.Conv2d(channels, 96, 3, padding=1) if small else nn.Conv2d(channels, 96, 7, 2)
         self.stem = nn.Sequential(first, *_activation(96, batch_norm), _pool(small=small))
         self.fires = nn.Sequential()
-        before = 96
-        for place, (squeeze, after) in enumerate(_FIRES):
-            passes = bypass and place in _BYPASS
-            self.fires.append(_Fire(before, squeeze, after, batch_norm, bypass=passes))
-            before = after
+        inputs = 96
+        for index, (squeeze, outputs) in enumerate(_FIRES):
+            has_bypass = bypass and index in _BYPASS
+            self.fires.append(_Fire(inputs, squeeze, outputs, batch_norm, bypass=has_bypass))
+            inputs = outputs
         self.pool = _pool(small=small)
         self.dropout = nn.Dropout(dropout)
-        self.conv10 = nn.Conv2d(before, classes, 1)
-        self.plain = not batch_norm
+        self.conv10 = nn.Conv2d(inputs, classes, 1)
+        self.last_relu = not batch_norm
         initialize(self)
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Output of fire9, (B, 512, h, w)."""
         x = self.stem(x)
-        for place, fire in enumerate(self.fires):
+        for index, fire in enumerate(self.fires):
             x = fire(x)
-            x = self.pool(x) if place in _POOL_AFTER else x
+            x = self.pool(x) if index in _POOL_AFTER else x
         return x
 
     def forward_head(self, features: Tensor) -> Tensor:
-        """Logits from feature maps: classified at each place, then averaged.
+        """Logits from feature maps: class scores at each position, then averaged.
 
-        The paper has a ReLU between; where the rest is normalized there is none, as in the zoo.
+        The paper has a ReLU in between. With `batch_norm` there is none, as in the zoo.
         """
-        maps = self.conv10(self.dropout(features))
-        return (maps.relu() if self.plain else maps).mean((2, 3))
+        maps = self.conv10(self.dropout(features))  # (B, K, h, w)
+        return (maps.relu() if self.last_relu else maps).mean((2, 3))
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (B, K) of images."""
@@ -81,7 +81,7 @@ class SqueezeNet(nn.Module):
 
 
 class _Fire(nn.Module):
-    """Few 1x1 filters, then as many 1x1 as 3x3 ones side by side."""
+    """A few 1x1 filters, then 1x1 and 3x3 filters in parallel, half the channels each."""
 
     def __init__(
         self, channels: int, squeeze: int, width: int, batch_norm: bool, *, bypass: bool
@@ -98,10 +98,10 @@ class _Fire(nn.Module):
         self.bypass = bypass
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, width, h, w), the 1x1 filters' maps first; plus the input where it is bypassed."""
-        squeezed = self.squeeze(x)
-        out = torch.cat([self.expand1(squeezed), self.expand3(squeezed)], dim=1)
-        return out + x if self.bypass else out
+        """Map (B, channels, h, w) to (B, width, h, w), the 1x1 filters' channels first."""
+        narrow = self.squeeze(x)
+        wide = torch.cat([self.expand1(narrow), self.expand3(narrow)], dim=1)
+        return wide + x if self.bypass else wide
 
 
 def _activation(channels: int, batch_norm: bool) -> Sequence[nn.Module]:

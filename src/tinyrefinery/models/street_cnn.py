@@ -1,7 +1,7 @@
-"""A small plain CNN, quick enough to train on a laptop: what the demo trains (our design).
+"""A small plain CNN for the demo, fast enough to train on a laptop (our design).
 
-Street numbers need to know where a digit stands (38 is not 83), so the last feature maps are
-averaged to a grid, not to one point: with one point the network doesn't learn them.
+The classes of street numbers depend on the positions of digits: 38 is not 83. So the last feature
+maps are averaged to a grid. Averaged to one point, the network doesn't learn them.
 """
 
 from collections.abc import Sequence
@@ -16,17 +16,17 @@ from tinyrefinery.layers.initialize import initialize
 class StreetCNN(nn.Module):
     """Stages of 3x3 convolutions with batch normalization and ReLU, each at half the resolution.
 
-    The first convolution of every stage has stride 2; the first stage has that one only, since
+    The first convolution of each stage has stride 2. The first stage has no others, because
     convolutions at the highest resolution cost most.
 
     Args:
         classes: K.
-        size: height, width of the images in pixels; any will do.
+        size: height, width of the images in pixels; not used, any size works.
         channels: 1 or 3.
         widths: channels of each stage at width 1.
-        convs: convolutions in each stage but the first.
-        width: multiplies all widths, for a larger network of the same kind.
-        grid: rows and columns to which the last maps are averaged.
+        convs: convolutions in each stage except the first.
+        width: multiplies all widths.
+        grid: rows and columns of the averaged last maps.
         dropout: share of pooled features set to zero in training.
     """
 
@@ -46,8 +46,8 @@ class StreetCNN(nn.Module):
         scaled = [round(full * width) for full in widths]
         if not scaled or min(scaled) < 1 or convs < 1 or grid < 1:
             raise RecipeError(
-                f"street_cnn: can't be built with widths {list(widths)}, width {width}, convs "
-                f"{convs}, grid {grid}; it needs a stage with a channel, a convolution and a grid"
+                f"street_cnn: widths {list(widths)} times width {width}, convs {convs} and grid "
+                f"{grid} must all be at least 1, with at least one stage"
             )
         self.stages = nn.Sequential()
         for i, outputs in enumerate(scaled):

@@ -1,4 +1,4 @@
-"""Any model of timm behind our interface; timm is imported only when one is asked for."""
+"""Any model of timm, with our interface. timm is imported only when a model is built."""
 
 from typing import Any, Literal, Protocol, cast
 
@@ -9,31 +9,31 @@ from tinyrefinery.layers.modes import pass_shapes
 from tinyrefinery.names import nearest
 
 TIMM = "timm:"
-"""What a model's name begins with when timm is to build it."""
+"""Prefix of the names of timm's models."""
 
 Layout = Literal["map", "channels_last", "tokens"]
 """(B, C, h, w), (B, h, w, C) or (B, N, C)."""
 
 
 class _Timm(Protocol):
-    """What we need of timm's models."""
+    """The interface of timm's models that we use."""
 
     def forward_features(self, x: Tensor) -> Any: ...
     def forward_head(self, x: Any) -> Tensor: ...
 
 
 class TimmNetwork(nn.Module):
-    """A timm model whose features are maps (B, C, h, w), whatever it computes with.
+    """A timm model whose features are maps (B, C, h, w).
 
-    Channels-last features are permuted. Tokens (B, N, C) become an h x w map when no class or
-    register token stands among them and the model knows their grid; otherwise they become a single
-    column, (B, C, N, 1), prefix tokens first. Nothing is lost either way, so that
-    `forward_head(forward_features(x))` is the model's own output.
+    Channels-last features are permuted. Tokens (B, N, C) become a map of h x w = N if the model
+    has a grid and no class or register tokens. Otherwise they become a single column (B, C, N, 1),
+    prefix tokens first. Both keep all values, so `forward_head(forward_features(x))` is the model's
+    original output.
 
     Args:
         network: a timm model with `forward_features` and `forward_head`.
-        layout: of its own features.
-        grid: rows and columns of its tokens, where it has one.
+        layout: layout of its features.
+        grid: rows and columns of its tokens, or None.
     """
 
     def __init__(
@@ -51,11 +51,11 @@ class TimmNetwork(nn.Module):
             count = features.shape[1]
             fits = self.grid is not None and self.grid[0] * self.grid[1] == count
             grid = self.grid if fits else (count, 1)
-            return features.transpose(1, 2).unflatten(2, grid)
+            return features.transpose(1, 2).unflatten(2, grid)  # (B, N, C) -> (B, C, h, w)
         return features.permute(0, 3, 1, 2) if self.layout == "channels_last" else features
 
     def forward_head(self, features: Tensor) -> Tensor:
-        """Logits from what `forward_features` gave."""
+        """Logits (B, K) from the maps of `forward_features`."""
         if self.layout == "tokens":
             features = features.flatten(2).transpose(1, 2)
         elif self.layout == "channels_last":
@@ -72,17 +72,17 @@ def timm_network(
 ) -> nn.Module:
     """Build timm's model `name`, e.g. "resnet18d" or "vit_tiny_patch16_224.augreg_in21k".
 
-    Models for one image size only (transformers) are built for `size`.
+    Models with a fixed image size (transformers) are built for `size`.
 
     Args:
-        name: a name that `timm.list_models()` knows, with or without a tag of weights.
+        name: a name from `timm.list_models()`, with or without a tag of weights.
         classes: K.
         size: height, width of the images in pixels.
         channels: 1 or 3; timm sums or repeats pretrained filters to fit.
         options: passed on to `timm.create_model`, e.g. `pretrained=True`, `drop_path_rate=0.1`.
 
     Raises:
-        RecipeError: when timm isn't installed, doesn't know the name, or can't build it so.
+        RecipeError: if timm isn't installed, has no such model, or can't build it.
     """
     try:
         import timm
@@ -92,10 +92,10 @@ def timm_network(
         ) from error
     plain = name.split(".")[0]
     if ":" not in name and not timm.is_model(plain):
-        known = timm.list_models()
+        names = timm.list_models()
         raise RecipeError(
-            f"timm has no model named '{name}'.{nearest(plain, known)} "
-            f"timm.list_models() names its {len(known)} models."
+            f"timm has no model named '{name}'.{nearest(plain, names)} "
+            f"timm.list_models() lists its {len(names)} models."
         )
     if ":" not in name and _has_fixed_size(plain):
         options.setdefault("img_size", size)
@@ -111,7 +111,7 @@ def timm_network(
 
 
 class _Features(nn.Module):
-    """Makes the features of a model its output."""
+    """Outputs the features of a timm model."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -124,7 +124,7 @@ class _Features(nn.Module):
 def _layout(name: str, network: nn.Module, features: Any) -> Layout:
     if not isinstance(features, Tensor) or features.ndim not in (3, 4):
         raise RecipeError(
-            f"timm's '{name}' can't be used here: its features are neither maps nor tokens"
+            f"timm's '{name}' is not supported: its features are neither maps nor tokens"
         )
     if features.ndim == 3:
         return "tokens"
@@ -139,7 +139,7 @@ def _has_fixed_size(name: str) -> bool:
 
 
 def _grid(network: nn.Module) -> tuple[int, int] | None:
-    """Rows and columns of tokens, for models that keep them in one grid without prefix tokens."""
+    """Rows and columns of the tokens; None without a grid or with prefix tokens."""
     grid = getattr(getattr(network, "patch_embed", None), "grid_size", None)
     if grid is None or getattr(network, "num_prefix_tokens", 0):
         return None

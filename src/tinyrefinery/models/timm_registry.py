@@ -1,4 +1,4 @@
-"""Our networks by timm's door: after `register()`, `timm.create_model("tinyrefinery_resnet8")`."""
+"""Our networks in timm: after `register()`, use `timm.create_model("tinyrefinery_resnet8")`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,20 +9,20 @@ from tinyrefinery.errors import RecipeError
 from tinyrefinery.models import MODELS, create
 
 PREFIX = "tinyrefinery_"
-"""Begins the names, so that none hides one of timm's."""
+"""Prefix of the names in timm, which avoids clashes with timm's own."""
 
-# timm records the names that a module registers in the module's __all__.
+# timm adds the registered names to the module's __all__, so it must exist.
 __all__ = ["PREFIX", "register"]
 
 
 def register() -> list[str]:
-    """Make every name of `MODELS` known to timm; doing it twice does no harm.
+    """Register all of `MODELS` in timm. Safe to repeat.
 
-    `timm.create_model` then takes `num_classes`, `in_chans`, `img_size` (224 if not given; a number
-    or height and width) and the architecture's own options. There are no pretrained weights.
+    `timm.create_model` then takes `num_classes`, `in_chans`, `img_size` (a number or height and
+    width, default 224) and the architecture's options. There are no pretrained weights.
 
     Returns:
-        The names under which timm knows them.
+        The names in timm.
     """
     import timm
     from timm.models import register_model
@@ -45,7 +45,7 @@ def _entry_point(name: str, full: str) -> Callable[..., nn.Module]:
         cache_dir: Any = None,
         **options: Any,
     ) -> nn.Module:
-        """The network as timm asks for it."""
+        """Build the network from timm's arguments."""
         if pretrained:
             raise RecipeError(f"{full}: there are no pretrained weights")
         return create(name, num_classes, size=img_size, channels=in_chans, **options)

@@ -1,4 +1,4 @@
-"""Weights of others: read from a file as data, never as code, and put into a network."""
+"""Load weights into a network from files of any origin, without running code in them."""
 
 import pickle
 from collections.abc import Collection, Mapping
@@ -12,18 +12,18 @@ from torch import Tensor, nn
 
 from tinyrefinery.errors import CheckpointError
 
-_WRAPPED = ("state_dict", "model")  # where training scripts put the weights among other things
-_PREFIXES = ("module.", "_orig_mod.")  # left by DataParallel and torch.compile
+_WRAPPED = ("state_dict", "model")  # keys of the weights in checkpoints of training scripts
+_PREFIXES = ("module.", "_orig_mod.")  # added by DataParallel and torch.compile
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """Named tensors of a `.safetensors`, `.pt` or `.pth` file, on the CPU.
+    """Read the named tensors of a `.safetensors`, `.pt` or `.pth` file, on the CPU.
 
-    A pickled file may hold them directly or under "state_dict" or "model"; names lose the prefixes
-    that DataParallel and torch.compile add. No code in the file is run.
+    A pickled file may hold them directly or under "state_dict" or "model". The prefixes that
+    DataParallel and torch.compile add to names are removed. No code in the file is run.
 
     Raises:
-        CheckpointError: when the file is missing, truncated, of another kind, or not plain tensors.
+        CheckpointError: if the file is missing, truncated, or has anything but tensors.
     """
     path = Path(path)
     if not path.is_file():
@@ -38,30 +38,30 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         or not all(isinstance(value, Tensor) for value in content.values())
     ):
         raise CheckpointError(
-            f"{path}: holds no table of tensors, neither directly nor under "
-            f"{' or '.join(map(repr, _WRAPPED))}; save network.state_dict()"
+            f"{path}: holds no named tensors, neither directly nor under "
+            f"{' or '.join(map(repr, _WRAPPED))}. Save network.state_dict() instead."
         )
-    return {_bare(str(name)): tensor for name, tensor in content.items()}
+    return {_without_prefixes(str(name)): tensor for name, tensor in content.items()}
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """Named tensors of a safetensors file, whatever its suffix, on the CPU.
+    """Read the named tensors of a safetensors file with any suffix, on the CPU.
 
     Raises:
-        CheckpointError: when the file is truncated or of another kind.
+        CheckpointError: if the file is truncated or not a safetensors file.
     """
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
-            f"{path}: is truncated or no safetensors file ({error}); make or fetch it again"
+            f"{path}: truncated, or not a safetensors file ({error}). Create or download it again."
         ) from error
 
 
 def load_weights(
     network: nn.Module, path: str | Path, classes: int, *, head: Collection[str] = ()
 ) -> None:
-    """Put the weights of a file that `read_weights` reads into `network`; see `put_weights`."""
+    """Load the weights of a file into `network`; see `read_weights` and `put_weights`."""
     put_weights(network, read_weights(path), classes, path, head=head)
 
 
@@ -73,12 +73,12 @@ def put_weights(
     *,
     head: Collection[str] = (),
 ) -> None:
-    """Put weights into `network`: all of them (but those of the head) or, on an error, none.
+    """Load all weights (except those of the head) into `network` or, on an error, none.
 
-    The arguments and errors are those of `check_weights`.
+    Arguments and errors are those of `check_weights`.
     """
-    fitting = check_weights(network, weights, classes, path, head=head)
-    network.load_state_dict(fitting, strict=not head)
+    matching = check_weights(network, weights, classes, path, head=head)
+    network.load_state_dict(matching, strict=not head)
 
 
 def check_weights(
@@ -89,48 +89,50 @@ def check_weights(
     *,
     head: Collection[str] = (),
 ) -> dict[str, Tensor]:
-    """The weights under the network's own names, once it is sure that all of them fit.
+    """Check that all weights fit the network, and return them under the network's names.
 
     Args:
         network: with `classes` logits.
-        weights: e.g. what `read_weights` gave.
-        classes: K, so that weights for other classes are told from those of another network.
-        path: where the weights are from, for the message.
-        head: names of the network's tensors that are to stay as they are; the weights' own are
-            left out, whatever their shape.
+        weights: e.g. from `read_weights`.
+        classes: K, to tell weights for other classes from those of another network.
+        path: origin of the weights, for the message.
+        head: names of the network's tensors that stay unchanged; weights of these names are left
+            out, whatever their shape.
 
     Raises:
-        CheckpointError: naming the numbers of classes, or the tensors that don't fit.
+        CheckpointError: if any don't fit. Lists the numbers of classes or the tensors.
     """
-    own = _without(network.state_dict(), head)
-    deeper = {f"network.{name}": tensor for name, tensor in weights.items()}
-    # A network of timm's stands one level deeper in our wrapper.
-    fits_deeper = own.keys() == _without(deeper, head).keys()
-    weights = _without(deeper if fits_deeper else weights, head)
-    missing = sorted(own.keys() - weights.keys())
-    surplus = sorted(weights.keys() - own.keys())
+    state = _without(network.state_dict(), head)
+    # TimmNetwork adds a prefix to timm's names.
+    prefixed = {f"network.{name}": tensor for name, tensor in weights.items()}
+    is_timm = state.keys() == _without(prefixed, head).keys()
+    weights = _without(prefixed if is_timm else weights, head)
+    missing = sorted(state.keys() - weights.keys())
+    unexpected = sorted(weights.keys() - state.keys())
     differing = [
         name
-        for name, tensor in own.items()
+        for name, tensor in state.items()
         if name in weights and weights[name].shape != tensor.shape
     ]
-    if not missing and not surplus and not differing:
+    if not missing and not unexpected and not differing:
         return dict(weights)
-    theirs = {_classes_of(own[name].shape, weights[name].shape, classes) for name in differing}
-    if len(theirs) == 1 and None not in theirs:
+    stored_classes = {
+        _classes_of(state[name].shape, weights[name].shape, classes) for name in differing
+    }
+    if len(stored_classes) == 1 and None not in stored_classes:
         raise CheckpointError(
-            f"{path}: was trained for {theirs.pop()} classes, but {classes} are needed. Take "
-            "weights of the same classes, or draw the last layer anew with replace_head: true."
+            f"{path}: was trained for {stored_classes.pop()} classes, but {classes} are needed. "
+            "Use weights for the same classes, or replace the last layer with replace_head: true."
         )
     shapes = [
-        f"{name} is {tuple(weights[name].shape)}, not {tuple(own[name].shape)}"
+        f"{name} is {tuple(weights[name].shape)}, not {tuple(state[name].shape)}"
         for name in differing
     ]
     raise CheckpointError(
         f"{path}: these are the weights of another network:"
-        + _some(" missing", missing)
-        + _some(" not known", surplus)
-        + _some(" of another shape", shapes)
+        + _first_three(" missing", missing)
+        + _first_three(" unexpected", unexpected)
+        + _first_three(" of another shape", shapes)
     )
 
 
@@ -138,10 +140,10 @@ def _without(tensors: Mapping[str, Tensor], names: Collection[str]) -> dict[str,
     return {name: tensor for name, tensor in tensors.items() if name not in names}
 
 
-def _classes_of(own: torch.Size, theirs: torch.Size, classes: int) -> int | None:
-    """Rows of their last layer, where it differs from ours in nothing else."""
-    if own[:1] == (classes,) and len(theirs) == len(own) and theirs[1:] == own[1:]:
-        return theirs[0]
+def _classes_of(expected: torch.Size, stored: torch.Size, classes: int) -> int | None:
+    """Number of classes of the stored weights, if the shapes differ in nothing else."""
+    if expected[:1] == (classes,) and len(stored) == len(expected) and stored[1:] == expected[1:]:
+        return stored[0]
     return None
 
 
@@ -151,24 +153,24 @@ def _read_pickle(path: Path) -> Any:
     except Exception as error:  # damaged pickles raise almost anything
         if isinstance(error, pickle.UnpicklingError) and "operand" not in str(error):
             raise CheckpointError(
-                f"{path}: holds more than tensors, and opening it could run code of its author, so "
-                "it is refused. If you trust it, open it yourself and save its state_dict() with "
-                "safetensors.torch.save_file"
+                f"{path}: holds more than tensors. Opening it could run code of its author, so it "
+                "is refused. If you trust it, load it yourself and save its state_dict() with "
+                "safetensors.torch.save_file."
             ) from error
         raise CheckpointError(
-            f"{path}: is truncated or no PyTorch file; make or fetch it again"
+            f"{path}: truncated, or not a PyTorch file. Create or download it again."
         ) from error
 
 
-def _bare(name: str) -> str:
+def _without_prefixes(name: str) -> str:
     for prefix in _PREFIXES:
         name = name.removeprefix(prefix)
     return name
 
 
-def _some(what: str, names: list[str]) -> str:
-    """The first three of them and how many there are."""
+def _first_three(title: str, names: list[str]) -> str:
+    """`title` and up to three names, and how many more there are; empty if there are none."""
     if not names:
         return ""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f"{what}: {', '.join(names[:3])}{more}."
+    return f"{title}: {', '.join(names[:3])}{more}."

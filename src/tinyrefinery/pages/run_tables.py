@@ -67,7 +67,7 @@ class StageGroup:
     runs: tuple[TrainedStage, ...]
     """At least one, each with another seed."""
     name: str
-    """Title, preceded by row and run where they tell it from others."""
+    """Id, preceded by row and run where they tell it from others."""
     held_out: str
     """The split that held-out numbers are from."""
 
@@ -128,7 +128,7 @@ def group_stages(folders: Sequence[Run]) -> list[StageGroup]:
 
 def _name(stage: TrainedStage, lone: bool) -> str:
     """How tables and plots call a stage; `lone`: there is only one run."""
-    return " ".join(part for part in ("" if lone else stage.run, stage.row, stage.title) if part)
+    return " ".join(part for part in ("" if lone else stage.run, stage.row, stage.stage) if part)
 
 
 def find_baseline(

@@ -7,16 +7,15 @@ import jinja2
 _HERE = Path(__file__).parent / "templates"
 
 
-def template(name: str, folder: Path | None = None) -> jinja2.Template:
+def template(name: str, *folders: Path) -> jinja2.Template:
     """A page's template.
 
     Args:
         name: of its file.
-        folder: where it lies; its includes may lie there or with the reports' own templates, which
-            is also where it is looked for without a folder.
+        *folders: where it and its includes lie, besides the folder of what all pages share.
     """
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([_HERE] if folder is None else [folder, _HERE]),
+        loader=jinja2.FileSystemLoader([*folders, _HERE]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

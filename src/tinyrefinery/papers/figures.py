@@ -15,8 +15,8 @@ from tinyrefinery.papers.category_figures import (
     train_against_validation,
 )
 from tinyrefinery.papers.prediction_figures import Story, crop_story, image_story, story_figure
-from tinyrefinery.runs.descent import longest_line
 from tinyrefinery.runs.folder import Run
+from tinyrefinery.runs.lineage import longest_line
 
 MOST_PAIRS = 6
 

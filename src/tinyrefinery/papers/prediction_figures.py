@@ -17,8 +17,8 @@ from matplotlib.patches import Rectangle
 from tinyrefinery.errors import DataError
 from tinyrefinery.evaluation.prediction_table import Predictions
 from tinyrefinery.pages.style import INK, MUTED, PLAIN, REFINED, STYLE, short
-from tinyrefinery.runs.descent import longest_line
 from tinyrefinery.runs.folder import Run, TrainedStage
+from tinyrefinery.runs.lineage import longest_line
 from tinyrefinery.runs.top_changes import TOP, most_changed, top_change
 
 Arrays = dict[str, np.ndarray]
@@ -94,7 +94,7 @@ def image_story(folder: Run) -> Story | None:
         row=row,
         label=int(found[0].labels[place]),
         classes=found[0].classes,
-        titles=tuple(each.title for each in line),
+        titles=tuple(each.stage for each in line),
         said=said[:, place],
         change=float(top_change(said)[place]),
         candidates=said.shape[1],

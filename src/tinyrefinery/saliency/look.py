@@ -13,9 +13,10 @@ from tinyrefinery.data_tests.session import Session
 from tinyrefinery.data_tests.verdicts import Result
 from tinyrefinery.errors import CheckpointError
 from tinyrefinery.evaluation import cost
-from tinyrefinery.networks.data import TestData
-from tinyrefinery.networks.find import Network
-from tinyrefinery.networks.predictions import PerturbedView, opened
+from tinyrefinery.networks.data import NetworkData
+from tinyrefinery.networks.network import Network
+from tinyrefinery.networks.predictions import PerturbedView
+from tinyrefinery.networks.view import opened
 from tinyrefinery.options.perturbation import Perturbation
 from tinyrefinery.pages.overlays import transparent
 from tinyrefinery.saliency.maps import GradientMethod, corners, gradients, occlusion, patch_sizes
@@ -65,12 +66,12 @@ class Looker:
     """A network, opened with its data, that can be asked what it looks at."""
 
     network: Network
-    data: TestData
+    data: NetworkData
     way: Way = Way()
 
     @cached_property
     def _opened(self) -> tuple[Any, Any]:
-        net, view, _ = opened(self.network, self.data)
+        net, view, _ = opened(self.network, self.data.dataset)
         return net.eval(), view
 
     def look(
@@ -91,7 +92,7 @@ class Looker:
             RecipeError: when gradients are asked for and captum is missing.
             CheckpointError: when gradients are asked of an ONNX file.
         """
-        if self.network.is_onnx and self.way.method != "occlusion":
+        if not self.network.is_torch and self.way.method != "occlusion":
             raise CheckpointError(
                 f"{self.network.name}: an ONNX file has no gradients; leave --method at occlusion"
             )
@@ -120,7 +121,7 @@ class Looker:
         net, view = self._opened
         size = view.crop.size
         patches = corners(size, *patch_sizes(size, self.way.window, self.way.stride))
-        if self.network.is_onnx:
+        if not self.network.is_torch:
             return int((1 + len(patches)) * ONNX_MACS)
         return (1 + len(patches)) * cost.macs(net, self.network.channels, size)
 

@@ -1,1 +1,1 @@
-"""Intervals, exact tests, paired gains and rank correlation."""
+"""Confidence intervals, exact tests, paired gains and rank correlation."""

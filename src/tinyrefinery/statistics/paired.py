@@ -1,4 +1,4 @@
-"""Mean and spread over seeds, and the gain of one stage over another seed by seed."""
+"""Mean and standard deviation over seeds, and the paired gain of one stage over another."""
 
 from dataclasses import dataclass
 from math import sqrt
@@ -9,7 +9,7 @@ from scipy.special import stdtrit
 
 @dataclass(frozen=True)
 class Spread:
-    """A quantity over seeds."""
+    """Mean and standard deviation of a quantity over seeds."""
 
     mean: float
     std: float | None
@@ -19,20 +19,21 @@ class Spread:
 
 @dataclass(frozen=True)
 class Gain:
-    """A difference over seeds, with its paired t interval."""
+    """Mean difference over seeds, with its paired t interval."""
 
     mean: float
     std: float | None
     """Sample standard deviation of the differences; None with one seed."""
     n: int
     low: float | None
-    """Lower end of the interval; None with one seed, which shows nothing."""
+    """Lower end of the interval; None with one seed."""
     high: float | None
+    """Upper end of the interval; None with one seed."""
     confidence: float
 
     @property
     def verdict(self) -> str:
-        """What the interval shows: "one seed", "gain" (above zero), "loss" or "no gain shown"."""
+        """The conclusion from the interval: "one seed", "gain", "loss" or "no gain shown"."""
         if self.low is None or self.high is None:
             return "one seed"
         if self.low > 0:
@@ -41,14 +42,14 @@ class Gain:
 
 
 def spread(values: np.ndarray | list[float]) -> Spread:
-    """Mean and sample standard deviation of one value a seed.
+    """Mean and sample standard deviation of one value per seed.
 
     Raises:
-        ValueError: when there are no values.
+        ValueError: if there are no values.
     """
     values = np.asarray(values, np.float64)
     if not len(values):
-        raise ValueError("mean of no seeds is undefined")
+        raise ValueError("spread needs at least one value")
     std = float(values.std(ddof=1)) if len(values) > 1 else None
     return Spread(float(values.mean()), std, len(values))
 
@@ -56,16 +57,16 @@ def spread(values: np.ndarray | list[float]) -> Spread:
 def paired_gain(
     a: np.ndarray | list[float], b: np.ndarray | list[float], confidence: float = 0.95
 ) -> Gain:
-    """Gain of b over a where entry i of both has the same seed: mean of b - a and its t interval.
+    """Gain of b over a, where entry i of both has the same seed: mean of b - a and its t interval.
 
-    mean ± t(n - 1) * std / sqrt(n), Student's t for paired samples. Pairing takes out what a seed
-    does to both. The interval speaks of new seeds on the same data, not of new data.
+    mean ± t(n - 1) * std / sqrt(n), Student's t for paired samples. Pairing removes the effect that
+    a seed has on both. The interval covers new seeds on the same data, not new data.
 
     Raises:
-        ValueError: when lengths differ or are zero.
+        ValueError: if lengths differ or are zero.
     """
     if len(a) != len(b):
-        raise ValueError(f"paired values must come in pairs, not {len(a)} and {len(b)}")
+        raise ValueError(f"paired values must have equal lengths, not {len(a)} and {len(b)}")
     difference = spread(np.asarray(b, np.float64) - np.asarray(a, np.float64))
     mean, std, n = difference.mean, difference.std, difference.n
     if std is None:

@@ -1,7 +1,7 @@
-"""What a finite set of images can show: intervals, exact tests, how many images more would show it.
+"""Inference on proportions: confidence intervals, exact tests, required sample size.
 
-Shares are of independent images. Intervals are two-sided; a bound counts as shown when the whole
-interval lies on its right side.
+Images count as independent. Intervals are two-sided. A bound is proven when the whole interval
+satisfies it.
 """
 
 from collections.abc import Sequence
@@ -10,82 +10,84 @@ from math import inf, sqrt
 from scipy.special import bdtr, betaincinv, ndtri
 
 MOST_IMAGES = 10_000_000
-"""Beyond so many images, a search for how many would prove a bound gives up."""
+"""Upper limit of the search for the required sample size."""
 
 Interval = tuple[float, float]
 
 
 def wilson(hits: int, n: int, confidence: float = 0.95) -> Interval:
-    """Wilson's (1927) score interval of `hits` in `n` images; (0, 1) of none."""
+    """Wilson's (1927) score interval of `hits` in `n` images; (0, 1) for no images."""
     if not n:
         return 0.0, 1.0
     low, high = wilson_interval(hits / n, n, confidence)
-    # Rounding leaves a hair's breadth at the ends, where both are exact.
+    # At no hits and at all hits the outer end is exact. Remove the rounding error.
     return 0.0 if hits == 0 else low, 1.0 if hits == n else high
 
 
 def least_share(hits: int, n: int, level: float) -> float:
-    """The exact lower bound of Clopper and Pearson (1934): 0 of none.
+    """The exact lower bound of Clopper and Pearson (1934); 0 for no hits.
 
     Args:
-        hits: images of `n`.
-        n: images.
-        level: most often, as a share of all sets of images, that the true share is below it.
+        hits: images that count.
+        n: all images.
+        level: one-sided error rate: how often at most the true share is below the bound, in (0, 1).
     """
     return float(betaincinv(hits, n - hits + 1, level)) if hits else 0.0
 
 
 def newcombe(hits: tuple[int, int], n: tuple[int, int], confidence: float = 0.95) -> Interval:
-    """Interval of share 1 minus share 2, of two sets without a common image.
+    """Interval of share 1 minus share 2, for two disjoint sets of images.
 
     Newcombe (1998), "Interval estimation for the difference between independent proportions",
-    method 10: the Wilson intervals of both, squared and added. (-1, 1) where a set is empty.
+    method 10: the distances to the Wilson limits of both, squared and added. (-1, 1) if a set is
+    empty.
     """
     if not all(n):
         return -1.0, 1.0
-    one, two = hits[0] / n[0], hits[1] / n[1]
-    low_1, high_1 = wilson_interval(one, n[0], confidence)
-    low_2, high_2 = wilson_interval(two, n[1], confidence)
-    difference = one - two
+    share_1, share_2 = hits[0] / n[0], hits[1] / n[1]
+    low_1, high_1 = wilson_interval(share_1, n[0], confidence)
+    low_2, high_2 = wilson_interval(share_2, n[1], confidence)
+    difference = share_1 - share_2
     return (
-        difference - sqrt((one - low_1) ** 2 + (high_2 - two) ** 2),
-        difference + sqrt((high_1 - one) ** 2 + (two - low_2) ** 2),
+        difference - sqrt((share_1 - low_1) ** 2 + (high_2 - share_2) ** 2),
+        difference + sqrt((high_1 - share_1) ** 2 + (share_2 - low_2) ** 2),
     )
 
 
 def newcombe_paired(
     both: int, first: int, second: int, neither: int, confidence: float = 0.95
 ) -> Interval:
-    """Interval of share 1 minus share 2 of the same images, judged by two networks.
+    """Interval of share 1 minus share 2, for two networks on the same images.
 
     Newcombe (1998), "Improved confidence intervals for the difference between binomial proportions
     based on paired data", method 10: as `newcombe`, with the correlation of the pairs.
 
     Args:
-        both: images that hit with both networks.
-        first: that hit with the first only.
-        second: that hit with the second only.
-        neither: that hit with neither.
+        both: images that both networks get right.
+        first: images that only the first gets right.
+        second: images that only the second gets right.
+        neither: images that neither gets right.
         confidence: of the interval.
     """
     n = both + first + second + neither
-    one, two = (both + first) / n, (both + second) / n
-    low_1, high_1 = wilson_interval(one, n, confidence)
-    low_2, high_2 = wilson_interval(two, n, confidence)
+    share_1, share_2 = (both + first) / n, (both + second) / n
+    low_1, high_1 = wilson_interval(share_1, n, confidence)
+    low_2, high_2 = wilson_interval(share_2, n, confidence)
     phi = _phi(both, first, second, neither)
     difference = (first - second) / n
     return (
-        difference - _joint(one - low_1, high_2 - two, phi),
-        difference + _joint(high_1 - one, two - low_2, phi),
+        difference - _correlated_sum(share_1 - low_1, high_2 - share_2, phi),
+        difference + _correlated_sum(high_1 - share_1, share_2 - low_2, phi),
     )
 
 
-def _joint(one: float, two: float, phi: float) -> float:
-    return sqrt(max(0.0, one**2 - 2 * phi * one * two + two**2))
+def _correlated_sum(a: float, b: float, phi: float) -> float:
+    """Root of the sum of squares of two half-widths with correlation `phi`."""
+    return sqrt(max(0.0, a**2 - 2 * phi * a * b + b**2))
 
 
 def _phi(both: int, first: int, second: int, neither: int) -> float:
-    """Correlation of the pairs, 0 where a margin is empty; continuity-corrected when positive."""
+    """Correlation of the pairs: 0 if a margin is empty, continuity-corrected if positive."""
     margins = (both + first) * (second + neither) * (both + second) * (first + neither)
     if not margins:
         return 0.0
@@ -96,14 +98,14 @@ def _phi(both: int, first: int, second: int, neither: int) -> float:
 
 
 def mcnemar(first: int, second: int) -> float:
-    """Exact two-sided p value that two networks differ on the same images.
+    """Exact two-sided p value for a difference between two networks on the same images.
 
-    McNemar's test with the binomial distribution: of the images on which only one of them hits,
-    either is as likely to be the one.
+    McNemar's test with the binomial distribution. Null hypothesis: among the images that only one
+    network gets right, each network is that one with probability one half.
 
     Args:
-        first: images that hit with the first network only.
-        second: with the second only.
+        first: images that only the first network gets right.
+        second: images that only the second gets right.
     """
     total = first + second
     if not total:
@@ -112,64 +114,67 @@ def mcnemar(first: int, second: int) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P values that may be read together: Holm's (1979) step-down correction, at most 1 each."""
+    """P values corrected for multiple tests, in the order given: Holm's (1979) step-down method."""
     order = sorted(range(len(p_values)), key=lambda i: p_values[i])
     adjusted = [0.0] * len(p_values)
-    least = 0.0
-    for place, i in enumerate(order):
-        least = max(least, min(1.0, (len(p_values) - place) * p_values[i]))
-        adjusted[i] = least
+    running_max = 0.0
+    for rank, i in enumerate(order):
+        running_max = max(running_max, min(1.0, (len(p_values) - rank) * p_values[i]))
+        adjusted[i] = running_max
     return adjusted
 
 
 def images_to_prove(
     hits: int, n: int, bound: float, *, confidence: float = 0.95, faultless: bool
 ) -> int | None:
-    """How many images more would show that a share is at least `bound`; None: none that we know.
+    """How many more images would prove that a share is at least `bound`.
 
-    Found by search on the interval itself. For a share that is to be at most `bound`, give the
-    misses and `1 - bound`.
+    For a share that must be at most `bound`, pass the misses and `1 - bound`.
 
     Args:
         hits: so far.
         n: images so far.
         bound: in [0, 1].
         confidence: of the interval.
-        faultless: whether every further image hits; else they go on at the rate seen so far.
+        faultless: whether all further images are hits; else the hit rate stays as it is.
+
+    Returns:
+        The number, or None if even `MOST_IMAGES` are too few.
     """
 
-    def shown(more: int) -> bool:
+    def proves(more: int) -> bool:
         share = (hits + more) / (n + more) if faultless else hits / n
         return wilson_interval(share, n + more, confidence)[0] >= bound
 
-    if shown(0):
+    if proves(0):
         return 0
-    if not shown(MOST_IMAGES):
+    if not proves(MOST_IMAGES):
         return None
+    # Double until it is enough, then bisect.
     too_few, enough = 0, 1
-    while not shown(enough):
+    while not proves(enough):
         too_few, enough = enough, min(2 * enough, MOST_IMAGES)
     while enough - too_few > 1:
         middle = (too_few + enough) // 2
-        too_few, enough = (too_few, middle) if shown(middle) else (middle, enough)
+        too_few, enough = (too_few, middle) if proves(middle) else (middle, enough)
     return enough
 
 
 def farthest(interval: Interval) -> float:
-    """The largest distance from zero within an interval."""
+    """The largest absolute value in an interval."""
     return max(abs(interval[0]), abs(interval[1]))
 
 
 def nearest_to_zero(interval: Interval) -> float:
-    """The smallest distance from zero within an interval."""
+    """The smallest absolute value in an interval."""
     low, high = interval
     return 0.0 if low <= 0 <= high else min(abs(low), abs(high), inf)
 
 
 def wilson_interval(share: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Interval of a share seen in `n` independent rows (Wilson, 1927), inside [0, 1].
+    """Wilson's (1927) score interval of a share of `n` independent rows, inside [0, 1].
 
-    It tells how much the finite test set leaves open; it knows nothing of the spread over seeds.
+    It covers the uncertainty from the finite test set, not the variation over seeds.
     """
     z = float(ndtri((1 + confidence) / 2))
     scale = 1 + z**2 / n

@@ -1,4 +1,4 @@
-"""How well one quantity foretells the order of another."""
+"""Rank correlation: how well one quantity predicts the order of another."""
 
 from dataclasses import dataclass
 from itertools import permutations
@@ -9,18 +9,18 @@ from scipy.stats import rankdata
 
 from tinyrefinery.random import generator
 
-MOST_ORDERS = 9999  # up to 7 pairs all orders are gone through, beyond that so many drawn ones
-ROUNDING = 1e-9  # orders of equal rho differ in the last bits
+MOST_ORDERS = 9999  # with up to 7 pairs the test uses all orders, beyond that this many random ones
+ROUNDING = 1e-9  # orders with equal rho differ in the last bits
 
 
 @dataclass(frozen=True)
 class RankCorrelation:
-    """Spearman's rho, and how seldom chance does as well."""
+    """Spearman's rho with the p value of a permutation test."""
 
     rho: float
-    """-1 to 1; ties share their mean rank."""
+    """-1 to 1; ties get their mean rank."""
     p: float
-    """Share of all orders whose |rho| is no smaller: two-sided."""
+    """Two-sided: share of all orders with an |rho| at least as large."""
     n: int
 
 
@@ -32,31 +32,31 @@ def rank_correlation(a: np.ndarray, b: np.ndarray) -> RankCorrelation | None:
         b: (n,) numbers in the same order.
 
     Returns:
-        None where there is nothing to order: fewer than three pairs, or all of one value.
+        None if there is nothing to order: fewer than three pairs, or all values equal.
 
     Raises:
-        ValueError: when lengths differ.
+        ValueError: if lengths differ.
     """
     if len(a) != len(b):
-        raise ValueError(f"paired values must come in pairs, not {len(a)} and {len(b)}")
+        raise ValueError(f"paired values must have equal lengths, not {len(a)} and {len(b)}")
     if len(a) < 3 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return None
-    first, second = _standard(a), _standard(b)
-
-    rho = float(first @ second)
-    as_good = np.abs(first[_orders(len(first))] @ second) >= abs(rho) - ROUNDING
-    return RankCorrelation(rho, float(as_good.mean()), len(a))
+    ranks_a, ranks_b = _standardized_ranks(a), _standardized_ranks(b)
+    rho = float(ranks_a @ ranks_b)
+    # (orders, n) @ (n,): rho of every reordering of `a`
+    at_least_as_large = np.abs(ranks_a[_orders(len(a))] @ ranks_b) >= abs(rho) - ROUNDING
+    return RankCorrelation(rho, float(at_least_as_large.mean()), len(a))
 
 
 def _orders(n: int) -> np.ndarray:
-    """All orders of n things, the given one first; where they are too many, that and drawn ones."""
+    """Orders of n items, (orders, n), the original first: all of them or, if too many, a sample."""
     if factorial(n) <= MOST_ORDERS:
         return np.array(list(permutations(range(n))))
-    draw = generator(0, "rank correlation")
-    return np.array([np.arange(n), *(draw.permutation(n) for _ in range(MOST_ORDERS))])
+    random = generator(0, "rank correlation")
+    return np.array([np.arange(n), *(random.permutation(n) for _ in range(MOST_ORDERS))])
 
 
-def _standard(values: np.ndarray) -> np.ndarray:
-    """Ranks with mean zero and length one, so that rho is a sum of products."""
+def _standardized_ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks with mean zero and norm one, so that rho is a dot product."""
     ranks = rankdata(values) - (len(values) + 1) / 2
     return ranks / np.linalg.norm(ranks)

@@ -12,6 +12,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from tinyrefinery.errors import CheckpointError
 from tinyrefinery.files import write_atomic
+from tinyrefinery.training.files import STATE
 from tinyrefinery.training.job import Training
 from tinyrefinery.training.logs import Record, write_history
 from tinyrefinery.training.schedules import PlateauSchedule
@@ -34,7 +35,7 @@ class SavedState:
 
     def __init__(self, job: Training, average: AveragedModel | None) -> None:
         self.job, self.average = job, average
-        self.path = job.folder / "state.pt"
+        self.path = job.folder / STATE
         self.step = 0
 
     def is_due(self, step: int) -> bool:

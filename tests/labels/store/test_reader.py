@@ -106,7 +106,7 @@ def test_other_labels_get_a_store_of_their_own_and_the_reason_is_told(
     second = StoredLabels(crop_labels(**change), tmp_path, EXACT)
     assert second.store.folder != first.store.folder
     assert second.store.streams() == {}
-    assert f"nearest, {first.store.folder.name}, has {reason}" in told()
+    assert f"existing store, {first.store.folder.name}, has {reason}" in told()
 
 
 def test_crops_that_come_out_differently_are_refused(tmp_path, monkeypatch):
@@ -123,7 +123,7 @@ def test_crops_that_come_out_differently_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(transforms, "crop_batches", rounded)
     StoredLabels(crop_labels(), tmp_path, EXACT)  # a rounding error is none
     monkeypatch.setattr(transforms, "crop_batches", coarse)
-    with pytest.raises(LabelStoreError, match=r"crops come out differently here, by up to"):
+    with pytest.raises(LabelStoreError, match=r"renders the crops differently, by up to"):
         StoredLabels(crop_labels(), tmp_path, EXACT)
 
 
@@ -132,7 +132,9 @@ def test_a_refiner_that_labels_differently_is_refused(tmp_path, monkeypatch):
     label = Refiner.__call__
     flatter = lambda self, images: label(self, images) * 0.98 + 0.02 / 3  # noqa: E731
     monkeypatch.setattr(Refiner, "__call__", flatter)
-    with pytest.raises(LabelStoreError, match="labels the probe crops differently here, by up to"):
+    with pytest.raises(
+        LabelStoreError, match="labels the probe crops differently on this machine, by up to"
+    ):
         StoredLabels(crop_labels(), tmp_path, EXACT)
 
 
@@ -185,7 +187,7 @@ def test_a_store_under_the_name_of_another_is_refused(tmp_path):
     half = StoredLabels(crop_labels(), tmp_path, choose("float16", 3)).store.folder
     shutil.rmtree(exact)
     half.rename(exact)
-    with pytest.raises(LabelStoreError, match=r"holds other labels than its name says: .*float16"):
+    with pytest.raises(LabelStoreError, match=r"its labels don.t match its name: .*float16"):
         StoredLabels(crop_labels(), tmp_path, EXACT)
 
 
@@ -257,11 +259,11 @@ def test_labels_that_are_no_numbers_are_refused(tmp_path, form, top):
     sound = StoredLabels(crop_labels(), tmp_path / "sound", choose(form, 3, top))
     unsound = crop_labels()
     next(unsound.refiner.networks[0].parameters()).data.fill_(torch.nan)
-    with pytest.raises(CheckpointError, match="of the probe crops are no numbers"):
+    with pytest.raises(CheckpointError, match="of the probe crops are NaN or infinite"):
         StoredLabels(unsound, tmp_path / "unsound", choose(form, 3, top))
     assert not (tmp_path / "unsound").exists()
     sound.labels = unsound
-    with pytest.raises(CheckpointError, match="of stream 3 are no numbers"):
+    with pytest.raises(CheckpointError, match="of stream 3 are NaN or infinite"):
         sound.store.made(3, lambda: sound.make(3))
     assert sound.store.streams() == {}
 

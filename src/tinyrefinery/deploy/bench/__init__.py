@@ -1,1 +1,1 @@
-"""Time networks on this machine, side by side."""
+"""Benchmark the latency of networks on this machine."""

@@ -1,4 +1,4 @@
-"""Ways to run a network: PyTorch as it is, PyTorch with channels last, ONNX Runtime."""
+"""Backends: PyTorch, PyTorch with channels last, ONNX Runtime."""
 
 import copy
 import tempfile
@@ -19,11 +19,11 @@ from tinyrefinery.errors import DataError
 from tinyrefinery.names import look_up
 
 TOLERANCE = 1e-3
-"""Most that outputs of two backends may differ by, over the largest of them."""
+"""Largest allowed difference of outputs from PyTorch's, relative to the largest output."""
 
 
 def available() -> list[str]:
-    """The backends that can be used here."""
+    """The backends that are installed."""
     return [name for name in BACKENDS if name != "onnxruntime" or _has_onnx()]
 
 
@@ -33,7 +33,7 @@ def _has_onnx() -> bool:
 
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """So many threads in PyTorch's operations."""
+    """Set the number of PyTorch's threads for a while."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -43,39 +43,40 @@ def torch_threads(count: int) -> Iterator[None]:
 
 
 def prepare(backend: str, name: str, network: nn.Module, images: Tensor, threads: int) -> Pass:
-    """One forward pass of a network in evaluation mode, which returns its logits as an array.
+    """Prepare a function that runs one forward pass and returns the logits as an array.
 
     Args:
         backend: one of `BACKENDS`.
         name: of the network, for errors.
-        network: it is left as it was.
+        network: in evaluation mode; it is not changed.
         images: (B, C, H, W) float32.
-        threads: ONNX Runtime's; those of PyTorch are set by `torch_threads`.
+        threads: of ONNX Runtime; `torch_threads` sets those of PyTorch.
 
     Raises:
-        DataError: when the backend isn't there, or can't run the network, or gives other outputs.
+        DataError: if the backend is missing, can't run the network, or has other outputs.
     """
-    make = look_up("backend", backend, BACKENDS)
+    build = look_up("backend", backend, BACKENDS)
     try:
-        made = make(network, images, threads)
-        got = np.asarray(made())
+        run = build(network, images, threads)
+        outputs = np.asarray(run())
     except ImportError as error:
         raise DataError(
             f"backend '{backend}' needs {error.name or error}: pip install 'tinyrefinery[onnx]'"
         ) from error
-    except Exception as error:  # exporters and runtimes raise what they like
+    except Exception as error:  # exporters and runtimes raise anything
         first = (str(error).splitlines() or [type(error).__name__])[0]
         shape = tuple(images.shape)
         raise DataError(f"{name}: {backend} can't run it on images {shape}: {first}") from error
     with torch.inference_mode():
         expected = network(images).numpy()
-    apart = float(np.abs(got - expected).max()) / max(float(np.abs(expected).max()), 1e-30)
-    if not apart <= TOLERANCE:
+    largest = max(float(np.abs(expected).max()), 1e-30)
+    difference = float(np.abs(outputs - expected).max()) / largest
+    if not difference <= TOLERANCE:
         raise DataError(
-            f"{name}: outputs by {backend} differ from PyTorch's by {apart:.2g} of the largest "
-            "one; a network that computes something else can't be compared"
+            f"{name}: outputs of {backend} differ from PyTorch's by {difference:.2g} of the "
+            f"largest output (tolerance {TOLERANCE:g}), so its time can't be compared"
         )
-    return made
+    return run
 
 
 def _eager(network: nn.Module, images: Tensor, threads: int) -> Pass:
@@ -96,11 +97,12 @@ def _channels_last(network: nn.Module, images: Tensor, threads: int) -> Pass:
 
 def _onnxruntime(network: nn.Module, images: Tensor, threads: int) -> Pass:
     import onnxruntime
-    import onnxscript  # noqa: F401  (the exporter's; so that its absence is told by name)
+    import onnxscript  # noqa: F401  (needed by the exporter; here the error names it if missing)
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # would be CPU time
+    # Threads that wait by spinning would use CPU time.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
@@ -108,14 +110,14 @@ def _onnxruntime(network: nn.Module, images: Tensor, threads: int) -> Pass:
         session = onnxruntime.InferenceSession(
             str(path), options, providers=["CPUExecutionProvider"]
         )
-    given = {session.get_inputs()[0].name: images.numpy()}
-    return lambda: session.run(None, given)[0]
+    inputs = {session.get_inputs()[0].name: images.numpy()}
+    return lambda: session.run(None, inputs)[0]
 
 
 def _export(network: nn.Module, images: Tensor, path: Path) -> None:
-    """Write the network for images of this shape; batch normalization is folded by the runtime."""
+    """Write the network for images of this shape. The runtime folds batch normalization."""
     with warnings.catch_warnings(), redirect_stdout(StringIO()), torch.no_grad():
-        warnings.simplefilter("ignore")  # the exporter's own
+        warnings.simplefilter("ignore")  # of the exporter
         torch.onnx.export(network, (images,), path, dynamo=True, verbose=False, external_data=False)
 
 
@@ -124,4 +126,4 @@ BACKENDS: dict[str, Callable[[nn.Module, Tensor, int], Pass]] = {
     "channels_last": _channels_last,
     "onnxruntime": _onnxruntime,
 }
-"""`torch`: eager float32."""
+"""Name -> function that prepares a forward pass. `torch` is eager float32."""

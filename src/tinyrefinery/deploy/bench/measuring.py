@@ -1,4 +1,4 @@
-"""The latency of networks in one process, by turns, and what it belongs to."""
+"""Measure the latency of networks in one process, interleaved, and record the machine."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -18,14 +18,14 @@ from tinyrefinery.runs.environment import environment
 
 @dataclass(frozen=True)
 class Question:
-    """How to measure."""
+    """Settings of the measurement."""
 
     backends: tuple[str, ...] = ("torch",)
     batch: int = 1
-    """Images a pass."""
+    """Images per pass."""
     threads: int = 1
     passes: int = 100
-    """Timed ones of each network and backend, at least; rounded up to whole turns."""
+    """Timed passes of each network and backend, rounded up to whole turns."""
 
 
 def measure(
@@ -34,49 +34,51 @@ def measure(
     *,
     say: Callable[[str], object] = lambda text: None,
 ) -> dict[str, Any]:
-    """Time each network by each backend.
+    """Time each network with each backend.
 
     Args:
         networks: at least one.
-        question: how.
-        say: hears what is being done.
+        question: the settings.
+        say: called with progress messages.
 
     Returns:
-        `machine`, `settings`, `busy` and `lines`; a line has network, backend, height, width,
-        parameters, macs, the times of `timing.summary` in ms, and `ratio`, CPU time over that of
-        the first network by the same backend, measured in the same turns.
+        `machine`, `settings`, `busy` and `lines`. A line has network, backend, height, width,
+        parameters, macs, the times of `timing.summary` in ms, and `ratio`: CPU time relative to the
+        first network with the same backend, measured in the same rounds.
 
     Raises:
-        DataError: when a network can't be run, or there is none.
+        DataError: if a network can't run, or there is none.
     """
     if not networks or not question.backends:
         raise DataError("latency: name at least one network and one backend")
-    before = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    pairs = [(each, backend) for backend in question.backends for each in networks]
+    load = _load()
+    pairs = [(candidate, backend) for backend in question.backends for candidate in networks]
     with torch_threads(question.threads):
         passes = []
-        for each, backend in pairs:
-            say(f"preparing {each.name} for {backend}")
-            passes.append(prepare(backend, each.name, each.network, _images(each, question.batch),
-                                  question.threads))  # fmt: skip
+        for candidate, backend in pairs:
+            say(f"preparing {candidate.name} for {backend}")
+            images = _images(candidate, question.batch)
+            passes.append(
+                prepare(backend, candidate.name, candidate.network, images, question.threads)
+            )
         turns = -(-question.passes // BURST)
-        say(f"timing {len(pairs)} by turns, {turns * BURST} passes each")
+        say(f"timing {len(pairs)} networks interleaved, {turns * BURST} passes each")
         timed = by_turns(passes, turns)
-        machine = _machine(question, before)
+        machine = _machine(question, load)
     first = {backend: number for number, (_, backend) in reversed(list(enumerate(pairs)))}
-    sizes = {id(each): (each.parameters, each.macs) for each in networks}
+    sizes = {id(candidate): (candidate.parameters, candidate.macs) for candidate in networks}
     lines = [
         {
-            "network": each.name,
+            "network": candidate.name,
             "backend": backend,
-            "height": each.size[0],
-            "width": each.size[1],
-            "parameters": sizes[id(each)][0],
-            "macs": sizes[id(each)][1],
+            "height": candidate.size[0],
+            "width": candidate.size[1],
+            "parameters": sizes[id(candidate)][0],
+            "macs": sizes[id(candidate)][1],
             **summary(times),
             "ratio": ratio(times, timed[first[backend]]),
         }
-        for (each, backend), times in zip(pairs, timed, strict=True)
+        for (candidate, backend), times in zip(pairs, timed, strict=True)
     ]
     settings = {"batch": question.batch, "threads": question.threads, "burst": BURST}
     return {
@@ -87,19 +89,24 @@ def measure(
     }
 
 
-def _images(each: Candidate, batch: int) -> torch.Tensor:
+def _images(candidate: Candidate, batch: int) -> torch.Tensor:
     generator = torch.Generator().manual_seed(0)
-    return torch.randn(batch, each.channels, *each.size, generator=generator)
+    return torch.randn(batch, candidate.channels, *candidate.size, generator=generator)
 
 
-def _machine(question: Question, before: float | None) -> dict[str, Any]:
-    """What the numbers belong to."""
-    found = environment()
+def _load() -> float | None:
+    """Load average of the last minute; None on Windows."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
+def _machine(question: Question, load_before: float | None) -> dict[str, Any]:
+    """Machine, versions, time and load of the measurement."""
+    machine = environment()
     if "onnxruntime" in question.backends:
         try:
-            found["versions"]["onnxruntime"] = version("onnxruntime")
+            machine["versions"]["onnxruntime"] = version("onnxruntime")
         except PackageNotFoundError:  # e.g. onnxruntime-gpu, which has another name
-            found["versions"]["onnxruntime"] = None
-    found["when"] = datetime.now(UTC).isoformat(timespec="seconds")
-    found["load"] = [before, os.getloadavg()[0] if hasattr(os, "getloadavg") else None]
-    return found
+            machine["versions"]["onnxruntime"] = None
+    machine["when"] = datetime.now(UTC).isoformat(timespec="seconds")
+    machine["load"] = [load_before, _load()]
+    return machine

@@ -1,4 +1,4 @@
-"""Latencies for people: a table, its notes, and files."""
+"""Report latencies: a table, its notes, and files."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ COLUMNS = (
     *("network", "backend", "height", "width", "parameters", "macs", "n"),
     *("median", "min", "p10", "p90", "p99", "cpu", "ratio"),
 )
-"""Of latency.csv; times in milliseconds."""
+"""Columns of latency.csv; times in milliseconds."""
 Line = Mapping[str, Any]
 
 
@@ -24,13 +24,13 @@ def latency_table(
     devices: Mapping[str, str] | None = None,
     printed: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Table:
-    """One line a network and backend; it fits into 80 columns.
+    """One row per network and backend, at most 80 characters wide.
 
     Args:
-        lines: of `latency.measuring.measure`.
-        devices: what a paper measured on, by short name.
-        printed: the paper's milliseconds, by network and device; networks that were not measured
-            have a line of their own.
+        lines: from `measuring.measure`.
+        devices: the devices of a paper: short name -> column title.
+        printed: the paper's milliseconds, by network and device. Networks that were not measured
+            here get a row too.
     """
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("network", overflow="fold", min_width=12)
@@ -50,7 +50,8 @@ def latency_table(
             f"{line['ratio']:.2f}",
             *(_printed(printed, line["network"], device) for device in devices),
         )
-    for name in [n for n in printed if all(n != line["network"] for line in lines)]:
+    measured = {line["network"] for line in lines}
+    for name in [name for name in printed if name not in measured]:
         cells = [_printed(printed, name, device) for device in devices]
         table.add_row(f"{escape(name)}\n[dim]not measured[/dim]", *[NOTHING] * 4, *cells)
     return table
@@ -65,33 +66,36 @@ def _printed(printed: Mapping[str, Mapping[str, float]], name: str, device: str)
     return NOTHING if value is None else f"{value:g}"
 
 
-def latency_notes(found: Mapping[str, Any], method: str | None = None) -> list[str]:
-    """What a reader of the numbers has to know."""
-    machine, settings = found["machine"], found["settings"]
-    first = found["lines"][0]
+def latency_notes(result: Mapping[str, Any], method: str | None = None) -> list[str]:
+    """Notes below the table: machine, settings and how to read the numbers.
+
+    Args:
+        result: from `measuring.measure`.
+        method: how the paper measured, if the table has its numbers.
+    """
+    machine, settings = result["machine"], result["settings"]
+    first = result["lines"][0]
     versions = {k: v for k, v in machine["versions"].items() if k in ("torch", "onnxruntime") and v}
     software = ", ".join(f"{name} {number}" for name, number in versions.items())
     threads = f"{settings['threads']} thread{'' if settings['threads'] == 1 else 's'}"
-    images = f"{settings['batch']} image{'' if settings['batch'] == 1 else 's'} a pass"
+    images = f"{settings['batch']} image{'' if settings['batch'] == 1 else 's'} per pass"
     load = [f"{value:.1f}" for value in machine["load"] if value is not None]
-    told = [
+    notes = [
         f"{machine['processor']}, {machine['cores']} cores; {threads}, {images}; {software}."
         + (f" Load {' to '.join(load)}." if load else ""),
-        f"Medians of {first['n']} passes by turns; CPU: time of the process, without what others "
-        f"took; ratio: of CPU times, to {first['network']} by the same backend in the same turn.",
+        f"Medians of {first['n']} interleaved passes. CPU: time of this process only. Ratio: CPU "
+        f"time relative to {first['network']} with the same backend.",
     ]
-    if found["busy"]:
-        told.append(
-            "The machine was busy: the wall's times are longer than the CPU's. Compare CPU times."
-        )
+    if result["busy"]:
+        notes.append("The machine was busy: wall times exceed CPU times. Compare CPU times.")
     if method:
-        told.append(f"Paper: {method}. Other devices and software: compare ratios only.")
-    return told
+        notes.append(f"Paper: {method}. Devices and software differ: compare ratios only.")
+    return notes
 
 
-def write_latency(folder: Path, found: Mapping[str, Any]) -> None:
-    """Write `latency.json`, all that is known, and `latency.csv`, a line a network and backend."""
-    write_atomic(folder / "latency.json", json.dumps(found, indent=1, allow_nan=False))
-    values = ([line.get(name) for name in COLUMNS] for line in found["lines"])
+def write_latency(folder: Path, result: Mapping[str, Any]) -> None:
+    """Write `latency.json` with everything, and `latency.csv`, one row per network and backend."""
+    write_atomic(folder / "latency.json", json.dumps(result, indent=1, allow_nan=False))
+    values = ([line.get(name) for name in COLUMNS] for line in result["lines"])
     rounded = ([f"{v:.5g}" if isinstance(v, float) else v for v in row] for row in values)
     write_csv(folder / "latency.csv", COLUMNS, rounded)

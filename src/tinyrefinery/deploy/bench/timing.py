@@ -1,7 +1,7 @@
-"""Timing by turns: what is compared is run in turn, and each pass timed by two clocks.
+"""Interleaved timing: the compared networks run in turns, timed by wall clock and CPU clock.
 
-The clock on the wall is what a user waits; the CPU clock of the process leaves out the time in
-which others had the core. Turns spread a neighbour who comes or goes over all that is compared.
+Wall time is what a user waits. CPU time of the process excludes the time in which other processes
+had the core. Interleaving spreads changes of the machine's load over all networks.
 """
 
 import time
@@ -14,14 +14,14 @@ import numpy as np
 Pass = Callable[[], Any]
 """One forward pass."""
 BURST = 5
-"""Timed passes in a turn, after one that is not: so caches are warm, as where one network runs."""
+"""Timed passes per turn. One untimed pass before them warms the caches."""
 BUSY = 1.2
-"""Above this many times the CPU time, the wall clock was others' too."""
+"""Ratio of wall time to CPU time above which the machine counts as busy."""
 
 
 @dataclass(frozen=True)
 class Clocks:
-    """Where time is read, in nanoseconds."""
+    """Functions that read wall time and CPU time in nanoseconds."""
 
     wall: Callable[[], int] = time.perf_counter_ns
     cpu: Callable[[], int] = time.process_time_ns
@@ -29,12 +29,12 @@ class Clocks:
 
 @dataclass(frozen=True, eq=False)
 class Timed:
-    """The times of one thing, in milliseconds."""
+    """The times of one network, in milliseconds."""
 
     wall: np.ndarray
     """(turns, burst), of each pass."""
     cpu: np.ndarray
-    """(turns,), a pass in the mean of a turn: the CPU's clock is too coarse for a single one."""
+    """(turns,), mean pass of a turn: the CPU clock is too coarse for a single pass."""
 
 
 def by_turns(
@@ -46,19 +46,19 @@ def by_turns(
     clocks: Clocks | None = None,
     after_turn: Callable[[], object] = lambda: None,
 ) -> list[Timed]:
-    """The times of each of `passes`, which take turns; another one begins each time.
+    """Time all `passes` in turns. Each round of turns starts with another one.
 
     Args:
-        passes: what is compared.
-        turns: of each, at least one.
-        burst: timed passes in a turn.
-        warm_up: least passes and least seconds of each before the first turn.
-        clocks: for tests; the machine's.
-        after_turn: called when all have had a turn, e.g. to move a progress bar.
+        passes: the forward passes to compare.
+        turns: number of rounds, at least one.
+        burst: timed passes per turn.
+        warm_up: minimum number of passes and minimum seconds before the first round, for each.
+        clocks: by default the machine's.
+        after_turn: called after each round, e.g. to advance a progress bar.
     """
     clocks = clocks or Clocks()
-    for each in passes:
-        _warm_up(each, *warm_up, clocks)
+    for run in passes:
+        _warm_up(run, *warm_up, clocks)
     wall = np.zeros((len(passes), turns, burst))
     cpu = np.zeros((len(passes), turns))
     for turn in range(turns):
@@ -69,47 +69,47 @@ def by_turns(
     return [Timed(w, c) for w, c in zip(wall, cpu, strict=True)]
 
 
-def _warm_up(run: Pass, least: int, seconds: float, clocks: Clocks) -> None:
-    began, done = clocks.wall(), 0
-    while done < least or clocks.wall() - began < seconds * 1e9:
+def _warm_up(run: Pass, passes: int, seconds: float, clocks: Clocks) -> None:
+    start, done = clocks.wall(), 0
+    while done < passes or clocks.wall() - start < seconds * 1e9:
         run()
         done += 1
 
 
 def _turn(run: Pass, burst: int, clocks: Clocks) -> tuple[list[float], float]:
-    """Milliseconds of each pass on the wall, and a pass on the CPU."""
+    """Wall time of each pass and mean CPU time per pass, in milliseconds."""
     run()
-    times, began = [], clocks.cpu()
+    times, cpu_start = [], clocks.cpu()
     for _ in range(burst):
         start = clocks.wall()
         run()
         times.append((clocks.wall() - start) / 1e6)
-    return times, (clocks.cpu() - began) / 1e6 / burst
+    return times, (clocks.cpu() - cpu_start) / 1e6 / burst
 
 
 def summary(timed: Timed) -> dict[str, float | int]:
-    """`n`, `median`, `min`, `p10`, `p90`, `p99` of the wall clock, `cpu` of the CPU's, in ms."""
-    low, middle, high, most = np.percentile(timed.wall, [10, 50, 90, 99])
+    """`n`, `median`, `min`, `p10`, `p90`, `p99` of wall time and median `cpu` time, in ms."""
+    p10, median, p90, p99 = np.percentile(timed.wall, [10, 50, 90, 99])
     return {
         "n": int(timed.wall.size),
-        "median": float(middle),
+        "median": float(median),
         "min": float(timed.wall.min()),
-        "p10": float(low),
-        "p90": float(high),
-        "p99": float(most),
+        "p10": float(p10),
+        "p90": float(p90),
+        "p99": float(p99),
         "cpu": float(np.median(timed.cpu)),
     }
 
 
-def ratio(timed: Timed, to: Timed) -> float:
-    """CPU time over that of `to`: the median over turns, in each of which both had theirs."""
-    return float(np.median(timed.cpu / to.cpu))
+def ratio(timed: Timed, base: Timed) -> float:
+    """CPU time relative to `base`: the median over rounds, each with a turn of both."""
+    return float(np.median(timed.cpu / base.cpu))
 
 
 def is_busy(timed: Sequence[Timed]) -> bool:
-    """Whether others had the cores too: the wall's times exceed all that the CPUs took.
+    """Whether other processes used the cores too: wall time clearly exceeds CPU time.
 
-    With several threads less is seen, as these take more CPU time than time on the wall.
+    With several threads this is less sensitive, as they use more CPU time than wall time.
     """
-    shares = [np.median(each.wall) / np.median(each.cpu) for each in timed]
-    return bool(shares) and float(np.median(shares)) > BUSY
+    ratios = [np.median(times.wall) / np.median(times.cpu) for times in timed]
+    return bool(ratios) and float(np.median(ratios)) > BUSY

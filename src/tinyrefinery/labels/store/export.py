@@ -1,4 +1,4 @@
-"""Stored labels as a Parquet table, for people and other programs."""
+"""Export stored labels to a Parquet table."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,27 +13,31 @@ from tinyrefinery.files import writing
 from tinyrefinery.labels.store.store import LabelStore
 from tinyrefinery.losses.targets import SparseTargets
 
-_CLASSES = "classes"  # in the schema's metadata, one name a line
-AT_ONCE = 1 << 24  # probabilities made floats: 64 MiB, and far from what 32 bits can number
+_CLASSES = "classes"  # key in the schema's metadata; one name per line
+AT_ONCE = 1 << 24  # probabilities decoded at once: 64 MiB, well below the limit of 32-bit offsets
 
 
 def export(store: LabelStore, path: Path, streams: Sequence[int]) -> int:
-    """Write the labels of some streams, one a line, stream after stream.
+    """Write the labels of some streams, one row per label, stream by stream.
 
-    Columns: `stream`, `row` (of the manifest), `id` (of the sample), `top_class` (its name), and
-    `probabilities` of all classes; in form "top" these are of the classes in the column `classes`,
-    and `rest` is that of each other class. Class names are in the schema's metadata.
+    Columns: `stream`, `row` (in the manifest), `id` (of the sample), `top_class` (its name), and
+    `probabilities` of all classes. In form "top" the probabilities belong to the classes in column
+    `classes`, and `rest` is the probability of each other class. Class names are in the schema's
+    metadata.
 
     Returns:
-        How many labels were written.
+        Number of labels written.
 
     Raises:
-        LabelStoreError: when a stream isn't there or is damaged.
-        StorageError: when the file can't be written.
+        LabelStoreError: if a stream is missing or damaged.
+        StorageError: if the file is not writable.
     """
     names = store.facts["classes"]
     schema = _schema(store).with_metadata({_CLASSES: "\n".join(names)})
-    with writing(path) as aside, pq.ParquetWriter(aside, schema, compression="zstd") as writer:
+    with (
+        writing(path) as temporary,
+        pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
+    ):
         for stream in streams:
             for table in _tables(store, stream, schema):
                 writer.write_table(table)
@@ -49,10 +53,12 @@ def _schema(store: LabelStore) -> pa.Schema:
 
 
 def _tables(store: LabelStore, stream: int, schema: pa.Schema) -> Iterator[pa.Table]:
-    """The labels of a stream, so many at a time as fit into memory whatever the data set."""
+    """The labels of a stream in chunks of limited memory."""
     records = store.read(stream)
     if records is None:
-        raise LabelStoreError(f"{store.folder}: has no stream {stream}")
+        raise LabelStoreError(
+            f"{store.folder}: has no stream {stream}. Choose from: {sorted(store.streams())}."
+        )
     step = max(1, AT_ONCE // (store.form.top or store.form.classes))
     for start in range(0, len(store), step):
         samples = store.samples.slice(start, step)
@@ -66,7 +72,7 @@ def _table(
     columns = {"stream": pa.array(np.full(len(records), stream, np.int32))}
     columns |= {"row": samples.column("row"), "id": samples.column("id")}
     if isinstance(targets, SparseTargets):
-        top = targets.index[:, 0].numpy()  # the most likely stands first
+        top = targets.index[:, 0].numpy()  # the most probable class is the first
         columns["classes"] = _lists(targets.index.int().numpy())
         columns["rest"] = pa.array(targets.rest.numpy())
         columns["probabilities"] = _lists(targets.probability.numpy())
@@ -78,6 +84,6 @@ def _table(
 
 
 def _lists(values: np.ndarray) -> pa.ListArray:
-    """Rows of (N, k) as lists."""
+    """Convert (N, k) to N lists of length k."""
     ends = np.arange(0, values.size + 1, values.shape[1], dtype=np.int32)
     return pa.ListArray.from_arrays(ends, pa.array(values.reshape(-1)))

@@ -1,4 +1,4 @@
-"""What stored labels are the labels of: facts that must agree before one of them is used."""
+"""Identity of stored labels: the facts that must match before a label is used."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -11,11 +11,11 @@ from tinyrefinery.data.batches import View
 from tinyrefinery.labels.crop_labels import CropLabels
 from tinyrefinery.labels.store.encodings import Form
 
-FORMAT = 4  # counts changes of the files, and of arithmetic that changes the bits of labels
+FORMAT = 4  # raise it when the files change, or arithmetic that changes the bits of labels
 Facts = dict[str, Any]
-_WORDS = {
-    "format": "the store is of another version of the format",
-    "labels": "labels are written in another form",
+_TEXTS = {
+    "format": "another version of the format",
+    "labels": "another form of the labels",
     "data": "other images",
     "classes": "other classes",
     "crops": "other crops",
@@ -25,10 +25,10 @@ _WORDS = {
 
 
 def facts_of(labels: CropLabels, form: Form) -> Facts:
-    """All that a label depends on, besides its stream and row; plain values.
+    """Everything that labels depend on, besides stream and row, as plain values.
 
-    Given labels are not among them: a refined label doesn't depend on the given one, so a store
-    outlives the correction of wrong labels.
+    Given labels are not included. Refined labels don't depend on them, so a store stays valid when
+    given labels are corrected.
     """
     grouped = labels.refiner.depends_on_batch
     facts = {
@@ -38,11 +38,11 @@ def facts_of(labels: CropLabels, form: Form) -> Facts:
         "refiner": labels.refiner.facts(),
         "groups": {"size": labels.plan.group, "seed": labels.plan.seed} if grouped else None,
     }
-    return json.loads(json.dumps(facts))  # as they come back from a file
+    return json.loads(json.dumps(facts))  # so they compare equal to facts read from a file
 
 
 def facts_of_view(view: View, rows: np.ndarray) -> Facts:
-    """The facts that don't need the refiner: images, classes and crops."""
+    """The facts that don't depend on the refiner: images, classes and crops."""
     manifest = view.dataset.manifest
     digest = rows_digest(rows, manifest.column("id")[rows])
     crops = {
@@ -61,7 +61,7 @@ def facts_of_view(view: View, rows: np.ndarray) -> Facts:
 
 
 def rows_digest(rows: np.ndarray, ids: np.ndarray) -> str:
-    """Digest of which samples, by id, stand in which manifest rows, both (N,)."""
+    """Digest of manifest rows and the ids of their samples, (N,) each."""
     text = "\x1e".join(ids).encode()
     return sha256(np.asarray(rows, np.int64).tobytes() + text).hexdigest()
 
@@ -72,19 +72,19 @@ def key(facts: Facts) -> str:
 
 
 def differences(stored: Facts, wanted: Mapping[str, Any]) -> list[str]:
-    """Why a store with facts `stored` doesn't serve where `wanted` are needed; empty: it does.
+    """Reasons why a store with facts `stored` can't be used for `wanted`; empty if it can.
 
-    Facts that `wanted` doesn't name are not compared.
+    Compares only the facts in `wanted`.
     """
-    found = []
+    reasons = []
     for name, value in wanted.items():
         if name == "classes":
-            found += _class_differences(stored.get(name, []), value)
+            reasons += _class_differences(stored.get(name, []), value)
         elif stored.get(name) != value:
-            parts = _unequal(stored.get(name), value)
-            details = "; ".join(f"{path or name}: {a}, not {b}" for path, a, b in parts)
-            found.append(f"{_WORDS.get(name, name)} ({details})")
-    return found
+            leaves = _unequal_leaves(stored.get(name), value)
+            details = "; ".join(f"{path or name}: {a}, not {b}" for path, a, b in leaves)
+            reasons.append(f"{_TEXTS.get(name, name)} ({details})")
+    return reasons
 
 
 def _class_differences(stored: list[str], wanted: list[str]) -> list[str]:
@@ -93,16 +93,16 @@ def _class_differences(stored: list[str], wanted: list[str]) -> list[str]:
     missing = [name for name in wanted if name not in stored]
     extra = [name for name in stored if name not in wanted]
     notes = [f"class '{name}' is missing from the store" for name in missing[:3]]
-    notes += [f"the store knows class '{name}', which the data lacks" for name in extra[:3]]
-    return [f"{_WORDS['classes']} ({'; '.join(notes) or 'in another order'})"]
+    notes += [f"class '{name}' of the store is missing from the data" for name in extra[:3]]
+    return [f"{_TEXTS['classes']} ({'; '.join(notes) or 'in another order'})"]
 
 
-def _unequal(stored: Any, wanted: Any, path: str = "") -> Iterator[tuple[str, str, str]]:
-    """Leaves that differ: path, what is stored, what is wanted, shortened."""
+def _unequal_leaves(stored: Any, wanted: Any, path: str = "") -> Iterator[tuple[str, str, str]]:
+    """Path, stored value and wanted value of each leaf that differs; values are shortened."""
     if isinstance(stored, dict) and isinstance(wanted, dict):
         for name in sorted(stored.keys() | wanted.keys()):
             inner = f"{path}.{name}" if path else name
-            yield from _unequal(stored.get(name), wanted.get(name), inner)
+            yield from _unequal_leaves(stored.get(name), wanted.get(name), inner)
     elif stored != wanted:
         yield path, _short(stored), _short(wanted)
 

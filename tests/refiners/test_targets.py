@@ -3,7 +3,8 @@
 import pytest
 
 from tinyrefinery.errors import DataError, RecipeError
-from tinyrefinery.refiners.targets import find_targets, recipe_for, split_words
+from tinyrefinery.networks.opening import open_networks
+from tinyrefinery.refiners.targets import recipe_for, split_words
 from tinyrefinery.runs.folder import open_run
 
 
@@ -16,38 +17,38 @@ def test_overrides_among_networks(tmp_path):
 
 
 def test_a_run_is_its_stages(finished):
-    targets = find_targets([str(finished)])
-    assert [each.name for each in targets] == ["plain seed 0", "refined seed 0"]
-    assert [each.generation for each in targets] == [1, 2]
-    (one,) = find_targets([str(finished)], ["refined"], "all")
+    targets = open_networks([str(finished)])
+    assert [each.name for each in targets] == ["plain (seed 0)", "refined (seed 0)"]
+    assert [each.stage.generation for each in targets] == [1, 2]
+    (one,) = open_networks([str(finished)], stages=["refined"], seeds="all")
     assert one.source.startswith("file:")
     assert one.run == finished
     with pytest.raises(DataError, match=r"no finished stage 'refind'.*'refined'"):
-        find_targets([str(finished)], ["refind"])
-    with pytest.raises(DataError, match="with such a seed"):
-        find_targets([str(finished)], seeds=[7])
+        open_networks([str(finished)], stages=["refind"])
+    with pytest.raises(DataError, match="such a seed"):
+        open_networks([str(finished)], seeds=[7])
 
 
 def test_files_and_folders(finished):
     stage = next(finished.glob("stages/plain-*"))
     for word in (str(stage), str(stage / "model.safetensors"), f"file:{stage}"):
-        (target,) = find_targets([word])
+        (target,) = open_networks([word])
         assert target.source == f"file:{stage / 'model.safetensors'}"
         assert recipe_for([target], None, []).title == "a tiny chain"
-    assert find_targets(["timm:resnet10t"])[0].source == "timm:resnet10t"
+    assert open_networks(["timm:resnet10t"])[0].source == "timm:resnet10t"
     with pytest.raises(DataError, match="named twice"):
-        find_targets([str(stage), str(stage)])
-    with pytest.raises(DataError, match="no run folder, stage folder or network file"):
-        find_targets([str(finished / "nothing")])
+        open_networks([str(stage), str(stage)])
+    with pytest.raises(DataError, match="no such run folder or network file"):
+        open_networks([str(finished / "nothing")])
     with pytest.raises(DataError, match="no network is named"):
-        find_targets([])
+        open_networks([])
 
 
 def test_the_recipe(finished):
-    timm = find_targets(["timm:resnet10t"])
+    timm = open_networks(["timm:resnet10t"])
     with pytest.raises(RecipeError, match="on which data"):
         recipe_for(timm, None, [])
-    own = find_targets([str(finished)])
+    own = open_networks([str(finished)])
     assert recipe_for(own, None, ["data.source.noise=0.2"]).data.source.noise == 0.2
     assert recipe_for(own, "starter/demo", []).title.startswith("Street numbers")
     assert len(open_run(finished).stages) == 2
