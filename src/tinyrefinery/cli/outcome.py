@@ -5,16 +5,19 @@ from pathlib import Path
 
 from rich.console import Console
 
+from tinyrefinery.errors import DataError
 from tinyrefinery.pages.run_tables import (
     comparisons,
     gain_line,
     group_stages,
+    held_out_split,
     terminal_table,
     write_results,
 )
+from tinyrefinery.reports.detectors import class_table, detector_table, write_detector_results
 from tinyrefinery.reports.table_lines import table_lines, write_table
 from tinyrefinery.reports.table_text import notes, terminal_lines, title
-from tinyrefinery.runs.folder import Run, open_run
+from tinyrefinery.runs.folder import DETECTOR, Run, open_run
 
 
 def show(
@@ -27,7 +30,8 @@ def show(
 ) -> None:
     """Print the tables of runs, write results.csv in each, and one HTML report about all.
 
-    The run of a table also gets table.csv, and its rows are printed beside the paper's.
+    The run of a table also gets table.csv, and its rows are printed beside the paper's. Detectors
+    have no HTML report.
 
     Args:
         folders: run folders.
@@ -36,22 +40,47 @@ def show(
             trained on the original labels.
         figures: add Figures 4 to 8 of the Label Refinery paper.
         pareto: add accuracy against cost, with published networks.
+
+    Raises:
+        DataError: when the runs hold detectors, and an option of the HTML report is given.
     """
+    runs = [open_run(path) for path in folders]
+    console = Console(emoji=False)  # a path may hold :x:
+    if any(stage.kind == DETECTOR for run in runs for stage in run.stages):
+        if out or baseline or figures or pareto:
+            raise DataError(
+                f"{folders[0]}: holds detectors, which have no HTML report; give the run folders "
+                "alone to print their tables"
+            )
+        for run in runs:
+            _show_detectors(console, run)
+        return
     from tinyrefinery.reports.page import write_page  # imports matplotlib
 
-    runs = [open_run(path) for path in folders]
     page = write_page(runs, out, baseline, figures=figures, pareto=pareto)
     for run in runs:
         write_results(run)
         write_table(run)
     groups = group_stages(runs)
-    console = Console(emoji=False)  # a path may hold :x:
     console.print(terminal_table(groups))
     notes = [note for run in runs for note in run.notes]
     _print(console, *notes, "", *map(gain_line, comparisons(groups, baseline)), "")
     for run in runs:
         _print_rows(console, run)
     _print(console, f"Report: {page}")
+
+
+def _show_detectors(console: Console, run: Run) -> None:
+    """Print the tables of a run of detectors, and write its results.csv and table.csv."""
+    write_table(run)
+    split = held_out_split(run.stages)
+    measured = {stage.key: stage.evaluation for stage in run.stages}
+    console.print(detector_table(run.stages, measured, split))
+    if not run.table:
+        console.print(class_table(run.stages, measured, split))
+    _print(console, *run.notes, "")
+    _print_rows(console, run)
+    _print(console, f"Results: {write_detector_results(run)}")
 
 
 def _print_rows(console: Console, run: Run) -> None:

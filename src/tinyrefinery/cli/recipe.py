@@ -1,24 +1,19 @@
 """`tinyrefinery recipe`: check, list and show recipes."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from tinyrefinery.cli.deep import build_detector, build_networks
-from tinyrefinery.cli.options import Overrides, RecipeName
+from tinyrefinery.cli.options import Overrides, RecipeName, option
 from tinyrefinery.errors import RecipeError
-from tinyrefinery.recipe.detection import (
-    detection_rows,
-    is_detection,
-    is_detection_table,
-    load_detection,
-    smoke_detection,
-)
+from tinyrefinery.recipe.detection import DetectionRecipe, load_any
 from tinyrefinery.recipe.document import read
 from tinyrefinery.recipe.latency_table import is_latency_table, load_latency_table
-from tinyrefinery.recipe.load import dump, load_recipe
+from tinyrefinery.recipe.load import dump
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.shipped import locate, recipes_in, shipped_folder
 from tinyrefinery.recipe.smoke import changes
@@ -72,17 +67,9 @@ def _checked(path: Path, deep: bool) -> str:
     Raises:
         RecipeError: when it isn't good.
     """
-    if is_detection(path):
-        detector = load_detection(path)
-        what = f"{detector.title} (a detector)"
-        if deep:
-            what += build_detector(detector, str(path))
-        return what
     if is_latency_table(path):
         latencies = load_latency_table(path)
         return f"{latencies.title} ({_count(len(latencies.latency), 'row')} of latencies)"
-    if is_detection_table(path):
-        return _checked_detectors(path, deep)
     if is_table(path):
         table = load_table(path)
         recipes = [recipe for _, recipe in table_rows(table, path)]
@@ -92,27 +79,22 @@ def _checked(path: Path, deep: bool) -> str:
         scales = f"; scales: {', '.join(table.scales)}" if table.scales else ""
         what = f"{table.title} ({rows}, {seeds}{scales})"
     else:
-        recipes = [load_recipe(path)]
-        networks = recipes[0].generations
-        what = f"{recipes[0].title} ({_count(len(networks), 'network')})"
-    if not deep:
-        return what
-    return what + build_networks(recipes, str(path))
+        recipe = load_any(path)
+        recipes = [recipe]
+        if isinstance(recipe, DetectionRecipe):
+            what = f"{recipe.title} (a detector)"
+        else:
+            what = f"{recipe.title} ({_count(len(recipe.generations), 'network')})"
+    return what + _built(recipes, str(path)) if deep else what
 
 
-def _checked_detectors(path: Path, deep: bool) -> str:
-    """What a good table of detectors is."""
-    table = load_table(path)
-    jobs = [
-        job
-        for scale in (None, *table.scales)
-        for job in detection_rows(at_scale(table, scale, path), path)
-    ]
-    if deep:
-        for row, recipe in jobs:
-            build_detector(recipe, f"{path}: rows.{row}")
-    rows, seeds = _count(len(table.rows), "row"), _count(len(table.seeds), "seed")
-    return f"{table.title} ({rows} of detectors, {seeds})"
+def _built(recipes: Sequence[Recipe | DetectionRecipe], place: str) -> str:
+    """Build the networks of recipes, which are all of one kind, and describe them."""
+    networks = [recipe for recipe in recipes if isinstance(recipe, Recipe)]
+    if networks:
+        return build_networks(networks, place)
+    built = [build_detector(each, place) for each in recipes if isinstance(each, DetectionRecipe)]
+    return built[0] if len(built) == 1 else ""
 
 
 def _count(number: int, noun: str) -> str:
@@ -120,9 +102,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def list_recipes(
-    folder: Annotated[
-        Path, typer.Option(metavar="FOLDER", help="Folder of your own recipes.")
-    ] = Path("recipes"),
+    folder: Annotated[Path, option("FOLDER", "Folder of your own recipes.")] = Path("recipes"),
 ) -> None:
     """List shipped recipes and your own, with their titles."""
     shipped = shipped_folder()
@@ -152,13 +132,8 @@ def show(
     ] = False,
 ) -> None:
     """Print a recipe with all defaults and overrides."""
-    path = locate(recipe)
-    if is_detection(path):
-        loaded = load_detection(path, overrides or [])
-        shown = smoke_detection(loaded) if smoke else loaded
-    else:
-        loaded = load_recipe(path, overrides or [])
-        shown = shrink(loaded) if smoke else loaded
+    loaded = load_any(locate(recipe), overrides or [])
+    shown = shrink(loaded) if smoke else loaded
     for change in changes(loaded, shown):
         typer.echo(f"smoke  {change}", err=True)
     typer.echo(dump(shown), nl=False)

@@ -1,6 +1,7 @@
 """`tinyrefinery run` and `reproduce`: train the stages of a recipe, or the rows of a table."""
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
@@ -15,15 +16,25 @@ from tinyrefinery.cli.options import (
     Runs,
     Seeds,
     Smoke,
+    option,
 )
 from tinyrefinery.cli.outcome import show
 from tinyrefinery.cli.progress import log_progress
 from tinyrefinery.errors import RecipeError, RefineryError
-from tinyrefinery.recipe.detection import is_detection_table
+from tinyrefinery.recipe.detection import DetectionRecipe
 from tinyrefinery.recipe.load import load_recipe
+from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.shipped import locate
 from tinyrefinery.recipe.smoke import smoke as shrink
 from tinyrefinery.recipe.table import at_scale, check_rows, load_table, table_facts, table_rows
+
+AnyRecipe = Recipe | DetectionRecipe
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict", help="Fail on broken images or empty classes instead of skipping them."
+    ),
+]
 
 
 def run(
@@ -31,12 +42,7 @@ def run(
     overrides: Overrides = None,
     seeds: Seeds = 1,
     name: RunName = None,
-    strict: Annotated[
-        bool,
-        typer.Option(
-            "--strict", help="Fail on broken images or empty classes instead of skipping them."
-        ),
-    ] = False,
+    strict: Strict = False,
     runs: Runs = Path("runs"),
     processes: Processes = 1,
     smoke: Smoke = False,
@@ -46,40 +52,51 @@ def run(
     Finished stages are kept. Only unfinished stages are trained.
     """
     path = locate(recipe)
-    stricter = ["data.source.strict=true"] if strict and not smoke else []
-    loaded = load_recipe(path, [*(overrides or []), *stricter])
-    if smoke:
-        loaded = shrink(loaded)
+    loaded = load_recipe(path, [*(overrides or []), *strictness(strict, smoke)])
+    train_seeds(path, loaded, seeds, name, runs, processes, smoke=smoke)
+
+
+def strictness(strict: bool, smoke: bool) -> list[str]:
+    """The override that `--strict` stands for."""
+    return ["data.source.strict=true"] if strict and not smoke else []
+
+
+def train_seeds(
+    path: Path,
+    recipe: AnyRecipe,
+    seeds: int,
+    name: str | None,
+    runs: Path,
+    processes: int = 1,
+    *,
+    smoke: bool,
+) -> None:
+    """Train a recipe of the file `path` at several seeds, and report. The rest is as in `run`."""
+    recipe = shrink(recipe) if smoke else recipe
     from tinyrefinery.runs.plan import run_folder, seeded
 
     stem = f"{path.stem}-smoke" if smoke else path.stem
-    folder = runs / name if name else run_folder(runs, stem, loaded)
-    _train([("", each) for each in seeded(loaded, seeds)], folder, processes)
+    folder = runs / name if name else run_folder(runs, stem, recipe)
+    _train([("", each) for each in seeded(recipe, seeds)], folder, processes)
 
 
 def reproduce(
     table: Annotated[str, typer.Argument(help="Table file, or name of a shipped table.")],
     overrides: Overrides = None,
     row: Annotated[
-        list[str] | None,
-        typer.Option(metavar="ROW", help="Row to train. Repeatable.", show_default="all rows"),
+        list[str] | None, option("ROW", "Row to train. Repeatable.", default="all rows")
     ] = None,
     scale: Annotated[
         str | None,
-        typer.Option(
-            metavar="SCALE",
-            help="Train the rows on the data of one of the table's scales.",
-            show_default="the table's own data",
+        option(
+            "SCALE",
+            "Train the rows on the data of one of the table's scales.",
+            default="the table's own data",
         ),
     ] = None,
     seeds: Annotated[
         int | None,
-        typer.Option(
-            metavar="N",
-            min=1,
-            help="Number of seeds, counting up from 0.",
-            show_default="the table's seeds",
-        ),
+        option("N", "Number of seeds, counting up from 0.", default="the table's seeds", min=1),
     ] = None,
     name: RunName = None,
     runs: Runs = Path("runs"),
@@ -91,15 +108,6 @@ def reproduce(
     Stages that rows share are trained once. OVERRIDES apply to every row.
     """
     path = locate(table)
-    if is_detection_table(path):
-        from tinyrefinery.cli.detection_table import reproduce_detectors
-
-        if processes > 1:
-            raise RecipeError(
-                f"{path}: detectors are trained by one process; leave --processes out"
-            )
-        given = (overrides or [], row or [], scale, seeds, name, runs)
-        return reproduce_detectors(path, *given, smoke=smoke)
     loaded = at_scale(load_table(path), scale, path)
     check_rows(row or [], loaded, path)
     if seeds is not None:
@@ -110,23 +118,41 @@ def reproduce(
         (id, shrink(recipe) if smoke else recipe) for id, recipe in jobs if not row or id in row
     ]
     stem = "-".join(filter(None, (path.stem, scale, "smoke" if smoke else None)))
-    # The digest is that of all rows, so that --row and --seeds go on in the table's folder.
+    # The digest is that of all rows, so that --row and --seeds resume in the table's folder.
     _train(chosen, runs / (name or f"{stem}-{facts['digest'][:8]}"), processes, facts)
 
 
-def _train(jobs: list, folder: Path, processes: int, table: dict | None = None) -> None:
+def _train(
+    jobs: Sequence[tuple[str, AnyRecipe]], folder: Path, processes: int, table: dict | None = None
+) -> None:
+    """Train the recipes of rows into a run folder, and report."""
     log_progress()
-    from tinyrefinery.execution.run import run as run_jobs
-    from tinyrefinery.runs.plan import Job
-
     typer.echo(f"run folder: {folder}", err=True)
     try:
-        jobs = [Job(recipe, row) for row, recipe in jobs]
-        run_jobs(jobs, folder, processes=processes, table=table)
+        _execute(jobs, folder, processes, table)
     except (RefineryError, KeyboardInterrupt):
-        # What was finished is worth a report; the reason for stopping is what must be told.
+        # What was finished is worth a report. The reason for stopping is printed last.
         with suppress(RefineryError):
             show([folder])
         raise
     if os.environ.get("LOCAL_RANK", "0") == "0":  # of several processes one reports
         show([folder])
+
+
+def _execute(
+    jobs: Sequence[tuple[str, AnyRecipe]], folder: Path, processes: int, table: dict | None
+) -> None:
+    from tinyrefinery.runs.plan import DetectorJob, Job
+
+    detectors = [DetectorJob(each, row) for row, each in jobs if isinstance(each, DetectionRecipe)]
+    if not detectors:
+        from tinyrefinery.execution.run import run as run_jobs
+
+        networks = [Job(each, row) for row, each in jobs if isinstance(each, Recipe)]
+        run_jobs(networks, folder, processes=processes, table=table)
+        return
+    if processes > 1:
+        raise RecipeError("detectors are trained by one process; leave --processes out")
+    from tinyrefinery.detection.run import run_detectors
+
+    run_detectors(detectors, folder, table=table)

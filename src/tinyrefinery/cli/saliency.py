@@ -16,8 +16,9 @@ from tinyrefinery.cli.options import (
     Seed,
     Stage,
     Tests,
-    a_file,
-    a_folder,
+    option,
+    output_file,
+    output_folder,
 )
 from tinyrefinery.cli.progress import log_progress
 from tinyrefinery.errors import DataError
@@ -50,67 +51,41 @@ def saliency(
     run: NetworkPath,
     overrides: DataOverrides = None,
     manifest_row: Annotated[
-        list[int] | None,
-        typer.Option(metavar="N", help="Row of the data's manifest to show, from 0. Repeatable."),
+        list[int] | None, option("N", "Row of the data's manifest to show, from 0. Repeatable.")
     ] = None,
-    test: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Show the errors of this data test.")
-    ] = None,
+    test: Annotated[str | None, option("NAME", "Show the errors of this data test.")] = None,
     tests: Tests = DATA_TESTS,
     split: Annotated[
-        str,
-        typer.Option(metavar="SPLIT", help="Split of the errors: train, validation, test or any."),
+        str, option("SPLIT", "Split of the errors: train, validation, test or any.")
     ] = "test",
     images: Annotated[
-        int, typer.Option(metavar="N", min=1, max=500, help="Maximum number of images, up to 500.")
+        int, option("N", "Maximum number of images, up to 500.", min=1, max=500)
     ] = 16,
     of: Annotated[
-        Of,
-        typer.Option(
-            metavar="CLASS",
-            help="Class to explain: the predicted one (said) or the label (given).",
-        ),
+        Of, option("CLASS", "Class to explain: the predicted one (said) or the label (given).")
     ] = Of.said,
     method: Annotated[
         Method,
-        typer.Option(
-            metavar="METHOD",
-            help="occlusion, which works for every network, or one that needs gradients and "
-            "captum: integrated_gradients, input_x_gradient or gradient.",
-        ),
+        option("METHOD", "occlusion, integrated_gradients, input_x_gradient or gradient."),
     ] = Method.occlusion,
     window: Annotated[
         int | None,
-        typer.Option(
-            metavar="PIXELS",
-            min=1,
-            help="Side of a hidden patch.",
-            show_default="a quarter of the input",
-        ),
+        option("PIXELS", "Side of a hidden patch.", default="a quarter of the input", min=1),
     ] = None,
     stride: Annotated[
-        int | None,
-        typer.Option(
-            metavar="PIXELS", min=1, help="Distance between patches.", show_default="half a patch"
-        ),
+        int | None, option("PIXELS", "Distance between patches.", default="half a patch", min=1)
     ] = None,
     stage: Stage = None,
     seed: Seed = None,
     row: Row = None,
     like: Like = None,
-    out: Annotated[
-        Path, typer.Option(metavar="FILE", help="PNG file to write.", callback=a_file)
-    ] = Path("saliency.png"),
-    overlays: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER", help="Folder for one PNG file per image.", callback=a_folder
-        ),
-    ] = None,
+    out: Annotated[Path, output_file("PNG file to write.")] = Path("saliency.png"),
+    overlays: Annotated[Path | None, output_folder("Folder for one PNG file per image.")] = None,
 ) -> None:
     """Show which pixels drive a model's predictions.
 
-    The images are the most confident errors, or those of --test or --manifest-row.
+    The images are the most confident errors, or those of --test or --manifest-row. Occlusion
+    works for every network. The other methods need gradients and captum.
     """
     log_progress()
     from tinyrefinery.networks.opening import open_network

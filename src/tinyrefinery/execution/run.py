@@ -4,7 +4,7 @@ A run may need other runs: those of the recipes that its networks start from are
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from tinyrefinery.execution.jobs import train_jobs
 from tinyrefinery.execution.opened import OpenJob
 from tinyrefinery.execution.processes import side_by_side
 from tinyrefinery.execution.sample_crops import save_samples
-from tinyrefinery.execution.starts import Start, starts_of, with_start_files
+from tinyrefinery.execution.starts import Files, Start, starts_of, with_start_files
 from tinyrefinery.files import check_places
 from tinyrefinery.options.labels import Refined
 from tinyrefinery.recipe.load import part_hash
@@ -103,30 +103,34 @@ def train_starts(jobs: Sequence[Job], folder: Path, processes: int = 1) -> list[
         RefineryError: for anything that the user can fix.
     """
     _check_label_places(jobs)
-    found: dict[tuple[Start, int], Path] = {}
-    for start, seeds in starts_of(jobs).items():
-        trained = train_start(start, seeds, folder, processes)
-        found |= {(start, seed): file for seed, file in trained.items()}
-    return with_start_files(jobs, found)
+    return with_start_files(jobs, train_recipes(starts_of(jobs), folder, processes))
 
 
-def train_start(
-    start: Start, seeds: Sequence[int], folder: Path, processes: int = 1
-) -> dict[int, Path]:
-    """Train a recipe to start from, into `starts/NAME-DIGEST` of a run folder.
+def train_recipes(wanted: Iterable[tuple[Start, int]], folder: Path, processes: int = 1) -> Files:
+    """Train recipes that networks of a run start from, into `starts/NAME-DIGEST` of its folder.
 
     Args:
-        start: the recipe.
-        seeds: at which it is needed.
-        folder: of the run that starts from it.
+        wanted: recipes and the seeds at which they are needed, in any order.
+        folder: of the run that starts from them.
         processes: see `run`.
-
-    Returns:
-        The file of its last network, by seed.
 
     Raises:
         RefineryError: for anything that the user can fix.
     """
+    seeds: dict[Start, list[int]] = {}
+    for start, seed in dict.fromkeys(wanted):  # all are checked before the first is trained
+        seeds.setdefault(start, []).append(seed)
+    trained: dict[tuple[Start, int], Path] = {}
+    for start, those in seeds.items():
+        jobs = _train_recipe(start, those, folder, processes)
+        for seed, job in zip(those, jobs, strict=True):
+            trained[start, seed] = job.planned[job.chain[-1].id].network
+    return trained
+
+
+def _train_recipe(
+    start: Start, seeds: Sequence[int], folder: Path, processes: int
+) -> list[OpenJob]:
     recipe = start.load()
     place = run_folder(folder / files.STARTS, start.path.stem, recipe)
     if place.name in folder.parts:
@@ -134,9 +138,7 @@ def train_start(
     log.info(f"{start.name}: trained first, in {place}")
     jobs = [Job(recipe.model_copy(update={"seed": seed})) for seed in seeds]
     with locked(place):
-        opened = _run_locked(jobs, place, None, processes)
-    last = [job.planned[job.chain[-1].id].network for job in opened]
-    return dict(zip(seeds, last, strict=True))
+        return _run_locked(jobs, place, None, processes)
 
 
 def _check_label_places(jobs: Sequence[Job]) -> None:

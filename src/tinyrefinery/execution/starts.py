@@ -1,6 +1,6 @@
 """Recipes that a network starts from: `init_from: recipe:NAME`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -64,20 +64,18 @@ def check_fits(place: str, start: Start, model: Named) -> None:
         )
 
 
-def starts_of(jobs: Sequence[Job]) -> dict[Start, list[int]]:
-    """The recipes that stages of jobs start from, each with the seeds at which it is needed.
+def starts_of(jobs: Sequence[Job]) -> Iterator[tuple[Start, int]]:
+    """The recipes that stages of jobs start from, and the seeds at which they are needed.
 
     Raises:
         RecipeError: when the last network of one doesn't fit a stage.
     """
-    seeds: dict[Start, dict[int, None]] = {}
     for job in jobs:
         for stage in job.recipe.stages:
             if stage.init_from is not None and is_recipe(stage.init_from):
                 start = Start(stage.init_from)
                 check_fits(f"stages.{stage.id}.init_from", start, stage.model)
-                seeds.setdefault(start, {})[job.recipe.seed] = None
-    return {start: list(each) for start, each in seeds.items()}
+                yield start, job.recipe.seed
 
 
 def with_start_files(jobs: Sequence[Job], files: Files) -> list[Job]:

@@ -11,6 +11,7 @@ from tinyrefinery.errors import DataError
 from tinyrefinery.files import write_csv
 from tinyrefinery.names import nearest
 from tinyrefinery.pages.numbers import gain_points, nats, percent
+from tinyrefinery.runs import files
 from tinyrefinery.runs.folder import Run, TrainedStage
 from tinyrefinery.statistics.paired import Gain, Spread, paired_gain, spread
 
@@ -56,8 +57,8 @@ def write_results(folder: Run) -> Path:
     """Write results.csv into the run folder and return its path; floats keep every digit."""
     held_out = held_out_split(folder.stages)
     rows = (results_row(stage, held_out) for stage in folder.stages)
-    write_csv(folder.path / "results.csv", COLUMNS, rows)
-    return folder.path / "results.csv"
+    write_csv(folder.path / files.RESULTS, COLUMNS, rows)
+    return folder.path / files.RESULTS
 
 
 @dataclass(frozen=True)

@@ -149,8 +149,8 @@ class Backbone(Part):
     """`file:PATH` of a network trained to classify; `recipe:NAME`: the last network of that recipe
     at the same seed, trained first; null: random weights."""
     start: tuple[str, ...] = ()
-    """Overrides of the recipe that `init_from: recipe:NAME` names. On a command line they begin with
-    `start.`, e.g. `start.data.source.root=photos/`."""
+    """Overrides of the recipe that `init_from: recipe:NAME` names. On a command line they begin
+    with `start.`, e.g. `start.data.source.root=photos/`."""
 
     @model_validator(mode="after")
     def _start_is_a_recipe(self) -> "Backbone":

@@ -26,14 +26,18 @@ REFINER = "smoke_refiner"
 """Id of the stage that stands for refiners from outside."""
 START = "smoke_start"
 """Begins the ids of the stages that stand for weights from outside to start from."""
-R = TypeVar("R", Recipe, DetectionRecipe)
+R = TypeVar("R", bound=Recipe | DetectionRecipe)
 _SCENES = {"name": "street_numbers", "train": 64, "validation": 32, "test": 32, "digits": 1}
 
 
 def smoke(recipe: R) -> R:
     """The recipe as `--smoke` runs it."""
-    if isinstance(recipe, DetectionRecipe):
-        return _small_detector(recipe)
+    detector = isinstance(recipe, DetectionRecipe)
+    raw = _small_detector(recipe) if detector else _small_recipe(recipe)
+    return check(raw, type(recipe), source="smoke")
+
+
+def _small_recipe(recipe: Recipe) -> dict[str, Any]:
     raw = recipe.model_dump(mode="json")
     raw["data"] = _small_data(raw["data"], recipe)
     raw["stages"] = [_small_stage(stage) for stage in raw["stages"]]
@@ -49,10 +53,10 @@ def smoke(recipe: R) -> R:
     }
     # Networks of one epoch are at chance: nothing to stop for.
     raw["chain"] |= {"collapse": None, "stop_without_gain": False}
-    return check(raw, Recipe, source="smoke")
+    return raw
 
 
-def _small_detector(recipe: DetectionRecipe) -> DetectionRecipe:
+def _small_detector(recipe: DetectionRecipe) -> dict[str, Any]:
     """24 images of shapes, one epoch, no file, no download."""
     raw = recipe.model_dump(mode="json")
     raw["data"]["source"] = {"name": "shapes", "train": 24, "validation": 8, "test": 8}
@@ -63,7 +67,7 @@ def _small_detector(recipe: DetectionRecipe) -> DetectionRecipe:
     raw["training"] |= {"evaluate_every": 1, "accumulate": 1}
     raw["training"]["schedule"]["warmup"] = min(0.5, recipe.training.schedule.warmup)
     raw["engine"] |= {"device": "cpu", "compile": False, "checkpoint_every_steps": None}
-    return check(raw, DetectionRecipe, source="smoke")
+    return raw
 
 
 def _small_data(data: dict[str, Any], recipe: Recipe) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Keys of trained networks: a digest of all that the weights depend on.
 
-Equal keys mean equal weights, up to the machine's rounding. So the rows of a table and commands that
-were interrupted share what they have in common. What changes no weight, such as the number of
+Equal keys mean equal weights, up to the machine's rounding. So the rows of a table, and commands
+that were interrupted, share what they have in common. What changes no weight, such as the number of
 threads or where a file lies, is not part of a key.
 """
 

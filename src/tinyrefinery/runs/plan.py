@@ -31,7 +31,7 @@ from tinyrefinery.runs.lineage import (
     refiners_of,
 )
 
-R = TypeVar("R", Recipe, DetectionRecipe)
+R = TypeVar("R", bound=Recipe | DetectionRecipe)
 
 
 @dataclass(frozen=True)
