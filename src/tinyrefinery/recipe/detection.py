@@ -14,7 +14,7 @@ from tinyrefinery.options.engine import Engine
 from tinyrefinery.options.part import NonNegative, Part, Positive, Range, Share, wrong
 from tinyrefinery.options.schedules import Plateau
 from tinyrefinery.options.sources import ShareLeft
-from tinyrefinery.options.training import TrainingOptions
+from tinyrefinery.options.training import TrainingRecipe
 from tinyrefinery.recipe.document import read
 from tinyrefinery.recipe.load import check, load_recipe
 from tinyrefinery.recipe.overrides import apply
@@ -209,7 +209,7 @@ class MultiBox(Part):
     """At least so many count, so that images without objects teach too; 0: as SSD."""
 
 
-class Training(TrainingOptions):
+class Training(TrainingRecipe):
     """How a detector is trained."""
 
     batch_size: Annotated[int, Field(ge=2)] = 16
