@@ -21,9 +21,10 @@ from tinyrefinery.detection.detector_file import DetectorInfo, load_detector
 from tinyrefinery.detection.drawing import draw_boxes, draw_sheet
 from tinyrefinery.detection.summary import measures
 from tinyrefinery.detection.view import BoxView
-from tinyrefinery.errors import ChoiceError, DataError
+from tinyrefinery.errors import DataError
 from tinyrefinery.files import writing
 from tinyrefinery.names import nearest
+from tinyrefinery.networks.choice import Choice, choose_one
 from tinyrefinery.recipe.detection import DetectionRecipe, Inference, Voc, load_detection
 from tinyrefinery.recipe.load import part_hash
 from tinyrefinery.runs.folder import TrainedStage, open_run, open_stage, stage_folder_of
@@ -52,30 +53,16 @@ def detectors(path: Path) -> list[TrainedStage]:
     return found
 
 
-def choose_detector(path: Path, seed: int | None = None) -> TrainedStage:
-    """The detector of a run folder or of a stage's folder.
-
-    Args:
-        path: the folder.
-        seed: of a run with several; None: the lowest.
+def choose_detector(path: Path, seed: int | None = None, row: str | None = None) -> TrainedStage:
+    """The detector of a run folder or of a stage's folder; see `networks.choice`.
 
     Raises:
         DataError: when there is none.
-        ChoiceError: when the run has no such seed, or several rows of a table have it.
+        ChoiceError: when the run has no such seed or row, or rows of a table differ in it.
     """
-    found = detectors(path)
-    wanted = min(stage.seed for stage in found) if seed is None else seed
-    chosen = [stage for stage in found if stage.seed == wanted]
-    if not chosen:
-        seeds = sorted({stage.seed for stage in found})
-        raise ChoiceError(f"{path}: no detector of seed {wanted}; there are {seeds}")
-    if len(chosen) > 1:
-        folders = ", ".join(f"{stage.row}: {stage.folder}" for stage in chosen)
-        raise ChoiceError(
-            f"{path}: {len(chosen)} rows of a table have a detector of seed {wanted}; give the "
-            f"folder of one: {folders}"
-        )
-    return chosen[0]
+    if len(found := detectors(path)) == 1 and (seed, row) == (None, None):
+        return found[0]
+    return choose_one(open_run(path), Choice(seed=seed, row=row))
 
 
 def changed_recipe(stage: TrainedStage, overrides: Sequence[str]) -> DetectionRecipe:
@@ -147,7 +134,7 @@ def _log_known(stage: TrainedStage, data: BoxData, rows: np.ndarray) -> None:
     ids, splits = table.column("id").to_pylist(), table.column("split").to_pylist()
     trained = {id for id, split in zip(ids, splits, strict=True) if split == "train"}
     if known := len(trained & {data.ids[row] for row in rows}):
-        log.info(f"seed {stage.seed}: was trained on {known} of these {len(rows)} images")
+        log.info(f"{stage.label}: was trained on {known} of these {len(rows)} images")
 
 
 def _images(recipe: DetectionRecipe, own: DetectionRecipe, overrides: Sequence[str]) -> BoxData:
@@ -191,24 +178,22 @@ def _renumbered(data: BoxData, classes: tuple[str, ...]) -> BoxData:
 
 
 def draw_files(
-    path: Path, images: Sequence[Path], out: Path, *, seed: int | None = None, score: float = 0.5
+    stage: TrainedStage, images: Sequence[Path], out: Path, *, score: float = 0.5
 ) -> list[tuple[Path, int]]:
     """Draw what a detector finds on image files.
 
     Args:
-        path: a run folder, or a stage's folder.
+        stage: the detector.
         images: the files.
         out: the folder to write to.
-        seed: see `choose_detector`.
         score: least probability of a box that is drawn.
 
     Returns:
         The written files, and how many boxes each has.
 
     Raises:
-        DataError: when a file is no image, or there is no such detector.
+        DataError: when a file is no image.
     """
-    stage = choose_detector(path, seed)
     (network, info), inference = _opened(stage)
     _check_distinct(images)
     written = []
@@ -234,20 +219,13 @@ def _check_distinct(images: Sequence[Path]) -> None:
 
 
 def draw_split(
-    path: Path,
-    split: str,
-    out: Path,
-    *,
-    seed: int | None = None,
-    score: float = 0.5,
-    count: int = 16,
+    stage: TrainedStage, split: str, out: Path, *, score: float = 0.5, count: int = 16
 ) -> Path:
     """A contact sheet of a split's first images, with given boxes (white) and found ones.
 
     Raises:
-        DataError: when the split is empty, or there is no such detector.
+        DataError: when the split is empty.
     """
-    stage = choose_detector(path, seed)
     (network, info), inference = _opened(stage)
     data = _renumbered(build.box_data(changed_recipe(stage, []).data.source), info.classes)
     rows = _rows(data, split)[:count]

@@ -16,7 +16,7 @@ def columns(lines: Sequence[TableLine]) -> list[str]:
     gains = any(line.baseline for line in lines)
     paper = ["paper"] if printed else []
     difference = ["difference"] if printed and any(line.comparable for line in lines) else []
-    boxes = ["COCO AP", "median boxes"] if lines[0].metric.printed == "map" else []
+    boxes = ["COCO AP", "median boxes"] if lines[0].metric.name == "map11" else []
     gain = [*(["paper's gain"] if printed else []), "our gain"] if gains else []
     return [*paper, "ours", *difference, *boxes, *gain, "n"]
 
@@ -60,7 +60,7 @@ def notes(folder: Run, lines: Sequence[TableLine]) -> list[str]:
         f"{metric.title} in percent of the {held_out} images; mean ± standard deviation over n "
         "seeds."
     ]
-    if metric.printed == "map":
+    if metric.name == "map11":
         found.append("Median boxes: a control that gives each class's median box for every image.")
     if baselines:
         over = f" over row '{baselines.pop()}'" if len(baselines) == 1 else ""
