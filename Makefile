@@ -69,6 +69,7 @@ bench: $(VENV)/.installed         ## data path and training step against the obv
 	$(BIN)/python benchmarks/data_path.py
 	$(BIN)/python benchmarks/training_step.py
 	$(BIN)/python benchmarks/imports.py
+	$(BIN)/python benchmarks/help_time.py
 	$(BIN)/python benchmarks/sparse_targets.py
 	$(BIN)/python benchmarks/label_store.py
 	$(BIN)/python benchmarks/growth.py

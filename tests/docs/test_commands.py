@@ -13,6 +13,7 @@ import yaml
 from pydantic import TypeAdapter
 
 import tinyrefinery
+from tests.commands import every_command
 from tinyrefinery import errors
 from tinyrefinery.cli.main import app
 from tinyrefinery.data_tests.schema import Suite
@@ -110,17 +111,6 @@ def parsed(words: list[str]) -> tuple[str, dict[str, Any]]:
             return path.strip(), context.params
         name, command, words = command.resolve_command(context, rest)
         path += f" {name}"
-
-
-def every_command(group: Any = None, path: str = "") -> dict[str, Any]:
-    """All commands by their names, e.g. "recipe check"."""
-    group = group or typer.main.get_command(app)
-    found: dict[str, Any] = {}
-    for name, command in group.commands.items():
-        whole = f"{path} {name}".strip()
-        held = hasattr(command, "commands")
-        found |= every_command(command, whole) if held else {whole: command.load()}
-    return found
 
 
 def is_only_named(place: str, words: list[str]) -> bool:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tinyrefinery.cli.options import a_file, a_folder
+from tinyrefinery.cli.options import option, output_file, output_folder
 from tinyrefinery.data.overlay.decisions import (
     AUTO,
     Decision,
@@ -32,19 +32,12 @@ def apply(
             help="Decision files, Label Studio exports (.json), or output folders of `label`."
         ),
     ],
-    overlay: Annotated[
-        Path,
-        typer.Option(metavar="FILE", help="Overlay file that collects decisions.", callback=a_file),
-    ] = OVERLAY,
-    slices: Annotated[
-        Path,
-        typer.Option(
-            metavar="FOLDER", help="Folder of image lists for data tests.", callback=a_folder
-        ),
-    ] = Path("slices"),
+    overlay: Annotated[Path, output_file("Overlay file that collects decisions.")] = OVERLAY,
+    slices: Annotated[Path, output_folder("Folder of image lists for data tests.")] = Path(
+        "slices"
+    ),
     by: Annotated[
-        str,
-        typer.Option(metavar="NAME", help="Reviewer of exports that do not name one."),
+        str, option("NAME", "Reviewer of exports that do not name one.")
     ] = "label-studio",
 ) -> None:
     """Apply review decisions to the overlay. Safe to repeat.

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from tinyrefinery.audit.accepted import read_accepted
-from tinyrefinery.cli.options import Like, Row, Seed, Stage, a_folder
+from tinyrefinery.cli.options import Like, Row, Seed, Stage, option, output_folder
 from tinyrefinery.errors import CHECK_FAILED, DataError
 from tinyrefinery.names import look_up
 
@@ -22,64 +22,40 @@ if TYPE_CHECKING:
 
 def audit(
     target: Annotated[
-        str,
-        typer.Argument(help="Image folder, Parquet file, recipe, or run folder."),
+        str, typer.Argument(help="Image folder, Parquet file, recipe, or run folder.")
     ],
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(
-            help="Recipe overrides. For a folder or file: options of the data source, e.g. "
-            "group=home."
-        ),
+        typer.Argument(help="Recipe changes, or options of the data source, e.g. group=home."),
     ] = None,
     group: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COLUMN", help="Column of groups, e.g. cameras, that must not span splits."
-        ),
+        str | None, option("COLUMN", "Column of groups, e.g. cameras, that must not span splits.")
     ] = None,
     reference: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Images from the device, labeled or not, to compare."),
+        Path | None, option("FOLDER", "Images from the device, labeled or not, to compare.")
     ] = None,
     accept: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="YAML list of shortcuts that are part of the task."),
+        Path | None, option("FILE", "YAML list of shortcuts that are part of the task.")
     ] = None,
     stage: Stage = None,
     seed: Seed = None,
     row: Row = None,
     model: Annotated[
-        Path | None,
-        typer.Option(metavar="RUN", help="Run, network or ONNX file to test for shortcut use."),
+        Path | None, option("RUN", "Run, network or ONNX file to test for shortcut use.")
     ] = None,
     like: Like = None,
     refiner: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Large network that finds images not recognizable at the small input size.",
-        ),
+        option("FILE", "Large network that finds images not recognizable at the small input size."),
     ] = None,
     input_size: Annotated[
         int | None,
-        typer.Option(
-            metavar="PIXELS",
-            min=1,
-            help="Input size of the small network.",
-            show_default="that of the run",
-        ),
+        option("PIXELS", "Input size of the small network.", default="that of the run", min=1),
     ] = None,
     fail_on: Annotated[
-        list[str] | None,
-        typer.Option(metavar="KIND", help="Exit with 1 on this kind of finding, too. Repeatable."),
+        list[str] | None, option("KIND", "Exit with 1 on this kind of finding, too. Repeatable.")
     ] = None,
-    out: Annotated[
-        Path,
-        typer.Option(
-            metavar="FOLDER", help="Folder for the page, JSON and CSV files.", callback=a_folder
-        ),
-    ] = Path("audit"),
+    out: Annotated[Path, output_folder("Folder for the page, JSON and CSV files.")] = Path("audit"),
 ) -> None:
     """Check a dataset for leaks, label errors and shortcuts.
 

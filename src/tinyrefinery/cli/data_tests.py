@@ -8,7 +8,18 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from tinyrefinery.cli.options import DATA_TESTS, Like, NetworkPath, Row, Seed, Stage, Tests, a_file
+from tinyrefinery.cli.options import (
+    DATA_TESTS,
+    Like,
+    NetworkPath,
+    Row,
+    Seed,
+    Stage,
+    Tests,
+    a_file,
+    option,
+    output_file,
+)
 from tinyrefinery.cli.progress import log_progress
 from tinyrefinery.data_tests.reports import terminal, texts
 from tinyrefinery.data_tests.reports.folding import Line, folded, lines
@@ -22,9 +33,7 @@ if TYPE_CHECKING:
     from tinyrefinery.data_tests.session import Session
     from tinyrefinery.networks.network import Network
 
-Html = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="HTML page to write.", callback=a_file)
-]
+Html = Annotated[Path | None, output_file("HTML page to write.")]
 Whole = Annotated[
     bool, typer.Option("--all", help="Show every class of a passed test on a line of its own.")
 ]
@@ -36,34 +45,24 @@ def judge(
     run: NetworkPath,
     tests: Annotated[Path, typer.Argument(help="Data-test file.")] = DATA_TESTS,
     baseline: Annotated[
-        Path | None,
-        typer.Option(metavar="RUN", help="Run, network or ONNX file to compare with."),
+        Path | None, option("RUN", "Run, network or ONNX file to compare with.")
     ] = None,
     baseline_stage: Annotated[
-        str | None,
-        typer.Option(metavar="STAGE", help="Stage of the baseline, or of RUN, to compare with."),
+        str | None, option("STAGE", "Stage of the baseline, or of RUN, to compare with.")
     ] = None,
     stage: Stage = None,
     seed: Seed = None,
     row: Row = None,
     like: Like = None,
-    junit: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="JUnit XML file to write.", callback=a_file)
-    ] = None,
+    junit: Annotated[Path | None, output_file("JUnit XML file to write.")] = None,
     html: Html = None,
-    json: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="JSON file to write.", callback=a_file)
-    ] = None,
+    json: Annotated[Path | None, output_file("JSON file to write.")] = None,
     history: Annotated[
         list[Path] | None,
-        typer.Option(
-            metavar="RUN",
-            help="Earlier run for the page's history lines. Repeatable, oldest first.",
-        ),
+        option("RUN", "Earlier run for the page's history lines. Repeatable, oldest first."),
     ] = None,
     saliency: Annotated[
-        bool,
-        typer.Option("--saliency/--no-saliency", help="Show saliency maps on the HTML page."),
+        bool, typer.Option("--saliency/--no-saliency", help="Show saliency maps on the HTML page.")
     ] = True,
     release: Annotated[
         bool, typer.Option("--release", help="Count UNPROVEN and TOO FEW as failures.")
@@ -156,9 +155,7 @@ def history(
 
 def init(
     out: Annotated[Path, typer.Argument(help="File to write.", callback=a_file)] = DATA_TESTS,
-    template: Annotated[
-        str, typer.Option(metavar="NAME", help="Template: person or generic.")
-    ] = "generic",
+    template: Annotated[str, option("NAME", "Template: person or generic.")] = "generic",
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
 ) -> None:
     """Create a starter data-test file."""
@@ -187,7 +184,7 @@ def _print(session: "Session", *, whole: bool) -> None:
 
 def _how_to_unfold(shown: Sequence[Line]) -> str:
     """How to see the classes that a line stands for, where one does."""
-    folds = any(each.stands_for > 1 for each in shown)
+    folds = any(each.folded > 1 for each in shown)
     return "; each class that passes has a line with --all" if folds else ""
 
 
@@ -216,7 +213,7 @@ def _write(
 
 
 def _overlay(session: "Session") -> "Overlay":
-    from tinyrefinery.saliency.look import page_overlay
+    from tinyrefinery.saliency.explainer import page_overlay
 
     return page_overlay(session)
 

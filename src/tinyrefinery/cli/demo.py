@@ -4,14 +4,12 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from tinyrefinery.cli.options import Runs
+from tinyrefinery.cli.options import Runs, option
 from tinyrefinery.cli.run import run
 
 
 def demo(
-    seeds: Annotated[int, typer.Option(metavar="N", min=1, help="Number of seeds.")] = 4,
+    seeds: Annotated[int, option("N", "Number of seeds.", min=1)] = 4,
     runs: Runs = Path("runs"),
 ) -> None:
     """Train a small chain on the embedded data, in a few minutes.

@@ -17,7 +17,8 @@ from tinyrefinery.cli.options import (
     Seeds,
     Smoke,
     Split,
-    a_folder,
+    option,
+    output_folder,
 )
 from tinyrefinery.cli.progress import log_progress
 from tinyrefinery.cli.run import strictness, train_seeds
@@ -78,26 +79,15 @@ def draw(
         typer.Argument(help="Image files.", show_default="a contact sheet of SPLIT"),
     ] = None,
     out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER",
-            help="Folder to write.",
-            show_default="`drawn` in the run folder",
-            callback=a_folder,
-        ),
+        Path | None, output_folder("Folder to write.", default="`drawn` in the run folder")
     ] = None,
     score: Annotated[
-        float,
-        typer.Option(
-            metavar="P", min=0, max=1, help="Smallest probability of a drawn box, 0 to 1."
-        ),
+        float, option("P", "Smallest probability of a drawn box, 0 to 1.", min=0, max=1)
     ] = 0.5,
     seed: Seed = None,
     row: Row = None,
     split: Split = "validation",
-    count: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Number of images on the contact sheet.")
-    ] = 16,
+    count: Annotated[int, option("N", "Number of images on the contact sheet.", min=1)] = 16,
 ) -> None:
     """Draw predicted boxes on images.
 

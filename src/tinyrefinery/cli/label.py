@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tinyrefinery.cli.options import Row, Seed, Stage, a_folder
+from tinyrefinery.cli.options import Row, Seed, Stage, option, output_folder
 from tinyrefinery.data.overlay.decisions import Decision, read_decisions
 from tinyrefinery.errors import CHECK_FAILED, DataError
 from tinyrefinery.statistics.proportions import images_to_prove
@@ -20,87 +20,44 @@ if TYPE_CHECKING:
 def label(
     images: Annotated[Path, typer.Argument(help="Folder of new images.")],
     by: Annotated[
-        str,
-        typer.Option(
-            metavar="LABELER",
-            help="Run, network file, timm:NAME, FILE.onnx or http(s)://ADDRESS that labels.",
-        ),
+        str, option("LABELER", "Run, network file, timm:NAME, FILE.onnx or http(s)://ADDRESS.")
     ],
     gold: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FOLDER",
-            help="Images with human labels.",
-            show_default="the run's validation split",
-        ),
+        option("FOLDER", "Images with human labels.", default="the run's validation split"),
     ] = None,
-    out: Annotated[
-        Path,
-        typer.Option("--out", "-o", metavar="FOLDER", help="Folder to write.", callback=a_folder),
-    ] = Path("auto"),
+    out: Annotated[Path, output_folder("Folder to write.", "--out", "-o")] = Path("auto"),
     precision: Annotated[
-        float,
-        typer.Option(
-            metavar="P", min=0.5, max=0.9999, help="Precision required per class, 0.5 to 0.9999."
-        ),
+        float, option("P", "Precision required per class, 0.5 to 0.9999.", min=0.5, max=0.9999)
     ] = 0.98,
     least: Annotated[
-        int,
-        typer.Option(
-            metavar="N", min=1, help="Images with human labels required to accept a class."
-        ),
+        int, option("N", "Images with human labels required to accept a class.", min=1)
     ] = 100,
     reject_below: Annotated[
-        float,
-        typer.Option(
-            metavar="P",
-            min=0,
-            max=1,
-            help="Below this confidence, an image counts as none of the classes.",
-        ),
+        float, option("P", "Images below this confidence belong to no class.", min=0, max=1)
     ] = 0.0,
     audit: Annotated[
-        float,
-        typer.Option(
-            metavar="SHARE", min=0, max=1, help="Share of accepted images to spot-check, 0 to 1."
-        ),
+        float, option("SHARE", "Share of accepted images to spot-check, 0 to 1.", min=0, max=1)
     ] = 0.03,
     max_error: Annotated[
         float | None,
-        typer.Option(
-            metavar="SHARE",
-            min=0,
-            max=1,
-            help="Exit with 1 unless spot checks prove that at most this share is wrong.",
-        ),
+        option("SHARE", "Exit with 1 if more labels may be wrong, 0 to 1.", min=0, max=1),
     ] = None,
     decisions: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FILE", help="Decisions on earlier queues. Repeatable."),
+        list[Path] | None, option("FILE", "Decisions on earlier queues. Repeatable.")
     ] = None,
     classes: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Class names of the outputs, one per line. Write - for a class to ignore.",
-        ),
+        Path | None, option("FILE", "Class names of the outputs, one per line. - means ignore.")
     ] = None,
     size: Annotated[
-        int | None,
-        typer.Option(
-            metavar="PIXELS", min=1, help="Input size of a network whose file does not contain it."
-        ),
+        int | None, option("PIXELS", "Input size of a network whose file lacks it.", min=1)
     ] = None,
-    weights: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Weights of a timm model.")
-    ] = None,
+    weights: Annotated[Path | None, option("FILE", "Weights of a timm model.")] = None,
     stage: Stage = None,
     seed: Seed = None,
     row: Row = None,
-    timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0.1, help="Time limit per HTTP request.")
-    ] = 30.0,
-    retries: Annotated[int, typer.Option(metavar="N", min=0, help="Retries per HTTP request.")] = 3,
+    timeout: Annotated[float, option("SECONDS", "Time limit per HTTP request.", min=0.1)] = 30.0,
+    retries: Annotated[int, option("N", "Retries per HTTP request.", min=0)] = 3,
 ) -> None:
     """Auto-label images. Queue uncertain ones for review.
 

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
 from rich.console import Console
 
 from tinyrefinery.cli.options import (
@@ -13,7 +12,8 @@ from tinyrefinery.cli.options import (
     Recipe,
     Refiners,
     Stages,
-    a_file,
+    option,
+    output_file,
 )
 from tinyrefinery.cli.progress import log_progress
 from tinyrefinery.files import check_places
@@ -26,32 +26,19 @@ def label_quality(
     refiners: Refiners,
     recipe: Recipe = None,
     stage: Stages = None,
-    images: Annotated[
-        int, typer.Option(metavar="N", min=2, help="Maximum number of images.")
-    ] = 10_000,
+    images: Annotated[int, option("N", "Maximum number of images.", min=2)] = 10_000,
     bn_group: Annotated[
         list[int] | None,
-        typer.Option(
-            metavar="N",
-            min=2,
-            help="Crops that share batch statistics. Repeatable.",
-            show_default="16, 64 and 256",
+        option(
+            "N", "Crops that share batch statistics. Repeatable.", default="16, 64 and 256", min=2
         ),
     ] = None,
     human: Human = None,
     human_key: HumanKey = None,
     human_column: HumanColumn = None,
-    split: Annotated[
-        str, typer.Option(metavar="SPLIT", help="Split that has human labels.")
-    ] = "test",
+    split: Annotated[str, option("SPLIT", "Split that has human labels.")] = "test",
     out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="CSV file to write.",
-            show_default="label-quality.csv in the first run",
-            callback=a_file,
-        ),
+        Path | None, output_file("CSV file to write.", default="label-quality.csv in the first run")
     ] = None,
 ) -> None:
     """Score each kind of label against true or human labels.

@@ -13,6 +13,7 @@ from tinyrefinery.cli.options import (
     Runs,
     Stages,
     a_file,
+    option,
 )
 from tinyrefinery.cli.progress import log_progress
 from tinyrefinery.errors import LabelStoreError, RecipeError
@@ -27,10 +28,7 @@ Stores = Annotated[
     list[Path], typer.Argument(help="Label stores, or folders of them, e.g. runs/ID/labels.")
 ]
 Streams = Annotated[
-    str | None,
-    typer.Option(
-        metavar="RANGE", help="Epochs, counting from 0, e.g. 0-49 or 3,7.", show_default="all"
-    ),
+    str | None, option("RANGE", "Epochs, counting from 0, e.g. 0-49 or 3,7.", default="all")
 ]
 
 

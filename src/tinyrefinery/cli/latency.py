@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from tinyrefinery.cli.options import a_folder
+from tinyrefinery.cli.options import option, output_folder
 from tinyrefinery.deploy.bench.report import latency_notes, latency_table, write_latency
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.recipe.latency_table import LatencyTable, is_latency_table, load_latency_table
@@ -25,32 +25,22 @@ def latency(
     ],
     size: Annotated[
         int | None,
-        typer.Option(
-            metavar="PIXELS",
-            min=1,
-            help="Side of the input image.",
-            show_default="as trained, 224 for model names",
+        option(
+            "PIXELS", "Side of the input image.", default="as trained, 224 for model names", min=1
         ),
     ] = None,
-    batch: Annotated[int, typer.Option(metavar="N", min=1, help="Images per pass.")] = 1,
-    threads: Annotated[int, typer.Option(metavar="N", min=1, help="Threads per pass.")] = 1,
-    passes: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Timed passes per network.")
-    ] = 100,
+    batch: Annotated[int, option("N", "Images per pass.", min=1)] = 1,
+    threads: Annotated[int, option("N", "Threads per pass.", min=1)] = 1,
+    passes: Annotated[int, option("N", "Timed passes per network.", min=1)] = 100,
     backend: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="torch, channels_last or onnxruntime. Repeatable.",
-            show_default="all that are installed",
+        option(
+            "NAME",
+            "torch, channels_last or onnxruntime. Repeatable.",
+            default="all that are installed",
         ),
     ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER", help="Folder for latency.json and latency.csv.", callback=a_folder
-        ),
-    ] = None,
+    out: Annotated[Path | None, output_folder("Folder for latency.json and latency.csv.")] = None,
     smoke: Annotated[
         bool, typer.Option("--smoke", help="Dry run: 96 pixels and five passes.")
     ] = False,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tinyrefinery.cli.options import Like, NetworkPath, Row, Seed, Stage, a_file
+from tinyrefinery.cli.options import Like, NetworkPath, Row, Seed, Stage, option, output_file
 from tinyrefinery.cli.progress import log_progress
 from tinyrefinery.errors import DataError
 from tinyrefinery.review.queue import write_queue
@@ -14,35 +14,22 @@ from tinyrefinery.review.queue import write_queue
 def mine(
     run: NetworkPath,
     tests: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Data-test file. Errors of failed tests are selected."),
+        Path | None, option("FILE", "Data-test file. Errors of failed tests are selected.")
     ] = None,
-    budget: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Maximum number of images.")
-    ] = 200,
-    out: Annotated[
-        Path,
-        typer.Option("--out", "-o", metavar="FILE", help="Queue file to write.", callback=a_file),
-    ] = Path("queue.jsonl"),
+    budget: Annotated[int, option("N", "Maximum number of images.", min=1)] = 200,
+    out: Annotated[Path, output_file("Queue file to write.", "--out", "-o")] = Path("queue.jsonl"),
     refiner: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="RUN", help="Run or network file. Images where it disagrees are selected."
-        ),
+        Path | None, option("RUN", "Run or network file. Images where it disagrees are selected.")
     ] = None,
     share: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="REASON=SHARE", help="Share of one reason, e.g. random=0.2. Repeatable."
-        ),
+        option("REASON=SHARE", "Share of one reason, e.g. random=0.2. Repeatable."),
     ] = None,
     stage: Stage = None,
     seed: Seed = None,
     row: Row = None,
     like: Like = None,
-    draw_seed: Annotated[
-        int, typer.Option(metavar="SEED", help="Seed of the images drawn at random.")
-    ] = 0,
+    draw_seed: Annotated[int, option("SEED", "Seed of the images drawn at random.")] = 0,
 ) -> None:
     """Select images for human review, each with a reason."""
     from tinyrefinery.review.mining import mine as choose

@@ -2,21 +2,43 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from tinyrefinery.files import check_places
 
 
+def option(metavar: str, help: str, *names: str, default: str = "", **limits: Any) -> Any:
+    """An option that takes a value.
+
+    Args:
+        metavar: the kind of value in the help, in capitals.
+        help: the sentence in the help.
+        names: the option's names. None: the parameter's own.
+        default: a default that is not a value, in words.
+        limits: `min` and `max`, or a `callback`.
+    """
+    return typer.Option(*names, metavar=metavar, help=help, show_default=default or True, **limits)
+
+
+def output_file(help: str, *names: str, default: str = "") -> Any:
+    """An option that names a file to write. A path that is not writable is refused at once."""
+    return option("FILE", help, *names, default=default, callback=a_file)
+
+
+def output_folder(help: str, *names: str, default: str = "") -> Any:
+    """An option that names a folder to write into, refused at once if that is not writable."""
+    return option("FOLDER", help, *names, default=default, callback=_a_folder)
+
+
 def a_file(path: Path | None) -> Path | None:
-    """Callback of options that name a file to write: refuses a path that is not writable."""
+    """Callback of arguments that name a file to write."""
     check_places(files=[path])
     return path
 
 
-def a_folder(path: Path | None) -> Path | None:
-    """Callback of options that name a folder to write into."""
+def _a_folder(path: Path | None) -> Path | None:
     check_places(folders=[path])
     return path
 
@@ -34,22 +56,14 @@ RecipeName = Annotated[
     str, typer.Argument(metavar="RECIPE", help="Recipe file, or name of a shipped recipe.")
 ]
 Overrides = Annotated[
-    list[str] | None,
-    typer.Argument(help="Recipe changes, e.g. data.source.root=photos/ seed=1."),
+    list[str] | None, typer.Argument(help="Recipe changes, e.g. data.source.root=photos/ seed=1.")
 ]
-Seeds = Annotated[
-    int, typer.Option(metavar="N", min=1, help="Number of seeds, counting up from the recipe's.")
-]
+Seeds = Annotated[int, option("N", "Number of seeds, counting up from the recipe's.", min=1)]
 RunName = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME", help="Name of the run folder.", show_default="the file's name and a hash"
-    ),
+    str | None, option("NAME", "Name of the run folder.", default="the file's name and a hash")
 ]
-Runs = Annotated[
-    Path, typer.Option(metavar="FOLDER", help="Folder that holds run folders.", callback=a_folder)
-]
-Processes = Annotated[int, typer.Option(metavar="N", min=1, help="Number of parallel processes.")]
+Runs = Annotated[Path, output_folder("Folder that holds run folders.")]
+Processes = Annotated[int, option("N", "Number of parallel processes.", min=1)]
 Smoke = Annotated[bool, typer.Option("--smoke", help="Dry run: one epoch on tiny synthetic data.")]
 
 # Which network, and which data it predicts on.
@@ -59,86 +73,51 @@ NetworkPath = Annotated[
 DataOverrides = Annotated[
     list[str] | None, typer.Argument(help="Other data, e.g. data.source.root=new-photos/.")
 ]
-Stage = Annotated[
-    str | None,
-    typer.Option(metavar="STAGE", help="Stage of the run.", show_default="the last finished"),
-]
-Seed = Annotated[
-    int | None, typer.Option(metavar="SEED", help="Seed of the run.", show_default="the lowest")
-]
-Row = Annotated[
-    str | None, typer.Option(metavar="ROW", help="Row of a table's run. Needed if several fit.")
-]
+Stage = Annotated[str | None, option("STAGE", "Stage of the run.", default="the last finished")]
+Seed = Annotated[int | None, option("SEED", "Seed of the run.", default="the lowest")]
+Row = Annotated[str | None, option("ROW", "Row of a table's run. Needed if several fit.")]
 Stages = Annotated[
-    list[str] | None,
-    typer.Option("--stage", metavar="STAGE", help="Stage to use. Repeatable.", show_default="all"),
+    list[str] | None, option("STAGE", "Stage to use. Repeatable.", "--stage", default="all")
 ]
 Like = Annotated[
-    Path | None,
-    typer.Option(metavar="RUN", help="Run or network file that the ONNX file was exported from."),
+    Path | None, option("RUN", "Run or network file that the ONNX file was exported from.")
 ]
-Split = Annotated[
-    str, typer.Option(metavar="SPLIT", help="Split to use: train, validation or test.")
-]
+Split = Annotated[str, option("SPLIT", "Split to use: train, validation or test.")]
 
 # Data tests.
 DATA_TESTS = Path("data_tests.yaml")
-Tests = Annotated[Path, typer.Option("--tests", metavar="FILE", help="Data-test file.")]
+Tests = Annotated[Path, option("FILE", "Data-test file.", "--tests")]
 
 # Refiners.
 Refiners = Annotated[
     list[str],
     typer.Argument(
-        help="Run folders, stage folders, network files or timm:NAME, then recipe overrides, "
-        "e.g. data.source.root=photos/."
+        help="Run folders, stage folders, network files or timm:NAME, then recipe changes."
     ),
 ]
 Recipe = Annotated[
     str | None,
-    typer.Option(
-        metavar="RECIPE",
-        help="Recipe that defines data and crops.",
-        show_default="that of the first run",
-    ),
+    option("RECIPE", "Recipe that defines data and crops.", default="that of the first run"),
 ]
-Crops = Annotated[int, typer.Option(metavar="N", min=2, help="Crops per image.")]
-Images = Annotated[
-    int, typer.Option(metavar="N", min=2, help="Maximum number of images per split.")
-]
+Crops = Annotated[int, option("N", "Crops per image.", min=2)]
+Images = Annotated[int, option("N", "Maximum number of images per split.", min=2)]
 LabelingBatchNorm = Annotated[
-    BatchNorm,
-    typer.Option(
-        metavar="MODE", help="Batch-norm mode of the refiner: batch, running or calibrated."
-    ),
+    BatchNorm, option("MODE", "Batch-norm mode of the refiner: batch, running or calibrated.")
 ]
 BnGroup = Annotated[
     int | None,
-    typer.Option(
-        metavar="N",
-        min=2,
-        help="Crops that share batch statistics.",
-        show_default="the recipe's batch size",
-    ),
+    option("N", "Crops that share batch statistics.", default="the recipe's batch size", min=2),
 ]
 Human = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE", help="Parquet file of human votes or probabilities, one row per image."
-    ),
+    Path | None, option("FILE", "Parquet file of human votes or probabilities, one row per image.")
 ]
 HumanKey = Annotated[
     str | None,
-    typer.Option(
-        metavar="COLUMN",
-        help="Column of that file that matches a column of the data.",
-        show_default="path or id",
+    option(
+        "COLUMN", "Column of that file that matches a column of the data.", default="path or id"
     ),
 ]
 HumanColumn = Annotated[
     str | None,
-    typer.Option(
-        metavar="COLUMN",
-        help="Column of that file with one number per class.",
-        show_default="the usual names",
-    ),
+    option("COLUMN", "Column of that file with one number per class.", default="the usual names"),
 ]

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tinyrefinery.cli.deep import build_detector, build_networks
-from tinyrefinery.cli.options import Overrides, RecipeName
+from tinyrefinery.cli.options import Overrides, RecipeName, option
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.recipe.detection import DetectionRecipe, load_any
 from tinyrefinery.recipe.document import read
@@ -102,9 +102,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def list_recipes(
-    folder: Annotated[
-        Path, typer.Option(metavar="FOLDER", help="Folder of your own recipes.")
-    ] = Path("recipes"),
+    folder: Annotated[Path, option("FOLDER", "Folder of your own recipes.")] = Path("recipes"),
 ) -> None:
     """List shipped recipes and your own, with their titles."""
     shipped = shipped_folder()

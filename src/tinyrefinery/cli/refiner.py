@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Annotated
 
-import typer
 from rich.console import Console
 
 from tinyrefinery.cli.options import (
@@ -19,7 +18,8 @@ from tinyrefinery.cli.options import (
     Recipe,
     Refiners,
     Stages,
-    a_file,
+    option,
+    output_file,
 )
 from tinyrefinery.cli.progress import log_progress
 from tinyrefinery.files import check_places, write_atomic
@@ -33,15 +33,13 @@ def refiner(
     recipe: Recipe = None,
     stage: Stages = None,
     seed: Annotated[
-        list[int] | None,
-        typer.Option(metavar="SEED", help="Seed to use. Repeatable.", show_default="the lowest"),
+        list[int] | None, option("SEED", "Seed to use. Repeatable.", default="the lowest")
     ] = None,
     student: Annotated[
         str | None,
-        typer.Option(
-            metavar="STUDENT",
-            help="Student trained on the original labels: a stage of the first run, a stage "
-            "folder or a network file.",
+        option(
+            "STUDENT",
+            "Student trained on the original labels: a stage, stage folder or network file.",
         ),
     ] = None,
     images: Images = 2000,
@@ -52,13 +50,7 @@ def refiner(
     human_key: HumanKey = None,
     human_column: HumanColumn = None,
     out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="JSON file to write.",
-            show_default="refiners.json in the first run",
-            callback=a_file,
-        ),
+        Path | None, output_file("JSON file to write.", default="refiners.json in the first run")
     ] = None,
 ) -> None:
     """Assess and rank refiners before training on their labels.

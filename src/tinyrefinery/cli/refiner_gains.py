@@ -13,7 +13,8 @@ from tinyrefinery.cli.options import (
     Images,
     LabelingBatchNorm,
     Overrides,
-    a_file,
+    option,
+    output_file,
 )
 from tinyrefinery.cli.progress import log_progress
 from tinyrefinery.files import check_places
@@ -27,10 +28,10 @@ def refiner_gains(
     overrides: Overrides = None,
     plain: Annotated[
         str | None,
-        typer.Option(
-            metavar="STAGE",
-            help="Stage that gains are relative to.",
-            show_default="the student's network trained on the original labels",
+        option(
+            "STAGE",
+            "Stage that gains are relative to.",
+            default="the student's network trained on the original labels",
         ),
     ] = None,
     images: Images = 2000,
@@ -39,12 +40,7 @@ def refiner_gains(
     bn_group: BnGroup = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="CSV file to write.",
-            show_default="refiner-gains.csv in the run folder",
-            callback=a_file,
-        ),
+        output_file("CSV file to write.", default="refiner-gains.csv in the run folder"),
     ] = None,
 ) -> None:
     """Compare each refiner's score with its students' gains."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tinyrefinery.cli.options import a_file
+from tinyrefinery.cli.options import option, output_file
 from tinyrefinery.errors import DataError
 from tinyrefinery.files import check_places, write_atomic
 from tinyrefinery.review.label_studio import interface, tasks
@@ -22,54 +22,33 @@ if TYPE_CHECKING:
 def review(
     queue: Annotated[Path, typer.Argument(help="Queue file that `mine` or `label` wrote.")],
     decisions: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="File that collects decisions.",
-            show_default="QUEUE.decisions.jsonl",
-            callback=a_file,
-        ),
+        Path | None, output_file("File that collects decisions.", default="QUEUE.decisions.jsonl")
     ] = None,
     reviewer: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="Your name in the decisions.", show_default="your login name"
-        ),
+        str | None, option("NAME", "Your name in the decisions.", default="your login name")
     ] = None,
     among: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAMES", help="All reviewers, e.g. ann,bob. The queue is split among them."
-        ),
+        str | None, option("NAMES", "All reviewers, e.g. ann,bob. The queue is split among them.")
     ] = None,
     overlap: Annotated[
-        float,
-        typer.Option(metavar="SHARE", help="Share of images that all reviewers see, 0 to 1."),
+        float, option("SHARE", "Share of images that all reviewers see, 0 to 1.")
     ] = 0.1,
     slice_name: Annotated[
-        str,
-        typer.Option("--slice", metavar="NAME", help="List that key t adds an image to."),
+        str, option("NAME", "List that key t adds an image to.", "--slice")
     ] = "fixed",
     port: Annotated[
-        int,
-        typer.Option(metavar="PORT", min=0, max=65535, help="Port of the page. 0: any free port."),
+        int, option("PORT", "Port of the page. 0: any free port.", min=0, max=65535)
     ] = 0,
     open_page: Annotated[
         bool, typer.Option("--open", help="Open the page in your browser.")
     ] = False,
-    static: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Only write the page as one HTML file.", callback=a_file),
-    ] = None,
+    static: Annotated[Path | None, output_file("Only write the page as one HTML file.")] = None,
     label_studio: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Only write tasks for Label Studio (.json).", callback=a_file
-        ),
+        Path | None, output_file("Only write tasks for Label Studio (.json).")
     ] = None,
-    root: Annotated[
-        Path, typer.Option(metavar="FOLDER", help="Folder that Label Studio serves files from.")
-    ] = Path("."),
+    root: Annotated[Path, option("FOLDER", "Folder that Label Studio serves files from.")] = Path(
+        "."
+    ),
 ) -> None:
     """Review a queue of images in the browser, by keyboard."""
     from tinyrefinery.review.queue_pictures import Pictures, open_queue_data
@@ -106,7 +85,7 @@ def _serve(review: Review, pictures: "Pictures", port: int, *, open_page: bool) 
     from tinyrefinery.review.server import ReviewServer
 
     with ReviewServer(review, pictures, port) as server:
-        typer.echo(f"{len(review.tasks) - len(review.own)} images to look at; Ctrl-C ends")
+        typer.echo(f"{len(review.tasks) - len(review.decided)} images to look at; Ctrl-C ends")
         typer.echo(server.url)
         if open_page:
             webbrowser.open(server.url)
@@ -123,7 +102,7 @@ def _write_static(path: Path, review: Review, pictures: "Pictures") -> None:
     from tinyrefinery.review.page import static_page
 
     write_atomic(path, static_page(review, pictures))
-    typer.echo(f"{path}: {len(review.tasks) - len(review.own)} images; needs no server")
+    typer.echo(f"{path}: {len(review.tasks) - len(review.decided)} images; needs no server")
 
 
 def _write_tasks(queue: Queue, path: Path, root: Path) -> None:

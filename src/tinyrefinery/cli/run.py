@@ -16,6 +16,7 @@ from tinyrefinery.cli.options import (
     Runs,
     Seeds,
     Smoke,
+    option,
 )
 from tinyrefinery.cli.outcome import show
 from tinyrefinery.cli.progress import log_progress
@@ -83,25 +84,19 @@ def reproduce(
     table: Annotated[str, typer.Argument(help="Table file, or name of a shipped table.")],
     overrides: Overrides = None,
     row: Annotated[
-        list[str] | None,
-        typer.Option(metavar="ROW", help="Row to train. Repeatable.", show_default="all rows"),
+        list[str] | None, option("ROW", "Row to train. Repeatable.", default="all rows")
     ] = None,
     scale: Annotated[
         str | None,
-        typer.Option(
-            metavar="SCALE",
-            help="Train the rows on the data of one of the table's scales.",
-            show_default="the table's own data",
+        option(
+            "SCALE",
+            "Train the rows on the data of one of the table's scales.",
+            default="the table's own data",
         ),
     ] = None,
     seeds: Annotated[
         int | None,
-        typer.Option(
-            metavar="N",
-            min=1,
-            help="Number of seeds, counting up from 0.",
-            show_default="the table's seeds",
-        ),
+        option("N", "Number of seeds, counting up from 0.", default="the table's seeds", min=1),
     ] = None,
     name: RunName = None,
     runs: Runs = Path("runs"),

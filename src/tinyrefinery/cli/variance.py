@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from tinyrefinery.cli.options import Split, a_folder
+from tinyrefinery.cli.options import Split, option, output_folder
 from tinyrefinery.errors import DataError
 from tinyrefinery.recipe.shipped import locate
 
@@ -18,35 +18,19 @@ def variance(
     networks: Annotated[
         list[str],
         typer.Argument(
-            help="Run folders and network files, then data overrides, e.g. "
-            "data.source.root=photos/."
+            help="Runs and network files, then data changes, e.g. data.source.root=photos/."
         ),
     ],
     layer: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="LAYER",
-            help="Module path, e.g. blocks.3. Repeatable.",
-            show_default="the last feature maps",
-        ),
+        option("LAYER", "Module path, e.g. blocks.3. Repeatable.", default="the last feature maps"),
     ] = None,
     split: Split = "test",
     recipe: Annotated[
-        str | None,
-        typer.Option(
-            metavar="RECIPE",
-            help="Recipe that defines the data.",
-            show_default="that of each run",
-        ),
+        str | None, option("RECIPE", "Recipe that defines the data.", default="that of each run")
     ] = None,
     limit: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            min=1,
-            help="Number of images, evenly spaced.",
-            show_default="all images",
-        ),
+        int | None, option("N", "Number of images, evenly spaced.", default="all images", min=1)
     ] = None,
     untrained: Annotated[
         bool, typer.Option("--untrained", help="Add each network with random weights.")
@@ -55,19 +39,12 @@ def variance(
         bool, typer.Option("--weights", help="Add the image weights of each form of Bias Loss.")
     ] = False,
     out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER",
-            help="Folder for JSON, CSV, a plot and contact sheets.",
-            callback=a_folder,
-        ),
+        Path | None, output_folder("Folder for JSON, CSV, a plot and contact sheets.")
     ] = None,
     images: Annotated[
         int,
-        typer.Option(
-            metavar="N",
-            min=0,
-            help="Images per contact sheet: N with the lowest variance, N with the highest.",
+        option(
+            "N", "Images per contact sheet: N with the lowest variance, N with the highest.", min=0
         ),
     ] = 8,
 ) -> None:

@@ -6,6 +6,7 @@ from tinyrefinery.builders.networks import FrozenNetwork
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.errors import CheckpointError
 from tinyrefinery.networks.network import Network
+from tinyrefinery.networks.timm_weights import OUTPUTS
 
 
 def frozen_network(network: Network, dataset: Dataset, size: tuple[int, int]) -> FrozenNetwork:
@@ -48,7 +49,7 @@ def _timm(network: Network, dataset: Dataset, size: tuple[int, int]) -> FrozenNe
     """A pretrained model of timm that has as many outputs as the data has classes."""
     from tinyrefinery.models import create
 
-    info, outputs = network.info, network.info.extra["outputs"]
+    info, outputs = network.info, network.info.extra[OUTPUTS]
     if outputs != len(dataset.classes):
         raise CheckpointError(
             f"labels.by '{network.source}': is pretrained for {outputs} classes, but dataset "

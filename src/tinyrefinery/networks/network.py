@@ -117,7 +117,7 @@ class Network:
         if self.kind == "timm":
             from tinyrefinery.networks.timm_weights import load_timm
 
-            return load_timm(self)
+            return load_timm(self.info)
         from tinyrefinery.models.network_file import load_network
 
         return load_network(self.file)[0]

@@ -57,9 +57,7 @@ def open_network(
     """
     choice, word = Choice(stage, seed, row), str(what)
     if word.startswith(TIMM):
-        from tinyrefinery.networks.timm_weights import find_timm
-
-        return find_timm(word, stated or Facts())
+        return _of_timm(word, stated or Facts())
     path = Path(word.removeprefix(FILE)).expanduser()
     if path.suffix.lower() == ONNX and path.is_file():
         return _of_onnx(path, choice, like, (stated or Facts(), otherwise or Facts()))
@@ -165,6 +163,16 @@ def _no_network(path: Path) -> str:
     return (
         f"{path}: is no network. Give a run folder, a stage's folder, a network file or timm:NAME"
     )
+
+
+def _of_timm(word: str, stated: Facts) -> Network:
+    from tinyrefinery.networks.timm_weights import timm_facts
+
+    info = timm_facts(word, stated)
+    digest = sha256(repr(info).encode()).hexdigest()
+    name = word.removeprefix(TIMM).replace("/", "_")
+    file = Path(stated.weights or name)
+    return Network(word, word, "timm", file, digest, Path(f"{name}.{KEPT}"), known=info)
 
 
 def _of_onnx(path: Path, choice: Choice, like: Path | None, facts: tuple[Facts, Facts]) -> Network:

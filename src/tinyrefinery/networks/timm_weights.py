@@ -1,21 +1,21 @@
 """Pretrained models of timm as networks: their facts, and their weights."""
 
-from hashlib import sha256
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinyrefinery.errors import CheckpointError, RefineryError
 from tinyrefinery.names import nearest
 from tinyrefinery.networks.facts import Facts
-from tinyrefinery.networks.network import Network
 
 if TYPE_CHECKING:
     from torch import nn
 
-_WEIGHTS = "weights"
+    from tinyrefinery.models.network_file import NetworkInfo
+
+WEIGHTS, OUTPUTS = "weights", "outputs"
+"""Entries of `NetworkInfo.extra`: the file of weights, if any, and the number of outputs."""
 
 
-def find_timm(word: str, stated: Facts) -> Network:
+def timm_facts(word: str, stated: Facts) -> "NetworkInfo":
     """The facts of `timm:NAME`; its weights are read when it is loaded.
 
     Its classes are those that are stated, else unknown, which is written as no classes.
@@ -36,7 +36,7 @@ def find_timm(word: str, stated: Facts) -> Network:
             f"{word}: timm has no pretrained model of this name.{nearest(name, known)}"
         )
     usual: dict[str, Any] = resolve_data_config(pretrained_cfg=config.to_dict())
-    info = NetworkInfo(
+    return NetworkInfo(
         name=word,
         kwargs={"pretrained": stated.weights is None},
         classes=stated.classes or (),
@@ -44,15 +44,11 @@ def find_timm(word: str, stated: Facts) -> Network:
         channels=int(usual["input_size"][0]),
         mean=stated.mean or tuple(usual["mean"]),
         std=stated.std or tuple(usual["std"]),
-        extra={_WEIGHTS: stated.weights, "outputs": config.num_classes},
+        extra={WEIGHTS: stated.weights, OUTPUTS: config.num_classes},
     )
-    digest = sha256(repr(info).encode()).hexdigest()
-    home = Path(f"{name.replace('/', '_')}.data_tests")
-    file = Path(stated.weights or name)
-    return Network(word, word, "timm", file, digest, home, known=info)
 
 
-def load_timm(network: Network) -> "nn.Module":
+def load_timm(info: "NetworkInfo") -> "nn.Module":
     """The model with its weights, from the Hugging Face hub or the file that was stated.
 
     Raises:
@@ -60,21 +56,20 @@ def load_timm(network: Network) -> "nn.Module":
     """
     from tinyrefinery.models import create
 
-    info = network.info
-    weights, outputs = info.extra[_WEIGHTS], len(info.classes) or info.extra["outputs"]
+    weights, outputs = info.extra[WEIGHTS], len(info.classes) or info.extra[OUTPUTS]
     options = {"checkpoint_path": str(weights)} if weights else {"pretrained": True}
     try:
         net = create(info.name, outputs, size=info.size, channels=info.channels, **options)
     except RefineryError as error:
-        raise CheckpointError(_no_weights(network, error)) from error
+        raise CheckpointError(_no_weights(info.name, error)) from error
     except Exception as error:  # the hub and the network below raise whatever they like
-        raise CheckpointError(_no_weights(network, error)) from error
+        raise CheckpointError(_no_weights(info.name, error)) from error
     return net.eval()
 
 
-def _no_weights(network: Network, error: Exception) -> str:
+def _no_weights(name: str, error: Exception) -> str:
     return (
-        f"{network.name}: can't be opened ({type(error).__name__}: {error}). Its weights come from "
+        f"{name}: can't be opened ({type(error).__name__}: {error}). Its weights come from "
         "the Hugging Face hub. Without a connection, download them once or name a file with "
         "--weights"
     )

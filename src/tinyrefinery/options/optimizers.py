@@ -41,6 +41,7 @@ class _Adaptive(Groups):
     """What Adam and AdamW share."""
 
     lr: Positive = 1e-3
+    """Learning rate after warm-up."""
     betas: tuple[Momentum, Momentum] = (0.9, 0.999)
     """Decay of the first and second moment."""
     eps: Positive = 1e-8

@@ -4,11 +4,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
+from tinyrefinery.options.optimizers import Optimizer
 from tinyrefinery.options.part import NonNegative, Part, Positive, wrong
+from tinyrefinery.options.schedules import Plateau, Schedule
 
 
 class TrainingOptions(Part):
-    """How one network is trained, whatever it learns: a stage has these, and so has a detector."""
+    """What the training loop needs to know, whatever the network learns."""
 
     epochs: PositiveInt
     """Passes over the training split."""
@@ -23,6 +25,27 @@ class TrainingOptions(Part):
     """Largest global norm of the gradient; null: no limit."""
     evaluate_every: PositiveInt = 1
     """Epochs between two evaluations on the validation split."""
+
+
+class TrainingRecipe(TrainingOptions):
+    """How a recipe trains a network: a stage has these options, and so has a detector."""
+
+    optimizer: Optimizer
+    schedule: Schedule
+    """The learning rate over time."""
+
+    @model_validator(mode="after")
+    def _schedule_fits(self) -> "TrainingRecipe":
+        warmup, epochs, every = self.schedule.warmup, self.epochs, self.evaluate_every
+        if warmup >= epochs:
+            text = f"warmup ({warmup:g}) must be shorter than epochs ({epochs})"
+            raise wrong(("schedule.warmup", f"{text}: set schedule.warmup=0"))
+        if isinstance(self.schedule, Plateau) and every > epochs:
+            text = (
+                f"{every} is more than epochs ({epochs}), so the plateau schedule would never see"
+            )
+            raise wrong(("evaluate_every", f"{text} a validation figure: set evaluate_every=1"))
+        return self
 
 
 class EarlyStop(Part):

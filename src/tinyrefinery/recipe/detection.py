@@ -11,11 +11,10 @@ from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, model_v
 
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.options.engine import Engine
-from tinyrefinery.options.optimizers import Optimizer
 from tinyrefinery.options.part import NonNegative, Part, Positive, Range, Share, wrong
-from tinyrefinery.options.schedules import Plateau, Schedule
+from tinyrefinery.options.schedules import Plateau
 from tinyrefinery.options.sources import ShareLeft
-from tinyrefinery.options.training import TrainingOptions
+from tinyrefinery.options.training import TrainingRecipe
 from tinyrefinery.recipe.document import read
 from tinyrefinery.recipe.load import check, load_recipe
 from tinyrefinery.recipe.overrides import apply
@@ -210,11 +209,9 @@ class MultiBox(Part):
     """At least so many count, so that images without objects teach too; 0: as SSD."""
 
 
-class Training(TrainingOptions):
+class Training(TrainingRecipe):
     """How a detector is trained."""
 
-    optimizer: Optimizer
-    schedule: Schedule
     batch_size: Annotated[int, Field(ge=2)] = 16
     """Images a step; at least 2, for batch normalization of maps of one point."""
     loss: MultiBox = MultiBox()
@@ -222,16 +219,9 @@ class Training(TrainingOptions):
     """Epochs between two looks at the validation split."""
 
     @model_validator(mode="after")
-    def _hangs_together(self) -> "Training":
-        if self.schedule.warmup >= self.epochs:
-            text = f"{self.schedule.warmup:g} epochs leave nothing of {self.epochs}"
-            raise wrong(("schedule.warmup", text))
-        if isinstance(self.schedule, Plateau):
-            if self.schedule.metric != "validation_loss":
-                raise wrong(("schedule.metric", "a detector has validation_loss only"))
-            if self.evaluate_every > self.epochs:
-                text = "more than epochs: the plateau schedule would never see a validation loss"
-                raise wrong(("evaluate_every", text))
+    def _metric_of_a_detector(self) -> "Training":
+        if isinstance(self.schedule, Plateau) and self.schedule.metric != "validation_loss":
+            raise wrong(("schedule.metric", "a detector has validation_loss only"))
         return self
 
 
