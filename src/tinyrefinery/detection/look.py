@@ -44,13 +44,13 @@ def detectors(path: Path) -> list[TrainedStage]:
     """
     folder = stage_folder_of(path)
     stages = open_run(path).stages if folder is None else [open_stage(folder)]
-    found = [stage for stage in stages if stage.kind == DETECTOR]
-    if not found:
+    finished = [stage for stage in stages if stage.kind == DETECTOR]
+    if not finished:
         raise DataError(
             f"{path}: has no finished detector. Give the folder that `tinyrefinery detect train` "
             "printed, usually runs/NAME."
         )
-    return found
+    return finished
 
 
 def choose_detector(path: Path, seed: int | None = None, row: str | None = None) -> TrainedStage:
@@ -60,8 +60,8 @@ def choose_detector(path: Path, seed: int | None = None, row: str | None = None)
         DataError: when there is none.
         ChoiceError: when the run has no such seed or row, or rows of a table differ in it.
     """
-    if len(found := detectors(path)) == 1 and (seed, row) == (None, None):
-        return found[0]
+    if len(finished := detectors(path)) == 1 and (seed, row) == (None, None):
+        return finished[0]
     return choose_one(open_run(path), Choice(seed=seed, row=row))
 
 
@@ -113,8 +113,8 @@ def measure_again(path: Path, overrides: Sequence[str], split: str) -> Measured:
         network, info = load_detector(stage.network)
         same = _renumbered(data, info.classes)
         view = BoxView(same, info.spec.size, mean=info.mean, std=info.std)
-        found = detect(network, view, rows, recipe.inference, workers=recipe.data.workers)
-        measured = {split: measures(same, rows, found), "cost": stage.evaluation["cost"]}
+        boxes = detect(network, view, rows, recipe.inference, workers=recipe.data.workers)
+        measured = {split: measures(same, rows, boxes), "cost": stage.evaluation["cost"]}
         result[stage.key] = measured
     return result
 
@@ -137,18 +137,18 @@ def _log_known(stage: TrainedStage, data: BoxData, rows: np.ndarray) -> None:
         log.info(f"{stage.label}: was trained on {known} of these {len(rows)} images")
 
 
-def _images(recipe: DetectionRecipe, own: DetectionRecipe, overrides: Sequence[str]) -> BoxData:
-    """The images of a changed recipe; in another folder or zip, the `own` one's lists mean nothing.
+def _images(recipe: DetectionRecipe, trained: DetectionRecipe, overrides: Sequence[str]) -> BoxData:
+    """The images of a changed recipe. Lists of the `trained` one mean nothing in another folder.
 
     Args:
         recipe: with the overrides.
-        own: without them.
+        trained: without them.
         overrides: of the recipe.
     """
     source = recipe.data.source
-    other = isinstance(source, Voc) and source.root != getattr(own.data.source, "root", None)
-    if other and not any(each.startswith("data.source.splits") for each in overrides):
-        given = any(each.startswith("data.source=") for each in overrides)
+    other = isinstance(source, Voc) and source.root != getattr(trained.data.source, "root", None)
+    if other and not any(override.startswith("data.source.splits") for override in overrides):
+        given = any(override.startswith("data.source=") for override in overrides)
         source = source if given else source.model_copy(update={"splits": None})
     return build.box_data(source, measured=other)
 
@@ -199,11 +199,11 @@ def draw_files(
     written = []
     for file in images:
         pixels = _decoded(file)
-        found = detect(network, _view_of(pixels, info), np.array([0]), inference)[0]
+        boxes = detect(network, _view_of(pixels, info), np.array([0]), inference)[0]
         target = out / f"{file.stem}-boxes.png"
-        drawn = draw_boxes(pixels, found, info.classes, score=score)
+        drawn = draw_boxes(pixels, boxes, info.classes, score=score)
         _save(drawn, target)
-        written.append((target, int((found.scores >= score).sum())))
+        written.append((target, int((boxes.scores >= score).sum())))
     return written
 
 
@@ -244,7 +244,7 @@ def _decoded(path: Path) -> np.ndarray:
 
 
 def _view_of(pixels: np.ndarray, info: DetectorInfo) -> BoxView:
-    """One image as a data set."""
+    """One image as a dataset."""
     images = ResidentImages(torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None].contiguous())
     given = (Given.nothing(),)
     data = BoxData("image", info.classes, images, ("",), ("",), np.array(["test"]), given)

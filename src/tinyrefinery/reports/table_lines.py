@@ -88,16 +88,16 @@ class TableLine:
 
 def held_out_values(group: StageGroup | None, *path: str) -> dict[int, float]:
     """A measure of the held-out images by seed, where it was measured; see `TableLine.spread`."""
-    found: dict[int, float] = {}
+    by_seed: dict[int, float] = {}
     if group is None:
-        return found
+        return by_seed
     for run in group.runs:
         value: Any = run.evaluation.get(group.held_out)
         for name in path:
             value = value.get(name) if value else None
         if value is not None:
-            found[run.seed] = float(value)
-    return found
+            by_seed[run.seed] = float(value)
+    return by_seed
 
 
 def table_lines(folder: Run) -> list[TableLine]:
@@ -139,7 +139,7 @@ def _group(folder: Run, row: str) -> StageGroup | None:
 
 
 def _gain(group: StageGroup | None, base: StageGroup | None, metric: Metric) -> Gain | None:
-    before, after = (held_out_values(each, metric.name) for each in (base, group))
+    before, after = (held_out_values(either, metric.name) for either in (base, group))
     seeds = sorted(before.keys() & after.keys())
     return paired_gain([before[s] for s in seeds], [after[s] for s in seeds]) if seeds else None
 
