@@ -12,15 +12,18 @@ from torch import Tensor
 
 from tinyrefinery.data.crops import Crops
 from tinyrefinery.data.moving import moved
+from tinyrefinery.shapes import Bool, Float
 
 # Numbers in a table of weights: 16 MB, enough for images of 44 pixels. Larger ones have so much
 # more to multiply that working their weights out doesn't show.
 TABLE = 1 << 22
 
+RowsAndColumns = tuple[Float[Tensor, "B h H"], Float[Tensor, "B w W"]]
+
 
 def crop_weights(
     sides: tuple[int, int], crops: Crops, size: tuple[int, int], device: torch.device
-) -> tuple[Tensor, Tensor]:
+) -> RowsAndColumns:
     """Weights of the rows (B, h, H) and columns (B, w, W) of crops; flips lie in the columns.
 
     Args:
@@ -35,7 +38,7 @@ def crop_weights(
 
 def looked_up(
     sides: tuple[int, int], crops: Crops, size: tuple[int, int], device: torch.device
-) -> tuple[Tensor, Tensor] | None:
+) -> RowsAndColumns | None:
     """`crop_weights` from tables; None where no table holds them."""
     boxes = crops.boxes.astype(np.int64)
     small = all(n * n * (n + 1) * out <= TABLE for n, out in zip(sides, size, strict=True))
@@ -53,7 +56,7 @@ def looked_up(
 
 def worked_out(
     sides: tuple[int, int], crops: Crops, size: tuple[int, int], device: torch.device
-) -> tuple[Tensor, Tensor]:
+) -> RowsAndColumns:
     """`crop_weights` of any crops."""
     image_h, image_w = sides
     boxes = moved(torch.as_tensor(crops.boxes, dtype=torch.float32), device)
@@ -76,7 +79,9 @@ def worked_out(
 
 
 @lru_cache(maxsize=8)
-def stretch_weights(out: int, source: int, device: torch.device) -> Tensor:
+def stretch_weights(
+    out: int, source: int, device: torch.device
+) -> Float[Tensor, "2 S {out} {source}"]:
     """`resize_weights` of every stretch of whole pixels, (2, S, out, source): S = (n^2 + n) / 2.
 
     The stretches stand in the order of `_number`; the second half is mirrored. A small image has
@@ -96,14 +101,14 @@ def _number(start: np.ndarray, length: np.ndarray, source: int) -> np.ndarray:
 
 
 def resize_weights(
-    start: Tensor,
-    scale: Tensor,
+    start: Float[Tensor, " B"],
+    scale: Float[Tensor, " B"],
     out: int,
     source: int,
-    low: Tensor,
-    high: Tensor,
-    mirrored: Tensor | None = None,
-) -> Tensor:
+    low: Float[Tensor, " B"],
+    high: Float[Tensor, " B"],
+    mirrored: Bool[Tensor, " B"] | None = None,
+) -> Float[Tensor, "B {out} {source}"]:
     """Rows of antialiased bilinear weights, (B, out, source).
 
     Args:
