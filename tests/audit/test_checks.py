@@ -12,7 +12,7 @@ from tinyrefinery.audit.balance import cell_findings, class_findings
 from tinyrefinery.audit.columns import metadata_columns
 from tinyrefinery.audit.outliers import far_out, outlier_findings
 from tinyrefinery.audit.shortcuts import Cue, find_shortcuts
-from tinyrefinery.audit.unrecognizable import as_seen_at, hardness, too_hard_findings
+from tinyrefinery.audit.unrecognizable import downscaled, hardness, too_hard_findings
 from tinyrefinery.data.batches import View
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.manifest import Manifest
@@ -125,13 +125,13 @@ def test_conditions_survive_quotes():
     ("text", "message"),
     [
         ("accept: [{property: x, class: ship, reason: water}]", ""),
-        ("accept: [{property: x, class: ship}]", "entry 1: lacks a reason"),
-        ("accept: [{property: x, class: ship, reason: ' '}]", "entry 1: lacks a reason"),
+        ("accept: [{property: x, class: ship}]", "entry 1: has no reason"),
+        ("accept: [{property: x, class: ship, reason: ' '}]", "entry 1: has no reason"),
         ("accept: [{property: x, class: shp, reason: water}]", "Did you mean 'ship'"),
         ("accept: [{property: x, clas: ship, reason: water}]", "unknown key 'clas'"),
-        ("accept: [x]", "no mapping"),
+        ("accept: [x]", "not a mapping"),
         ("- x", "no list 'accept'"),
-        ("a: [", "no readable accept list"),
+        ("a: [", "can't read the accept list"),
     ],
 )
 def test_the_accept_list(tmp_path, text, message):
@@ -145,7 +145,7 @@ def test_the_accept_list(tmp_path, text, message):
 
 
 def test_an_accept_list_that_is_missing(tmp_path):
-    with pytest.raises(DataError, match="no readable accept list"):
+    with pytest.raises(DataError, match="can't read the accept list"):
         read_accepted(tmp_path / "none.yaml", ("a",))
 
 
@@ -175,5 +175,5 @@ def test_what_is_lost_in_reduction_is_too_hard():
     assert (
         too_hard_findings(data, hardness(fine_detail, view, np.arange(0), (8, 8)), (8, 8), "") == []
     )
-    flat = as_seen_at(array[1:2].float(), (8, 8))
+    flat = downscaled(array[1:2].float(), (8, 8))
     assert flat.std() < 1

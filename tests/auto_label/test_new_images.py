@@ -114,7 +114,7 @@ def test_a_run_learns_from_them(home):
         for name in ("before", "after")
     ]
     assert sizes[1] == sizes[0] + 54
-    assert "54 new images join training" in (home / "runs" / "after" / "excluded.csv").read_text()
+    assert "54 new training images" in (home / "runs" / "after" / "excluded.csv").read_text()
 
 
 def add(home, name, label="person", uid=None):
@@ -136,7 +136,7 @@ def test_what_the_data_has_is_not_added(home):
     seen = laid(home)
     assert len(seen.manifest) == 121
     (told,) = [each.what for each in seen.problems if each.kind == "additions"]
-    assert told == "1 new images join training; 1 are in the data already"
+    assert told == "1 new training images; 1 are already in the data"
 
 
 def test_files_that_are_gone_or_changed_are_left_out_and_told(home):
@@ -149,7 +149,7 @@ def test_files_that_are_gone_or_changed_are_left_out_and_told(home):
     assert len(seen.manifest) == 121
     told = [each for each in seen.problems if each.kind == "missing_addition"]
     assert len(told) == 2
-    assert "another image than the one that was added" in told[1].what
+    assert "changed after it was added" in told[1].what
     (home / "photos" / "new" / "0002.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match="none of the 3 images"):
         laid(home)

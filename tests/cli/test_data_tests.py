@@ -94,7 +94,7 @@ def test_classes_that_pass_are_one_line_unless_all_are_asked_for(run, tmp_path, 
     out = tmp_path / "out.json"
     short, long = call("test", run, tests, "--json", out), call("test", run, tests, "--all")
     assert (short.output.count("each["), long.output.count("each[")) == (1, 2)
-    assert "least sure of 2 that pass" in short.output
+    assert "weakest of 2 that pass" in short.output
     assert len(json.loads(out.read_text())["results"]) == 2
 
 
@@ -190,9 +190,9 @@ def test_compare_folds_classes_as_test_does(run, tmp_path, photos, monkeypatch):
         assert done.exit_code == 0, done.output
         told = " ".join(done.output.split())
         assert done.output.count("each[") == count
-        assert ("least sure of 2 that each network passes" in told) == (count == 1)
+        assert ("weakest of 2 that pass in each network" in told) == (count == 1)
         assert ("has a line with --all" in told) == (count == 1)
-        assert "None of 2 tests moved" in told
+        assert "No verdict of 2 tests changed" in told
         assert page.read_text().count('<th scope="row">') == count
     assert call("compare", run, other, "--tests", tests).exit_code == 0
 

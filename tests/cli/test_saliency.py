@@ -62,7 +62,7 @@ def test_rows_and_given_labels(run):
         "rows.png",
     )
     assert done.exit_code == 0, done.output
-    assert "orange speaks for the given label" in done.output
+    assert "orange supports the label" in done.output
 
 
 def test_failures_of_a_test(run, tmp_path):

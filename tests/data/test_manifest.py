@@ -36,7 +36,7 @@ def test_rows_labels_and_columns():
     [
         ({"id": None}, "no column 'id'"),
         ({"label": ["0", "1", "1"]}, "column 'label' is string"),
-        ({"label": [0, 1, 2]}, "labels run from 0 to 2, but there are 2 classes"),
+        ({"label": [0, 1, 2]}, "labels are from 0 to 2, but there are 2 classes"),
         ({"split": ["train", "tset", "train"]}, "unknown split"),
     ],
 )

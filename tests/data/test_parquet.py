@@ -125,7 +125,7 @@ def test_missing_columns_are_named_with_the_nearest(tmp_path: Path):
         open_parquet(path, image="img")
     with pytest.raises(DataError, match=r"no column 'labels'.*Did you mean 'label'"):
         open_parquet(path, label="labels")
-    with pytest.raises(DataError, match="column 'lebal' is int64; images are binary"):
+    with pytest.raises(DataError, match="column 'lebal' is int64; images must be binary"):
         open_parquet(path, image="lebal")
     with pytest.raises(DataError, match="no column 'part'"):
         open_parquet(path, split="part")
@@ -135,7 +135,7 @@ def test_damaged_files(tmp_path: Path):
     path = write_parquet(tmp_path / "x.parquet", range(20), [0, 1] * 10)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(DataError, match=r"x\.parquet: truncated, or no Parquet file"):
+    with pytest.raises(DataError, match=r"x\.parquet: truncated, or not a Parquet file"):
         open_parquet(path)
     path.write_bytes(whole[:300] + bytes(400) + whole[700:])
     with pytest.raises(DataError, match=r"x\.parquet: truncated|no usable image"):
@@ -152,13 +152,13 @@ def test_what_is_not_there_is_named(tmp_path: Path):
     path = write_parquet(tmp_path / "x.parquet", range(4), [0, 1, 0, 1])
     with pytest.raises(DataError, match=r"gone\.parquet: no such Parquet file"):
         open_parquet({"train": path, "test": tmp_path / "gone.parquet"})
-    with pytest.raises(DataError, match="no training split; found only test"):
+    with pytest.raises(DataError, match="no training split, only test"):
         open_parquet({"test": path})
     with pytest.raises(DataError, match="unknown split 'trian'"):
         open_parquet({"trian": path})
     with pytest.raises(DataError, match="two names for one split"):
         open_parquet({"val": path, "validation": path})
-    with pytest.raises(DataError, match="no Parquet file was named"):
+    with pytest.raises(DataError, match="list of Parquet files is empty"):
         open_parquet([])
 
 
@@ -199,10 +199,10 @@ def test_numbering_of_labels(values, names, labels, classes):
 @pytest.mark.parametrize(
     ("values", "names", "message"),
     [
-        ([0, 3], ["a", "b"], "here: there is a label 3, but 2 classes are named"),
-        (["a", "c"], ["a", "b"], "label 'c' is none of the classes"),
-        ([0.5, 1.0], None, "labels are double"),
-        ([[1], [2]], None, "labels are list"),
+        ([0, 3], ["a", "b"], "here: label 3 has no name; there are 2 class names"),
+        (["a", "c"], ["a", "b"], "label 'c' is not one of the classes"),
+        ([0.5, 1.0], None, "not double"),
+        ([[1], [2]], None, "not list"),
     ],
 )
 def test_labels_that_are_none(values, names, message):

@@ -217,8 +217,8 @@ def test_options_at_their_ends(options: dict) -> None:
         ({"clutter": -1}, "clutter=-1"),
         ({"noise": 2.0}, "noise=2"),
         ({"wrong_labels": 1.5}, "wrong_labels=1.5"),
-        ({"size": (0.1, 0.1)}, "3.2 px high in 32x48"),
-        ({"digits": 3, "width": 12}, "lower digits"),
+        ({"size": (0.1, 0.1)}, "3.2 pixels high in 32x48"),
+        ({"digits": 3, "width": 12}, "fewer digits"),
     ],
 )
 def test_impossible_options_are_refused_by_name(options: dict, words: str) -> None:

@@ -172,8 +172,8 @@ def test_missing_files_say_what_to_download_and_where_to_put_it(name: str, tmp_p
     with pytest.raises(DataError) as error:
         open_torchvision(name, tmp_path)
     message = str(error.value)
-    assert message.startswith(f"{name}: not found whole in {tmp_path}")
-    assert f"{tmp_path} must then hold {torchvision_sets.LOADERS[name].place}" in message
+    assert message.startswith(f"{name}: files are missing or damaged in {tmp_path}")
+    assert f"{tmp_path} must then contain {torchvision_sets.LOADERS[name].place}" in message
     assert ("set download: true" in message) == (name != "imagenet")
 
 
@@ -181,7 +181,7 @@ def test_a_truncated_batch_is_not_whole(tmp_path: Path, monkeypatch: pytest.Monk
     write_cifar(tmp_path, monkeypatch, fine=False)
     path = tmp_path / "cifar-10-batches-py" / "data_batch_2"
     path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(DataError, match="cifar10: not found whole"):
+    with pytest.raises(DataError, match="cifar10: files are missing"):
         open_torchvision("cifar10", tmp_path)
 
 
@@ -189,5 +189,5 @@ def test_unknown_names_and_years(tmp_path: Path):
     with pytest.raises(DataError, match=r"no torchvision set 'cifar11'.*Did you mean"):
         open_torchvision("cifar11", tmp_path)
     for name, year in (("voc", "2006"), ("svhn", "2007")):
-        with pytest.raises(DataError, match="it is for voc"):
+        with pytest.raises(DataError, match="voc has 2007 to 2012"):
             open_torchvision(name, tmp_path, year=year)

@@ -113,9 +113,11 @@ def test_looked_up_weights_are_those_worked_out(height, width, out):
     ]
     crops = Crops(np.array(boxes, float), np.arange(len(boxes)) % 3 == 0)
     asked = (height, width), crops, (out, out + 1), torch.device("cpu")
-    found = resizing.looked_up(*asked)
+    found = resizing.weights_from_tables(*asked)
     assert found is not None
-    assert all(torch.equal(a, b) for a, b in zip(found, resizing.worked_out(*asked), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(found, resizing.computed_weights(*asked), strict=True)
+    )
 
 
 @pytest.mark.parametrize(
@@ -123,7 +125,7 @@ def test_looked_up_weights_are_those_worked_out(height, width, out):
 )
 def test_weights_that_no_table_holds_are_worked_out(box):
     crops = Crops(np.array([box], float), np.array([False]))
-    assert resizing.looked_up((8, 8), crops, (8, 8), torch.device("cpu")) is None
+    assert resizing.weights_from_tables((8, 8), crops, (8, 8), torch.device("cpu")) is None
 
 
 @pytest.mark.parametrize("name", ["shrinking", "growing"])

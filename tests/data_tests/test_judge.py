@@ -146,7 +146,7 @@ def test_a_gap_of_few_images_and_of_shared_ones():
     (result,) = judge(
         suite({"it": gap_test(compare={"a": "d < 5", "b": "d > 50"})}), data, answers(data)
     )
-    assert "compare.b: accuracy counts no image there" in result.remark
+    assert "compare.b: accuracy counts no image of this slice" in result.remark
 
 
 def regression(lost, gained, bound=0.0, n=400, **rest):
@@ -243,16 +243,16 @@ def test_slices_by_expression_folder_pattern_and_list(tmp_path):
         ({"images": "nowhere/"}, "0 of them under nowhere/"),
         (
             {"split": "train"},
-            "the slice is empty: 0 in split 'train'; the data has 400 in 'test'; set split in the "
-            "test, or under defaults",
+            "the slice is empty: 0 in split 'train'. The data has 400 in 'test': set split in the "
+            "test or under defaults",
         ),
         ({"where": "lable = 'x'"}, "Did you mean 'label'"),
         ({"metric": "recall(persn)"}, "no class is named 'persn'. Did you mean 'person'?"),
         ({"label": "persn"}, "no class is named 'persn'"),
         ({"list": "missing.txt"}, "can't be read"),
-        ({"where": "label = 'person'", "metric": "false_positive_rate(person)"}, "other than"),
-        ({"where": "label = 'no_person'", "metric": "recall(person)"}, "none is 'person'"),
-        ({"where": "path > 3"}, "path is text, but 3 is a number"),
+        ({"where": "label = 'person'", "metric": "false_positive_rate(person)"}, "every image"),
+        ({"where": "label = 'no_person'", "metric": "recall(person)"}, "none is labeled 'person'"),
+        ({"where": "path > 3"}, "path, which is text, to 3"),
     ],
 )
 def test_what_can_not_be_judged_is_an_error_and_the_others_go_on(test, said, tmp_path):
@@ -266,7 +266,7 @@ def test_what_can_not_be_judged_is_an_error_and_the_others_go_on(test, said, tmp
 
 def test_lists_that_are_wrong(tmp_path):
     for text, said in (
-        ("", "names no image"),
+        ("", "has no image"),
         ("photos/coats/9999.jpg\n", "1 of 1 images are not"),
     ):
         (tmp_path / "list.txt").write_text(text)

@@ -254,7 +254,8 @@ def test_further_columns_from_a_file(run, tmp_path):
     text = "metadata: tags.csv\ntests: {it: {where: room = 'hall', at_least: 0, min_n: 1}}"
     assert results_of(write(tmp_path, text), open_network(run))["it"].measured.n == 2
     (tmp_path / "tags.csv").write_text("room\nhall\n")
-    with pytest.raises(DataTestError, match=r"tags\.csv: further columns need one of id"):
+    message = r"tags\.csv: no column identifies the images: add one of id"
+    with pytest.raises(DataTestError, match=message):
         run_tests(tmp_path / "data_tests.yaml", open_network(run))
 
 

@@ -19,7 +19,7 @@ from tinyrefinery.models.onnx_file import OnnxNetwork, onnx_digest
 from tinyrefinery.networks.data import under_classes
 from tinyrefinery.networks.opening import open_network
 from tinyrefinery.options.crops import Center
-from tinyrefinery.saliency.look import Looker, Way, page_overlay
+from tinyrefinery.saliency.explainer import Explainer, MapSettings, page_overlay
 
 FACTS = {"classes": CLASSES, "size": (16, 16), "mean": (0.5,), "std": (0.25,)}
 TESTS = """
@@ -206,13 +206,13 @@ def test_what_was_said_and_weights_outside_are_part_of_the_digest(files, tmp_pat
 def test_saliency_by_occlusion_is_that_of_the_network(files, tests):
     path, _, origin = files
     session = run_tests(tests, open_network(path, like=origin))
-    way = Way("occlusion", 4, 4)
-    found = Looker(session.network, session.data, way).look([3, 100])
-    own = Looker(open_network(origin), session.data, way).look([3, 100])
-    np.testing.assert_array_equal(found.seen, own.seen)
+    way = MapSettings("occlusion", 4, 4)
+    found = Explainer(session.network, session.data, way).explain([3, 100])
+    own = Explainer(open_network(origin), session.data, way).explain([3, 100])
+    np.testing.assert_array_equal(found.inputs, own.inputs)
     np.testing.assert_allclose(found.maps, own.maps, atol=1e-5)
     with pytest.raises(CheckpointError, match="no gradients"):
-        Looker(session.network, session.data, Way("gradient")).look([3])
+        Explainer(session.network, session.data, MapSettings("gradient")).explain([3])
     overlay = page_overlay(session)
     wrong = next(each for each in session.results if each.worst)
     assert overlay(wrong, wrong.worst[0]).shape == (16, 16, 4)

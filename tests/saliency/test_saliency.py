@@ -13,7 +13,7 @@ from tinyrefinery.networks.opening import open_network
 from tinyrefinery.networks.predictions import pictures
 from tinyrefinery.options.perturbation import Perturbation
 from tinyrefinery.saliency import picking
-from tinyrefinery.saliency.look import Looker, Way, page_overlay
+from tinyrefinery.saliency.explainer import Explainer, MapSettings, page_overlay
 from tinyrefinery.saliency.maps import occlusion
 
 TESTS = """
@@ -46,30 +46,32 @@ def by_hand(network, seen, wanted, window, stride):
 
 def test_maps_are_those_of_the_networks_input(network):
     data = picking.data_to_show(network)
-    found = Looker(network, data, Way("occlusion", 4, 4)).look([3, 100, 7])
+    found = Explainer(network, data, MapSettings("occlusion", 4, 4)).explain([3, 100, 7])
     show = pictures(network, data)
     seen = np.stack([show(row, None)[1] for row in (3, 100, 7)])
-    np.testing.assert_array_equal(found.seen, seen)
+    np.testing.assert_array_equal(found.inputs, seen)
     said = found.probabilities.argmax(axis=1)
     assert (found.classes == said).all()
     # pictures are rounded to whole grey levels, the network's input is not
     np.testing.assert_allclose(found.maps, by_hand(network, seen, said, 4, 4), atol=0.02)
-    given = Looker(network, data, Way("occlusion", 4, 4)).look([3], classes=[1 - said[0]])
+    given = Explainer(network, data, MapSettings("occlusion", 4, 4)).explain(
+        [3], classes=[1 - said[0]]
+    )
     np.testing.assert_allclose(given.maps[0], -found.maps[0], atol=1e-6)  # of two classes
 
 
 def test_a_perturbed_image_is_looked_at_as_it_was_tested(network):
     data = picking.data_to_show(network)
-    plain = Looker(network, data).look([5])
-    dim = Looker(network, data).look([5], Perturbation(gain=0.5))
-    np.testing.assert_allclose(dim.seen, np.rint(0.5 * plain.seen), atol=1)
+    plain = Explainer(network, data).explain([5])
+    dim = Explainer(network, data).explain([5], Perturbation(gain=0.5))
+    np.testing.assert_allclose(dim.inputs, np.rint(0.5 * plain.inputs), atol=1)
     assert not np.allclose(dim.maps, plain.maps)
 
 
 def test_the_surest_mistakes_come_first(network):
     data = picking.data_to_show(network)
     picked = picking.surest_mistakes(network, data, "test", 5)
-    said = Looker(network, data).look(picked.rows).probabilities
+    said = Explainer(network, data).explain(picked.rows).probabilities
     labels = data.manifest.labels[picked.rows]
     assert (said.argmax(axis=1) != labels).all()
     sure = said.max(axis=1) - said[np.arange(len(labels)), labels]
@@ -113,11 +115,11 @@ def test_overrides_name_other_data(network, photos, tmp_path):
 
 def test_overlays_of_a_page_stay_within_the_budget(session):
     results = [each for each in session.results if each.worst]
-    looker = Looker(session.network, session.data)
+    explainer = Explainer(session.network, session.data)
     net, info = load_network(session.network.file)
-    assert looker.macs == (1 + 49) * cost.macs(net, 1, info.size)  # 16 pixels: 4 wide, 2 apart
+    assert explainer.macs == (1 + 49) * cost.macs(net, 1, info.size)  # 16 pixels: 4 wide, 2 apart
     allowed = 2
-    overlay = page_overlay(session, budget=looker.macs * len(session.results) * allowed + 1)
+    overlay = page_overlay(session, budget=explainer.macs * len(session.results) * allowed + 1)
     for result in results:
         made = [overlay(result, row) is not None for row in result.worst[:5]]
         assert made[:2] == [True, True]

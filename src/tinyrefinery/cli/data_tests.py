@@ -184,7 +184,7 @@ def _print(session: "Session", *, whole: bool) -> None:
 
 def _how_to_unfold(shown: Sequence[Line]) -> str:
     """How to see the classes that a line stands for, where one does."""
-    folds = any(each.stands_for > 1 for each in shown)
+    folds = any(each.folded > 1 for each in shown)
     return "; each class that passes has a line with --all" if folds else ""
 
 
@@ -213,7 +213,7 @@ def _write(
 
 
 def _overlay(session: "Session") -> "Overlay":
-    from tinyrefinery.saliency.look import page_overlay
+    from tinyrefinery.saliency.explainer import page_overlay
 
     return page_overlay(session)
 

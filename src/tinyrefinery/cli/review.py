@@ -85,7 +85,7 @@ def _serve(review: Review, pictures: "Pictures", port: int, *, open_page: bool) 
     from tinyrefinery.review.server import ReviewServer
 
     with ReviewServer(review, pictures, port) as server:
-        typer.echo(f"{len(review.tasks) - len(review.own)} images to look at; Ctrl-C ends")
+        typer.echo(f"{len(review.tasks) - len(review.decided)} images to look at; Ctrl-C ends")
         typer.echo(server.url)
         if open_page:
             webbrowser.open(server.url)
@@ -102,7 +102,7 @@ def _write_static(path: Path, review: Review, pictures: "Pictures") -> None:
     from tinyrefinery.review.page import static_page
 
     write_atomic(path, static_page(review, pictures))
-    typer.echo(f"{path}: {len(review.tasks) - len(review.own)} images; needs no server")
+    typer.echo(f"{path}: {len(review.tasks) - len(review.decided)} images; needs no server")
 
 
 def _write_tasks(queue: Queue, path: Path, root: Path) -> None:

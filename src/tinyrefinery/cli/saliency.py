@@ -22,12 +22,12 @@ from tinyrefinery.cli.options import (
 )
 from tinyrefinery.cli.progress import log_progress
 from tinyrefinery.errors import DataError
-from tinyrefinery.saliency.sheet import Shown, write_overlays, write_sheet
+from tinyrefinery.saliency.sheet import ExplainedImage, write_overlays, write_sheet
 
 if TYPE_CHECKING:
     from tinyrefinery.networks.data import NetworkData
     from tinyrefinery.networks.network import Network
-    from tinyrefinery.saliency.look import Looker
+    from tinyrefinery.saliency.explainer import Explainer
     from tinyrefinery.saliency.picking import Picked
 
 
@@ -89,29 +89,29 @@ def saliency(
     """
     log_progress()
     from tinyrefinery.networks.opening import open_network
-    from tinyrefinery.saliency.look import Looker, Way
+    from tinyrefinery.saliency.explainer import Explainer, MapSettings
 
-    way = Way(method.value, window, stride)
+    settings = MapSettings(method.value, window, stride)
     network = open_network(run, stage=stage, seed=seed, row=row, like=like)
     data, picked = _pick(network, overrides or [], manifest_row or [], test, tests, split, images)
-    shown = _look(Looker(network, data, way), picked, of)
+    explained = _explain(Explainer(network, data, settings), picked, of)
     unit = "probability" if method is Method.occlusion else "logit"
     head = _head(network.name, picked, of, method)
-    write_sheet(out, shown, head, unit=unit, least=way.faint)
+    write_sheet(out, explained, head, unit=unit, least=settings.full_strength)
     for line in [*head, *([f"Overlays: {overlays}"] if overlays else []), f"Sheet: {out}"]:
         typer.echo(line)
     if overlays is not None:
-        write_overlays(overlays, shown, least=way.faint)
+        write_overlays(overlays, explained, least=settings.full_strength)
 
 
 def _head(name: str, picked: "Picked", of: Of, method: Method) -> list[str]:
-    """What stands above a sheet: whose images, chosen how, and how to read them."""
-    words = "what it said" if of is Of.said else "the given label"
+    """The head of a sheet: the network, the choice of images, and how to read the overlays."""
+    explained = "the prediction" if of is Of.said else "the label"
     changed = "" if picked.how is None else f", with {picked.how.named()}"
     return [
         f"{name}: {picked.why}{changed}",
-        f"source | network's input | {method.value.replace('_', ' ')}: orange speaks for {words}, "
-        "purple against",
+        f"source | network's input | {method.value.replace('_', ' ')}: orange supports "
+        f"{explained}, purple contradicts it",
     ]
 
 
@@ -141,17 +141,17 @@ def _pick(
     return data, picking.surest_mistakes(network, data, split, images)
 
 
-def _look(looker: "Looker", picked: "Picked", of: Of) -> list[Shown]:
+def _explain(explainer: "Explainer", picked: "Picked", of: Of) -> list[ExplainedImage]:
     """Compute the map of each image."""
-    manifest, pixels = looker.data.manifest, looker.data.dataset.images.pixels
+    manifest, pixels = explainer.data.manifest, explainer.data.dataset.images.pixels
     names, paths = manifest.classes, manifest.column("path")
-    shown = []
+    images = []
     for row in tqdm(picked.rows.tolist(), desc="saliency", disable=None, leave=False):
         label = int(manifest.labels[row])
-        found = looker.look([row], picked.how, [label] if of is Of.given else None)
-        said = int(found.probabilities[0].argmax())
-        facts = (names[label], names[said], float(found.probabilities[0, said]))
-        asked = names[int(found.classes[0])]
-        pictures = (pixels(row), found.seen[0], found.maps[0])
-        shown.append(Shown(row, str(paths[row]), *facts, asked, *pictures))
-    return shown
+        result = explainer.explain([row], picked.how, [label] if of is Of.given else None)
+        predicted = int(result.probabilities[0].argmax())
+        facts = (names[label], names[predicted], float(result.probabilities[0, predicted]))
+        explained = names[int(result.classes[0])]
+        pictures = (pixels(row), result.inputs[0], result.maps[0])
+        images.append(ExplainedImage(row, str(paths[row]), *facts, explained, *pictures))
+    return images

@@ -1,1 +1,1 @@
-"""Images, their manifest, their crops."""
+"""Data sets: images, their manifest and their crops."""

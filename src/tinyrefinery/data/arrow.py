@@ -1,4 +1,4 @@
-"""Arrow's compute functions, which are made when they are imported: type checkers see none."""
+"""Arrow's compute functions, untyped: Arrow creates them at import, hidden from type checkers."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""From rows of a data set to batches of normalized crops, in an order that can be replayed."""
+"""Load batches of normalized crops from rows of a data set, in a reproducible order."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -21,12 +21,12 @@ from tinyrefinery.errors import DataError
 from tinyrefinery.options.crops import IMAGENET_MEAN, IMAGENET_STD, Augment, Crop
 
 _CPU = torch.device("cpu")
-DRAW_AT_ONCE = 32  # batches
+DRAW_AT_ONCE = 32  # batches; random numbers are cheaper in bulk
 
 
 @dataclass
 class Batch:
-    """Crops of some samples, ready for a network."""
+    """Crops of some samples, normalized for a network."""
 
     images: Tensor
     """Normalized crops, (B, C, h, w) float."""
@@ -38,33 +38,33 @@ class Batch:
     crops: Crops
 
     def part(self, which: slice) -> "Batch":
-        """Some of the batch's crops, one after the other."""
-        parts = (self.images[which], self.labels[which], self.rows[which])
-        return Batch(*parts, self.epoch, self.crops.part(which))
+        """A contiguous part of the batch."""
+        arrays = (self.images[which], self.labels[which], self.rows[which])
+        return Batch(*arrays, self.epoch, self.crops.part(which))
 
 
 class Renders(Protocol):
-    """What batches are loaded from: a `View`, or whatever else draws and renders by row."""
+    """A source of batches: a `View`, or anything else that renders rows."""
 
     @property
     def seed(self) -> int:
-        """Of the draws, and of the order of the samples."""
+        """Seed of the crops and of the order of samples."""
         ...
 
     def crops(self, rows: np.ndarray, epoch: int) -> Crops:
-        """The draws of these rows in this epoch."""
+        """Draw the crops of these rows in this epoch."""
         ...
 
     def render_many(
         self, rows: np.ndarray, epochs: Sequence[int], draws: Sequence[Crops] | None = None
     ) -> list[Batch]:
-        """The batches of these rows in several epochs."""
+        """Render these rows in several epochs, one batch per epoch."""
         ...
 
 
 @dataclass(frozen=True)
 class View:
-    """A data set seen through one kind of crop: rows and an epoch give pixels, always the same."""
+    """A data set with one kind of crop. The same rows and epoch always give the same pixels."""
 
     dataset: Dataset
     crop: Crop
@@ -73,39 +73,39 @@ class View:
     std: tuple[float, ...] = IMAGENET_STD
     device: torch.device = _CPU
     pool: int | None = None
-    """Streams of crops that epochs go through again and again; None: each epoch has its own."""
+    """Number of crop streams, which epochs repeat in turn; None: each epoch has its own."""
     augment: Augment | None = None
     """Random changes of the crops; None: none."""
 
     def stream(self, epoch: int) -> int:
-        """Number of the stream that an epoch's crops are drawn from."""
+        """Number of the crop stream of an epoch."""
         return epoch if self.pool is None else epoch % self.pool
 
     def crops(self, rows: np.ndarray, epoch: int) -> Crops:
-        """The draws of these rows in this epoch."""
+        """Draw the crops of these rows in this epoch."""
         sizes = self.dataset.images.sizes[rows]
         stream = self.stream(epoch)
         return crop_draws.draw(self.crop, self.seed, stream, rows, sizes, self.augment)
 
     def pixels(self, rows: np.ndarray, crops: Crops) -> Tensor:
-        """Crops as float (B, C, h, w) in 0-255, as a person would look at them."""
+        """Render crops as float (B, C, h, w) in 0-255, not normalized."""
         return self._pixels(rows, [crops])[0]
 
     def render(self, rows: np.ndarray, epoch: int, crops: Crops | None = None) -> Batch:
-        """The batch of these rows in this epoch, normalized; `crops` if they are drawn already."""
+        """Render these rows in this epoch as a batch. Pass `crops` if they are already drawn."""
         return self.render_many(rows, [epoch], None if crops is None else [crops])[0]
 
     def render_many(
         self, rows: np.ndarray, epochs: Sequence[int], draws: Sequence[Crops] | None = None
     ) -> list[Batch]:
-        """The batches of these rows in several epochs: each image is decoded once for all of them.
+        """Render these rows in several epochs, one batch per epoch. Decodes each image once.
 
-        They are those that `render` makes epoch by epoch, to the last bit.
+        The batches equal those of `render` to the last bit.
 
         Args:
             rows: manifest rows, (B,).
-            epochs: whose crops.
-            draws: the crops of each epoch, if they are drawn already.
+            epochs: the epochs whose crops are rendered.
+            draws: the crops of each epoch, if they are already drawn.
         """
         rows = np.asarray(rows, dtype=np.int64)
         draws = [self.crops(rows, epoch) for epoch in epochs] if draws is None else draws
@@ -122,9 +122,10 @@ class View:
         except ChangedImageError as error:
             path = data.manifest.column("path")[error.row]
             raise DataError(f"data '{data.name}': {path}: {error}") from error
-        return [self._finished(*each) for each in zip(cut, draws, strict=True)]
+        return [self._augment(images, crops) for images, crops in zip(cut, draws, strict=True)]
 
-    def _finished(self, images: Tensor, crops: Crops) -> Tensor:
+    def _augment(self, images: Tensor, crops: Crops) -> Tensor:
+        """Move crops (B, C, h, w) to the device, rotate and recolor them."""
         images = moved(images, self.device)
         if crops.angle is not None:
             images = transforms.rotate(images, torch.as_tensor(crops.angle))
@@ -133,7 +134,7 @@ class View:
         return images
 
     def truth(self, rows: np.ndarray, epoch: int) -> np.ndarray | None:
-        """True label distributions of these crops, (B, K); None where the scene is not known."""
+        """True label distributions of these crops, (B, K); None if the scenes are unknown."""
         if self.dataset.truth is None:
             return None
         sizes = self.dataset.images.sizes[rows].astype(np.float64)
@@ -141,31 +142,34 @@ class View:
 
 
 def shuffled(rows: np.ndarray, seed: int, epoch: int) -> np.ndarray:
-    """The order of an epoch: a fresh permutation of `rows`, the same wherever it is made."""
+    """The order of an epoch: a permutation of `rows` that depends on seed and epoch only."""
     return rows[random.permutation(seed, "order", epoch, len(rows))]
 
 
 def evenly(rows: np.ndarray, count: int) -> np.ndarray:
-    """At most `count` of the rows, evenly spaced in their order; all of them where they are few."""
+    """Choose at most `count` rows, evenly spaced in their order."""
     if len(rows) <= count:
         return rows
     return rows[np.linspace(0, len(rows) - 1, count).astype(np.int64)]
 
 
 def split_batches(rows: np.ndarray, size: int, *, drop_last: bool) -> list[np.ndarray]:
-    """Cut rows into runs of `size`; a ragged tail is kept, or dropped unless it is all there is."""
+    """Cut rows into batches of `size`.
+
+    With `drop_last`, an incomplete last batch is dropped, unless it is the only one.
+    """
     size = min(size, len(rows)) if drop_last else size
-    whole = [rows[i : i + size] for i in range(0, len(rows), size)]
-    return whole[:-1] if drop_last and len(whole[-1]) < size else whole
+    batches = [rows[i : i + size] for i in range(0, len(rows), size)]
+    return batches[:-1] if drop_last and len(batches[-1]) < size else batches
 
 
 def load(
     view: Renders, batches: Sequence[np.ndarray], epoch: int, *, workers: int = 0
 ) -> Iterator[Batch]:
-    """Render batches of rows in the given order, ahead of use in `workers` threads.
+    """Render batches of rows in the given order, in advance, in `workers` threads.
 
-    Decoding and resizing release the interpreter's lock, so threads serve as well as processes and
-    copy nothing. The batches are the same for any number of workers.
+    Decoding and resizing release the GIL, so threads are as fast as processes and need no copies.
+    The number of workers has no effect on the batches.
     """
     for (batch,) in load_many(view, batches, [epoch], workers=workers):
         yield batch
@@ -174,35 +178,36 @@ def load(
 def load_many(
     view: Renders, batches: Sequence[np.ndarray], epochs: Sequence[int], *, workers: int = 0
 ) -> Iterator[list[Batch]]:
-    """As `load`, but of several epochs at once: for each batch of rows, one `Batch` an epoch.
+    """Like `load`, for several epochs at once: yields one `Batch` per epoch for each batch of rows.
 
-    Photographs are decoded once for all these epochs, which is most of their cost.
+    Photographs are decoded once for all these epochs. Decoding is most of their cost.
     """
     if workers == 0:
-        for rows, draws in _drawn(view, batches, epochs):
+        for rows, draws in _with_crops(view, batches, epochs):
             yield view.render_many(rows, epochs, draws)
         return
     pool = ThreadPoolExecutor(workers, thread_name_prefix="crops")
     try:
-        ahead: deque = deque()
-        for rows, draws in _drawn(view, batches, epochs):
-            ahead.append(pool.submit(view.render_many, rows, epochs, draws))
-            if len(ahead) > workers + 1:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
+        # A bounded queue keeps all threads busy and limits the memory.
+        pending: deque = deque()
+        for rows, draws in _with_crops(view, batches, epochs):
+            pending.append(pool.submit(view.render_many, rows, epochs, draws))
+            if len(pending) > workers + 1:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _drawn(
+def _with_crops(
     view: Renders, batches: Sequence[np.ndarray], epochs: Sequence[int]
 ) -> Iterator[tuple[np.ndarray, list[Crops]]]:
-    """Batches of rows with their crops, drawn for many batches at once, which is cheaper."""
+    """Batches of rows with their crops per epoch. Draws for `DRAW_AT_ONCE` batches at a time."""
     for start in range(0, len(batches), DRAW_AT_ONCE):
-        some = batches[start : start + DRAW_AT_ONCE]
-        draws = [view.crops(np.concatenate(some), epoch) for epoch in epochs]
-        ends = np.cumsum([len(rows) for rows in some])
-        for rows, end in zip(some, ends, strict=True):
-            mine = slice(int(end) - len(rows), int(end))
-            yield rows, [crops.part(mine) for crops in draws]
+        group = batches[start : start + DRAW_AT_ONCE]
+        draws = [view.crops(np.concatenate(group), epoch) for epoch in epochs]
+        ends = np.cumsum([len(rows) for rows in group])
+        for rows, end in zip(group, ends, strict=True):
+            span = slice(int(end) - len(rows), int(end))
+            yield rows, [crops.part(span) for crops in draws]

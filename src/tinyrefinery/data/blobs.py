@@ -1,6 +1,6 @@
-"""Encoded images by number, wherever their bytes lie: files, Arrow columns, slices of tar shards.
+"""Encoded images by number: from files, Arrow columns or slices of tar shards.
 
-Every kind is picklable and may be read from many threads: none keeps an open file.
+All kinds are picklable and thread-safe, because none keeps an open file.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ import pyarrow as pa
 
 
 class Blobs(Protocol):
-    """Contents of image files, by number."""
+    """Contents of image files by number."""
 
     def __len__(self) -> int: ...
 
@@ -20,13 +20,13 @@ class Blobs(Protocol):
         """The bytes of one image file.
 
         Raises:
-            OSError: when they can't be read.
+            OSError: if they can't be read.
         """
         ...
 
 
 class FileBlobs:
-    """One file an image."""
+    """One file per image."""
 
     def __init__(self, paths: Sequence[str]) -> None:
         self.paths = paths
@@ -35,12 +35,12 @@ class FileBlobs:
         return len(self.paths)
 
     def __getitem__(self, row: int) -> bytes:
-        """Content of one file."""
+        """The bytes of one file."""
         return Path(self.paths[row]).read_bytes()
 
 
 class ArrowBlobs:
-    """A column of bytes, in memory or memory-mapped; where it is null, a file named by `paths`."""
+    """A column of bytes, in memory or memory-mapped. Null values are read from files in `paths`."""
 
     def __init__(self, column: pa.ChunkedArray, paths: pa.ChunkedArray | None = None) -> None:
         self.column = column
@@ -48,16 +48,16 @@ class ArrowBlobs:
 
     @classmethod
     def of(cls, column: pa.ChunkedArray) -> "ArrowBlobs":
-        """From a binary column, or from a struct of `bytes` and `path` as Hugging Face writes it.
+        """From a binary column, or a struct of `bytes` and `path`, Hugging Face's format.
 
         Raises:
-            TypeError: when the column holds neither; the message is the type.
+            TypeError: for other columns; the message is the type.
         """
         kind = column.type
         if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
             return cls(column)
         if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
-            fields = {kind.field(i).name: part for i, part in enumerate(column.flatten())}
+            fields = {kind.field(i).name: child for i, child in enumerate(column.flatten())}
             return cls(fields["bytes"], fields.get("path"))
         raise TypeError(str(kind))
 
@@ -65,7 +65,7 @@ class ArrowBlobs:
         return len(self.column)
 
     def __getitem__(self, row: int) -> bytes:
-        """Bytes of one row; none where the source holds neither bytes nor a path."""
+        """The bytes of one row; empty if the source has neither bytes nor a path."""
         data = self.column[row].as_py()
         if data is not None:
             return data
@@ -74,10 +74,10 @@ class ArrowBlobs:
 
 
 class SliceBlobs:
-    """Stretches of larger files, e.g. the members of uncompressed tar shards."""
+    """Byte ranges of larger files, e.g. the members of uncompressed tar shards."""
 
     def __init__(self, files: Sequence[str], spans: np.ndarray) -> None:
-        """Keep `spans`, (N, 3) int64: number of the file, offset in bytes, length in bytes."""
+        """Store `spans`, (N, 3) int64: number of the file, offset in bytes, length in bytes."""
         self.files = files
         self.spans = spans
 
@@ -85,7 +85,7 @@ class SliceBlobs:
         return len(self.spans)
 
     def __getitem__(self, row: int) -> bytes:
-        """Bytes of one stretch."""
+        """The bytes of one range."""
         number, offset, length = (int(value) for value in self.spans[row])
         with open(self.files[number], "rb") as file:
             file.seek(offset)

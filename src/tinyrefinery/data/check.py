@@ -1,4 +1,4 @@
-"""The opening check: what is wrong with a data set, and which rows are left out for it.
+"""Checks when a data set is opened: find problems, and leave out rows that can't be used.
 
 Kinds of problem: `broken_image`, `missing_label`, `duplicate_across_splits`, `group_across_splits`,
 `conflicting_labels`, `empty_class`, `empty_split`, `auto_labels_measure`, and from the folder
@@ -15,11 +15,11 @@ from tinyrefinery.data.overlay.decisions import AUTO
 from tinyrefinery.errors import DataError
 
 _RANK = {"train": 0, "validation": 1, "test": 2}
-_LISTED = 10  # problems that a strict error spells out
+_LISTED = 10  # problems that a strict error lists
 
 
 def broken_images(reasons: Sequence[str], paths: Sequence[str]) -> list[Problem]:
-    """One problem an image that has a reason to be called broken; those rows are left out."""
+    """One problem per broken image; `reasons` are empty for the others."""
     return [
         Problem("broken_image", path, f"{reason}; left out")
         for path, reason in zip(paths, reasons, strict=True)
@@ -28,64 +28,65 @@ def broken_images(reasons: Sequence[str], paths: Sequence[str]) -> list[Problem]
 
 
 def copies_across_splits(manifest: Manifest) -> tuple[np.ndarray, list[Problem]]:
-    """Rows to keep so that no image is in two splits, (M,) int64, and what was left out.
+    """Rows to keep so that no image is in two splits, (M,) int64, and one problem per other row.
 
-    The test split stays whole; validation gives way to it, and training to both.
+    Copies are left out of training if validation or test has the image, and out of validation if
+    test has it.
     """
-    _, member = np.unique(manifest.column("id").astype(str), return_inverse=True)
+    _, image = np.unique(manifest.column("id").astype(str), return_inverse=True)  # (N,)
     splits = manifest.column("split")
     rank = np.array([_RANK[split] for split in splits], np.int64)
-    highest = np.zeros(len(member), np.int64)
-    np.maximum.at(highest, member, rank)
-    copy = rank < highest[member]
-    if not copy.any():
+    highest = np.zeros(len(image), np.int64)
+    np.maximum.at(highest, image, rank)
+    is_copy = rank < highest[image]
+    if not is_copy.any():
         return np.arange(len(manifest)), []
     paths = manifest.column("path")
-    held = rank == highest[member]
-    original = dict(zip(member[held], np.flatnonzero(held), strict=True))
+    is_highest = rank == highest[image]
+    original = dict(zip(image[is_highest], np.flatnonzero(is_highest), strict=True))
     problems = []
-    for row in np.flatnonzero(copy):
-        other = original[member[row]]
-        what = f"same bytes as {paths[other]} of {splits[other]}; left out of {splits[row]}"
+    for row in np.flatnonzero(is_copy):
+        other = original[image[row]]
+        what = f"same bytes as {paths[other]} in {splits[other]}; left out of {splits[row]}"
         problems.append(Problem("duplicate_across_splits", str(paths[row]), what))
-    return np.flatnonzero(~copy), problems
+    return np.flatnonzero(~is_copy), problems
 
 
 def groups_across_splits(manifest: Manifest, group: str) -> list[Problem]:
-    """Groups with images in more than one split; nothing is left out for them."""
-    known = manifest.table.select([group, "split"]).drop_null()
-    pairs = {(str(g), s) for g, s in zip(*(column.to_pylist() for column in known), strict=True)}
-    where: dict[str, list[str]] = {}
+    """Groups with images in more than one split. All rows are kept."""
+    columns = manifest.table.select([group, "split"]).drop_null()
+    pairs = {(str(g), s) for g, s in zip(*(column.to_pylist() for column in columns), strict=True)}
+    splits_of: dict[str, list[str]] = {}
     for name, split in sorted(pairs):
-        where.setdefault(name, []).append(split)
+        splits_of.setdefault(name, []).append(split)
     return [
         Problem("group_across_splits", name, f"has images in {' and '.join(splits)}; kept")
-        for name, splits in where.items()
+        for name, splits in splits_of.items()
         if len(splits) > 1
     ]
 
 
 def conflicting_labels(manifest: Manifest) -> list[Problem]:
-    """Images that stand in one split twice, with different labels; they are kept."""
+    """Images that are in one split several times, with different labels. All rows are kept."""
     ids = manifest.column("id").astype(str)
-    _, member, counts = np.unique(ids, return_inverse=True, return_counts=True)
-    rows: dict[int, list[int]] = {}
-    for row in np.flatnonzero(counts[member] > 1):
-        rows.setdefault(int(member[row]), []).append(int(row))
+    _, image, counts = np.unique(ids, return_inverse=True, return_counts=True)
+    rows_of: dict[int, list[int]] = {}
+    for row in np.flatnonzero(counts[image] > 1):
+        rows_of.setdefault(int(image[row]), []).append(int(row))
     problems = []
-    for same in rows.values():
-        labels = sorted({int(manifest.labels[row]) for row in same})
+    for rows in rows_of.values():
+        labels = sorted({int(manifest.labels[row]) for row in rows})
         if len(labels) > 1:
-            where = " and ".join(str(path) for path in manifest.column("path")[same])
+            where = " and ".join(str(path) for path in manifest.column("path")[rows])
             names = " and ".join(manifest.classes[label] for label in labels)
             problems.append(
-                Problem("conflicting_labels", where, f"same bytes, labelled {names}; kept")
+                Problem("conflicting_labels", where, f"same bytes, labeled {names}; kept")
             )
     return problems
 
 
 def empty_classes(manifest: Manifest) -> list[Problem]:
-    """Classes without a training image; they stay classes, so that labels keep their numbers."""
+    """Classes without training images. They remain classes, so labels keep their numbers."""
     counts = np.bincount(manifest.labels[manifest.rows("train")], minlength=len(manifest.classes))
     return [
         Problem("empty_class", manifest.classes[label], "no training image; still a class")
@@ -94,18 +95,18 @@ def empty_classes(manifest: Manifest) -> list[Problem]:
 
 
 def given_by_networks(manifest: Manifest) -> np.ndarray:
-    """Which labels a network gave, by the column `label_source`, (N,) bool."""
+    """Whether a network gave the label, by the column `label_source`, (N,) bool."""
     if "label_source" not in manifest.table.column_names:
         return np.zeros(len(manifest), bool)
     sources = manifest.column("label_source")
-    return np.fromiter((str(each).startswith(AUTO) for each in sources), bool, len(manifest))
+    return np.fromiter((str(source).startswith(AUTO) for source in sources), bool, len(manifest))
 
 
 def measured_by_networks(manifest: Manifest) -> list[Problem]:
-    """Splits that measure, with labels that a network gave; the source itself put them there."""
+    """Validation and test splits with labels from a network: the source has put them there."""
     splits, auto = manifest.column("split"), given_by_networks(manifest)
     counts = {split: int((auto & (splits == split)).sum()) for split in ("validation", "test")}
-    what = "labels were given by a network and seen by nobody; kept: review them, or train on them"
+    what = "labels are from a network, without review; kept: review them, or use them for training"
     return [
         Problem("auto_labels_measure", split, f"{count} {what}")
         for split, count in counts.items()
@@ -114,10 +115,10 @@ def measured_by_networks(manifest: Manifest) -> list[Problem]:
 
 
 def refuse(name: str, problems: Sequence[Problem]) -> None:
-    """What `strict` does.
+    """Raise an error if there are problems, for strict opening.
 
     Raises:
-        DataError: when there is any problem; it lists the first ten and the count.
+        DataError: with the number of problems and the first ten of them.
     """
     if not problems:
         return
@@ -126,5 +127,5 @@ def refuse(name: str, problems: Sequence[Problem]) -> None:
         lines.append(f"  and {len(problems) - _LISTED} more")
     count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
     raise DataError(
-        "\n".join([f"{name}: {count} in the data, and strict opening was asked for:", *lines])
+        "\n".join([f"{name}: {count} in the data. Fix them, or set strict: false.", *lines])
     )

@@ -1,4 +1,4 @@
-"""Class names and class numbers from whatever a source calls its labels."""
+"""Class names and class numbers from a source's labels."""
 
 import numpy as np
 import pyarrow as pa
@@ -10,19 +10,19 @@ from tinyrefinery.errors import DataError
 def number_labels(
     values: pa.ChunkedArray, names: list[str] | None, where: str
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Labels as indices into class names.
+    """Convert labels to indices into class names: (N,) int64, and the names.
 
-    Integers index `names` where there are names; else each different integer is a class, in
-    numerical order, named by itself. Texts are classes in the order of their characters, as
-    torchvision's class folders are. A null, and an integer below zero, is no label: -1.
+    Integers are indices into `names`. Without names, each different integer is a class, in
+    numerical order. Texts are classes in alphabetical order, as torchvision's class folders. Nulls
+    and negative integers are missing labels: -1.
 
     Args:
-        values: (N,) integers, truth values, texts, or whole numbers in floating point.
-        names: class names that the source gives for integers.
+        values: (N,) integers, booleans, texts, or whole numbers in floating point.
+        names: class names of the source, if it has any.
         where: file and column, for the message.
 
     Raises:
-        DataError: when the values are of another kind, or an integer has no name.
+        DataError: if the values have another type, or an integer has no name.
     """
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
@@ -32,12 +32,12 @@ def number_labels(
         numbers = pc.fill_null(values.cast(pa.int64()), -1).to_numpy()
     except pa.ArrowException as error:
         raise DataError(
-            f"{where}: labels are {values.type}; they must be whole numbers or texts"
+            f"{where}: labels must be whole numbers or texts, not {values.type}"
         ) from error
     if names is not None:
         if len(numbers) and numbers.max() >= len(names):
             raise DataError(
-                f"{where}: there is a label {numbers.max()}, but {len(names)} classes are named"
+                f"{where}: label {numbers.max()} has no name; there are {len(names)} class names"
             )
         return np.maximum(numbers, -1), tuple(names)
     classes = np.unique(numbers[numbers >= 0])
@@ -51,5 +51,5 @@ def _number_texts(
     classes = names or sorted({text for text in values.unique().to_pylist() if text})
     numbers = {text: number for number, text in enumerate(classes)} | {None: -1, "": -1}
     if unknown := [text for text in values.unique().to_pylist() if text not in numbers]:
-        raise DataError(f"{where}: label {unknown[0]!r} is none of the classes {classes}")
+        raise DataError(f"{where}: label {unknown[0]!r} is not one of the classes {classes}")
     return np.array([numbers[text] for text in values.to_pylist()], np.int64), tuple(classes)

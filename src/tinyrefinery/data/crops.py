@@ -1,7 +1,7 @@
-"""Crop boxes and every other augmentation draw, as pure functions of (seed, epoch, sample).
+"""Draw crop boxes and all other augmentation, as pure functions of (seed, epoch, sample).
 
-Nothing is recorded: whoever knows the three numbers can draw the same crop again, in any process,
-in any order. Pixels are the business of `transforms`.
+Nothing needs to be recorded. The same three numbers give the same crop in any process and order.
+`transforms` applies the draws to pixels.
 """
 
 from collections.abc import Callable
@@ -18,11 +18,11 @@ ATTEMPTS = 10  # tries for an Inception crop that fits, as in torchvision.Random
 
 @dataclass(frozen=True)
 class Crops:
-    """The draws of a batch; everything that turns its images into its crops."""
+    """The draws of a batch: everything needed to turn its images into crops."""
 
     boxes: np.ndarray
-    """(B, 4) float64: top, left, height, width, in pixels of the image (of the resized image where
-    `resized` is given). May reach outside for padded crops; outside is black."""
+    """(B, 4) float64: top, left, height, width, in pixels of the image, or of the resized image if
+    `resized` is set. Padded crops may extend beyond the image; pixels outside are black."""
     flip: np.ndarray
     """(B,) bool."""
     angle: np.ndarray | None = None
@@ -30,23 +30,23 @@ class Crops:
     color: np.ndarray | None = None
     """(B, 4): factors of brightness, contrast, saturation; hue shift in turns."""
     resized: np.ndarray | None = None
-    """(B, 2) int: height and width to which the whole image is resized before the cut."""
+    """(B, 2) int: height and width to which the whole image is resized before cropping."""
     copied: bool = False
-    """Whether boxes have the size of the crops by their kind, so that no pixel is resized. It is
-    not read off the boxes of a batch: a crop must come out the same whatever its mates are."""
+    """Whether crops of this kind are always copied without resizing. Not inferred from the boxes:
+    a crop must not depend on the other crops in its batch."""
 
     def part(self, which: slice) -> "Crops":
-        """The draws of some of the batch's samples."""
+        """The draws of a contiguous part of the batch."""
         optional = (self.angle, self.color, self.resized)
         return Crops(
             self.boxes[which],
             self.flip[which],
-            *(None if each is None else each[which] for each in optional),
+            *(None if array is None else array[which] for array in optional),
             copied=self.copied,
         )
 
     def source_boxes(self, sizes: np.ndarray) -> np.ndarray:
-        """Boxes in pixels of the source image, (B, 4), for image sizes (B, 2)."""
+        """Boxes in pixels of the source images, (B, 4), for image sizes (B, 2)."""
         if self.resized is None:
             return self.boxes
         return self.boxes * np.tile(sizes / self.resized, 2)
@@ -97,43 +97,44 @@ def _inception(
     """Boxes with the distribution of torchvision's RandomResizedCrop, from 22 draws a sample."""
     draws = random.uniform(seed, "crop", epoch, rows, 2 * ATTEMPTS + 2)  # (B, 22)
     area, aspect = crop.area, crop.aspect
-    # Most first tries fit; the others are worked out for the rest only.
-    height, width, fitted = _first_that_fits(draws, sizes, area, aspect, 1)
-    rest = np.flatnonzero(~fitted)
-    later = _first_that_fits(draws[rest], sizes[rest], area, aspect, ATTEMPTS)
-    height[rest], width[rest], fitted[rest] = later
+    # The first attempt fits most images. Compute the others only for the rest.
+    height, width, fits = _first_fit(draws, sizes, area, aspect, 1)
+    rest = np.flatnonzero(~fits)
+    later = _first_fit(draws[rest], sizes[rest], area, aspect, ATTEMPTS)
+    height[rest], width[rest], fits[rest] = later
     image_h, image_w = sizes[:, 0], sizes[:, 1]
-    # A box of whole pixels somewhere among the (free + 1) places, each equally likely.
+    # A box of whole pixels has (free + 1) positions, all equally likely.
     top = np.floor(draws[:, -2] * (image_h - height + 1))
     left = np.floor(draws[:, -1] * (image_w - width + 1))
 
-    none = ~fitted  # then the largest central box within the aspect range
-    if none.any():
-        own = image_w / image_h
-        central_h = np.where(own < aspect[0], np.rint(image_w / aspect[0]), image_h)
-        central_w = np.where(own > aspect[1], np.rint(image_h * aspect[1]), image_w)
-        height, width = np.where(none, central_h, height), np.where(none, central_w, width)
-        top = np.where(none, (image_h - height) // 2, top)
-        left = np.where(none, (image_w - width) // 2, left)
+    failed = ~fits  # use the largest central box within the aspect range
+    if failed.any():
+        image_aspect = image_w / image_h
+        central_h = np.where(image_aspect < aspect[0], np.rint(image_w / aspect[0]), image_h)
+        central_w = np.where(image_aspect > aspect[1], np.rint(image_h * aspect[1]), image_w)
+        height, width = np.where(failed, central_h, height), np.where(failed, central_w, width)
+        top = np.where(failed, (image_h - height) // 2, top)
+        left = np.where(failed, (image_w - width) // 2, left)
     return np.stack([top, left, height, width], axis=1)
 
 
-def _first_that_fits(
+def _first_fit(
     draws: np.ndarray,
     sizes: np.ndarray,
     area: tuple[float, float],
     aspect: tuple[float, float],
-    tries: int,
+    attempts: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Heights and widths of the first of so many tries that fits its image, and whether one did."""
+    """Height and width of the first attempt that fits its image, and whether one fits, (B,)."""
     image_h, image_w = sizes[:, :1], sizes[:, 1:]
-    target = image_h * image_w * (area[0] + draws[:, :tries] * (area[1] - area[0]))
+    target = image_h * image_w * (area[0] + draws[:, :attempts] * (area[1] - area[0]))
     low, high = np.log(aspect)
-    ratio = np.exp(low + draws[:, ATTEMPTS : ATTEMPTS + tries] * (high - low))
+    ratio = np.exp(low + draws[:, ATTEMPTS : ATTEMPTS + attempts] * (high - low))
+    # (B, attempts) each
     widths, heights = np.rint(np.sqrt(target * ratio)), np.rint(np.sqrt(target / ratio))
     fits = (widths > 0) & (widths <= image_w) & (heights > 0) & (heights <= image_h)
-    first, each = fits.argmax(axis=1), np.arange(len(draws))
-    return heights[each, first], widths[each, first], fits[each, first]
+    sample, first = np.arange(len(draws)), fits.argmax(axis=1)
+    return heights[sample, first], widths[sample, first], fits[sample, first]
 
 
 def _padded(crop: Pad, seed: int, epoch: int, rows: np.ndarray, sizes: np.ndarray) -> np.ndarray:
@@ -170,8 +171,8 @@ def _center(sizes: np.ndarray, crop: Center) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _color(draws: np.ndarray, part: Color) -> np.ndarray:
-    reach = np.array([part.brightness, part.contrast, part.saturation, part.hue])
-    base = np.array([1.0, 1.0, 1.0, 0.0])
-    low = base - reach
+    spread = np.array([part.brightness, part.contrast, part.saturation, part.hue])
+    neutral = np.array([1.0, 1.0, 1.0, 0.0])
+    low = neutral - spread
     low[:3] = np.maximum(low[:3], 0.0)
-    return low + draws * (base + reach - low)
+    return low + draws * (neutral + spread - low)

@@ -1,4 +1,4 @@
-"""A data set as the rest of the project sees it, whatever it was opened from."""
+"""A data set, independent of its source."""
 
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -10,7 +10,7 @@ from tinyrefinery.data.manifest import Manifest
 
 
 class CropTruth(Protocol):
-    """The true label distribution of a crop, where the scene is known."""
+    """True label distributions of crops, for data whose scenes are known."""
 
     def __call__(self, rows: np.ndarray, boxes: np.ndarray) -> np.ndarray:
         """Distributions (B, K) float64 for boxes (B, 4) = top, left, height, width in pixels."""
@@ -19,14 +19,14 @@ class CropTruth(Protocol):
 
 @dataclass(frozen=True)
 class Problem:
-    """Something wrong with the data that did not stop it from being opened."""
+    """A defect of the data that does not prevent opening it."""
 
     kind: str
-    """One of the kinds that `data.check` and the sources name, e.g. broken_image."""
+    """One of the kinds listed in `data.check`, e.g. broken_image."""
     where: str
     """File, row or class."""
     what: str
-    """What was found and what was done about it."""
+    """The defect, and how it was handled."""
 
 
 @dataclass(frozen=True)
@@ -45,20 +45,20 @@ class Dataset:
         return self.manifest.classes
 
     def select(self, rows: np.ndarray) -> "Dataset":
-        """The data set of some rows, in that order, with their pixels and crop truth."""
+        """The data set of some rows, in that order, with their pixels and true crop labels."""
         rows = np.asarray(rows, np.int64)
         truth = None if self.truth is None else SelectedTruth(self.truth, rows)
-        chosen = {"manifest": self.manifest.select(rows), "images": self.images.select(rows)}
-        return replace(self, truth=truth, **chosen)
+        manifest, images = self.manifest.select(rows), self.images.select(rows)
+        return replace(self, truth=truth, manifest=manifest, images=images)
 
 
 @dataclass(frozen=True)
 class SelectedTruth:
-    """The crop truth of a selection: row i of it is row `rows[i]` of the whole."""
+    """True crop labels of a selection: row i of it is row `rows[i]` of `whole`."""
 
     whole: CropTruth = field(repr=False)
     rows: np.ndarray = field(repr=False)
 
     def __call__(self, rows: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-        """Distributions (B, K) float64, as `CropTruth` gives them."""
+        """Distributions (B, K) float64; see `CropTruth`."""
         return self.whole(self.rows[rows], boxes)

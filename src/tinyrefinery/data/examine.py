@@ -1,4 +1,4 @@
-"""Every image decoded once in full when a data set is opened: its identity, size and soundness."""
+"""Decode all images once when a data set is opened, to find their identity, size and defects."""
 
 import os
 import sys
@@ -13,14 +13,14 @@ from tinyrefinery.data.decode import decode
 from tinyrefinery.data.verified import Findings, recall, remember
 from tinyrefinery.errors import DataError
 
-_CHUNK = 128  # images a task: enough to hide the pool's overhead, few enough for a smooth bar
+_CHUNK = 128  # images per task: hides the pool's overhead and keeps the progress bar smooth
 
 
 class Shelf:
-    """Pixels kept while they are being verified, so long as all images have one size and fit.
+    """Keeps the decoded pixels of all images, if they have the same size and fit in memory.
 
-    `array` is uint8 (N, C, H, W), or None before the first image, and for good once an image of
-    another size came or the limit in bytes would be passed.
+    `array` is uint8 (N, C, H, W). It is None before the first image, and after an image of another
+    size or if the limit in bytes would be exceeded.
     """
 
     def __init__(self, n: int, channels: int, limit: int) -> None:
@@ -29,14 +29,14 @@ class Shelf:
         self.open = n > 0 and limit > 0
 
     def prepare(self, height: int, width: int) -> None:
-        """Make room for images of this size, or close for good."""
+        """Allocate memory for images of this size, or close if they don't fit."""
         if self.n * self.channels * height * width > self.limit:
             self.open = False
         else:
             self.array = np.empty((self.n, self.channels, height, width), np.uint8)
 
     def put(self, row: int, pixels: np.ndarray) -> None:
-        """Keep one image, uint8 (H, W, C)."""
+        """Store one image, uint8 (H, W, C)."""
         array = self.array
         if not self.open or array is None:
             return
@@ -49,47 +49,47 @@ class Shelf:
 def examine(
     blobs: Blobs, *, channels: int, home: str, stamps: list[str] | None, resident_bytes: int
 ) -> tuple[Findings, np.ndarray | None]:
-    """Decode every image that isn't known from an earlier opening, and keep the pixels if they fit.
+    """Decode all images that are not in the cache, and keep the pixels if they fit.
 
     Args:
         blobs: the encoded images.
-        channels: 1 or 3, of the pixels that are kept.
-        home: names the source in the cache.
-        stamps: a text an image that changes with its bytes; None to use no cache.
-        resident_bytes: keep the pixels when all whole images have one size and fit; 0 to keep none.
+        channels: 1 or 3, of the kept pixels.
+        home: name of the source in the cache.
+        stamps: one text per image that changes with its bytes; None to use no cache.
+        resident_bytes: keep the pixels if all intact images have one size and fit; 0 to keep none.
 
     Returns:
-        What was found, and the pixels as uint8 (N, C, H, W) or None; those of broken images are
+        The findings, and the pixels as uint8 (N, C, H, W) or None. Pixels of broken images are
         undefined.
     """
     n = len(blobs)
     findings = Findings.nothing(n) if stamps is None else recall(home, stamps)
-    known = findings.known
+    cached = findings.known
     shelf = _shelf(blobs, findings, channels, resident_bytes)
 
-    def work(rows: Iterable[int]) -> int:
-        """Look at some rows; how many they were."""
+    def examine_rows(rows: Iterable[int]) -> int:
         count = 0
         for row in rows:
             count += 1
-            if not known[row] or (shelf.open and not findings.reasons[row]):
-                _look(blobs, row, channels, findings, shelf)
+            # The shelf needs the pixels of cached images too.
+            if not cached[row] or (shelf.open and not findings.reasons[row]):
+                _examine_image(blobs, row, channels, findings, shelf)
         return count
 
-    if shelf.open or not known.all():
-        chunks = [range(at, min(at + _CHUNK, n)) for at in range(0, n, _CHUNK)]
-        with ThreadPoolExecutor(_cores()) as pool:
-            for _ in _shown(pool.map(work, chunks), n):
+    if shelf.open or not cached.all():
+        chunks = [range(start, min(start + _CHUNK, n)) for start in range(0, n, _CHUNK)]
+        with ThreadPoolExecutor(cores()) as pool:
+            for _ in _with_progress(pool.map(examine_rows, chunks), n):
                 pass
-    if stamps is not None and not known.all():
+    if stamps is not None and not cached.all():
         remember(home, stamps, findings)
     return findings, shelf.array if shelf.open else None
 
 
-def _look(blobs: Blobs, row: int, channels: int, findings: Findings, shelf: Shelf) -> None:
+def _examine_image(blobs: Blobs, row: int, channels: int, findings: Findings, shelf: Shelf) -> None:
     try:
         data = blobs[row]
-    except OSError as error:  # no identity, hence not remembered: the next opening tries again
+    except OSError as error:  # without an id it is not cached, so the next opening tries again
         findings.reasons[row] = f"can't be read ({error.strerror or error})"
         return
     try:
@@ -105,13 +105,13 @@ def _look(blobs: Blobs, row: int, channels: int, findings: Findings, shelf: Shel
 
 
 def _shelf(blobs: Blobs, findings: Findings, channels: int, limit: int) -> Shelf:
-    """A shelf for the size that the known images have, or that the first whole one turns out to."""
+    """A shelf for the size of the cached images or, without any, of the first intact image."""
     shelf = Shelf(len(blobs), channels, limit)
     sizes = np.unique(findings.sizes[findings.whole], axis=0)
     if len(sizes) > 1:
         shelf.open = False
     for row in range(len(blobs) if shelf.open and not len(sizes) else 0):
-        _look(blobs, row, channels, findings, Shelf(0, channels, 0))
+        _examine_image(blobs, row, channels, findings, Shelf(0, channels, 0))
         if findings.sizes[row].any():
             sizes = findings.sizes[row : row + 1]
             break
@@ -122,15 +122,16 @@ def _shelf(blobs: Blobs, findings: Findings, channels: int, limit: int) -> Shelf
     return shelf
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Number of processor cores that this process may use."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS and Windows
         return os.cpu_count() or 1
 
 
-def _shown(counts: Iterator[int], total: int) -> Iterator[int]:
-    """Pass the counts through, with a progress bar where a person is watching."""
+def _with_progress(counts: Iterator[int], total: int) -> Iterator[int]:
+    """Pass the counts through, with a progress bar in a terminal."""
     if not sys.stderr.isatty():
         yield from counts
         return

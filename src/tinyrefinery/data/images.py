@@ -1,4 +1,4 @@
-"""Where pixels come from: resident in memory, or encoded and decoded on demand."""
+"""Pixels of images: resident in memory, or decoded on demand."""
 
 from typing import Protocol
 
@@ -11,7 +11,7 @@ from tinyrefinery.errors import DataError
 
 
 class ChangedImageError(DataError):
-    """An image that could be decoded when its data set was opened is another one now, or gone."""
+    """An image was changed or removed after its data set was opened."""
 
     def __init__(self, row: int, what: str) -> None:
         super().__init__(f"image {row} changed since it was opened: {what}")
@@ -19,10 +19,10 @@ class ChangedImageError(DataError):
 
 
 class Images(Protocol):
-    """Pixels of every manifest row."""
+    """Pixels of all manifest rows."""
 
     channels: int
-    """1 (grey) or 3 (RGB)."""
+    """1 (gray) or 3 (RGB)."""
     sizes: np.ndarray
     """Height and width of each image in pixels, (N, 2) int32."""
 
@@ -38,10 +38,10 @@ class Images(Protocol):
 
 
 class ResidentImages:
-    """Images of one size, decoded and kept as one uint8 array: the fast path for small images."""
+    """Decoded images of one size in one uint8 array: the fast path for small images."""
 
     def __init__(self, array: torch.Tensor) -> None:
-        """Keep `array`, uint8 (N, C, H, W), on whichever device it lies."""
+        """Store `array`, uint8 (N, C, H, W), on any device."""
         if array.dtype != torch.uint8 or array.ndim != 4:
             raise ValueError(
                 f"resident images are uint8 (N, C, H, W), not {array.dtype} {tuple(array.shape)}"
@@ -63,21 +63,21 @@ class ResidentImages:
 
 
 class EncodedImages:
-    """Images kept encoded (bytes or files) and decoded each time: the way for photographs.
+    """Encoded images (bytes or files), decoded on each access: for photographs.
 
-    `pixels` may be called from many threads, and the object may be pickled to worker processes.
+    `pixels` is thread-safe, and the object is picklable.
     """
 
     def __init__(
         self, blobs: Blobs, sizes: np.ndarray, channels: int, rows: np.ndarray | None = None
     ) -> None:
-        """Keep the images `rows` of `blobs` (all of them by default).
+        """Select the images `rows` of `blobs` (all by default).
 
         Args:
             blobs: the encoded images.
-            sizes: (N, 2) height and width of the kept images in pixels, as decoded.
-            channels: 3 to decode as RGB, 1 as grey.
-            rows: (N,) numbers into `blobs`.
+            sizes: (N, 2) height and width of the selected images in pixels, as decoded.
+            channels: 3 to decode as RGB, 1 as gray.
+            rows: (N,) indices into `blobs`.
         """
         self.blobs = blobs
         self.sizes = np.asarray(sizes, np.int32)
@@ -90,25 +90,25 @@ class EncodedImages:
         return len(self.rows)
 
     def encoded(self, row: int) -> bytes:
-        """The bytes of one image file, as the source holds them."""
+        """The bytes of one image file."""
         return self.blobs[int(self.rows[row])]
 
     def pixels(self, row: int) -> np.ndarray:
         """One image as uint8 (H, W, C).
 
         Raises:
-            ChangedImageError: when it could be decoded at opening, and now can't be or has another
-                size.
+            ChangedImageError: if the image is no longer readable or has another size than when the
+                data set was opened.
         """
         try:
             pixels = decode(self.encoded(row), self.channels)
         except (OSError, DataError) as error:
             raise ChangedImageError(row, str(error)) from error
         if pixels.shape[:2] != tuple(self.sizes[row]):
-            was = tuple(self.sizes[row].tolist())
-            raise ChangedImageError(row, f"it was {was}, now it is {pixels.shape[:2]}")
+            before = tuple(self.sizes[row].tolist())
+            raise ChangedImageError(row, f"its size was {before}, now it is {pixels.shape[:2]}")
         return pixels
 
     def select(self, rows: np.ndarray) -> "EncodedImages":
-        """Some rows, in that order; no bytes are copied."""
+        """The images of some rows, in that order, without copying."""
         return EncodedImages(self.blobs, self.sizes[rows], self.channels, self.rows[rows])

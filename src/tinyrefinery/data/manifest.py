@@ -1,4 +1,4 @@
-"""The manifest: one row an image, with its identity, split and label."""
+"""The manifest: one row per image, with its identity, split and label."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 from tinyrefinery.errors import DataError
 from tinyrefinery.files import writing
 
-_SUM = 1e-6  # sums of float64 shares
+_SUM_TOLERANCE = 1e-6  # for sums of float64 shares
 SPLITS = ("train", "validation", "test")
 NEW = "new"
 """Split of images that a run does not know: they came after its training."""
 SOFT = "soft_label"
-"""Column of distributions over the classes, where people could not agree on one."""
+"""Column of distributions over the classes, for images that people label differently."""
 REQUIRED = {"id": pa.string(), "path": pa.string(), "label": pa.int64(), "split": pa.string()}
 
 
@@ -26,11 +26,11 @@ REQUIRED = {"id": pa.string(), "path": pa.string(), "label": pa.int64(), "split"
 class Manifest:
     """Rows of images as an Arrow table.
 
-    Columns: `id` (SHA-256 of the image's bytes, hex), `path` (where a person finds it), `label`
-    (index into `classes`), `split` (train, validation or test), then whatever else the source knew.
+    Columns: `id` (SHA-256 of the image's bytes, hex), `path` (for people), `label` (index into
+    `classes`), `split` (train, validation or test), then further columns of the source.
 
     Raises:
-        DataError: when a required column is missing or of another type, or a label has no class.
+        DataError: if a required column is missing or has another type, or a label has no class.
     """
 
     table: pa.Table = field(repr=False)
@@ -47,7 +47,7 @@ class Manifest:
         labels = self.labels
         if len(labels) and (labels.min() < 0 or labels.max() >= len(self.classes)):
             raise DataError(
-                f"manifest: labels run from {labels.min()} to {labels.max()}, "
+                f"manifest: labels are from {labels.min()} to {labels.max()}, "
                 f"but there are {len(self.classes)} classes"
             )
         unknown = set(self.column("split")) - {*SPLITS, NEW}
@@ -66,7 +66,7 @@ class Manifest:
         """Values of one column, (N,).
 
         Raises:
-            DataError: when there is no such column.
+            DataError: if there is no such column.
         """
         if name not in self.table.column_names:
             raise DataError(f"manifest: no column '{name}' (has {self.table.column_names})")
@@ -77,16 +77,16 @@ class Manifest:
         return np.flatnonzero(self.column("split") == split)
 
     def places(self, ids: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Where images stand that another command knew, (n,) int64; -1 where they are gone.
+        """Current rows of images from an earlier manifest, (n,) int64; -1 for missing images.
 
         Args:
-            ids: (n,) identities.
-            rows: (n,) the rows they had; they decide between copies, which have one identity.
+            ids: (n,) ids of the images.
+            rows: (n,) their earlier rows. They distinguish copies, which have the same id.
         """
-        own = self.column("id")
-        at = {identity: row for row, identity in enumerate(own)}
-        same = (rows < len(own)) & (own[np.minimum(rows, len(own) - 1)] == ids)
-        return np.where(same, rows, np.array([at.get(each, -1) for each in ids], np.int64))
+        current = self.column("id")
+        row_of = {identity: row for row, identity in enumerate(current)}
+        unmoved = (rows < len(current)) & (current[np.minimum(rows, len(current) - 1)] == ids)
+        return np.where(unmoved, rows, np.array([row_of.get(uid, -1) for uid in ids], np.int64))
 
     def select(self, rows: np.ndarray) -> "Manifest":
         """The manifest of some rows, in that order."""
@@ -94,32 +94,32 @@ class Manifest:
 
     @cached_property
     def soft_labels(self) -> tuple[np.ndarray, np.ndarray]:
-        """Rows (S,) int64 that have a distribution for a label, and these (S, K) float64.
+        """Rows with a soft label, (S,) int64, and these labels, (S, K) float64.
 
         Raises:
-            DataError: when one isn't a distribution over the classes.
+            DataError: if one isn't a distribution over the classes.
         """
         k = len(self.classes)
         if SOFT not in self.table.column_names:
             return np.empty(0, np.int64), np.empty((0, k))
         column = self.table.column(SOFT)
         rows = np.flatnonzero(column.is_valid().to_numpy())
-        found = column.drop_null().to_pylist()
-        for row, each in zip(rows, found, strict=True):
-            if len(each) != k or min(each) < 0 or abs(sum(each) - 1) > _SUM:
+        soft = column.drop_null().to_pylist()
+        for row, label in zip(rows, soft, strict=True):
+            if len(label) != k or min(label) < 0 or abs(sum(label) - 1) > _SUM_TOLERANCE:
                 raise DataError(f"manifest: row {row}: {SOFT} is no distribution over {k} classes")
-        return rows, np.array(found, np.float64).reshape(len(rows), k)
+        return rows, np.array(soft, np.float64).reshape(len(rows), k)
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over ids, labels, soft ones too, splits, classes: equal digests, equal data."""
-        state = sha256("\x1f".join(self.classes).encode())
+        """SHA-256 over ids, hard and soft labels, splits and classes. Equal data, equal digest."""
+        digest = sha256("\x1f".join(self.classes).encode())
         for column in ("id", "label", "split"):
-            state.update("\x1e".join(map(str, self.column(column))).encode())
+            digest.update("\x1e".join(map(str, self.column(column))).encode())
         rows, targets = self.soft_labels
-        if len(rows):  # else the digest is what it was before there were any
-            state.update(rows.tobytes() + targets.tobytes())
-        return state.hexdigest()
+        if len(rows):
+            digest.update(rows.tobytes() + targets.tobytes())
+        return digest.hexdigest()
 
     def with_splits(self, splits: Sequence[str]) -> "Manifest":
         """The same rows in other splits, (N,)."""
@@ -128,39 +128,39 @@ class Manifest:
         return Manifest(self.table.set_column(place, "split", column), self.classes)
 
     def with_classes(self, classes: tuple[str, ...]) -> "Manifest":
-        """The same rows under another list of classes, which holds all of theirs by name.
+        """The same rows with another list of classes, which includes the current ones by name.
 
         Raises:
-            DataError: when a class is missing from the list.
+            DataError: if a class is missing from the list.
         """
         missing = [name for name in self.classes if name not in classes]
         if missing:
             raise DataError(f"classes {missing[:5]} are not among {list(classes)[:8]}")
-        place = np.array([classes.index(name) for name in self.classes], dtype=np.int64)
+        new_number = np.array([classes.index(name) for name in self.classes], dtype=np.int64)
         column = self.table.column_names.index("label")
-        labels = pa.array(place[self.labels], pa.int64())
+        labels = pa.array(new_number[self.labels], pa.int64())
         table = self.table.set_column(column, "label", labels)
         rows, targets = self.soft_labels
         if len(rows):
-            moved = np.zeros((len(rows), len(classes)))
-            moved[:, place] = targets
-            soft = dict(zip(rows.tolist(), moved.tolist(), strict=True))
+            wide = np.zeros((len(rows), len(classes)))  # (S, K) -> (S, len(classes))
+            wide[:, new_number] = targets
+            soft = dict(zip(rows.tolist(), wide.tolist(), strict=True))
             values = pa.array([soft.get(row) for row in range(len(self))], pa.list_(pa.float64()))
             table = table.set_column(table.column_names.index(SOFT), SOFT, values)
         return Manifest(table, classes)
 
     def save(self, path: Path) -> None:
-        """Write as Parquet; the class names travel in the schema's metadata."""
+        """Write as Parquet, with the class names in the schema's metadata."""
         metadata = {b"classes": "\x1f".join(self.classes).encode()}
-        with writing(path) as aside:
-            pq.write_table(self.table.replace_schema_metadata(metadata), aside)
+        with writing(path) as temporary:
+            pq.write_table(self.table.replace_schema_metadata(metadata), temporary)
 
     @classmethod
     def load(cls, path: Path) -> "Manifest":
-        """Read what `save` wrote.
+        """Read a file written by `save`.
 
         Raises:
-            DataError: when the file is missing, truncated or no manifest.
+            DataError: if the file is missing, truncated or not a manifest.
         """
         try:
             table = pq.read_table(path)

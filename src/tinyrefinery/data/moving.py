@@ -1,7 +1,7 @@
-"""Small things on their way to the device, without the host waiting for it.
+"""Copy tensors to a device without blocking the host.
 
-From ordinary memory an accelerator copies while the host waits until all work before is done; from
-pinned memory the copy takes its place in the queue, and the host goes on.
+A copy from ordinary memory to an accelerator blocks the host until all earlier work is done. A copy
+from pinned memory is queued, and the host continues.
 """
 
 from functools import lru_cache
@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 def moved(values: np.ndarray | Tensor, device: torch.device) -> Tensor:
-    """Numbers as a tensor on `device`; no copy where they are there already."""
+    """`values` as a tensor on `device`, without a copy if they are already there."""
     tensor = torch.as_tensor(values)
     if device.type == "cuda" and tensor.device.type == "cpu":
         tensor = tensor.pin_memory()
@@ -21,5 +21,5 @@ def moved(values: np.ndarray | Tensor, device: torch.device) -> Tensor:
 
 @lru_cache(maxsize=64)
 def constant(values: tuple[float, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
-    """The same few numbers each time, which are moved once; not to be written to."""
+    """A constant tensor, copied to the device once. Don't modify it."""
     return torch.tensor(values, dtype=dtype, device=device)

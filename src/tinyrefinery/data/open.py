@@ -1,4 +1,4 @@
-"""Every source by its name."""
+"""Open a data set by the name of its source."""
 
 import inspect
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from tinyrefinery.data.splits import subset
 from tinyrefinery.errors import DataError
 from tinyrefinery.names import nearest
 
-_HERE = "tinyrefinery.data.sources."
+_PACKAGE = "tinyrefinery.data.sources."
 
 SOURCES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "street_numbers": ("street_numbers", "open_street_numbers", {}),
@@ -28,7 +28,7 @@ SOURCES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "imagenet": ("torchvision_sets", "open_torchvision", {"name": "imagenet"}),
     "voc": ("torchvision_sets", "open_torchvision", {"name": "voc"}),
 }
-"""Name -> module in `data/sources`, its opener, and what is already settled for that name."""
+"""Name -> module in `data/sources`, function that opens it, and fixed options of this name."""
 
 
 def open_data(
@@ -46,27 +46,26 @@ def open_data(
 
     Args:
         name: a key of `SOURCES`.
-        train_limit: keep only so many training images, each class in proportion (see `subset`).
+        train_limit: keep only this many training images, stratified by class (see `subset`).
         validation_limit: the same for validation images.
         test_limit: the same for test images.
-        limit_seed: another seed, another choice.
-        overlay: a file of human decisions about the images (see `with_overlay`). It is laid over
-            before the limits, and after the splits were carved, which it leaves alone.
-        ambiguous: what becomes of images that people can't tell or disagree about.
-        **options: of the source's opener, and of `assemble`.
+        limit_seed: seed of this choice.
+        overlay: a file of review decisions (see `with_overlay`). It is applied after validation and
+            test images are split off, which it doesn't change, and before the limits.
+        ambiguous: how to treat images that reviewers can't decide or disagree about.
+        **options: of the source, and of `assemble`.
 
     Raises:
-        DataError: when there is no such source or option, and as the opener.
+        DataError: if there is no such source or option, and as the source.
     """
     if name not in SOURCES:
         raise DataError(
-            f"no data source '{name}'.{nearest(name, SOURCES)} "
-            f"The sources are: {', '.join(SOURCES)}."
+            f"no data source '{name}'.{nearest(name, SOURCES)} Known: {', '.join(SOURCES)}."
         )
-    module, function, settled = SOURCES[name]
-    opener = getattr(import_module(_HERE + module), function)
-    _check_options(name, opener, settled, options)
-    dataset = opener(**settled, **options)
+    module, function, fixed = SOURCES[name]
+    opener = getattr(import_module(_PACKAGE + module), function)
+    _check_options(name, opener, fixed, options)
+    dataset = opener(**fixed, **options)
     if overlay is not None:
         dataset = with_overlay(dataset, Path(overlay).expanduser(), ambiguous)
     limits = {"train": train_limit, "validation": validation_limit, "test": test_limit}
@@ -77,21 +76,22 @@ def open_data(
 
 
 def _check_options(
-    name: str, opener: Callable[..., Dataset], settled: dict[str, Any], options: dict[str, Any]
+    name: str, opener: Callable[..., Dataset], fixed: dict[str, Any], options: dict[str, Any]
 ) -> None:
-    known, missing = [], []
+    allowed, missing = [], []
     for option in inspect.signature(opener).parameters.values():
         if option.kind is option.VAR_KEYWORD:
-            known += [each for each in inspect.signature(assemble).parameters if each != "listing"]
-        elif option.name not in settled:
-            known.append(option.name)
+            shared = inspect.signature(assemble).parameters
+            allowed += [parameter for parameter in shared if parameter != "listing"]
+        elif option.name not in fixed:
+            allowed.append(option.name)
             if option.default is option.empty and option.name not in options:
                 missing.append(option.name)
     for option in options:
-        if option not in known:
+        if option not in allowed:
             raise DataError(
-                f"data source '{name}' has no option '{option}'.{nearest(option, known)} "
-                f"It takes: {', '.join(known)}."
+                f"data source '{name}' has no option '{option}'.{nearest(option, allowed)} "
+                f"Options: {', '.join(allowed)}."
             )
     if missing:
         raise DataError(f"data source '{name}' needs the option '{missing[0]}'")

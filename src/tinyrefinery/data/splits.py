@@ -1,8 +1,8 @@
-"""Which images train, which validate, which test: by identity, never by position.
+"""Choose validation and test images, and subsets, by identity and not by position.
 
-Every group of images has a place between 0 and 1 that depends on its name and the seed only. Images
-that are added later get places of their own and leave the others' alone, so that a split changes by
-the images at its edge and no more.
+The choice orders groups of images by a random number that depends on the group's name and the seed
+only. Images that are added later don't change the others' numbers. So a split changes at its
+boundary only.
 """
 
 import numpy as np
@@ -23,25 +23,25 @@ SPLIT_WORDS = {
     "test": "test",
     "testing": "test",
 }
-"""What people call a split, and what it is called here."""
+"""Common names of splits -> our names."""
 
 
 def split_named(word: str, where: str = "") -> str:
-    """The split that a word such as "val" means.
+    """Our name of a split, for a common name such as "val".
 
     Args:
         word: in any case.
-        where: the file it stands in, for the message.
+        where: the file it comes from, for the message.
 
     Raises:
-        DataError: when it means none.
+        DataError: if the name is unknown.
     """
     try:
         return SPLIT_WORDS[word.lower()]
     except KeyError:
-        place = f"{where}: " if where else ""
+        prefix = f"{where}: " if where else ""
         raise DataError(
-            f"{place}unknown split '{word}'; the splits are {', '.join(SPLITS)}."
+            f"{prefix}unknown split '{word}'. Known: {', '.join(SPLITS)}."
             f"{nearest(word, SPLIT_WORDS)}"
         ) from None
 
@@ -49,37 +49,37 @@ def split_named(word: str, where: str = "") -> str:
 def carve(
     groups: np.ndarray, labels: np.ndarray, share: float, *, seed: int, name: str
 ) -> np.ndarray:
-    """Choose a share of the images, whole groups together and each class in proportion.
+    """Choose a share of the images, stratified by class, without dividing groups.
 
-    A class gives up the groups with the lowest places until another would take it further past the
-    share; at least one group if it has two or more (and that one holds at most half its images).
-    A group of several classes counts as its most frequent one.
+    From each class it takes the groups with the lowest random numbers, up to the count that comes
+    closest to the share. It takes at least one group from a class with two or more, if that group
+    has at most half of the images. A group with several classes counts as its most frequent one.
 
     Args:
-        groups: (N,) text; images of one text stay together. The images' ids where nothing else is
-            known, so that exact copies stay together.
+        groups: (N,) text; images with the same text stay together. Use the images' ids if there are
+            no groups, so that exact copies stay together.
         labels: (N,) int64.
         share: of the images, 0 to below 1.
-        seed: another seed, another choice.
-        name: what the choice is for; each name has its own places.
+        seed: of the choice.
+        name: purpose of the choice; each has its own random numbers.
 
     Returns:
-        (N,) bool, True for the chosen.
+        (N,) bool, True for the chosen images.
     """
-    names, member = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
-    sizes = np.bincount(member, minlength=len(names))
-    kind = _majority(member, labels, len(names))
-    place = np.array([integer(seed, name, group) for group in names], np.int64)
+    names, group = np.unique(np.asarray(groups, dtype=str), return_inverse=True)  # (G,), (N,)
+    sizes = np.bincount(group, minlength=len(names))
+    group_labels = _majority(group, labels, len(names))
+    random = np.array([integer(seed, name, text) for text in names], np.int64)
     chosen = np.zeros(len(names), bool)
     for label in np.unique(labels):
-        mine = np.flatnonzero(kind == label)
-        mine = mine[np.argsort(place[mine], kind="stable")]
-        chosen[mine[: _how_many(sizes[mine], share)]] = True
-    return chosen[member]
+        candidates = np.flatnonzero(group_labels == label)
+        candidates = candidates[np.argsort(random[candidates], kind="stable")]
+        chosen[candidates[: _closest_count(sizes[candidates], share)]] = True
+    return chosen[group]  # (G,) -> (N,)
 
 
-def _how_many(sizes: np.ndarray, share: float) -> int:
-    """How many groups of these sizes, from the first, come nearest to a share of their sum."""
+def _closest_count(sizes: np.ndarray, share: float) -> int:
+    """How many groups of these sizes, from the first, come closest to a share of their sum."""
     total = sizes.sum()
     fits = np.cumsum(sizes) - sizes / 2 <= share * total
     count = int(np.argmin(fits)) if not fits.all() else len(fits)
@@ -88,47 +88,48 @@ def _how_many(sizes: np.ndarray, share: float) -> int:
     return count
 
 
-def _majority(member: np.ndarray, labels: np.ndarray, n: int) -> np.ndarray:
-    """The most frequent label of each group; the lowest one on ties."""
-    pairs, counts = np.unique(np.stack([member, labels], 1), axis=0, return_counts=True)
-    order = np.lexsort((-pairs[:, 1], counts))  # the last to be written wins
-    out = np.zeros(n, np.int64)
-    for group, label in pairs[order]:
-        out[group] = label
-    return out
+def _majority(group: np.ndarray, labels: np.ndarray, n: int) -> np.ndarray:
+    """The most frequent label of each of `n` groups, (n,); the lowest one on ties."""
+    pairs, counts = np.unique(np.stack([group, labels], 1), axis=0, return_counts=True)
+    order = np.lexsort((-pairs[:, 1], counts))  # the last assignment wins
+    majority = np.zeros(n, np.int64)
+    for number, label in pairs[order]:
+        majority[number] = label
+    return majority
 
 
 def subset(dataset: Dataset, split: str, n: int, seed: int = 0) -> Dataset:
-    """Keep `n` images of one split, each class in proportion, and all of the other splits.
+    """Keep `n` images of one split, stratified by class, and all images of the other splits.
 
-    The choice goes by identity and seed, and grows with `n`: what is in a small subset is, but for
-    rounding between the classes, in every larger one.
+    The choice depends on identity and seed. Larger subsets contain the smaller ones, except for
+    rounding between classes.
 
     Raises:
-        DataError: when the split is unknown or `n` is not positive.
+        DataError: if the split is unknown or `n` is not positive.
     """
     split = split_named(split)
     if n < 1:
-        raise DataError(f"{dataset.name}: a subset of {n} images of '{split}' is empty")
+        raise DataError(f"{dataset.name}: a limit of {n} leaves '{split}' empty: set at least 1")
     manifest = dataset.manifest
     rows = manifest.rows(split)
     if n >= len(rows):
         return dataset
     labels, ids = manifest.labels[rows], manifest.column("id")[rows]
-    place = np.array([integer(seed, "subset", str(identity)) for identity in ids], np.int64)
+    random = np.array([integer(seed, "subset", str(identity)) for identity in ids], np.int64)
     keep = np.ones(len(manifest), bool)
     keep[rows] = False
     for label, count in zip(*_proportion(labels, n), strict=True):
-        mine = np.flatnonzero(labels == label)
-        keep[rows[mine[np.argsort(place[mine], kind="stable")[:count]]]] = True
+        candidates = np.flatnonzero(labels == label)
+        order = np.argsort(random[candidates], kind="stable")
+        keep[rows[candidates[order[:count]]]] = True
     return dataset.select(np.flatnonzero(keep))
 
 
 def _proportion(labels: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Classes and how many of each make up `n`, by the method of largest remainders."""
+    """Classes, and images per class that add up to `n`, by the method of largest remainders."""
     classes, counts = np.unique(labels, return_counts=True)
     exact = counts * n / counts.sum()
-    whole = np.floor(exact).astype(np.int64)
-    left = n - int(whole.sum())
-    whole[np.argsort(whole - exact, kind="stable")[:left]] += 1
-    return classes, whole
+    rounded = np.floor(exact).astype(np.int64)
+    remainder = n - int(rounded.sum())
+    rounded[np.argsort(rounded - exact, kind="stable")[:remainder]] += 1
+    return classes, rounded

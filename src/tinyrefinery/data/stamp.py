@@ -1,4 +1,4 @@
-"""A text that changes when the files behind a data source do, without reading them."""
+"""Detect changes of files without reading them."""
 
 import os
 import re
@@ -8,23 +8,32 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-_PLACES = ("root", "path", "data_dir", "data_files", "exclude", "overlay")
+_PATH_OPTIONS = ("root", "path", "data_dir", "data_files", "exclude", "overlay")
+
+
+def file_stamp(path: str) -> str:
+    """Path, size and modification time of a file as a text, or a mark that it is missing."""
+    try:
+        status = os.stat(path)
+    except OSError:  # the error follows when the file is read
+        return f"{path}\x1fmissing"
+    return f"{os.path.abspath(path)}\x1f{status.st_size}\x1f{status.st_mtime_ns}"
 
 
 def source_stamp(options: Mapping[str, Any]) -> str:
-    """SHA-256 (hex) over path, size and time of change of every file that a source's options name.
+    """SHA-256 (hex) over path, size and modification time of all files in a source's options.
 
-    A source that is made rather than read has the stamp of no file. So has one behind a name on a
-    hub, whose revision is among its options.
+    Synthetic sources, and data sets from a hub, have no files here. The hub's revision is one of
+    the options.
 
     Args:
-        options: of the source, as a recipe has them.
+        options: of the source, from a recipe.
     """
-    state = sha256()
-    for text in _texts([options[name] for name in _PLACES if options.get(name)]):
+    digest = sha256()
+    for text in _texts([options[name] for name in _PATH_OPTIONS if options.get(name)]):
         for path, status in _files(Path(os.path.expanduser(text))):
-            state.update(f"{path}\x1f{status.st_size}\x1f{status.st_mtime_ns}\x1e".encode())
-    return state.hexdigest()
+            digest.update(f"{path}\x1f{status.st_size}\x1f{status.st_mtime_ns}\x1e".encode())
+    return digest.hexdigest()
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -33,23 +42,23 @@ def _texts(value: Any) -> Iterator[str]:
     elif isinstance(value, Mapping):
         yield from _texts(list(value.values()))
     elif isinstance(value, list | tuple):
-        for each in value:
-            yield from _texts(each)
+        for item in value:
+            yield from _texts(item)
 
 
-def _files(place: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """Files at a place, in a folder or matching a pattern, sorted."""
-    if place.is_file():
-        yield str(place), place.stat()
+def _files(path: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """The file itself, all files of a folder, or all files that match a pattern, sorted."""
+    if path.is_file():
+        yield str(path), path.stat()
         return
-    if not place.is_dir():
-        for match in sorted(glob(re.sub(r"\{[^}]*\}", "*", str(place)), recursive=True)):
+    if not path.is_dir():
+        for match in sorted(glob(re.sub(r"\{[^}]*\}", "*", str(path)), recursive=True)):
             if os.path.isfile(match):
                 yield match, os.stat(match)
         return
-    for folder, inner, _ in os.walk(place, followlinks=True):
-        inner[:] = sorted(name for name in inner if name[0] != ".")
+    for folder, subfolders, _ in os.walk(path, followlinks=True):
+        subfolders[:] = sorted(name for name in subfolders if name[0] != ".")
         with os.scandir(folder) as entries:
-            for entry in sorted(entries, key=lambda each: each.name):
+            for entry in sorted(entries, key=lambda entry: entry.name):
                 if entry.name[0] != "." and entry.is_file():
                     yield entry.path, entry.stat()

@@ -1,10 +1,10 @@
-"""Pixel work on whole batches of tensors, on any device.
+"""Transform the pixels of whole batches, on any device.
 
-Cropping and resizing is separable and linear: out = Wy . X . Wx^T, with the weights of
-`resizing`. For small images that live in memory, two batched matrix products make a whole batch of
-crops at once; photographs, for which dense weights would be too large, are resized one by one as
-uint8. `tests/data/test_transforms.py` holds both to torchvision: 0.01 of 255 grey levels for the
-products, 1 where the resize rounds to uint8.
+Cropping and resizing is separable and linear: out = Wy . X . Wx^T, with the weights of `resizing`.
+For small resident images, two batched matrix products compute all crops of a batch. Photographs
+would need too large weights, so they are resized one by one as uint8.
+`tests/data/test_transforms.py` compares both with torchvision: they differ by at most 0.01 gray
+levels of 255 for the products, and by 1 where the resize rounds to uint8.
 """
 
 from collections.abc import Sequence
@@ -20,46 +20,46 @@ from tinyrefinery.data.images import Images, ResidentImages
 from tinyrefinery.data.moving import constant, moved
 from tinyrefinery.data.resizing import crop_weights
 
-# Luminance weights of ITU-R BT.601, as Pillow and torchvision use.
+# Luminance weights of ITU-R BT.601, as in Pillow and torchvision.
 GRAY = (0.2989, 0.587, 0.114)
 
-# Numbers worked on at once, on a CPU: with what is made of them they should stay in the second
-# cache, which has a megabyte in today's servers. Measured at 32 and 224 pixels.
+# Numbers to process at once on a CPU. They and the results should fit in the level 2 cache, a
+# megabyte on current servers. Measured at 32 and 224 pixels.
 CACHED = 100_000
 
 
 def crop_resident(images: Tensor, crops: Crops, size: tuple[int, int]) -> Tensor:
     """Crop, resize and flip images of one size: uint8 (B, C, H, W) -> float (B, C, h, w), 0-255.
 
-    Whatever is resized comes out with the channels last in memory.
+    Resized crops have the channels last in memory.
     """
     if crops.copied and images.device.type == "cpu":
         return _shift(images, crops, size)
     height, width = images.shape[2:]
-    return _weighted(images, *crop_weights((height, width), crops, size, images.device))
+    return _apply_weights(images, *crop_weights((height, width), crops, size, images.device))
 
 
-def _weighted(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+def _apply_weights(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """Both products: (B, C, H, W) by (B, h, H) and (B, w, W) -> (B, C, h, w), channels last."""
     batch, channels, image_h, image_w = images.shape
-    if batch == 1 and images.device.type == "cpu":
-        pair = (each.expand(2, *each.shape[1:]) for each in (images, rows, columns))
-        return _weighted(*pair)[:1]  # see `_parts`
-    out = columns.new_empty(batch, rows.shape[1], columns.shape[1] * channels)
-    for some in _parts(batch, channels * image_h * image_w, images.device):
-        wide = images[some].float().reshape(-1, channels * image_h, image_w)
-        # Each product is taken the other way round, which makes the channels the last without any
-        # copy: (w, W) by (W, C H) is (w C, H); (h, H) by (H, w C) is (h, w C).
-        narrow = torch.bmm(columns[some], wide.transpose(1, 2)).view(len(wide), -1, image_h)
-        torch.bmm(rows[some], narrow.transpose(1, 2), out=out[some])
-    return out.view(batch, rows.shape[1], -1, channels).permute(0, 3, 1, 2)
+    if batch == 1 and images.device.type == "cpu":  # see `_chunks`
+        pair = (tensor.expand(2, *tensor.shape[1:]) for tensor in (images, rows, columns))
+        return _apply_weights(*pair)[:1]
+    out = columns.new_empty(batch, rows.shape[1], columns.shape[1] * channels)  # (B, h, w C)
+    for chunk in _chunks(batch, channels * image_h * image_w, images.device):
+        lines = images[chunk].float().reshape(-1, channels * image_h, image_w)  # (b, C H, W)
+        # Transposed products put the channels last without a copy:
+        # (w, W) by (W, C H) is (w C, H), then (h, H) by (H, w C) is (h, w C).
+        narrow = torch.bmm(columns[chunk], lines.transpose(1, 2)).view(len(lines), -1, image_h)
+        torch.bmm(rows[chunk], narrow.transpose(1, 2), out=out[chunk])
+    return out.view(batch, rows.shape[1], -1, channels).permute(0, 3, 1, 2)  # (B, C, h, w)
 
 
-def _parts(length: int, width: int, device: torch.device) -> list[slice]:
-    """Stretches of `length` items of `width` numbers that fit into a CPU core's cache.
+def _chunks(length: int, width: int, device: torch.device) -> list[slice]:
+    """Slices of `length` items of `width` numbers that fit in a CPU core's cache.
 
-    None is of a single item, as one product is computed otherwise than several, with several
-    threads: by a last bit, and a crop would depend on how many there are in its batch.
+    No slice has a single item. With several threads, torch computes a single product differently
+    from several, in the last bit. Then a crop would depend on the size of its batch.
     """
     step = max(2, CACHED // max(1, width) if device.type == "cpu" else length)
     starts = range(0, max(min(1, length), length - 1), step)
@@ -67,10 +67,10 @@ def _parts(length: int, width: int, device: torch.device) -> list[slice]:
 
 
 def _shift(images: Tensor, crops: Crops, size: tuple[int, int]) -> Tensor:
-    """Crops that need no resizing are copied: the same pixels, for less than the products cost."""
+    """Copy crops that need no resizing: the same pixels, faster than by the products."""
     height, width = images.shape[2:]
-    reach = np.concatenate([-crops.boxes[:, :2], crops.boxes[:, :2] + size - (height, width)])
-    margin = int(max(reach.max(), 0))
+    overhang = np.concatenate([-crops.boxes[:, :2], crops.boxes[:, :2] + size - (height, width)])
+    margin = int(max(overhang.max(), 0))
     padded = F.pad(images, (margin,) * 4).numpy() if margin else images.numpy()
     corners = crops.boxes[:, :2].astype(np.int64) + margin
     out = np.empty((*images.shape[:2], *size), dtype=np.uint8)
@@ -81,7 +81,7 @@ def _shift(images: Tensor, crops: Crops, size: tuple[int, int]) -> Tensor:
 
 
 def crop_one(image: np.ndarray, crops: Crops, i: int, size: tuple[int, int]) -> Tensor:
-    """Cut, resize and flip one uint8 image (H, W, C) by draw `i`: uint8 (h, w, C)."""
+    """Crop, resize and flip one uint8 image (H, W, C) by draw `i`: uint8 (h, w, C)."""
     pixels = torch.from_numpy(image)
     if crops.resized is not None:
         pixels = resize_pixels(pixels, (int(crops.resized[i, 0]), int(crops.resized[i, 1])))
@@ -97,11 +97,11 @@ def crop_one(image: np.ndarray, crops: Crops, i: int, size: tuple[int, int]) -> 
 
 
 def resize_pixels(pixels: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize uint8 (H, W, C)."""
+    """Resize uint8 (H, W, C) to (h, w, C)."""
     if tuple(pixels.shape[:2]) == size:
         return pixels
-    # Batch first, then channels: from these strides torch sees that the channels are the last in
-    # memory, and leaves them there. Else it sorts the result by channels, which takes as long.
+    # Add the batch dimension before permuting. These strides tell torch that the channels are last
+    # in memory, and it keeps them there. Else it reorders the result, which takes as long again.
     images = pixels.contiguous()[None].permute(0, 3, 1, 2)
     return F.interpolate(images, size, mode="bilinear", antialias=True)[0].permute(1, 2, 0)
 
@@ -109,27 +109,27 @@ def resize_pixels(pixels: Tensor, size: tuple[int, int]) -> Tensor:
 def crop_batches(
     images: Images, rows: np.ndarray, draws: Sequence[Crops], size: tuple[int, int]
 ) -> list[Tensor]:
-    """Crops of manifest rows by each of several draws; every image is decoded once.
+    """Crop manifest rows by each of several draws. Decodes each image once.
 
     Returns:
-        For each draw float (B, C, h, w) in 0-255, flipped, not yet rotated or recolored, on the
-        device of resident images, else on the CPU.
+        One tensor per draw, float (B, C, h, w) in 0-255, flipped but not yet rotated or recolored.
+        It is on the device of resident images, else on the CPU.
     """
-    # Dense weights cost H*W a pixel; past about 160 pixels the single resize wins on CPUs.
+    # Dense weights cost H*W per pixel. On CPUs, resizing one by one is faster above 160 pixels.
     if isinstance(images, ResidentImages) and max(images.array.shape[2:]) <= 160:
-        chosen = images.array.index_select(0, moved(rows, images.array.device))
-        return [crop_resident(chosen, crops, size) for crops in draws]
-    # Decoders and the resize keep the channels last; so does the batch, to be copied once only.
+        selected = images.array.index_select(0, moved(rows, images.array.device))
+        return [crop_resident(selected, crops, size) for crops in draws]
+    # Decoders and the resize have the channels last. So has the batch, to need one copy only.
     batches = [torch.empty((len(rows), *size, images.channels)) for _ in draws]
     for i, row in enumerate(rows):
         pixels = np.ascontiguousarray(images.pixels(int(row)))
         for batch, crops in zip(batches, draws, strict=True):
             batch[i] = crop_one(pixels, crops, i, size)
-    return [batch.permute(0, 3, 1, 2) for batch in batches]
+    return [batch.permute(0, 3, 1, 2) for batch in batches]  # (B, h, w, C) -> (B, C, h, w)
 
 
 def rotate(images: Tensor, angle: Tensor) -> Tensor:
-    """Rotate each image about its center, counter-clockwise; corners become black.
+    """Rotate images about their centers, counter-clockwise. Corners become black.
 
     Args:
         images: (B, C, h, w) float.
@@ -138,7 +138,7 @@ def rotate(images: Tensor, angle: Tensor) -> Tensor:
     h, w = images.shape[2:]
     turn = torch.deg2rad(moved(angle, images.device).to(images.dtype))
     cos, sin, zero = turn.cos(), turn.sin(), torch.zeros_like(turn)
-    # Output to input in normalized coordinates; the ratio keeps pixels square.
+    # (B, 2, 3): from output to input in normalized coordinates; the ratio keeps pixels square.
     theta = torch.stack(
         [torch.stack([cos, -sin * h / w, zero], 1), torch.stack([sin * w / h, cos, zero], 1)], 1
     )
@@ -147,13 +147,13 @@ def rotate(images: Tensor, angle: Tensor) -> Tensor:
 
 
 def recolor(images: Tensor, factors: Tensor) -> Tensor:
-    """Change brightness, contrast, saturation and hue, in this order (ColorJitter draws the order).
+    """Change brightness, contrast, saturation and hue, in this order (ColorJitter's is random).
 
     Args:
-        images: (B, C, h, w) float in 0-255; saturation and hue leave grey images (C = 1) alone.
+        images: (B, C, h, w) float in 0-255; saturation and hue don't apply to gray images (C = 1).
         factors: (B, 4): three factors and a hue shift in turns.
     """
-    shifted = bool(factors[:, 3].any())  # asked where they still are, so that nothing waits
+    has_hue = bool(factors[:, 3].any())  # checked before the move, so that the host doesn't wait
     factors = moved(factors, images.device).to(images.dtype)
     brightness, contrast, saturation = (factors[:, i, None, None, None] for i in range(3))
     images = (images * brightness).clamp(0, 255)
@@ -162,7 +162,7 @@ def recolor(images: Tensor, factors: Tensor) -> Tensor:
     if images.shape[1] == 1:
         return images
     images = (images * saturation + _gray(images) * (1 - saturation)).clamp(0, 255)
-    if not shifted:
+    if not has_hue:
         return images
     return _shift_hue(images, factors[:, 3, None, None])
 
@@ -175,7 +175,12 @@ def _gray(images: Tensor) -> Tensor:
 
 
 def _shift_hue(images: Tensor, turns: Tensor) -> Tensor:
-    """Rotate the hue of RGB images in the HSV hexcone (Smith, 1978), keeping value and chroma."""
+    """Rotate the hue of RGB images in the HSV hexcone (Smith, 1978) at constant value and chroma.
+
+    Args:
+        images: (B, 3, h, w).
+        turns: (B, 1, 1), hue shifts.
+    """
     red, green, blue = images.unbind(1)
     value, low = images.amax(1), images.amin(1)
     chroma = value - low
@@ -192,30 +197,30 @@ def _shift_hue(images: Tensor, turns: Tensor) -> Tensor:
 
 
 def normalize_(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-    """Map 0-255 to (x / 255 - mean) / std in place, channel by channel.
+    """Map 0-255 to (x / 255 - mean) / std in place, per channel.
 
-    Grey images use the means' mean.
+    For gray images, mean and std are averaged over the channels.
 
     Args:
         images: (B, C, h, w) float, overwritten.
-        mean: of each channel, in 0-1.
-        std: of each channel, in 0-1.
+        mean: per channel, in 0-1.
+        std: per channel, in 0-1.
 
     Returns:
         `images`.
     """
     if images.shape[1] == 1:
         mean, std = (sum(mean) / len(mean),), (sum(std) / len(std),)
-    # In float64: x * scale + offset.
+    # x * scale + offset, with constants computed in float64
     scale = constant(tuple(1 / (255 * s) for s in std), images.device, images.dtype)
     shifts = tuple(-m / s for m, s in zip(mean, std, strict=True))
     offset = constant(shifts, images.device, images.dtype)
     if images.shape[1] > 1 and images.is_contiguous(memory_format=torch.channels_last):
-        # Runs of a few channels are too short for a CPU's vectors: whole lines of pixels instead.
-        lines = images.permute(0, 2, 3, 1).flatten(2)  # (B, h, w C)
+        # A few channels don't fill a CPU's vectors. Process whole lines of pixels instead.
+        lines = images.permute(0, 2, 3, 1).flatten(2)  # (B, h, w C), a view
         scale, offset = scale.repeat(images.shape[3]), offset.repeat(images.shape[3])
         torch.addcmul(offset, lines, scale, out=lines)
         return images
-    for some in _parts(len(images), images[:1].numel(), images.device):
-        images[some].mul_(scale[:, None, None]).add_(offset[:, None, None])
+    for chunk in _chunks(len(images), images[:1].numel(), images.device):
+        images[chunk].mul_(scale[:, None, None]).add_(offset[:, None, None])
     return images

@@ -1,7 +1,7 @@
-"""What was once found out about encoded images, kept so that a second opening is fast.
+"""A cache of findings about encoded images, which makes reopening a data set fast.
 
-One Parquet file a source, in `$TINYREFINERY_CACHE` or e.g. `~/.cache/tinyrefinery`. It is a cache:
-when it can't be read or written, the images are looked at again, and nothing else happens.
+There is one Parquet file per source, in `$TINYREFINERY_CACHE` or e.g. `~/.cache/tinyrefinery`. If
+it can't be read or written, the images are examined again, without an error.
 """
 
 import os
@@ -17,17 +17,17 @@ import pyarrow.parquet as pq
 from tinyrefinery.errors import StorageError
 from tinyrefinery.files import writing
 
-_VERSION = 1  # raise it when `decode` changes what it accepts or the size it gives
+_VERSION = 1  # raise it when `decode` accepts other images or decodes to other sizes
 
 
 @dataclass
 class Findings:
-    """What is known about N encoded images.
+    """Identity, size and defects of N encoded images.
 
     Attributes:
-        ids: SHA-256 of the bytes in hex; empty where not known yet.
-        sizes: (N, 2) int32 height and width in pixels; zero where not known or broken.
-        reasons: why an image is broken; empty where it is whole.
+        ids: SHA-256 of the bytes in hex; empty for images not yet examined.
+        sizes: (N, 2) int32 height and width in pixels; zero for broken or unexamined images.
+        reasons: why an image is broken; empty for intact images.
     """
 
     ids: list[str]
@@ -36,42 +36,42 @@ class Findings:
 
     @classmethod
     def nothing(cls, n: int) -> "Findings":
-        """Findings of `n` images that nobody looked at."""
+        """Findings of `n` images that are not yet examined."""
         return cls([""] * n, np.zeros((n, 2), np.int32), [""] * n)
 
     @property
     def known(self) -> np.ndarray:
-        """Which images were looked at, (N,) bool."""
+        """Which images were examined, (N,) bool."""
         return np.fromiter((bool(i) for i in self.ids), bool, len(self.ids))
 
     @property
     def whole(self) -> np.ndarray:
-        """Which images were looked at and can be decoded, (N,) bool."""
+        """Which images were examined and are intact, (N,) bool."""
         broken = np.fromiter((bool(reason) for reason in self.reasons), bool, len(self.reasons))
         return self.known & ~broken
 
 
 def cache_folder() -> Path:
-    """Where caches lie: `$TINYREFINERY_CACHE`, or the system's place for them."""
-    own = os.environ.get("TINYREFINERY_CACHE")
-    return Path(own) if own else platformdirs.user_cache_path("tinyrefinery")
+    """Folder of caches: `$TINYREFINERY_CACHE`, or the system's default."""
+    folder = os.environ.get("TINYREFINERY_CACHE")
+    return Path(folder) if folder else platformdirs.user_cache_path("tinyrefinery")
 
 
 def recall(home: str, stamps: list[str]) -> Findings:
-    """Findings of an earlier opening, matched by stamp; nothing for images that are new or changed.
+    """Read cached findings by stamp. New and changed images have none.
 
     Args:
-        home: names the source, e.g. its folder.
-        stamps: one text an image that changes when its bytes do (path, size, time of change).
+        home: name of the source, e.g. its folder.
+        stamps: one text per image that changes with its bytes (path, size, modification time).
     """
     findings = Findings.nothing(len(stamps))
     try:
-        table = pq.read_table(_place(home))
-        at = {stamp: row for row, stamp in enumerate(table.column("stamp").to_pylist())}
-        hits = [row for row, stamp in enumerate(stamps) if stamp in at]
-        found = table.take(pa.array([at[stamps[row]] for row in hits], pa.int64()))
-        ids, reasons = found.column("id").to_pylist(), found.column("reason").to_pylist()
-        sizes = np.stack([found.column(name).to_numpy() for name in ("height", "width")], 1)
+        table = pq.read_table(_cache_file(home))
+        cached = {stamp: row for row, stamp in enumerate(table.column("stamp").to_pylist())}
+        hits = [row for row, stamp in enumerate(stamps) if stamp in cached]
+        table = table.take(pa.array([cached[stamps[row]] for row in hits], pa.int64()))
+        ids, reasons = table.column("id").to_pylist(), table.column("reason").to_pylist()
+        sizes = np.stack([table.column(name).to_numpy() for name in ("height", "width")], 1)
     except (OSError, KeyError, ValueError, pa.ArrowException):
         return findings
     for row, identity, reason in zip(hits, ids, reasons, strict=True):
@@ -81,7 +81,7 @@ def recall(home: str, stamps: list[str]) -> Findings:
 
 
 def remember(home: str, stamps: list[str], findings: Findings) -> None:
-    """Keep findings for `recall`, in place of what was kept for this source before."""
+    """Write findings to the cache for `recall`, replacing this source's earlier ones."""
     table = pa.table(
         {
             "stamp": pa.array(stamps),
@@ -92,12 +92,12 @@ def remember(home: str, stamps: list[str], findings: Findings) -> None:
         }
     )
     try:
-        with writing(_place(home)) as aside:
-            pq.write_table(table, aside, compression="zstd")
+        with writing(_cache_file(home)) as temporary:
+            pq.write_table(table, temporary, compression="zstd")
     except (StorageError, OSError):
-        pass  # a full disk must not stop an opening that needs no disk
+        pass  # opening a data set works without a cache, even if the disk is full
 
 
-def _place(home: str) -> Path:
+def _cache_file(home: str) -> Path:
     name = sha256(f"{_VERSION}\x1f{home}".encode()).hexdigest()[:24]
     return cache_folder() / "verified" / f"{name}.parquet"

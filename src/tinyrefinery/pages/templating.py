@@ -1,4 +1,4 @@
-"""Jinja templates of the pages: escaped, strict about names, the shared styles beside them."""
+"""Jinja templates of the pages, with escaping and strict names."""
 
 from pathlib import Path
 
@@ -8,11 +8,11 @@ _HERE = Path(__file__).parent / "templates"
 
 
 def template(name: str, *folders: Path) -> jinja2.Template:
-    """A page's template.
+    """Load a page's template.
 
     Args:
-        name: of its file.
-        *folders: where it and its includes lie, besides the folder of what all pages share.
+        name: file name of the template.
+        *folders: folders to search for it and its includes, before the folder of shared templates.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader([*folders, _HERE]),

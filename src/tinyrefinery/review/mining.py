@@ -161,7 +161,7 @@ def _groups(dataset: Dataset, ids: np.ndarray) -> tuple[dict[str, str], int]:
     groups: dict[str, str] = {}
     train = dataset.manifest.column("split") == "train"
     repeated = 0
-    for number, copies in enumerate(find_copies(dataset, Fingerprints.joined(list(chunks)))):
+    for number, copies in enumerate(find_copies(dataset, Fingerprints.concatenate(list(chunks)))):
         groups |= {str(ids[row]): f"g{number}" for row in copies.rows}
         inside = {str(ids[row]) for row in copies.rows if train[row]}
         repeated += max(0, len(inside) - 1)

@@ -93,18 +93,18 @@ def test_a_line_cut_short_is_left_out_and_cut_off_before_the_next(tmp_path):
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("{oh", "no JSON"),
-        ("[]", "no JSON object"),
-        ('{"uid": "x"}', "lacks 'verdict'"),
+        ("{oh", "is not JSON"),
+        ("[]", "not a JSON object"),
+        ('{"uid": "x"}', "'verdict' is missing"),
         (said().as_json().replace('"ok"', '"okay"'), "unknown verdict 'okay'. Did you mean 'ok'"),
-        (said().as_json().replace("sha256:a", "sha256:g"), "no SHA-256"),
+        (said().as_json().replace("sha256:a", "sha256:g"), "not a SHA-256"),
         (said(verdict="relabel", label="x").as_json().replace('label":', 'lable":'), "lable"),
         (said(verdict="relabel").as_json(), "needs a 'label'"),
         (said(verdict="undo").as_json(), "needs 'of'"),
-        (said().as_json().replace("+00:00", ""), "no time with a zone"),
-        (said(seconds=2.0).as_json().replace("2.0", '"2"'), "no number"),
-        (said(slices=("a",)).as_json().replace('["a"]', '"a"'), "no list"),
-        ("\udcff", "no JSON"),
+        (said().as_json().replace("+00:00", ""), "a time with a zone"),
+        (said(seconds=2.0).as_json().replace("2.0", '"2"'), "not a number"),
+        (said(slices=("a",)).as_json().replace('["a"]', '"a"'), "not a list"),
+        ("\udcff", "is not JSON"),
     ],
 )
 def test_a_broken_line_is_named_by_its_number(tmp_path, line, told):

@@ -70,7 +70,7 @@ def test_shares_stay_in_the_file(tmp_path):
     for value in wrong:
         with pytest.raises(DataError, match="share"):
             decision(line | {"shares": value})
-    with pytest.raises(DataError, match="belong to the verdict ambiguous"):
+    with pytest.raises(DataError, match="need the verdict ambiguous"):
         decision(line | {"verdict": "ok", "shares": {"cat": 1}})
 
 

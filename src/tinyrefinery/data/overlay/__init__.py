@@ -1,1 +1,1 @@
-"""Human decisions about images, applied to a data set when it is opened."""
+"""Review decisions about images, applied to a data set when it is opened."""

@@ -1,7 +1,7 @@
-"""New images that an overlay adds to the training images of a data set, by path and digest.
+"""New images that an overlay adds to the training images of a data set.
 
-A line with the verdict `add` names an image file, the SHA-256 of its bytes and a label. They only
-ever train: what measures is chosen by people, and stays what it was.
+A line with the verdict `add` has an image file, the SHA-256 of its bytes and a label. These images
+are for training only. Validation and test images are chosen by people and don't change.
 """
 
 import os
@@ -19,6 +19,7 @@ from tinyrefinery.data.examine import examine
 from tinyrefinery.data.images import EncodedImages, Images, ResidentImages
 from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.data.overlay.decisions import Decision, additions
+from tinyrefinery.data.stamp import file_stamp
 from tinyrefinery.errors import DataError
 from tinyrefinery.names import nearest
 
@@ -26,112 +27,103 @@ _SHOWN = 3
 
 
 def with_additions(dataset: Dataset, path: Path, decisions: Iterable[Decision]) -> Dataset:
-    """A data set with the images that an overlay adds, all of them in training.
+    """Add the images of an overlay to a data set's training split.
 
-    An image that the data has already, in any split, isn't added. One whose file is gone, changed
-    or broken is left out, and told among the problems.
+    Images that the data already has, in any split, are not added. Images whose file is missing,
+    changed or broken are left out and listed as problems.
 
     Args:
-        dataset: as its source has it.
+        dataset: from its source.
         path: of the overlay; relative paths in it start from its folder.
-        decisions: all of its lines.
+        decisions: all lines of the overlay.
 
     Raises:
-        DataError: when a line names a class that the data lacks, or none of the files is there.
+        DataError: if a line has a class that the data lacks, or all files are missing or broken.
     """
-    named = additions(decisions)
-    there = set(dataset.manifest.column("id"))
-    new = {uid: each for uid, each in named.items() if uid not in there}
+    added = additions(decisions)
+    ids = set(dataset.manifest.column("id"))
+    new = {uid: decision for uid, decision in added.items() if uid not in ids}
     if not new:
         return dataset
-    for each in new.values():
-        check_class(str(each.label), each, dataset.classes, path)
-    places = {uid: str(_place(each, path)) for uid, each in new.items()}
+    for decision in new.values():
+        check_class(str(decision.label), decision, dataset.classes, path)
+    files = {
+        uid: os.path.normpath(path.parent / str(decision.file_name))
+        for uid, decision in new.items()
+    }
     home = f"additions {path.resolve()}"
-    whole, images, problems = _opened(places, dataset.images.channels, home)
-    if not whole:
-        told = "; ".join(f"{each.where}: {each.what}" for each in problems[:_SHOWN])
-        raise DataError(f"{path}: none of the {len(new)} images that it adds can be had: {told}")
-    manifest = _joined_rows(dataset.manifest, [new[uid] for uid in whole], places)
-    known = f"; {len(named) - len(new)} are in the data already" if len(named) > len(new) else ""
-    what = f"{len(whole)} new images join training{known}"
+    intact, images, problems = _open_images(files, dataset.images.channels, home)
+    if not intact:
+        reasons = "; ".join(f"{problem.where}: {problem.what}" for problem in problems[:_SHOWN])
+        raise DataError(f"{path}: none of the {len(new)} images to add is readable: {reasons}")
+    manifest = _append_rows(dataset.manifest, [new[uid] for uid in intact], files)
+    duplicates = len(added) - len(new)
+    what = f"{len(intact)} new training images"
+    what += f"; {duplicates} are already in the data" if duplicates else ""
     problems = (*dataset.problems, Problem("additions", str(path), what), *problems)
     pixels = joined(dataset.images, images)
-    # The truth of crops is known of the data's own scenes only.
+    # True crop labels are known for the data's own scenes only.
     return replace(dataset, manifest=manifest, images=pixels, truth=None, problems=problems)
 
 
-def check_class(label: str, each: Decision, classes: tuple[str, ...], path: Path) -> int:
-    """The number of a class that a decision names.
+def check_class(label: str, decision: Decision, classes: tuple[str, ...], path: Path) -> int:
+    """Number of the class of a decision.
 
     Raises:
-        DataError: when the data has no such class; it names the line.
+        DataError: if the data has no such class; names the line.
     """
     if label not in classes:
         raise DataError(
-            f"{path}, line {each.line}: no class '{label}'.{nearest(label, classes)} "
+            f"{path}, line {decision.line}: no class '{label}'.{nearest(label, classes)} "
             f"The classes are {', '.join(classes[:20])}"
         )
     return classes.index(label)
 
 
-def _place(each: Decision, overlay: Path) -> Path:
-    return Path(os.path.normpath(overlay.parent / str(each.file_name)))
-
-
-def _opened(
-    places: Mapping[str, str], channels: int, home: str
+def _open_images(
+    files: Mapping[str, str], channels: int, home: str
 ) -> tuple[list[str], EncodedImages, list[Problem]]:
-    """Ids of the sound images, these, and what is wrong with the others."""
-    uids, blobs = list(places), FileBlobs(list(places.values()))
-    stamps = [_stamp(path) for path in places.values()]
+    """Ids of the intact images, these images, and one problem for each of the others."""
+    uids, blobs = list(files), FileBlobs(list(files.values()))
+    stamps = [file_stamp(path) for path in files.values()]
     findings, _ = examine(blobs, channels=channels, home=home, stamps=stamps, resident_bytes=0)
     problems, rows = [], []
     for row, uid in enumerate(uids):
         if findings.reasons[row]:
-            problems.append(Problem("missing_addition", places[uid], findings.reasons[row]))
+            problems.append(Problem("missing_addition", files[uid], findings.reasons[row]))
         elif findings.ids[row] != uid:
-            what = "is another image than the one that was added; add it anew, or undo the line"
-            problems.append(Problem("missing_addition", places[uid], what))
+            what = "was changed after it was added; add it again, or undo the line"
+            problems.append(Problem("missing_addition", files[uid], what))
         else:
             rows.append(row)
-    chosen = np.array(rows, np.int64)
-    images = EncodedImages(blobs, findings.sizes[chosen], channels, chosen)
+    intact = np.array(rows, np.int64)
+    images = EncodedImages(blobs, findings.sizes[intact], channels, intact)
     return [uids[row] for row in rows], images, problems
 
 
-def _stamp(path: str) -> str:
-    """A text that changes with the file's bytes."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return f"{path} is gone"
-    return f"{path} {status.st_size} {status.st_mtime_ns}"
-
-
-def _joined_rows(manifest: Manifest, new: list[Decision], places: Mapping[str, str]) -> Manifest:
-    """The manifest with rows at its end; columns that the new ones lack are null there."""
+def _append_rows(manifest: Manifest, new: list[Decision], files: Mapping[str, str]) -> Manifest:
+    """The manifest with new rows at its end; columns that they lack are null."""
     texts = {
-        "id": [each.uid for each in new],
-        "path": [places[each.uid] for each in new],
+        "id": [decision.uid for decision in new],
+        "path": [files[decision.uid] for decision in new],
         "split": ["train"] * len(new),
-        "label_source": [each.by for each in new],
+        "label_source": [decision.by for decision in new],
     }
     columns = {name: pa.array(values, pa.string()) for name, values in texts.items()}
-    labels = [manifest.classes.index(str(each.label)) for each in new]
+    labels = [manifest.classes.index(str(decision.label)) for decision in new]
     columns["label"] = pa.array(labels, pa.int64())
-    own = manifest.table
-    if "label_source" not in own.column_names:
-        own = own.append_column("label_source", pa.nulls(len(manifest), pa.string()))
-    at = own.schema.get_field_index("label_source")
-    if not pa.types.is_string(own.schema.field(at).type):
-        own = own.set_column(at, "label_source", own.column(at).cast(pa.string()))
-    table = pa.concat_tables([own, pa.table(columns)], promote_options="default")
+    table = manifest.table
+    if "label_source" not in table.column_names:
+        table = table.append_column("label_source", pa.nulls(len(manifest), pa.string()))
+    index = table.schema.get_field_index("label_source")
+    if not pa.types.is_string(table.schema.field(index).type):
+        table = table.set_column(index, "label_source", table.column(index).cast(pa.string()))
+    table = pa.concat_tables([table, pa.table(columns)], promote_options="default")
     return Manifest(table.combine_chunks(), manifest.classes)
 
 
 def joined(first: Images, second: EncodedImages) -> Images:
-    """Images of two places as one, the first's before the second's."""
+    """Concatenate images."""
     if isinstance(first, EncodedImages):
         blobs = JoinedBlobs(first.blobs, second.blobs)
         rows = np.concatenate([first.rows, second.rows + len(first.blobs)])
@@ -145,7 +137,7 @@ def joined(first: Images, second: EncodedImages) -> Images:
 
 
 class JoinedBlobs:
-    """Image files of two places."""
+    """Two sequences of image files, concatenated."""
 
     def __init__(self, first: Blobs, second: Blobs) -> None:
         self.first, self.second = first, second
@@ -155,12 +147,12 @@ class JoinedBlobs:
 
     def __getitem__(self, row: int) -> bytes:
         """The bytes of one image file."""
-        past = row - len(self.first)
-        return self.first[row] if past < 0 else self.second[past]
+        second_row = row - len(self.first)
+        return self.first[row] if second_row < 0 else self.second[second_row]
 
 
 class JoinedImages:
-    """Images of two kinds, e.g. resident ones of one size and new ones of others."""
+    """Two sequences of images of different kinds, e.g. resident and encoded ones, concatenated."""
 
     def __init__(self, first: Images, second: Images) -> None:
         self.first, self.second = first, second
@@ -172,8 +164,8 @@ class JoinedImages:
 
     def pixels(self, row: int) -> np.ndarray:
         """One image as uint8 (H, W, C)."""
-        past = row - len(self.first)
-        return self.first.pixels(row) if past < 0 else self.second.pixels(past)
+        second_row = row - len(self.first)
+        return self.first.pixels(row) if second_row < 0 else self.second.pixels(second_row)
 
     def select(self, rows: np.ndarray) -> Images:
         """The images of some rows, in that order."""

@@ -1,4 +1,4 @@
-"""Human decisions laid over a data set when it is opened; its files stay as they are."""
+"""Apply review decisions to a data set when it is opened, without changing its files."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -27,89 +27,92 @@ Ambiguous = Literal["soft", "given", "drop"]
 
 
 def with_overlay(dataset: Dataset, path: Path, ambiguous: Ambiguous = "soft") -> Dataset:
-    """The data set as people judged it.
+    """Apply the decisions of an overlay to a data set.
 
-    `relabel` changes the label; `drop` takes the image out; `too_hard` takes it out of training and
-    leaves it, marked, where networks are measured; `ok` and `ambiguous` mark it. The manifest gets
-    the columns `label_source` (`human:NAME` for what a person looked at, else what the source says,
-    or `given`) and `verdict` (null where nobody decided). All images of the same bytes are meant.
+    `relabel` changes the label. `drop` removes the image. `too_hard` removes it from training only.
+    `ok`, `ambiguous` and `too_hard` mark it. The manifest gets the columns `label_source`
+    (`human:NAME` for reviewed images, else the source's value or `given`) and `verdict` (null for
+    images without a decision). A decision applies to all copies of an image.
 
-    An image that is ambiguous, or about which reviewers disagree, gets a soft label where their
-    words name several classes (see `votes`): the column `soft_label`. First of all, images that the
-    overlay adds join training (see `additions`).
+    Images that are ambiguous or that reviewers disagree about get a soft label in the column
+    `soft_label`, if their votes name several classes (see `votes`). Images that the overlay adds
+    are added to training first (see `additions`).
 
     Args:
-        dataset: as its source has it.
-        path: the decisions.
-        ambiguous: `soft`: as said; `given`: without soft labels; `drop`: images that would have
-            one, or are found ambiguous, leave training, and stay where networks are measured.
+        dataset: from its source.
+        path: the overlay.
+        ambiguous: `soft`: as above; `given`: without soft labels; `drop`: images that would have
+            one, or are ambiguous, are removed from training only.
 
     Raises:
-        DataError: when the file can't be read, names a class that the data lacks, is about none of
-            its images, or leaves no training image.
+        DataError: if the file can't be read, has a class that the data lacks, has no decision about
+            an image of the data, or leaves no training image.
     """
-    said = read_decisions(path)
-    chosen = newest(said)
-    dataset = with_additions(dataset, path, said)
-    ids = dataset.manifest.column("id")
-    known = set(ids)
-    own = {uid: each for uid, each in chosen.items() if uid in known}
-    if chosen and not own and not additions(said):
+    lines = read_decisions(path)
+    by_uid = newest(lines)
+    dataset = with_additions(dataset, path, lines)
+    ids = set(dataset.manifest.column("id"))
+    matching = {uid: decision for uid, decision in by_uid.items() if uid in ids}
+    if by_uid and not matching and not additions(lines):
         raise DataError(
-            f"{path}: none of its {len(chosen)} decisions is about an image of "
-            f"'{dataset.name}'; is it the overlay of other data?"
+            f"{path}: none of its {len(by_uid)} decisions is about an image of "
+            f"'{dataset.name}'. Is it the overlay of another data set?"
         )
-    own, stale = _current(dataset, own)
-    manifest, kept = _applied(dataset.manifest, own, path)
-    soft = _soft_labels(manifest, words(said), path)
+    current, stale = _split_stale(dataset, matching)
+    manifest, kept = _apply_decisions(dataset.manifest, current, path)
+    soft = _soft_labels(manifest, words(lines), path)
     if ambiguous == "soft":
         manifest = _with_soft(manifest, soft)
     elif ambiguous == "drop":
-        unclear = np.array([each is not None for each in soft], bool)
+        unclear = np.array([label is not None for label in soft], bool)
         unclear |= manifest.column("verdict") == "ambiguous"
         kept &= ~(unclear & (manifest.column("split") == "train"))
-    torn = {uid for uid in conflicts(said) if uid in known}
-    problems = (*dataset.problems, *_told(path, chosen, own, stale, torn))
-    laid = replace(dataset, manifest=manifest, problems=problems)
+    disputed = {uid for uid in conflicts(lines) if uid in ids}
+    others = len(by_uid) - len(matching)
+    problems = (*dataset.problems, *_problems(path, current, others, stale, disputed))
+    dataset = replace(dataset, manifest=manifest, problems=problems)
     if kept.all():
-        return laid
+        return dataset
     if not (kept & (manifest.column("split") == "train")).any():
         raise DataError(f"{path}: its decisions leave no training image of '{dataset.name}'")
-    return laid.select(np.flatnonzero(kept))
+    return dataset.select(np.flatnonzero(kept))
 
 
-def _current(
-    dataset: Dataset, own: Mapping[str, Decision]
+def _split_stale(
+    dataset: Dataset, decisions: Mapping[str, Decision]
 ) -> tuple[dict[str, Decision], list[Decision]]:
-    """Decisions that speak of the labels as they are, and `ok`s of labels that changed since."""
+    """Valid decisions by uid, and stale ones: an `ok` for a label that has changed since."""
     labels = np.array(dataset.classes, object)[dataset.manifest.labels]
-    there = set(zip(dataset.manifest.column("id"), labels, strict=True))
+    labeled = set(zip(dataset.manifest.column("id"), labels, strict=True))
     stale = [
-        each
-        for uid, each in own.items()
-        if each.verdict == "ok" and each.was is not None and (uid, each.was) not in there
+        decision
+        for uid, decision in decisions.items()
+        if decision.verdict == "ok"
+        and decision.was is not None
+        and (uid, decision.was) not in labeled
     ]
-    gone = {each.uid for each in stale}
-    return {uid: each for uid, each in own.items() if uid not in gone}, stale
+    stale_uids = {decision.uid for decision in stale}
+    valid = {uid: decision for uid, decision in decisions.items() if uid not in stale_uids}
+    return valid, stale
 
 
-def _applied(
-    manifest: Manifest, own: Mapping[str, Decision], path: Path
+def _apply_decisions(
+    manifest: Manifest, decisions: Mapping[str, Decision], path: Path
 ) -> tuple[Manifest, np.ndarray]:
-    """The manifest with labels and columns changed, and which rows stay, (N,) bool."""
+    """The manifest with new labels and columns, and the rows to keep, (N,) bool."""
     ids, splits = manifest.column("id"), manifest.column("split")
     labels, kept = manifest.labels.copy(), np.ones(len(manifest), bool)
     verdicts: list[str | None] = [None] * len(manifest)
     sources = _sources(manifest)
-    for row in np.flatnonzero(np.isin(ids, list(own))) if own else ():
-        each = own[ids[row]]
-        verdicts[row] = each.verdict
-        if (label := _label(each)) is not None:
-            labels[row] = check_class(label, each, manifest.classes, path)
-        if each.verdict in ("ok", "relabel"):
-            sources[row] = f"{HUMAN}:{each.by}"
-        kept[row] = each.verdict != "drop"
-        kept[row] &= not (each.verdict == "too_hard" and splits[row] == "train")
+    for row in np.flatnonzero(np.isin(ids, list(decisions))) if decisions else ():
+        decision = decisions[ids[row]]
+        verdicts[row] = decision.verdict
+        if (label := _label(decision)) is not None:
+            labels[row] = check_class(label, decision, manifest.classes, path)
+        if decision.verdict in ("ok", "relabel"):
+            sources[row] = f"{HUMAN}:{decision.by}"
+        kept[row] = decision.verdict != "drop"
+        kept[row] &= not (decision.verdict == "too_hard" and splits[row] == "train")
     table = manifest.table
     table = _with(table, "label", pa.array(labels, pa.int64()))
     table = _with(table, "label_source", pa.array(sources, pa.string()))
@@ -118,20 +121,21 @@ def _applied(
 
 
 def _soft_labels(
-    manifest: Manifest, said: Mapping[str, Mapping[str, Decision]], path: Path
+    manifest: Manifest, votes: Mapping[str, Mapping[str, Decision]], path: Path
 ) -> list[list[float] | None]:
-    """Distribution (K,) of each row, None where there is none."""
+    """Soft label (K,) of each row, or None."""
     ids, classes = manifest.column("id"), manifest.classes
-    found: list[list[float] | None] = [None] * len(manifest)
-    for row in np.flatnonzero(np.isin(ids, list(said))) if said else ():
-        votes = said[ids[row]]
-        if (named := shares(votes, classes[manifest.labels[row]])) is None:
+    soft: list[list[float] | None] = [None] * len(manifest)
+    for row in np.flatnonzero(np.isin(ids, list(votes))) if votes else ():
+        by_reviewer = votes[ids[row]]
+        by_name = shares(by_reviewer, classes[manifest.labels[row]])
+        if by_name is None:
             continue
-        by_class, newest_word = [0.0] * len(classes), list(votes.values())[-1]
-        for name, share in named.items():
-            by_class[check_class(name, newest_word, classes, path)] = share
-        found[row] = by_class
-    return found
+        label, newest_vote = [0.0] * len(classes), list(by_reviewer.values())[-1]
+        for name, share in by_name.items():
+            label[check_class(name, newest_vote, classes, path)] = share
+        soft[row] = label
+    return soft
 
 
 def _with_soft(manifest: Manifest, soft: list[list[float] | None]) -> Manifest:
@@ -142,47 +146,47 @@ def _with_soft(manifest: Manifest, soft: list[list[float] | None]) -> Manifest:
 
 
 def _sources(manifest: Manifest) -> list[str]:
-    """Where each label comes from, as the source tells it."""
+    """Source of each label, from the data or `GIVEN`."""
     if "label_source" not in manifest.table.column_names:
         return [GIVEN] * len(manifest)
-    return [str(each) if each else GIVEN for each in manifest.column("label_source")]
+    return [str(source) if source else GIVEN for source in manifest.column("label_source")]
 
 
 def _with(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
-    place = table.schema.get_field_index(name)
-    if place < 0:
+    """The table with a column added or replaced."""
+    index = table.schema.get_field_index(name)
+    if index < 0:
         return table.append_column(name, values)
-    return table.set_column(place, name, values)
+    return table.set_column(index, name, values)
 
 
-def _label(each: Decision) -> str | None:
-    """The class that a person gave: of copies with several labels, the one that was found right."""
-    return each.label if each.verdict == "relabel" else each.was if each.verdict == "ok" else None
+def _label(decision: Decision) -> str | None:
+    """The class that the decision confirms or sets. Copies with other labels get it too."""
+    return {"relabel": decision.label, "ok": decision.was}.get(decision.verdict)
 
 
-def _told(
+def _problems(
     path: Path,
-    chosen: Mapping[str, Decision],
-    own: Mapping[str, Decision],
+    decisions: Mapping[str, Decision],
+    others: int,
     stale: list[Decision],
-    torn: set[str],
+    disputed: set[str],
 ) -> list[Problem]:
-    """What was done, and what a person should know."""
-    counts = Counter(each.verdict for each in own.values())
-    words = ", ".join(f"{n} {verdict}" for verdict, n in sorted(counts.items())) or "none"
-    others = len(chosen) - len(own) - len(stale)
-    elsewhere = f"; {others} about images that aren't in this data" if others else ""
-    found = [Problem("overlay", str(path), f"decisions: {words}{elsewhere}")]
+    """A summary of the decisions, and a problem each for stale and disputed ones."""
+    counts = Counter(decision.verdict for decision in decisions.values())
+    summary = ", ".join(f"{n} {verdict}" for verdict, n in sorted(counts.items())) or "none"
+    summary += f"; {others} about images that aren't in this data" if others else ""
+    problems = [Problem("overlay", str(path), f"decisions: {summary}")]
     if stale:
         what = (
-            f"{len(stale)} labels were found right that the data has changed since, first line "
-            f"{stale[0].line}; these decisions don't count: review the images again"
+            f"{len(stale)} labels were confirmed but have changed since, first line "
+            f"{stale[0].line}; these decisions are ignored: review the images again"
         )
-        found.append(Problem("stale_decision", str(path), what))
-    if torn:
+        problems.append(Problem("stale_decision", str(path), what))
+    if disputed:
         what = (
-            f"reviewers disagree about {len(torn)} images, first sha256:{min(torn)}; the newest "
-            "word counts until one settles it"
+            f"reviewers disagree about {len(disputed)} images, first sha256:{min(disputed)}; the "
+            "newest decision counts until one settles it"
         )
-        found.append(Problem("reviewers_disagree", str(path), what))
-    return found
+        problems.append(Problem("reviewers_disagree", str(path), what))
+    return problems

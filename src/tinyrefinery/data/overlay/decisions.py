@@ -1,9 +1,9 @@
-"""Human decisions about images: lines that are only ever added to a file, the newest counts.
+"""Review decisions about images: an append-only file, in which the newest decision counts.
 
-One JSON object a line: `uid` (SHA-256 of the image's bytes, `sha256:` in front), `verdict`, `by`,
-`at`, and what else is known. A line whose verdict is `undo` takes back the decision that its `of`
-names by time. One whose verdict is `add` adds an image to the training images, see `additions`. So
-a file may be merged with another line by line, in any order.
+Each line is a JSON object: `uid` (`sha256:` and the SHA-256 of the image's bytes), `verdict`, `by`,
+`at`, and optional fields. The verdict `undo` revokes the decision whose time is in `of`. The
+verdict `add` adds an image to the training images, see `additions`. So files can be merged line by
+line, in any order.
 """
 
 import json
@@ -24,59 +24,59 @@ from tinyrefinery.names import nearest
 VERDICTS = ("ok", "relabel", "too_hard", "ambiguous", "drop", "skip")
 UNDO, ADD = "undo", "add"
 AUTO = "auto:"
-"""Begins the source of a label that a network gave and nobody looked at."""
+"""Prefix of the source of labels from a network without review."""
 _UID = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
 _TEXTS = ("label", "was", "by", "at", "queue", "reason", "of", "note", "file_name")
-_KNOWN = ("uid", "verdict", "slices", "seconds", "settles", "shares", *_TEXTS)
+_FIELDS = ("uid", "verdict", "slices", "seconds", "settles", "shares", *_TEXTS)
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What a person said of one image."""
+    """A reviewer's decision about one image."""
 
     uid: str
     """SHA-256 of the image's bytes, 64 hexadecimal digits."""
     verdict: str
     """One of `VERDICTS`, or `undo`, or `add`."""
     by: str
-    """Who said so."""
+    """Name of the reviewer."""
     at: str
-    """When, ISO 8601 with a time zone."""
+    """Time, ISO 8601 with a time zone."""
     label: str | None = None
-    """The class that a relabelled image shows; of an ambiguous one, the class it is more like."""
+    """The new class of a relabeled image; the most likely class of an ambiguous one."""
     was: str | None = None
-    """The label that the person was shown."""
+    """The label that was shown to the reviewer."""
     shares: tuple[tuple[str, float], ...] = ()
-    """Of an ambiguous image: the classes that it may show, with their weights; empty: not told."""
+    """Possible classes of an ambiguous image, with weights; empty if not specified."""
     slices: tuple[str, ...] = ()
-    """Lists of images that it joins."""
+    """Slices to add the image to."""
     queue: str | None = None
     reason: str | None = None
-    """Why it was in the queue, see `annotation.queue`."""
+    """Why it was in the queue, see `review.queue`."""
     seconds: float | None = None
-    """How long the person looked."""
+    """Time that the reviewer took."""
     settles: bool = False
-    """Whether it ends a disagreement: what was said of the image before counts no more."""
+    """Whether it settles a disagreement: earlier decisions on the image no longer count."""
     of: str | None = None
-    """Of an `undo`: the time of the decision that it takes back."""
+    """For `undo`: the time of the revoked decision."""
     note: str | None = None
     file_name: str | None = None
     line: int = 0
-    """In its file, from 1; 0 before it was written."""
+    """Line number in the file, from 1; 0 before it is written."""
 
     @property
     def when(self) -> datetime:
-        """The time, to compare with others."""
+        """The time, for comparisons."""
         return datetime.fromisoformat(self.at)
 
     @property
     def outcome(self) -> tuple[str, str | None]:
-        """What two reviewers must agree on: the class that it leaves, else the verdict."""
+        """What two reviewers must agree on: the resulting class or, without one, the verdict."""
         label = {"relabel": self.label, "ok": self.was}.get(self.verdict)
         return (self.verdict, None) if label is None else ("class", label)
 
     def as_json(self) -> str:
-        """Its line, without the end of the line; equal decisions have equal lines."""
+        """The line in the file, without its end. Equal decisions have equal lines."""
         content: dict[str, Any] = {"uid": f"sha256:{self.uid}", "verdict": self.verdict}
         for name in ("label", "was", "by", "at", "of", "queue", "reason", "file_name", "note"):
             if (value := getattr(self, name)) is not None:
@@ -89,27 +89,27 @@ class Decision:
 
 
 def now() -> str:
-    """The present time as decisions have it; microseconds keep two of one person apart."""
+    """The current time for decisions. Microseconds distinguish decisions of one reviewer."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 def decision(content: Any, where: str = "decision", line: int = 0) -> Decision:
-    """A decision from plain data.
+    """Parse a decision.
 
     Args:
-        content: as JSON has it.
+        content: decoded JSON.
         where: file and line, for messages.
         line: number of the line.
 
     Raises:
-        DataError: when it isn't one; the message begins with `where`.
+        DataError: if it is invalid; the message starts with `where`.
     """
     mistake = _mistake(content)
     if mistake:
         raise DataError(f"{where}: {mistake}")
     match = _UID.fullmatch(content["uid"])
     assert match is not None
-    given = {name: content.get(name) for name in _TEXTS if name not in ("by", "at")}
+    texts = {name: content.get(name) for name in _TEXTS if name not in ("by", "at")}
     return Decision(
         uid=match[1],
         verdict=content["verdict"],
@@ -120,55 +120,57 @@ def decision(content: Any, where: str = "decision", line: int = 0) -> Decision:
         seconds=content.get("seconds"),
         settles=bool(content.get("settles", False)),
         line=line,
-        **given,
+        **texts,
     )
 
 
 def _mistake(content: Any) -> str:
-    """What is wrong with a decision, or nothing."""
+    """What is wrong with a decision; empty if it is valid."""
     if not isinstance(content, dict):
-        return "is no JSON object"
-    if unknown := [str(name) for name in content if name not in _KNOWN]:
-        return f"unknown field '{unknown[0]}'.{nearest(unknown[0], _KNOWN)}"
+        return "is not a JSON object"
+    if unknown := [str(name) for name in content if name not in _FIELDS]:
+        return f"unknown field '{unknown[0]}'.{nearest(unknown[0], _FIELDS)}"
     for name in ("uid", "verdict", "by", "at"):
         if not isinstance(content.get(name), str) or not content[name]:
-            return f"lacks '{name}', or it is no text"
+            return f"'{name}' is missing or not a text"
     for name in _TEXTS:
         if not isinstance(content.get(name), str | None):
-            return f"'{name}' is no text"
+            return f"'{name}' is not a text"
     return _wrong_value(content)
 
 
 def _wrong_value(content: Mapping[str, Any]) -> str:
     verdict, seconds = content["verdict"], content.get("seconds")
     if not _UID.fullmatch(content["uid"]):
-        return f"uid '{content['uid'][:80]}' is no SHA-256 of 64 hexadecimal digits"
+        return f"uid '{content['uid'][:80]}' is not a SHA-256 of 64 hexadecimal digits"
     if verdict not in (*VERDICTS, UNDO, ADD):
         return f"unknown verdict '{verdict}'.{nearest(verdict, VERDICTS)} Known: {VERDICTS}"
-    if wrong := _lacking(content) or _wrong_shares(content.get("shares"), verdict):
+    if wrong := _missing_field(content) or _wrong_shares(content.get("shares"), verdict):
         return wrong
     slices = content.get("slices")
     if not isinstance(slices, list | None) or not all(isinstance(s, str) for s in slices or ()):
-        return "'slices' is no list of names"
+        return "'slices' is not a list of names"
     if isinstance(seconds, bool) or not isinstance(seconds, int | float | None):
-        return "'seconds' is no number"
+        return "'seconds' is not a number"
     if not isinstance(content.get("settles", False), bool):
-        return "'settles' is neither true nor false"
+        return "'settles' must be true or false"
     for name in ("at", "of"):
         if (text := content.get(name)) and not _is_time(text):
-            return f"'{name}' is '{text[:40]}', no time with a zone such as 2026-11-21T02:10:00Z"
+            return (
+                f"'{name}' must be a time with a zone like 2026-11-21T02:10:00Z, not '{text:.40}'"
+            )
     return ""
 
 
-def _lacking(content: Mapping[str, Any]) -> str:
-    """What a verdict needs beside itself."""
+def _missing_field(content: Mapping[str, Any]) -> str:
+    """The fields that a verdict requires and lacks."""
     verdict = content["verdict"]
     if verdict == "relabel" and not content.get("label"):
         return "relabel needs a 'label'"
     if verdict == ADD and not (content.get("label") and content.get("file_name")):
         return "add needs a 'label' and a 'file_name'"
     if verdict == UNDO and not content.get("of"):
-        return "undo needs 'of', the time of what it takes back"
+        return "undo needs 'of', the time of the decision to revoke"
     return ""
 
 
@@ -176,13 +178,13 @@ def _wrong_shares(shares: Any, verdict: str) -> str:
     if shares is None:
         return ""
     if verdict != "ambiguous":
-        return f"'shares' belong to the verdict ambiguous, not to {verdict}"
+        return f"'shares' need the verdict ambiguous, not {verdict}"
     if not isinstance(shares, dict) or not shares:
-        return '\'shares\' is no mapping from classes to weights, e.g. {"cat": 0.7, "dog": 0.3}'
+        return '\'shares\' must map classes to weights, e.g. {"cat": 0.7, "dog": 0.3}'
     for name, weight in shares.items():
         number = isinstance(weight, int | float) and not isinstance(weight, bool)
         if not number or not 0 < weight < math.inf:
-            return f"share of '{name[:40]}' is {weight!r:.40}; shares are numbers above 0"
+            return f"the share of '{name[:40]}' must be a number above 0, not {weight!r:.40}"
     return ""
 
 
@@ -194,27 +196,26 @@ def _is_time(text: str) -> bool:
 
 
 def read_decisions(path: Path) -> list[Decision]:
-    """Every line of a file, undone ones too.
+    """Read all lines of a file, including revoked decisions.
 
-    A last line without an end that can't be read is left out: its writer was killed, so it was
-    never a whole decision.
+    An incomplete last line is ignored: its writer was killed before the decision was complete.
 
     Raises:
-        DataError: when the file can't be read, or a line is no decision; it names the line.
+        DataError: if the file can't be read, or a line is not a decision; names the line.
     """
     try:
         text = path.read_bytes().decode("utf-8", "surrogateescape")
     except OSError as error:
         raise DataError(f"{path}: can't be read ({error.strerror or error})") from error
-    *whole, rest = text.split("\n")
-    found = [
+    *complete, last = text.split("\n")
+    decisions = [
         _read_line(line, f"{path}, line {number}", number)
-        for number, line in enumerate(whole, 1)
+        for number, line in enumerate(complete, 1)
         if line.strip()
     ]
-    if rest.strip() and _is_json(rest):
-        found.append(_read_line(rest, f"{path}, line {len(whole) + 1}", len(whole) + 1))
-    return found
+    if last.strip() and _is_json(last):
+        decisions.append(_read_line(last, f"{path}, line {len(complete) + 1}", len(complete) + 1))
+    return decisions
 
 
 def _is_json(text: str) -> bool:
@@ -231,89 +232,87 @@ def _read_line(line: str, where: str, number: int) -> Decision:
         content = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise DataError(
-            f"{where}: is no JSON ({error}); mend or delete this line, the others are kept"
+            f"{where}: is not JSON ({error}). Fix or delete this line; the others stay valid."
         ) from error
     return decision(content, where, number)
 
 
 def standing(decisions: Iterable[Decision]) -> list[Decision]:
-    """What was said of images, oldest first; of equal times the later line is newer.
+    """Decisions about images that are not revoked, without additions, oldest first.
 
-    What was taken back is left out, and so are lines that add images.
+    Of equal times the later line is the newer.
     """
-    return [each for each in _kept(decisions) if each.verdict != ADD]
+    return [decision for decision in _not_revoked(decisions) if decision.verdict != ADD]
 
 
 def additions(decisions: Iterable[Decision]) -> dict[str, Decision]:
-    """The line that counts for each image that is added, by uid: the newest not taken back."""
-    return {each.uid: each for each in _kept(decisions) if each.verdict == ADD}
+    """The newest addition of each added image that is not revoked, by uid."""
+    return {d.uid: d for d in _not_revoked(decisions) if d.verdict == ADD}
 
 
-def _kept(decisions: Iterable[Decision]) -> list[Decision]:
-    """Lines that were not taken back, oldest first."""
-    every = list(decisions)
-    undone = {
-        (each.uid, each.by, each.of and _utc(each.of)) for each in every if each.verdict == UNDO
+def _not_revoked(decisions: Iterable[Decision]) -> list[Decision]:
+    """Decisions that are not revoked, oldest first."""
+    decisions = list(decisions)
+    revoked = {
+        (decision.uid, decision.by, decision.of and datetime.fromisoformat(decision.of))
+        for decision in decisions
+        if decision.verdict == UNDO
     }
-    kept = [
-        each
-        for each in every
-        if each.verdict != UNDO and (each.uid, each.by, each.when) not in undone
+    valid = [
+        decision
+        for decision in decisions
+        if decision.verdict != UNDO and (decision.uid, decision.by, decision.when) not in revoked
     ]
-    return sorted(kept, key=lambda each: each.when)
-
-
-def _utc(text: str) -> datetime:
-    return datetime.fromisoformat(text)
+    return sorted(valid, key=lambda decision: decision.when)
 
 
 def newest(decisions: Iterable[Decision]) -> dict[str, Decision]:
-    """The decision that counts for each image, by uid: the newest that is no `skip`."""
-    return {each.uid: each for each in standing(decisions) if each.verdict != "skip"}
+    """The decision that counts for each image, by uid: the newest that is not a `skip`."""
+    return {d.uid: d for d in standing(decisions) if d.verdict != "skip"}
 
 
 def conflicts(decisions: Iterable[Decision]) -> dict[str, tuple[Decision, ...]]:
-    """Images of which reviewers say different things, each one's newest word, by uid.
+    """Images that reviewers disagree about: uid -> the newest decision of each reviewer.
 
-    A decision that `settles` ends what was said before it.
+    A decision that `settles` replaces all earlier ones.
     """
-    own: dict[str, dict[str, Decision]] = {}
-    for each in standing(decisions):
-        if each.verdict == "skip":
+    by_uid: dict[str, dict[str, Decision]] = {}
+    for decision in standing(decisions):
+        if decision.verdict == "skip":
             continue
-        if each.settles:
-            own[each.uid] = {}
-        own.setdefault(each.uid, {})[each.by] = each
+        if decision.settles:
+            by_uid[decision.uid] = {}
+        by_uid.setdefault(decision.uid, {})[decision.by] = decision
     return {
-        uid: tuple(said.values())
-        for uid, said in own.items()
-        if len({each.outcome for each in said.values()}) > 1
+        uid: tuple(by_reviewer.values())
+        for uid, by_reviewer in by_uid.items()
+        if len({decision.outcome for decision in by_reviewer.values()}) > 1
     }
 
 
 def append_decisions(path: Path, decisions: Sequence[Decision]) -> None:
-    """Add lines to a file and flush them to the disk before returning.
+    """Append lines to a file and flush them to disk before returning.
 
-    A last line that was cut short when its writer was killed is cut off first.
+    Removes an incomplete last line first. Its writer was killed.
 
     Raises:
-        StorageError: when the file can't be written.
+        StorageError: if the file is not writable.
     """
-    text = "".join(f"{each.as_json()}\n" for each in decisions)
+    text = "".join(f"{decision.as_json()}\n" for decision in decisions)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Two reviewers may share a file; neither may cut off what the other is writing.
+        # Several reviewers may share a file. Without a lock, one could cut off another's line.
         with FileLock(path.with_name(f".{path.name}.lock")), path.open("a+b") as file:
-            _mend_end(file)
+            _repair_last_line(file)
             file.write(text.encode())
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise StorageError(f"{path}: can't be written ({error.strerror or error})") from error
+        raise StorageError(f"{path}: is not writable ({error.strerror or error})") from error
 
 
-def _mend_end(file: Any) -> None:
-    """Give the last line its end, or cut off what is no whole line."""
+def _repair_last_line(file: Any) -> None:
+    """Terminate a complete last line, or remove an incomplete one."""
     end = file.seek(0, os.SEEK_END)
     if not end:
         return
@@ -322,25 +321,23 @@ def _mend_end(file: Any) -> None:
         return
     file.seek(0)
     content = file.read()
-    whole = content.rfind(b"\n") + 1
-    if _is_json(content[whole:].decode("utf-8", "replace")):
+    start = content.rfind(b"\n") + 1
+    if _is_json(content[start:].decode("utf-8", "replace")):
         file.write(b"\n")
     else:
-        file.truncate(whole)
+        file.truncate(start)
 
 
 def merge_decisions(path: Path, decisions: Sequence[Decision]) -> list[Decision]:
-    """Add to a file the decisions that it doesn't have yet; which those were.
-
-    Giving the same decisions again changes nothing.
+    """Append the decisions that a file lacks, and return them. Safe to repeat.
 
     Raises:
-        DataError: when the file is there and can't be read.
-        StorageError: when it can't be written.
+        DataError: if the file exists and can't be read.
+        StorageError: if the file is not writable.
     """
-    there = {each.as_json() for each in read_decisions(path)} if path.exists() else set()
-    lines = {each.as_json(): each for each in decisions}
-    new = [each for line, each in lines.items() if line not in there]
+    existing = {d.as_json() for d in read_decisions(path)} if path.exists() else set()
+    lines = {decision.as_json(): decision for decision in decisions}
+    new = [decision for line, decision in lines.items() if line not in existing]
     if new:
         append_decisions(path, new)
     return new

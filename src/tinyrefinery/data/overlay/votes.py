@@ -1,7 +1,7 @@
-"""What people who differ, or can't tell, make of an image together: a distribution over classes.
+"""Soft labels from the votes of reviewers who disagree or are uncertain.
 
-Each reviewer has one vote, the mean of the votes is the target. This is the soft label of several
-annotators (Peterson et al. 2019, "Human uncertainty makes classification more robust").
+Each reviewer has one vote. The soft label is the mean of the votes (Peterson et al. 2019, "Human
+uncertainty makes classification more robust").
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,61 +13,62 @@ _VOTES = ("ok", "relabel", AMBIGUOUS)
 
 
 def words(decisions: Iterable[Decision]) -> dict[str, dict[str, Decision]]:
-    """The newest word of each reviewer by uid and name; skips say nothing.
+    """The newest decision of each reviewer on each image: uid -> reviewer -> decision.
 
-    A decision that settles a disagreement ends what was said before it; but where it says that the
-    image is ambiguous, and doesn't say between which classes, the disagreement is just that.
+    Skips are ignored. A decision that settles a disagreement replaces all earlier ones. But if it
+    is `ambiguous` without shares, the earlier votes stay: they are the disagreement.
     """
-    own: dict[str, dict[str, Decision]] = {}
-    for each in standing(decisions):
-        if each.verdict == "skip":
+    by_uid: dict[str, dict[str, Decision]] = {}
+    for decision in standing(decisions):
+        if decision.verdict == "skip":
             continue
-        said = own.setdefault(each.uid, {})
-        if each.settles and each.verdict == AMBIGUOUS and not each.shares and said:
-            own[each.uid] = {by: word for by, word in said.items() if word.verdict in _VOTES}
+        votes = by_uid.setdefault(decision.uid, {})
+        if decision.settles and decision.verdict == AMBIGUOUS and not decision.shares and votes:
+            by_uid[decision.uid] = {
+                reviewer: vote for reviewer, vote in votes.items() if vote.verdict in _VOTES
+            }
             continue
-        if each.settles:
-            said.clear()
-        said.pop(each.by, None)  # so that the order is that of time
-        said[each.by] = each
-    return own
+        if decision.settles:
+            votes.clear()
+        votes.pop(decision.by, None)  # keeps the order of time
+        votes[decision.by] = decision
+    return by_uid
 
 
-def shares(said: Mapping[str, Decision], given: str) -> dict[str, float] | None:
-    """Probability of each class that the votes about one image name; None where they name one.
+def shares(votes: Mapping[str, Decision], given: str) -> dict[str, float] | None:
+    """The soft label from the votes on one image: class -> probability; None for a single class.
 
-    `ok` and `relabel` are for one class; `ambiguous` is for the classes that it names, by their
-    shares, or evenly for those that the others and the given label name. An image that its newest
-    word takes out has none.
+    `ok` and `relabel` vote for one class. `ambiguous` votes for several: by its shares or, without
+    any, evenly for all classes of the other votes and the given label. If the newest vote removes
+    the image, there is no soft label.
 
     Args:
-        said: newest word of each reviewer, the newest last, as `words` gives them.
+        votes: newest decision of each reviewer, the newest last, from `words`.
         given: label that the image has without them.
     """
-    votes = list(said.values())
-    if not votes or votes[-1].verdict not in _VOTES:
+    decisions = list(votes.values())
+    if not decisions or decisions[-1].verdict not in _VOTES:
         return None
-    votes = [each for each in votes if each.verdict in _VOTES]
-    named = dict.fromkeys(name for each in votes for name in _named(each, given))
-    found = [_vote(each, given, tuple(named)) for each in votes]
+    decisions = [decision for decision in decisions if decision.verdict in _VOTES]
+    classes = dict.fromkeys(name for vote in decisions for name in _classes_of(vote, given))
     total: dict[str, float] = {}
-    for vote in found:
-        for name, share in vote.items():
-            total[name] = total.get(name, 0.0) + share / len(found)
+    for decision in decisions:
+        for name, share in _vote(decision, given, tuple(classes)).items():
+            total[name] = total.get(name, 0.0) + share / len(decisions)
     return total if len(total) > 1 else None
 
 
-def _named(each: Decision, given: str) -> tuple[str, ...]:
-    """The classes that a vote names: of an ambiguous image also the one that the person saw."""
-    if each.verdict == "relabel":
-        return (str(each.label),)
-    own = (each.label,) if each.verdict == AMBIGUOUS and each.label else ()
-    return *own, each.was or given
+def _classes_of(decision: Decision, given: str) -> tuple[str, ...]:
+    """The classes in a decision: for an ambiguous image, also the label that was shown."""
+    if decision.verdict == "relabel":
+        return (str(decision.label),)
+    label = (decision.label,) if decision.verdict == AMBIGUOUS and decision.label else ()
+    return *label, decision.was or given
 
 
-def _vote(each: Decision, given: str, named: tuple[str, ...]) -> dict[str, float]:
-    if each.verdict != AMBIGUOUS:
-        return dict.fromkeys(_named(each, given), 1.0)
-    weights = dict(each.shares) or dict.fromkeys(named, 1.0)
-    whole = sum(weights.values())
-    return {name: weight / whole for name, weight in weights.items()}
+def _vote(decision: Decision, given: str, classes: tuple[str, ...]) -> dict[str, float]:
+    if decision.verdict != AMBIGUOUS:
+        return dict.fromkeys(_classes_of(decision, given), 1.0)
+    weights = dict(decision.shares) or dict.fromkeys(classes, 1.0)
+    total = sum(weights.values())
+    return {name: weight / total for name, weight in weights.items()}

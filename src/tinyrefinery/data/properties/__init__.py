@@ -1,1 +1,1 @@
-"""What an image measures: size, contrast, sharpness, file format."""
+"""Measured properties of images: size, contrast, sharpness, file format."""

@@ -1,4 +1,4 @@
-"""What an image file tells beside its pixels: format, bytes, compression, transparency, camera."""
+"""Facts from an image file besides its pixels: format, size, compression, transparency, camera."""
 
 from io import BytesIO
 from typing import Any
@@ -9,45 +9,45 @@ from PIL import ExifTags, Image
 from tinyrefinery.data.images import EncodedImages
 from tinyrefinery.data.properties.property_names import KINDS
 
-# ITU-T T.81, table K.1, in the zigzag order in which Pillow gives a file's table: its sum is
-# enough, since libjpeg scales all entries alike.
+# Sum of the luma quantization table, ITU-T T.81, table K.1. libjpeg scales all entries alike.
 _LUMA_SUM = 3688.0
 _CAMERA = (ExifTags.Base.Make, ExifTags.Base.Model)
 
 
 def file_facts(images: EncodedImages, rows: np.ndarray) -> list[dict[str, Any]]:
-    """The values of `KINDS` for some rows; what a file does not tell is None.
+    """The values of `KINDS` for some rows; None where a file has no such fact.
 
     Raises:
-        OSError: when a file can't be read any more.
+        OSError: if a file is no longer readable.
     """
     return [_facts(images.encoded(int(row)), images.sizes[row]) for row in rows]
 
 
 def _facts(data: bytes, size: np.ndarray) -> dict[str, Any]:
-    found: dict[str, Any] = dict.fromkeys(KINDS)
-    found["bytes"] = float(len(data))
-    found["bytes_per_pixel"] = len(data) / max(1, int(size[0]) * int(size[1]))
+    facts: dict[str, Any] = dict.fromkeys(KINDS)
+    facts["bytes"] = float(len(data))
+    facts["bytes_per_pixel"] = len(data) / max(1, int(size[0]) * int(size[1]))
     try:
-        image = Image.open(BytesIO(data))  # the header alone
-    except Exception:  # what Pillow can't name was decoded by the other decoder
-        return found
-    found["format"] = image.format
-    clear = image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
-    found["transparency"] = float(clear)
+        image = Image.open(BytesIO(data))  # reads the header only
+    except Exception:  # only the other decoder can read it
+        return facts
+    facts["format"] = image.format
+    has_alpha = image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
+    facts["transparency"] = float(has_alpha)
     tables = getattr(image, "quantization", None)
     if image.format in ("JPEG", "MPO") and tables:
-        found["jpeg_quality"] = jpeg_quality(tables[min(tables)])
+        facts["jpeg_quality"] = jpeg_quality(tables[min(tables)])
     if "exif" in image.info:
-        found["camera"] = _camera(image)
-    return found
+        facts["camera"] = _camera(image)
+    return facts
 
 
 def jpeg_quality(luma: list[int]) -> float:
-    """Libjpeg's quality, 1 to 100, whose luma quantization table has nearly this sum.
+    """Estimate libjpeg's quality, 1 to 100, from the sum of the luma quantization table.
 
-    libjpeg (jcparam.c) scales its table by 5000 / q below 50 and by 200 - 2 q from there, in
-    percent; each entry is at least 1, so that the highest qualities come out a little too low.
+    libjpeg (jcparam.c) scales its table by 5000 / q percent below quality 50, and by 200 - 2 q
+    percent from there on. Entries are at least 1, so estimates of the highest qualities are a
+    little too low.
     """
     percent = 100 * sum(luma) / _LUMA_SUM
     quality = 5000 / percent if percent > 100 else (200 - percent) / 2
@@ -58,6 +58,6 @@ def _camera(image: Image.Image) -> str | None:
     try:
         exif = image.getexif()
         words = [str(exif.get(tag, "")).strip("\0 ") for tag in _CAMERA]
-    except Exception:  # damaged EXIF must not cost the image
+    except Exception:  # damaged EXIF: keep the other facts
         return None
     return " ".join(word for word in words if word) or None

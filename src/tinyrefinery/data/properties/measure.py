@@ -1,6 +1,6 @@
-"""Properties of images that a network could mistake for what they show: numbers, one line an image.
+"""Measure properties of images that a network could use as shortcuts: a table, one row per image.
 
-All of pixels are measured on small images (`small_images`), on a scale of 0 (black) to 255 (white).
+Pixel properties are measured on small images (`small_images`), from 0 (black) to 255 (white).
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from tinyrefinery.data.properties.file_facts import file_facts
 from tinyrefinery.data.properties.property_names import COLOR, KINDS, MEASURES
 from tinyrefinery.data.properties.small_images import Chunk, each_chunk
 
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601, as `decode` makes grey of RGB
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601, as in `decode`
 
 
 def image_properties(dataset: Dataset, rows: np.ndarray) -> pa.Table:
@@ -26,49 +26,49 @@ def image_properties(dataset: Dataset, rows: np.ndarray) -> pa.Table:
         rows: (N,) manifest rows, in any order; may be empty.
 
     Returns:
-        N rows in that order: `id`, then the columns of `MEASURES` (float64), and where the source
-        keeps its files those of `KINDS`.
+        N rows in that order: `id`, the columns of `MEASURES` (float64) and, if the images are
+        encoded files, those of `KINDS`.
 
     Raises:
-        ChangedImageError: when an image can no longer be read.
+        ChangedImageError: if an image is no longer readable.
     """
     rows = np.asarray(rows, np.int64)
-    parts = each_chunk(dataset, rows, lambda chunk: chunk_properties(dataset, chunk))
-    return joined(dataset, rows, parts)
+    chunks = each_chunk(dataset, rows, lambda chunk: chunk_properties(dataset, chunk))
+    return joined(dataset, rows, chunks)
 
 
-def joined(dataset: Dataset, rows: np.ndarray, parts: Iterable[dict[str, Any]]) -> pa.Table:
-    """The table of `image_properties` from what `chunk_properties` gave, chunk by chunk."""
+def joined(dataset: Dataset, rows: np.ndarray, chunks: Iterable[dict[str, Any]]) -> pa.Table:
+    """The table of `image_properties` from the results of `chunk_properties`."""
     columns: dict[str, list[Any]] = {}
-    for part in parts:
-        for name, values in part.items():
+    for chunk in chunks:
+        for name, values in chunk.items():
             columns.setdefault(name, []).extend(values)
-    kinds = {name: pa.float64() for name in MEASURES} | KINDS
-    wanted = [name for name in MEASURES if dataset.images.channels == 3 or name not in COLOR]
-    wanted += KINDS if isinstance(dataset.images, EncodedImages) else []
+    types = {name: pa.float64() for name in MEASURES} | KINDS
+    names = [name for name in MEASURES if dataset.images.channels == 3 or name not in COLOR]
+    names += KINDS if isinstance(dataset.images, EncodedImages) else []
     table = {"id": pa.array(dataset.manifest.column("id")[rows].tolist(), pa.string())}
-    return pa.table(table | {n: pa.array(columns.get(n, []), kinds[n]) for n in wanted})
+    return pa.table(table | {n: pa.array(columns.get(n, []), types[n]) for n in names})
 
 
 def chunk_properties(dataset: Dataset, chunk: Chunk) -> dict[str, Any]:
     """Values (n,) by name, in the order of the chunk's rows."""
     images = dataset.images
     height, width = images.sizes[chunk.rows].astype(np.float64).T
-    found: dict[str, Any] = {"width": width, "height": height, "aspect": width / height}
-    names = [n for n in MEASURES if n not in found and (images.channels == 3 or n not in COLOR)]
-    values = chunk.gathered(pixel_properties)
-    found |= {name: values[:, number] for number, name in enumerate(names)}
+    result: dict[str, Any] = {"width": width, "height": height, "aspect": width / height}
+    names = [n for n in MEASURES if n not in result and (images.channels == 3 or n not in COLOR)]
+    values = chunk.gathered(pixel_properties)  # (n, properties)
+    result |= {name: values[:, number] for number, name in enumerate(names)}
     if isinstance(images, EncodedImages):
         try:
             facts = file_facts(images, chunk.rows)
         except OSError as error:
             raise ChangedImageError(int(chunk.rows[0]), str(error)) from error
-        found |= {name: [each[name] for each in facts] for name in KINDS}
-    return found
+        result |= {name: [image_facts[name] for image_facts in facts] for name in KINDS}
+    return result
 
 
 def pixel_properties(pixels: np.ndarray) -> np.ndarray:
-    """The measures from `brightness` on, (n, 5) for grey and (n, 9) for RGB, float64.
+    """The measures from `brightness` on, (n, 5) for gray and (n, 9) for RGB, float64.
 
     Args:
         pixels: uint8 (n, H, W, C).
@@ -82,18 +82,19 @@ def pixel_properties(pixels: np.ndarray) -> np.ndarray:
 
 
 def _sharpness(luma: np.ndarray) -> np.ndarray:
-    """Variance of the four-neighbor Laplacian inside the image; 0 below three pixels."""
+    """Variance of the four-neighbor Laplacian without the border; 0 below three pixels a side."""
     if min(luma.shape[1:]) < 3:
         return np.zeros(len(luma), np.float32)
-    inner = -4 * luma[:, 1:-1, 1:-1]
-    inner += luma[:, :-2, 1:-1] + luma[:, 2:, 1:-1]
-    inner += luma[:, 1:-1, :-2] + luma[:, 1:-1, 2:]
-    return inner.reshape(len(luma), -1).var(1)
+    laplacian = -4 * luma[:, 1:-1, 1:-1]
+    laplacian += luma[:, :-2, 1:-1] + luma[:, 2:, 1:-1]
+    laplacian += luma[:, 1:-1, :-2] + luma[:, 1:-1, 2:]
+    return laplacian.reshape(len(luma), -1).var(1)
 
 
 def _entropy(luma: np.ndarray) -> np.ndarray:
-    """Shannon entropy of each row's histogram of 256 whole levels, in bits."""
+    """Shannon entropy of each row's histogram of 256 levels, in bits."""
     n, pixels = luma.shape
+    # Shift the levels of row i by 256 i, so that one bincount makes all histograms.
     levels = (luma + np.float32(0.5)).astype(np.int64) + 256 * np.arange(n)[:, None]
     share = np.bincount(levels.ravel(), minlength=256 * n).reshape(n, 256) / pixels
     logs = np.log2(share, out=np.zeros_like(share), where=share > 0)
@@ -107,9 +108,8 @@ def _border(luma: np.ndarray) -> np.ndarray:
     if 2 * edge >= min(height, width):
         return luma.reshape(n, -1).mean(1)
     inside = luma[:, edge:-edge, edge:-edge].reshape(n, -1)
-    whole = luma.reshape(n, -1)
-    rim = whole.sum(1, dtype=np.float64) - inside.sum(1, dtype=np.float64)
-    return rim / (height * width - inside.shape[1])
+    frame_sum = luma.reshape(n, -1).sum(1, dtype=np.float64) - inside.sum(1, dtype=np.float64)
+    return frame_sum / (height * width - inside.shape[1])
 
 
 def _colors(values: np.ndarray) -> list[np.ndarray]:
@@ -118,7 +118,7 @@ def _colors(values: np.ndarray) -> list[np.ndarray]:
     red, green, blue = (values[..., c].reshape(n, -1) for c in range(3))
     rg, yb = red - green, (red + green) / 2 - blue
     means = rg.mean(1), yb.mean(1)
-    spread, center = np.hypot(rg.std(1), yb.std(1)), np.hypot(*means)
-    top, low = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
-    saturation = ((top - low) / np.maximum(top, 1)).mean(1)
-    return [spread + 0.3 * center, saturation, *means]
+    colorfulness = np.hypot(rg.std(1), yb.std(1)) + 0.3 * np.hypot(*means)
+    high, low = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
+    saturation = ((high - low) / np.maximum(high, 1)).mean(1)
+    return [colorfulness, saturation, *means]

@@ -1,4 +1,4 @@
-"""Which properties of images can be computed; apart from how, which takes torch to import."""
+"""Names of the properties of images. Separate from their computation, which imports torch."""
 
 import pyarrow as pa
 
@@ -9,14 +9,14 @@ MEASURES: dict[str, str] = {
     "brightness": "mean luma",
     "contrast": "standard deviation of luma",
     "sharpness": "variance of the Laplacian of luma; low: blurred or empty",
-    "entropy": "of the luma histogram, in bits, 0 to 8; low: little in it",
+    "entropy": "of the luma histogram, in bits, 0 to 8; low: little detail",
     "border": "mean luma of the outermost sixteenth on each side",
-    "colorfulness": "Hasler and Süsstrunk (2003), M3; 0: grey",
+    "colorfulness": "Hasler and Süsstrunk (2003), M3; 0: gray",
     "saturation": "mean of (max - min) / max over the channels, 0 to 1",
-    "red_green": "mean of red less green",
-    "yellow_blue": "mean of (red + green) / 2 less blue",
+    "red_green": "mean of red minus green",
+    "yellow_blue": "mean of (red + green) / 2 minus blue",
 }
-"""What is measured of every image. The last four need color and are missing from grey data sets."""
+"""Property -> description, for all images. Gray data sets lack the last four, which need color."""
 
 COLOR = ("colorfulness", "saturation", "red_green", "yellow_blue")
 
@@ -30,8 +30,8 @@ KINDS: dict[str, pa.DataType] = {
 }
 """Columns of `file_facts.file_facts`.
 
-`bytes`: size of the file. `bytes_per_pixel`: that, per pixel of the source. `format`: as Pillow
-names it, e.g. JPEG, PNG. `transparency`: 1 where the file has an alpha channel or a transparent
-color, else 0. `jpeg_quality`: 1 to 100 as libjpeg counts it, estimated from the luma quantization;
-null for other formats. `camera`: maker and model from EXIF; null where the file names none.
+`bytes`: size of the file. `bytes_per_pixel`: the size per pixel of the source. `format`: Pillow's
+name, e.g. JPEG, PNG. `transparency`: 1 if the file has an alpha channel or a transparent color,
+else 0. `jpeg_quality`: libjpeg's quality, 1 to 100, estimated from the luma quantization; null for
+other formats. `camera`: maker and model from EXIF; null if the file has none.
 """

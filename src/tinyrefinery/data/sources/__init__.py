@@ -1,1 +1,1 @@
-"""Where data sets come from: one file a kind of source."""
+"""Data sources: one file per kind."""

@@ -1,4 +1,4 @@
-"""Any image data set of the Hugging Face hub, or a local one, through the `datasets` library."""
+"""Image data sets of the Hugging Face hub or local ones, through the `datasets` library."""
 
 import os
 from collections.abc import Mapping
@@ -27,37 +27,39 @@ def open_hugging_face(
     data_files: Any = None,
     **options: Unpack[OpeningOptions],
 ) -> Dataset:
-    """Open a data set of the hub, a local one, or one that `save_to_disk` wrote.
+    """Open a data set of the hub, a local one, or one written by `save_to_disk`.
 
-    Images stay encoded, memory-mapped where the library does so. Nothing is downloaded when the
-    library finds the data set in its own cache.
+    Images stay encoded, and memory-mapped if the library does so. Nothing is downloaded if the data
+    set is in the library's cache.
 
     Args:
-        path: what `datasets.load_dataset` takes: a name on the hub, a folder, or a kind of file
-            ("imagefolder", "parquet") with `data_dir` or `data_files`; or the folder of a data set
-            that `save_to_disk` wrote.
-        config: which configuration of it.
-        splits: our split names to its own, e.g. {"train": "train", "test": "validation"}; all that
-            have a known name by default.
-        image: column with the images; by default the first one that the data set says is.
-        label: column with the labels; by default the first of classes, or one named `label`.
+        path: argument of `datasets.load_dataset`: a name on the hub, a folder, or a kind of file
+            ("imagefolder", "parquet") with `data_dir` or `data_files`. Or the folder of a data set
+            written by `save_to_disk`.
+        config: name of the configuration.
+        splits: our split names -> its split names, e.g. {"train": "train", "test": "validation"};
+            by default all with a known name.
+        image: column with the images; by default the first one of type Image.
+        label: column with the labels; by default the first one of type ClassLabel, or one with a
+            common name such as `label`.
         revision: branch, tag or commit on the hub.
-        data_dir: as `load_dataset` takes it.
-        data_files: as `load_dataset` takes it.
+        data_dir: see `load_dataset`.
+        data_files: see `load_dataset`.
         **options: see `assemble`.
 
     Raises:
-        DataError: when the library is not installed, the data set can't be had, or it has no such
+        DataError: if the library is not installed, the data set can't be loaded, or it has no such
             split or column, and as `assemble`.
     """
     keywords = {"revision": revision, "data_dir": data_dir, "data_files": data_files}
     loaded = _load(path, config, {k: v for k, v in keywords.items() if v is not None})
-    chosen = _choose_splits(path, list(loaded), splits)
-    features = loaded[next(iter(chosen.values()))].features
+    split_names = _choose_splits(path, list(loaded), splits)
+    features = loaded[next(iter(split_names.values()))].features
     image = image or _image_column(path, features)
     label = label or _label_column(path, features)
     parts = [
-        _part(path, loaded[theirs], ours, theirs, image, label) for ours, theirs in chosen.items()
+        _part(path, loaded[theirs], ours, theirs, image, label)
+        for ours, theirs in split_names.items()
     ]
     name = f"{path} ({config})" if config else path
     return assemble(listing_of(name, parts, image, label, None), **options)
@@ -75,9 +77,9 @@ def _load(path: str, config: str | None, keywords: dict[str, Any]) -> Mapping[st
             loaded = datasets.load_from_disk(path)
         else:
             loaded = datasets.load_dataset(path, config, **keywords)
-    except Exception as error:  # the library raises its own, the hub's and the file readers' kinds
+    except Exception as error:  # errors of the library, the hub and file readers
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{path}: the data set can't be had ({reason})") from error
+        raise DataError(f"{path}: the data set can't be loaded ({reason})") from error
     return loaded if isinstance(loaded, dict) else {"train": loaded}
 
 
@@ -89,16 +91,16 @@ def _is_saved(path: str) -> bool:
 def _choose_splits(
     path: str, theirs: list[str], wanted: Mapping[str, str] | None
 ) -> dict[str, str]:
-    """Our split names to theirs."""
+    """Our split names -> theirs."""
     if wanted is None:
         return {SPLIT_WORDS[name.lower()]: name for name in theirs if name.lower() in SPLIT_WORDS}
-    chosen = {split_named(ours): name for ours, name in wanted.items()}
-    for name in chosen.values():
+    names = {split_named(ours): name for ours, name in wanted.items()}
+    for name in names.values():
         if name not in theirs:
             raise DataError(
                 f"{path}: no split '{name}'; it has {', '.join(theirs)}.{nearest(name, theirs)}"
             )
-    return chosen
+    return names
 
 
 def _image_column(path: str, features: Mapping[str, Any]) -> str:
@@ -108,7 +110,7 @@ def _image_column(path: str, features: Mapping[str, Any]) -> str:
         if isinstance(feature, Image):
             return name
     raise DataError(
-        f"{path}: no column is said to hold images; name it with image=... "
+        f"{path}: no column has the type Image: name the column with image=... "
         f"The columns are {', '.join(features)}"
     )
 
@@ -116,11 +118,12 @@ def _image_column(path: str, features: Mapping[str, Any]) -> str:
 def _label_column(path: str, features: Mapping[str, Any]) -> str:
     from datasets import ClassLabel
 
-    known = [name for name in _LABELS if name in features]
-    for name in [n for n, feature in features.items() if isinstance(feature, ClassLabel)] + known:
-        return name
+    candidates = [name for name, feature in features.items() if isinstance(feature, ClassLabel)]
+    candidates += [name for name in _LABELS if name in features]
+    if candidates:
+        return candidates[0]
     raise DataError(
-        f"{path}: no column is said to hold classes; name it with label=... "
+        f"{path}: no column has the type ClassLabel: name the column with label=... "
         f"The columns are {', '.join(features)}"
     )
 
@@ -134,7 +137,7 @@ def _part(path: str, loaded: Any, ours: str, theirs: str, image: str, label: str
     feature = loaded.features.get(label)
     names = list(feature.names) if isinstance(feature, ClassLabel) else None
     table = loaded.with_format("arrow")[:]
-    # A data set that is files on disk is not described by its fingerprint: look at it each time.
-    mark = getattr(loaded, "_fingerprint", None)
-    stamp = f"{path}\x1f{mark}" if mark and not os.path.isdir(path) else None
+    # Fingerprints don't cover files on disk, so local data sets are examined each time.
+    fingerprint = getattr(loaded, "_fingerprint", None)
+    stamp = f"{path}\x1f{fingerprint}" if fingerprint and not os.path.isdir(path) else None
     return Part(where, table.replace_schema_metadata(None), ours, names, stamp)

@@ -1,4 +1,4 @@
-"""Parquet files with an image column, as Hugging Face and many exporters write them."""
+"""Parquet files with an image column, the format of Hugging Face and many exporters."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from tinyrefinery.errors import DataError
 from tinyrefinery.names import nearest
 
 Files = str | Path | Sequence[str | Path]
-_ROWS_A_BATCH = 1000  # Arrow can't hold 2 GiB of nested bytes in one piece
+_BATCH_ROWS = 1000  # Arrow allows at most 2 GiB of nested bytes per array
 
 
 def open_parquet(
@@ -31,36 +31,35 @@ def open_parquet(
     limit: int | None = None,
     **options: Unpack[OpeningOptions],
 ) -> Dataset:
-    """Open Parquet files that hold images.
+    """Open Parquet files with images.
 
-    The image column is binary, or a struct of `bytes` and `path`; a row may hold a path alone.
-    Class names come from the `huggingface` metadata where there are any, else see `number_labels`.
-    Other columns go into the manifest, but for those with bytes or nested fields. The encoded
-    images are read into memory.
+    The image column is binary, or a struct of `bytes` and `path`; rows may have a path only. Class
+    names come from the `huggingface` metadata, if there is any, else see `number_labels`. Other
+    columns go into the manifest, except those with bytes or nested fields. The encoded images are
+    read into memory.
 
     Args:
         path: a file, a folder, a pattern such as "data/train-*.parquet", or a list of these, for
-            the training split; or a mapping from split names to such.
+            the training split; or a mapping from split names to these.
         image: column with the images.
         label: column with the labels.
-        split: column that names each row's split, if the files hold several.
-        limit: read only so many rows of each split's files; for a first look.
+        split: column with the split of each row, if the files hold several.
+        limit: maximum number of rows to read from each file, for a quick look.
         **options: see `assemble`.
 
     Raises:
-        DataError: when a file is missing, empty, truncated or lacks a column, and as `assemble`.
+        DataError: if a file is missing, empty, truncated or lacks a column, and as `assemble`.
     """
     if isinstance(path, Mapping):
-        parts = {split_named(word): _files(files) for word, files in path.items()}
-        if len(parts) < len(path):
+        files_of = {split_named(word): _files(files) for word, files in path.items()}
+        if len(files_of) < len(path):
             raise DataError(f"two names for one split: {', '.join(path)}")
     else:
-        parts = {"train": _files(path)}
-    tables = [
-        _read(file, name, image, label, limit) for name, files in parts.items() for file in files
+        files_of = {"train": _files(path)}
+    parts = [
+        _read(file, name, image, label, limit) for name, files in files_of.items() for file in files
     ]
-    name = next(iter(parts.values()))[0]
-    return assemble(listing_of(str(name), tables, image, label, split), **options)
+    return assemble(listing_of(parts[0].where, parts, image, label, split), **options)
 
 
 @dataclass(frozen=True)
@@ -71,8 +70,8 @@ class Part:
         where: the file or split, for messages.
         table: image, label and further columns.
         split: train, validation or test.
-        names: class names, where the source gives them.
-        stamp: a text that changes with the content; None where nothing is known of it.
+        names: class names of the source, or None.
+        stamp: a text that changes with the content; None for no cache.
     """
 
     where: str
@@ -85,46 +84,46 @@ class Part:
 def listing_of(
     name: str, parts: Sequence[Part], image: str, label: str, split: str | None
 ) -> Listing:
-    """Rows of several tables with an image column, one after another.
+    """Concatenate tables with an image column to a listing.
 
     Raises:
-        DataError: when a column is missing or of a kind that can't be used.
+        DataError: if a column is missing or has an unsupported type.
     """
     for part in parts:
         for column in (image, label, *([split] if split else [])):
             require_column(part.table.schema, column, part.where)
     names = next((part.names for part in parts if part.names), None)
     if any(part.names and part.names != names for part in parts):
-        raise DataError(f"{name}: the files name different classes, or in a different order")
+        raise DataError(f"{name}: the files have different classes, or another order of classes")
     try:
-        joined = pa.concat_tables([part.table for part in parts], promote_options="permissive")
-        blobs = ArrowBlobs.of(joined.column(image))
+        table = pa.concat_tables([part.table for part in parts], promote_options="permissive")
+        blobs = ArrowBlobs.of(table.column(image))
     except TypeError as error:
         raise DataError(
-            f"{parts[0].where}: column '{image}' is {error}; images are binary, or a struct of "
+            f"{parts[0].where}: column '{image}' is {error}; images must be binary, or a struct of "
             "bytes and path"
         ) from error
     except pa.ArrowException as error:
-        raise DataError(f"{name}: the files' columns don't fit together ({error})") from error
-    labels, classes = number_labels(joined.column(label), names, f"{name}, column '{label}'")
-    extras = [each for each in joined.column_names if each not in (image, label, split)]
+        raise DataError(f"{name}: the columns of the files don't match ({error})") from error
+    labels, classes = number_labels(table.column(label), names, f"{name}, column '{label}'")
+    extras = [column for column in table.column_names if column not in (image, label, split)]
     return Listing(
         name,
         classes,
         labels,
-        _splits(joined, parts, split),
+        _splits(table, parts, split),
         _paths(blobs, parts),
         blobs,
-        extras=joined.select([each for each in extras if _is_plain(joined.field(each).type)]),
+        extras=table.select([column for column in extras if _is_plain(table.field(column).type)]),
         stamps=_stamps(parts),
     )
 
 
 def require_column(schema: pa.Schema, column: str, where: str) -> None:
-    """Make sure that there is a column.
+    """Check that a column exists.
 
     Raises:
-        DataError: when there is none; it lists the columns there are, and the nearest.
+        DataError: if it doesn't. Lists the columns and the nearest name.
     """
     if column not in schema.names:
         raise DataError(
@@ -133,10 +132,11 @@ def require_column(schema: pa.Schema, column: str, where: str) -> None:
         )
 
 
-def _files(given: Files) -> list[Path]:
-    found: list[Path] = []
-    for each in [given] if isinstance(given, str | Path) else given:
-        path = Path(each)
+def _files(files: Files) -> list[Path]:
+    """The files for a file, folder, pattern, or list of these."""
+    result: list[Path] = []
+    for item in [files] if isinstance(files, str | Path) else files:
+        path = Path(item)
         if path.is_dir():
             matches = sorted(path.glob("*.parquet"))
         elif path.exists():
@@ -144,11 +144,11 @@ def _files(given: Files) -> list[Path]:
         else:
             matches = sorted(Path(match) for match in glob(str(path), recursive=True))
         if not matches:
-            raise DataError(f"{each}: no such Parquet file, folder with Parquet files, or pattern")
-        found += matches
-    if not found:
-        raise DataError("no Parquet file was named")
-    return found
+            raise DataError(f"{item}: no such Parquet file, folder with Parquet files, or pattern")
+        result += matches
+    if not result:
+        raise DataError("the list of Parquet files is empty")
+    return result
 
 
 def _read(file: Path, split: str, image: str, label: str, limit: int | None) -> Part:
@@ -162,14 +162,14 @@ def _read(file: Path, split: str, image: str, label: str, limit: int | None) -> 
                 require_column(schema, column, str(file))
             batches: list[pa.RecordBatch] = []
             rows = 0
-            for batch in reader.iter_batches(_ROWS_A_BATCH):
+            for batch in reader.iter_batches(_BATCH_ROWS):
                 batches.append(batch if limit is None else batch.slice(0, limit - rows))
                 rows += len(batches[-1])
                 if limit is not None and rows >= limit:
                     break
     except (pa.ArrowException, OSError) as error:
         reason = str(error).split("\n")[0]
-        raise DataError(f"{file}: truncated, or no Parquet file ({reason})") from error
+        raise DataError(f"{file}: truncated, or not a Parquet file ({reason})") from error
     if not rows:
         raise DataError(f"{file}: the file has no rows")
     table = pa.Table.from_batches(batches)
@@ -178,27 +178,28 @@ def _read(file: Path, split: str, image: str, label: str, limit: int | None) -> 
 
 
 def _class_names(schema: pa.Schema, label: str) -> list[str] | None:
-    """Names that Hugging Face keeps in the schema's metadata, if it does so for this column."""
+    """Class names of a column from Hugging Face's metadata in the schema, or None."""
     try:
         metadata: dict[str, Any] = json.loads(schema.metadata[b"huggingface"])
         names = metadata["info"]["features"][label]["names"]
-        return [str(each) for each in names] or None
+        return [str(name) for name in names] or None
     except (KeyError, TypeError, ValueError):
         return None
 
 
-def _splits(joined: pa.Table, parts: Sequence[Part], split: str | None) -> list[str]:
+def _splits(table: pa.Table, parts: Sequence[Part], split: str | None) -> list[str]:
     if split is None:
         return [part.split for part in parts for _ in range(part.table.num_rows)]
-    words = joined.column(split).to_pylist()
-    meaning = {word: split_named(str(word), parts[0].where) for word in set(words)}
-    return [meaning[word] for word in words]
+    words = table.column(split).to_pylist()
+    names = {word: split_named(str(word), parts[0].where) for word in set(words)}
+    return [names[word] for word in words]
 
 
 def _paths(blobs: ArrowBlobs, parts: Sequence[Part]) -> list[str]:
-    own = [None] * len(blobs) if blobs.paths is None else blobs.paths.to_pylist()
+    """Paths from the source; file and row number where it has none."""
+    paths = [None] * len(blobs) if blobs.paths is None else blobs.paths.to_pylist()
     numbered = [f"{part.where}, row {row}" for part in parts for row in range(part.table.num_rows)]
-    return [path or row for path, row in zip(own, numbered, strict=True)]
+    return [path or row for path, row in zip(paths, numbered, strict=True)]
 
 
 def _stamps(parts: Sequence[Part]) -> list[str] | None:
@@ -208,7 +209,7 @@ def _stamps(parts: Sequence[Part]) -> list[str] | None:
 
 
 def _is_plain(kind: pa.DataType) -> bool:
-    """Scalars, and lists of scalars such as boxes."""
+    """Whether a type is scalar, or a list of scalars such as a box, and not bytes."""
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
         kind = kind.value_type
     binary = pa.types.is_binary(kind) or pa.types.is_large_binary(kind)

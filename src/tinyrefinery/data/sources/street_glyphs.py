@@ -1,4 +1,4 @@
-"""Handwritten digits as glyphs: clean masters, their ink, and pools that never mix.
+"""Handwritten digits as glyphs: high-resolution masters, and disjoint pools for the splits.
 
 Source: the 1,797 digits in scikit-learn's `load_digits`, 8x8 pixels of 0-16 (E. Alpaydin and
 C. Kaynak, Optical Recognition of Handwritten Digits, UCI repository, 1998).
@@ -12,37 +12,37 @@ import numpy as np
 from tinyrefinery.errors import DataError
 from tinyrefinery.random import permutation
 
-MASTER = 32  # cells a side of a master, finer than any digit is shown at the default sizes
-POOLS = {"train": 0.6, "validation": 0.15, "test": 0.25}  # our choice: 26 or more a digit each
-_ZOOM = 6  # source pixels are drawn out to 6x6 before the outline is cut
-_EDGE = 3.0  # slope of the outline at half ink, a soft edge of about a third of a source pixel
-_PAD = 2  # source pixels of paper around a glyph, so that the cubic filter sees its border
+MASTER = 32  # cells per side of a master, more than the height of any digit at default sizes
+POOLS = {"train": 0.6, "validation": 0.15, "test": 0.25}  # our choice: at least 26 per digit each
+_ZOOM = 6  # each source pixel becomes 6x6 before the outline is sharpened
+_EDGE = 3.0  # slope of the outline at half ink: an edge about a third of a source pixel wide
+_PAD = 2  # source pixels of paper around a glyph, for the cubic filter
 
 
 @dataclass(frozen=True)
 class Glyphs:
-    """All glyphs, each stretched so that its ink fills a square master."""
+    """All glyphs, scaled so that the ink fills a square master."""
 
     masters: np.ndarray
-    """Ink 0..1, (G, MASTER, MASTER) float64; rows run down, columns right."""
+    """Ink 0..1, (G, MASTER, MASTER) float64; rows from top, columns from left."""
     aspects: np.ndarray
-    """Width over height of the glyph as written, (G,) float64."""
+    """Original width over height, (G,) float64."""
     values: np.ndarray
-    """The digit that the glyph shows, (G,) int64."""
+    """The digit, (G,) int64."""
 
 
 @lru_cache(maxsize=1)
 def load_glyphs() -> Glyphs:
-    """Every glyph of the source, in its order.
+    """Load all glyphs, in the order of the source.
 
     Raises:
-        DataError: when scikit-learn, which carries the digits, is not installed.
+        DataError: if scikit-learn is not installed.
     """
     try:
-        from sklearn.datasets import load_digits  # slow to import, hence only here
+        from sklearn.datasets import load_digits  # slow to import, so only when needed
     except ImportError as error:
         raise DataError(
-            "street numbers are made of scikit-learn's digits, which is not installed: "
+            "street numbers need the digits of scikit-learn, which is not installed: "
             "pip install scikit-learn"
         ) from error
     pixels, values = load_digits(return_X_y=True)
@@ -57,45 +57,45 @@ def load_glyphs() -> Glyphs:
 
 
 def pool(seed: int, split: str, values: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Glyph numbers that a split may use, one sorted array for each digit 0..9.
+    """Glyph numbers for a split, one sorted array per digit 0..9.
 
-    Each digit's glyphs are shuffled and cut by the shares of `POOLS`, hence no glyph is in two
-    pools and every pool has each digit in the same share.
+    Glyphs of each digit are shuffled and divided by the shares of `POOLS`. So no glyph is in two
+    pools.
 
     Args:
         seed: the data set's seed.
         split: train, validation or test.
-        values: the digit of every glyph, (G,).
+        values: the digit of each glyph, (G,).
     """
     start = sum(share for name, share in list(POOLS.items())[: list(POOLS).index(split)])
-    chosen = []
+    pools = []
     for digit in range(10):
-        mine = np.flatnonzero(values == digit)
-        order = permutation(seed, "street glyphs", digit, len(mine))
-        cut = slice(round(start * len(mine)), round((start + POOLS[split]) * len(mine)))
-        chosen.append(np.sort(mine[order[cut]]))
-    return tuple(chosen)
+        glyphs = np.flatnonzero(values == digit)
+        order = permutation(seed, "street glyphs", digit, len(glyphs))
+        span = slice(round(start * len(glyphs)), round((start + POOLS[split]) * len(glyphs)))
+        pools.append(np.sort(glyphs[order[span]]))
+    return tuple(pools)
 
 
 def triangle(centers: np.ndarray, reach: np.ndarray, cells: int) -> np.ndarray:
     """Weights of a triangle filter over a row of cells: (B, O, cells).
 
-    Cell j covers j to j + 1 and weighs the filter's area above it; beyond the row there is paper
-    (zero). So weights sum to one, less what the filter reaches over the border.
+    Cell j covers j to j + 1. Its weight is the filter's area above it. Outside the row is paper
+    (zero), so weights sum to one minus the filter's area outside.
 
     Args:
-        centers: where to sample, in cells, (B, O).
-        reach: half width of the filter in cells, (B,), taken as one where it is less.
-        cells: length of the row that is sampled.
+        centers: positions to sample, in cells, (B, O).
+        reach: half width of the filter in cells, (B,), at least one.
+        cells: length of the row.
     """
-    edges = np.arange(cells + 1) - centers[:, :, None]
-    far = np.clip(edges / np.maximum(reach, 1.0)[:, None, None], -1.0, 1.0)
-    below = far - 0.5 * far * np.abs(far)  # the triangle's integral from its center
-    return np.diff(below, axis=2)
+    edges = np.arange(cells + 1) - centers[:, :, None]  # (B, O, cells + 1)
+    scaled = np.clip(edges / np.maximum(reach, 1.0)[:, None, None], -1.0, 1.0)
+    integral = scaled - 0.5 * scaled * np.abs(scaled)  # of the triangle, from its center
+    return np.diff(integral, axis=2)
 
 
 def _outline(images: np.ndarray) -> np.ndarray:
-    """Draw 8x8 grey digits out to large ones with a smooth, nearly sharp outline."""
+    """Enlarge 8x8 gray digits and give them a smooth, nearly sharp outline."""
     side = images.shape[1] + 2 * _PAD
     padded = np.pad(images, ((0, 0), (_PAD, _PAD), (_PAD, _PAD)))
     centers = (np.arange(side * _ZOOM) + 0.5) / _ZOOM - 0.5
@@ -109,8 +109,8 @@ def _outline(images: np.ndarray) -> np.ndarray:
 
 
 def _extent(profile: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where the ink of each glyph starts along one axis and how far it runs, in cells."""
-    inked = profile > 0.1
-    first = inked.argmax(axis=1)
-    last = profile.shape[1] - inked[:, ::-1].argmax(axis=1)
-    return first.astype(float), (last - first).astype(float)
+    """Start and length of each glyph's ink along one axis, in cells."""
+    has_ink = profile > 0.1
+    first = has_ink.argmax(axis=1)
+    end = profile.shape[1] - has_ink[:, ::-1].argmax(axis=1)
+    return first.astype(float), (end - first).astype(float)

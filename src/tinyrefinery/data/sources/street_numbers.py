@@ -1,9 +1,9 @@
-"""The embedded data set: house numbers of real handwritten digits, made in memory, no download.
+"""The built-in data set: house numbers from real handwritten digits, rendered without a download.
 
-House numbers such as 38 and 39 share half their ink, as real classes overlap, and an aggressive
-crop often shows one digit only. Since the scene is known, so is the true label distribution of
-every crop: the quality of crop labels, for which the label refinery's paper could only argue, can
-be measured here.
+House numbers such as 38 and 39 share half of their ink, like similar real classes, and an
+aggressive crop often shows one digit only. The scene is known, so the true label distribution of
+each crop is known too. This makes the quality of crop labels measurable, which the Label Refinery
+paper could not do.
 """
 
 from dataclasses import replace
@@ -26,7 +26,7 @@ from tinyrefinery.data.sources.street_truth import StreetTruth
 from tinyrefinery.errors import DataError
 from tinyrefinery.random import uniform
 
-_SMALLEST = 6.0  # px: a lower digit can't be read by anybody
+_MIN_HEIGHT = 6.0  # pixels; smaller digits are unreadable
 
 
 def open_street_numbers(
@@ -49,60 +49,60 @@ def open_street_numbers(
     exclude: str | None = None,
     seed: int = 0,
 ) -> Dataset:
-    """Make the scenes, their manifest and their crop truth.
+    """Render the scenes, with their manifest and true crop labels.
 
-    The manifest tells of every scene, beside the required columns: `digit_height` (px, mean),
-    `contrast`, `polarity` (dark or light digits), `noise`, `y` and `x` (center of the number, px),
-    `glyphs` (numbers of its glyphs in the source) and, with wrong labels, `true_label`.
+    Besides the required columns the manifest has `digit_height` (mean, pixels), `contrast`,
+    `polarity` (dark or light digits), `noise`, `y` and `x` (center of the number, pixels), `glyphs`
+    (their numbers in the source) and, with wrong labels, `true_label`.
 
     Args:
         train: scenes of the training split, at least 1.
         validation: scenes of the validation split, 0 or more.
         test: scenes of the test split, 0 or more.
-        digits: digits of a house number, 1 to 3; the classes are "00" to "99" for two.
+        digits: digits per house number, 1 to 3; two digits give the classes "00" to "99".
         height: of the image in pixels, at least 8.
         width: of the image in pixels, at least 8.
-        channels: 1 (grey) or 3 (color).
-        size: smallest and largest height of a digit as a share of the image's, in (0, 1]; a number
-            that is too wide for the image is drawn smaller.
-        contrast: smallest and largest difference between digits and ground, in (0, 1].
-        clutter: most strokes a scene may have that are no digits, 0 to 20.
-        noise: largest standard deviation of the pixel noise as a share of full range, 0 to 1.
-        wrong_labels: share of training labels replaced by another class, 0 to 1; crop truth keeps
-            to the true digits.
-        dark_class: share of the first class's training and validation scenes that are dark, where
-            no scene of another class is; and of all test scenes, whatever they show. 0 to 1.
-        copies: share of the test scenes that stand in training too, every second one slightly
-            changed, in place of other training scenes, 0 to 1.
-        rare_class: training scenes that the last class keeps; None: all.
-        exclude: a file of scenes to leave out, a path or id a line, as audits write.
-        seed: a scene is a function of this seed, its split and its number alone.
+        channels: 1 (gray) or 3 (color).
+        size: minimum and maximum height of a digit as a share of the image height, in (0, 1];
+            numbers that are too wide for the image are shrunk.
+        contrast: minimum and maximum difference between digits and background, in (0, 1].
+        clutter: maximum number of strokes besides the digits, 0 to 20.
+        noise: maximum standard deviation of the pixel noise as a share of full range, 0 to 1.
+        wrong_labels: share of training labels replaced by another class, 0 to 1; true crop labels
+            don't change.
+        dark_class: share of the first class's training and validation scenes that are dark, and of
+            the test scenes of all classes, 0 to 1.
+        copies: share of the test scenes that replace training scenes, half of them slightly
+            changed, 0 to 1.
+        rare_class: number of training scenes of the last class; None: all.
+        exclude: file that lists scenes to leave out, one path or id per line, from an audit.
+        seed: a scene depends on this seed, its split and its number only.
 
     Raises:
-        DataError: when an option is out of its range, or digits come out too low to be read.
+        DataError: if an option is out of range, or digits are too small to be readable.
     """
     ranges = (size[0], size[1]), (contrast[0], contrast[1])
     options = SceneOptions(digits, height, width, channels, *ranges, clutter, noise)
     counts: dict[str, int] = {"train": train, "validation": validation, "test": test}
     faults = Faults(wrong_labels, dark_class, copies, rare_class)
     _check(options, counts, faults)
-    dataset = _made(options, counts, faults, seed)
+    dataset = _render(options, counts, faults, seed)
     return dataset if exclude is None else _without(dataset, exclude)
 
 
 def _without(dataset: Dataset, exclude: str) -> Dataset:
-    """The scenes that a file doesn't name."""
+    """Leave out the scenes that a file lists."""
     ids, paths = (dataset.manifest.column(name).tolist() for name in ("id", "path"))
     left_out = excluded(Path(exclude), paths, ids)
     kept = dataset.select(np.flatnonzero(~left_out))
     if not len(kept.manifest.rows("train")):
         raise DataError(f"{exclude}: leaves no training scene")
-    told = Problem("excluded", exclude, f"{left_out.sum()} images left out")
-    return replace(kept, problems=(*kept.problems, told))
+    note = Problem("excluded", exclude, f"{left_out.sum()} images left out")
+    return replace(kept, problems=(*kept.problems, note))
 
 
-def _made(options: SceneOptions, counts: dict[str, int], faults: Faults, seed: int) -> Dataset:
-    """All scenes of all splits."""
+def _render(options: SceneOptions, counts: dict[str, int], faults: Faults, seed: int) -> Dataset:
+    """Render all scenes of all splits."""
     glyphs = load_glyphs()
     layouts, pixels = {}, {}
     dark = np.zeros(0, bool)
@@ -113,7 +113,7 @@ def _made(options: SceneOptions, counts: dict[str, int], faults: Faults, seed: i
         if faults.dark_class > 0:
             layout, scenes, dark = darkened(layout, scenes, split, faults.dark_class, seed)
         layouts[split], pixels[split] = layout, scenes
-    if faults.copies > 0:  # of scenes in plain light, the last split's being the test's
+    if faults.copies > 0:  # copies of scenes that aren't dark; `dark` is of the last split, test
         free = np.flatnonzero(~dark) if len(dark) else np.arange(counts["test"])
         layouts, pixels = with_copies(layouts, pixels, free, faults.copies, seed)
     table = pa.concat_tables(_table(split, layouts[split], pixels[split]) for split in counts)
@@ -157,24 +157,24 @@ def _table(split: str, layout: Layout, scenes: np.ndarray) -> pa.Table:
 
 
 def _mislabel(table: pa.Table, train: int, classes: int, share: float, seed: int) -> pa.Table:
-    """Give a share of the training rows, which come first, another class than the true one."""
+    """Replace the labels of a share of the training rows, which come first, by wrong classes."""
     true = table.column("label").to_numpy()
     draws = uniform(seed, "street wrong labels", 0, np.arange(train), 2)
-    other = 1 + (draws[:, 1] * (classes - 1)).astype(np.int64)
-    given = true.copy()
-    given[:train] += np.where(draws[:, 0] < share, other, 0)
-    place = table.column_names.index("label")
-    return table.set_column(place, "label", pa.array(given % classes)).append_column(
+    shift = 1 + (draws[:, 1] * (classes - 1)).astype(np.int64)
+    labels = true.copy()
+    labels[:train] += np.where(draws[:, 0] < share, shift, 0)
+    index = table.column_names.index("label")
+    return table.set_column(index, "label", pa.array(labels % classes)).append_column(
         "true_label", pa.array(true)
     )
 
 
 def _check(options: SceneOptions, counts: dict[str, int], faults: Faults) -> None:
-    """Refuse options out of range, naming the option, its value and what would be right."""
+    """Raise an error for options out of range, with the value and the range."""
     low, high = options.size
     faint, strong = options.contrast
     room = min(low * options.height, 0.8 * options.width / max(options.digits, 1))
-    rules = {
+    rules = {  # message -> whether it is satisfied
         f"train={counts['train']}: at least 1": counts["train"] >= 1,
         f"validation={counts['validation']}: 0 or more": counts["validation"] >= 0,
         f"test={counts['test']}: 0 or more": counts["test"] >= 0,
@@ -191,10 +191,10 @@ def _check(options: SceneOptions, counts: dict[str, int], faults: Faults) -> Non
         f"copies={faults.copies}: a share, 0 to 1": 0 <= faults.copies <= 1,
         f"rare_class={faults.rare_class}: 1 or more": faults.rare_class is None
         or faults.rare_class >= 1,
-        f"digits about {room:.1f} px high in {options.height}x{options.width} pixels: make the "
-        f"image larger, raise size or lower digits until they are {_SMALLEST:.0f} px": room
-        >= _SMALLEST,
+        f"digits about {room:.1f} pixels high in {options.height}x{options.width} pixels are too "
+        f"small, at least {_MIN_HEIGHT:.0f} are needed: set a larger height, width or size, or "
+        "fewer digits": room >= _MIN_HEIGHT,
     }
-    for rule, kept in rules.items():
-        if not kept:
+    for rule, is_satisfied in rules.items():
+        if not is_satisfied:
             raise DataError(f"street numbers: {rule}")

@@ -1,7 +1,7 @@
-"""Pixels of house-number scenes from their layout, many scenes at once.
+"""Render house-number scenes from their layout, many scenes at once.
 
-All in double precision: then the rounding of other processors and libraries hardly ever tips a
-pixel, and a scene has the same bytes, hence the same identity, on every machine.
+All in double precision. So rounding differences between processors and libraries hardly ever change
+a pixel, and a scene has the same bytes, hence the same identity, on all machines.
 """
 
 import numpy as np
@@ -10,62 +10,62 @@ from tinyrefinery.data.sources.street_glyphs import MASTER, Glyphs, triangle
 from tinyrefinery.data.sources.street_layout import Layout, SceneOptions
 from tinyrefinery.random import generator, uniform
 
-_CHUNK = 256  # scenes at a time: their layers stay in the processor's cache
-_GRAIN = 512  # side of the field of normal noise that scenes cut their noise from
+_CHUNK = 256  # scenes at once: their layers fit in the processor's cache
+_GRAIN = 512  # pixels per side of the noise field; each scene uses a window of it
 
 
 def compose(
     options: SceneOptions, seed: int, split: str, rows: np.ndarray, layout: Layout, glyphs: Glyphs
 ) -> np.ndarray:
-    """Draw the scenes: wall, plate, clutter, digits, light and noise; uint8 (N, C, H, W)."""
-    grain = _Grain(seed, options)
+    """Render the scenes: wall, plate, clutter, digits, light and noise; uint8 (N, C, H, W)."""
+    noise_field = _NoiseField(seed, options)
     shifts = uniform(seed, f"street {split} grain", 0, rows, 2)
     out = np.empty((len(rows), options.channels, options.height, options.width), np.uint8)
     for start in range(0, len(rows), _CHUNK):
-        part = slice(start, start + _CHUNK)
-        canvas = _ground(options, layout, part)
+        chunk = slice(start, start + _CHUNK)
+        canvas = _background(options, layout, chunk)
         for digit in range(options.digits):
-            ink = digit_ink(options, layout, part, digit, glyphs)
-            _paint(canvas, ink, layout.ink[part])
-        noise = grain.cut(shifts[part]) * layout.noise[part, None, None]
+            ink = digit_ink(options, layout, chunk, digit, glyphs)
+            _paint(canvas, ink, layout.ink[chunk])
+        noise = noise_field.windows_at(shifts[chunk]) * layout.noise[chunk, None, None]
         canvas += noise[:, None]
-        out[part] = np.rint(np.clip(canvas, 0.0, 1.0) * 255)
+        out[chunk] = np.rint(np.clip(canvas, 0.0, 1.0) * 255)
     return out
 
 
 def digit_ink(
-    options: SceneOptions, layout: Layout, part: slice, digit: int, glyphs: Glyphs
+    options: SceneOptions, layout: Layout, chunk: slice, digit: int, glyphs: Glyphs
 ) -> np.ndarray:
     """Share of each pixel that one digit's ink covers, (B, H, W) in 0..1."""
-    top, left, height, width = np.moveaxis(layout.places[part, digit], 1, 0)
+    top, left, height, width = np.moveaxis(layout.places[chunk, digit], 1, 0)
     down = (np.arange(options.height) + 0.5 - top[:, None]) * (MASTER / height)[:, None]
     right = (np.arange(options.width) + 0.5 - left[:, None]) * (MASTER / width)[:, None]
-    rows = triangle(down, layout.blur[part] * MASTER / height, MASTER)
-    columns = triangle(right, layout.blur[part] * MASTER / width, MASTER)
-    return rows @ glyphs.masters[layout.glyphs[part, digit]] @ columns.transpose(0, 2, 1)
+    rows = triangle(down, layout.blur[chunk] * MASTER / height, MASTER)  # (B, H, MASTER)
+    columns = triangle(right, layout.blur[chunk] * MASTER / width, MASTER)  # (B, W, MASTER)
+    return rows @ glyphs.masters[layout.glyphs[chunk, digit]] @ columns.transpose(0, 2, 1)
 
 
-def _ground(options: SceneOptions, layout: Layout, part: slice) -> np.ndarray:
+def _background(options: SceneOptions, layout: Layout, chunk: slice) -> np.ndarray:
     """Wall, plate, clutter and light without the digits, (B, C, H, W)."""
-    wall = layout.wall[part][:, :, None, None]
+    wall = layout.wall[chunk][:, :, None, None]
     shape = (len(wall), options.channels, options.height, options.width)
     canvas = np.broadcast_to(wall, shape).copy()
     down, right = np.arange(options.height) + 0.5, np.arange(options.width) + 0.5
-    top, left, bottom, far = layout.plate[part].T[:, :, None]
+    top, left, bottom, far = layout.plate[chunk].T[:, :, None]
     rows = _overlap(down, top, bottom)
     columns = _overlap(right, left, far)
-    _paint(canvas, rows[:, :, None] * columns[:, None, :], layout.paper[part])
-    for stroke in np.moveaxis(layout.strokes[part], 1, 0):
+    _paint(canvas, rows[:, :, None] * columns[:, None, :], layout.paper[chunk])
+    for stroke in np.moveaxis(layout.strokes[chunk], 1, 0):
         cover = _stroke_cover(down, right, stroke[:, :5])
         canvas += (cover * stroke[:, 5, None, None])[:, None]
-    slope = layout.light[part][:, :, None]
+    slope = layout.light[chunk][:, :, None]
     canvas += (slope[:, 0] * (down / options.height - 0.5))[:, None, :, None]
     canvas += (slope[:, 1] * (right / options.width - 0.5))[:, None, None, :]
     return canvas
 
 
 def _paint(canvas: np.ndarray, cover: np.ndarray, tone: np.ndarray) -> None:
-    """Lay a tone (B, C) over the canvas (B, C, H, W) where it covers (B, H, W), in place."""
+    """Paint a tone (B, C) on the canvas (B, C, H, W), in place; `cover` (B, H, W) is its alpha."""
     canvas += cover[:, None] * (tone[:, :, None, None] - canvas)
 
 
@@ -85,8 +85,8 @@ def _stroke_cover(down: np.ndarray, right: np.ndarray, stroke: np.ndarray) -> np
     return np.clip(half + 0.5 - distance, 0.0, 1.0)
 
 
-class _Grain:
-    """One field of normal noise; a scene's noise is a window of it at a place of its own."""
+class _NoiseField:
+    """A field of normal noise. The noise of a scene is a random window of it."""
 
     def __init__(self, seed: int, options: SceneOptions) -> None:
         shape = (_GRAIN + options.height, _GRAIN + options.width)
@@ -94,7 +94,7 @@ class _Grain:
         window = (options.height, options.width)
         self.windows = np.lib.stride_tricks.sliding_window_view(field, window)
 
-    def cut(self, shifts: np.ndarray) -> np.ndarray:
-        """Windows at draws in [0, 1), (B, 2) -> (B, H, W)."""
-        places = (shifts * _GRAIN).astype(np.int64)
-        return self.windows[places[:, 0], places[:, 1]]
+    def windows_at(self, shifts: np.ndarray) -> np.ndarray:
+        """Windows at random numbers in [0, 1), (B, 2) -> (B, H, W)."""
+        corners = (shifts * _GRAIN).astype(np.int64)
+        return self.windows[corners[:, 0], corners[:, 1]]

@@ -1,14 +1,13 @@
-"""Well-known data sets in the layouts that torchvision's own loaders read.
+"""Well-known data sets, through torchvision's loaders.
 
-The loaders are used as they are, checksums included; where they work from paths, only the paths are
-taken, and this package decodes.
+The loaders also verify checksums. Where they list image files, only their paths are used, and this
+package decodes the images.
 """
 
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from os.path import abspath
 from pathlib import Path
 from typing import Any, Unpack
 from xml.etree import ElementTree
@@ -20,13 +19,14 @@ from torchvision import datasets as tv
 from tinyrefinery.data.blobs import FileBlobs
 from tinyrefinery.data.dataset import Dataset, Problem
 from tinyrefinery.data.listing import Listing, OpeningOptions, assemble
+from tinyrefinery.data.stamp import file_stamp
 from tinyrefinery.errors import DataError
 from tinyrefinery.names import nearest
 
 
 @dataclass(frozen=True)
 class _Part:
-    """One split as a loader gives it."""
+    """One split from a loader."""
 
     pixels: np.ndarray | list[str]
     """uint8 (N, H, W, C), or paths."""
@@ -46,39 +46,39 @@ def open_torchvision(
 ) -> Dataset:
     """Open CIFAR-10, CIFAR-100, SVHN, Food-101, ImageNet or Pascal VOC.
 
-    The sets' own held-out part (`val` of ImageNet and of VOC 2008 to 2012, else `test`) is the test
-    split; validation is carved from training.
+    Their held-out part (`val` of ImageNet and of VOC 2008 to 2012, else `test`) is the test split.
+    Validation is split off from training.
 
-    VOC is a detection set; here an image's class is that of its largest box by area, and
-    all its boxes stand as JSON in the column `objects`: name, box as [xmin, ymin, xmax, ymax] in
-    pixels counted from 1, difficult. An image without a box that has an area is left out.
+    VOC is a detection set. Here the class of an image is that of its box with the largest area. The
+    column `objects` has all boxes as JSON: name, box as [xmin, ymin, xmax, ymax] in pixels counted
+    from 1, difficult. Images without a box of positive area are left out.
 
     Args:
         name: a key of `LOADERS`.
-        root: the folder that torchvision calls `root`.
-        download: let torchvision fetch what is missing (not possible for ImageNet).
-        year: of VOC, "2007" to "2012"; 2012 by default.
+        root: torchvision's argument `root`.
+        download: let torchvision download missing files (not possible for ImageNet).
+        year: of VOC, "2007" to "2012", default 2012.
         **options: see `assemble`.
 
     Raises:
-        DataError: when the name is unknown, or the files are missing or damaged; it says what to
-            download and where to put it.
+        DataError: if the name is unknown, or files are missing or damaged. Lists the files to
+            download and their folder.
     """
     if name not in LOADERS:
         raise DataError(
-            f"no torchvision set '{name}'; there are {', '.join(LOADERS)}.{nearest(name, LOADERS)}"
+            f"no torchvision set '{name}'.{nearest(name, LOADERS)} Known: {', '.join(LOADERS)}."
         )
     if year is not None and (name != "voc" or year not in _VOC_YEARS):
         raise DataError(
-            f"{name}: year {year!r}; it is for voc, {_VOC_YEARS[0]} to {_VOC_YEARS[-1]}"
+            f"{name}: year {year!r} is invalid: voc has {_VOC_YEARS[0]} to {_VOC_YEARS[-1]}, "
+            "other sets have no years"
         )
     loader = LOADERS[name]
     root = Path(root).expanduser()
-    chosen_year = year or _VOC_YEARS[-1]
     parts: dict[str, _Part] = {}
     for split in ("train", "test"):
         try:
-            parts[split] = loader.read(str(root), split == "train", download, chosen_year)
+            parts[split] = loader.read(str(root), split == "train", download, year or "2012")
         except DataError:
             raise
         except Exception as error:  # the loaders raise RuntimeError, OSError, EOFError, pickle's...
@@ -107,17 +107,9 @@ def _listing(name: str, root: Path, parts: dict[str, _Part]) -> Listing:
         paths,
         np.concatenate(arrays) if arrays else FileBlobs(paths),
         extras=pa.table(columns) if columns else None,
-        stamps=None if arrays else [_stamp(path) for path in paths],
+        stamps=None if arrays else [file_stamp(path) for path in paths],
         problems=tuple(problem for part in parts.values() for problem in part.problems),
     )
-
-
-def _stamp(path: str) -> str:
-    try:
-        status = Path(path).stat()
-    except OSError:  # the loaders list files that may be missing: reading will tell
-        return f"{path}\x1fmissing"
-    return f"{abspath(path)}\x1f{status.st_size}\x1f{status.st_mtime_ns}"
 
 
 def _cifar10(root: str, train: bool, download: bool, year: str) -> _Part:
@@ -143,8 +135,8 @@ def _food101(root: str, train: bool, download: bool, year: str) -> _Part:
 def _imagenet(root: str, train: bool, download: bool, year: str) -> _Part:
     data = tv.ImageNet(root, "train" if train else "val")
     wnids = data.wnids
-    # The first of a class's names; two classes are named "crane" and two "maillot".
-    names = [each[0] for each in data.classes]
+    # Use the first name of each class. Two classes are named "crane" and two "maillot".
+    names = [synonyms[0] for synonyms in data.classes]
     counts = Counter(names)
     classes = tuple(
         f"{name} ({wnid})" if counts[name] > 1 else name
@@ -165,38 +157,38 @@ VOC_CLASSES = (
 
 
 def _voc(root: str, train: bool, download: bool, year: str) -> _Part:
-    # VOC 2007 has annotated test images; the later years' were never given out.
+    # VOC 2007 has annotated test images. Those of later years were never published.
     image_set = ("trainval" if train else "test") if year == "2007" else "train" if train else "val"
     data = tv.VOCDetection(root, year, image_set, download=download)
     paths: list[str] = []
     labels: list[int] = []
-    columns: list[str] = []
+    objects_column: list[str] = []
     problems: list[Problem] = []
     for path, annotation in zip(data.images, data.annotations, strict=True):
         objects = _objects(annotation)
-        areas = [_area(each["box"]) for each in objects]
+        areas = [_area(obj["box"]) for obj in objects]
         if not any(areas):
             problems.append(Problem("missing_label", path, "no box with an area; left out"))
             continue
         largest = objects[areas.index(max(areas))]["name"]
         if largest not in VOC_CLASSES:
-            raise DataError(f"{annotation}: '{largest}' is none of the 20 classes of Pascal VOC")
+            raise DataError(f"{annotation}: '{largest}' is not one of Pascal VOC's 20 classes")
         paths.append(path)
         labels.append(VOC_CLASSES.index(largest))
-        columns.append(json.dumps(objects))
-    return _Part(paths, labels, VOC_CLASSES, {"objects": columns}, tuple(problems))
+        objects_column.append(json.dumps(objects))
+    return _Part(paths, labels, VOC_CLASSES, {"objects": objects_column}, tuple(problems))
 
 
 def _objects(annotation: str) -> list[dict[str, Any]]:
     try:
-        found = ElementTree.parse(annotation).getroot().findall("object")
+        elements = ElementTree.parse(annotation).getroot().findall("object")
         return [
             {
-                "name": each.findtext("name", "").strip(),
-                "box": [float(each.findtext(f"bndbox/{side}", "nan")) for side in _SIDES],
-                "difficult": each.findtext("difficult", "0").strip() == "1",
+                "name": element.findtext("name", "").strip(),
+                "box": [float(element.findtext(f"bndbox/{side}", "nan")) for side in _SIDES],
+                "difficult": element.findtext("difficult", "0").strip() == "1",
             }
-            for each in found
+            for element in elements
         ]
     except (ElementTree.ParseError, OSError, ValueError) as error:
         raise DataError(f"{annotation}: not a Pascal VOC annotation ({error})") from error
@@ -212,13 +204,13 @@ def _area(box: list[float]) -> float:
 
 @dataclass(frozen=True)
 class Loader:
-    """How a set is read, and where its files are to be had when they are missing."""
+    """How to read a set, and which files to download if they are missing."""
 
     read: Callable[[str, bool, bool, str], _Part]
     files: str
-    """What to download."""
+    """The files to download."""
     place: str
-    """What must then lie in `root`."""
+    """The contents of `root` afterwards."""
     downloads: bool = True
 
 
@@ -247,28 +239,28 @@ LOADERS: dict[str, Loader] = {
         _imagenet,
         "ILSVRC2012_img_train.tar, ILSVRC2012_img_val.tar and ILSVRC2012_devkit_t12.tar.gz "
         "from https://image-net.org (free after registration)",
-        "these three files; they are unpacked at the first opening",
+        "these three files; they are unpacked on first use",
         downloads=False,
     ),
     "voc": Loader(
         _voc,
         "VOCtrainval of the year (and VOCtest_06-Nov-2007.tar for 2007) from "
         "http://host.robots.ox.ac.uk/pascal/VOC, and unpack it",
-        "VOCdevkit/VOC2012/ (or the other year's; VOC2011 lies in TrainVal/VOCdevkit/)",
+        "VOCdevkit/VOC2012/ (or of the other year; VOC2011 is in TrainVal/VOCdevkit/)",
     ),
 }
-"""Data set name -> how torchvision reads it."""
+"""Data set name -> loader."""
 
 
 def _advice(name: str, root: Path, loader: Loader, download: bool, error: Exception) -> str:
     reason = " ".join(str(error).split()) or type(error).__name__
     if loader.downloads and not download:
-        automatic = " Or set download: true to fetch it."
+        automatic = " Or set download: true."
     elif loader.downloads:
-        automatic = " The download was tried."
+        automatic = " The automatic download failed."
     else:
         automatic = ""
     return (
-        f"{name}: not found whole in {root} ({reason}). Download {loader.files}; {root} must then "
-        f"hold {loader.place}.{automatic}"
+        f"{name}: files are missing or damaged in {root} ({reason}). Download {loader.files}. "
+        f"{root} must then contain {loader.place}.{automatic}"
     )

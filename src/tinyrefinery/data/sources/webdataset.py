@@ -1,4 +1,4 @@
-"""WebDataset tar shards: files of one sample share a name up to the first dot."""
+"""WebDataset tar shards, where files of a sample have the same name up to the first dot."""
 
 import json
 import os
@@ -18,6 +18,7 @@ from tinyrefinery.data.dataset import Dataset, Problem
 from tinyrefinery.data.listing import Listing, OpeningOptions, assemble
 from tinyrefinery.data.sources.folder import ENDINGS
 from tinyrefinery.data.splits import split_named
+from tinyrefinery.data.stamp import file_stamp
 from tinyrefinery.errors import DataError
 
 Shards = str | Path | Sequence[str | Path]
@@ -32,21 +33,21 @@ def open_webdataset(
 ) -> Dataset:
     """Open tar shards of images (`KEY.jpg`, ...) with labels (`KEY.cls`, or `label` in `KEY.json`).
 
-    Images are read from the shards when they are needed, hence the shards must not be compressed.
-    Scalars in `KEY.json` become columns of the manifest.
+    Images are read from the shards on demand, so shards must not be compressed. Scalars in
+    `KEY.json` become columns of the manifest.
 
     Args:
         path: a shard, a pattern ("train-*.tar", "train-{000..009}.tar") or a list of these, for the
-            training split; or a mapping from split names to such.
+            training split; or a mapping from split names to these.
         classes: names of the classes 0, 1, ...; else see `number_labels`.
         **options: see `assemble`.
 
     Raises:
-        DataError: when a shard is missing, truncated or compressed, or a label can't be read, and
-            as `assemble`.
+        DataError: if a shard is missing, truncated or compressed, or a label can't be read, and as
+            `assemble`.
     """
-    parts = path if isinstance(path, Mapping) else {"train": path}
-    shards = [(file, split_named(word)) for word, s in parts.items() for file in _files(s)]
+    by_split = path if isinstance(path, Mapping) else {"train": path}
+    shards = [(file, split_named(word)) for word, s in by_split.items() for file in _files(s)]
     samples = [
         (number, split, sample)
         for number, (file, split) in enumerate(shards)
@@ -54,9 +55,9 @@ def open_webdataset(
     ]
     first = shards[0][0]
     if not samples:
-        raise DataError(f"{first}: the shards hold no image ({len(shards)} looked through)")
+        raise DataError(f"{first}: no images in {len(shards)} shards")
     files = [file for file, _ in shards]
-    stamps = [_stamp(file) for file in files]
+    stamps = [file_stamp(file) for file in files]
     spans = np.array([(n, s["offset"], s["size"]) for n, _, s in samples], np.int64)
     labels, names = number_labels(
         _label_column([s["label"] for _, _, s in samples], str(first)),
@@ -75,70 +76,67 @@ def open_webdataset(
         problems=tuple(
             Problem("ignored_files", f"{files[n]}, {s['name']}", "second image of one sample")
             for n, _, s in samples
-            if s["again"]
+            if s["has_second_image"]
         ),
     )
     return assemble(listing, **options)
 
 
-def _files(given: Shards) -> list[str]:
-    found: list[str] = []
-    for each in [given] if isinstance(given, str | Path) else given:
-        text = os.path.expanduser(str(each))
-        names = list(_expanded(text))
+def _files(shards: Shards) -> list[str]:
+    """The files for a shard, pattern, or list of these."""
+    files: list[str] = []
+    for item in [shards] if isinstance(shards, str | Path) else shards:
+        names = list(_expand_range(os.path.expanduser(str(item))))
         matches = [m for n in names for m in ([n] if os.path.exists(n) else sorted(glob(n)))]
         if not matches:
-            raise DataError(f"{each}: no such shard, or pattern that matches one")
-        found += matches
-    if not found:
-        raise DataError("no shard was named")
-    return found
+            raise DataError(f"{item}: no such shard, and no file matches this pattern")
+        files += matches
+    if not files:
+        raise DataError("the list of shards is empty")
+    return files
 
 
-def _expanded(text: str) -> Iterator[str]:
-    """Names that a {first..last} range stands for, zero-padded as its first number."""
+def _expand_range(text: str) -> Iterator[str]:
+    """All names of a {first..last} range, zero-padded like its first number."""
     match = _RANGE.search(text)
     if match is None:
         yield text
         return
     first, last = match.groups()
     for number in range(int(first), int(last) + 1):
-        yield from _expanded(text.replace(match.group(), f"{number:0{len(first)}}", 1))
-
-
-def _stamp(file: str) -> str:
-    status = os.stat(file)
-    return f"{os.path.abspath(file)}\x1f{status.st_size}\x1f{status.st_mtime_ns}"
+        yield from _expand_range(text.replace(match.group(), f"{number:0{len(first)}}", 1))
 
 
 def _samples(file: str) -> list[dict[str, Any]]:
-    """Samples with an image: name, offset, size, label (None without one), extras, again."""
+    """Samples with an image: name, offset, size, label or None, extras, has_second_image."""
     samples: dict[str, dict[str, Any]] = {}
     try:
         with tarfile.open(file, "r:") as tar:
             for member in tar:
                 if member.isfile():
-                    _note(samples, tar, member, file)
+                    _add_member(samples, tar, member, file)
     except (tarfile.TarError, OSError, EOFError) as error:
         raise DataError(
-            f"{file}: truncated, compressed, or no tar file ({error}); shards must be plain .tar"
+            f"{file}: truncated, compressed, or not a tar file ({error}). Shards must be "
+            "uncompressed .tar files."
         ) from error
     return [sample for sample in samples.values() if "offset" in sample]
 
 
-def _note(
+def _add_member(
     samples: dict[str, dict[str, Any]], tar: tarfile.TarFile, member: tarfile.TarInfo, file: str
 ) -> None:
+    """Add a file of a shard to its sample: an image's position, or a label's content."""
     folder, _, base = member.name.rpartition("/")
     key, _, kind = base.partition(".")
     if base.startswith("."):
         return
-    empty = {"label": None, "extras": {}, "again": False}
+    empty = {"label": None, "extras": {}, "has_second_image": False}
     sample = samples.setdefault(f"{folder}/{key}", empty)
     kind = kind.lower()
     if "." + kind.rpartition(".")[2] in ENDINGS:
         if "offset" in sample:
-            sample["again"] = True
+            sample["has_second_image"] = True
         else:
             sample.update(name=member.name, offset=member.offset_data, size=member.size)
     elif kind in ("cls", "json"):
@@ -155,8 +153,8 @@ def _read_label(sample: dict[str, Any], kind: str, content: bytes, where: str) -
             fields = json.loads(content)
             label = fields.pop("label", None)
             sample["label"] = label if sample["label"] is None else sample["label"]
-            scalar = {k: v for k, v in fields.items() if isinstance(v, str | int | float)}
-            sample["extras"] = scalar
+            scalars = {k: v for k, v in fields.items() if isinstance(v, str | int | float)}
+            sample["extras"] = scalars
     except (ValueError, AttributeError) as error:
         raise DataError(f"{where}: can't be read ({error})") from error
 
@@ -165,4 +163,4 @@ def _label_column(labels: list[Any], where: str) -> pa.ChunkedArray:
     try:
         return pa.chunked_array([pa.array(labels)])
     except pa.ArrowException as error:
-        raise DataError(f"{where}: some labels are numbers and some are texts") from error
+        raise DataError(f"{where}: labels must be all numbers or all texts") from error
