@@ -29,10 +29,14 @@ from tinyrefinery.audit.shortcuts import find_shortcuts
 from tinyrefinery.audit.unrecognizable import Hardness, too_hard_findings
 from tinyrefinery.data.check import groups_across_splits
 from tinyrefinery.data.dataset import Dataset
-from tinyrefinery.data.properties.measure import chunk_properties, image_properties, joined
-from tinyrefinery.data.properties.small_images import Chunk, each_chunk
+from tinyrefinery.data.properties.measure import (
+    chunk_properties,
+    image_properties,
+    properties_table,
+)
+from tinyrefinery.data.properties.small_images import Chunk, map_chunks
 from tinyrefinery.errors import DataError
-from tinyrefinery.names import nearest
+from tinyrefinery.names import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -120,8 +124,8 @@ def _looked_at(dataset: Dataset, rows: np.ndarray) -> tuple[pa.Table, Fingerprin
         """Both of a chunk."""
         return chunk_properties(dataset, chunk), fingerprint(chunk)
 
-    parts = list(each_chunk(dataset, rows, work))
-    table = joined(dataset, rows, (told for told, _ in parts))
+    parts = list(map_chunks(dataset, rows, work))
+    table = properties_table(dataset, rows, (told for told, _ in parts))
     return table, Fingerprints.joined([each for _, each in parts])
 
 
@@ -167,7 +171,7 @@ def _check_accepted(accepted: Mapping[tuple[str, str], str], known: Sequence[str
     for name, _ in accepted:
         if name not in known:
             raise DataError(
-                f"accept list: no property or column '{name}'.{nearest(name, known)} "
+                f"accept list: no property or column '{name}'.{did_you_mean(name, known)} "
                 f"There are: {', '.join(known)}"
             )
 

@@ -19,7 +19,7 @@ from tinyrefinery.audit.page import render_audit
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.properties.small_images import load_chunk
 from tinyrefinery.evaluation.label_suspicion import save_suspects
-from tinyrefinery.files import write_atomic, writing
+from tinyrefinery.files import atomic_file, write_atomic
 
 MOST_PICTURES = 500  # on a page
 LISTS = ("leaks.txt", "conflicts.txt", "copies.txt", "too_hard.txt")
@@ -55,7 +55,7 @@ def save_audit(
             write_atomic(path, f"# the audit of {' '.join(target.split())} found none\n")
     text = json.dumps(as_json(target, dataset, found), indent=1, ensure_ascii=False, default=str)
     write_atomic(folder / "audit.json", text + "\n")
-    with writing(folder / "properties.parquet") as aside:
+    with atomic_file(folder / "properties.parquet") as aside:
         pq.write_table(found.properties, aside)
     page = folder / "audit.html"
     write_atomic(page, as_page(target, dataset, found))

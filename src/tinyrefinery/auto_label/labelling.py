@@ -27,9 +27,9 @@ from tinyrefinery.auto_label.bands import (
 from tinyrefinery.auto_label.labellers import Labeller, with_manifest_of
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.manifest import Manifest
-from tinyrefinery.data.overlay.decisions import AUTO, Decision, newest, standing
+from tinyrefinery.data.overlay.decisions import AUTO, Decision, newest_by_image, valid_decisions
 from tinyrefinery.errors import DataError
-from tinyrefinery.files import write_atomic, write_csv, writing
+from tinyrefinery.files import atomic_file, write_atomic, write_csv
 from tinyrefinery.random import integer
 from tinyrefinery.review.error_rate import LabelError, label_error
 from tinyrefinery.review.queue import Item, Queue, top_classes, write_queue
@@ -147,7 +147,7 @@ def _checked(made: AutoLabels, decisions: Sequence[Decision]) -> LabelError | No
     now = {str(manifest.column("id")[row]): names[row] for row in made.audited}
     # Undone words go first: an undo doesn't say of which label it speaks.
     return label_error(
-        [each for each in standing(decisions) if now.get(each.uid) == each.was], AUDIT
+        [each for each in valid_decisions(decisions) if now.get(each.uid) == each.was], AUDIT
     )
 
 
@@ -176,7 +176,7 @@ def save_auto_labels(out: Path, made: AutoLabels, queue: Queue, said: Sequence[D
         "probabilities": pa.array(made.probabilities.tolist(), pa.list_(pa.float32())),
     }
     facts = {"classes": json.dumps(manifest.classes, ensure_ascii=False)}
-    with writing(out / "probabilities.parquet") as aside:
+    with atomic_file(out / "probabilities.parquet") as aside:
         pq.write_table(pa.table(columns, metadata=facts), aside)
     content = {
         "labeller": made.labeller,
@@ -190,7 +190,7 @@ def save_auto_labels(out: Path, made: AutoLabels, queue: Queue, said: Sequence[D
 
 def _metadata(out: Path, made: AutoLabels, said: Sequence[Decision]) -> list[list[str]]:
     """Lines of accepted images and of those that people labelled; paths as seen from `out`."""
-    manifest, people = made.dataset.manifest, newest(said)
+    manifest, people = made.dataset.manifest, newest_by_image(said)
     lines = []
     for row in range(len(manifest)):
         each = people.get(str(manifest.column("id")[row]))
@@ -215,7 +215,7 @@ def queue_of(made: AutoLabels, root: Path, labeller: Labeller, said: Sequence[De
         labeller: for the size that networks see.
         said: decisions; images that have one are left out.
     """
-    done = newest(said)
+    done = newest_by_image(said)
     drawn = [_item(made, int(row), AUDIT) for row in made.audited]
     between = made.bands.rows(REVIEW)
     between = between[np.argsort(-made.bands.sure[between], kind="stable")]

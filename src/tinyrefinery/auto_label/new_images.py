@@ -14,10 +14,10 @@ from tinyrefinery.data.overlay.apply import HUMAN
 from tinyrefinery.data.overlay.decisions import (
     ADD,
     Decision,
-    additions,
-    newest,
-    now,
+    newest_additions,
+    newest_by_image,
     read_decisions,
+    timestamp,
 )
 from tinyrefinery.errors import DataError
 from tinyrefinery.files import read_csv
@@ -46,7 +46,7 @@ def read_labelled(folder: Path, overlay: Path) -> list[Decision]:
     decided = folder / "queue.decisions.jsonl"
     said = read_decisions(decided) if decided.exists() else []
     new = {each.uid: each for each in _accepted(folder)}
-    people = {uid: each for uid, each in newest(said).items() if each.verdict in _LABELS}
+    people = {uid: each for uid, each in newest_by_image(said).items() if each.verdict in _LABELS}
     if waiting := {uid: each for uid, each in people.items() if uid not in new}:
         paths = _paths(folder)
         new |= {uid: _human(each, paths) for uid, each in waiting.items() if uid in paths}
@@ -60,7 +60,7 @@ def _accepted(folder: Path) -> list[Decision]:
         found = []
         for row in read_csv(file):
             path = folder / row["file_name"]
-            found.append(_add(_digest(path), row["label"], row["label_source"], now(), path))
+            found.append(_add(_digest(path), row["label"], row["label_source"], timestamp(), path))
         return found
     except (OSError, KeyError, TypeError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{file}: can't be read ({error}); give `label` again") from error
@@ -109,7 +109,7 @@ def _seen(each: Decision, overlay: Path) -> str:
 
 def not_yet_added(lines: Sequence[Decision], there: Sequence[Decision]) -> list[Decision]:
     """Lines without those that say again what a file says already, whenever it was said."""
-    known = {uid: _told(each) for uid, each in additions(there).items()}
+    known = {uid: _told(each) for uid, each in newest_additions(there).items()}
     return [each for each in lines if each.verdict != ADD or _told(each) != known.get(each.uid)]
 
 

@@ -9,7 +9,7 @@ import typer
 
 from tinyrefinery.cli.options import Like, Seed, Stage, a_file
 from tinyrefinery.errors import CheckpointError, ChoiceError, DataError, RefineryError
-from tinyrefinery.files import check_places
+from tinyrefinery.files import check_writable
 
 if TYPE_CHECKING:
     from tinyrefinery.data_tests.reports.folding import Line
@@ -75,7 +75,7 @@ def judge(
         from tinyrefinery.networks.find import find_network
 
         network = find_network(run, stage, seed, like)
-        check_places(files=[kept_results(network, tests)])
+        check_writable(files=[kept_results(network, tests)])
         against = None
         if baseline is not None or baseline_stage is not None:
             own = None if baseline else seed

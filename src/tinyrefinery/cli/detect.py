@@ -122,12 +122,12 @@ def draw(
 
 def _known(split: str) -> None:
     from tinyrefinery.errors import DataError
-    from tinyrefinery.names import nearest
+    from tinyrefinery.names import did_you_mean
 
     splits = ("train", "validation", "test")
     if split not in splits:
         raise DataError(
-            f"no split is named '{split}'.{nearest(split, splits)} Known: {', '.join(splits)}."
+            f"no split is named '{split}'.{did_you_mean(split, splits)} Known: {', '.join(splits)}."
         )
 
 

@@ -5,18 +5,18 @@ from typing import Annotated
 
 import typer
 
-from tinyrefinery.files import check_places
+from tinyrefinery.files import check_writable
 
 
 def a_file(path: Path | None) -> Path | None:
     """Callback of options that name a file to write: a place that can't be is refused at once."""
-    check_places(files=[path])
+    check_writable(files=[path])
     return path
 
 
 def a_folder(path: Path | None) -> Path | None:
     """Callback of options that name a folder to write into."""
-    check_places(folders=[path])
+    check_writable(folders=[path])
     return path
 
 

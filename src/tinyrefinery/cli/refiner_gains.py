@@ -34,7 +34,7 @@ def refiner_gains(
     from rich.console import Console
 
     from tinyrefinery.cli.outcome import log_progress
-    from tinyrefinery.files import check_places
+    from tinyrefinery.files import check_writable
     from tinyrefinery.recipe.load import load_recipe
     from tinyrefinery.refiners.gains_report import gains_table, rank_table, write_gains
     from tinyrefinery.runs.folder import open_run
@@ -42,7 +42,7 @@ def refiner_gains(
     open_run(run)  # which says what is wrong before anything heavy is loaded
     recipe = load_recipe(run / "recipe.yaml", overrides or [])
     path = out or run / "refiner-gains.csv"
-    check_places(files=[path])
+    check_writable(files=[path])
     log_progress()
     from tinyrefinery.refiners.assessment import Options
     from tinyrefinery.refiners.gains import gain_lines

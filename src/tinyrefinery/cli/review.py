@@ -44,7 +44,7 @@ def review(
     root: Annotated[Path, typer.Option(help="Folder whose files Label Studio serves.")] = Path("."),
 ) -> None:
     """Serve a page on which a person decides about the images of QUEUE, by keys."""
-    from tinyrefinery.files import check_places
+    from tinyrefinery.files import check_writable
     from tinyrefinery.review.queue import read_queue
     from tinyrefinery.review.queue_pictures import Pictures, open_queue_data
     from tinyrefinery.review.reviewing import open_review
@@ -54,7 +54,7 @@ def review(
         _write_tasks(content, label_studio, root)
         return
     path = decisions or queue.with_name(f"{queue.stem}.decisions.jsonl")
-    check_places(files=[path])
+    check_writable(files=[path])
     opened = open_review(
         content,
         path,

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from tinyrefinery.data.arrow import pc
 from tinyrefinery.errors import DataTestError
-from tinyrefinery.names import nearest
+from tinyrefinery.names import did_you_mean
 
 LONGEST = 2000
 """Characters of an expression."""
@@ -83,9 +83,9 @@ class Expression:
 
 def unknown_column(name: str, known: list[str]) -> DataTestError:
     """The error of an unknown column, which names the nearest and all others."""
-    quotes = " Text stands in 'single quotes'." if not nearest(name, known) else ""
+    quotes = " Text stands in 'single quotes'." if not did_you_mean(name, known) else ""
     return DataTestError(
-        f"no column '{name}'.{nearest(name, known)} Columns: {', '.join(known)}.{quotes}"
+        f"no column '{name}'.{did_you_mean(name, known)} Columns: {', '.join(known)}.{quotes}"
     )
 
 

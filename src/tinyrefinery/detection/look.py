@@ -25,8 +25,8 @@ from tinyrefinery.detection.drawing import SHEET_SIDE, draw_boxes
 from tinyrefinery.detection.summary import measures
 from tinyrefinery.detection.view import BoxView
 from tinyrefinery.errors import DataError
-from tinyrefinery.files import write_csv, writing
-from tinyrefinery.names import nearest
+from tinyrefinery.files import atomic_file, write_csv
+from tinyrefinery.names import did_you_mean
 from tinyrefinery.pages.overlays import Tile, contact_sheet
 from tinyrefinery.recipe.detection import DetectionRecipe, Voc, load_detection
 
@@ -174,8 +174,8 @@ def _renumbered(data: BoxData, classes: tuple[str, ...]) -> BoxData:
     if strange:
         raise DataError(
             f"{data.name}: has objects of class '{strange[0]}', which the detector doesn't know."
-            f"{nearest(strange[0], classes)} It knows: {', '.join(classes)}. Name those that count "
-            "with data.source.classes"
+            f"{did_you_mean(strange[0], classes)} It knows: {', '.join(classes)}. Name those that "
+            "count with data.source.classes"
         )
     numbers = np.array([classes.index(name) for name in data.classes] or [0], np.int64)
     given = tuple(Given(g.boxes, numbers[g.labels], g.difficult) for g in data.given)
@@ -268,7 +268,7 @@ def _view_of(pixels: np.ndarray, info: DetectorInfo) -> BoxView:
 
 
 def _save(image: Image.Image, path: Path, kind: str) -> None:
-    with writing(path) as aside:
+    with atomic_file(path) as aside:
         image.save(aside, format=kind)
 
 

@@ -8,7 +8,7 @@ from tinyrefinery.execution.processes import side_by_side
 from tinyrefinery.execution.recipe_run import Job, say
 from tinyrefinery.execution.run import alone, begun, describe, open_runs, run_all
 from tinyrefinery.labels.store.store import LabelStore
-from tinyrefinery.names import nearest
+from tinyrefinery.names import did_you_mean
 from tinyrefinery.recipe.labels import Refined
 from tinyrefinery.recipe.schema import Recipe
 
@@ -89,7 +89,7 @@ def _known(recipe: Recipe, stage: str) -> str:
     ids = stored_stages(recipe)
     if stage not in ids:
         raise RecipeError(
-            f"--stage {stage}: no stage of this id has a label store.{nearest(stage, ids)} "
+            f"--stage {stage}: no stage of this id has a label store.{did_you_mean(stage, ids)} "
             f"Those that have one: {', '.join(ids)}"
         )
     return stage
@@ -109,4 +109,6 @@ def _make(
     for stage in stages:
         labels = each.stored_labels(stage)
         for stream in (each.streams(stage) if streams is None else streams)[first::step]:
-            labels.store.made(stream, lambda labels=labels, stream=stream: labels.make(stream))
+            labels.store.get_or_create(
+                stream, lambda labels=labels, stream=stream: labels.label_stream(stream)
+            )

@@ -19,7 +19,7 @@ from tinyrefinery.errors import ChainError, DataError, RecipeError, StorageError
 from tinyrefinery.execution.chain import Chain
 from tinyrefinery.execution.processes import side_by_side
 from tinyrefinery.execution.recipe_run import LABELS, Job, RecipeRun, say
-from tinyrefinery.files import check_places, write_atomic
+from tinyrefinery.files import check_writable, write_atomic
 from tinyrefinery.recipe.detection import DetectionRecipe
 from tinyrefinery.recipe.labels import Refined
 from tinyrefinery.recipe.load import dump, load_recipe, part_hash
@@ -124,7 +124,7 @@ def _check_label_places(jobs: Sequence[Job]) -> None:
         store = stage.labels.store if isinstance(stage.labels, Refined) else None
         if store is not None and store.path is not None:
             place = Path(store.path).expanduser()
-            check_places(folders=[None if place.is_dir() else place])
+            check_writable(folders=[None if place.is_dir() else place])
 
 
 def start_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
@@ -190,7 +190,7 @@ def alone(folder: Path) -> Iterator[None]:
         RefineryError: when it can't be written.
         StorageError: when another command holds it, or it can't be made.
     """
-    check_places(folders=[folder])
+    check_writable(folders=[folder])
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / ".lock", timeout=0)

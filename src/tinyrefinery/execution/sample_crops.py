@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from tinyrefinery.data.batches import View, shuffled
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.evaluation.predictions import Predictions
-from tinyrefinery.files import writing
+from tinyrefinery.files import atomic_file
 from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.runs.top_changes import most_changed
 
@@ -70,7 +70,7 @@ def save_samples(
     for number, (title, found) in enumerate(labels.items()):
         arrays[f"labels_{number}"] = found[places]
         arrays[f"title_{number}"] = np.array(title)
-    with writing(path) as aside, aside.open("wb") as file:
+    with atomic_file(path) as aside, aside.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
 

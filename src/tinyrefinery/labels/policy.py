@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from tinyrefinery.data.batches import Batch, View
 from tinyrefinery.data.manifest import Manifest
-from tinyrefinery.data.moving import moved
+from tinyrefinery.data.moving import to_device
 from tinyrefinery.labels.crop_labels import CropLabels
 from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.losses.targets import SparseTargets, Targets
@@ -115,7 +115,7 @@ class Refined:
         if self.level == "crop":
             labels = self.store(batch) if self.store else self._crop_labels(batch)
         else:
-            labels = self._static_labels()[moved(batch.rows, batch.images.device)]
+            labels = self._static_labels()[to_device(batch.rows, batch.images.device)]
             if self.level == "category":
                 labels = self._category_means[batch.labels]
         if self.hard:
@@ -145,9 +145,11 @@ class Refined:
                 labels = self.crop_labels.of_group(mates)
                 own = self.plan.group_of(mates.rows, stream) == number
                 fresh, rows = np.flatnonzero(own), mates.rows[own]
-                self._labels[moved(rows, labels.device)] = labels[moved(fresh, labels.device)]
+                self._labels[to_device(rows, labels.device)] = labels[
+                    to_device(fresh, labels.device)
+                ]
                 self._known[rows] = True
-        return self._labels[moved(batch.rows, self._labels.device)]
+        return self._labels[to_device(batch.rows, self._labels.device)]
 
     def _static_labels(self) -> Tensor:
         """One label an image, from its central crop: made once, (rows, K)."""

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.data_tests.schema import Suite
 from tinyrefinery.errors import CheckpointError, DataError, DataTestError
-from tinyrefinery.files import check_places, writing
+from tinyrefinery.files import atomic_file, check_writable
 from tinyrefinery.networks.find import Network
 from tinyrefinery.recipe.load import canonical
 from tinyrefinery.recipe.sources import Source
@@ -56,7 +56,7 @@ class TestData:
         from tinyrefinery.data.properties.measure import image_properties
 
         table = image_properties(self.dataset, np.arange(len(self.manifest)))
-        with writing(path) as aside:
+        with atomic_file(path) as aside:
             pq.write_table(table, aside)
         return table
 
@@ -86,7 +86,7 @@ def find_data(
     path = network.home / f"data-{key}.parquet"
     opened, manifest = None, _kept(path)
     if manifest is None:
-        check_places(files=[path])  # opening may take long
+        check_writable(files=[path])  # opening may take long
         opened = _open(source)
         manifest = opened.manifest
         manifest = manifest if suite.data is None else _one_split_is_test(manifest)

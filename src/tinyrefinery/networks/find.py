@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinyrefinery.errors import ChoiceError, DataError
-from tinyrefinery.names import nearest
+from tinyrefinery.names import did_you_mean
 from tinyrefinery.recipe.load import canonical, load_recipe
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.runs.folder import TrainedStage, open_run
@@ -176,7 +176,9 @@ def _pick(
     names = list(dict.fromkeys(each.stage for each in stages))
     wanted = names[-1] if stage is None else stage
     if wanted not in names:
-        raise ChoiceError(f"{path}: no stage '{wanted}'.{nearest(wanted, names)} Stages: {names}")
+        raise ChoiceError(
+            f"{path}: no stage '{wanted}'.{did_you_mean(wanted, names)} Stages: {names}"
+        )
     found = [each for each in stages if each.stage == wanted]
     seeds = sorted({each.seed for each in found})
     chosen = seeds[0] if seed is None else seed

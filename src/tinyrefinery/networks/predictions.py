@@ -13,9 +13,9 @@ import pyarrow as pa
 from tinyrefinery.data.arrow import pc
 from tinyrefinery.data.perturb import perturb
 from tinyrefinery.errors import CheckpointError, DataError
-from tinyrefinery.evaluation.prediction_table import Answers
+from tinyrefinery.evaluation.prediction_table import ModelPredictions
 from tinyrefinery.evaluation.predictions import Predictions
-from tinyrefinery.files import check_places
+from tinyrefinery.files import check_writable
 from tinyrefinery.networks.data import TestData
 from tinyrefinery.networks.find import Network
 from tinyrefinery.networks.view import measuring_view
@@ -35,7 +35,7 @@ class Wanted:
     """By the perturbation's name: what it is, and on which splits."""
 
 
-def answers(network: Network, data: TestData, wanted: Wanted) -> Answers:
+def answers(network: Network, data: TestData, wanted: Wanted) -> ModelPredictions:
     """What a network said of the data's rows, in the data's classes.
 
     Raises:
@@ -46,7 +46,7 @@ def answers(network: Network, data: TestData, wanted: Wanted) -> Answers:
     for name, (how, splits) in wanted.perturbed.items():
         rows = {split: wanted.rows[split] for split in splits if split in wanted.rows}
         perturbed[name] = _filled(network, data, rows, how)
-    return Answers(network.name, clean, perturbed)
+    return ModelPredictions(network.name, clean, perturbed)
 
 
 def _filled(
@@ -73,7 +73,7 @@ def _of_split(
             found = _by_id(stored, network, data, rows)
             if found is not None:
                 return found
-    check_places(files=[kept])
+    check_writable(files=[kept])
     predicted = _predicted(network, data, rows, how)
     predicted.save(kept)
     found = _by_id(predicted, network, data, rows)

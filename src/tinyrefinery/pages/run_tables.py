@@ -9,7 +9,7 @@ from rich.table import Table
 
 from tinyrefinery.errors import DataError
 from tinyrefinery.files import write_csv
-from tinyrefinery.names import nearest
+from tinyrefinery.names import did_you_mean
 from tinyrefinery.pages.numbers import gain_points, nats, percent
 from tinyrefinery.runs.folder import Run, TrainedStage
 from tinyrefinery.statistics.paired import Gain, Spread, paired_gain, spread
@@ -172,7 +172,7 @@ def comparisons(groups: Sequence[StageGroup], baseline: str | None = None) -> li
     known = {group.first.stage for group in groups}
     if baseline is not None and baseline not in known:
         raise DataError(
-            f"baseline '{baseline}': no such stage.{nearest(baseline, known)} "
+            f"baseline '{baseline}': no such stage.{did_you_mean(baseline, known)} "
             f"Finished: {', '.join(sorted(known))}."
         )
     found = []

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from tinyrefinery.data.overlay.decisions import Decision, standing
+from tinyrefinery.data.overlay.decisions import Decision, valid_decisions
 from tinyrefinery.errors import DataError
 from tinyrefinery.random import integer
 from tinyrefinery.review.queue import Item
@@ -68,7 +68,7 @@ def agreements(decisions: Iterable[Decision]) -> list[Agreement]:
     (1960), "A coefficient of agreement for nominal scales".
     """
     first: dict[str, dict[str, str]] = {}
-    for each in standing(decisions):
+    for each in valid_decisions(decisions):
         if each.verdict != "skip" and not each.settles:
             first.setdefault(each.by, {}).setdefault(each.uid, _answer(each))
     names = sorted(first)

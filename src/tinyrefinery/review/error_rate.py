@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tinyrefinery.data.overlay.decisions import Decision, newest
+from tinyrefinery.data.overlay.decisions import Decision, newest_by_image
 from tinyrefinery.statistics.proportions import wilson
 
 SETTLED = ("ok", "relabel")
@@ -48,7 +48,7 @@ def label_error(
         reason: as the queue has it.
         confidence: of the interval.
     """
-    judged = [each for each in newest(decisions).values() if each.reason == reason]
+    judged = [each for each in newest_by_image(decisions).values() if each.reason == reason]
     settled = [each for each in judged if each.verdict in SETTLED]
     if not settled:
         return None

@@ -12,10 +12,10 @@ from tinyrefinery.data.overlay.decisions import (
     VERDICTS,
     Decision,
     append_decisions,
-    conflicts,
-    now,
+    disagreements,
     read_decisions,
-    standing,
+    timestamp,
+    valid_decisions,
 )
 from tinyrefinery.errors import DataError
 from tinyrefinery.review.agreement import agreements, assigned
@@ -92,7 +92,7 @@ class Review:
 
     def _later(self) -> str:
         """The time, but after all own decisions, whatever the clock does."""
-        moment = datetime.fromisoformat(now())
+        moment = datetime.fromisoformat(timestamp())
         if self.own:
             moment = max(moment, self.own[-1][1].when + timedelta(microseconds=1))
         return moment.isoformat(timespec="microseconds")
@@ -118,7 +118,7 @@ class Review:
             uid=item.uid,
             verdict=verdict,
             by=self.reviewer,
-            at=now(),
+            at=timestamp(),
             label=label if verdict == "relabel" else None,
             was=item.given,
             shares=_between(item) if verdict == "ambiguous" and not task.settles else (),
@@ -201,7 +201,7 @@ def open_review(
     if not reviewer.strip() or any(ord(letter) < 32 for letter in reviewer):
         raise DataError("--reviewer needs a name, which decisions are kept under")
     said = read_decisions(path) if path.exists() else []
-    torn = conflicts(said)
+    torn = disagreements(said)
     mine = assigned(queue.items, reviewer, reviewers, overlap)
     tasks = [Task(each) for each in mine if each.uid not in torn]
     for item in queue.items:
@@ -210,7 +210,7 @@ def open_review(
             tasks.append(Task(replace(item, why=f"reviewers disagree. {words}"), settles=True))
     place = {task.item.uid: n for n, task in enumerate(tasks) if not task.settles}
     own: dict[int, Decision] = {}
-    for each in standing(said):
+    for each in valid_decisions(said):
         if each.by == reviewer and each.uid in place:
             own.pop(place[each.uid], None)  # so that the order is that of time
             own[place[each.uid]] = each
@@ -225,6 +225,6 @@ def summary(path: Path, review: Review) -> list[str]:
     ]
     said = read_decisions(path) if path.exists() else []
     lines += [str(each) for each in agreements(said)]
-    if torn := conflicts(said):
+    if torn := disagreements(said):
         lines.append(f"{len(torn)} images on which reviewers disagree: the same command shows them")
     return lines

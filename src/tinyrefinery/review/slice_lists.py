@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from tinyrefinery.data.overlay.decisions import Decision, newest, standing
+from tinyrefinery.data.overlay.decisions import Decision, newest_by_image, valid_decisions
 from tinyrefinery.errors import DataError
 from tinyrefinery.files import write_atomic
 
@@ -60,8 +60,8 @@ def add_to_slices(
 
 def _members(decisions: list[Decision], name: str) -> dict[str, Decision]:
     """Images that a list should hold by what stands, by uid."""
-    out = {uid for uid, each in newest(decisions).items() if each.verdict == "drop"}
-    joining = (each for each in standing(decisions) if name in each.slices)
+    out = {uid for uid, each in newest_by_image(decisions).items() if each.verdict == "drop"}
+    joining = (each for each in valid_decisions(decisions) if name in each.slices)
     return {e.uid: e for e in joining if e.verdict not in ("drop", "skip") and e.uid not in out}
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tinyrefinery.errors import DataError
-from tinyrefinery.names import nearest
+from tinyrefinery.names import did_you_mean
 from tinyrefinery.runs.folder import TrainedStage
 
 RECIPE = "recipe.yaml"
@@ -34,7 +34,7 @@ def stages_called(
     for name in names:
         if name not in known:
             raise DataError(
-                f"{path}: no finished stage '{name}'.{nearest(name, known)} Finished: "
+                f"{path}: no finished stage '{name}'.{did_you_mean(name, known)} Finished: "
                 f"{', '.join(known) or 'none'}"
             )
     return [each for each in finished if not names or each.stage in names]

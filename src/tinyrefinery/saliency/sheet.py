@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tinyrefinery.files import writing
+from tinyrefinery.files import atomic_file
 from tinyrefinery.pages.overlays import Tile, contact_sheet, overlay
 
 SHORT = 58  # characters of a path that fit under three pictures
@@ -89,7 +89,7 @@ def write_overlays(folder: Path, images: Sequence[Shown], *, least: float) -> li
         )
         name = "-".join(_plain(part) for part in (each.label, "said", each.said))
         path = folder / f"{each.row:06d}-{name}.png"
-        with writing(path) as aside, aside.open("wb") as file:
+        with atomic_file(path) as aside, aside.open("wb") as file:
             enlarged.save(file, "PNG")
         written.append(path)
     return written

@@ -21,7 +21,7 @@ from tinyrefinery.errors import DataError
 from tinyrefinery.labels.batch_norm import SMALLEST_GROUP
 from tinyrefinery.labels.policy import Refined
 from tinyrefinery.labels.refiner import Refiner
-from tinyrefinery.layers.modes import evaluating
+from tinyrefinery.layers.modes import evaluation_mode
 from tinyrefinery.losses.targets import SparseTargets, Targets
 
 Form = Literal["gradient", "sign", "l2"]
@@ -71,7 +71,7 @@ def at_rest(network: nn.Module, *, batch_statistics: bool) -> Iterator[None]:
     # Those of frozen parts use their running statistics in training too.
     norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.training]
     kept = [norm.track_running_stats for norm in norms]
-    with evaluating(network):
+    with evaluation_mode(network):
         try:
             for norm in norms if batch_statistics else ():
                 # In this state PyTorch neither reads nor writes the running statistics.

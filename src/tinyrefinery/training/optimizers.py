@@ -12,8 +12,8 @@ from torch import nn
 from torch.optim import Optimizer
 
 from tinyrefinery.errors import RecipeError
-from tinyrefinery.models.blocks import blocks, depths, named
-from tinyrefinery.names import nearest
+from tinyrefinery.models.blocks import blocks, depths, parameters_in
+from tinyrefinery.names import did_you_mean
 
 
 def parameter_groups(
@@ -69,12 +69,12 @@ def to_freeze(
 
 
 def _known(network: nn.Module, part: str) -> set[str]:
-    found = named(network, part)
+    found = parameters_in(network, part)
     if not found:
         known = [name for block in blocks(network) for name in block]
         tops = list(dict.fromkeys(name.split(".")[0] for name in known))
         raise RecipeError(
-            f"freeze: no part '{part}' with weights.{nearest(part, [*tops, *known])} "
+            f"freeze: no part '{part}' with weights.{did_you_mean(part, [*tops, *known])} "
             f"Blocks, from the first: {', '.join(known)}"
         )
     return found
