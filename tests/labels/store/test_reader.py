@@ -80,7 +80,7 @@ def test_streams_made_out_of_order_are_the_same(tmp_path):
 
 def test_labels_are_made_once_for_all_readers(tmp_path, monkeypatch):
     dense(0, StoredLabels(crop_labels(), tmp_path, EXACT))
-    monkeypatch.setattr(StoredLabels, "make", lambda *_: pytest.fail("labelled again"))
+    monkeypatch.setattr(StoredLabels, "label_stream", lambda *_: pytest.fail("labelled again"))
     dense(0, StoredLabels(crop_labels(), tmp_path, EXACT))
 
 
