@@ -74,7 +74,7 @@ def opened(folder: Path, channels: int) -> Dataset:
     return data.select(np.arange(min(len(data.manifest), MOST)))
 
 
-def searched(data: Dataset, prints: Fingerprints, *, relative: bool) -> list[duplicates.Copies]:
+def searched(data: Dataset, prints: Fingerprints, *, relative: bool) -> list[duplicates.CopyGroup]:
     """Copies, with and without the comparison with strangers."""
     nearer, duplicates.NEARER = duplicates.NEARER, duplicates.NEARER if relative else np.inf
     try:
@@ -94,7 +94,9 @@ def planted(data: Dataset, prints: Fingerprints, change: Change, *, relative: bo
         np.concatenate([thumbnails(each) for each in copies]),
         np.zeros(len(copies), bool),
     )
-    groups = searched(_twice(data, chosen), Fingerprints.joined([prints, new]), relative=relative)
+    groups = searched(
+        _twice(data, chosen), Fingerprints.concatenate([prints, new]), relative=relative
+    )
     group = {int(row): number for number, each in enumerate(groups) for row in each.rows}
     return sum(
         group.get(int(row), -1) == group.get(n + place, -2) for place, row in enumerate(chosen)
@@ -114,7 +116,7 @@ def _twice(data: Dataset, rows: np.ndarray) -> Dataset:
 def measured(name: str, folder: Path) -> list[dict[str, object]]:
     data = opened(folder, SETS[name])
     every = np.arange(len(data.manifest))
-    prints = Fingerprints.joined(list(map_chunks(data, every, fingerprint)))
+    prints = Fingerprints.concatenate(list(map_chunks(data, every, fingerprint)))
     found = []
     for relative in (False, True):
         way = "relative to strangers" if relative else "likeness alone"

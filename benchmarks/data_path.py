@@ -18,11 +18,11 @@ from torchvision import transforms as tv
 from torchvision.datasets import ImageFolder
 
 from tinyrefinery.data.batches import IMAGENET_MEAN, IMAGENET_STD, View, load_many, split_batches
-from tinyrefinery.data.crops import CropSpec
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.images import ResidentImages
 from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.data.sources.folder import open_folder
+from tinyrefinery.options.crops import Augment, Inception, Pad
 from tinyrefinery.training.memory import keep_freed_memory
 
 SMALL_IMAGES = 50_000  # as many as CIFAR-10 has: they don't fit into a cache
@@ -103,13 +103,13 @@ def small(rounds: int, share: float) -> dict[str, list[float]]:
     pixels = small_pixels(int(SMALL_IMAGES * share))
     data, few, many = resident(pixels), len(pixels) // 4, len(pixels)
     kinds = {
-        "inception crops 32x32": (tv.RandomResizedCrop(32), "inception"),
-        "padded crops 32x32": (tv.RandomCrop(32, padding=4), "pad"),
+        "inception crops 32x32": (tv.RandomResizedCrop(32), Inception(size=(32, 32))),
+        "padded crops 32x32": (tv.RandomCrop(32, padding=4), Pad(size=(32, 32))),
     }
     ways: dict[str, Callable[[], Way]] = {}
-    for name, (crop, kind) in kinds.items():
+    for name, (crop, part) in kinds.items():
         images = PillowImages(pixels, tv.Compose([crop, *FINISH]))
-        view = View(data, CropSpec(kind, (32, 32), flip=0.5))
+        view = View(data, part, augment=Augment(flip=0.5))
         for workers, words in ((WORKERS, f"{WORKERS} DataLoader workers"), (0, "no worker")):
             ways[f"{name}: PIL, {words}"] = partial(obvious, images, SMALL_BATCH, few, workers)
         for workers, words in ((0, "no worker"), (WORKERS, f"{WORKERS} threads")):
@@ -137,7 +137,7 @@ def photos(rounds: int, share: float, root: Path) -> dict[str, list[float]]:
     write_photos(root)
     transform = tv.Compose([tv.RandomResizedCrop(224), *FINISH])
     data = open_folder(root, resident="never", validation=0.0)
-    view = View(data, CropSpec("inception", (224, 224), flip=0.5))
+    view = View(data, Inception(size=(224, 224)), augment=Augment(flip=0.5))
     items, name = int(320 * share), "JPEG to 224x224"
     folder = ImageFolder(str(root), transform)
     ways = {

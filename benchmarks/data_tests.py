@@ -26,11 +26,11 @@ from tinyrefinery.data_tests.judge import judge
 from tinyrefinery.data_tests.reports import page
 from tinyrefinery.data_tests.reports.records import Facts
 from tinyrefinery.data_tests.rows import rows_of
-from tinyrefinery.data_tests.schema import Suite, load_suite
+from tinyrefinery.data_tests.schema import Suite
 from tinyrefinery.evaluation.prediction_table import ModelPredictions
 from tinyrefinery.evaluation.predictions import Predictions
-from tinyrefinery.networks import data as judging_data
-from tinyrefinery.networks.find import find_network
+from tinyrefinery.networks import data as network_data
+from tinyrefinery.networks.opening import open_network
 
 SCENES = np.array(["hall", "porch", "room", None], dtype=object)
 IMAGES, TESTS, CLASSES, PICTURES = 100_000, 50, 10, 500
@@ -116,8 +116,8 @@ def write_run(folder: Path, count: int) -> None:
     stage = folder / "run" / "stages" / "plain-01234567"
     stage.mkdir(parents=True)
     (folder / "run" / "recipe.yaml").write_text(RECIPE.format(root=root))
-    facts = {"id": "plain", "key": "0123456789", "seed": 0, "model": "resnet8"}
-    facts |= {"labels": "ground truth", "generation": 1}
+    facts = {"id": "plain", "key": "0123456789", "kind": "classifier", "seed": 0, "rows": []}
+    facts |= {"model": "resnet8", "labels": "ground truth", "refiners": [], "generation": 1}
     (stage / "stage.json").write_text(json.dumps(facts))
     (stage / "evaluation.json").write_text("{}")
     (stage / "done.json").write_text("{}")
@@ -127,10 +127,10 @@ def write_run(folder: Path, count: int) -> None:
     predictions(rows).save(stage / "predictions-test.parquet")
     (folder / "data_tests.yaml").write_text(yaml.safe_dump({"tests": tests(TESTS)}))
     # As after the first command: the manifest is kept, so that no image needs to be decoded.
-    network = find_network(folder / "run")
+    network = open_network(folder / "run")
     opened = type("Opened", (), {"manifest": rows})
-    judging_data._open = lambda source: opened
-    judging_data.find_data(load_suite(folder / "data_tests.yaml"), network, folder)
+    network_data.open_source = lambda source: opened
+    network_data.open_network_data([network])
 
 
 def command(folder: Path) -> tuple[float, float]:

@@ -21,9 +21,9 @@ from timing import Figure, Way, compared, quick, report, seconds_an_item
 from training_step import BATCH, SIZE, network, ours
 
 from tinyrefinery.data.batches import View
-from tinyrefinery.data.crops import CropSpec
 from tinyrefinery.data.sources.folder import open_folder
 from tinyrefinery.evaluation import cost
+from tinyrefinery.options.crops import Augment, Inception
 from tinyrefinery.training.memory import keep_freed_memory
 
 CONVOLUTION = 128 * 128 * 9 * 16 * 16
@@ -94,9 +94,9 @@ def reading(rounds: int, share: float, root: Path) -> list[Figure]:
     """Crops, with the share of their time that decoding or normalizing alone needs."""
     data_path.write_photos(root)
     photos = open_folder(root, resident="never", validation=0.0)
-    large = View(photos, CropSpec("inception", (224, 224), flip=0.5))
+    large = View(photos, Inception(size=(224, 224)), augment=Augment(flip=0.5))
     pixels, items = small_pixels(int(20_000 * share)), int(320 * share)
-    small = View(resident(pixels), CropSpec("inception", (SIZE, SIZE), flip=0.5))
+    small = View(resident(pixels), Inception(size=(SIZE, SIZE)), augment=Augment(flip=0.5))
     pairs: list[tuple[str, str, Ways]] = [
         (
             "JPEG of 500x375 to 224x224",

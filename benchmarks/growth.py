@@ -15,15 +15,16 @@ from training_step import BATCH, SIZE, fitted
 
 from tinyrefinery import models
 from tinyrefinery.data.batches import View, shuffled, split_batches
-from tinyrefinery.data.crops import CropSpec
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.images import ResidentImages
 from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.labels.crop_labels import CropLabels
-from tinyrefinery.labels.policy import GroundTruth, Refined
+from tinyrefinery.labels.policy import GivenLabels, RefinedLabels
 from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.labels.store.encodings import choose
 from tinyrefinery.labels.store.reader import StoredLabels
+from tinyrefinery.options.crops import Inception
+from tinyrefinery.options.labels import Refining
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 Ways = dict[str, Callable[[], Way]]
@@ -40,10 +41,10 @@ def noise(images: int, classes: int, size: int) -> tuple[View, np.ndarray]:
         "split": ["train"] * images,
     }
     data = Dataset("noise", Manifest(pa.table(columns), names), ResidentImages(pixels))
-    return View(data, CropSpec("inception", (size, size))), np.arange(images)
+    return View(data, Inception(size=(size, size))), np.arange(images)
 
 
-def stored(view: View, rows: np.ndarray, net: torch.nn.Module, group: int) -> Refined:
+def stored(view: View, rows: np.ndarray, net: torch.nn.Module, group: int) -> RefinedLabels:
     """Compact labels in a store of one stream, made by noise: it is read, not made, that counts."""
     labels = CropLabels(Refiner([net], bf16=True), view, rows, group=group)
     form = choose("compact", len(view.dataset.classes))
@@ -51,7 +52,7 @@ def stored(view: View, rows: np.ndarray, net: torch.nn.Module, group: int) -> Re
     guesses = torch.rand(1024, len(view.dataset.classes)).softmax(dim=1)
     records = form.encode(guesses).repeat(-(-len(rows) // 1024), 1)[: len(rows)]
     store.store.get_or_create(0, lambda: records)
-    return Refined(labels.refiner, view, rows, bn_group=group, store=store)
+    return RefinedLabels(Refining(), labels, store=store)
 
 
 def step(classes: int, steps: int, *, refined: bool) -> Way:
@@ -59,7 +60,7 @@ def step(classes: int, steps: int, *, refined: bool) -> Way:
     view, rows = noise(steps * BATCH, classes, SIZE)
     torch.manual_seed(0)
     net = models.create("resnet8", classes, size=SIZE).to(memory_format=torch.channels_last)
-    policy = stored(view, rows, net, BATCH) if refined else GroundTruth(classes)
+    policy = stored(view, rows, net, BATCH) if refined else GivenLabels(classes)
     return fitted(view, rows, net, policy, steps, bf16=True)
 
 

@@ -9,32 +9,37 @@ from training_step import BATCH, CLASSES, SIZE, network, sgd
 
 from tinyrefinery import models
 from tinyrefinery.data.batches import View, shuffled
-from tinyrefinery.data.crops import CropSpec
-from tinyrefinery.labels.policy import Refined
+from tinyrefinery.labels.crop_labels import CropLabels
+from tinyrefinery.labels.policy import RefinedLabels
 from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.losses import create
-from tinyrefinery.training.jitter import Jitter
+from tinyrefinery.options.crops import Inception
+from tinyrefinery.options.labels import Refining
+from tinyrefinery.options.losses import Kl
+from tinyrefinery.options.training import Jitter
+from tinyrefinery.training.jitter import CropJitter
 from tinyrefinery.training.memory import keep_freed_memory
 
 OPTIONS = {
     "jittered": {},
     "jittered, through_refiner: false": {"through_refiner": False},
-    "jittered, mates: jittered": {"mates": "jittered"},
-    "jittered, both of these": {"through_refiner": False, "mates": "jittered"},
+    "jittered, refiner_batch: jittered": {"refiner_batch": "jittered"},
+    "jittered, both of these": {"through_refiner": False, "refiner_batch": "jittered"},
 }
 
 
 def refined(steps: int, options: dict | None) -> Way:
     """Label, jitter, go forward and back, and move, with rendered crops; None: no jitter."""
     keep_freed_memory()
-    view = View(resident(small_pixels(BATCH)), CropSpec("inception", (SIZE, SIZE)))
+    view = View(resident(small_pixels(BATCH)), Inception(size=(SIZE, SIZE)))
     rows = view.dataset.manifest.rows("train")
     wide = models.create("resnet8", CLASSES, size=SIZE, width=2)
-    policy = Refined(Refiner([wide], channels_last=True), view, rows, bn_group=BATCH)
-    jitter = None if options is None else Jitter(policy, **options)
+    labels = CropLabels(Refiner([wide], channels_last=True), view, rows, group=BATCH)
+    policy = RefinedLabels(Refining(), labels)
+    jitter = None if options is None else CropJitter(Jitter(**options), policy)
     batch = view.render(shuffled(rows, view.seed, 0), 0)
     natural = batch.images.contiguous(memory_format=torch.channels_last)
-    net, loss = network(channels_last=True), create("kl")
+    net, loss = network(channels_last=True), create("kl", **Kl().options)
     optimizer = sgd(net)
 
     def way() -> int:

@@ -15,14 +15,15 @@ from torch.nn import functional as F
 from training_step import BATCH, CLASSES, SIZE, fitted, network, obvious, ours
 
 from tinyrefinery.data.batches import View
-from tinyrefinery.data.crops import CropSpec
 from tinyrefinery.evaluation import cost
 from tinyrefinery.labels.crop_labels import CropLabels
-from tinyrefinery.labels.policy import Refined
+from tinyrefinery.labels.policy import RefinedLabels
 from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.labels.store.encodings import Form, choose
 from tinyrefinery.labels.store.reader import StoredLabels
 from tinyrefinery.labels.store.store import LabelStore
+from tinyrefinery.options.crops import Augment, Inception
+from tinyrefinery.options.labels import Refining
 from tinyrefinery.training.memory import keep_freed_memory
 
 CIFAR_IMAGES, CIFAR_EPOCHS = 50_000, 200
@@ -33,7 +34,7 @@ Ways = dict[str, Callable[[], Way]]
 
 def seen(pixels: np.ndarray, images: int) -> tuple[View, np.ndarray]:
     """Inception crops of so many of the images, and their rows."""
-    view = View(resident(pixels[:images]), CropSpec("inception", (SIZE, SIZE), flip=0.5))
+    view = View(resident(pixels[:images]), Inception(size=(SIZE, SIZE)), augment=Augment(flip=0.5))
     return view, np.arange(images)
 
 
@@ -50,7 +51,7 @@ def stored(pixels: np.ndarray, steps: int, form: Form) -> Way:
     folder = tempfile.mkdtemp()
     store = StoredLabels(labels, Path(folder), form)
     store.store.get_or_create(0, lambda: store.label_stream(0))
-    policy = Refined(labels.refiner, labels.view, labels.rows, bn_group=BATCH, store=store)
+    policy = RefinedLabels(Refining(), labels, store=store)
     net = network(channels_last=True)
     return fitted(labels.view, labels.rows, net, policy, steps, bf16=True)
 
@@ -198,7 +199,7 @@ def job_ours(pixels: np.ndarray, steps: int, students: int) -> Way:
     def way() -> int:
         with tempfile.TemporaryDirectory() as folder:
             store = StoredLabels(labels, Path(folder), EXACT)
-            policy = Refined(labels.refiner, labels.view, labels.rows, bn_group=BATCH, store=store)
+            policy = RefinedLabels(Refining(), labels, store=store)
             for _ in range(students):
                 net = network(channels_last=True)
                 fitted(labels.view, labels.rows, net, policy, steps, bf16=True)()

@@ -22,9 +22,9 @@ from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.images import ResidentImages
 from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.data.open import open_data
-from tinyrefinery.execution.recipe_run import Job
 from tinyrefinery.execution.run import run
 from tinyrefinery.recipe.load import load_recipe
+from tinyrefinery.runs.plan import Job
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "shortcut_capacity.csv"
 WIDTHS = {"5k": 0.26, "36k": 0.71, "144k": 1.44}

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from tinyrefinery import losses
 from tinyrefinery.losses.targets import SparseTargets, Targets
+from tinyrefinery.options.losses import L2, CrossEntropy, Focal, Kl
 from tinyrefinery.training.memory import keep_freed_memory
 
 BATCH, NAMED = 512, 10
@@ -15,11 +16,11 @@ NUMBERS = 16_000_000
 """Logits a way takes in each round, over all its calls."""
 WAYS = ("dense", "sparse", "expanded")
 LOSSES = {
-    "cross_entropy": ("cross_entropy", {}),
-    "focal": ("focal", {}),
-    "kl": ("kl", {}),
-    "kl, output to label": ("kl", {"direction": "output_to_label"}),
-    "l2": ("l2", {}),
+    "cross_entropy": CrossEntropy(),
+    "focal": Focal(),
+    "kl": Kl(),
+    "kl, output to label": Kl(direction="output_to_label"),
+    "l2": L2(),
 }
 
 
@@ -35,8 +36,8 @@ def draw(classes: int) -> tuple[Tensor, SparseTargets]:
 def learn(loss: str, classes: int, form: str, calls: int) -> Way:
     """So many calls of the loss, and back to the logits, with targets in the form given."""
     keep_freed_memory()
-    name, options = LOSSES[loss]
-    function, (logits, sparse) = losses.create(name, **options), draw(classes)
+    part = LOSSES[loss]
+    function, (logits, sparse) = losses.create(part.name, **part.options), draw(classes)
     logits.requires_grad_()
     ready: Targets = sparse.dense() if form == "dense" else sparse
 

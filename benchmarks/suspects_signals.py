@@ -25,9 +25,9 @@ from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.data.open import open_data
 from tinyrefinery.evaluation.dynamics_table import load_dynamics
 from tinyrefinery.evaluation.predictions import Predictions
-from tinyrefinery.execution.recipe_run import Job
 from tinyrefinery.execution.run import run
 from tinyrefinery.recipe.load import load_recipe
+from tinyrefinery.runs.plan import Job
 
 CIFAR_ROWS, HELD_OUT, FOLDS = 20_000, 1_000, 4
 EPOCHS = {"cifar": 12, "imagenette": 20, "street": 25}

@@ -21,11 +21,17 @@ from torchvision import transforms as tv
 
 from tinyrefinery import losses, models
 from tinyrefinery.data.batches import Batch, View, load, shuffled, split_batches
-from tinyrefinery.data.crops import CropSpec
-from tinyrefinery.labels.policy import GroundTruth, LabelPolicy, Refined
+from tinyrefinery.labels.crop_labels import CropLabels
+from tinyrefinery.labels.policy import GivenLabels, LabelPolicy, RefinedLabels
 from tinyrefinery.labels.refiner import Refiner
+from tinyrefinery.options.crops import Augment, Inception, Pad
+from tinyrefinery.options.engine import Engine
+from tinyrefinery.options.labels import Refining
+from tinyrefinery.options.optimizers import Sgd
+from tinyrefinery.options.schedules import Cosine
+from tinyrefinery.options.training import TrainingOptions
 from tinyrefinery.training import schedules
-from tinyrefinery.training.job import Settings, Training
+from tinyrefinery.training.job import Training
 from tinyrefinery.training.loop import fit
 from tinyrefinery.training.memory import keep_freed_memory
 
@@ -99,12 +105,14 @@ def obvious(pixels: np.ndarray, steps: int, refiner: str | None = None) -> Way:
 
 def ours(pixels: np.ndarray, steps: int, refiner: str | None = None, *, bf16: bool = False) -> Way:
     """`fit` for one epoch of so many steps, with labels by ground truth or by a refiner."""
-    view = View(resident(pixels[: steps * BATCH]), CropSpec("inception", (SIZE, SIZE), flip=0.5))
+    view = View(
+        resident(pixels[: steps * BATCH]), Inception(size=(SIZE, SIZE)), augment=Augment(flip=0.5)
+    )
     rows = np.arange(len(view.dataset.manifest))
-    policy: LabelPolicy = GroundTruth(CLASSES)
+    policy: LabelPolicy = GivenLabels(CLASSES)
     if refiner is not None:
         frozen = Refiner([network(refiner)], bf16=bf16, channels_last=True)
-        policy = Refined(frozen, view, rows, bn_group=BATCH)
+        policy = RefinedLabels(Refining(), CropLabels(frozen, view, rows, group=BATCH))
     return fitted(view, rows, network(channels_last=True), policy, steps, bf16=bf16)
 
 
@@ -120,8 +128,11 @@ def fitted(
         policy=policy,
         loss=losses.create("cross_entropy"),
         optimizer=sgd(net),
-        schedule=schedules.cosine(1),
-        settings=Settings(epochs=1, batch_size=BATCH),
+        schedule=schedules.build(Cosine(), 1),
+        options=TrainingOptions(
+            optimizer=Sgd(lr=0.01), schedule=Cosine(), epochs=1, batch_size=BATCH
+        ),
+        engine=Engine(),
         fabric=fabric,
         validate=lambda _: {},
         folder=Path(),
@@ -169,14 +180,14 @@ class Ready:
 def ready() -> tuple[View, np.ndarray]:
     """A view that costs nothing, with the rows of an epoch."""
     rows = np.arange(EPOCH_STEPS * BATCH)
-    view = View(resident(small_pixels(BATCH)), CropSpec("pad", (SIZE, SIZE)))
+    view = View(resident(small_pixels(BATCH)), Pad(size=(SIZE, SIZE)))
     return cast(View, Ready(view.render(rows[:BATCH], 0))), rows
 
 
 def looped(view: View, rows: np.ndarray, net: nn.Module, steps: int) -> Way:
     """What `fit` does to the weights, and nothing else: no log, no state, no check, no schedule."""
     keep_freed_memory()
-    optimizer, policy, loss = sgd(net), GroundTruth(CLASSES), losses.create("cross_entropy")
+    optimizer, policy, loss = sgd(net), GivenLabels(CLASSES), losses.create("cross_entropy")
 
     def way() -> int:
         batches = split_batches(shuffled(rows, view.seed, 0), BATCH, drop_last=True)
@@ -195,13 +206,15 @@ def empty(*, ours: bool) -> Way:
     view, rows = ready()
     net = Nearly()
     if ours:
-        return fitted(view, rows, net, GroundTruth(CLASSES), EPOCH_STEPS, bf16=False)
+        return fitted(view, rows, net, GivenLabels(CLASSES), EPOCH_STEPS, bf16=False)
     return looped(view, rows, net, EPOCH_STEPS)
 
 
 def whole(pixels: np.ndarray, steps: int) -> Way:
     """ResNet8 on real crops by the bare loop."""
-    view = View(resident(pixels[: steps * BATCH]), CropSpec("inception", (SIZE, SIZE), flip=0.5))
+    view = View(
+        resident(pixels[: steps * BATCH]), Inception(size=(SIZE, SIZE)), augment=Augment(flip=0.5)
+    )
     rows = np.arange(len(view.dataset.manifest))
     return looped(view, rows, network(channels_last=True), steps)
 

@@ -15,9 +15,9 @@ from timing import quick
 from tinyrefinery import builders
 from tinyrefinery.evaluation.dynamics_table import load_dynamics
 from tinyrefinery.evaluation.label_suspicion import find_suspects
-from tinyrefinery.execution.recipe_run import Job
 from tinyrefinery.execution.run import run
 from tinyrefinery.recipe.load import load_recipe
+from tinyrefinery.runs.plan import Job
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "wrong_labels.csv"
 SEEDS, FIRST = 5, 20

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+from tinyrefinery.recipe.detection import is_detection
+from tinyrefinery.recipe.table import is_table, load_table
+
 TINY = """
 title: a tiny chain
 data:
@@ -33,3 +36,8 @@ def write_tiny(folder: Path, text: str = TINY, name: str = "tiny.yaml") -> Path:
     path = folder / name
     path.write_text(text)
     return path
+
+
+def is_detector_table(path: Path) -> bool:
+    """Whether a YAML file is a table whose recipe is a detector's."""
+    return is_table(path) and is_detection(path.parent / load_table(path).recipe)

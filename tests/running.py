@@ -5,9 +5,9 @@ import subprocess
 import sys
 
 from tests.recipe_files import TINY, write_tiny
-from tinyrefinery.execution.recipe_run import Job
 from tinyrefinery.execution.run import run
 from tinyrefinery.recipe.load import load_recipe
+from tinyrefinery.runs.plan import Job
 
 
 def stage_folder(folder, stage):

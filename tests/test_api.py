@@ -1,7 +1,9 @@
 """The Python interface on a small data set."""
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -59,6 +61,20 @@ def test_every_public_name_is_there():
         assert getattr(tr, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         tr.nothing  # noqa: B018
+
+
+def test_type_checkers_see_the_same_names():
+    """The imports for type checkers name what `_HOME` loads, from the same modules."""
+    block = next(
+        node for node in ast.parse(Path(tr.__file__).read_text()).body if isinstance(node, ast.If)
+    )
+    imported = {
+        each.asname or each.name: f"{node.module}:{each.name}"
+        for node in block.body
+        for each in node.names
+    }
+    assert imported == tr._HOME
+    assert tr.__all__ == sorted(imported)
 
 
 def test_importing_costs_no_torch():

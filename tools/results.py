@@ -1,6 +1,6 @@
 """Write the result tables of README.md and docs/ from the CSV files in docs/results/.
 
-Run: python tools/results.py (or with --check: fail when a table is not what the CSV files say)
+Run: python tools/results.py (with --check: fail if a table does not match the CSV files)
 The CSV files are the results.csv of runs; docs/results.md names the command that makes each.
 """
 
@@ -44,10 +44,10 @@ TABLES: dict[str, Callable[[], str]] = {
             (f"{network}{loss}", trained, what)
             for network in ("resnet8", "skipblocknet")
             for loss, trained, what in (
-                ("", "no", "nothing"),
+                ("", "no", "untrained"),
                 ("", "yes", "cross-entropy"),
                 ("_bias", "yes", "Bias Loss as printed"),
-                ("_bias_normalized", "yes", "by variances, mean-normalized"),
+                ("_bias_normalized", "yes", "Bias Loss by variances, mean-normalized"),
             )
         )
     ),
@@ -65,9 +65,9 @@ TABLES: dict[str, Callable[[], str]] = {
         "scratch",
         ("from scratch", "scratch"),
         ("all weights, head replaced", "all_weights"),
-        ("so, with `layer_decay: 0.75`", "layer_decay"),
-        ("so, with the first eight blocks frozen", "frozen"),
-        ("the head alone", "head_only"),
+        ("head replaced, `layer_decay: 0.75`", "layer_decay"),
+        ("head replaced, first eight blocks frozen", "frozen"),
+        ("head only", "head_only"),
     ),
     "speed": speed,
     "store-claim": store_claim,

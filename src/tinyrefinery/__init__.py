@@ -9,38 +9,124 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tinyrefinery.api import fine_tune, refine, train
+    from tinyrefinery.data.batches import View, shuffled, split_batches
+    from tinyrefinery.data.batches import load as load_batches
     from tinyrefinery.data.dataset import Dataset
     from tinyrefinery.data.open import open_data
+    from tinyrefinery.data_tests.session import run_tests
+    from tinyrefinery.data_tests.verdicts import exit_code
+    from tinyrefinery.errors import RefineryError
+    from tinyrefinery.evaluation.predictions import predict
     from tinyrefinery.execution.chain import Chain, Generation
+    from tinyrefinery.labels.crop_labels import CropLabels
+    from tinyrefinery.labels.policy import GivenLabels, RefinedLabels, SmoothedLabels
+    from tinyrefinery.labels.refiner import Refiner
+    from tinyrefinery.labels.store.encodings import choose as label_form
+    from tinyrefinery.labels.store.reader import StoredLabels
+    from tinyrefinery.labels.store.store import LabelStore
+    from tinyrefinery.losses import create as create_loss
     from tinyrefinery.models import create as create_model
-    from tinyrefinery.models.network_file import load_network
+    from tinyrefinery.models.network_file import load_network, save_network
+    from tinyrefinery.networks.opening import open_network
+    from tinyrefinery.options.crops import Center, Inception
+    from tinyrefinery.options.engine import Engine
+    from tinyrefinery.options.labels import Refining
+    from tinyrefinery.options.optimizers import AdamW
+    from tinyrefinery.options.schedules import Cosine
+    from tinyrefinery.options.training import TrainingOptions
     from tinyrefinery.recipe.load import load_recipe
+    from tinyrefinery.training.job import Training
+    from tinyrefinery.training.loop import fit
+    from tinyrefinery.training.optimizers import build as build_optimizer
+    from tinyrefinery.training.schedules import build as build_schedule
 
 __version__ = "0.1.0"
 
+# Where each public name lives. Type checkers and `__all__` have lists of their own, since both
+# want literals. A test compares the three.
 _HOME = {
+    "AdamW": "tinyrefinery.options.optimizers:AdamW",
+    "Cosine": "tinyrefinery.options.schedules:Cosine",
+    "Center": "tinyrefinery.options.crops:Center",
     "Chain": "tinyrefinery.execution.chain:Chain",
+    "CropLabels": "tinyrefinery.labels.crop_labels:CropLabels",
     "Dataset": "tinyrefinery.data.dataset:Dataset",
+    "Engine": "tinyrefinery.options.engine:Engine",
     "Generation": "tinyrefinery.execution.chain:Generation",
+    "GivenLabels": "tinyrefinery.labels.policy:GivenLabels",
+    "Inception": "tinyrefinery.options.crops:Inception",
+    "LabelStore": "tinyrefinery.labels.store.store:LabelStore",
+    "RefinedLabels": "tinyrefinery.labels.policy:RefinedLabels",
+    "Refining": "tinyrefinery.options.labels:Refining",
+    "Refiner": "tinyrefinery.labels.refiner:Refiner",
+    "RefineryError": "tinyrefinery.errors:RefineryError",
+    "SmoothedLabels": "tinyrefinery.labels.policy:SmoothedLabels",
+    "StoredLabels": "tinyrefinery.labels.store.reader:StoredLabels",
+    "Training": "tinyrefinery.training.job:Training",
+    "TrainingOptions": "tinyrefinery.options.training:TrainingOptions",
+    "View": "tinyrefinery.data.batches:View",
+    "build_optimizer": "tinyrefinery.training.optimizers:build",
+    "build_schedule": "tinyrefinery.training.schedules:build",
+    "create_loss": "tinyrefinery.losses:create",
     "create_model": "tinyrefinery.models:create",
+    "exit_code": "tinyrefinery.data_tests.verdicts:exit_code",
+    "open_network": "tinyrefinery.networks.opening:open_network",
     "fine_tune": "tinyrefinery.api:fine_tune",
+    "fit": "tinyrefinery.training.loop:fit",
+    "label_form": "tinyrefinery.labels.store.encodings:choose",
+    "load_batches": "tinyrefinery.data.batches:load",
     "load_network": "tinyrefinery.models.network_file:load_network",
     "load_recipe": "tinyrefinery.recipe.load:load_recipe",
     "open_data": "tinyrefinery.data.open:open_data",
+    "predict": "tinyrefinery.evaluation.predictions:predict",
     "refine": "tinyrefinery.api:refine",
+    "run_tests": "tinyrefinery.data_tests.session:run_tests",
+    "save_network": "tinyrefinery.models.network_file:save_network",
+    "shuffled": "tinyrefinery.data.batches:shuffled",
+    "split_batches": "tinyrefinery.data.batches:split_batches",
     "train": "tinyrefinery.api:train",
 }
 
 __all__ = [
+    "AdamW",
+    "Center",
     "Chain",
+    "Cosine",
+    "CropLabels",
     "Dataset",
+    "Engine",
     "Generation",
+    "GivenLabels",
+    "Inception",
+    "LabelStore",
+    "RefinedLabels",
+    "Refiner",
+    "RefineryError",
+    "Refining",
+    "SmoothedLabels",
+    "StoredLabels",
+    "Training",
+    "TrainingOptions",
+    "View",
+    "build_optimizer",
+    "build_schedule",
+    "create_loss",
     "create_model",
+    "exit_code",
     "fine_tune",
+    "fit",
+    "label_form",
+    "load_batches",
     "load_network",
     "load_recipe",
     "open_data",
+    "open_network",
+    "predict",
     "refine",
+    "run_tests",
+    "save_network",
+    "shuffled",
+    "split_batches",
     "train",
 ]
 

@@ -43,15 +43,15 @@ class DataTestFile(pytest.File):
         """Judge the file, an item a test."""
         from tinyrefinery.data_tests.session import run_tests
         from tinyrefinery.errors import RefineryError
-        from tinyrefinery.networks.find import find_network
+        from tinyrefinery.networks.opening import open_network
 
         try:
             names = ("tinyrefinery_run", "tinyrefinery_baseline", "tinyrefinery_like")
             given = [self.config.getoption(name) for name in names]
             run, other, like = (Path(str(each)) if each else None for each in given)
             assert run is not None  # else nothing is collected
-            network = find_network(run, like=like)
-            baseline = find_network(other, like=like) if other else None
+            network = open_network(run, like=like)
+            baseline = open_network(other, like=like) if other else None
             session = run_tests(self.path, network, baseline, like=like)
         except RefineryError as error:
             raise self.CollectError(str(error)) from error

@@ -15,7 +15,7 @@ from tinyrefinery.audit.checks import audit
 from tinyrefinery.audit.evidence import Evidence
 from tinyrefinery.audit.files import LISTS, as_page, list_text, save_audit
 from tinyrefinery.audit.finding import Strip
-from tinyrefinery.audit.target import answers_of
+from tinyrefinery.audit.target import predictions_as_evidence
 from tinyrefinery.cli.main import app
 from tinyrefinery.data.dataset import Problem
 from tinyrefinery.data.manifest import Manifest
@@ -24,7 +24,8 @@ from tinyrefinery.errors import CheckpointError, DataError
 from tinyrefinery.evaluation.dynamics_table import dynamics_table
 from tinyrefinery.evaluation.predictions import Predictions
 from tinyrefinery.models import create
-from tinyrefinery.models.network_file import load_network, save_network
+from tinyrefinery.models.network_file import save_network
+from tinyrefinery.networks.opening import open_network
 
 PLAIN = {"train": 1500, "validation": 0, "test": 600, "digits": 1, "width": 32}
 
@@ -210,11 +211,11 @@ def test_a_network_file_answers_under_its_own_classes(tmp_path):
     kinds = (data.classes, data.classes[::-1], tuple("abcdefghij"))
     for file, classes in zip(files, kinds, strict=True):
         save_network(file, network, classes=classes, **facts)
-    found = [answers_of(str(file), *load_network(file), data) for file in files[:2]]
+    found = [predictions_as_evidence(open_network(file), data) for file in files[:2]]
     told = [each.answers(data)[1] for each in found]
     np.testing.assert_array_equal(told[0], 9 - told[1])
-    with pytest.raises(CheckpointError, match="does not know what the data shows"):
-        answers_of("third", *load_network(files[2]), data)
+    with pytest.raises(CheckpointError, match="has no output for some of the data"):
+        predictions_as_evidence(open_network(files[2]), data)
 
 
 def test_an_accepted_shortcut_does_not_fail_and_a_misspelled_one_is_refused():

@@ -33,7 +33,8 @@ def test_the_command_on_a_folder(tmp_path, monkeypatch):
     result = asked(root, "validation=0", "--out", "found")
     assert result.exit_code == 1
     assert "1 image in several splits" in result.output
-    assert "1 image that measures was seen in training" in " ".join(result.output.split())
+    told = " ".join(result.output.split())
+    assert "1 evaluation image has a copy in another split" in told
     assert (tmp_path / "found" / "audit.html").exists()
     mended = asked(root, "validation=0", "exclude=found/leaks.txt", "--out", "mended")
     assert mended.exit_code == 0
@@ -67,7 +68,7 @@ def test_odd_names_and_empty_splits_are_told_as_they_are(tmp_path, monkeypatch):
     result = asked(root, "--out", "out {1}")
     assert result.exit_code == 1, result.output
     assert "61 images (58 train, 3 validation, 0 test), 5 classes" in result.output
-    assert "left out of train; and 2 more such" in result.output
+    assert "left out of train, and 2 more" in result.output
     assert "in validation: '9' with 0, ':smile:' with 0, '[red]' with 1" in result.output
     assert "tinyrefinery run RECIPE data.source.exclude='out {1}'/conflicts.txt" in result.output
     page = (tmp_path / "out {1}" / "audit.html").read_text()
@@ -89,10 +90,10 @@ def test_unreadable_images_are_told(tmp_path):
         (["{root}", "grup=x"], "has no option 'grup'"),
         (["{root}", "group"], "no option of the source"),
         (["{root}", "--group", "home"], "no column 'home'"),
-        (["{root}", "--accept", "none.yaml"], "no readable accept list"),
+        (["{root}", "--accept", "none.yaml"], "can't read the accept list"),
         (["{root}", "--reference", "nowhere"], "nowhere: no such folder"),
         (["{root}", "--fail-on", "shortcuts"], "Did you mean 'shortcut'"),
-        (["{root}", "--stage", "plain"], "this is none"),
+        (["{root}", "--stage", "plain"], "is no run folder"),
         (["{root}", "--model", "none.safetensors"], "there is no such file"),
         (["{root}", "--refiner", "none.safetensors"], "needs --input-size"),
     ],

@@ -12,12 +12,12 @@ from tinyrefinery.audit.balance import cell_findings, class_findings
 from tinyrefinery.audit.columns import metadata_columns
 from tinyrefinery.audit.outliers import far_out, outlier_findings
 from tinyrefinery.audit.shortcuts import Cue, find_shortcuts
-from tinyrefinery.audit.unrecognizable import as_seen_at, hardness, too_hard_findings
+from tinyrefinery.audit.unrecognizable import downscaled, hardness, too_hard_findings
 from tinyrefinery.data.batches import View
-from tinyrefinery.data.crops import CropSpec
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.errors import DataError
+from tinyrefinery.options.crops import Center
 
 
 def with_column(data, **columns):
@@ -125,13 +125,13 @@ def test_conditions_survive_quotes():
     ("text", "message"),
     [
         ("accept: [{property: x, class: ship, reason: water}]", ""),
-        ("accept: [{property: x, class: ship}]", "entry 1: lacks a reason"),
-        ("accept: [{property: x, class: ship, reason: ' '}]", "entry 1: lacks a reason"),
+        ("accept: [{property: x, class: ship}]", "entry 1: has no reason"),
+        ("accept: [{property: x, class: ship, reason: ' '}]", "entry 1: has no reason"),
         ("accept: [{property: x, class: shp, reason: water}]", "Did you mean 'ship'"),
         ("accept: [{property: x, clas: ship, reason: water}]", "unknown key 'clas'"),
-        ("accept: [x]", "no mapping"),
+        ("accept: [x]", "not a mapping"),
         ("- x", "no list 'accept'"),
-        ("a: [", "no readable accept list"),
+        ("a: [", "can't read the accept list"),
     ],
 )
 def test_the_accept_list(tmp_path, text, message):
@@ -145,7 +145,7 @@ def test_the_accept_list(tmp_path, text, message):
 
 
 def test_an_accept_list_that_is_missing(tmp_path):
-    with pytest.raises(DataError, match="no readable accept list"):
+    with pytest.raises(DataError, match="can't read the accept list"):
         read_accepted(tmp_path / "none.yaml", ("a",))
 
 
@@ -165,7 +165,7 @@ def test_what_is_lost_in_reduction_is_too_hard():
 
     table = stripes(n, 2).manifest.table
     data = Dataset("checkers", Manifest(table, ("ramp", "checker")), ResidentImages(array))
-    view = View(data, CropSpec("center", (size, size)), 0, (0.0,), (1.0,))
+    view = View(data, Center(size=size), 0, (0.0,), (1.0,))
     found = hardness(fine_detail, view, np.arange(n), (8, 8))
     assert found.too_hard.tolist() == [i for i in range(n) if i % 2]
     assert (found.large[1::2] > 0.9).all()
@@ -175,5 +175,5 @@ def test_what_is_lost_in_reduction_is_too_hard():
     assert (
         too_hard_findings(data, hardness(fine_detail, view, np.arange(0), (8, 8)), (8, 8), "") == []
     )
-    flat = as_seen_at(array[1:2].float(), (8, 8))
+    flat = downscaled(array[1:2].float(), (8, 8))
     assert flat.std() < 1

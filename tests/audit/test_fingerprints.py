@@ -8,7 +8,8 @@ from PIL import Image
 from scipy.fft import dctn
 
 from tests.data.pictures import class_folders, encoded, write
-from tinyrefinery.audit.duplicates import copies_findings, find_copies
+from tinyrefinery.audit.copy_findings import copy_findings
+from tinyrefinery.audit.duplicates import find_copies
 from tinyrefinery.audit.fingerprints import MIRROR, Fingerprints, fingerprint, hashes, likeness
 from tinyrefinery.audit.hash_pairs import close_pairs
 from tinyrefinery.data.open import open_data
@@ -108,7 +109,7 @@ def copied(tmp_path):
 
 def searched(data):
     rows = np.arange(len(data.manifest))
-    prints = Fingerprints.joined(list(map_chunks(data, rows, fingerprint)))
+    prints = Fingerprints.concatenate(list(map_chunks(data, rows, fingerprint)))
     return find_copies(data, prints)
 
 
@@ -130,7 +131,7 @@ def test_copies_of_every_kind_are_found_and_nothing_else(copied):
 
 def test_what_copies_mean(copied):
     data = open_data("folder", root=copied, resident="never", validation=0)
-    found = copies_findings(data, searched(data), None, "use {}")
+    found = copy_findings(data, searched(data), None, "use {}")
     kinds = {each.kind: each for each in found}
     assert set(kinds) == {"copies", "conflict"}
     assert kinds["copies"].severity == "note"

@@ -11,7 +11,7 @@ from tests.data.pictures import encoded, write
 from tinyrefinery.audit import duplicates
 from tinyrefinery.audit.duplicates import find_copies
 from tinyrefinery.audit.fingerprints import Fingerprints, fingerprint
-from tinyrefinery.audit.neighbors import FEWEST, RANK, stranger_distances
+from tinyrefinery.audit.neighbors import FEWEST, RANK, unrelated_distances
 from tinyrefinery.data.open import open_data
 from tinyrefinery.data.properties.small_images import map_chunks
 
@@ -21,13 +21,13 @@ def test_the_distance_is_that_of_the_nearest_of_a_rank():
     thumbs = random.integers(0, 256, (300, 6, 6, 3), np.uint8)
     thumbs[7:40] = np.clip(thumbs[7].astype(int) + random.integers(-60, 60, (33, 6, 6, 3)), 0, 255)
     asked = thumbs[[3, 7, 20, 299]]
-    found = stranger_distances(thumbs, asked)
+    found = unrelated_distances(thumbs, asked)
     like = np.corrcoef(thumbs.reshape(300, -1).astype(float))
     for place, row in enumerate((3, 7, 20, 299)):
         others = np.sort(np.delete(like[row], row))[::-1]
         assert found[place] == pytest.approx(1 - others[RANK - 1], abs=1e-5)
-    assert np.isinf(stranger_distances(thumbs[: FEWEST - 1], asked)).all()
-    assert stranger_distances(thumbs, asked[:0]).shape == (0,)
+    assert np.isinf(unrelated_distances(thumbs[: FEWEST - 1], asked)).all()
+    assert unrelated_distances(thumbs, asked[:0]).shape == (0,)
 
 
 def copies_in(folder):
@@ -36,7 +36,7 @@ def copies_in(folder):
     paths = data.manifest.column("path")
     return [
         {paths[row].rpartition("/")[2] for row in each.rows}
-        for each in find_copies(data, Fingerprints.joined(list(chunks)))
+        for each in find_copies(data, Fingerprints.concatenate(list(chunks)))
         if each.kind != "bytes"
     ]
 

@@ -107,7 +107,7 @@ def test_the_error_is_that_of_the_checked_ones(data):
 
 def test_gold_and_new_images_are_apart(data):
     _, gold, rows = data
-    with pytest.raises(DataError, match="among the audited ones"):
+    with pytest.raises(DataError, match="also used for the audit"):
         auto_label(Brightness(), gold, gold, rows, Limits())
 
 
@@ -178,7 +178,7 @@ def test_data_tests_refuse_auto_labels(command, tmp_path):
     suite.write_text(f"data: {out}\ntests: {{t: {{metric: accuracy, at_least: 0, min_n: 1}}}}\n")
     done = CliRunner().invoke(app, ["test", str(file), str(suite)])
     assert done.exit_code == 2
-    assert "given by a network" in " ".join(done.output.split())
+    assert "predicted by a network" in " ".join(done.output.split())
     suite.write_text(suite.read_text() + "defaults: {auto_labels: true}\n")
     assert CliRunner().invoke(app, ["test", str(file), str(suite)]).exit_code == 0
     gold = CliRunner().invoke(

@@ -12,17 +12,16 @@ from PIL import Image
 from tests.networks.runs import CLASSES, network_of, predictions_of, write_network
 from tinyrefinery.auto_label.endpoint import EndpointLabeller
 from tinyrefinery.auto_label.labellers import (
-    Expected,
     distribution,
-    open_network,
-    open_onnx,
-    open_timm,
+    network_labeller,
     pooled,
     read_classes,
 )
 from tinyrefinery.auto_label.setup import Wish, audited_images, open_labeller
 from tinyrefinery.data.open import open_data
 from tinyrefinery.errors import CheckpointError, DataError
+from tinyrefinery.networks.facts import Facts
+from tinyrefinery.networks.opening import open_network
 
 
 @pytest.fixture
@@ -31,7 +30,7 @@ def data(photos):
 
 
 def test_a_run_labels_as_it_was_evaluated(run, data):
-    labeller = open_network(run, "refined")
+    labeller = open_labeller(Wish(str(run), stage="refined"))
     stored = predictions_of(run)
     found = labeller(data, stored.rows.copy())
     assert np.allclose(found, stored.probabilities, atol=1e-5)
@@ -43,19 +42,19 @@ def test_an_onnx_file_says_what_the_network_says(tmp_path, data):
     network = network_of("onnx", CLASSES).eval()
     file = write_network(tmp_path / "n.safetensors", "onnx")
     rows = np.arange(10)
-    want = open_network(file)(data, rows)
+    want = network_labeller(open_network(file))(data, rows)
     path = tmp_path / "n.onnx"
     torch.onnx.export(network, (torch.zeros(4, 1, 16, 16),), str(path), dynamo=True, verbose=False)
-    told = Expected(classes=CLASSES, mean=(0.5,), std=(0.25,))
-    assert np.allclose(open_onnx(path, told)(data, rows), want, atol=1e-5)  # 10 in batches of 4
-    with pytest.raises(DataError, match="--classes"):
-        open_onnx(path, Expected())
-    few = open_onnx(path, Expected(classes=("a", "b", "c")))
-    with pytest.raises(DataError, match="3 names"):
-        few(data, rows)
+    stated = Facts(classes=CLASSES, mean=(0.5,), std=(0.25,))
+    labeller = network_labeller(open_network(path, stated=stated))
+    assert np.allclose(labeller(data, rows), want, atol=1e-5)  # 10 in batches of 4
+    with pytest.raises(CheckpointError, match="doesn't state its classes"):
+        open_labeller(Wish(str(path)))
+    with pytest.raises(CheckpointError, match="has 2 outputs, but 3 classes"):
+        open_network(path, stated=Facts(classes=("a", "b", "c"), mean=(0.5,), std=(0.25,)))
     path.write_bytes(b"no")
     with pytest.raises(CheckpointError, match="no readable ONNX"):
-        open_onnx(path, told)
+        open_network(path, stated=stated)
 
 
 def test_a_timm_model_with_weights_of_a_file(tmp_path, data):
@@ -65,15 +64,19 @@ def test_a_timm_model_with_weights_of_a_file(tmp_path, data):
     model = timm.create_model("resnet10t", num_classes=3).eval()
     file = tmp_path / "w.pth"
     torch.save(model.state_dict(), file)
-    told = Expected(classes=("cat", "-", "dog"), weights=file, size=(32, 32))
-    labeller = open_timm("resnet10t", told)
+    names = tmp_path / "classes.txt"
+    names.write_text("cat\n-\ndog\n")
+    labeller = open_labeller(Wish("timm:resnet10t", classes=names, weights=file, size=32))
     assert labeller.classes == ("cat", "dog")
     colored = open_data("folder", root=data.name, channels=3)
     found = labeller(colored, np.arange(3))
     assert found.shape == (3, 2)
     assert (found.sum(axis=1) < 1).all()  # what goes to '-' is lost
+    with pytest.raises(CheckpointError, match="no pretrained model"):
+        open_network("timm:no_such_model")
+    file.write_bytes(b"no")
     with pytest.raises(CheckpointError, match="can't be opened"):
-        open_timm("no_such_model", told)
+        open_labeller(Wish("timm:resnet10t", classes=names, weights=file, size=32))
 
 
 def test_outputs_are_added_up_by_name(tmp_path):
@@ -160,7 +163,7 @@ def test_errors_that_may_pass_are_tried_again(data):
         assert labeller(url)(data, np.array([0])).tolist() == [[0.5, 0.5]]
         assert len(seen) == 3
     with endpoint(lambda *_: (503, b"")) as (url, seen):
-        with pytest.raises(DataError, match="no answer after 3 tries, last: HTTP 503"):
+        with pytest.raises(DataError, match="no response after 3 attempts, last: HTTP 503"):
             labeller(url, retries=2)(data, np.array([0]))
         assert len(seen) == 3
 
@@ -171,13 +174,13 @@ def test_errors_that_may_pass_are_tried_again(data):
         (404, b"", "HTTP 404"),
         (401, b"", "HTTP 401"),
         (302, b"", "HTTP 302"),
-        (200, b"<html>", "no JSON"),
+        (200, b"<html>", "not JSON"),
         (200, b"[0.5]", "expected 2 probabilities"),
         (200, b"[0.9, 0.9]", "no probabilities"),
         (200, b"[NaN, 0.5]", "no probabilities"),
         (200, b'["a", 0.5]', "no probabilities"),
         (200, b"[-0.1, 0.5]", "no probabilities"),
-        (200, b'{"persom": 1.0}', "speaks of 'persom'"),
+        (200, b'{"persom": 1.0}', "unknown class 'persom'"),
         (200, b" " * (1 << 20) + b"[0.5, 0.5]", "longer than"),
     ],
 )
@@ -191,10 +194,10 @@ def test_answers_that_are_none_name_the_picture(data, status, body, told):
 
 
 def test_nobody_there_and_no_address(data):
-    with pytest.raises(DataError, match="no answer after 1 tries"):
+    with pytest.raises(DataError, match="no response after 1 attempts"):
         labeller("http://127.0.0.1:1/", retries=0)(data, np.array([0]))
     for url in ("file:///etc/passwd", "ftp://x/", "http://"):
-        with pytest.raises(DataError, match="no http"):
+        with pytest.raises(DataError, match="not an http"):
             labeller(url)
 
 

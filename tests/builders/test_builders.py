@@ -6,9 +6,12 @@ import torch
 from tests.recipe_files import write_tiny
 from tinyrefinery import builders
 from tinyrefinery.errors import RecipeError
+from tinyrefinery.networks.frozen import frozen_network
+from tinyrefinery.networks.opening import open_network
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.recipe.shipped import locate
-from tinyrefinery.training.schedules import Plateau
+from tinyrefinery.training import optimizers, schedules
+from tinyrefinery.training.schedules import PlateauSchedule
 
 
 def test_a_pretrained_model_of_timm_gets_the_input_it_knows(tmp_path, monkeypatch):
@@ -19,7 +22,7 @@ def test_a_pretrained_model_of_timm_gets_the_input_it_knows(tmp_path, monkeypatc
         asked.update(name=name, classes=classes, **options)
         return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, classes))
 
-    monkeypatch.setattr(builders.networks.models, "create", create)
+    monkeypatch.setattr("tinyrefinery.models.create", create)
     change = [
         "data.source={name: street_numbers, train: 64, validation: 8, test: 8, digits: 3, "
         "channels: 3}",
@@ -27,7 +30,8 @@ def test_a_pretrained_model_of_timm_gets_the_input_it_knows(tmp_path, monkeypatc
     ]
     recipe = load_recipe(write_tiny(tmp_path), change)
     data = builders.dataset(recipe.data)
-    frozen = builders.outside_refiner("timm:resnet18.a1_in1k", data, recipe)
+    network = open_network("timm:resnet18.a1_in1k")
+    frozen = frozen_network(network, data, recipe.data.train_crop.size)
     assert asked["pretrained"] is True
     assert asked["name"] == "timm:resnet18.a1_in1k"
     assert frozen.mean == (0.485, 0.456, 0.406)  # timm's and torchvision's ImageNet constants
@@ -47,8 +51,9 @@ def test_a_pretrained_model_of_timm_gets_the_input_it_knows(tmp_path, monkeypatc
 def test_plateau_keeps_its_warmup(tmp_path):
     change = "stages.plain.schedule={name: plateau, warmup: 1, factor: 0.5}"
     recipe = load_recipe(write_tiny(tmp_path), [change])
-    schedule = builders.schedule(recipe.generations[0])
-    assert isinstance(schedule, Plateau)
+    stage = recipe.generations[0]
+    schedule = schedules.build(stage.schedule, stage.epochs)
+    assert isinstance(schedule, PlateauSchedule)
     assert schedule(0.5) == 0.5
 
 
@@ -73,12 +78,12 @@ def test_the_momentum_of_running_statistics_can_be_set(tmp_path):
 def test_the_papers_imagenet_schedule():
     """Section 5.1: from 1e-6 to .032 in 3 epochs, then times .97 every 2.4 epochs."""
     (stage,) = load_recipe(locate("bias_loss/imagenet")).generations
-    schedule, rate = builders.schedule(stage), stage.optimizer.lr
+    schedule, rate = schedules.build(stage.schedule, stage.epochs), stage.optimizer.lr
     assert rate * schedule(0.0) == pytest.approx(1e-6)
     assert rate * schedule(1.5) == pytest.approx((1e-6 + 0.032) / 2)
     for epoch in (3.0, 4.79, 4.81, 7.3, 240.1):
         assert rate * schedule(epoch) == pytest.approx(0.032 * 0.97 ** (epoch // 2.4))
-    optimizer = builders.optimizer(stage, torch.nn.Linear(2, 2))
+    optimizer = optimizers.build(stage.optimizer, torch.nn.Linear(2, 2))
     assert type(optimizer).__name__ == "RMSpropTF"
     (group,) = optimizer.param_groups
     wanted = {"alpha": 0.9, "momentum": 0.9, "eps": 1e-3, "weight_decay": 1e-5, "lr": 0.032}
@@ -88,10 +93,10 @@ def test_the_papers_imagenet_schedule():
 def test_generations_have_weights_and_crops_of_their_own(tmp_path):
     recipe = load_recipe(write_tiny(tmp_path))
     seeds = {
-        builders.stage_seed(recipe, what, generation, own)
+        builders.stage_seed(recipe, what, generation, extra)
         for what in ("weights", "crops")
         for generation in (1, 2)
-        for own in (None, 0, 1)
+        for extra in (None, 0, 1)
     }
     assert len(seeds) == 12
 

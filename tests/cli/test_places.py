@@ -3,9 +3,9 @@
 from typing import get_type_hints
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
+from tests.commands import every_command
 from tests.networks.runs import write_photos, write_run
 from tinyrefinery.cli.main import app
 
@@ -43,15 +43,7 @@ READ = {
 """Names of what commands only read, where `WRITING` doesn't say otherwise."""
 
 
-def commands(group, above=""):
-    for name, command in group.commands.items():
-        if hasattr(command, "commands"):
-            yield from commands(command, f"{above}{name} ")
-        else:
-            yield f"{above}{name}", command
-
-
-COMMANDS = dict(commands(typer.main.get_command(app)))
+COMMANDS = every_command()
 
 
 def call(*arguments):

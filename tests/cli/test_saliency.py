@@ -49,9 +49,20 @@ def test_the_surest_mistakes_of_a_run(run, tmp_path):
 
 
 def test_rows_and_given_labels(run):
-    done = call("saliency", run, "--row", 3, "--row", 200, "--of", "given", "--out", "rows.png")
+    done = call(
+        "saliency",
+        run,
+        "--manifest-row",
+        3,
+        "--manifest-row",
+        200,
+        "--of",
+        "given",
+        "--out",
+        "rows.png",
+    )
     assert done.exit_code == 0, done.output
-    assert "orange speaks for the given label" in done.output
+    assert "orange supports the label" in done.output
 
 
 def test_failures_of_a_test(run, tmp_path):
@@ -83,7 +94,7 @@ def test_gradients(run, method):
     [
         (["--window", 17], "a patch of 17 pixels doesn't fit images of 16x16"),
         (["--window", 2, "--stride", 3], "leaves gaps"),
-        (["--row", 999], "the data has rows 0 to 239"),
+        (["--manifest-row", 999], "the data has rows 0 to 239"),
         (["--split", "tets"], "no image in split 'tets'"),
         (["seed=1"], "only data.source.NAME=VALUE"),
         (["--stage", "refind"], "Did you mean 'refined'"),

@@ -6,16 +6,18 @@ import torch
 from torch import nn
 
 from tests.data.scenes import stripes
+from tests.labels.policies import refined_labels
 from tinyrefinery.data.batches import View, shuffled, split_batches
-from tinyrefinery.data.crops import CropSpec
 from tinyrefinery.errors import CheckpointError
-from tinyrefinery.labels.policy import GroundTruth, LabelSmoothing, Refined
+from tinyrefinery.labels.policy import GivenLabels, SmoothedLabels
 from tinyrefinery.labels.refiner import Refiner, renormalize
+from tinyrefinery.options.crops import Augment, Center, Inception
+from tinyrefinery.options.labels import LabelSmoothing, Refining
 
 CLASSES = 3
 DATA = stripes()
-VIEW = View(DATA, CropSpec("inception", (12, 12), flip=0.5), seed=4)
-WHOLE = View(DATA, CropSpec("center", (12, 12)))
+VIEW = View(DATA, Inception(size=12), seed=4, augment=Augment(flip=0.5))
+WHOLE = View(DATA, Center(size=12))
 ROWS = DATA.manifest.rows("train")
 
 
@@ -33,15 +35,16 @@ def small_network(seed=0, classes=CLASSES):
 
 
 def refined(network=None, batch_norm="batch", temperature=1.0, **options):
-    refiner = Refiner([network or small_network()], batch_norm=batch_norm, temperature=temperature)
+    part = Refining(batch_norm=batch_norm, temperature=temperature)
+    refiner = Refiner([network or small_network()], part)
     if batch_norm == "calibrated":
         refiner.calibrate(lambda: [VIEW.render(ROWS, 0).images])
-    return Refined(refiner, VIEW, ROWS, image_view=WHOLE, bn_group=16, **options)
+    return refined_labels(refiner, VIEW, ROWS, image_view=WHOLE, bn_group=16, **options)
 
 
 POLICIES = {
-    "ground_truth": lambda: GroundTruth(CLASSES),
-    "smoothing": lambda: LabelSmoothing(CLASSES, 0.1),
+    "ground_truth": lambda: GivenLabels(CLASSES),
+    "smoothing": lambda: SmoothedLabels(LabelSmoothing(epsilon=0.1), CLASSES),
     **{
         f"refined-{level}-{mode}{'-hard' if hard else ''}": (
             lambda level=level, mode=mode, hard=hard: refined(None, mode, level=level, hard=hard)
@@ -94,8 +97,8 @@ def test_labels_do_not_depend_on_the_students_batches(level, mode):
 def test_ground_truth_and_smoothing_against_numpy():
     batch = batches()[0]
     one_hot = np.eye(CLASSES)[batch.labels.numpy()]
-    np.testing.assert_array_equal(GroundTruth(CLASSES)(batch).numpy(), one_hot)
-    smooth = LabelSmoothing(CLASSES, 0.3)(batch).numpy()
+    np.testing.assert_array_equal(GivenLabels(CLASSES)(batch).numpy(), one_hot)
+    smooth = SmoothedLabels(LabelSmoothing(epsilon=0.3), CLASSES)(batch).numpy()
     np.testing.assert_allclose(smooth, 0.7 * one_hot + 0.1, atol=1e-6)
 
 
@@ -156,8 +159,9 @@ def test_hard_labels_are_the_most_likely_class():
 
 def test_an_ensemble_is_the_mean_of_its_members():
     members = [small_network(seed) for seed in (0, 1, 2)]
-    together = Refined(Refiner(members, batch_norm="running"), VIEW, ROWS)
-    alone = [Refined(Refiner([member], batch_norm="running"), VIEW, ROWS) for member in members]
+    running = Refining(batch_norm="running")
+    together = refined_labels(Refiner(members, running), VIEW, ROWS)
+    alone = [refined_labels(Refiner([member], running), VIEW, ROWS) for member in members]
     batch = batches()[0]
     expected = torch.stack([policy(batch) for policy in alone]).mean(0)
     torch.testing.assert_close(together(batch), expected)
@@ -165,13 +169,13 @@ def test_an_ensemble_is_the_mean_of_its_members():
 
 def test_a_refiner_of_other_classes_is_refused():
     policy = refined(small_network(classes=7))
-    with pytest.raises(CheckpointError, match="knows 7 classes, but data set 'stripes' has 3"):
+    with pytest.raises(CheckpointError, match="has 7 classes, but data set 'stripes' has 3"):
         policy(batches()[0])
 
 
 def test_without_batch_norm_there_are_no_groups():
     network = nn.Sequential(nn.Flatten(), nn.Linear(144, CLASSES))
-    policy = Refined(Refiner([network], batch_norm="batch"), VIEW, ROWS)
+    policy = refined_labels(Refiner([network]), VIEW, ROWS)
     assert policy.plan is None
 
 
@@ -188,6 +192,6 @@ def test_renormalize():
 
 def test_bfloat16_labels_are_near_float32():
     network, batch = small_network(), batches()[0]
-    fast = Refined(Refiner([network], bf16=True), VIEW, ROWS, bn_group=16)(batch)
+    fast = refined_labels(Refiner([network], bf16=True), VIEW, ROWS, bn_group=16)(batch)
     assert fast.dtype == torch.float32
     torch.testing.assert_close(fast, refined(network)(batch), atol=0.02, rtol=0)

@@ -1,13 +1,18 @@
 """What every loss promises, against NumPy in double precision."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from tests.losses.feature_maps import BIAS, bias_weights, bound, maps
+from tests.losses.named import create
+from tests.recipe_files import write_tiny
 from tinyrefinery.errors import RecipeError
-from tinyrefinery.losses import LOSSES, create
+from tinyrefinery.losses import LOSSES
 from tinyrefinery.losses.targets import SparseTargets
+from tinyrefinery.recipe.load import load_recipe
 
 VARIANTS = [
     ("cross_entropy", {}),
@@ -176,26 +181,47 @@ def test_refuses_to_broadcast(name: str, options: dict) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "message"),
+    ("loss", "message"),
     [
-        ("cross_entropi", {}, "no loss is named 'cross_entropi'.*mean 'cross_entropy'.*focal"),
-        ("focal", {"gama": 1}, "'focal' has no option 'gama'.*mean 'gamma'"),
-        ("l2", {"gamma": 1}, "'l2' has no option 'gamma'.*no options"),
-        ("kl", {"direction": "both"}, "'both'.*label_to_output, output_to_label"),
-        ("kl", {"direction": "output_to_label", "floor": 0.0}, "floor"),
-        ("focal", {"gamma": -1.0}, "gamma must be 0 or more"),
-        ("bias", {"scalling": "variances"}, "'bias' has no option.*mean 'scaling'"),
-        ("bias", {"scaling": "batch"}, "no scaling is named 'batch'.*activations, variances"),
-        ("bias", {"formula": "code"}, "no formula is named 'code'.*paper, checkpoints"),
-        ("bias", {"alpha": -0.1}, "alpha and beta must be 0 or more"),
-        ("bias", {"clamp": (0.0, 1.0)}, "clamp must be"),
-        ("bias", {"clamp": (1.5, 0.5)}, "clamp must be"),
-        ("bias", {"clamp": None, "beta": 1.0}, "give crops the weight 0;"),
-        ("bias", {"clamp": None, "formula": "checkpoints", "alpha": 0.0}, "the weight 0;"),
-        ("bias", {"alpha": "much"}, "'bias' can't work with {'alpha': 'much'}"),
-        ("focal", {"gamma": "two"}, "'focal' can't work with {'gamma': 'two'}"),
+        ("{name: cross_entropi}", r"loss: no kind is named 'cross_entropi' \(did you mean 'cross_"),
+        ("{name: focal, gama: 1}", r"loss\.gama: unknown key \(did you mean 'gamma'"),
+        ("{name: l2, gamma: 1}", r"loss\.gamma: unknown key \(known: name\)"),
+        ("{name: kl, direction: both}", r"loss\.direction: should be 'label_to_output' or 'output"),
+        ("{name: kl, floor: 0.0}", r"loss\.floor: should be greater than 0, not 0\.0"),
+        (
+            "{name: focal, gamma: -1.0}",
+            r"loss\.gamma: should be greater than or equal to 0, not -1",
+        ),
+        (
+            "{name: bias, scalling: variances}",
+            r"loss\.scalling: unknown key \(did you mean 'scaling'",
+        ),
+        ("{name: bias, scaling: batch}", r"loss\.scaling: should be 'activations', 'variances' or"),
+        ("{name: bias, formula: code}", r"loss\.formula: should be 'paper' or 'checkpoints', not"),
+        (
+            "{name: bias, alpha: -0.1}",
+            r"loss\.alpha: should be greater than or equal to 0, not -0\.1",
+        ),
+        ("{name: bias, clamp: [0.0, 1.0]}", r"loss\.clamp\.0: should be greater than 0, not 0\.0"),
+        (
+            "{name: bias, clamp: [1.5, 0.5]}",
+            r"loss\.clamp: should be \[least, most\], but 1\.5 > 0\.5",
+        ),
+        ("{name: bias, clamp: null, beta: 1.0}", r"loss\.clamp: .*the weight 0, but"),
+        (
+            "{name: bias, clamp: null, formula: checkpoints, alpha: 0}",
+            r"loss\.clamp: .*weight 0, but",
+        ),
+        ("{name: bias, alpha: much}", r"loss\.alpha: should be a valid number, not 'much'"),
+        ("{name: focal, gamma: two}", r"loss\.gamma: should be a valid number, not 'two'"),
     ],
 )
-def test_wrong_names_and_values(name: str, options: dict, message: str) -> None:
+def test_wrong_names_and_values(loss: str, message: str, tmp_path: Path) -> None:
+    """A range is declared once, in `options.losses`, and its message comes from there."""
     with pytest.raises(RecipeError, match=message):
-        create(name, **options)
+        load_recipe(write_tiny(tmp_path), [f"stages.plain.loss={loss}"])
+
+
+def test_an_unknown_loss_names_the_nearest() -> None:
+    with pytest.raises(RecipeError, match=r"no loss is named 'focall'.*mean 'focal'"):
+        create("focall")

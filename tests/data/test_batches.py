@@ -1,6 +1,5 @@
 """Batches: the same crops with any number of threads, in any order, alone or together."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +9,13 @@ import torch
 from tests.data.pictures import picture, write
 from tests.data.scenes import stripes
 from tinyrefinery.data.batches import View, load, load_many, shuffled, split_batches
-from tinyrefinery.data.crops import ColorSpec, CropSpec
 from tinyrefinery.data.sources.folder import open_folder
 from tinyrefinery.errors import DataError
+from tinyrefinery.options.crops import Augment, Center, Color, Inception, Pad
 
-SPEC = CropSpec("inception", (12, 12), flip=0.5, rotate=5, color=ColorSpec(0.2, 0.2, 0.2, 0.05))
+CROP = Inception(size=12)
+COLOR = Color(brightness=0.2, contrast=0.2, saturation=0.2, hue=0.05)
+AUGMENT = Augment(flip=0.5, rotate=5, color=COLOR)
 
 
 def digest(batches):
@@ -22,7 +23,7 @@ def digest(batches):
 
 
 def test_equal_with_any_number_of_workers():
-    view = View(stripes(channels=3), SPEC, seed=1)
+    view = View(stripes(channels=3), CROP, seed=1, augment=AUGMENT)
     plan = split_batches(shuffled(np.arange(120), 1, 0), 32, drop_last=False)
     alone = list(load(view, plan, 0))
     for workers in (1, 4):
@@ -33,7 +34,7 @@ def test_equal_with_any_number_of_workers():
 
 
 def test_a_crop_does_not_depend_on_its_batch():
-    view = View(stripes(), SPEC, seed=1)
+    view = View(stripes(), CROP, seed=1, augment=AUGMENT)
     together = view.render(np.arange(50), 3).images
     for row in (0, 7, 49):
         torch.testing.assert_close(view.render(np.array([row]), 3).images[0], together[row])
@@ -41,13 +42,13 @@ def test_a_crop_does_not_depend_on_its_batch():
 
 def test_epochs_and_seeds_give_other_crops():
     data, rows = stripes(), np.arange(50)
-    base = View(data, SPEC, seed=1).render(rows, 0).images
-    assert not torch.equal(base, View(data, SPEC, seed=1).render(rows, 1).images)
-    assert not torch.equal(base, View(data, SPEC, seed=2).render(rows, 0).images)
+    base = View(data, CROP, seed=1, augment=AUGMENT).render(rows, 0).images
+    assert not torch.equal(base, View(data, CROP, seed=1, augment=AUGMENT).render(rows, 1).images)
+    assert not torch.equal(base, View(data, CROP, seed=2, augment=AUGMENT).render(rows, 0).images)
 
 
 def test_going_on_in_the_middle_gives_the_rest():
-    view = View(stripes(), SPEC)
+    view = View(stripes(), CROP, augment=AUGMENT)
     plan = split_batches(shuffled(np.arange(120), 0, 5), 16, drop_last=True)
     whole = digest(load(view, plan, 5))
     assert digest(load(view, plan[3:], 5, workers=1)) == whole[3:]
@@ -61,11 +62,11 @@ def photographs(folder, n=10):
     return open_folder(folder, resident="never", validation=0.0)
 
 
-@pytest.mark.parametrize("kind", ["inception", "pad", "center"])
+@pytest.mark.parametrize("kind", [Inception, Pad, Center])
 @pytest.mark.parametrize("resident", [True, False])
 def test_crops_of_several_epochs_are_those_of_each_epoch(kind, resident, tmp_path: Path):
     data = stripes(channels=3) if resident else photographs(tmp_path)
-    view = View(data, replace(SPEC, kind=kind), seed=3)
+    view = View(data, kind(size=12), seed=3, augment=AUGMENT)
     rows = np.array([4, 0, 7, 7])
     together = view.render_many(rows, [5, 2, 3])
     for epoch, batch in zip([5, 2, 3], together, strict=True):
@@ -80,13 +81,15 @@ def test_several_epochs_decode_each_image_once(tmp_path: Path, monkeypatch):
     data, decoded = photographs(tmp_path), []
     pixels = data.images.pixels
     monkeypatch.setattr(data.images, "pixels", lambda row: decoded.append(row) or pixels(row))
-    for _ in load_many(View(data, SPEC), [np.array([3, 1]), np.array([2])], [0, 1, 2]):
+    for _ in load_many(
+        View(data, CROP, augment=AUGMENT), [np.array([3, 1]), np.array([2])], [0, 1, 2]
+    ):
         pass
     assert decoded == [3, 1, 2]
 
 
 def test_several_epochs_are_equal_with_any_number_of_workers(tmp_path: Path):
-    view = View(photographs(tmp_path), SPEC, seed=1)
+    view = View(photographs(tmp_path), CROP, seed=1, augment=AUGMENT)
     plan = split_batches(np.arange(10), 3, drop_last=False)
     one_by_one = [[view.render(rows, epoch) for epoch in (7, 8)] for rows in plan]
     for workers in (0, 1, 3):
@@ -102,7 +105,7 @@ def test_a_photograph_that_broke_is_named(workers, tmp_path: Path):
     path = Path(data.images.blobs.paths[int(data.images.rows[6])])
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(DataError, match=rf"{path.name}: image 6 changed.*damaged or truncated"):
-        list(load_many(View(data, SPEC), [np.arange(10)], [0, 1], workers=workers))
+        list(load_many(View(data, CROP, augment=AUGMENT), [np.arange(10)], [0, 1], workers=workers))
 
 
 def test_ragged_tail():
@@ -131,7 +134,7 @@ def test_a_broken_image_in_a_thread_is_the_callers_error():
             raise OSError(f"image {row} is gone")
 
     data = stripes()
-    view = View(type(data)("broken", data.manifest, Broken()), SPEC)
+    view = View(type(data)("broken", data.manifest, Broken()), CROP, augment=AUGMENT)
     for workers in (0, 2):
         with pytest.raises(OSError, match="image 0 is gone"):
             list(load(view, [np.arange(4)], 0, workers=workers))

@@ -9,7 +9,7 @@ from PIL import Image
 from torchvision.transforms import functional as reference
 
 from tinyrefinery.data.perturb import perturb
-from tinyrefinery.recipe.perturbation import Perturbation
+from tinyrefinery.options.perturbation import Perturbation
 
 IMAGES = np.random.default_rng(0).uniform(0, 255, (3, 3, 12, 16)).astype(np.float32)
 IDS = ["a", "b", "c"]

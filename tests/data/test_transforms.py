@@ -7,8 +7,9 @@ import torchvision.transforms.v2.functional as tv
 from PIL import Image
 
 from tinyrefinery.data import resizing, transforms
-from tinyrefinery.data.crops import Crops, CropSpec, draw
+from tinyrefinery.data.crops import Crops, draw
 from tinyrefinery.data.images import ResidentImages
+from tinyrefinery.options.crops import Augment, Center, Inception, Pad
 
 N = 48
 TWO_ROUNDINGS = 1.001  # to uint8 after each axis, half a level each
@@ -21,8 +22,10 @@ def noise(channels=3, height=60, width=44):
     )
 
 
-def crops_of(images, spec, epoch=0):
-    return draw(spec, 0, epoch, np.arange(N), np.tile(images.shape[2:], (N, 1)))
+def crops_of(images, crop, epoch=0):
+    sizes = np.tile(images.shape[2:], (N, 1))
+    augment = None if crop.name == "center" else Augment(flip=0.5)
+    return draw(crop, 0, epoch, np.arange(N), sizes, augment)
 
 
 def torchvision_crop(image, crops, i, size):
@@ -33,45 +36,45 @@ def torchvision_crop(image, crops, i, size):
     return tv.horizontal_flip(image) if crops.flip[i] else image
 
 
-SPECS = {
-    "shrinking": CropSpec("inception", (12, 10), flip=0.5),
-    "growing": CropSpec("inception", (64, 64), flip=0.5),
-    "padded": CropSpec("pad", (60, 44), padding=6, flip=0.5),
-    "center": CropSpec("center", (32, 32), resize=36),
-    "cover": CropSpec("center", (32, 24)),
+CROPS = {
+    "shrinking": Inception(size=(12, 10)),
+    "growing": Inception(size=64),
+    "padded": Pad(size=(60, 44), padding=6),
+    "center": Center(size=32, resize=36),
+    "cover": Center(size=(32, 24)),
 }
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("name", CROPS)
 def test_batched_crops_equal_torchvision(name, channels):
-    spec, images = SPECS[name], noise(channels)
-    crops = crops_of(images, spec)
-    ours = transforms.crop_resident(images, crops, spec.size)
-    theirs = [torchvision_crop(images[i].float(), crops, i, spec.size) for i in range(N)]
+    crop, images = CROPS[name], noise(channels)
+    crops = crops_of(images, crop)
+    ours = transforms.crop_resident(images, crops, crop.size)
+    theirs = [torchvision_crop(images[i].float(), crops, i, crop.size) for i in range(N)]
     assert (ours - torch.stack(theirs)).abs().max() < 0.01
 
 
-@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("name", CROPS)
 def test_single_crops_equal_torchvision(name):
-    spec, images = SPECS[name], noise()
-    crops = crops_of(images, spec)
+    crop, images = CROPS[name], noise()
+    crops = crops_of(images, crop)
     for i in range(N):
         image = images[i].permute(1, 2, 0).contiguous().numpy()
-        ours = transforms.crop_one(image, crops, i, spec.size)
-        theirs = torchvision_crop(images[i].float(), crops, i, spec.size)
+        ours = transforms.crop_one(image, crops, i, crop.size)
+        theirs = torchvision_crop(images[i].float(), crops, i, crop.size)
         assert (ours.permute(2, 0, 1).float() - theirs).abs().max() < TWO_ROUNDINGS
 
 
 def test_batched_crops_are_near_pillow():
-    spec, images = SPECS["shrinking"], noise()
-    crops = crops_of(images, spec)
-    ours = transforms.crop_resident(images, crops, spec.size)
+    crop, images = CROPS["shrinking"], noise()
+    crops = crops_of(images, crop)
+    ours = transforms.crop_resident(images, crops, crop.size)
     for i in range(N):
         top, left, height, width = crops.boxes[i]
         image = Image.fromarray(images[i].permute(1, 2, 0).numpy())
         box = (left, top, left + width, top + height)
-        pil = image.crop(box).resize(spec.size[::-1], Image.Resampling.BILINEAR)
+        pil = image.crop(box).resize(crop.size[::-1], Image.Resampling.BILINEAR)
         theirs = torch.from_numpy(np.array(pil)).permute(2, 0, 1).float()
         theirs = theirs.flip(2) if crops.flip[i] else theirs
         assert (ours[i] - theirs).abs().max() < TWO_ROUNDINGS
@@ -92,10 +95,10 @@ def test_resident_and_encoded_paths_agree():
             return self.array[row].permute(1, 2, 0).numpy()
 
     images, rows = noise(), np.arange(N)
-    for spec in SPECS.values():
-        crops = crops_of(images, spec)
-        (fast,) = transforms.crop_batches(ResidentImages(images), rows, [crops], spec.size)
-        (slow,) = transforms.crop_batches(Undecoded(images), rows, [crops], spec.size)
+    for crop in CROPS.values():
+        crops = crops_of(images, crop)
+        (fast,) = transforms.crop_batches(ResidentImages(images), rows, [crops], crop.size)
+        (slow,) = transforms.crop_batches(Undecoded(images), rows, [crops], crop.size)
         assert (fast - slow).abs().max() < TWO_ROUNDINGS
 
 
@@ -127,12 +130,12 @@ def test_weights_that_no_table_holds_are_worked_out(box):
 
 @pytest.mark.parametrize("name", ["shrinking", "growing"])
 def test_a_batch_larger_than_the_cache_is_the_same(name, monkeypatch):
-    spec, images = SPECS[name], noise()
-    crops = crops_of(images, spec)
-    whole = transforms.crop_resident(images, crops, spec.size)
+    crop, images = CROPS[name], noise()
+    crops = crops_of(images, crop)
+    whole = transforms.crop_resident(images, crops, crop.size)
     assert whole.is_contiguous(memory_format=torch.channels_last)
     monkeypatch.setattr(transforms, "CACHED", 7 * images[0].numel())
-    assert torch.equal(transforms.crop_resident(images, crops, spec.size), whole)
+    assert torch.equal(transforms.crop_resident(images, crops, crop.size), whole)
 
 
 @pytest.fixture
@@ -144,17 +147,18 @@ def two_threads():
 
 
 @pytest.mark.usefixtures("two_threads")
-@pytest.mark.parametrize("kind", ["inception", "pad", "center"])
+@pytest.mark.parametrize("kind", [Inception, Pad, Center])
 @pytest.mark.parametrize(("channels", "side"), [(3, 9), (1, 28), (3, 32)])
 @pytest.mark.parametrize("size", [(9, 9), (7, 9), (24, 24)])
 def test_a_crop_is_the_same_to_the_last_bit_in_any_batch(kind, channels, side, size):
     # Live labels come of batches of other sizes than stored ones do.
-    if kind == "pad" and size[0] > side + 8:
+    if kind is Pad and size[0] > side + 8:
         pytest.skip("no room")
     images = noise(channels, side, side)
     # An area near one: some crops are the whole image, and of the size that is wanted.
-    spec = CropSpec(kind, size, area=(0.8, 1.0), flip=0.5)
-    crops = crops_of(images, spec)
+    crop = Inception(size=size, area=(0.8, 1.0)) if kind is Inception else kind(size=size)
+    sizes = np.tile(images.shape[2:], (N, 1))
+    crops = draw(crop, 0, 0, np.arange(N), sizes, Augment(flip=0.5))
 
     def rendered(batch):
         parts = [slice(i, i + batch) for i in range(0, N, batch)]

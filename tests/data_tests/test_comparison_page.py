@@ -21,15 +21,15 @@ JUDGED = [judge(suite(TESTS), DATA, each, BEFORE) for each in (BEFORE, AFTER)]
 
 
 def test_what_moved():
-    assert [last.name for _, last in comparison_page.moved(JUDGED)] == ["up", "down"]
+    assert [last.name for _, last in comparison_page.changed(JUDGED)] == ["up", "down"]
     told = comparison_page.headline(JUDGED)
-    assert told == "2 of 5 tests moved: 1 FAIL to PASS, 1 PASS to FAIL"
-    assert comparison_page.headline(JUDGED[:1]) == "None of 5 tests moved"
+    assert told == "2 of 5 verdicts changed: 1 FAIL to PASS, 1 PASS to FAIL"
+    assert comparison_page.headline(JUDGED[:1]) == "No verdict of 5 tests changed"
 
 
 def test_the_page():
-    html = comparison_page.render(FACTS, ["before", EVIL], lines(JUDGED), "2 of 5 tests moved")
-    assert html.count('<tr class="moved">') == 2
+    html = comparison_page.render(FACTS, ["before", EVIL], lines(JUDGED), "2 of 5 verdicts changed")
+    assert html.count('<tr class="changed">') == 2
     assert EVIL not in html
     assert not re.search(r"https?://|<script", html)
     assert "(+0.300*)" in html
@@ -49,5 +49,5 @@ def test_the_page_folds_classes_as_the_terminal_does():
     )
     assert (short.count('<th scope="row">'), long.count('<th scope="row">')) == (2, 100)
     assert "each[c03]" in short
-    assert "least sure of 99 that each network passes" in short
-    assert "least sure" not in long
+    assert "weakest of 99 that pass in each network" in short
+    assert "weakest" not in long

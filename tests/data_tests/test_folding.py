@@ -21,7 +21,7 @@ def wrong_of(category, count):
 
 
 def names(shown):
-    return [(each.result.name, each.stands_for) for each in shown]
+    return [(each.result.name, each.folded) for each in shown]
 
 
 def test_passes_of_one_test_are_one_line_and_failures_stay():
@@ -95,7 +95,7 @@ def test_of_two_networks_only_what_both_pass_is_folded():
 def test_the_least_sure_of_several_networks_is_by_the_worst_of_them():
     first, second = wrong_of(4, 5), wrong_of(9, 8)
     judged_ = [judged(RECALLS, wrong, first) for wrong in (first, second)]
-    (line,) = [each for each in folded(judged_) if each.stands_for > 1]
-    assert (line.result.name, line.stands_for) == ("each[c09]", 20)
-    assert line.told == "least sure of 20 that each network passes"
+    (line,) = [each for each in folded(judged_) if each.folded > 1]
+    assert (line.result.name, line.folded) == ("each[c09]", 20)
+    assert line.note == "weakest of 20 that pass in each network"
     assert [each.measured.hits for each in line.results] == [100, 92]

@@ -20,7 +20,7 @@ from tinyrefinery.data_tests.reports.folding import Line, lines
 from tinyrefinery.data_tests.reports.junit import junit
 from tinyrefinery.data_tests.reports.records import Facts
 from tinyrefinery.errors import DataError
-from tinyrefinery.pages import thumbnails
+from tinyrefinery.pages import inline
 from tinyrefinery.pages.inline import thumbnail
 
 EVIL = "<script>alert(1)</script>"
@@ -96,7 +96,7 @@ def test_junit(release):
     failure = cases["fails"].find("failure")
     assert "accuracy 0.900 (0.867-0.926), n = 400, need >= 0.99" in failure.get("message")
     assert failure.get("type") == "FAIL"
-    assert failure.text.splitlines() == ["worst of 40 images:", *PATHS[0:20:2]]
+    assert failure.text.splitlines() == ["worst of 40 errors:", *PATHS[0:20:2]]
     values = {p.get("name"): p.get("value") for p in cases["passes"].iter("property")}
     assert (values["value"], values["n"], values["metric"]) == ("0.9", "400", "accuracy")
 
@@ -136,7 +136,7 @@ def test_the_table_fits_80_columns():
 
 def test_a_line_tells_for_how_many_it_stands():
     text = shown(terminal.results_table([Line((RESULTS[0],), 97)], None, 0.95, bars=False), 80)
-    assert "least sure of 97 that pass" in text
+    assert "weakest of 97 that pass" in text
 
 
 ODD = ("[red]", "a b  c", "日本語のクラス", "/[bold]x[/bold]", ":smile:", "x" * 49, "back\\")
@@ -201,7 +201,7 @@ def test_odd_names_are_shown_as_they_are():
 def test_reasons():
     said = "\n".join(terminal.reasons(LINES))
     assert "within noise" in said
-    assert "it passes now, so drop known_failure" in said
+    assert "it passes now: remove known_failure" in said
     assert "Did you mean 'label'" in said
     assert texts.summary(RESULTS) == (
         "1 ERROR, 5 FAIL, 1 UNPROVEN, 1 TOO FEW, 1 XPASS, 1 KNOWN, 3 PASS"
@@ -230,7 +230,7 @@ def test_of_a_gap_the_gap_is_shown():
     text = shown(terminal.history_table(past), 140)
     assert f"{gap:.3f}" in text
     assert "same images" not in text
-    assert "same images" in shown(
+    assert "differ in their images" in shown(
         terminal.history_table([*past, past[0] | {"data_digest": "2"}]), 140
     )
 
@@ -274,7 +274,7 @@ def opened(address):
 
 @pytest.mark.parametrize("webp", [True, False])
 def test_pictures_keep_their_size_or_are_shrunk(webp, monkeypatch):
-    monkeypatch.setattr(thumbnails.features, "check", lambda _: webp)
+    monkeypatch.setattr(inline.features, "check", lambda _: webp)
     small, large = look(None, 0)[0], look(None, 1)[0]
     over = np.full((96, 96, 4), 100, np.uint8)
     for pixels, size in ((small, (30, 20)), (large, (96, 72)), (over, (96, 96))):
@@ -297,7 +297,7 @@ def test_an_overlay_lies_over_what_the_network_saw():
     html = rendered(overlay=overlay)
     assert html.count('class="over"') == len(seen) > 20
     assert 'class="over"' not in rendered()
-    assert "Pointer on it" in html
+    assert "Hover for saliency" in html
     some = rendered(overlay=lambda _, row: None)
     assert 'class="over"' not in some
 

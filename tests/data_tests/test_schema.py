@@ -15,22 +15,22 @@ def load(tmp_path, text):
 
 MISTAKES = {
     "it: {at_least: 0.9, wher: x}": "tests.it.wher: unknown key (did you mean 'where'?)",
-    "it: {where: x}": "tests.it: has no bound; give exactly one of at_least",
-    "it: {at_least: 0.9, at_most: 1}": "tests.it: has at_least and at_most; give exactly one",
+    "it: {where: x}": "tests.it: has no bound: set exactly one of at_least",
+    "it: {at_least: 0.9, at_most: 1}": "tests.it: has at_least and at_most: set exactly one",
     "it: {at_least: 90}": "tests.it.at_least: should be less than or equal to 1",
     "it: {at_least: true}": "tests.it.at_least: should be a valid number",
-    "it: {at_most: 5}": "tests.it.at_most: should be a share from 0 to 1, not 5",
-    "it: {metric: errors, at_most: 0.5}": "errors are counted, so give a whole number",
-    "it: {metric: errors, max_regression: 0}": "errors are counted",
+    "it: {at_most: 5}": "tests.it.at_most: must be a share from 0 to 1, not 5",
+    "it: {metric: errors, at_most: 0.5}": "must be a whole number",
+    "it: {metric: errors, max_regression: 0}": "must be a whole number",
     "it: {metric: recal(x), at_least: 0.9}": "Did you mean 'recall'?",
     "it: {metric: recall, at_least: 0.9}": "recall needs a class: recall(CLASS)",
-    "it: {metric: accuracy(x), at_least: 0.9}": "accuracy is of all images and takes no class",
-    "it: {metric: flip_rate, at_most: 0.9}": "tests.it.perturb: flip_rate needs it",
-    "it: {metric: precision(x), max_regression: 0}": "precision isn't of the same images",
+    "it: {metric: accuracy(x), at_least: 0.9}": "accuracy takes no class",
+    "it: {metric: flip_rate, at_most: 0.9}": "tests.it.perturb: flip_rate needs a change",
+    "it: {metric: precision(x), max_regression: 0}": "can't use precision",
     "it: {threshold: 0.5, at_least: 0.9}": "threshold: has no effect with accuracy",
     "it: {compare: {a: d > 1, b: d < 1}, at_least: 0.9}": "compare and max_gap go together",
     "it: {max_gap: 0.9}": "compare and max_gap go together",
-    "it: {compare: {a: d > 1}, max_gap: 0.9}": "tests.it.compare: needs two slices or more",
+    "it: {compare: {a: d > 1}, max_gap: 0.9}": "tests.it.compare: needs at least two slices",
     "it: {where: d IN (SELECT 1), at_least: 0.9}": "isn't allowed here",
     "it: {split: tset, at_least: 0.9}": "no split is named 'tset'",
     "it: {perturb: {gian: 1}, at_least: 0.9}": "tests.it.perturb.gian: unknown key",
@@ -71,7 +71,7 @@ def test_no_such_file(tmp_path):
         load_suite(tmp_path / "data_tests.yaml")
 
 
-def test_a_folder_stands_for_a_source(tmp_path):
+def test_a_folder_folded_a_source(tmp_path):
     suite = load(tmp_path, "data: photos/\ntests: {a: {at_least: 0.9}}")
     assert (suite.data.name, suite.data.root) == ("folder", "photos/")
     with pytest.raises(DataTestError, match="no kind is named 'foldr'"):

@@ -13,14 +13,15 @@ from tests.networks.runs import predictions_of, write_network, write_photos, wri
 from tinyrefinery.data.properties import measure as properties
 from tinyrefinery.data.properties.measure import image_properties
 from tinyrefinery.data_tests.schema import load_suite
-from tinyrefinery.data_tests.session import run_tests
+from tinyrefinery.data_tests.session import named_source, run_tests
 from tinyrefinery.data_tests.verdicts import Verdict
 from tinyrefinery.errors import CheckpointError, DataError, DataTestError
 from tinyrefinery.models.network_file import load_network
 from tinyrefinery.networks import data as judging_data
 from tinyrefinery.networks import predictions as judging_predictions
-from tinyrefinery.networks.find import find_network
-from tinyrefinery.recipe.perturbation import Perturbation
+from tinyrefinery.networks.opening import open_network
+from tinyrefinery.networks.view import opened
+from tinyrefinery.options.perturbation import Perturbation
 
 
 def write(folder, text):
@@ -42,11 +43,11 @@ def test_stored_predictions_are_sliced_and_nothing_is_predicted(run, tmp_path, m
     text = (
         "tests: {all: {at_least: 0}, back: {where: pose = 'back' AND distance_m > 5, at_least: 0}}"
     )
-    found = results_of(write(tmp_path, text), find_network(run))
+    found = results_of(write(tmp_path, text), open_network(run))
     stored = predictions_of(run)
     assert found["all"].measured.hits == stored.correct.sum()
     assert found["all"].measured.n == 180
-    session = run_tests(tmp_path / "data_tests.yaml", find_network(run))
+    session = run_tests(tmp_path / "data_tests.yaml", open_network(run))
     with open(session.data.source.root + "/metadata.csv") as file:
         lines = [r for r in csv.DictReader(file) if r["split"] == "test"]
     wanted = [r for r in lines if r["pose"] == "back" and float(r["distance_m"]) > 5]
@@ -55,23 +56,23 @@ def test_stored_predictions_are_sliced_and_nothing_is_predicted(run, tmp_path, m
 
 def test_the_second_time_the_data_is_not_opened(run, tmp_path, monkeypatch):
     tests = write(tmp_path, "tests: {all: {at_least: 0}}")
-    first = results_of(tests, find_network(run))
+    first = results_of(tests, open_network(run))
 
     def no(*_):
         raise AssertionError("opened")
 
-    monkeypatch.setattr(judging_data, "_open", no)
-    assert results_of(tests, find_network(run)) == first
+    monkeypatch.setattr(judging_data, "open_source", no)
+    assert results_of(tests, open_network(run)) == first
 
 
 def test_torch_is_not_imported_where_all_is_kept(run, tmp_path):
     tests = write(tmp_path, "tests: {all: {at_least: 0}, p: {where: pose = 'back', at_least: 0}}")
-    results_of(tests, find_network(run))
+    results_of(tests, open_network(run))
     code = (
         "import sys; from pathlib import Path;"
         "from tinyrefinery.data_tests.session import run_tests;"
-        "from tinyrefinery.networks.find import find_network;"
-        f"s = run_tests(Path({str(tests)!r}), find_network(Path({str(run)!r})));"
+        "from tinyrefinery.networks.opening import open_network;"
+        f"s = run_tests(Path({str(tests)!r}), open_network(Path({str(run)!r})));"
         "assert s.results[0].measured.n == 180; sys.exit('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True)
@@ -82,12 +83,12 @@ def test_a_column_that_was_added_later_is_seen(tmp_path, photos):
     own = shutil.copytree(photos, tmp_path / "photos")
     run = write_run(tmp_path / "run", own)
     tests = write(tmp_path, "tests: {it: {where: scene = 'porch', at_least: 0, min_n: 1}}")
-    assert results_of(tests, find_network(run))["it"].verdict is Verdict.ERROR
+    assert results_of(tests, open_network(run))["it"].verdict is Verdict.ERROR
     lines = (own / "metadata.csv").read_text().splitlines()
     scenes = ["scene", *(["porch"] * 100), *(["hall"] * 1000)]
     text = "\n".join(f"{a},{b}" for a, b in zip(lines, scenes, strict=False))
     (own / "metadata.csv").write_text(text + "\n")
-    assert results_of(tests, find_network(run))["it"].measured.n == 75
+    assert results_of(tests, open_network(run))["it"].measured.n == 75
 
 
 def test_flips_are_those_of_the_network_on_changed_pixels(run, tmp_path):
@@ -97,14 +98,14 @@ tests:
   dark: {perturb: {gain: 0.3}, metric: flip_rate, at_most: 0.5}
   moved: {perturb: {shift: [3, 0], jpeg: 20}, at_least: 0}
 """
-    network = find_network(run)
+    network = open_network(run)
     session = run_tests(write(tmp_path, text), network)
     found = {each.name: each for each in session.results}
     assert found["nothing"].measured.hits == 0
     net, info = load_network(network.file)
     dataset = session.data.dataset
     rows = dataset.manifest.rows("test")
-    view = judging_predictions.opened(network, session.data)[1]
+    view = opened(network, session.data.dataset)[1]
     pixels = view.pixels(rows, view.crops(rows, 0))
     with torch.inference_mode():
         clean = net((pixels / 255 - 0.5) / 0.25).argmax(1)
@@ -119,7 +120,7 @@ tests:
 
 
 def test_pictures_are_what_the_network_sees(run, tmp_path):
-    network = find_network(run)
+    network = open_network(run)
     session = run_tests(write(tmp_path, "tests: {all: {at_least: 0}}"), network)
     look = judging_predictions.pictures(network, session.data)
     source, seen = look(5, None)
@@ -137,10 +138,13 @@ def test_other_data_counts_as_test_data_and_is_predicted_once(run, tmp_path):
             shutil.copy(path, week / name / path.name)
     (tmp_path / "list.txt").write_text("person/0000.png\n")
     text = "data: week\ntests: {all: {at_least: 0}, one: {list: list.txt, at_least: 0, min_n: 1}}"
-    network = find_network(run)
+    network = open_network(run)
     session = run_tests(write(tmp_path, text), network)
-    assert [each.measured.n for each in session.results] == [60, 1]
-    assert len(list((run / "data_tests").glob("predictions-*"))) == 1
+    # A quarter of these pictures are in the run's training set, bit for bit.
+    assert [each.measured.n for each in session.results] == [45, 1]
+    assert any("15 of 60 images were trained or chosen on" in note for note in session.data.notes)
+    # The others are test images of the run, whose predictions are kept with the stage.
+    assert not list((run / "data_tests").glob("predictions-*"))
     expected = session.answers.probabilities
     again = run_tests(tmp_path / "data_tests.yaml", network)
     assert np.array_equal(again.answers.probabilities, expected)
@@ -154,48 +158,47 @@ def test_one_class_folder_alone_and_a_class_that_is_unknown(run, tmp_path):
         shutil.copy(path, tmp_path / "week" / ("person", "zebra")[i % 2])
     tests = write(tmp_path, "data: week\ntests: {all: {at_least: 0}}")
     with pytest.raises(CheckpointError, match="zebra"):
-        run_tests(tests, find_network(run))
+        run_tests(tests, open_network(run))
 
 
 def test_damaged_files_of_our_own_are_made_anew(run, tmp_path):
     tests = write(tmp_path, "tests: {it: {perturb: {gain: 0.5}, metric: flip_rate, at_most: 1}}")
-    expected = results_of(tests, find_network(run))
+    expected = results_of(tests, open_network(run))
     for path in [*(run / "data_tests").glob("*.parquet"), *run.glob("stages/*/pred*.parquet")]:
         path.write_bytes(b"oops")
-    assert results_of(tests, find_network(run)) == expected
+    assert results_of(tests, open_network(run)) == expected
 
 
 def test_networks_are_compared_on_the_data_of_the_first(run, tmp_path):
     other = write_run(tmp_path / "other", write_photos(tmp_path / "others", 60))
     tests = write(tmp_path, "tests: {all: {at_least: 0}}")
-    first, second = find_network(run), find_network(other)
+    first, second = open_network(run), open_network(other)
     own = run_tests(tests, second, first)
-    same = run_tests(tests, second, first, data_of=first)
+    same = run_tests(tests, second, first, together=[first])
     assert [each.results[0].measured.n for each in (own, same)] == [45, 180]
     file = write_network(tmp_path / "file.safetensors", "x")
-    assert run_tests(tests, find_network(file), data_of=first).results[0].measured.n == 180
+    assert run_tests(tests, open_network(file), together=[first]).results[0].measured.n == 180
 
 
 def test_a_name_on_a_hub_is_no_path(run, tmp_path):
     text = "data: {name: hugging_face, path: someone/images}\ntests: {all: {at_least: 0}}"
     suite = load_suite(write(tmp_path, text))
-    network = find_network(run)
-    assert judging_data._source(suite, network, tmp_path, network).path == "someone/images"
+    assert named_source(suite, tmp_path).path == "someone/images"
     (tmp_path / "someone" / "images").mkdir(parents=True)
-    found = judging_data._source(suite, network, tmp_path, network)
+    found = named_source(suite, tmp_path)
     assert found.path == str(tmp_path / "someone/images")
 
 
 def test_a_network_file_needs_data_and_keeps_beside_itself(tmp_path, photos):
     file = write_network(tmp_path / "shipped.safetensors", "shipped")
     tests = write(tmp_path, "tests: {all: {at_least: 0}}")
-    with pytest.raises(DataTestError, match="data: photos/"):
-        run_tests(tests, find_network(file))
+    with pytest.raises(DataError, match="data: photos/"):
+        run_tests(tests, open_network(file))
     tests = write(tmp_path, f"data: {photos}\ntests: {{all: {{at_least: 0, split: any}}}}")
-    assert results_of(tests, find_network(file))["all"].measured.n == 240
+    assert results_of(tests, open_network(file))["all"].measured.n == 240
     assert (tmp_path / "shipped.data_tests").is_dir()
     write_network(file, "another")  # the same name, other weights: nothing kept is taken for it
-    other = run_tests(tests, find_network(file))
+    other = run_tests(tests, open_network(file))
     assert len(list((tmp_path / "shipped.data_tests").glob("predictions-*"))) == 4
     assert other.facts.network == "shipped.safetensors"
 
@@ -203,7 +206,7 @@ def test_a_network_file_needs_data_and_keeps_beside_itself(tmp_path, photos):
 def test_the_baseline_is_asked_about_the_same_images(run, tmp_path, photos):
     swapped = write_run(tmp_path / "old", photos, classes=("person", "no_person"))
     text = "tests: {all: {at_least: 0}, worse: {max_regression: 0}}"
-    found = results_of(write(tmp_path, text), find_network(run), find_network(swapped))
+    found = results_of(write(tmp_path, text), open_network(run), open_network(swapped))
     assert found["all"].baseline.hits == predictions_of(swapped).correct.sum()
     ours, theirs = predictions_of(run), predictions_of(swapped)
     order = np.argsort(ours.ids), np.argsort(theirs.ids)
@@ -213,7 +216,7 @@ def test_the_baseline_is_asked_about_the_same_images(run, tmp_path, photos):
 
 def test_the_file_may_name_the_baseline(run, tmp_path):
     tests = write(tmp_path, "baseline: run\ntests: {worse: {max_regression: 0}}")
-    session = run_tests(tests, find_network(run))
+    session = run_tests(tests, open_network(run))
     assert session.baseline.name == "run refined (seed 0)"
     assert session.results[0].verdict is Verdict.PASS
 
@@ -222,25 +225,25 @@ def test_a_baseline_of_other_classes(run, tmp_path, photos):
     other = write_network(tmp_path / "other.safetensors", "x", ("no_person", "person", "cat"))
     tests = write(tmp_path, "tests: {all: {at_least: 0}}")
     with pytest.raises(CheckpointError, match="can't be compared"):
-        run_tests(tests, find_network(run), find_network(other))
+        run_tests(tests, open_network(run), open_network(other))
 
 
 def test_which_network(tmp_path, photos):
     run = write_run(tmp_path / "run", photos, seeds=(3, 1))
-    assert find_network(run).name == "run refined (seed 1)"
-    assert find_network(run, "plain", 3).name == "run plain (seed 3)"
-    folder = find_network(run, "plain", 3).stage
-    assert find_network(folder) == find_network(run, "plain", 3)
-    assert find_network(folder / "model.safetensors") == find_network(run, "plain", 3)
+    assert open_network(run).name == "run refined (seed 1)"
+    plain = open_network(run, stage="plain", seed=3)
+    assert plain.name == "run plain (seed 3)"
+    for place in (plain.stage.folder, plain.file, f"file:{plain.file}"):
+        assert open_network(place).digest == plain.digest
     for stage, seed, said in (("plian", None, "Did you mean 'plain'"), (None, 2, "no seed 2")):
         with pytest.raises(DataError, match=said):
-            find_network(run, stage, seed)
-    with pytest.raises(DataError, match="no run folder"):
-        find_network(tmp_path / "nowhere")
+            open_network(run, stage=stage, seed=seed)
+    with pytest.raises(DataError, match="no such run folder"):
+        open_network(tmp_path / "nowhere")
 
 
 def test_broken_network_files_are_told(run, tmp_path):
-    network = find_network(run)
+    network = open_network(run)
     network.file.write_bytes(b"oops")
     with pytest.raises(CheckpointError, match="not a safetensors"):
         run_tests(write(tmp_path, "tests: {all: {at_least: 0}}"), network)
@@ -249,10 +252,11 @@ def test_broken_network_files_are_told(run, tmp_path):
 def test_further_columns_from_a_file(run, tmp_path):
     (tmp_path / "tags.csv").write_text("file_name,room\ntest/0000.png,hall\ntest/0001.png,hall\n")
     text = "metadata: tags.csv\ntests: {it: {where: room = 'hall', at_least: 0, min_n: 1}}"
-    assert results_of(write(tmp_path, text), find_network(run))["it"].measured.n == 2
+    assert results_of(write(tmp_path, text), open_network(run))["it"].measured.n == 2
     (tmp_path / "tags.csv").write_text("room\nhall\n")
-    with pytest.raises(DataTestError, match=r"tags\.csv: further columns need one of id"):
-        run_tests(tmp_path / "data_tests.yaml", find_network(run))
+    message = r"tags\.csv: no column identifies the images: add one of id"
+    with pytest.raises(DataTestError, match=message):
+        run_tests(tmp_path / "data_tests.yaml", open_network(run))
 
 
 def test_image_properties_are_computed_when_a_test_asks_and_kept(run, tmp_path, monkeypatch):
@@ -263,7 +267,7 @@ def test_image_properties_are_computed_when_a_test_asks_and_kept(run, tmp_path, 
         return image_properties(dataset, rows)
 
     monkeypatch.setattr(properties, "image_properties", counted)
-    network = find_network(run)
+    network = open_network(run)
     plain = write(tmp_path, "tests: {it: {at_least: 0}, typo: {where: brigtness > 1, at_least: 0}}")
     found = results_of(plain, network)
     assert calls == []

@@ -186,16 +186,16 @@ def test_an_unknown_column_names_the_nearest():
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("d = 'x'", "d is a number, but 'x' is text"),
-        ("label > 3", "label is text, but 3 is a number"),
-        ("d + label > 3", "label is text, but a number is needed"),
-        ("label AND flag", "label is text, but true or false is needed"),
-        ("d", "gives a number, not true or false"),
+        ("d = 'x'", "can't compare d, which is a number, to 'x'"),
+        ("label > 3", "can't compare label, which is text, to 3"),
+        ("d + label > 3", "label is text, but must be a number"),
+        ("label AND flag", "label is text, but must be true or false"),
+        ("d", "is a number, not true or false"),
         ("COALESCE(d, 'x') = 1", "COALESCE mixes a number and text"),
         ("d IN (1, NULL)", "IN"),
         ("d IN ()", "IN"),
         ("label LIKE label", "pattern in single quotes"),
-        ("LOWER(d) = 'x'", "d is a number, but text is needed"),
+        ("LOWER(d) = 'x'", "d is a number, but must be text"),
     ],
 )
 def test_kinds_that_do_not_go_together(text, said):

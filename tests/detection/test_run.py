@@ -3,8 +3,8 @@
 import csv
 import dataclasses
 import json
+import logging
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -23,9 +23,8 @@ from tinyrefinery.detection import look as detection_look
 from tinyrefinery.detection.build import open_boxes
 from tinyrefinery.detection.detections import read_found
 from tinyrefinery.detection.detector_file import load_detector
-from tinyrefinery.detection.run import run_detection
+from tinyrefinery.detection.run import run_detectors
 from tinyrefinery.errors import CheckpointError, DataError, RecipeError
-from tinyrefinery.execution.run import run_folder
 from tinyrefinery.models import create
 from tinyrefinery.models.digest import weights_digest
 from tinyrefinery.models.network_file import save_network
@@ -33,6 +32,10 @@ from tinyrefinery.recipe.detection import DetectionRecipe, load_detection
 from tinyrefinery.recipe.document import parse
 from tinyrefinery.recipe.load import check
 from tinyrefinery.recipe.overrides import apply
+from tinyrefinery.reports.detectors import write_detector_results
+from tinyrefinery.runs.folder import open_run
+from tinyrefinery.runs.keys import detector_key
+from tinyrefinery.runs.plan import DetectorJob, run_folder, seeded
 
 pytest.importorskip("pycocotools")
 
@@ -55,6 +58,10 @@ engine: {device: cpu, threads: 1}
 """
 
 
+def run_detection(recipe, folder, seeds=1):
+    return run_detectors([DetectorJob(each) for each in seeded(recipe, seeds)], folder)
+
+
 def tiny(*overrides: str) -> DetectionRecipe:
     return check(apply(parse(TINY), list(overrides)), DetectionRecipe, "tiny")
 
@@ -71,10 +78,14 @@ def digest(folder: Path) -> str:
 
 def test_the_folder_is_whole(trained):
     runs, folder = trained
-    assert [run.is_done for run in runs] == [True, True]
+    assert [(run.stage, run.kind, run.seed) for run in runs] == [
+        ("detector", "detector", 0),
+        ("detector", "detector", 1),
+    ]
+    assert open_run(folder).stages == tuple(runs)
     names = {path.name for path in runs[0].folder.iterdir()}
     assert names == {
-        "detector.json",
+        "stage.json",
         "metrics.jsonl",
         "metrics.csv",
         "model.safetensors",
@@ -92,17 +103,27 @@ def test_the_folder_is_whole(trained):
     assert digest(runs[0].folder) != digest(runs[1].folder)
 
 
+def test_its_images_are_kept_with_their_splits(trained):
+    runs, _ = trained
+    data = open_boxes(**tiny().data.source.model_dump())
+    images = runs[0].images()
+    assert images.column("id").to_pylist() == list(data.ids)
+    assert images.column("split").to_pylist() == data.splits.tolist()
+    held_out = {data.ids[row] for row in data.rows("test")}
+    assert runs[0].seen() == set(data.ids) - held_out
+    assert (runs[0].outside, runs[0].unknown_origin) == ((), ())
+
+
 def test_what_was_measured_is_what_was_found(trained):
     runs, folder = trained
-    evaluation = json.loads((runs[0].folder / "evaluation.json").read_text())
-    again = detection_look.evaluate_anew(folder, ["inference.most=200"], "test")
-    assert again[0]["test"] == evaluation["test"]
+    again = measured(folder, "inference.most=200")
+    assert again[0]["test"] == runs[0].evaluation["test"]
     data = open_boxes(**tiny().data.source.model_dump())
     rows = data.rows("test")
     found = read_found(runs[0].folder / "found-test.parquet", rows)
     assert len(found) == len(rows)
     assert all((np.diff(each.scores) <= 0).all() for each in found)
-    fewer = detection_look.evaluate_anew(folder, ["inference.score=0.9999"], "test")
+    fewer = measured(folder, "inference.score=0.9999")
     assert fewer[0]["test"]["map11"] == 0
 
 
@@ -119,33 +140,29 @@ def test_other_inference_is_measured_anew_and_nothing_trained(trained, tmp_path,
     folder = tmp_path / "same"
     shutil.copytree(trained[1], folder)
     monkeypatch.setattr("tinyrefinery.detection.run.fit", None)
-    (before, *_) = detection_look.finished(folder)
-    (run, *_) = run_detection(tiny("inference.score=0.9999"), folder, seeds=2)
-    (after, *_) = detection_look.finished(folder)
+    (before, *_) = open_run(folder).stages
+    (after, *_) = run_detection(tiny("inference.score=0.9999"), folder, seeds=2)
     assert before.folder == after.folder
     assert digest(before.folder) == digest(trained[0][0].folder)
-    anew = detection_look.evaluate_anew(trained[1], ["inference.score=0.9999"], "test")[0]
-    assert after.evaluation["test"] == anew["test"]
+    assert after.evaluation["test"] == measured(trained[1], "inference.score=0.9999")[0]["test"]
     assert after.evaluation["test"] != before.evaluation["test"]
     assert after.evaluation["cost"] == before.evaluation["cost"]
     assert pq.read_table(after.folder / "found-test.parquet").num_rows == 0
-    written = (run.folder / "evaluation.json").stat().st_mtime_ns
+    written = (after.folder / "evaluation.json").stat().st_mtime_ns
     run_detection(tiny("inference.score=0.9999"), folder, seeds=2)
-    assert (run.folder / "evaluation.json").stat().st_mtime_ns == written
+    assert (after.folder / "evaluation.json").stat().st_mtime_ns == written
 
 
-def test_the_key_knows_what_weights_depend_on(tmp_path):
-    from tinyrefinery.detection.run import _place
-
-    data = open_boxes(**tiny().data.source.model_dump())
-    key = _place(tiny(), data, tmp_path).key
+def test_the_key_follows_from_what_weights_depend_on():
+    data = open_boxes(**tiny().data.source.model_dump()).digest
+    key = detector_key(tiny(), data)
     for same in ("engine.threads=2", "inference.score=0.3", "data.workers=3", "title=x"):
-        assert _place(tiny(same), data, tmp_path).key == key, same
+        assert detector_key(tiny(same), data) == key, same
     others = ("seed=1", "training.epochs=4", "detector.size=96", "data.augment.flip=0")
     for other in (*others, "training.loss.negatives=2", "data.mean=[0.5, 0.5, 0.5]"):
-        assert _place(tiny(other), data, tmp_path).key != key, other
+        assert detector_key(tiny(other), data) != key, other
     less = open_boxes("shapes", train=19, validation=6, test=6, side=64)
-    assert _place(tiny(), less, tmp_path).key != key
+    assert detector_key(tiny(), less.digest) != key
 
 
 def test_folders_are_named_by_the_recipe_whatever_the_seed():
@@ -156,6 +173,12 @@ def test_workers_change_nothing(trained, tmp_path):
     runs, _ = trained
     (run,) = run_detection(tiny("data.workers=2"), tmp_path / "threads")
     assert digest(run.folder) == digest(runs[0].folder)
+
+
+def measured(path, *overrides, split="test"):
+    """What `measure_again` gives, by seed."""
+    found = detection_look.measure_again(path, overrides, split)
+    return {each.seed: found[each.key] for each in detection_look.detectors(path)}
 
 
 class StoppedError(Exception):
@@ -180,11 +203,11 @@ def test_an_interrupted_training_ends_with_the_same_weights(trained, tmp_path, m
     monkeypatch.setattr(state.SavedState, "write", write_and_stop)
     with pytest.raises(StoppedError):
         run_detection(tiny(), tmp_path / "cut")
-    assert list((tmp_path / "cut").glob("detectors/*/state.pt"))
+    assert list((tmp_path / "cut").glob("stages/*/state.pt"))
     monkeypatch.setattr(state.SavedState, "write", written)
     (run,) = run_detection(tiny(), tmp_path / "cut")
     assert digest(run.folder) == digest(runs[0].folder)
-    assert not list((tmp_path / "cut").glob("detectors/*/state.pt"))
+    assert not list((tmp_path / "cut").glob("stages/*/state.pt"))
 
 
 @pytest.mark.slow
@@ -200,14 +223,14 @@ def test_kill_9_and_the_same_command(tmp_path):
 
     assert start("whole").wait() == 0
     victim = start("cut")
-    while not list((tmp_path / "cut").glob("detectors/*/state.pt")):
+    while not list((tmp_path / "cut").glob("stages/*/state.pt")):
         time.sleep(0.02)
     time.sleep(0.3)
     os.kill(victim.pid, signal.SIGKILL)
     victim.wait()
-    assert not list((tmp_path / "cut").glob("detectors/*/done.json"))
+    assert not list((tmp_path / "cut").glob("stages/*/done.json"))
     assert start("cut").wait() == 0
-    (whole,), (cut,) = (list((tmp_path / n).glob("detectors/*")) for n in ("whole", "cut"))
+    (whole,), (cut,) = (list((tmp_path / n).glob("stages/*")) for n in ("whole", "cut"))
     assert digest(whole) == digest(cut)
 
 
@@ -233,21 +256,18 @@ def test_a_backbone_from_a_file(tmp_path):
         run_detection(tiny("detector.backbone.init_from=file:none.safetensors"), tmp_path / "runs")
 
 
-def test_the_key_knows_the_bytes_of_the_backbone(tmp_path):
-    from tinyrefinery.detection.run import _place
-
-    data = open_boxes(**tiny().data.source.model_dump())
+def test_the_key_follows_from_the_bytes_of_the_backbone(tmp_path):
     keys = set()
     for content in (b"one", b"two"):
         (tmp_path / "b").write_bytes(content)
         recipe = tiny(f"detector.backbone.init_from=file:{tmp_path / 'b'}")
-        keys.add(_place(recipe, data, tmp_path).key)
+        keys.add(detector_key(recipe, "data"))
     assert len(keys) == 2
 
 
 def test_results_have_a_line_a_seed_and_split(trained):
     _, folder = trained
-    with detection_look.write_results(folder).open() as file:
+    with write_detector_results(open_run(folder)).open() as file:
         rows = list(csv.DictReader(file))
     assert [(r["seed"], r["split"]) for r in rows] == [
         (str(seed), split) for seed in (0, 1) for split in ("train", "validation", "test")
@@ -287,15 +307,15 @@ def test_other_images(trained, tmp_path):
         for k, v in files.items()
     }
     source = f"data.source={{name: voc, root: {write(tmp_path / 'voc', renamed)}}}"
-    found = detection_look.evaluate_anew(folder, [source], "test")
+    found = measured(folder, source)
     assert found[0]["test"]["classes"].keys() == {"square", "disc"}
     strange = f"data.source={{name: voc, root: {write(tmp_path / 'cats', files)}}}"
-    with pytest.raises(DataError, match="class 'cat', which the detector doesn't know"):
-        detection_look.evaluate_anew(folder, [strange], "test")
+    with pytest.raises(DataError, match="class 'cat', which the detector was not trained on"):
+        measured(folder, strange)
     with pytest.raises(DataError, match="nothing else"):
-        detection_look.evaluate_anew(folder, ["detector.size=96"], "test")
+        measured(folder, "detector.size=96")
     with pytest.raises(RecipeError, match="inference"):
-        detection_look.evaluate_anew(folder, ["inference.score=2"], "test")
+        measured(folder, "inference.score=2")
 
 
 def test_other_images_need_no_training_split(trained, tmp_path):
@@ -311,44 +331,58 @@ def test_other_images_need_no_training_split(trained, tmp_path):
         kept = {k: v for k, v in lists.items() if "test" in k} if some else {}
         root = write(tmp_path / name, bare | kept)
         source = f"data.source={{name: voc, root: {root}}}"
-        found = detection_look.evaluate_anew(folder, [source], "test")[0]["test"]
+        found = measured(folder, source)[0]["test"]
         assert (found["images"], found["blind_map11"]) == (images, None)
         only = [source, "data.source.classes=[disc, triangle]"]  # no triangle is there
-        found = detection_look.evaluate_anew(folder, only, "test")[0]["test"]
+        found = measured(folder, *only)[0]["test"]
         assert (found["images"], found["classes"].keys()) == (images, {"disc"})
     with pytest.raises(DataError, match="the validation split is empty; it has test"):
-        detection_look.evaluate_anew(folder, [source], "validation")
+        measured(folder, source, split="validation")
     (tmp_path / "test" / "ImageSets" / "Main" / "test.txt").rename(tmp_path / "gone")
     (tmp_path / "test" / "ImageSets" / "Main" / "mine.txt").write_text("im1")
     with pytest.raises(DataError, match=r"no train.txt.*data.source.splits"):
-        detection_look.evaluate_anew(folder, [source], "test")
+        measured(folder, source)
 
 
-def test_faults_of_other_images_and_known_ones_are_told(trained, tmp_path, monkeypatch):
+@pytest.fixture
+def logged():
+    """The messages that are logged during a test."""
+    lines: list[str] = []
+
+    class Keep(logging.Handler):
+        def emit(self, record):
+            lines.append(record.getMessage())
+
+    logger, handler = logging.getLogger("tinyrefinery"), Keep()
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    yield lines
+    logger.removeHandler(handler)
+    logger.setLevel(level)
+
+
+def test_faults_of_other_images_and_known_ones_are_logged(trained, tmp_path, monkeypatch, logged):
     _, folder = trained
-    heard: list[str] = []
-    detection_look.evaluate_anew(folder, ["inference.most=9"], "test", say=heard.append)
-    assert heard == []
-    seen = "data.source={name: shapes, train: 2, validation: 2, test: 2, side: 64}"
-    detection_look.evaluate_anew(folder, [seen], "test", say=heard.append)
-    assert heard == []
+    measured(folder, "inference.most=9")
+    assert logged == []
+    measured(folder, "data.source={name: shapes, train: 2, validation: 2, test: 2, side: 64}")
+    assert logged == []
     files = {k: v for k, v in sound().items() if not k.startswith("ImageSets")}
     files = {
         k: v.replace("cat", "square").replace("dog", "disc") if isinstance(v, str) else v
         for k, v in files.items()
     }
     del files["Annotations/im3.xml"]
-    source = f"data.source={{name: voc, root: {write(tmp_path / 'voc', files)}}}"
-    detection_look.evaluate_anew(folder, [source], "test", say=heard.append)
-    (line,) = heard
+    measured(folder, f"data.source={{name: voc, root: {write(tmp_path / 'voc', files)}}}")
+    (line,) = logged
     assert line.startswith("voc: 1 problem with the data, the first: missing annotation: JPEGIm")
     data = open_boxes(**tiny().data.source.model_dump())
     swapped = np.where(data.splits == "train", "test", "train")
     there = dataclasses.replace(data, splits=swapped)
     monkeypatch.setattr(detection_look.build, "box_data", lambda source, measured: there)
-    detection_look.evaluate_anew(folder, ["inference.most=9"], "test", say=heard.append)
-    assert len(heard) == 3  # of both seeds
-    assert re.search("seed 0: was trained on (1[5-9]|20) of these 20 images", heard[1])
+    measured(folder, "inference.most=9")
+    assert logged[1:] == [f"seed {seed}: was trained on 20 of these 20 images" for seed in (0, 1)]
 
 
 def test_other_images_have_other_lists(tmp_path):

@@ -1,23 +1,22 @@
 """Detectors that start from a recipe, and tables of detectors."""
 
 import csv
-import json
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 from typer.testing import CliRunner
 
-from tests.detection.test_run import TINY, tiny
-from tests.recipe_files import write_tiny
+from tests.detection.test_run import TINY, run_detection, tiny
+from tests.recipe_files import is_detector_table, write_tiny
 from tinyrefinery.cli.main import app
-from tinyrefinery.detection.run import run_detection
 from tinyrefinery.errors import RecipeError
-from tinyrefinery.recipe.detection import is_detection_table
+from tinyrefinery.runs.folder import open_run
 
 pytest.importorskip("pycocotools")
 
 BACKBONE = "detector.backbone={name: street_cnn, kwargs: {widths: [4, 8]}}"
-GREY = ["data.source.channels=3", "stages.refined.epochs=1"]
+GREY = "detector.backbone.start=[data.source.channels=3, stages.refined.epochs=1]"
 
 TABLE = """
 title: two backbones
@@ -39,16 +38,23 @@ def started(path, *overrides):
 
 
 def test_a_backbone_is_trained_first_and_once(tmp_path, monkeypatch):
-    recipe = started(write_tiny(tmp_path))
-    (run,) = run_detection(recipe, tmp_path / "run", start=GREY)
+    recipe = started(write_tiny(tmp_path), GREY)
+    (run,) = run_detection(recipe, tmp_path / "run")
     (network,) = (tmp_path / "run/starts").glob("*/stages/refined-*/model.safetensors")
-    direct = recipe.detector.backbone.model_copy(update={"init_from": f"file:{network}"})
+    direct = recipe.detector.backbone.model_copy(
+        update={"init_from": f"file:{network}", "start": ()}
+    )
     detector = recipe.detector.model_copy(update={"backbone": direct})
     (same,) = run_detection(recipe.model_copy(update={"detector": detector}), tmp_path / "file")
     assert run.key == same.key
+    # The backbone's own images count as seen; both runs know them from its run folder.
+    starts = open_run(network.parents[2]).stages
+    own = set(run.images().filter(pc.field("split") != "test").column("id").to_pylist())
+    assert run.seen() == same.seen() == own | starts[-1].seen()
+    assert (run.outside, run.unknown_origin) == ((f"file:{network}",), ())
     monkeypatch.setattr("tinyrefinery.detection.run.fit", None)
     before = network.stat().st_mtime_ns
-    assert run_detection(recipe, tmp_path / "run", start=GREY)[0].is_done
+    assert run_detection(recipe, tmp_path / "run")[0].key == run.key
     assert network.stat().st_mtime_ns == before
 
 
@@ -56,8 +62,6 @@ def test_what_cannot_start(tmp_path):
     path = write_tiny(tmp_path)
     with pytest.raises(RecipeError, match="both must be the same"):
         run_detection(started(path, "detector.backbone.kwargs={widths: [4, 16]}"), tmp_path / "a")
-    with pytest.raises(RecipeError, match="the backbone starts from no recipe"):
-        run_detection(tiny(), tmp_path / "b", start=["seed=1"])
     with pytest.raises(RecipeError, match="file:PATH or recipe:NAME"):
         tiny("detector.backbone.init_from=timm:resnet18")
     assert not (tmp_path / "a/starts").exists()
@@ -82,7 +86,7 @@ def lines_of(folder):
 
 
 def test_rows_one_after_the_other_make_one_table(table):
-    assert is_detection_table(table)
+    assert is_detector_table(table)
     done = reproduce(table, "--scale", "tiny", "--row", "plain")
     assert done.exit_code == 0, done.output
     (folder,) = (table.parent / "runs").iterdir()
@@ -98,8 +102,9 @@ def test_rows_one_after_the_other_make_one_table(table):
     assert again == folder
     for row, line in lines.items():
         found = [
-            json.loads(path.read_text())["test"]["map11"]
-            for path in sorted(folder.glob(f"rows/{row}/detectors/*/evaluation.json"))
+            stage.evaluation["test"]["map11"]
+            for stage in open_run(folder).stages
+            if stage.rows == (row,)
         ]
         assert len(found) == 2
         precisions[row] = np.array(found)
@@ -128,4 +133,4 @@ def test_a_seed_among_the_overrides_is_the_only_one(table):
     done = reproduce(table, "--scale", "tiny", "--row", "plain", "seed=7")
     assert done.exit_code == 0, done.output
     (folder,) = (table.parent / "runs").iterdir()
-    assert [path.name[:7] for path in (folder / "rows/plain/detectors").iterdir()] == ["seed-7-"]
+    assert [stage.seed for stage in open_run(folder).stages] == [7]

@@ -13,22 +13,17 @@ import yaml
 from pydantic import TypeAdapter
 
 import tinyrefinery
+from tests.commands import every_command
 from tinyrefinery import errors
 from tinyrefinery.cli.main import app
 from tinyrefinery.data_tests.schema import Suite
 from tinyrefinery.data_tests.verdicts import Verdict
-from tinyrefinery.recipe.detection import (
-    DetectionRecipe,
-    detection_rows,
-    is_detection,
-    is_detection_table,
-    load_detection,
-    split_overrides,
-)
-from tinyrefinery.recipe.labels import Labels
+from tinyrefinery.options.labels import Labels
+from tinyrefinery.options.losses import Loss
+from tinyrefinery.options.training import EarlyStop
+from tinyrefinery.recipe.detection import DetectionRecipe, load_any
 from tinyrefinery.recipe.latency_table import is_latency_table, load_latency_table
-from tinyrefinery.recipe.load import check, load_recipe
-from tinyrefinery.recipe.optimization import EarlyStop, Loss
+from tinyrefinery.recipe.load import check
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.shipped import locate
 from tinyrefinery.recipe.table import Table, at_scale, is_table, load_table, table_rows
@@ -118,16 +113,6 @@ def parsed(words: list[str]) -> tuple[str, dict[str, Any]]:
         path += f" {name}"
 
 
-def every_command(group: Any = None, path: str = "") -> dict[str, Any]:
-    """All commands by their names, e.g. "recipe check"."""
-    group = group or typer.main.get_command(app)
-    found: dict[str, Any] = {}
-    for name, command in group.commands.items():
-        whole = f"{path} {name}".strip()
-        found |= every_command(command, whole) if hasattr(command, "commands") else {whole: command}
-    return found
-
-
 def is_only_named(place: str, words: list[str]) -> bool:
     """Whether prose names a command or a group of them, such as `tinyrefinery recipe`."""
     named = " ".join(words)
@@ -154,19 +139,13 @@ def test_a_command_parses_and_its_recipe_and_overrides_load(place, line, monkeyp
     path = locate(file)
     if is_latency_table(path):
         assert load_latency_table(path)
-    elif is_detection_table(path):
-        table = at_scale(load_table(path), given.get("scale"), path)
-        assert set(given.get("row") or ()) <= {row.id for row in table.rows}
-        assert detection_rows(table, path, split_overrides(overrides)[0])
     elif is_table(path):
         table = at_scale(load_table(path), given.get("scale"), path)
         assert set(given.get("row") or ()) <= {row.id for row in table.rows}
         assert table_rows(table, path, overrides)
     else:
         assert command != "reproduce", f"{place}: {file} is no table"
-        detector = is_detection(path)
-        own = split_overrides(overrides)[0] if detector else overrides
-        assert (load_detection if detector else load_recipe)(path, own)
+        assert load_any(path, overrides)
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,12 @@ import torch
 
 from tests.data.scenes import stripes
 from tinyrefinery.data.batches import View
-from tinyrefinery.data.crops import CropSpec
 from tinyrefinery.evaluation.label_quality import label_quality
 from tinyrefinery.evaluation.policy_quality import policy_quality
-from tinyrefinery.labels.policy import LabelSmoothing
+from tinyrefinery.labels.policy import SmoothedLabels
 from tinyrefinery.losses.targets import SparseTargets
+from tinyrefinery.options.crops import Inception
+from tinyrefinery.options.labels import LabelSmoothing
 
 PLAIN = stripes()
 LABELS = PLAIN.manifest.labels
@@ -21,15 +22,17 @@ ROWS = DATA.manifest.rows("train")
 
 
 def view(data=DATA):
-    return View(data, CropSpec("inception", (12, 12)), seed=2)
+    return View(data, Inception(size=12), seed=2)
 
 
 def sparse_smoothing(batch):
-    """As LabelSmoothing with epsilon 0.3: one class is named, the others share the rest."""
+    """As SmoothedLabels with epsilon 0.3: one class is named, the others share the rest."""
     return SparseTargets(batch.labels[:, None], torch.full((len(batch.labels), 1), 0.8), 3)
 
 
-@pytest.mark.parametrize("policy", [LabelSmoothing(3, 0.3), sparse_smoothing])
+@pytest.mark.parametrize(
+    "policy", [SmoothedLabels(LabelSmoothing(epsilon=0.3), 3), sparse_smoothing]
+)
 def test_smoothed_labels(policy):
     truth = np.eye(3)[LABELS[ROWS]]
     expected = label_quality(0.7 * truth + 0.1, truth)
@@ -40,4 +43,6 @@ def test_smoothed_labels(policy):
 
 
 def test_nothing_where_truth_is_not_known():
-    assert policy_quality(LabelSmoothing(3), view(PLAIN), ROWS, batch_size=16) == {}
+    assert (
+        policy_quality(SmoothedLabels(LabelSmoothing(), 3), view(PLAIN), ROWS, batch_size=16) == {}
+    )

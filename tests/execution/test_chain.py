@@ -4,9 +4,11 @@ import pytest
 from torch import nn
 
 from tinyrefinery.errors import ChainError
-from tinyrefinery.execution.chain import Chain, CollapseRule, Generation, StopRule, collapse
+from tinyrefinery.execution.chain import Chain, Generation, collapse
+from tinyrefinery.recipe.schema import Chain as StopRule
+from tinyrefinery.recipe.schema import Collapse
 
-RULE = CollapseRule()
+RULE = Collapse()
 
 
 def generation(id, top1, by=(), architecture="small"):

@@ -8,9 +8,10 @@ from tests.recipe_files import TINY, write_tiny
 from tests.running import command, finish, go, stage_folder, weights
 from tinyrefinery.errors import DataError
 from tinyrefinery.evaluation.dynamics_table import load_dynamics
-from tinyrefinery.execution.recipe_run import Job, RecipeRun
 from tinyrefinery.execution.run import run
 from tinyrefinery.recipe.load import load_recipe
+from tinyrefinery.runs.keys import stage_keys
+from tinyrefinery.runs.plan import Job
 
 
 @pytest.fixture(scope="module")
@@ -93,10 +94,10 @@ def test_rows_share_what_they_have_in_common(tmp_path):
     hard = load_recipe(path, ["stages.refined.labels.hard=true"])
     run([Job(soft, "soft"), Job(hard, "hard")], tmp_path / "table")
     stages = [json.loads(p.read_text()) for p in (tmp_path / "table").glob("stages/*/stage.json")]
-    assert sorted((s["id"], s["row"]) for s in stages) == [
-        ("plain", ""),  # of both
-        ("refined", "hard"),
-        ("refined", "soft"),
+    assert sorted((s["id"], s["rows"]) for s in stages) == [
+        ("plain", ["soft", "hard"]),
+        ("refined", ["hard"]),
+        ("refined", ["soft"]),
     ]
 
 
@@ -111,24 +112,23 @@ def test_rows_that_are_run_one_after_the_other_share_it_too(tmp_path):
     def rows_of_plain(*rows):
         run([jobs[row] for row in rows], tmp_path / "table")
         facts = json.loads((stage_folder(tmp_path / "table", "plain") / "stage.json").read_text())
-        return facts["rows"], facts["row"]
+        return facts["rows"]
 
-    assert rows_of_plain("hard") == (["hard"], "hard")
-    assert rows_of_plain("soft") == (["hard", "soft"], "")
-    assert rows_of_plain("hard") == (["hard", "soft"], "")
-    assert rows_of_plain("soft", "hard") == (["soft", "hard"], "")
+    assert rows_of_plain("hard") == ["hard"]
+    assert rows_of_plain("soft") == ["hard", "soft"]
+    assert rows_of_plain("hard") == ["hard", "soft"]
+    assert rows_of_plain("soft", "hard") == ["soft", "hard"]
 
 
 def test_what_changes_weights_changes_the_key(tmp_path):
-    from tinyrefinery.builders import dataset, fabric
+    from tinyrefinery.builders import dataset
 
     path = write_tiny(tmp_path)
     base = load_recipe(path)
     data = dataset(base.data)
 
     def keys(*overrides):
-        recipe = load_recipe(path, overrides)
-        return RecipeRun(Job(recipe), tmp_path, data, fabric(recipe.engine)).keys
+        return stage_keys(load_recipe(path, overrides), data)
 
     same = keys()
     for change in ("data.workers=3", "stages.plain.evaluate_every=2", "engine.threads=2"):
@@ -222,7 +222,7 @@ def test_labels_by_taxonomy_leave_their_synsets_and_have_keys_by_content(tmp_pat
 def test_gray_and_colored_networks_of_the_same_files_are_told_apart(tmp_path):
     from PIL import Image
 
-    from tinyrefinery.builders import dataset, fabric
+    from tinyrefinery.builders import dataset
 
     for label, base in (("a", 50), ("b", 200)):
         (tmp_path / "photos" / label).mkdir(parents=True)
@@ -232,8 +232,7 @@ def test_gray_and_colored_networks_of_the_same_files_are_told_apart(tmp_path):
     found = []
     for channels in (1, 3):
         recipe = load_recipe(write_tiny(tmp_path), [source, f"data.source.channels={channels}"])
-        data = dataset(recipe.data)
-        found.append(RecipeRun(Job(recipe), tmp_path, data, fabric(recipe.engine)).keys["plain"])
+        found.append(stage_keys(recipe, dataset(recipe.data))["plain"])
     assert found[0] != found[1]
 
 

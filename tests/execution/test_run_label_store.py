@@ -5,9 +5,9 @@ import pytest
 from tests.recipe_files import TINY, write_tiny
 from tests.running import go, weights
 from tinyrefinery.errors import RecipeError
-from tinyrefinery.execution.recipe_run import Job
 from tinyrefinery.execution.run import run
 from tinyrefinery.recipe.load import load_recipe
+from tinyrefinery.runs.plan import Job
 
 
 @pytest.fixture(scope="module")

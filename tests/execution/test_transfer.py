@@ -10,13 +10,13 @@ from tests.recipe_files import TINY, write_tiny
 from tests.running import go, stage_folder
 from tinyrefinery import builders
 from tinyrefinery.errors import CheckpointError, RecipeError
-from tinyrefinery.execution.recipe_run import Job
 from tinyrefinery.execution.run import run
 from tinyrefinery.models import create
 from tinyrefinery.models.network_file import load_network, save_network
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.recipe.smoke import smoke
 from tinyrefinery.runs.keys import stage_keys
+from tinyrefinery.runs.plan import Job
 from tinyrefinery.training import state
 
 SECOND = "stages.plain"  # of the run that fine-tunes
@@ -229,7 +229,7 @@ def test_a_recipe_that_starts_from_itself_is_refused(tmp_path):
 def test_a_start_of_another_architecture_is_refused_before_it_is_trained(tmp_path):
     start = write_tiny(tmp_path, name="start.yaml")
     overrides = [f"stages.plain.init_from=recipe:{start}", "stages.plain.model={name: resnet8}"]
-    with pytest.raises(RecipeError, match=r"ends with street_cnn.*this stage's model is resnet8"):
+    with pytest.raises(RecipeError, match=r"ends with street_cnn.*starts from it is resnet8"):
         go(tmp_path, overrides=overrides)
     assert not list(tmp_path.rglob("stages"))
 

@@ -14,6 +14,7 @@ from tinyrefinery.labels.batch_norm import (
     use_batch_statistics,
 )
 from tinyrefinery.labels.refiner import Refiner
+from tinyrefinery.options.labels import Refining
 
 
 def test_groups_cover_every_row_and_fill_the_tail_from_the_head():
@@ -87,7 +88,7 @@ def test_has_batch_norm():
 @pytest.mark.parametrize("bf16", [False, True])
 def test_a_refiner_is_calibrated_in_the_precision_it_labels_in(bf16):
     images = torch.randn(16, 1, 6, 6) * 2 + 1
-    refiner = Refiner([network()], batch_norm="calibrated", bf16=bf16)
+    refiner = Refiner([network()], Refining(batch_norm="calibrated"), bf16=bf16)
     refiner.calibrate(lambda: [images])
     maps = network()[0](images)
     torch.testing.assert_close(

@@ -20,7 +20,7 @@ from tinyrefinery.labels.taxonomy import (
     wu_palmer,
 )
 from tinyrefinery.labels.wordnet import read_wordnet
-from tinyrefinery.recipe.labels import Taxonomy as Part
+from tinyrefinery.options.labels import Taxonomy as Part
 
 DEFAULT = Part.model_fields["temperature"].default
 
@@ -82,15 +82,17 @@ def test_similarities_counted_by_hand(net):
     # a to c: straight up x, y, c are 3 edges; by the root 2. b to c: 1.
     assert wu_palmer(net, 5, 6, "textbook") == pytest.approx(2 * 2 / (3 + 1 + 2 * 2))
     assert wu_palmer(net, 5, 6, "nltk") == pytest.approx(2 * 2 / (2 + 1 + 2 * 2))
-    assert wu_palmer(net, 5, 7) == pytest.approx(2 * 1 / (1 + 1 + 2))  # only the root in common
-    assert wu_palmer(net, 2, 6) == pytest.approx(2 * 2 / (0 + 1 + 4))  # one above the other
-    assert wu_palmer(net, 5, 5) == 1
-    assert wu_palmer(net, 5, 8) == 0  # nothing in common
+    assert wu_palmer(net, 5, 7, "nltk") == pytest.approx(
+        2 * 1 / (1 + 1 + 2)
+    )  # only the root in common
+    assert wu_palmer(net, 2, 6, "nltk") == pytest.approx(2 * 2 / (0 + 1 + 4))  # one above the other
+    assert wu_palmer(net, 5, 5, "nltk") == 1
+    assert wu_palmer(net, 5, 8, "nltk") == 0  # nothing in common
 
 
 def test_published_values(princeton):
     dog, cat = princeton.named("dog.n.01"), princeton.named("cat.n.01")
-    assert wu_palmer(princeton, dog.offset, cat.offset) == pytest.approx(0.857142857)
+    assert wu_palmer(princeton, dog.offset, cat.offset, "nltk") == pytest.approx(0.857142857)
     assert princeton.named("n02121620") == cat
     assert cat.wnid == "n02121620"
     assert princeton.name_of(dog) == "dog.n.01"
@@ -123,7 +125,7 @@ def own_share(similarity, temperature):
 
 def test_documented_shares_of_cifar(princeton):
     """docs/label-policies-and-losses.md: 0.93 at the default temperature, 0.69 at 0.1."""
-    found = similarities(princeton, [princeton.meanings(name)[0] for name in CIFAR])
+    found = similarities(princeton, [princeton.meanings(name)[0] for name in CIFAR], "nltk")
     assert own_share(found, DEFAULT)[0] == pytest.approx(0.93, abs=0.005)
     assert own_share(found, 0.1)[0] == pytest.approx(0.69, abs=0.005)
 
@@ -133,7 +135,7 @@ def test_documented_shares_of_imagenet(princeton):
     """docs/label-policies-and-losses.md and decision 0014; the 1,000 classes are timm's."""
     names = ImageNetInfo("imagenet-1k").label_names()
     assert len(names) == 1000
-    found = similarities(princeton, [princeton.named(name) for name in names])
+    found = similarities(princeton, [princeton.named(name) for name in names], "nltk")
     assert own_share(found, DEFAULT) == pytest.approx((0.54, 0.11, 1.00), abs=0.005)
     assert own_share(found, 0.1)[0] == pytest.approx(0.10, abs=0.005)
     others = (found.sum() - len(names)) / (len(names) * (len(names) - 1))
@@ -184,7 +186,7 @@ def test_what_has_no_synset_is_named_with_what_is_near(princeton):
 
 def test_what_was_chosen_can_be_read(net, tmp_path):
     choices = choose_synsets(net, ["a", "b", "lone wolf"], {})
-    made = Taxonomy(net, choices, temperature=0.2)
+    made = Taxonomy(Part(wordnet="", temperature=0.2), net, choices)
     made.save(tmp_path)
     with (tmp_path / "synsets.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -193,8 +195,8 @@ def test_what_was_chosen_can_be_read(net, tmp_path):
     with (tmp_path / "similarity.csv").open() as file:
         cells = list(csv.reader(file))
     np.testing.assert_allclose(np.array(cells)[1:, 1:].astype(float), made.similarity, atol=1e-6)
-    assert Taxonomy(net, choices, temperature=0.2).digest == made.digest
-    assert Taxonomy(net, choices, temperature=0.3).digest != made.digest
+    assert Taxonomy(Part(wordnet="", temperature=0.2), net, choices).digest == made.digest
+    assert Taxonomy(Part(wordnet="", temperature=0.3), net, choices).digest != made.digest
 
 
 @pytest.mark.parametrize(

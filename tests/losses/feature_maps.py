@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tinyrefinery.losses import create
+from tests.losses.named import create
 
 MORE = {"scaling": "variances", "formula": "checkpoints", "clamp": None}
 BIAS = [

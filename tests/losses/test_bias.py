@@ -8,8 +8,8 @@ import torch
 from torch.nn import functional as F
 
 from tests.losses.feature_maps import bias_weights
-from tinyrefinery.losses import create
-from tinyrefinery.losses.bias import BiasLoss, variances
+from tests.losses.named import create
+from tinyrefinery.losses.bias import variances
 
 # Maps of 1 x 1 x 3 numbers: variances 1, 4 and 0 (unbiased), activations from 0 to 4.
 BY_HAND = torch.tensor([[0.0, 1.0, 2.0], [0.0, 2.0, 4.0], [1.0, 1.0, 1.0]]).view(3, 1, 1, 3)
@@ -39,7 +39,7 @@ def test_weights_by_hand(options: dict, expected: list[float]) -> None:
     for scale in ([], [True]):
         given = options | ({"mean_normalized": True} if scale else {})
         wanted = np.array(expected) / (np.mean(expected) if scale else 1)
-        got = BiasLoss(**given).weights(BY_HAND.double())
+        got = create("bias", **given).weights(BY_HAND.double())
         np.testing.assert_allclose(got.numpy(), wanted, rtol=1e-12)
 
 
@@ -54,15 +54,15 @@ def test_the_loss_by_hand() -> None:
 def test_printed_and_variance_scalings_differ() -> None:
     """Large activations leave the printed one with almost the same weight for all crops."""
     features = 10 * torch.rand(16, 8, 4, 4, generator=torch.Generator().manual_seed(1))
-    printed = BiasLoss(clamp=None).weights(features)
-    batch = BiasLoss(scaling="variances").weights(features)
+    printed = create("bias", clamp=None).weights(features)
+    batch = create("bias", scaling="variances").weights(features)
     np.testing.assert_allclose(printed.numpy(), bias_weights(features.numpy()), rtol=1e-5)
     assert (batch.max() - batch.min()).item() == pytest.approx(EXP(0.3) - 1, rel=1e-5)
     assert printed.max() - printed.min() < 0.25 * (batch.max() - batch.min())
 
 
 def test_the_running_minimum_is_that_of_all_batches() -> None:
-    loss = BiasLoss(scaling="running_minimum", clamp=None)
+    loss = create("bias", scaling="running_minimum", clamp=None)
     random = np.random.default_rng(3)
     so_far = np.inf
     for scale in (3.0, 1.0, 2.0, 5.0):
@@ -79,19 +79,19 @@ def test_the_running_minimum_is_that_of_all_batches() -> None:
 
 
 def test_its_state_goes_on() -> None:
-    loss = BiasLoss(scaling="running_minimum")
+    loss = create("bias", scaling="running_minimum")
     loss.weights(0.1 * torch.randn(4, 2, 3, 3, generator=torch.Generator().manual_seed(0)))
-    again = BiasLoss(scaling="running_minimum")
+    again = create("bias", scaling="running_minimum")
     again.load_state_dict(copy.deepcopy(loss.state_dict()))
     features = torch.randn(4, 2, 3, 3, generator=torch.Generator().manual_seed(1))
     assert torch.equal(again.weights(features), loss.weights(features))
-    fresh = BiasLoss(scaling="running_minimum")
+    fresh = create("bias", scaling="running_minimum")
     assert not torch.equal(fresh.weights(features), loss.weights(features))
 
 
 def test_only_the_running_minimum_has_a_state() -> None:
-    assert BiasLoss().state_dict() == {}
-    assert set(BiasLoss(scaling="running_minimum").state_dict()) == {"minimum"}
+    assert create("bias").state_dict() == {}
+    assert set(create("bias", scaling="running_minimum").state_dict()) == {"minimum"}
 
 
 @pytest.mark.parametrize("scaling", ["activations", "variances", "running_minimum"])
@@ -110,7 +110,7 @@ def test_only_the_running_minimum_has_a_state() -> None:
 def test_finite_where_nothing_can_be_scaled(
     scaling: str, clamp: tuple[float, float] | None, features: torch.Tensor
 ) -> None:
-    loss = BiasLoss(scaling=scaling, clamp=clamp)
+    loss = create("bias", scaling=scaling, clamp=clamp)
     for _ in range(2):
         z = loss.weights(features)
         assert z.isfinite().all()
@@ -118,7 +118,9 @@ def test_finite_where_nothing_can_be_scaled(
         torch.testing.assert_close(z, z[:1].expand(len(z)))
         if scaling != "activations":
             torch.testing.assert_close(z, torch.full_like(z, 0.7))
-    normalized = BiasLoss(scaling=scaling, clamp=clamp, mean_normalized=True).weights(features)
+    normalized = create("bias", scaling=scaling, clamp=clamp, mean_normalized=True).weights(
+        features
+    )
     torch.testing.assert_close(normalized, torch.ones(len(features)))
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tinyrefinery.losses.bias import BiasLoss
+from tinyrefinery.options.losses import Bias
 
 # Batches of both processes; weights of the first two are thrown away, the state stays.
 WORK = """
@@ -16,10 +17,11 @@ import sys
 import torch
 from torch import distributed
 from tinyrefinery.losses.bias import BiasLoss
+from tinyrefinery.options.losses import Bias
 
 rank, options, batches, out, store = int(sys.argv[1]), *map(eval, sys.argv[2:3]), *sys.argv[3:]
 distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
-loss = BiasLoss(**options)
+loss = BiasLoss(**Bias(**options).options)
 for batch in torch.load(batches):
     z = loss.weights(batch[rank::2])
 torch.save({"z": z, "state": loss.state_dict()}, f"{out}{rank}")
@@ -51,7 +53,7 @@ def test_two_processes_agree_with_one(options: dict, tmp_path: Path) -> None:
     assert [process.wait(120) for process in running] == [0, 0]
     found = [torch.load(tmp_path / f"out{rank}") for rank in range(2)]
 
-    whole = BiasLoss(**options)
+    whole = BiasLoss(**Bias(**options).options)
     for batch in batches:
         expected = whole.weights(batch)
     both = torch.stack([found[0]["z"], found[1]["z"]], dim=1).flatten()

@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_flatten
 
 from tests.contracts.test_losses import every
 from tests.losses.feature_maps import bias_weights, bound, maps
-from tinyrefinery.losses import create
+from tests.losses.named import create
 from tinyrefinery.losses.targets import SparseTargets
 
 SIZES = [(K, k) for K in (10, 100, 1000) for k in (1, 5, 10, K) if (K, k) != (10, K)]

@@ -15,8 +15,10 @@ from tinyrefinery.data.open import open_data
 from tinyrefinery.evaluation.predictions import Predictions, predict
 from tinyrefinery.models import create
 from tinyrefinery.models.network_file import load_network, save_network
-from tinyrefinery.networks.view import measuring_view
+from tinyrefinery.networks.network import Network
+from tinyrefinery.networks.view import network_view
 from tinyrefinery.recipe.load import load_recipe
+from tinyrefinery.runs.images import image_table, write_images
 
 CLASSES = ("no_person", "person")
 RECIPE = """
@@ -85,15 +87,18 @@ def _write_stage(
     key = sha256(f"{folder.name} {stage} {seed}".encode()).hexdigest()
     place = folder / "stages" / f"{stage}-{key[:8]}"
     place.mkdir(parents=True)
-    facts = {"id": stage, "key": key, "seed": seed, "row": "", "rows": [""], "model": "street_cnn"}
-    facts |= {"labels": "ground truth", "refiners": [], "generation": generation}
+    data = open_data("folder", root=photos, channels=1)
+    write_images(folder, data.manifest.digest, image_table(data.manifest))
+    facts = {"id": stage, "key": key, "kind": "classifier", "seed": seed, "rows": []}
+    facts |= {"model": "street_cnn", "labels": "ground truth", "refiners": []}
+    facts |= {"generation": generation, "data": data.manifest.digest[:16]}
     (place / "stage.json").write_text(json.dumps(facts))
     (place / "evaluation.json").write_text("{}")
     write_network(place / "model.safetensors", f"{stage} {seed} {folder.name}", classes)
-    recipe = load_recipe(folder / "recipe.yaml")
-    data = open_data("folder", root=photos, channels=1)
-    network, info = load_network(place / "model.safetensors")
-    view = measuring_view(info, data, recipe, torch.device("cpu"), stage)
+    file, recipe = place / "model.safetensors", load_recipe(folder / "recipe.yaml")
+    network = load_network(file)[0]
+    known = Network(stage, f"file:{file}", "file", file, key, folder)
+    view = network_view(known, data, torch.device("cpu"), recipe)
     known = view.dataset
     for split in ("train", "validation", "test"):
         rows = known.manifest.rows(split)

@@ -7,17 +7,19 @@ import pytest
 import torch
 from scipy.stats import binomtest
 
+from tests.data_tests.cases import manifest
 from tests.networks.onnx_files import describe, exported
 from tests.networks.runs import CLASSES, network_of, write_network
 from tinyrefinery.data.batches import View
-from tinyrefinery.data.crops import CropSpec
 from tinyrefinery.data.open import open_data
 from tinyrefinery.data_tests.session import run_tests
 from tinyrefinery.data_tests.verdicts import Verdict
 from tinyrefinery.errors import CheckpointError, DataError, RecipeError
 from tinyrefinery.models.onnx_file import OnnxNetwork, onnx_digest
-from tinyrefinery.networks.find import find_network
-from tinyrefinery.saliency.look import Looker, Way, page_overlay
+from tinyrefinery.networks.data import under_classes
+from tinyrefinery.networks.opening import open_network
+from tinyrefinery.options.crops import Center
+from tinyrefinery.saliency.explainer import Explainer, MapSettings, page_overlay
 
 FACTS = {"classes": CLASSES, "size": (16, 16), "mean": (0.5,), "std": (0.25,)}
 TESTS = """
@@ -48,7 +50,7 @@ def by_hand(path, photos):
     """Class and label of each test photo, by ONNX Runtime alone."""
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     data = open_data("folder", root=str(photos), channels=1)
-    view = View(data, CropSpec("center", (16, 16)), 0, (0.5,), (0.25,))
+    view = View(data, Center(size=16), 0, (0.5,), (0.25,))
     batch = view.render(data.manifest.rows("test"), 0)
     said = session.run(None, {session.get_inputs()[0].name: batch.images.numpy()})[0]
     return said.argmax(axis=1), batch.labels.numpy()
@@ -61,8 +63,8 @@ def of_tests(session):
 
 def test_the_float_file_says_what_the_network_says(files, tests):
     path, _, origin = files
-    shipped = run_tests(tests, find_network(path, like=origin))
-    own = run_tests(tests, find_network(origin))
+    shipped = run_tests(tests, open_network(path, like=origin))
+    own = run_tests(tests, open_network(origin))
     np.testing.assert_allclose(of_tests(shipped), of_tests(own), atol=1e-5)
     for one, other in zip(shipped.results[:2], own.results[:2], strict=True):
         assert (one.name, one.verdict, one.measured) == (other.name, other.verdict, other.measured)
@@ -70,7 +72,7 @@ def test_the_float_file_says_what_the_network_says(files, tests):
 
 def test_the_int8_file_is_judged_against_the_float_file(files, tests, photos):
     path, small, origin = files
-    network, baseline = (find_network(each, like=origin) for each in (small, path))
+    network, baseline = (open_network(each, like=origin) for each in (small, path))
     found = {each.name: each for each in run_tests(tests, network, baseline).results}
     (said, labels), (before, _) = by_hand(small, photos), by_hand(path, photos)
     assert (said != before).any()  # else the comparison would be empty
@@ -90,61 +92,63 @@ def test_an_int8_file_that_lost_its_way_fails(files, tests):
     broken = onnx.numpy_helper.to_array(scale) * 1e6  # calibration got it wrong: all is grey
     scale.CopyFrom(onnx.numpy_helper.from_array(broken.astype(np.float32), scale.name))
     onnx.save(model, small)
-    network, baseline = (find_network(each, like=origin) for each in (small, path))
+    network, baseline = (open_network(each, like=origin) for each in (small, path))
     results = {each.name: each for each in run_tests(tests, network, baseline).results}
     assert results["int8_loses_nothing"].verdict is Verdict.FAIL
 
 
 def test_metadata_tells_all_and_its_order_of_classes_counts(files, tests):
     path, _, origin = files
-    want = run_tests(tests, find_network(origin)).results[0].measured
+    want = run_tests(tests, open_network(origin)).results[0].measured
     turned = FACTS | {"classes": CLASSES[::-1]}
-    found = run_tests(tests, find_network(describe(path, **turned))).results[0].measured
+    found = run_tests(tests, open_network(describe(path, **turned))).results[0].measured
     assert found.hits == want.n - want.hits  # each answer has the other name
     beside = path.with_name("model.onnx.yaml")
     beside.write_text("classes: [no_person, person]\n")  # a person's word comes first
-    assert run_tests(tests, find_network(path)).results[0].measured == want
+    assert run_tests(tests, open_network(path)).results[0].measured == want
     beside.write_text("like: origin.safetensors\nclasses: [no_person, person]\n")
-    assert find_network(path).info.mean == (0.5,)
+    assert open_network(path).info.mean == (0.5,)
 
 
 def test_a_file_in_a_stages_folder_was_made_from_that_stage(run, tmp_path):
     (folder,) = run.glob("stages/refined-*")
     (folder / "model.onnx").write_bytes(exported("shipped")[0])
-    network = find_network(folder / "model.onnx")
-    assert network.is_onnx
+    network = open_network(folder / "model.onnx")
+    assert network.kind == "onnx"
     assert network.recipe is not None
     path = tmp_path / "data_tests.yaml"
     path.write_text("tests: {all: {at_least: 0}}")  # the run's own data
     assert run_tests(path, network).results[0].measured.n == 180
-    assert find_network(folder / "model.safetensors").digest != network.digest
+    assert open_network(folder / "model.safetensors").digest != network.digest
 
 
 def test_what_is_not_known_is_asked(files, tmp_path):
     path, _, _ = files
-    with pytest.raises(CheckpointError, match=r"classes, mean, std; name the run .*--like"):
-        find_network(path)
+    with pytest.raises(CheckpointError, match=r"classes, mean, std. Name the run .*--like"):
+        open_network(path)
     with pytest.raises(DataError, match="no such file"):
-        find_network(tmp_path / "gone.onnx")
-    with pytest.raises(DataError, match="no other ONNX file"):
-        find_network(path, like=path)
+        open_network(tmp_path / "gone.onnx")
+    with pytest.raises(DataError, match="not another ONNX file"):
+        open_network(path, like=path)
     beside = path.with_name("model.onnx.yaml")
     wrong = {
         "classes: [a, b, c]\nmean: [0.5]\nstd: [1]": "2 outputs, but 3 classes",
-        "classes: [a, a]\nmean: [0.5]\nstd: [1]": "stand twice",
         "classes: [a, b]\nmean: [0.5, 0.5, 0.5]\nstd: [1]": "1 channels, but mean has 3",
         "classes: [a, b]\nsize: 24\nmean: [0.5]\nstd: [1]": r"of \(16, 16\), but .* \(24, 24\)",
     }
     for text, match in wrong.items():
         beside.write_text(text)
         with pytest.raises(CheckpointError, match=match):
-            find_network(path)
+            open_network(path)
+    beside.write_text("classes: [a, a]\nmean: [0.5]\nstd: [1]")  # a labeller adds such outputs up
+    with pytest.raises(CheckpointError, match="not unique"):
+        under_classes(manifest(), open_network(path))
     beside.write_text("clases: [a, b]")
     with pytest.raises(RecipeError, match="classes"):
-        find_network(path)
+        open_network(path)
     beside.unlink()
     with pytest.raises(CheckpointError, match="size can't be"):
-        find_network(describe(path, **(FACTS | {"size": "large"})))
+        open_network(describe(path, **(FACTS | {"size": "large"})))
 
 
 @pytest.mark.parametrize("content", ["{", "[1]"])
@@ -155,14 +159,14 @@ def test_damaged_metadata_is_an_error(files, content):
     entry.key, entry.value = "tinyrefinery", content
     onnx.save(model, path)
     with pytest.raises(CheckpointError, match="metadata entry 'tinyrefinery' is damaged"):
-        find_network(path)
+        open_network(path)
 
 
 def test_a_truncated_file_is_an_error(files):
     path, _, origin = files
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(CheckpointError, match="no readable ONNX file"):
-        find_network(path, like=origin)
+        open_network(path, like=origin)
 
 
 def test_probabilities_and_batches_of_fixed_size_say_the_same(files):
@@ -185,9 +189,9 @@ def test_probabilities_and_batches_of_fixed_size_say_the_same(files):
 
 def test_what_was_said_and_weights_outside_are_part_of_the_digest(files, tmp_path):
     path, _, origin = files
-    first = find_network(path, like=origin)
+    first = open_network(path, like=origin)
     path.with_name("model.onnx.yaml").write_text("mean: [0.4]")
-    assert find_network(path, like=origin).digest != first.digest
+    assert open_network(path, like=origin).digest != first.digest
     outside = tmp_path / "outside"
     outside.mkdir()
     model = onnx.load(path)
@@ -201,14 +205,14 @@ def test_what_was_said_and_weights_outside_are_part_of_the_digest(files, tmp_pat
 
 def test_saliency_by_occlusion_is_that_of_the_network(files, tests):
     path, _, origin = files
-    session = run_tests(tests, find_network(path, like=origin))
-    way = Way("occlusion", 4, 4)
-    found = Looker(session.network, session.data, way).look([3, 100])
-    own = Looker(find_network(origin), session.data, way).look([3, 100])
-    np.testing.assert_array_equal(found.seen, own.seen)
+    session = run_tests(tests, open_network(path, like=origin))
+    way = MapSettings("occlusion", 4, 4)
+    found = Explainer(session.network, session.data, way).explain([3, 100])
+    own = Explainer(open_network(origin), session.data, way).explain([3, 100])
+    np.testing.assert_array_equal(found.inputs, own.inputs)
     np.testing.assert_allclose(found.maps, own.maps, atol=1e-5)
     with pytest.raises(CheckpointError, match="no gradients"):
-        Looker(session.network, session.data, Way("gradient")).look([3])
+        Explainer(session.network, session.data, MapSettings("gradient")).explain([3])
     overlay = page_overlay(session)
     wrong = next(each for each in session.results if each.worst)
     assert overlay(wrong, wrong.worst[0]).shape == (16, 16, 4)

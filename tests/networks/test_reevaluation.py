@@ -10,10 +10,10 @@ from typer.testing import CliRunner
 from tests.recipe_files import write_tiny
 from tinyrefinery.cli.main import app
 from tinyrefinery.errors import CheckpointError
-from tinyrefinery.execution.recipe_run import Job
 from tinyrefinery.execution.run import run
 from tinyrefinery.networks.reevaluation import reevaluate
 from tinyrefinery.recipe.load import load_recipe
+from tinyrefinery.runs.plan import Job
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +63,12 @@ def test_a_class_that_no_network_knows(finished, tmp_path):
         reevaluate(finished, [source])
 
 
-def test_other_channels(finished, tmp_path):
-    source = folder_of(tmp_path / "week", ["3", "7"]).replace("channels: 1", "channels: 3")
-    with pytest.raises(CheckpointError, match="takes images of 1 channels"):
-        reevaluate(finished, [source, "data.mean=null", "data.std=null"])
+def test_named_data_is_opened_with_the_channels_of_the_network(finished, tmp_path):
+    gray = folder_of(tmp_path / "week", ["3", "7"])
+    color = gray.replace("channels: 1", "channels: 3")
+    changed = reevaluate(finished, [color, "data.mean=null", "data.std=null"])
+    for key, result in reevaluate(finished, [gray]).items():
+        assert changed[key]["test"] == result["test"]
 
 
 def test_the_command(finished, tmp_path):

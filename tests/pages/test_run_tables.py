@@ -113,7 +113,7 @@ def test_rows_find_their_baseline(run):
         path.write_text(json.dumps(facts))
     found = comparisons(group_stages([open_run(run)]))
     assert {each.group.name: each.baseline.name for each in found} == {
-        "a compact refined by <large>": "a + b compact",
+        "a refined": "a + b compact",
         "c again": "c large",
     }
 

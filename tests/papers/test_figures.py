@@ -10,16 +10,16 @@ from tests.recipe_files import write_tiny
 from tests.reports.fake_run import SEEDS, evaluation
 from tinyrefinery.errors import DataError
 from tinyrefinery.evaluation.predictions import Predictions
-from tinyrefinery.execution.recipe_run import Job
 from tinyrefinery.execution.run import run as run_jobs
 from tinyrefinery.pages.plots import category_means
 from tinyrefinery.pages.run_tables import group_stages
 from tinyrefinery.papers.category_figures import binned, correlation, profiles
 from tinyrefinery.papers.figures import line_of_groups, pairs_of, paper_figures
-from tinyrefinery.papers.prediction_figures import crop_story, image_story
+from tinyrefinery.papers.prediction_figures import changed_crop, changed_image
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.reports.page import write_page
 from tinyrefinery.runs.folder import open_run
+from tinyrefinery.runs.plan import Job
 from tinyrefinery.runs.top_changes import most_changed
 
 
@@ -92,26 +92,26 @@ def predictions(folder):
 
 
 def test_the_image_is_the_one_that_changed_most(real):
-    story = image_story(open_run(real))
+    sample = changed_image(open_run(real))
     both = predictions(real)
     (place,) = most_changed(np.stack([each.probabilities for each in both]), both[0].rows)
-    assert story.row == both[0].rows[place]
-    assert story.label == both[0].labels[place]
-    np.testing.assert_array_equal(story.said[1], both[1].probabilities[place])
-    assert story.candidates == 40
-    assert story.picture.shape == (32, 32, 1)
-    assert story.titles == ("plain", "refined")
+    assert sample.row == both[0].rows[place]
+    assert sample.label == both[0].labels[place]
+    np.testing.assert_array_equal(sample.probabilities[1], both[1].probabilities[place])
+    assert sample.candidates == 40
+    assert sample.picture.shape == (32, 32, 1)
+    assert sample.titles == ("plain", "refined")
 
 
 def test_the_crop_is_the_one_that_changed_most(real):
-    story = crop_story(open_run(real))
+    sample = changed_crop(open_run(real))
     arrays = np.load(real / "samples.npz")
-    assert story.candidates == 96  # all training crops were candidates
+    assert sample.candidates == 96  # all training crops were candidates
     assert 12 <= len(arrays["row"]) <= 15
     change = np.abs(arrays["labels_0"] - arrays["labels_1"]).sum(axis=1)
-    assert story.change > 0
-    assert change[list(arrays["row"]).index(story.row)] > 0
-    assert story.box is not None
+    assert sample.change > 0
+    assert change[list(arrays["row"]).index(sample.row)] > 0
+    assert sample.box is not None
 
 
 def test_figures_on_the_page_and_in_the_folder(real):
@@ -130,10 +130,10 @@ def test_figures_on_the_page_and_in_the_folder(real):
 def test_older_runs_and_lone_stages(run, real):
     """Samples without rows, line or validation images; predictions that aren't there."""
     folder = open_run(run)
-    titles = crop_story(folder)
+    titles = changed_crop(folder)
     assert titles is None  # only one of the line's labels has a title
     with pytest.raises(DataError, match="no readable predictions"):
-        image_story(folder)
+        changed_image(folder)
     for path in run.glob("stages/[ar]*/done.json"):
         path.unlink()
     alone = open_run(run)

@@ -6,9 +6,10 @@ import sys
 import pytest
 
 from tinyrefinery.errors import RecipeError
-from tinyrefinery.recipe.detection import is_detection, load_detection, smoke_detection
+from tinyrefinery.recipe.detection import is_detection, load_detection
 from tinyrefinery.recipe.load import dump
 from tinyrefinery.recipe.shipped import locate
+from tinyrefinery.recipe.smoke import smoke
 
 PATH = locate("detection/raccoon")
 
@@ -34,8 +35,12 @@ def test_it_loads_with_overrides_and_survives_yaml(tmp_path):
         ("detector.scales=[0.9, 0.2]", "detector.scales: should be"),
         ("detector.aspects=[0.5]", "detector.aspects"),
         ("detector.backbone.init_from=model.safetensors", "init_from: .*file:"),
+        ("start.seed=1", r"detector.backbone.start: 'seed=1'.*init_from=recipe:NAME"),
         ("training.epochs=0", "training.epochs"),
-        ("training.schedule={name: cosine, warmup: 200}", "schedule.warmup: .* leave nothing"),
+        (
+            "training.schedule={name: cosine, warmup: 200}",
+            "schedule.warmup: .* shorter than epochs",
+        ),
         ("training.schedule={name: plateau, metric: validation_top1}", "validation_loss only"),
         ("training.schedule={name: plateau}\0training.evaluate_every=101", "never see"),
         ("training.loss.overlap=1", "training.loss.overlap"),
@@ -55,10 +60,18 @@ def test_mistakes_are_told_with_their_place(override, message):
         load_detection(PATH, override.split("\0"))
 
 
+def test_overrides_of_the_start_are_kept_with_the_backbone(tmp_path):
+    init = "detector.backbone.init_from=recipe:detection/backbone"
+    recipe = load_detection(PATH, [init, "start.seed=3", "start.data.source.root=photos/"])
+    assert recipe.detector.backbone.start == ("seed=3", "data.source.root=photos/")
+    (tmp_path / "again.yaml").write_text(dump(recipe))
+    assert load_detection(tmp_path / "again.yaml") == recipe
+
+
 @pytest.mark.parametrize("name", ["raccoon", "blood_cells"])
 def test_smoke_needs_no_file(name):
     overrides = ["detector.backbone.init_from=file:x", "engine.device=cuda", "training.ema=0.9"]
-    small = smoke_detection(load_detection(locate(f"detection/{name}"), overrides))
+    small = smoke(load_detection(locate(f"detection/{name}"), overrides))
     assert small.data.source.name == "shapes"
     assert small.detector.backbone.init_from is None
     assert (small.training.epochs, small.detector.size, small.engine.device) == (1, 96, "cpu")

@@ -6,7 +6,7 @@ from tinyrefinery.errors import RecipeError
 from tinyrefinery.recipe.load import load_recipe
 
 KNOWN_OPTIMIZER = (
-    "known: layer_decay, decay_norm_and_bias, name, lr, momentum, weight_decay, nesterov"
+    "known: lr, weight_decay, layer_decay, decay_norm_and_bias, name, momentum, nesterov"
 )
 
 ONE_MISTAKE = {
@@ -22,6 +22,18 @@ ONE_MISTAKE = {
     ),
     "data.source.traim=5": "data.source.traim: unknown key (did you mean 'train'?)",
     "sed=1": "sed: unknown key (did you mean 'seed'?)",
+    # a key that belongs elsewhere: every place where it is known
+    "epochs=5": (
+        "epochs: no such key at the top; write stages.resnet50.epochs or stages.alexnet.epochs"
+    ),
+    "lr=0.1": (
+        "lr: no such key at the top; write stages.resnet50.optimizer.lr or "
+        "stages.alexnet.optimizer.lr"
+    ),
+    "threads=2": "threads: no such key at the top; write engine.threads",
+    "stages.alexnet.lr=0.1": (
+        "stages.alexnet.lr: no such key here; write stages.alexnet.optimizer.lr"
+    ),
     "engine.thread=1": "engine.thread: unknown key (did you mean 'threads'?)",
     # wrong type
     "stages.alexnet.epochs=many": "stages.alexnet.epochs: should be a valid integer, not 'many'",
@@ -114,8 +126,8 @@ ONE_MISTAKE = {
         "a larger batch_size or batch_norm: running"
     ),
     "stages.resnet50.jitter={}": (
-        "stages.resnet50.jitter: labels (ground_truth) don't depend on the crop, so that a "
-        "jittered one has none of its own; write labels: {name: refined, by: ..., level: crop} or "
+        "stages.resnet50.jitter: labels (ground_truth) don't depend on the crop, so a jittered "
+        "crop has no label of its own; write labels: {name: refined, by: ..., level: crop} or "
         "jitter: null"
     ),
     "stages.alexnet.stop={patience: null, restore_best: false}": (
@@ -126,7 +138,8 @@ ONE_MISTAKE = {
         "stages.alexnet.jitter.share: should be greater than 0, not 0"
     ),
     "stages.alexnet.schedule.warmup=200": (
-        "stages.alexnet.schedule.warmup: 200 epochs of warm-up leave nothing of 200 epochs"
+        "stages.alexnet.schedule.warmup: warmup (200) must be shorter than epochs (200): set "
+        "schedule.warmup=0"
     ),
     "stages.resnet50.schedule.at=[170, 140]": (
         "stages.resnet50.schedule.at: should rise, but is [170.0, 140.0]"

@@ -7,7 +7,7 @@ import pytest
 
 from tinyrefinery.data.listing import assemble
 from tinyrefinery.data.open import SOURCES, open_data
-from tinyrefinery.recipe import sources
+from tinyrefinery.options import sources
 
 PARTS = {
     "street_numbers": sources.StreetNumbers,

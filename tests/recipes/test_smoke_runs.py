@@ -6,14 +6,15 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from tests.recipe_files import is_detector_table
 from tinyrefinery.cli.main import app
-from tinyrefinery.recipe.detection import is_detection, is_detection_table
+from tinyrefinery.recipe.detection import is_detection
 from tinyrefinery.recipe.latency_table import is_latency_table
 from tinyrefinery.recipe.shipped import recipes_in, shipped_folder
 from tinyrefinery.recipe.table import at_scale, is_table, load_table
 
 DETECTORS = [path for path in recipes_in(shipped_folder()) if is_detection(path)]
-DETECTOR_TABLES = [path for path in recipes_in(shipped_folder()) if is_detection_table(path)]
+DETECTOR_TABLES = [path for path in recipes_in(shipped_folder()) if is_detector_table(path)]
 LATENCIES = [path for path in recipes_in(shipped_folder()) if is_latency_table(path)]
 OTHERS = (*DETECTORS, *DETECTOR_TABLES, *LATENCIES)
 FILES = [path for path in recipes_in(shipped_folder()) if path not in OTHERS]

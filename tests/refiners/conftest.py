@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from tests.recipe_files import write_tiny
-from tinyrefinery.execution.recipe_run import Job
 from tinyrefinery.execution.run import run
 from tinyrefinery.recipe.load import load_recipe
+from tinyrefinery.runs.plan import Job
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,13 @@
 """The whole way from networks to a verdict, and its numbers against the refiner's own labels."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import timm
 import torch
 from scipy.stats import entropy
 from typer.testing import CliRunner
@@ -16,23 +18,25 @@ from tinyrefinery.errors import CheckpointError, DataError
 from tinyrefinery.evaluation.label_quality import FLOOR
 from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.models.network_file import load_network
+from tinyrefinery.networks.opening import open_networks
+from tinyrefinery.options.labels import Refining
 from tinyrefinery.refiners.assessment import HumanFile, Options, assess, unseen_generation
-from tinyrefinery.refiners.targets import find_targets, recipe_for
+from tinyrefinery.refiners.targets import recipe_for
 
 
 @pytest.fixture(scope="module")
 def assessment(finished):
-    targets = find_targets([str(finished)])
+    targets = open_networks([str(finished)])
     return assess(targets, recipe_for(targets, None, []), Options(crops=3, batch_norm="running"))
 
 
 def test_numbers_are_those_of_the_labels(finished, assessment):
-    recipe = recipe_for(find_targets([str(finished)]), None, [])
+    recipe = recipe_for(open_networks([str(finished)]), None, [])
     data = builders.dataset(recipe.data)
     net, _ = load_network(next(finished.glob("stages/plain-*/model.safetensors")))
-    refiner = Refiner([net], batch_norm="running")
+    refiner = Refiner([net], Refining(batch_norm="running"))
     view = builders.train_view(recipe, data, unseen_generation(recipe), torch.device("cpu"))
-    measures = assessment.measured["plain seed 0"].measures
+    measures = assessment.measured["plain (seed 0)"].measures
     for split, name in (("train", "train_crops"), ("validation", "validation_crops")):
         rows = data.manifest.rows(split)
         said = np.stack([refiner(view.render(rows, i).images).numpy() for i in range(3)])
@@ -64,7 +68,7 @@ def test_it_is_plain_data_and_ranked_by_truth(assessment):
 
 
 def test_networks_that_do_not_fit(finished):
-    targets = find_targets([str(finished)])
+    targets = open_networks([str(finished)])
     with pytest.raises(CheckpointError, match="same classes"):
         assess(targets, recipe_for(targets, None, ["data.source.digits=2"]), Options())
     with pytest.raises(DataError, match="validation split has 0 images"):
@@ -72,7 +76,7 @@ def test_networks_that_do_not_fit(finished):
 
 
 def votes(finished, folder):
-    recipe = recipe_for(find_targets([str(finished)]), None, [])
+    recipe = recipe_for(open_networks([str(finished)]), None, [])
     manifest = builders.dataset(recipe.data).manifest
     rows = manifest.rows("test")
     counts = 9 * np.eye(10, dtype=int)[manifest.labels[rows]] + 1
@@ -83,7 +87,7 @@ def votes(finished, folder):
 
 def test_people(finished, tmp_path):
     path, n = votes(finished, tmp_path)
-    targets = find_targets([str(finished)], ["plain"])
+    targets = open_networks([str(finished)], stages=["plain"])
     options = Options(crops=2, images=32, human=HumanFile(path))
     found = assess(targets, recipe_for(targets, None, []), options).as_json()
     (one,) = found["refiners"]
@@ -100,7 +104,7 @@ def test_the_command(finished, tmp_path):
     words = ["refiner", str(finished), "--crops", "2", "--images", "64", "--out", str(out)]
     done = CliRunner().invoke(app, [*words, "data.source.noise=0.1"])
     assert done.exit_code == 0, done.output
-    for text in ("verdict", "Ranking:", "plain seed 0: ", "A rule, not a forecast", "Written:"):
+    for text in ("verdict", "Ranking:", "plain (seed 0): ", "A rule, not a forecast", "Written:"):
         assert text in done.output
     assert len(json.loads(out.read_text())["refiners"]) == 2
     assert max(len(line) for line in done.output.splitlines()[:8]) <= 80
@@ -116,9 +120,9 @@ def test_who_is_to_learn(finished, tmp_path):
     assert done.exit_code == 0, done.output
     assert "name it with --student" not in done.output
     found = json.loads(out.read_text())
-    assert found["on"]["student"] == "plain seed 0"
+    assert found["on"]["student"] == "plain (seed 0)"
     entries = {each["name"]: each for each in found["refiners"]}
-    itself = [r["grade"] for r in entries["plain seed 0"]["reasons"] if "to learn" in r["what"]]
+    itself = [r["grade"] for r in entries["plain (seed 0)"]["reasons"] if "to learn" in r["what"]]
     assert itself == ["with care"]
     (file,) = finished.glob("stages/plain-*/model.safetensors")
     alone = ["refiner", str(finished), "--stage", "refined", *words[2:]]
@@ -127,7 +131,9 @@ def test_who_is_to_learn(finished, tmp_path):
     found = json.loads(out.read_text())
     (entry,) = found["refiners"]  # who is to learn isn't ranked
     assert [each["what"] for each in entry["reasons"] if "to learn" in each["what"]] == [
-        each["what"] for each in entries["refined seed 0"]["reasons"] if "to learn" in each["what"]
+        each["what"]
+        for each in entries["refined (seed 0)"]["reasons"]
+        if "to learn" in each["what"]
     ]
     done = CliRunner().invoke(app, [*words, "--student", "nobody"])
     assert done.exit_code == 2
@@ -138,20 +144,20 @@ def test_timm(finished, monkeypatch):
     """A pretrained model by name, without its weights: what is measured is another question."""
     create = models.create
     monkeypatch.setattr(
-        "tinyrefinery.builders.networks.models.create",
+        "tinyrefinery.models.create",
         lambda *a, pretrained=False, **k: create(*a, **k),
     )
 
-    class Known:
-        num_classes, mean, std = 10, (0.5,), (0.5,)
-
-    monkeypatch.setattr("timm.get_pretrained_cfg", lambda name: Known)
-    targets = find_targets(["timm:resnet10t"])
-    recipe = recipe_for(find_targets([str(finished)]), None, ["data.train_crop.size=32"])
+    known = timm.get_pretrained_cfg("resnet10t")
+    ten = replace(known, num_classes=10, mean=(0.5,), std=(0.5,))
+    monkeypatch.setattr("timm.get_pretrained_cfg", lambda name: ten)
+    targets = open_networks(["timm:resnet10t"])
+    recipe = recipe_for(open_networks([str(finished)]), None, ["data.train_crop.size=32"])
     found = assess(targets, recipe, Options(images=16, crops=2)).as_json()
     (one,) = found["refiners"]
     assert one["verdict"] == "poor"
     assert "no better than guessing" in one["reasons"][0]["what"]
-    Known.num_classes = 1000
+    monkeypatch.setattr("timm.get_pretrained_cfg", lambda name: known)
+    targets = open_networks(["timm:resnet10t"])
     with pytest.raises(CheckpointError, match="pretrained for 1000 classes"):
         assess(targets, recipe, Options(images=16, crops=2))

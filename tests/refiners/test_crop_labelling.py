@@ -7,15 +7,16 @@ from torch import nn
 
 from tests.data.scenes import stripes
 from tinyrefinery.data.batches import View
-from tinyrefinery.data.crops import CropSpec
 from tinyrefinery.labels.batch_norm import GroupPlan
 from tinyrefinery.labels.refiner import Refiner
+from tinyrefinery.options.crops import Center, Inception
+from tinyrefinery.options.labels import Refining
 from tinyrefinery.refiners.crop_labelling import hardened, labels_of_level, labels_of_streams
 
 DATA = stripes()
 ROWS = DATA.manifest.rows("train")[::-1].copy()  # any order
-VIEW = View(DATA, CropSpec("inception", (12, 12)), seed=3, mean=(0.5,), std=(0.2,))
-WHOLE = View(DATA, CropSpec("center", (12, 12)), mean=(0.5,), std=(0.2,))
+VIEW = View(DATA, Inception(size=12), seed=3, mean=(0.5,), std=(0.2,))
+WHOLE = View(DATA, Center(size=12), mean=(0.5,), std=(0.2,))
 
 
 def network():
@@ -26,7 +27,7 @@ def network():
 
 
 def test_labels_of_each_crop_alone():
-    refiner = Refiner([network()], batch_norm="running")
+    refiner = Refiner([network()], Refining(batch_norm="running"))
     found = labels_of_streams(refiner, VIEW, ROWS, streams=2, bn_group=16)
     for stream in range(2):
         expected = refiner(VIEW.render(ROWS, stream).images).numpy()
@@ -35,10 +36,10 @@ def test_labels_of_each_crop_alone():
 
 
 def test_labels_of_planned_groups_and_of_other_mates():
-    refiner = Refiner([network()], batch_norm="batch")
+    refiner = Refiner([network()], Refining(batch_norm="batch"))
     found = labels_of_streams(refiner, VIEW, ROWS, streams=1, bn_group=16)[0]
     plan = GroupPlan(ROWS, group=16, seed=VIEW.seed)
-    mates = plan.mates(2, 0)
+    mates = plan.rows_of(2, 0)
     expected = refiner(VIEW.render(mates, 0).images).numpy()
     place = {row: i for i, row in enumerate(ROWS)}
     np.testing.assert_allclose(found[[place[row] for row in mates]], expected, atol=1e-6)
@@ -53,7 +54,7 @@ def test_labels_of_planned_groups_and_of_other_mates():
 
 @pytest.mark.parametrize("mode", ["batch", "running"])
 def test_levels(mode):
-    refiner = Refiner([network()], batch_norm=mode)
+    refiner = Refiner([network()], Refining(batch_norm=mode))
     made = {
         level: labels_of_level(refiner, VIEW, WHOLE, ROWS, level=level, bn_group=32)
         for level in ("crop", "image", "category")

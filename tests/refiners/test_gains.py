@@ -10,14 +10,14 @@ from typer.testing import CliRunner
 from tests.recipe_files import TINY, write_tiny
 from tinyrefinery.cli.main import app
 from tinyrefinery.errors import DataError
-from tinyrefinery.execution.recipe_run import Job
 from tinyrefinery.execution.run import run
 from tinyrefinery.files import read_csv
+from tinyrefinery.networks.opening import open_networks
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.refiners.assessment import Options, assess
 from tinyrefinery.refiners.gains import gain_lines, lessons
 from tinyrefinery.refiners.gains_report import SAID, by_seed, foretold, in_order
-from tinyrefinery.refiners.targets import find_targets
+from tinyrefinery.runs.plan import Job
 
 OTHERS = """
   - &other
@@ -90,14 +90,14 @@ def test_measures_are_those_of_refiner(several):
     recipe = load_recipe(several / "recipe.yaml")
     options = Options(images=40, crops=2)
     lines = [each for each in gain_lines(several, recipe, options) if each["seed"] == 1]
-    targets = find_targets([str(several)], ["plain", "small", "wide"], [1])
+    targets = open_networks([str(several)], stages=["plain", "small", "wide"], seeds=[1])
     assessed = assess(targets, recipe.model_copy(update={"seed": 1}), options)
     found = assessed.as_json()
     for each in found["refiners"]:
         (line,) = [e for e in lines if each["name"].startswith(e["refiner"])]
         assert line["unseen_top1"] == each["validation_crops"]["top1"]
         assert line["truth_kl"] == each["crop_truth"]["labels"]["kl"]
-        assert line["verdict"] == assessed.verdict(each["name"], "plain seed 1").grade
+        assert line["verdict"] == assessed.verdict(each["name"], "plain (seed 1)").grade
         t, v = each["train_crops"]["top1"], each["validation_crops"]["top1"]
         assert line["unseen_less_by_heart"] == pytest.approx(v - (t - v))
 

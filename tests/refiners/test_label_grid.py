@@ -16,15 +16,17 @@ from tinyrefinery.evaluation.label_quality import label_quality
 from tinyrefinery.files import read_csv
 from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.models.network_file import load_network
+from tinyrefinery.networks.opening import open_networks
+from tinyrefinery.options.labels import Refining
 from tinyrefinery.refiners.assessment import HumanFile, unseen_generation
 from tinyrefinery.refiners.label_grid import Grid, label_lines
 from tinyrefinery.refiners.label_report import COLUMNS, over_seeds, quality_table
-from tinyrefinery.refiners.targets import find_targets, recipe_for
+from tinyrefinery.refiners.targets import recipe_for
 
 
 @pytest.fixture(scope="module")
 def lines(finished):
-    targets = find_targets([str(finished)], seeds="all")
+    targets = open_networks([str(finished)], seeds="all")
     return list(label_lines(targets, recipe_for(targets, None, []), Grid(bn_groups=(8, 200, 300))))
 
 
@@ -41,13 +43,13 @@ def test_every_kind_once(lines):
 
 
 def test_numbers_are_those_of_the_labels(finished, lines):
-    recipe = recipe_for(find_targets([str(finished)]), None, [])
+    recipe = recipe_for(open_networks([str(finished)]), None, [])
     data = builders.dataset(recipe.data)
     view = builders.train_view(recipe, data, unseen_generation(recipe), torch.device("cpu"))
     rows = data.manifest.rows("train")
     truth = view.truth(rows, 0)
     net, _ = load_network(next(finished.glob("stages/refined-*/model.safetensors")))
-    soft = Refiner([net], batch_norm="running")(view.render(rows, 0).images).numpy()
+    soft = Refiner([net], Refining(batch_norm="running"))(view.render(rows, 0).images).numpy()
     hard = np.eye(10)[soft.argmax(axis=1)]
     which = {"stage": "refined", "batch_norm": "running", "level": "crop"}
     for form, labels in (("soft", soft), ("hard", hard)):
@@ -78,7 +80,7 @@ def test_the_command_with_people(finished, tmp_path):
 
 
 def test_nothing_to_compare_with(finished, monkeypatch):
-    targets = find_targets([str(finished)])
+    targets = open_networks([str(finished)])
     recipe = recipe_for(targets, None, [])
     data = builders.dataset(recipe.data)
     object.__setattr__(data, "truth", None)

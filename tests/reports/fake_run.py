@@ -19,8 +19,8 @@ STAGES: dict[str, dict[str, Any]] = {
     },
     "large": {"model": "wide_cnn", "labels": "ground truth", "top1": 0.86, "gap": 0.12, "kl": 5.1},
     "refined": {
-        **{"model": "tiny_cnn", "labels": "large (crop, soft)", "refiners": ["large"]},
-        **{"top1": 0.825, "gap": 0.07, "kl": 0.92, "title": "compact refined by <large>"},
+        **{"model": "tiny_cnn", "labels": "<large> (crop, soft)", "refiners": ["large"]},
+        **{"top1": 0.825, "gap": 0.07, "kl": 0.92},
     },
     "again": {
         **{"model": "tiny_cnn", "labels": "refined (crop, soft)", "refiners": ["refined"]},
@@ -101,8 +101,8 @@ def _write_stage(folder: Path, stage: str, seed: int, epochs: int) -> None:
     path = folder / "stages" / f"{stage}-{key(stage, seed)[:8]}"
     path.mkdir(parents=True)
     facts = STAGES[stage]
-    names = {"id": stage, "key": key(stage, seed), "seed": seed, "row": ""}
-    names |= {name: facts[name] for name in ("model", "labels", "title") if name in facts}
+    names = {"id": stage, "key": key(stage, seed), "seed": seed, "rows": []}
+    names |= {"kind": "classifier", "model": facts["model"], "labels": facts["labels"]}
     names["generation"] = {"refined": 2, "again": 3}.get(stage, 1)
     names["refiners"] = [key(each, seed) for each in facts.get("refiners", ())]
     (path / "stage.json").write_text(json.dumps(names))

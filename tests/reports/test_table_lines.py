@@ -32,6 +32,7 @@ def facts(**changes):
     return {
         "title": "Table <4>",
         "paper": {"arxiv": "1805.02641", "where": "Table 4"},
+        "metric": "top1",
         "scale": None,
         "smoke": False,
         "recipe": "small networks",
@@ -61,8 +62,8 @@ def test_lines_are_the_papers_numbers_beside_ours(run):
     lines = {line.row: line for line in table_lines(read(run))}
     assert list(lines) == ["plain", "by_large", "upper", "later"]
     plain, refined, upper, later = lines.values()
-    assert plain.top1.mean == pytest.approx(top1("compact").mean(), abs=1e-12)
-    assert plain.top1.std == pytest.approx(top1("compact").std(ddof=1), abs=1e-12)
+    assert plain.ours.mean == pytest.approx(top1("compact").mean(), abs=1e-12)
+    assert plain.ours.std == pytest.approx(top1("compact").std(ddof=1), abs=1e-12)
     assert refined.difference == pytest.approx(top1("refined").mean() - 0.6628, abs=1e-12)
     assert refined.paper_gain == pytest.approx(0.0835, abs=1e-12)
     reference = stats.ttest_rel(top1("refined"), top1("compact"))
@@ -70,7 +71,7 @@ def test_lines_are_the_papers_numbers_beside_ours(run):
     assert (refined.gain.low, refined.gain.high) == pytest.approx(tuple(interval), abs=1e-12)
     assert (plain.gain, plain.paper_gain, upper.paper_gain, upper.difference) == (None,) * 4
     assert upper.gain.mean == pytest.approx((top1("large") - top1("compact")).mean(), abs=1e-12)
-    assert (later.group, later.top1, later.gain, later.paper_top1) == (None, None, None, 0.70)
+    assert (later.group, later.ours, later.gain, later.paper) == (None, None, None, 0.70)
 
 
 def test_the_order_is_counted_in_pairs(run):
@@ -148,7 +149,9 @@ def test_the_page_shows_the_table_and_escapes_it(run):
 
 def test_a_table_json_that_lacks_something_says_so(run):
     (run / "table.json").write_text(json.dumps({"title": "x", "rows": []}))
-    with pytest.raises(DataError, match=r"table\.json: lacks paper, .*keys\. Delete this file"):
+    with pytest.raises(
+        DataError, match=r"table\.json: lacks paper, metric, .*keys\. Delete this file"
+    ):
         open_run(run)
 
 

@@ -96,7 +96,7 @@ def test_slices_have_safe_names(tmp_path):
     from tinyrefinery.errors import DataError
 
     for name in ("../x", "a/b", "", ".x", "a" * 99):
-        with pytest.raises(DataError, match="no name of a slice"):
+        with pytest.raises(DataError, match="not a valid name for a slice"):
             add_to_slices(tmp_path, [said(1, slices=(name,))])
     assert not any(tmp_path.iterdir())
     assert add_to_slices(tmp_path, [said(1, "drop", slices=("a",))]) == {}

@@ -32,7 +32,7 @@ def queue(tmp_path):
 def test_tasks_are_those_on_record(tmp_path, queue):
     want = (GOLDEN / "tasks.json").read_text().replace("ROOT", str(tmp_path))
     assert tasks(queue, tmp_path) == json.loads(want)
-    with pytest.raises(DataError, match="is no file below"):
+    with pytest.raises(DataError, match="not a file in"):
         tasks(queue, tmp_path / "elsewhere")
 
 
@@ -81,7 +81,7 @@ def test_both_ways_through_the_commands(tmp_path, queue, monkeypatch):
     [
         ("{", "can't be read as JSON"),
         ("{}", "expected a list"),
-        ("[1]", "task 1: lacks or misstates"),
+        ("[1]", "task 1: missing or wrong"),
         ('[{"data": {}}]', "task 1: has no uid"),
         ('[{"data": {"uid": "x"}, "annotations": [{"result": []}]}]', "has no time"),
         (

@@ -100,12 +100,12 @@ def test_what_cannot_be_mined(place):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda lines: [], "is empty"),
-        (lambda lines: ["{}", *lines[1:]], "no queue of this version"),
+        (lambda lines: [], "empty file"),
+        (lambda lines: ["{}", *lines[1:]], "not a queue of this version"),
         (lambda lines: [lines[0], "{", *lines[1:]], "line 2"),
-        (lambda lines: [*lines, lines[1]], "stands there twice"),
-        (lambda lines: [lines[0], lines[1].replace('"reason": "', '"reason": "x')], "unknown reas"),
-        (lambda lines: [lines[0], '{"uid": "a"}'], "line 2: lacks"),
+        (lambda lines: [*lines, lines[1]], "have the same image"),
+        (lambda lines: [lines[0], lines[1].replace('"reason": "', '"reason": "x')], "no reason 'x"),
+        (lambda lines: [lines[0], '{"uid": "a"}'], "line 2: missing"),
     ],
 )
 def test_broken_queues_are_told(place, tmp_path, change, told):

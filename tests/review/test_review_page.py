@@ -52,7 +52,7 @@ def until(page, expression):
 
 
 def at(page, n, total=6):
-    until(page, f"document.querySelector('#count').textContent == '{n} of {total} decided'")
+    until(page, f"document.querySelector('#count').textContent == '{n} of {total} reviewed'")
 
 
 def press(page, *keys):
@@ -68,7 +68,7 @@ def test_it_shows_what_there_is_to_know(page, tmp_path):
         assert page.inner_text("#why") == item.why  # its markup is text
         assert page.inner_text("#given") == item.given
         assert item.file_name in page.inner_text("#file")
-        assert "network: 3 0.75, 8 0.20" in page.inner_text("#said")
+        assert "network: 3 0.75, 8 0.20" in page.inner_text("#predicted")
         assert page.get_attribute("#view", "class").startswith("seen")
         until(page, "document.querySelector('#picture').naturalWidth == 24")
         press(page, "Space")
@@ -118,7 +118,7 @@ def test_a_word_that_could_not_be_kept_is_told_and_stays_open(page, tmp_path):
         page.route("**/decide", lambda route: route.abort())  # the command has ended
         press(page, "Enter")
         until(page, "!document.querySelector('#error').hidden")
-        assert "Not kept" in page.inner_text("#error")
+        assert "Not saved" in page.inner_text("#error")
         at(page, 0)
         page.unroute("**/decide")
         press(page, "Enter")

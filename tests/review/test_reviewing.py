@@ -72,11 +72,11 @@ def test_times_grow_even_when_the_clock_does_not(tmp_path, monkeypatch):
         ({"index": 0, "verdict": "relabel"}, "no class 'None'"),
         ({"index": 0, "verdict": "relabel", "label": "cat"}, "no class 'cat'"),
         ({"index": 0, "verdict": "relabel", "label": ["1"]}, "no class"),
-        ({"index": 0, "verdict": "ok", "seconds": "1"}, "no number"),
-        ({"index": 0, "verdict": "ok", "seconds": float("nan")}, "no time"),
-        ({"index": 0, "verdict": "ok", "seconds": -1}, "no time"),
-        ({"index": 0, "verdict": "ok", "slice": 1}, "neither true nor false"),
-        ({"index": 0, "verdict": "ok", "slice": True}, "training split"),
+        ({"index": 0, "verdict": "ok", "seconds": "1"}, "must be a number"),
+        ({"index": 0, "verdict": "ok", "seconds": float("nan")}, "must be from 0"),
+        ({"index": 0, "verdict": "ok", "seconds": -1}, "must be from 0"),
+        ({"index": 0, "verdict": "ok", "slice": 1}, "must be true or false"),
+        ({"index": 0, "verdict": "ok", "slice": True}, "training image"),
     ],
 )
 def test_what_is_no_decision_leaves_no_trace(tmp_path, content, told):
@@ -95,7 +95,7 @@ def test_disagreement_comes_back_and_is_settled(tmp_path):
     assert len(shown) == 6
     assert "ann: ok; bob: drop" in shown[-1]["why"]
     assert shown[-1]["settles"]
-    assert any("1 images on which reviewers disagree" in line for line in summary(path, third))
+    assert any("reviewers disagree on 1 images" in line for line in summary(path, third))
     third.decide({"index": 5, "verdict": "relabel", "label": "4"})
     assert third.undo() == {"index": 5}
     third.decide({"index": 5, "verdict": "relabel", "label": "5"})
@@ -164,7 +164,7 @@ def test_an_image_without_a_label_needs_one(tmp_path):
     queue = small_queue()
     bare = replace(queue, items=tuple(replace(each, given=None) for each in queue.items))
     review = open_review(bare, tmp_path / "d.jsonl", "ann")
-    with pytest.raises(DataError, match="no label that could be right"):
+    with pytest.raises(DataError, match="has no label: choose a class"):
         review.decide({"index": 0, "verdict": "ok"})
     assert review.decide({"index": 0, "verdict": "relabel", "label": "3"})["word"] == "relabel 3"
 

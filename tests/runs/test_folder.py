@@ -15,7 +15,7 @@ def test_everything_is_read(run):
     folder = open_run(run)
     assert [(s.stage, s.seed) for s in folder.stages] == [(n, s) for n in STAGES for s in SEEDS]
     assert folder.stages[6].refiners == (key("large", 0),)
-    assert folder.stages[6].title == "compact refined by <large>"
+    assert folder.stages[6].labels == "<large> (crop, soft)"
     assert len(folder.stages[0].metrics) == 15
     assert folder.excluded[0]["where"] == "a/<i>.png"
     assert folder.title == "<b>demo</b>"
@@ -73,7 +73,7 @@ def test_any_recipe_will_do(run, text):
     [
         ("evaluation.json", '{"train": ', r"evaluation\.json: can't be read"),
         ("evaluation.json", "[]", "holds list"),
-        ("stage.json", '{"id": "compact"}', r"stage\.json: lacks or misstates 'seed'"),
+        ("stage.json", '{"id": "compact"}', r"stage\.json: lacks or misstates 'rows'"),
         ("metrics.jsonl", "{}\n{}\n", r"metrics\.jsonl: line 1"),
     ],
 )

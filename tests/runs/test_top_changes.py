@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tinyrefinery.runs.descent import longest_line
+from tinyrefinery.runs.lineage import longest_line
 from tinyrefinery.runs.top_changes import most_changed, top_change
 
 

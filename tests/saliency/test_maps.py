@@ -143,7 +143,7 @@ def test_one_class_an_image():
         lambda: occlusion(probabilities(network), images, [0]),
         lambda: gradients(network, images, [0]),
     ):
-        with pytest.raises(DataError, match="2 images, but 1 classes"):
+        with pytest.raises(DataError, match="2 images need one class each"):
             ask()
 
 

@@ -9,11 +9,11 @@ from tinyrefinery.data_tests.session import run_tests
 from tinyrefinery.errors import DataError, RefineryError
 from tinyrefinery.evaluation import cost
 from tinyrefinery.models.network_file import load_network
-from tinyrefinery.networks.find import find_network
+from tinyrefinery.networks.opening import open_network
 from tinyrefinery.networks.predictions import pictures
-from tinyrefinery.recipe.perturbation import Perturbation
+from tinyrefinery.options.perturbation import Perturbation
 from tinyrefinery.saliency import picking
-from tinyrefinery.saliency.look import Looker, Way, page_overlay
+from tinyrefinery.saliency.explainer import Explainer, MapSettings, page_overlay
 from tinyrefinery.saliency.maps import occlusion
 
 TESTS = """
@@ -26,7 +26,7 @@ tests:
 
 @pytest.fixture
 def network(run):
-    return find_network(run)
+    return open_network(run)
 
 
 @pytest.fixture
@@ -46,30 +46,32 @@ def by_hand(network, seen, wanted, window, stride):
 
 def test_maps_are_those_of_the_networks_input(network):
     data = picking.data_to_show(network)
-    found = Looker(network, data, Way("occlusion", 4, 4)).look([3, 100, 7])
+    found = Explainer(network, data, MapSettings("occlusion", 4, 4)).explain([3, 100, 7])
     show = pictures(network, data)
     seen = np.stack([show(row, None)[1] for row in (3, 100, 7)])
-    np.testing.assert_array_equal(found.seen, seen)
+    np.testing.assert_array_equal(found.inputs, seen)
     said = found.probabilities.argmax(axis=1)
     assert (found.classes == said).all()
     # pictures are rounded to whole grey levels, the network's input is not
     np.testing.assert_allclose(found.maps, by_hand(network, seen, said, 4, 4), atol=0.02)
-    given = Looker(network, data, Way("occlusion", 4, 4)).look([3], classes=[1 - said[0]])
+    given = Explainer(network, data, MapSettings("occlusion", 4, 4)).explain(
+        [3], classes=[1 - said[0]]
+    )
     np.testing.assert_allclose(given.maps[0], -found.maps[0], atol=1e-6)  # of two classes
 
 
 def test_a_perturbed_image_is_looked_at_as_it_was_tested(network):
     data = picking.data_to_show(network)
-    plain = Looker(network, data).look([5])
-    dim = Looker(network, data).look([5], Perturbation(gain=0.5))
-    np.testing.assert_allclose(dim.seen, np.rint(0.5 * plain.seen), atol=1)
+    plain = Explainer(network, data).explain([5])
+    dim = Explainer(network, data).explain([5], Perturbation(gain=0.5))
+    np.testing.assert_allclose(dim.inputs, np.rint(0.5 * plain.inputs), atol=1)
     assert not np.allclose(dim.maps, plain.maps)
 
 
 def test_the_surest_mistakes_come_first(network):
     data = picking.data_to_show(network)
     picked = picking.surest_mistakes(network, data, "test", 5)
-    said = Looker(network, data).look(picked.rows).probabilities
+    said = Explainer(network, data).explain(picked.rows).probabilities
     labels = data.manifest.labels[picked.rows]
     assert (said.argmax(axis=1) != labels).all()
     sure = said.max(axis=1) - said[np.arange(len(labels)), labels]
@@ -93,8 +95,8 @@ def test_what_can_not_be_shown_is_told(network, tmp_path):
         picking.given_rows(data, [3, 240])
     with pytest.raises(DataError, match="no image in split 'tset'; splits: train, validation"):
         picking.surest_mistakes(network, data, "tset", 3)
-    file = find_network(write_network(tmp_path / "shipped.safetensors", "shipped"))
-    with pytest.raises(RefineryError, match=r"name its data: data\.source\.root"):
+    file = open_network(write_network(tmp_path / "shipped.safetensors", "shipped"))
+    with pytest.raises(RefineryError, match=r"Name the images, e\.g\. data\.source\.root"):
         picking.data_to_show(file)
     with pytest.raises(RefineryError, match=r"only data\.source\.NAME=VALUE"):
         picking.data_to_show(network, ["seed=3"])
@@ -103,21 +105,21 @@ def test_what_can_not_be_shown_is_told(network, tmp_path):
 
 
 def test_overrides_name_other_data(network, photos, tmp_path):
-    file = find_network(write_network(tmp_path / "shipped.safetensors", "shipped"))
+    file = open_network(write_network(tmp_path / "shipped.safetensors", "shipped"))
     data = picking.data_to_show(file, [f"data.source.root={photos}"])
     assert len(data.manifest) == 240
     scenes = ["data.source.name=street_numbers", "data.source.train=5", "data.source.test=5"]
-    with pytest.raises(RefineryError, match="does not know what the data shows"):
+    with pytest.raises(RefineryError, match="has no output for some of the data"):
         picking.data_to_show(network, scenes)
 
 
 def test_overlays_of_a_page_stay_within_the_budget(session):
     results = [each for each in session.results if each.worst]
-    looker = Looker(session.network, session.data)
+    explainer = Explainer(session.network, session.data)
     net, info = load_network(session.network.file)
-    assert looker.macs == (1 + 49) * cost.macs(net, 1, info.size)  # 16 pixels: 4 wide, 2 apart
+    assert explainer.macs == (1 + 49) * cost.macs(net, 1, info.size)  # 16 pixels: 4 wide, 2 apart
     allowed = 2
-    overlay = page_overlay(session, budget=looker.macs * len(session.results) * allowed + 1)
+    overlay = page_overlay(session, budget=explainer.macs * len(session.results) * allowed + 1)
     for result in results:
         made = [overlay(result, row) is not None for row in result.worst[:5]]
         assert made[:2] == [True, True]

@@ -4,24 +4,24 @@ import numpy as np
 from PIL import Image
 
 from tinyrefinery.pages.overlays import FOR
-from tinyrefinery.saliency.sheet import Shown, captions, painted, write_overlays
+from tinyrefinery.saliency.sheet import ExplainedImage, captions, draw_overlay, write_overlays
 
 HEAT = np.zeros((8, 8))
 HEAT[2, 3], HEAT[4, 4] = 0.4, -0.1
 GRAY = np.full((8, 8, 1), 100, np.uint8)
-SHOWN = Shown(7, "a/b.png", "cat/dog", "x:y", 0.913, "x:y", GRAY, GRAY, HEAT)
+SHOWN = ExplainedImage(7, "a/b.png", "cat/dog", "x:y", 0.913, "x:y", GRAY, GRAY, HEAT)
 
 
 def test_captions_tell_answer_place_and_strength():
     told = captions(SHOWN, "probability")
-    assert told[0] == "is cat/dog, said x:y 0.91"
+    assert told[0] == "label cat/dog, predicted x:y 0.91"
     assert told[1] == "row 7  a/b.png"
     assert told[2] == "for x:y: +0.40, against: -0.10 probability"
 
 
 def test_faint_maps_are_drawn_faintly():
-    strong = painted(SHOWN, 0.05)[2, 3].astype(int)
-    faint = painted(SHOWN, 4.0)[2, 3].astype(int)
+    strong = draw_overlay(SHOWN, 0.05)[2, 3].astype(int)
+    faint = draw_overlay(SHOWN, 4.0)[2, 3].astype(int)
     assert np.abs(strong - FOR).sum() < np.abs(faint - FOR).sum()
 
 

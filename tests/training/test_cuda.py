@@ -9,13 +9,14 @@ from lightning_fabric import Fabric
 
 from tests.training.test_loop import ROWS, VIEW, job, small_network
 from tinyrefinery.data.batches import load
-from tinyrefinery.data.crops import ColorSpec, CropSpec
 from tinyrefinery.data.images import ResidentImages
 from tinyrefinery.labels.crop_labels import CropLabels
-from tinyrefinery.labels.policy import GroundTruth, Refined
+from tinyrefinery.labels.policy import GivenLabels, RefinedLabels
 from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.labels.store.encodings import choose
 from tinyrefinery.labels.store.reader import StoredLabels
+from tinyrefinery.options.crops import Augment, Color
+from tinyrefinery.options.labels import Refining
 from tinyrefinery.training.loop import fit
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -33,28 +34,27 @@ def watched(view, batches, epoch, *, workers=0) -> Iterator:
         torch.cuda.set_sync_debug_mode("default")
 
 
-def view_on_cuda(spec: CropSpec):
+def view_on_cuda(augment: Augment):
     images = VIEW.dataset.images
     assert isinstance(images, ResidentImages)
     data = replace(VIEW.dataset, images=ResidentImages(images.array.cuda()))
-    return replace(VIEW, dataset=data, spec=spec, device=torch.device("cuda", 0))
+    return replace(VIEW, dataset=data, augment=augment, device=torch.device("cuda", 0))
 
 
 @pytest.mark.parametrize("labels", ["given", "live", "other batches", "stored"])
 @pytest.mark.parametrize("changed", [False, True], ids=["plain crops", "rotated, recolored"])
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 def test_no_step_waits(tmp_path, labels, changed, precision):
-    color = ColorSpec(0.2, 0.2, 0.2, 0.1) if changed else None
-    spec = CropSpec("inception", (12, 12), flip=0.5, rotate=10.0 * changed, color=color)
-    view = view_on_cuda(spec)
+    color = Color(brightness=0.2, contrast=0.2, saturation=0.2, hue=0.1) if changed else None
+    view = view_on_cuda(Augment(flip=0.5, rotate=10.0 * changed, color=color))
     refiner = Refiner([small_network().cuda()], bf16=precision == "bf16-mixed")
-    policy = Refined(refiner, view, ROWS, bn_group=12 if labels == "other batches" else 16)
-    if labels == "given":
-        policy = GroundTruth(3)
+    group = 12 if labels == "other batches" else 16
+    crop_labels, store = CropLabels(refiner, view, ROWS, group=group), None
     if labels == "stored":
-        crop_labels = CropLabels(refiner, view, ROWS, group=16)
-        assert isinstance(policy, Refined)
-        policy.store = StoredLabels(crop_labels, tmp_path / "labels", choose("float32", 3))
+        store = StoredLabels(crop_labels, tmp_path / "labels", choose("float32", 3))
+    policy = RefinedLabels(Refining(), crop_labels, store=store)
+    if labels == "given":
+        policy = GivenLabels(3)
     network = small_network().cuda()
     training = replace(
         job(tmp_path, network, epochs=2),

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from tests.labels.policies import refined_labels
+from tests.losses.named import create as create_loss
 from tests.training.test_loop import (
     ROWS,
     VIEW,
@@ -19,9 +21,7 @@ from tests.training.test_loop import (
     weights,
 )
 from tinyrefinery.errors import CheckpointError
-from tinyrefinery.labels.policy import Refined
 from tinyrefinery.labels.refiner import Refiner
-from tinyrefinery.losses import create as create_loss
 from tinyrefinery.training import dynamics as module
 from tinyrefinery.training import target_dynamics
 from tinyrefinery.training.dynamics import Dynamics
@@ -151,7 +151,7 @@ def test_a_vote_finds_every_majority_and_bounds_its_probability(monkeypatch):
 def refined_job(folder, dynamics=None, labels=True, **settings):
     training = job(folder, small_network(dropout=0.3), **settings)
     if labels:
-        policy = Refined(Refiner([small_network()], batch_norm="batch"), VIEW, ROWS, bn_group=16)
+        policy = refined_labels(Refiner([small_network()]), VIEW, ROWS, bn_group=16)
         training = dataclasses.replace(training, policy=policy)
     return dataclasses.replace(training, dynamics=dynamics)
 

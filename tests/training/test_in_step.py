@@ -5,10 +5,10 @@ import dataclasses
 import pytest
 import torch
 
+from tests.labels.policies import refined_labels
 from tests.training.test_loop import ROWS, VIEW, assert_equal, job, small_network, weights
 from tinyrefinery.data.batches import load, shuffled, split_batches
 from tinyrefinery.errors import ChainError
-from tinyrefinery.labels.policy import Refined
 from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.training import in_step
 from tinyrefinery.training.in_step import SharedBatches, SharedLabels
@@ -21,7 +21,7 @@ def network(seed):
 
 
 def refined():
-    return Refined(Refiner([network(9)]), VIEW, ROWS, bn_group=16)
+    return refined_labels(Refiner([network(9)]), VIEW, ROWS, bn_group=16)
 
 
 class Counting:

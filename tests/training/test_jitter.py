@@ -10,6 +10,8 @@ from lightning_fabric import Fabric
 from torch import nn
 from torch.nn import functional as F
 
+from tests.labels.policies import refined_labels
+from tests.losses.named import create as create_loss
 from tests.training.test_loop import (
     ROWS,
     VIEW,
@@ -21,17 +23,19 @@ from tests.training.test_loop import (
 )
 from tinyrefinery.data.batches import load, shuffled, split_batches
 from tinyrefinery.errors import DataError
-from tinyrefinery.labels.policy import Refined
 from tinyrefinery.labels.refiner import Refiner
-from tinyrefinery.losses import create as create_loss
 from tinyrefinery.losses.targets import SparseTargets
+from tinyrefinery.options.crops import IMAGENET_MEAN, IMAGENET_STD
+from tinyrefinery.options.schedules import Cosine
+from tinyrefinery.options.training import Jitter
 from tinyrefinery.training import schedules
 from tinyrefinery.training.dynamics import Dynamics
 from tinyrefinery.training.in_step import SharedBatches, SharedLabels
-from tinyrefinery.training.jitter import Jitter, ascend, at_rest, divergences
+from tinyrefinery.training.jitter import CropJitter, ascend, at_rest, divergences
 from tinyrefinery.training.loop import fit, fit_in_step
 
 PIXELS = 144
+FORWARD = "label_to_output"
 
 
 def network(seed, **options):
@@ -49,15 +53,19 @@ def linear(seed):
 
 
 def policy(net=None, bn_group=16, **options):
-    return Refined(Refiner([net or network(9)]), VIEW, ROWS, bn_group=bn_group, **options)
+    return refined_labels(Refiner([net or network(9)]), VIEW, ROWS, bn_group=bn_group, **options)
 
 
 def crops(count=8):
     return VIEW.render(ROWS[:count], 0).images
 
 
+def jitterer(labels, **options):
+    return CropJitter(Jitter(**options), labels)
+
+
 def jittered(net, images, targets=None, **options):
-    made = Jitter(options.pop("policy", None) or policy(), **options)
+    made = jitterer(options.pop("policy", None) or policy(), **options)
     targets = made.refiner(images) if targets is None else targets
     return made(images, targets, net)
 
@@ -108,8 +116,8 @@ def test_the_step_follows_differences_of_a_network_with_batch_norm(mode):
     net[1].running_mean.normal_()
     images = crops(6).double()
     targets = torch.rand(6, 3, dtype=torch.float64).softmax(1)
-    made = Jitter(policy(), through_refiner=False, batch_norm=mode)
-    gradient = made._ascended(images, targets, net) - images
+    made = jitterer(policy(), through_refiner=False, batch_norm=mode)
+    gradient = made._ascend(images, targets, net) - images
     still = copy.deepcopy(net).eval()
     still[1].training = mode == "batch"  # dropout is off in both
 
@@ -131,20 +139,20 @@ def test_the_step_follows_differences_of_a_network_with_batch_norm(mode):
 @pytest.mark.parametrize("through", [True, False])
 def test_refiner_and_network_agree_less_after_the_step(norm, step, through):
     net, images = network(5), crops(16)
-    made = Jitter(policy(), step=step, norm=norm, through_refiner=through)
+    made = jitterer(policy(), step=step, norm=norm, through_refiner=through)
     targets = made.refiner(images)
     moved = made(images, targets, net)[0][16:]
     with torch.no_grad(), at_rest(net, batch_statistics=True):
         label = made.refiner(moved) if through else targets
-        before = divergences(targets, net(images)).sum()
-        after = divergences(label, net(moved)).sum()
+        before = divergences(targets, net(images), FORWARD).sum()
+        after = divergences(label, net(moved), FORWARD).sum()
     assert after > before * 1.001
 
 
 def test_lengths_of_a_step():
     images, gradient = torch.zeros(3, 1, 4, 4), torch.randn(3, 1, 4, 4)
     gradient[2] = 0
-    assert torch.equal(ascend(images, gradient, 2.0), 2 * gradient)
+    assert torch.equal(ascend(images, gradient, 2.0, "gradient"), 2 * gradient)
     assert ascend(images, gradient, 0.5, "sign")[:2].abs().unique().tolist() == [0.5]
     lengths = ascend(images, gradient, 3.0, "l2").flatten(1).norm(dim=1)
     torch.testing.assert_close(lengths, torch.tensor([3.0, 3.0, 0.0]))
@@ -161,12 +169,12 @@ def test_a_crop_s_step_does_not_depend_on_the_size_of_its_batch():
 
 def test_the_divergence_has_a_gradient_where_a_label_is_zero():
     logits = torch.tensor([[200.0, -200.0, 0.0]], requires_grad=True)
-    value = divergences(logits.softmax(1), torch.randn(1, 3)).sum()
+    value = divergences(logits.softmax(1), torch.randn(1, 3), FORWARD).sum()
     (gradient,) = torch.autograd.grad(value, logits)
     assert gradient.isfinite().all()
     both = torch.tensor([[0.7, 0.2, 0.1]]), torch.tensor([[0.1, 0.2, 0.3]])
     expected = F.kl_div(both[1].log_softmax(1), both[0], reduction="sum")
-    torch.testing.assert_close(divergences(*both).sum(), expected)
+    torch.testing.assert_close(divergences(*both, FORWARD).sum(), expected)
 
 
 @pytest.mark.parametrize("options", [{}, {"batch_norm": "running"}, {"through_refiner": False}])
@@ -198,13 +206,13 @@ def test_frozen_batch_norm_keeps_its_running_statistics_in_the_ascent():
 
 def test_labels_are_the_refiner_s_of_the_jittered_crops_among_their_mates():
     net, images = network(5), crops(16)
-    made = Jitter(policy(bn_group=8))
+    made = jitterer(policy(bn_group=8))
     shown, targets = made(images, made.refiner(images), net)
     moved = shown[16:]
     for part in (slice(0, 8), slice(8, 16)):
         expected = made.refiner(torch.cat([images[part], moved[part]]))[8:]
         assert torch.equal(targets[16:][part], expected)
-    alone = Jitter(policy(bn_group=8), mates="jittered")
+    alone = jitterer(policy(bn_group=8), refiner_batch="jittered")
     shown, targets = alone(images, made.refiner(images), net)
     assert torch.equal(targets[16:24], alone.refiner(shown[16:24]))
 
@@ -240,7 +248,7 @@ def test_a_small_share_keeps_two_mates():
 def test_sparse_targets_stay_sparse_with_as_many_classes():
     images, net = crops(8), network(5)
     natural = SparseTargets(torch.tensor([[1, 2]] * 8), torch.tensor([[0.6, 0.3]] * 8), 3)
-    made = Jitter(policy(), through_refiner=False)
+    made = jitterer(policy(), through_refiner=False)
     shown, targets = made(images, natural, net)
     assert isinstance(targets, SparseTargets)
     assert targets.index.shape == (16, 2)
@@ -252,10 +260,10 @@ def test_sparse_targets_stay_sparse_with_as_many_classes():
 
 
 def test_clamping_keeps_pixels_between_black_and_white():
-    images, bounds = crops(8), (torch.full((1, 1, 1, 1), -2.0), torch.full((1, 1, 1, 1), 2.0))
-    moved = jittered(network(5), images, step=50.0, norm="sign", bounds=bounds)[0][8:]
-    assert moved.min() == -2
-    assert moved.max() == 2
+    moved = jittered(network(5), crops(8), step=50.0, norm="sign", clamp=True)[0][8:]
+    mean, std = sum(IMAGENET_MEAN) / 3, sum(IMAGENET_STD) / 3  # the view's, of one channel
+    assert moved.min().item() == pytest.approx(-mean / std, rel=1e-6)
+    assert moved.max().item() == pytest.approx((1 - mean) / std, rel=1e-6)
 
 
 def test_one_crop_has_no_mates():
@@ -269,7 +277,7 @@ def training(folder, seed=1, **settings):
     made = job(folder, network(seed, dropout=0.2), **settings)
     labels = policy()
     return dataclasses.replace(
-        made, policy=labels, jitter=Jitter(labels, step=3.0), loss=create_loss("kl")
+        made, policy=labels, jitter=jitterer(labels, step=3.0), loss=create_loss("kl")
     )
 
 
@@ -279,12 +287,12 @@ def test_the_loop_equals_a_plain_one(tmp_path):
     made = dataclasses.replace(
         job(tmp_path, copy.deepcopy(net)),
         policy=labels,
-        jitter=Jitter(labels, step=3.0),
+        jitter=jitterer(labels, step=3.0),
         dynamics=dynamics,
     )
     trained, history = fit(made)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
-    refiner, schedule, losses = labels.crop_labels.refiner, schedules.cosine(3), []
+    refiner, schedule, losses = labels.crop_labels.refiner, schedules.build(Cosine(), 3), []
     for epoch in range(3):
         order = split_batches(shuffled(ROWS, VIEW.seed, epoch), 16, drop_last=True)
         for step, rows in enumerate(order):
@@ -329,7 +337,7 @@ def test_networks_in_step_each_have_their_own_jitter(tmp_path):
     def jobs(folder, shared):
         labels = policy()
         made = []
-        for seed, jitter in ((1, Jitter(labels, step=3.0)), (2, Jitter(labels)), (3, None)):
+        for seed, jitter in ((1, jitterer(labels, step=3.0)), (2, jitterer(labels)), (3, None)):
             each = job(folder / str(seed), network(seed))
             made.append(dataclasses.replace(each, policy=labels, jitter=jitter, load=load))
         if shared:
@@ -355,8 +363,8 @@ def test_bfloat16_and_channels_last(tmp_path):
     assert last == pytest.approx(plain, rel=1e-4)
     half = training(tmp_path / "16", epochs=1)
     fabric = Fabric(accelerator="cpu", devices=1, precision="bf16-mixed")
-    labels = Refined(Refiner([network(9)], bf16=True), VIEW, ROWS, bn_group=16)
+    labels = refined_labels(Refiner([network(9)], bf16=True), VIEW, ROWS, bn_group=16)
     half = dataclasses.replace(
-        half, fabric=fabric, policy=labels, jitter=dataclasses.replace(half.jitter, policy=labels)
+        half, fabric=fabric, policy=labels, jitter=jitterer(labels, step=3.0)
     )
     assert fit(half)[1][0]["train_loss"] == pytest.approx(plain, rel=0.1)

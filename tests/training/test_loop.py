@@ -11,20 +11,26 @@ from torch import nn
 from torch.nn import functional as F
 
 from tests.data.scenes import stripes
+from tests.labels.policies import refined_labels
+from tests.losses.named import create as create_loss
 from tinyrefinery.data.batches import View, shuffled, split_batches
-from tinyrefinery.data.crops import CropSpec
 from tinyrefinery.errors import ChainError, CheckpointError
-from tinyrefinery.labels.policy import GroundTruth, Refined
+from tinyrefinery.labels.policy import GivenLabels
 from tinyrefinery.labels.refiner import Refiner
-from tinyrefinery.losses import create as create_loss
 from tinyrefinery.losses.targets import SparseTargets
+from tinyrefinery.options.crops import Inception
+from tinyrefinery.options.engine import Engine
+from tinyrefinery.options.optimizers import Sgd
+from tinyrefinery.options.schedules import Constant, Cosine, Plateau
+from tinyrefinery.options.training import TrainingOptions
 from tinyrefinery.training import schedules
-from tinyrefinery.training.job import Settings, Training
+from tinyrefinery.training.job import Training
 from tinyrefinery.training.loop import fit
 
 DATA = stripes()
-VIEW = View(DATA, CropSpec("inception", (12, 12)), seed=2)
+VIEW = View(DATA, Inception(size=12), seed=2)
 ROWS = DATA.manifest.rows("train")  # 80 rows
+PLATEAU = Plateau(factor=0.5, patience=1, metric="validation_top1")
 
 
 def small_network(dropout=0.0, norm=True):
@@ -46,19 +52,24 @@ class Killed(BaseException):
 
 def job(folder, network=None, schedule=None, validate=None, lr=0.1, **settings):
     network = network or small_network()
-    defaults = {"epochs": 3, "batch_size": 16, "seed": 5, "channels_last": False}
+    settings = {"epochs": 3, "batch_size": 16, "seed": 5, "channels_last": False, **settings}
+    names = settings.keys()
+    options = {name: settings.pop(name) for name in names & TrainingOptions.model_fields.keys()}
+    engine = {name: settings.pop(name) for name in names & Engine.model_fields.keys()}
     return Training(
         network=network,
         view=VIEW,
         rows=ROWS,
-        policy=GroundTruth(3),
+        policy=GivenLabels(3),
         loss=create_loss("cross_entropy"),
         optimizer=torch.optim.SGD(network.parameters(), lr=lr, momentum=0.9),
-        schedule=schedule or schedules.cosine(3),
-        settings=Settings(**(defaults | settings)),
+        schedule=schedule or schedules.build(Cosine(), 3),
+        options=TrainingOptions(optimizer=Sgd(lr=lr), schedule=Constant(), **options),
+        engine=Engine(**engine),
         fabric=Fabric(accelerator="cpu", devices=1),
         validate=validate or (lambda network: {"validation_top1": 0.5}),
         folder=folder,
+        **settings,
     )
 
 
@@ -76,7 +87,7 @@ def reference(network, epochs=3, batch_size=16, clip=None, ema=None):
     """The same training by hand, with nothing of the loop but the crops."""
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
     average = copy.deepcopy(network)
-    schedule = schedules.cosine(3)
+    schedule = schedules.build(Cosine(), 3)
     steps = len(ROWS) // batch_size
     network.train()
     for epoch in range(epochs):
@@ -129,7 +140,7 @@ def test_moving_average_equals_one_by_hand(tmp_path):
 
 def test_accumulated_small_batches_equal_a_large_one(tmp_path):
     # Without batch normalization, and with a rate that doesn't change within an epoch.
-    constant = schedules.constant()
+    constant = schedules.build(Constant(), 3)
     small, _ = fit(
         job(tmp_path / "a", small_network(norm=False), constant, batch_size=8, accumulate=2)
     )
@@ -192,14 +203,14 @@ def test_resume_is_bit_identical(tmp_path, workers, every):
 def test_the_plateau_schedule_survives_a_resume(tmp_path):
     def run(folder, epochs_before=None):
         figures = iter([0.5, 0.4, 0.4, 0.4, 0.4, 0.4])
-        plateau = schedules.Plateau(factor=0.5, patience=1)
+        plateau = schedules.PlateauSchedule(PLATEAU)
 
         def validate(network):
             return {"validation_top1": next(figures)}
 
         if epochs_before:
             fit(job(folder, schedule=plateau, validate=validate, epochs=epochs_before))
-            plateau = schedules.Plateau(factor=0.5, patience=1)
+            plateau = schedules.PlateauSchedule(PLATEAU)
         trained, history = fit(job(folder, schedule=plateau, validate=validate, epochs=6))
         return weights(trained), [record["lr"] for record in history]
 
@@ -212,7 +223,7 @@ def test_the_plateau_schedule_survives_a_resume(tmp_path):
 
 def test_divergence_is_named(tmp_path):
     with pytest.raises(ChainError, match=r"training loss is (nan|inf).*Lower optimizer.lr"):
-        fit(job(tmp_path, lr=1e30, schedule=schedules.constant()))
+        fit(job(tmp_path, lr=1e30, schedule=schedules.build(Constant(), 3)))
 
 
 def test_a_truncated_state_is_named(tmp_path):
@@ -248,8 +259,8 @@ def test_tensorboard(tmp_path):
 
 def test_resume_with_labels_that_cut_across_bn_groups(tmp_path):
     def whole(folder, **options):
-        refiner = Refiner([small_network()], batch_norm="batch")
-        policy = Refined(refiner, VIEW, ROWS, bn_group=24)  # batches are of 16
+        refiner = Refiner([small_network()])
+        policy = refined_labels(refiner, VIEW, ROWS, bn_group=24)  # batches are of 16
         training = job(folder, small_network(), ema=0.9, checkpoint_every_steps=2, **options)
         return weights(fit(dataclasses.replace(training, policy=policy))[0])
 
@@ -269,7 +280,11 @@ def test_resume_with_labels_that_cut_across_bn_groups(tmp_path):
 
 def test_a_state_that_is_no_number_is_not_kept(tmp_path):
     with pytest.raises(ChainError):
-        fit(job(tmp_path, lr=1e30, schedule=schedules.constant(), checkpoint_every_steps=1))
+        fit(
+            job(
+                tmp_path, lr=1e30, schedule=schedules.build(Constant(), 3), checkpoint_every_steps=1
+            )
+        )
     state = torch.load(tmp_path / "state.pt", weights_only=True)
     assert state["sums"].isfinite().all()
 

@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import nn
 
+from tests.losses.named import create
 from tests.training.test_loop import Killed, assert_equal, job, weights
 from tinyrefinery.errors import CheckpointError
-from tinyrefinery.losses import create
 from tinyrefinery.losses.bias import BiasLoss
+from tinyrefinery.options.losses import Bias
 from tinyrefinery.training.loop import fit, fit_in_step
 
 RUNNING = {"scaling": "running_minimum", "clamp": None}
@@ -100,7 +101,7 @@ def test_it_equals_a_step_by_hand(tmp_path):
             seen.append((logits.detach().clone(), features.detach().clone()))
             return super().forward(logits, targets, features)
 
-    done = training(tmp_path, loss=Watch(), epochs=1, batch_size=80, lr=1e-9)
+    done = training(tmp_path, loss=Watch(**Bias().options), epochs=1, batch_size=80, lr=1e-9)
     fit(done)
     ((logits, features),) = seen
     assert features.shape == (80, 8, 10, 10)

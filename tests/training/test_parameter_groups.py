@@ -9,6 +9,7 @@ from torch import nn
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.models import create
 from tinyrefinery.models.blocks import blocks, depths, head_of
+from tinyrefinery.options.optimizers import Groups
 from tinyrefinery.training.optimizers import freeze, parameter_groups, to_freeze
 
 HEAD = {"fc.weight", "fc.bias"}
@@ -42,9 +43,8 @@ def test_layer_decay_equals_timms(name: str) -> None:
     with torch.device("meta"):
         net = create(f"timm:{name}", 7, size=32)
     head = head_of(lambda classes: create(f"timm:{name}", classes, size=32), 7)
-    ours = parameter_groups(
-        net, head, lr=0.1, weight_decay=0.05, layer_decay=0.75, decay_norm_and_bias=False
-    )
+    part = Groups(lr=0.1, weight_decay=0.05, layer_decay=0.75, decay_norm_and_bias=False)
+    ours = parameter_groups(net, head, part)
     theirs = param_groups_layer_decay(net.network, weight_decay=0.05, layer_decay=0.75)
     assert by_name(net, ours) == timms(net.network, theirs, 0.1)
 
@@ -53,13 +53,13 @@ def test_our_blocks_are_timms_for_a_network_of_timm() -> None:
     """Found by how modules contain one another, they are those that timm's rules name."""
     net = timm.create_model("resnet18", num_classes=7)
     theirs = param_groups_layer_decay(net, layer_decay=0.5, weight_decay=0.0)
-    ours = parameter_groups(net, HEAD, lr=1.0, weight_decay=0.0, layer_decay=0.5)
+    ours = parameter_groups(net, HEAD, Groups(lr=1.0, weight_decay=0.0, layer_decay=0.5))
     assert by_name(net, ours) == timms(net, theirs, 1.0)
 
 
 def test_decay_of_norm_and_bias_equals_timms() -> None:
     net = network()
-    ours = parameter_groups(net, HEAD, lr=0.1, weight_decay=0.5, decay_norm_and_bias=False)
+    ours = parameter_groups(net, HEAD, Groups(lr=0.1, weight_decay=0.5, decay_norm_and_bias=False))
     theirs = param_groups_weight_decay(net, weight_decay=0.5)
     assert by_name(net, ours) == timms(net, [group | {"lr": 0.1} for group in theirs], 0.1)
     assert len(ours) == 2
@@ -67,7 +67,7 @@ def test_decay_of_norm_and_bias_equals_timms() -> None:
 
 def test_without_options_there_is_one_group_in_the_networks_order() -> None:
     net = network()
-    (only,) = parameter_groups(net, HEAD, lr=0.1, weight_decay=0.5)
+    (only,) = parameter_groups(net, HEAD, Groups(lr=0.1, weight_decay=0.5))
     assert [id(p) for p in only["params"]] == [id(p) for p in net.parameters()]
     assert (only["lr"], only["weight_decay"]) == (0.1, 0.5)
 
@@ -100,7 +100,7 @@ def test_blocks_of_skipblocknet_are_in_the_order_of_the_image(skip_blocks: bool)
 def test_by_hand() -> None:
     """Stem, 13 blocks, head: the head at lr, the stem at lr times .5 to the power of 14."""
     net = network()
-    groups = parameter_groups(net, HEAD, lr=0.1, weight_decay=0.0, layer_decay=0.5)
+    groups = parameter_groups(net, HEAD, Groups(lr=0.1, weight_decay=0.0, layer_decay=0.5))
     rates = {name: rate for name, (rate, _) in by_name(net, groups).items()}
     assert rates["fc.weight"] == rates["fc.bias"] == 0.1 == groups[0]["lr"]
     assert rates["blocks.12.0.conv.weight"] == rates["blocks.12.1.norm.bias"] == 0.05
@@ -165,7 +165,7 @@ def test_freezing_by_number_and_by_name_are_the_same() -> None:
     assert freeze(net, named) == [net.stem, net.blocks[0], net.blocks[1]]
     left = {name for name, p in net.named_parameters() if p.requires_grad}
     assert left == {name for name, _ in net.named_parameters()} - named
-    groups = parameter_groups(net, HEAD, lr=0.1, weight_decay=0.0, layer_decay=0.5)
+    groups = parameter_groups(net, HEAD, Groups(lr=0.1, weight_decay=0.0, layer_decay=0.5))
     assert by_name(net, groups).keys() == left
 
 

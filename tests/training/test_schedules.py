@@ -3,7 +3,15 @@
 import pytest
 import torch
 
-from tinyrefinery.training import schedules
+from tinyrefinery.options.schedules import (
+    Constant,
+    Cosine,
+    Exponential,
+    OneCycle,
+    Plateau,
+    Step,
+)
+from tinyrefinery.training.schedules import PlateauSchedule, build
 
 
 def torchs(scheduler, epochs):
@@ -18,37 +26,38 @@ def torchs(scheduler, epochs):
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs"),
+    ("part", "theirs"),
     [
         (
-            schedules.step([3, 7], 0.2),
+            Step(at=(3, 7), factor=0.2),
             lambda o: torch.optim.lr_scheduler.MultiStepLR(o, [3, 7], gamma=0.2),
         ),
         (
-            schedules.cosine(10, final=0.05),
+            Cosine(final=0.05),
             lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, 10, eta_min=0.05),
         ),
-        (schedules.exponential(0.9), lambda o: torch.optim.lr_scheduler.ExponentialLR(o, 0.9)),
+        (Exponential(factor=0.9), lambda o: torch.optim.lr_scheduler.ExponentialLR(o, 0.9)),
         (
-            schedules.exponential(0.97, every=3),
+            Exponential(factor=0.97, every=3),
             lambda o: torch.optim.lr_scheduler.StepLR(o, 3, gamma=0.97),
         ),
-        (schedules.constant(), lambda o: torch.optim.lr_scheduler.ConstantLR(o, factor=1.0)),
+        (Constant(), lambda o: torch.optim.lr_scheduler.ConstantLR(o, factor=1.0)),
     ],
 )
-def test_equal_to_pytorch(ours, theirs):
+def test_equal_to_pytorch(part, theirs):
+    ours = build(part, 10)
     assert [ours(float(epoch)) for epoch in range(10)] == pytest.approx(torchs(theirs, 10))
 
 
 def test_warmup_rises_linearly_to_the_schedule():
-    schedule = schedules.with_warmup(schedules.cosine(10), 2.0, start=0.1)
+    schedule, cosine = build(Cosine(warmup=2.0, warmup_start=0.1), 10), build(Cosine(), 10)
     assert schedule(0.0) == pytest.approx(0.1)
-    assert schedule(1.0) == pytest.approx(0.55 * schedules.cosine(10)(1.0))
-    assert schedule(2.0) == pytest.approx(schedules.cosine(10)(2.0))
+    assert schedule(1.0) == pytest.approx(0.55 * cosine(1.0))
+    assert schedule(2.0) == pytest.approx(cosine(2.0))
 
 
 def test_one_cycle():
-    schedule = schedules.one_cycle(10, peak=0.2, start=0.1)
+    schedule = build(OneCycle(peak=0.2, start=0.1), 10)
     assert [schedule(t) for t in (0, 1, 2, 6, 10)] == pytest.approx([0.1, 0.55, 1.0, 0.5, 0.0])
 
 
@@ -57,7 +66,7 @@ def test_plateau_equals_pytorch(metric):
     values = [0.1, 0.3, 0.2, 0.25, 0.29, 0.28, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.1]
     if metric == "validation_loss":
         values = [1 - v for v in values]
-    ours = schedules.Plateau(factor=0.5, patience=2, metric=metric)
+    ours = PlateauSchedule(Plateau(factor=0.5, patience=2, metric=metric))
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
     theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(
         optimizer,
@@ -67,7 +76,7 @@ def test_plateau_equals_pytorch(metric):
         threshold_mode="abs",
     )
     for value in values:
-        ours.observe(value)
+        ours.observe({metric: value})
         theirs.step(value)
         assert ours(0) == pytest.approx(optimizer.param_groups[0]["lr"])
 
@@ -76,17 +85,17 @@ def test_plateau_equals_pytorch(metric):
 @pytest.mark.parametrize("lost", [float("nan"), float("inf"), float("-inf")])
 def test_a_figure_that_is_no_number_is_no_best(metric, lost):
     """A loss of NaN in the first epoch would beat everything, as nothing is greater than NaN."""
-    ours = schedules.Plateau(factor=0.5, patience=1, metric=metric)
+    ours = PlateauSchedule(Plateau(factor=0.5, patience=1, metric=metric))
     sign = 1 if metric == "validation_top1" else -1
     for value in (lost, sign * 0.1, sign * 0.2, lost, sign * 0.3):
-        ours.observe(value)
+        ours.observe({metric: value})
     assert ours(0) == 1  # never two epochs in a row without improvement
     assert ours.state["best"] == sign * 0.3
-    ours.observe(lost)
-    ours.observe(lost)
+    ours.observe({metric: lost})
+    ours.observe({metric: lost})
     assert ours(0) == 0.5
 
 
 def test_plateau_warms_up():
-    ours = schedules.Plateau(warmup=2.0, warmup_start=0.5)
+    ours = build(Plateau(warmup=2.0, warmup_start=0.5), 10)
     assert [ours(epoch) for epoch in (0, 1, 2, 3)] == pytest.approx([0.5, 0.75, 1.0, 1.0])

@@ -7,19 +7,21 @@ import pytest
 import torch
 
 from tests.training.test_loop import Killed, assert_equal, job, small_network, weights
+from tinyrefinery.options.schedules import Constant, Plateau
+from tinyrefinery.options.training import EarlyStop
 from tinyrefinery.training import schedules
 from tinyrefinery.training.in_step import SharedBatches, SharedLabels
 from tinyrefinery.training.loop import fit, fit_in_step
-from tinyrefinery.training.stopping import EarlyStop
+from tinyrefinery.training.stopping import EarlyStopping
 
 LINEAR = torch.nn.Linear(1, 1)
 
 
 def ends(figures, **options):
     """Evaluations after which it is over, and the epoch it would keep."""
-    stop = EarlyStop(**options)
+    stop = EarlyStopping(EarlyStop(**options))
     for number, value in enumerate(figures, 1):
-        stop.observe({"epoch": number, stop.metric: value}, LINEAR)
+        stop.observe({"epoch": number, stop.part.metric: value}, LINEAR)
         if stop.is_over:
             break
     return number, stop.outcome(number)["kept_epoch"]
@@ -63,35 +65,35 @@ def stopping(folder, values, network=None, stop=None, **settings):
     made = job(
         folder,
         network,
-        schedule=schedules.constant(),
+        schedule=schedules.build(Constant(), 1),
         validate=figures_of(values),
         epochs=settings.pop("epochs", 8),
         **settings,
     )
-    return dataclasses.replace(made, stop=stop or EarlyStop(patience=2))
+    return dataclasses.replace(made, stop=stop or EarlyStopping(EarlyStop(patience=2)))
 
 
 @pytest.mark.parametrize("ema", [None, 0.9])
 def test_it_ends_early_with_the_best_weights(tmp_path, ema):
     trained, history = fit(stopping(tmp_path / "a", [0.3, 0.6, 0.5, 0.4, 0.9], ema=ema))
     assert [record["epoch"] for record in history] == [1, 2, 3, 4]
-    shorter = job(tmp_path / "b", schedule=schedules.constant(), epochs=2, ema=ema)
+    shorter = job(tmp_path / "b", schedule=schedules.build(Constant(), 1), epochs=2, ema=ema)
     assert_equal(weights(trained), weights(fit(shorter)[0]))
 
 
 def test_without_restoring_it_ends_with_the_last_weights(tmp_path):
-    stop = EarlyStop(patience=2, restore_best=False)
+    stop = EarlyStopping(EarlyStop(patience=2, restore_best=False))
     trained, _ = fit(stopping(tmp_path / "a", [0.3, 0.6, 0.5, 0.4], stop=stop))
     assert stop.weights is None
-    longer = job(tmp_path / "b", schedule=schedules.constant(), epochs=4)
+    longer = job(tmp_path / "b", schedule=schedules.build(Constant(), 1), epochs=4)
     assert_equal(weights(trained), weights(fit(longer)[0]))
 
 
 def test_all_epochs_are_trained_where_nothing_stops_it_and_the_best_is_kept(tmp_path):
-    stop = EarlyStop(patience=None)
+    stop = EarlyStopping(EarlyStop(patience=None))
     trained, history = fit(stopping(tmp_path / "a", [0.3, 0.6, 0.5, 0.4], stop=stop, epochs=4))
     assert len(history) == 4
-    shorter = job(tmp_path / "b", schedule=schedules.constant(), epochs=2)
+    shorter = job(tmp_path / "b", schedule=schedules.build(Constant(), 1), epochs=2)
     assert_equal(weights(trained), weights(fit(shorter)[0]))
 
 
@@ -151,9 +153,9 @@ def test_networks_in_step_stop_one_by_one(tmp_path):
 
 
 def test_the_plateau_falls_no_lower_than_asked():
-    plateau = schedules.Plateau(factor=0.1, patience=1, lowest=0.05)
+    plateau = schedules.PlateauSchedule(Plateau(factor=0.1, patience=1, lowest=0.05))
     rates = []
     for _ in range(7):
-        plateau.observe(0.5)
+        plateau.observe({"validation_loss": 0.5})
         rates.append(plateau(0))
     assert rates == pytest.approx([1, 1, 0.1, 0.1, 0.05, 0.05, 0.05])

@@ -10,11 +10,11 @@ from sklearn.metrics import average_precision_score
 from tinyrefinery import builders
 from tinyrefinery.evaluation.dynamics_table import load_dynamics
 from tinyrefinery.evaluation.label_suspicion import find_suspects
-from tinyrefinery.execution.recipe_run import Job
 from tinyrefinery.execution.run import run
 from tinyrefinery.recipe.load import load_recipe
+from tinyrefinery.runs.plan import Job
 
-RECIPE = Path(__file__).parents[1] / "benchmarks" / "wrong_labels.yaml"
+RECIPE = Path(__file__).parents[2] / "benchmarks" / "wrong_labels.yaml"
 SMALL = (
     *("data.source.train=600", "data.source.validation=100", "data.source.wrong_labels=0.15"),
     *("data.source.clutter=0", "data.source.noise=0.02"),

@@ -7,13 +7,13 @@ import torch
 from torch import nn
 
 from tinyrefinery.data.batches import View, shuffled
-from tinyrefinery.data.crops import CropSpec
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.images import ResidentImages
 from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.data.open import open_data
 from tinyrefinery.errors import DataError
 from tinyrefinery.models import create
+from tinyrefinery.options.crops import Center
 from tinyrefinery.variance.bias_weights import READINGS, bias_weights
 
 
@@ -23,7 +23,7 @@ def seen():
     data = open_data("street_numbers", train=8, validation=8, test=25, digits=1, width=32)
     torch.manual_seed(0)
     network = create("street_cnn", 10, size=24, channels=1, widths=[4, 8]).eval()
-    view = View(data, CropSpec("center", (24, 24)), 0, (0.5,), (0.2,))
+    view = View(data, Center(size=24), 0, (0.5,), (0.2,))
     rows = data.manifest.rows("test")
     with torch.inference_mode():
         # As in training, whoever shares a batch is drawn.
@@ -82,7 +82,7 @@ def test_batches_are_mixed_whatever_the_order_of_the_images():
         }
     )
     data = Dataset("sorted", Manifest(table, ("a", "b", "c")), ResidentImages(images), None, ())
-    view = View(data, CropSpec("center", (8, 8)), 0, (0.5,), (0.2,))
+    view = View(data, Center(size=8), 0, (0.5,), (0.2,))
     found = bias_weights(Painted(), view, np.arange(384))["variances"]
     assert found.shape == (384,)
     third = np.sort(found)[:128]  # the class of least contrast is weighed least, all of it

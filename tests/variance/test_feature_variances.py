@@ -7,13 +7,13 @@ from torch import nn
 
 from tests.data.scenes import stripes
 from tinyrefinery.data.batches import View
-from tinyrefinery.data.crops import CropSpec
 from tinyrefinery.errors import DataError
 from tinyrefinery.models import create
+from tinyrefinery.options.crops import Center
 from tinyrefinery.variance.feature_variances import feature_variances, summary
 
 DATA = stripes()
-VIEW = View(DATA, CropSpec("center", (16, 16)), mean=(0.3,), std=(0.2,))
+VIEW = View(DATA, Center(size=16), mean=(0.3,), std=(0.2,))
 ROWS = DATA.manifest.rows("train")[:30]
 
 
@@ -65,7 +65,7 @@ def test_leaves_the_network_as_it_was() -> None:
 
 def test_timms_networks_too() -> None:
     net = create("timm:mobilenetv3_small_050", 3, size=32, channels=1)
-    view = View(DATA, CropSpec("center", (32, 32), resize=32), mean=(0.3,), std=(0.2,))
+    view = View(DATA, Center(size=32, resize=32), mean=(0.3,), std=(0.2,))
     assert (feature_variances(net, view, ROWS)["features"] > 0).all()
 
 

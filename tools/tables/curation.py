@@ -1,4 +1,4 @@
-"""Wrong labels, shortcuts, and a turn of the cycle."""
+"""Label errors, shortcuts, and one turn of the data cycle."""
 
 import numpy as np
 
@@ -7,12 +7,14 @@ from tinyrefinery.pages.numbers import gain_points
 from tinyrefinery.statistics.paired import paired_gain
 
 STAGES = ("plain", "refined")
+WAYS = {"remedies alone": "automatic fixes only", "shares as they are": "default shares"}
+"""Names in the CSV file -> names in the table."""
 
 
 def wrong_labels() -> str:
-    """What training tells about labels known to be wrong."""
+    """How well training finds labels that are known to be wrong."""
     rows = load("wrong_labels")
-    lines = [["measure", "learns from given labels", "from refined labels", "n"]]
+    lines = [["measure", "trained on given labels", "trained on refined labels", "n"]]
     for measure in dict.fromkeys(r["measure"] for r in rows):
         mine = [r for r in rows if r["measure"] == measure]
         found = {s: [float(r["value"]) for r in mine if r["stage"] == s] for s in STAGES}
@@ -26,10 +28,11 @@ def wrong_labels() -> str:
 
 
 def suspects(known: str) -> str:
-    """How many of the first labels of each ranking are wrong."""
+    """The share of wrong labels at the top of each ranking."""
     rows = [r for r in load("suspects") if r["set"] == known]
     columns = ("p100", "p500", "p1000", "average_precision")
-    lines = [["ranking", "first 100", "first 500", "first 1,000", "average precision", "n"]]
+    tops = [f"wrong in first {top}" for top in ("100", "500", "1,000")]
+    lines = [["ranking", *tops, "average precision", "n"]]
     for name in dict.fromkeys(r["ranking"] for r in rows):
         mine = [r for r in rows if r["ranking"] == name]
         cells = [mean_std([float(r[column]) for r in mine]) for column in columns]
@@ -41,9 +44,13 @@ OTHERS = ("refined labels alone", "p[given], in sample", "cleanlab prune by nois
 
 
 def suspects_gains(**sets: str) -> str:
-    """What the order of suspects.csv gains over others, paired by seed: name of a set -> title."""
-    columns = {"p500": "first 500", "p1000": "first 1,000", "average_precision": "whole order"}
-    lines = [["labels", "over", *columns.values(), "n"]]
+    """Gains of suspects.csv over other rankings, paired by seed: name of a set -> title."""
+    columns = {
+        "p500": "wrong in first 500",
+        "p1000": "wrong in first 1,000",
+        "average_precision": "average precision",
+    }
+    lines = [["labels", "gain over", *columns.values(), "n"]]
     for known, title in sets.items():
         rows = [r for r in load("suspects") if r["set"] == known]
         by_way = {
@@ -64,11 +71,11 @@ def suspects_gains(**sets: str) -> str:
 
 
 def capacity() -> str:
-    """What a shortcut costs networks of three sizes."""
+    """The cost of a shortcut for networks of three sizes."""
     rows = load("shortcut_capacity")
     shares = sorted({r["dark_share"] for r in rows}, key=float)
     head = [f"{float(share):.0%} of cats dark" for share in shares]
-    lines = [["parameters", *head, "loss at the largest share", "n"]]
+    lines = [["parameters", *head, "change at the largest share", "n"]]
     for network in dict.fromkeys(r["network"] for r in rows):
         mine = {
             s: [r for r in rows if (r["network"], r["dark_share"]) == (network, s)] for s in shares
@@ -84,16 +91,16 @@ def capacity() -> str:
 
 
 def factory() -> str:
-    """What a turn of the cycle mends, by how the images to decide on were chosen."""
+    """What one turn of the cycle fixes, by how the images to review were selected."""
     rows = load("factory_turn")
     ways = dict.fromkeys(r["way"] for r in rows)
     by_way = {way: [r for r in rows if r["way"] == way] for way in ways}
     failed = {(r["seed"], r["test"]) for r in by_way["before"] if r["verdict"] == "FAIL"}
-    head = ["decisions", "labels changed", "failed tests that keep their bound", "proven"]
-    lines = [["", *head, "accuracy", "by day", "by night", "n"]]
+    head = ["decisions", "labels changed", "failed tests now within bound", "now PASS"]
+    lines = [["selection", *head, "accuracy", "by day", "by night", "n"]]
     for way, mine in by_way.items():
         seeds = list(dict.fromkeys(r["seed"] for r in mine))
-        line = [way]
+        line = [WAYS.get(way, way)]
         for column in ("decisions", "relabelled"):
             counts = [next(int(r[column]) for r in mine if r["seed"] == seed) for seed in seeds]
             line.append(f"{np.mean(counts):,.0f}")
@@ -107,9 +114,9 @@ def factory() -> str:
 
 
 def factory_gain(way: str, base: str) -> str:
-    """Points of accuracy that one way gains over another, paired by seed."""
+    """Gain in accuracy of one way over another, in points, paired by seed."""
     rows = load("factory_turn")
-    lines = [["test", f"{way} over {base}", "n"]]
+    lines = [["test", f"gain of {way} over {base}", "n"]]
     for test in ("everywhere", "by_day", "by_night"):
         before, after = (
             {r["seed"]: float(r["value"]) for r in rows if (r["way"], r["test"]) == (each, test)}

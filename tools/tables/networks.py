@@ -6,9 +6,9 @@ from tinyrefinery.statistics.paired import spread
 
 
 def variances(*cases: tuple[str, str, str]) -> str:
-    """Variances of the last feature maps over test images: (row, trained or not, what with)."""
+    """Variances of the last feature maps over test images: (row, trained or not, loss)."""
     rows = load("losses-variances")
-    lines = [["network", "trained with", "average", "maximum", "minimum", "n"]]
+    lines = [["network", "training", "average", "maximum", "minimum", "n"]]
     for row, trained, what in cases:
         mine = [r for r in rows if (r["row"], r["trained"]) == (row, trained)]
         cells = [mean_std([float(r[column]) for r in mine]) for column in ("mean", "max", "min")]
@@ -17,14 +17,14 @@ def variances(*cases: tuple[str, str, str]) -> str:
 
 
 def detection() -> str:
-    """Detectors on the test images they come with, and the control that looks at nothing."""
+    """Detectors on their own test images, and the control that ignores the pixels."""
     rows = [row for row in load("detection") if row["split"] == "test"]
     columns = {
-        "mAP, eleven points": "map11",
-        "of median boxes": "blind_map11",
+        "mAP, 11-point": "map11",
+        "median-box baseline": "blind_map11",
         "mAP, area": "map_area",
-        "COCO's AP": "coco_ap",
-        "AP at .5": "coco_ap50",
+        "COCO AP": "coco_ap",
+        "COCO AP at .5": "coco_ap50",
     }
     lines = [["recipe", "test images, objects", *columns, "n"]]
     for name in dict.fromkeys(row["recipe"] for row in rows):

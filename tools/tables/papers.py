@@ -1,4 +1,4 @@
-"""Tables of papers: their rows that have been run, beside the printed numbers."""
+"""Tables of papers: the rows that have been run, beside the printed numbers."""
 
 from tables.reading import ROOT, gain, load, markdown, values
 from tinyrefinery.pages.numbers import percent
@@ -8,7 +8,7 @@ SCALES = {
     "imagenet": "ImageNet",
     "street": "Street numbers",
     "cifar10": "CIFAR-10",
-    "cifar10_longer": "CIFAR-10, three times as long",
+    "cifar10_longer": "CIFAR-10, trained three times as long",
     "cifar10_more": "CIFAR-10, four times the images",
     "imagenette": "Imagenette",
     "tiny_imagenet": "Tiny-ImageNet",
@@ -33,7 +33,9 @@ def paper_table(table: str) -> str:
 
 def paper_rows(name: str) -> str:
     """The rows of docs/results/NAME.csv that have been run, with the paper's numbers."""
-    lines = [["row", "network", "paper top-1", "ours", "paper's gain", "our gain", "over", "n"]]
+    lines = [
+        ["row", "network", "paper top-1", "our top-1", "paper gain", "our gain", "gain over", "n"]
+    ]
     return markdown([*lines, *(paper_line(row) for row in load(name) if int(row["n"]))])
 
 
@@ -52,8 +54,8 @@ def paper_line(row: dict[str, str]) -> list[str]:
 
 
 def gains_by_row(name: str) -> str:
-    """The rows of a table.csv that has no paper's numbers."""
-    lines = [["row", "network", "test top-1", "gain", "over", "n"]]
+    """The rows of a table.csv without a paper's numbers."""
+    lines = [["row", "network", "test top-1", "gain", "gain over", "n"]]
     for row in load(name):
         row_id, model, _, ours, _, our_gain, *rest = paper_line(row)
         lines.append([row_id, model, ours, our_gain, *rest])
@@ -61,9 +63,9 @@ def gains_by_row(name: str) -> str:
 
 
 def replication(scale: str) -> str:
-    """Test top-1 of the replication's three generations, row by row, and what the last gained."""
+    """Test top-1 of the replication's three generations by row, and the gain of the last."""
     rows = load(f"replication-{scale}-runs")
-    lines = [["row", "R0", "R1", "R2", "R2 over R0", "n"]]
+    lines = [["row", "R0", "R1", "R2", "gain of R2 over R0", "n"]]
     table = load(f"replication-{scale}")
     for row in (each["row"] for each in table if each["stage"] == "r2" and int(each["n"])):
         found = [list(values(rows, row, name, "test_top1").values()) for name in ("r0", "r1", "r2")]

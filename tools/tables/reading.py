@@ -1,4 +1,4 @@
-"""Rows of the CSV files in docs/results/, the numbers in them, and how a table is written."""
+"""Reading the CSV files in docs/results/, and writing Markdown tables."""
 
 import csv
 from pathlib import Path
@@ -20,13 +20,13 @@ def load(name: str) -> Rows:
 
 
 def load_or_none(name: str) -> Rows | None:
-    """Lines of docs/results/NAME.csv; None where it hasn't been run."""
+    """Lines of docs/results/NAME.csv; None if it has not been run."""
     there = (ROOT / "docs" / "results" / f"{name}.csv").exists()
     return load(name) if there else None
 
 
 def of_row(line: dict[str, str], row: str) -> bool:
-    """Whether a line belongs to a row; a stage that rows share names them all, or none."""
+    """Whether a line belongs to a row; a stage that rows share lists all of them, or none."""
     return not line["row"] or row in line["row"].split(" + ")
 
 
@@ -47,7 +47,7 @@ def gain(rows: Rows, row: str, stage: str, base: str = "plain", base_row: str | 
 
 
 def mean_std(values: list[float]) -> str:
-    """Mean ± sample standard deviation; the mean alone of one value."""
+    """Mean ± sample standard deviation; only the mean for a single value."""
     if len(values) < 2:
         return f"{np.mean(values):.3f}"
     return f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"

@@ -1,4 +1,4 @@
-"""What was said of refiners, and what their students gained."""
+"""Scores of refiners, and the gains of their students."""
 
 from tables.papers import SCALES
 from tables.reading import NOT_RUN, load, load_or_none, markdown
@@ -10,12 +10,12 @@ WHO = ("plain", "student")
 
 
 def refiner_gains() -> str:
-    """What was said of refiners beside what their students gained, the largest gain first."""
+    """Scores of refiners beside the gains of their students, largest gain first."""
     rows = load_or_none("refiner_gains")
     if rows is None:
         return NOT_RUN
     head = ["refiner", "network", "verdict", "unseen crops", "gap", "truth KL"]
-    lines = [[*head, "student's gain", "n"]]
+    lines = [[*head, "student gain", "n"]]
     columns = {
         column: over_refiners(rows, column)
         for column in ("unseen_top1", "gap", "truth_kl", "student_top1", "plain_top1")
@@ -33,17 +33,17 @@ def refiner_gains() -> str:
 
 
 def refiner_ranks() -> str:
-    """How well each measure of refiners gives the order of gains."""
+    """How well each measure of refiners predicts the order of gains."""
     rows = load_or_none("refiner_gains")
     if rows is None:
         return NOT_RUN
-    head = ["what is said of a refiner", "rank correlation", "p", "within single seeds"]
+    head = ["measure of the refiner", "rank correlation", "p", "within each seed"]
     return markdown([head, *rank_lines(rows)])
 
 
 def verdicts_on_real_images() -> str:
-    """Verdicts of refiners, and what their students gained with soft labels of the crop."""
-    lines = [["images", "refiner", "verdict", "student's gain", "n"]]
+    """Verdicts of refiners, and the gains of their students with soft crop labels."""
+    lines = [["images", "refiner", "verdict", "student gain", "n"]]
     for name in ("cifar10", "imagenette"):
         rows = load(f"refiner_gains-{name}")
         own = [r for r in rows if "self" in r["student"] or r["row"] == "soft_dynamic"]

@@ -5,18 +5,30 @@ from tinyrefinery.pages.numbers import nats, percent
 from tinyrefinery.statistics.paired import spread
 
 Case = tuple[str, str, str, str, str]
-"""What is said, CSV file, row, refining stage, row of the plain baseline."""
+"""Setting, CSV file, row, refining stage, row of the plain baseline."""
 CIFAR = ("CIFAR-10, padded crops", "cifar10", "pad", "refiner", "pad")
-CIFAR_INCEPTION = ("CIFAR-10, crops from 8 %", "cifar10", "inception", "refiner", "inception")
-CIFAR_SMALL = ("CIFAR-10, a network of 20k parameters", "cifar10", "small", "refiner", "small")
-CIFAR_RUNNING = ("CIFAR-10, running", "cifar10", "running", "refiner", "pad")
+CIFAR_INCEPTION = (
+    "CIFAR-10, crops from 8 % of the area",
+    "cifar10",
+    "inception",
+    "refiner",
+    "inception",
+)
+CIFAR_SMALL = ("CIFAR-10, 20k-parameter network", "cifar10", "small", "refiner", "small")
+CIFAR_RUNNING = ("CIFAR-10, running statistics", "cifar10", "running", "refiner", "pad")
 CIFAR_LONG = (
-    *("CIFAR-10, twice as long", "cifar10_long", "twice_as_long", "refiner"),
+    *("CIFAR-10, trained twice as long", "cifar10_long", "twice_as_long", "refiner"),
     "twice_as_long",
 )
-IMAGENETTE = ("Imagenette, crops from 35 %", "imagenette", "area35", "refiner", "area35")
-IMAGENETTE_08 = ("Imagenette, crops from 8 %", "imagenette08", "", "refiner", "")
-DEMO = ("street numbers, crops from 8 %", "demo", "", "refiner", "")
+IMAGENETTE = (
+    "Imagenette, crops from 35 % of the area",
+    "imagenette",
+    "area35",
+    "refiner",
+    "area35",
+)
+IMAGENETTE_08 = ("Imagenette, crops from 8 % of the area", "imagenette08", "", "refiner", "")
+DEMO = ("street numbers, crops from 8 % of the area", "demo", "", "refiner", "")
 
 
 def stages(name: str, row: str = "", *, truth: bool = False) -> str:
@@ -39,9 +51,10 @@ def stages(name: str, row: str = "", *, truth: bool = False) -> str:
 
 
 def gains(*cases: Case) -> str:
-    """A table of gains: (what, csv, row, stage, row of the plain baseline)."""
-    head = ["what", "plain test top-1", "refiner test top-1", "train top-1: plain", "refined"]
-    lines = [[*head, "refined by the larger: gain", "by its like: gain", "n"]]
+    """A table of gains: (setting, csv, row, stage, row of the plain baseline)."""
+    head = ["setting", "plain test top-1", "refiner test top-1", "plain train top-1"]
+    head += ["refined train top-1", "gain: larger refiner", "gain: same-architecture refiner"]
+    lines = [[*head, "n"]]
     for what, name, row, refiner, base_row in cases:
         rows = load(name)
         plain = values(rows, base_row, "plain", "test_top1")
@@ -55,9 +68,10 @@ def gains(*cases: Case) -> str:
 
 
 def against(name: str, base: str, stage: str, *variants: tuple[str, str]) -> str:
-    """A table of one stage in several rows, compared with the first: (what, row)."""
+    """A table of one stage in several rows, compared with the first: (setting, row)."""
     rows = load(name)
-    lines = [["what", "train top-1", "test top-1", f"difference to {base.replace('_', ' ')}", "n"]]
+    head = ["setting", "train top-1", "test top-1", f"difference from {base.replace('_', ' ')}"]
+    lines = [[*head, "n"]]
     for what, row in variants:
         columns = [values(rows, row, stage, column) for column in ("train_top1", "test_top1")]
         if not columns[1]:
@@ -69,9 +83,9 @@ def against(name: str, base: str, stage: str, *variants: tuple[str, str]) -> str
 
 
 def beside(name: str, base: str, *variants: tuple[str, str]) -> str:
-    """A table of stages compared with the first: (what, stage)."""
+    """A table of stages compared with the first: (setting, stage)."""
     rows = load(name)
-    lines = [["what", "train top-1", "test top-1", f"difference to {base}", "n"]]
+    lines = [["setting", "train top-1", "test top-1", f"difference from {base}", "n"]]
     for what, stage in variants:
         columns = [values(rows, "", stage, column) for column in ("train_top1", "test_top1")]
         if not columns[1]:
@@ -83,5 +97,5 @@ def beside(name: str, base: str, *variants: tuple[str, str]) -> str:
 
 
 def street(*rows: str) -> list[Case]:
-    """Rows of the street numbers' table of causes, all against the plain network of the same."""
+    """Rows of the street numbers' table of causes, each compared with its own plain network."""
     return [(row.replace("_", " "), "street_causes", row, "refiner", row) for row in rows]

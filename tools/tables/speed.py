@@ -1,4 +1,4 @@
-"""Figures of the benchmarks."""
+"""Results of the benchmarks."""
 
 import csv
 
@@ -8,12 +8,12 @@ TRAINING = ("data_path", "imports", "training_step")  # benchmarks of docs/resul
 
 
 def speed(script: str | None = None) -> str:
-    """The ratios of the benchmarks' last run: of one script, or of those about training."""
+    """Ratios of the benchmarks' last run, for one script or for those about training."""
     (path,) = sorted((ROOT / "benchmarks" / "results").glob("*.csv"))
     with path.open() as file:
         rows = list(csv.DictReader(file))
     last = {(r["figure"], r["unit"]): r for r in rows}
-    lines = [["figure", "unit", "median", "min to max", "n", "ratio", "to"]]
+    lines = [["measurement", "unit", "median", "min to max", "n", "ratio", "relative to"]]
     for (figure, unit), r in last.items():
         if r["script"] not in ((script,) if script else TRAINING):
             continue
@@ -26,16 +26,16 @@ def speed(script: str | None = None) -> str:
 
 
 def store_claim() -> str:
-    """What refining costs a ResNet8 step, from the benchmark of the label store."""
+    """The cost of refining per ResNet8 step, from the benchmark of the label store."""
     (path,) = sorted((ROOT / "benchmarks" / "results").glob("*.csv"))
     with path.open() as file:
         rows = {r["figure"]: r for r in csv.DictReader(file) if r["script"] == "label_store"}
-    plain = float(rows["plain"]["median"])  # core-milliseconds a step of 128 crops
+    plain = float(rows["plain"]["median"])  # core-milliseconds per step of 128 crops
     labels = 128_000 / float(rows["resnet18: making labels"]["median"])
     numbers = {
         "labels from a store": float(rows["from a store, float32"]["ratio"]),
         "a live refiner of the same size": float(rows["by a live resnet8"]["ratio"]),
-        "the first use of a ResNet-18's labels, which makes them": (plain + labels) / plain,
+        "the first use of a ResNet-18's labels, including making them": (plain + labels) / plain,
     }
-    lines = [["a training step of ResNet8 with", "takes, of a plain step"]]
+    lines = [["ResNet8 training step with", "time relative to a plain step"]]
     return markdown([*lines, *([name, f"{value:.2f} x"] for name, value in numbers.items())])

@@ -1,1 +1,1 @@
-"""What is wrong with a data set, and what a network could learn from it by mistake."""
+"""Checks of a dataset: leaks, duplicates, likely label errors, and shortcuts."""

@@ -1,4 +1,4 @@
-"""The accept list: associations that a person judged to be part of the task, with the reason."""
+"""The accept list: associations that a person judged to be part of the task, with a reason."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,40 +15,39 @@ _EXAMPLE = (
 
 
 def read_accepted(path: Path, classes: Sequence[str]) -> dict[tuple[str, str], str]:
-    """(property, class) -> reason.
+    """Read an accept list as (property, class) -> reason.
 
-    The file holds a list `accept` of entries with `property` (a computed property or a column of
+    The file has a list `accept` of entries with `property` (a computed property or a column of
     the manifest), `class` and `reason`.
 
     Raises:
-        DataError: when the file can't be read, an entry lacks something or gives no reason, or a
-            class is unknown.
+        DataError: when the file can't be read, an entry is incomplete, or a class is unknown.
     """
     try:
         content = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DataError(f"{path}: no readable accept list ({error}). {_EXAMPLE}") from error
+        raise DataError(f"{path}: can't read the accept list ({error}). {_EXAMPLE}") from error
     entries = content.get("accept") if isinstance(content, dict) else None
     if not isinstance(entries, list):
         raise DataError(f"{path}: has no list 'accept'. {_EXAMPLE}")
-    found = {}
+    reasons = {}
     for number, entry in enumerate(entries, 1):
         column, label, reason = _entry(entry, f"{path}, entry {number}", classes)
-        if (column, label) in found:
-            raise DataError(f"{path}: {column} and {label} stand there twice")
-        found[column, label] = reason
-    return found
+        if (column, label) in reasons:
+            raise DataError(f"{path}: two entries for {column} and {label}: delete one of them")
+        reasons[column, label] = reason
+    return reasons
 
 
 def _entry(entry: Any, where: str, classes: Sequence[str]) -> tuple[str, str, str]:
     if not isinstance(entry, dict):
-        raise DataError(f"{where}: is no mapping. {_EXAMPLE}")
-    wanted = ("property", "class", "reason")
-    if unknown := [str(key) for key in entry if key not in wanted]:
-        raise DataError(f"{where}: unknown key '{unknown[0]}'.{did_you_mean(unknown[0], wanted)}")
-    if missing := [key for key in wanted if not str(entry.get(key) or "").strip()]:
-        raise DataError(f"{where}: lacks a {missing[0]}. {_EXAMPLE}")
-    column, label, reason = (str(entry[key]) for key in wanted)
+        raise DataError(f"{where}: is not a mapping. {_EXAMPLE}")
+    keys = ("property", "class", "reason")
+    if unknown := [str(key) for key in entry if key not in keys]:
+        raise DataError(f"{where}: unknown key '{unknown[0]}'.{did_you_mean(unknown[0], keys)}")
+    if missing := [key for key in keys if not str(entry.get(key) or "").strip()]:
+        raise DataError(f"{where}: has no {missing[0]}. {_EXAMPLE}")
+    column, label, reason = (str(entry[key]) for key in keys)
     if label not in classes:
         raise DataError(
             f"{where}: no class '{label}'.{did_you_mean(label, classes)} "

@@ -1,18 +1,18 @@
-"""How much a column of numbers or words tells about the label, and how much chance alone would.
+"""How strongly a column of numbers or words is associated with the label, compared to chance.
 
-Everything is a linear rank statistic: the sum of a score over the images of a class. Three kinds
-of score are taken of a column:
+Every measure is a linear rank statistic: the sum of a score over the images of a class. A column
+has three kinds of scores:
 
 * its midranks: the sum is the Mann-Whitney statistic, hence the one-vs-rest AUC;
-* membership of a tail (the lowest or highest 2, 5 or 20 %): a few dark images that are all of one
-  class hardly move the AUC, but decide whatever is dark;
-* membership of a value, for words.
+* membership in a tail (the lowest or highest 2, 5 or 20%): a few dark images that are all of one
+  class hardly change the AUC, but predict the class of every dark image;
+* membership in a value, for words.
 
-Under the null hypothesis that labels are dealt out at random, such a sum has a known mean and
-variance whatever the ties and however rare the class (sampling without replacement). So sums of
-frequent and of rare classes are put on one scale, z. The noise floor is the 95th percentile of the
-largest |z| over all scores and classes when labels are permuted: the single-step maxT method of
-Westfall and Young (1993), which keeps the family-wise error rate whatever depends on what.
+If labels are assigned at random (the null hypothesis), the mean and variance of such a sum are
+known for any ties and any class frequency (sampling without replacement). This puts frequent and
+rare classes on one scale, z. The noise floor is the 95th percentile of the largest |z| over all
+scores and classes under permuted labels: the single-step maxT method of Westfall and Young (1993).
+It controls the family-wise error rate under any dependence between columns.
 """
 
 from collections.abc import Sequence
@@ -23,15 +23,15 @@ from scipy.stats import rankdata
 
 from tinyrefinery.random import generator
 
-TAILS = (0.02, 0.05, 0.2)  # our choice: a handful, a group, the darkest fifth
-LEAST = 5.0  # images expected in a cell, below which z is too coarse (Cochran's rule)
+TAILS = (0.02, 0.05, 0.2)  # our choice: share of images in a tail
+LEAST = 5.0  # z is too coarse with fewer expected images in a cell (Cochran's rule)
 SHUFFLES = 200
 CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
 class Column:
-    """What is known of N images under one name."""
+    """One property of N images."""
 
     name: str
     values: np.ndarray
@@ -45,26 +45,27 @@ class Column:
 
 @dataclass(frozen=True)
 class Score:
-    """One number an image; members alone where it is 0 or 1."""
+    """One number per image: a rank, or 1 for members and 0 for all other images."""
 
     column: int
+    """Place of the column."""
     kind: str
     """rank, low, high, value or missing."""
     value: str | float
-    """The bound of a tail, the word of a value; empty for ranks."""
+    """The bound of a tail, or the word; empty for ranks."""
     members: np.ndarray
-    """(m,) int64, images whose score is 1; all of them for ranks."""
+    """(m,) int64, images whose score is 1; all images for ranks."""
     ranks: np.ndarray | None
     """(N,) float64 midranks; None for membership."""
 
     def sums(self, labels: np.ndarray, classes: int) -> np.ndarray:
-        """Sum over the images of each class, (K,)."""
+        """Sum of the score over the images of each class, (K,)."""
         if self.ranks is not None:
             return np.bincount(labels, self.ranks, classes)
         return np.bincount(labels[self.members], minlength=classes).astype(np.float64)
 
     def moments(self, n: int) -> tuple[float, float]:
-        """Mean and variance (n in the denominator) over all images."""
+        """Mean and variance of the score (n in the denominator) over all images."""
         if self.ranks is not None:
             return float(self.ranks.mean()), float(self.ranks.var())
         share = len(self.members) / n
@@ -73,24 +74,24 @@ class Score:
 
 @dataclass(frozen=True)
 class Associations:
-    """S scores against K classes of N images."""
+    """The association of S scores with K classes of N images."""
 
     columns: tuple[Column, ...]
     scores: tuple[Score, ...]
     counts: np.ndarray
-    """Images of each class, (K,)."""
+    """Images per class, (K,)."""
     sums: np.ndarray
-    """Of each score over each class, (S, K)."""
+    """Sum of each score over each class, (S, K)."""
     z: np.ndarray
     """(S, K); NaN where a cell is too small to be tested."""
     floor: float
-    """|z| that chance alone exceeds anywhere once in twenty times."""
+    """The noise floor: chance alone exceeds this |z| anywhere in one of twenty datasets."""
 
     def auc(self, score: int) -> np.ndarray:
         """One-vs-rest AUC of a rank score, (K,): above .5 where the class has large values."""
-        n, own = self.counts.sum(), np.maximum(self.counts, 1)
+        n, counts = self.counts.sum(), np.maximum(self.counts, 1)
         rest = np.maximum(n - self.counts, 1)
-        return (self.sums[score] - own * (own + 1) / 2) / (own * rest)
+        return (self.sums[score] - counts * (counts + 1) / 2) / (counts * rest)
 
     def shares(self, score: int) -> np.ndarray:
         """Share of each class among the members of a score, (K,)."""
@@ -105,23 +106,23 @@ def associate(
     shuffles: int = SHUFFLES,
     seed: int = 0,
 ) -> Associations:
-    """Every column against every class.
+    """Measure the association of every column with every class.
 
     Args:
-        columns: N values each. Columns whose values are all alike say nothing and are passed over.
+        columns: N values each. Columns with one value only have no scores.
         labels: (N,) int64.
         classes: K.
-        shuffles: permutations of the labels that the noise floor is estimated from.
-        seed: of the permutations.
+        shuffles: permutations of the labels to estimate the noise floor from.
+        seed: for the permutations.
     """
     n = len(labels)
     scores = tuple(s for place, column in enumerate(columns) for s in scores_of(place, column))
     counts = np.bincount(labels, minlength=classes)
     mean, scale, tested = _scales(scores, counts, n)
 
-    def standardized(given: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Sums and z of labels, (S, K) each."""
-        sums = np.array([score.sums(given, classes) for score in scores]).reshape(-1, classes)
+    def standardized(shuffled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Sums and z for these labels, (S, K) each."""
+        sums = np.array([score.sums(shuffled, classes) for score in scores]).reshape(-1, classes)
         with np.errstate(divide="ignore", invalid="ignore"):
             return sums, np.where(tested, (sums - mean) / scale, np.nan)
 
@@ -138,7 +139,7 @@ def associate(
 def _scales(
     scores: Sequence[Score], counts: np.ndarray, n: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each sum under permutation, and where z means anything."""
+    """Mean and standard deviation of each sum under permutation, and which cells are tested."""
     moments = np.array([score.moments(n) for score in scores]).reshape(-1, 2)
     mean = counts * moments[:, :1]
     # Variance of the sum of a sample without replacement: m (n - m) / (n - 1) times the variance.
@@ -150,7 +151,7 @@ def _scales(
 
 
 def scores_of(place: int, column: Column) -> list[Score]:
-    """The scores of a column; none where all values are alike."""
+    """The scores of a column, or none if it has one value only."""
     values = column.values
     if column.is_number:
         return _number_scores(place, values)
@@ -164,29 +165,30 @@ def scores_of(place: int, column: Column) -> list[Score]:
 
 
 def _number_scores(place: int, values: np.ndarray) -> list[Score]:
-    known = np.flatnonzero(~np.isnan(values))
-    found = []
-    if 0 < len(known) < len(values):
-        found.append(Score(place, "missing", "", np.flatnonzero(np.isnan(values)), None))
-    some = values[known]
-    if not len(some) or some.min() == some.max():
-        return found
-    # Unknown values take the middle, where they speak for no side.
+    present = np.flatnonzero(~np.isnan(values))
+    scores = []
+    if 0 < len(present) < len(values):
+        scores.append(Score(place, "missing", "", np.flatnonzero(np.isnan(values)), None))
+    numbers = values[present]
+    if not len(numbers) or numbers.min() == numbers.max():
+        return scores
+    # Missing values get the middle rank, which favors no class.
     ranks = np.full(len(values), (len(values) + 1) / 2)
-    ranks[known] = rankdata(some) + (len(values) - len(known)) / 2
-    found.append(Score(place, "rank", "", np.arange(len(values)), ranks))
+    ranks[present] = rankdata(numbers) + (len(values) - len(present)) / 2
+    scores.append(Score(place, "rank", "", np.arange(len(values)), ranks))
     for tail in TAILS:
-        low, high = np.quantile(some, [tail, 1 - tail], method="nearest")
-        for kind, bound, inside in (("low", low, some <= low), ("high", high, some >= high)):
-            same = any(each.kind == kind and each.value == bound for each in found)
-            if 0 < inside.sum() < len(some) and not same:  # a heap of equal values counts once
-                found.append(Score(place, kind, float(bound), known[inside], None))
-    return found
+        low, high = np.quantile(numbers, [tail, 1 - tail], method="nearest")
+        for kind, bound, inside in (("low", low, numbers <= low), ("high", high, numbers >= high)):
+            # With many equal values, several tails have the same bound: keep one.
+            same = any(score.kind == kind and score.value == bound for score in scores)
+            if 0 < inside.sum() < len(numbers) and not same:
+                scores.append(Score(place, kind, float(bound), present[inside], None))
+    return scores
 
 
 def cramers_v(values: np.ndarray, labels: np.ndarray) -> float:
     """Bias-corrected Cramér's V of two nominal columns (Bergsma 2013, eqs. 4-6), 0 to 1."""
-    rows, columns = (np.unique(each, return_inverse=True)[1] for each in (values, labels))
+    rows, columns = (np.unique(column, return_inverse=True)[1] for column in (values, labels))
     r, k, n = int(rows.max()) + 1, int(columns.max()) + 1, len(rows)
     if min(r, k) < 2 or n < 2:
         return 0.0

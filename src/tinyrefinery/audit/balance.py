@@ -1,4 +1,4 @@
-"""Balance: classes with too few images, and classes that are missing under some condition."""
+"""Balance: classes with too few images, and classes that are missing under a condition."""
 
 from collections.abc import Sequence
 
@@ -8,39 +8,40 @@ from tinyrefinery.audit.association import Column
 from tinyrefinery.audit.finding import Finding
 from tinyrefinery.data.dataset import Dataset
 
-SMALL = 0.2  # our choice: of the median class, below which a class hardly counts in training
-FEW = 10  # our choice: training images that show no variety
-# With fewer images, not even a faultless result proves an accuracy of .9: Wilson's 95 % interval
-# of 34 right of 34 begins at .898.
+SMALL = 0.2  # our choice: share of the median class, below which a class hardly affects training
+FEW = 10  # our choice: fewer training images show no variety
+# With fewer images, not even zero errors prove an accuracy of .9: Wilson's 95% interval of 34
+# correct out of 34 starts at .898.
 PROVABLE = 35
-EXPECTED = 10.0  # our choice: images that a cell should have before its lack means anything
-_CELLS = 20  # told of each column
+EXPECTED = 10.0  # our choice: expected images, from which on an empty cell is reported
+_CELLS = 20  # cells reported per column
 
 
 def class_findings(dataset: Dataset) -> list[Finding]:
-    """Classes that are too small to be learned, or to be measured."""
-    found = []
+    """Report classes with too few images for training or for evaluation."""
+    findings = []
     for split in ("train", "validation", "test"):
         rows = dataset.manifest.rows(split)
         counts = np.bincount(dataset.manifest.labels[rows], minlength=len(dataset.classes))
         if len(rows):
-            found += _small(dataset, split, counts)
-    return found
+            findings += _small_classes(dataset, split, counts)
+    return findings
 
 
-def _small(dataset: Dataset, split: str, counts: np.ndarray) -> list[Finding]:
+def _small_classes(dataset: Dataset, split: str, counts: np.ndarray) -> list[Finding]:
     median = float(np.median(counts[counts > 0]))
     least = max(FEW, SMALL * median) if split == "train" else PROVABLE
     few = [int(label) for label in np.argsort(counts, kind="stable") if counts[label] < least]
     if not few:
         return []
-    told = ", ".join(f"'{dataset.classes[label]}' with {counts[label]}" for label in few[:8])
-    told += ", …" if len(few) > 8 else ""
+    classes = ", ".join(f"'{dataset.classes[label]}' with {counts[label]}" for label in few[:8])
+    classes += ", …" if len(few) > 8 else ""
     train = split == "train"
+    number = f"{len(few)} class{'' if len(few) == 1 else 'es'}"
     title = (
-        f"{_many(len(few))} too small to learn from: {told} (median {median:.0f})"
+        f"{number} with too few training images: {classes} (median {median:.0f})"
         if train
-        else f"{_many(len(few))} too small to be measured in {split}: {told}"
+        else f"{number} with too few images to evaluate in {split}: {classes}"
     )
     return [
         Finding(
@@ -48,11 +49,13 @@ def _small(dataset: Dataset, split: str, counts: np.ndarray) -> list[Finding]:
             "warning" if train else "note",
             title,
             dataset.classes[few[0]],
-            "collect more images of it, merge it with another class, or leave it out",
+            "collect more images, merge the class with another one, or leave it out",
             len(few),
-            f"A class counts as small below a fifth of the median class, and below {FEW}."
+            f"A class is small if it has fewer than {FEW} images or less than a fifth of the "
+            "median class."
             if train
-            else f"With fewer than {PROVABLE} images even a faultless network does not prove .90.",
+            else f"With fewer than {PROVABLE} images, not even zero errors prove an accuracy of "
+            ".90.",
             facts={"split": split, "counts": {dataset.classes[k]: int(counts[k]) for k in few}},
         )
     ]
@@ -61,20 +64,20 @@ def _small(dataset: Dataset, split: str, counts: np.ndarray) -> list[Finding]:
 def cell_findings(
     columns: Sequence[Column], labels: np.ndarray, classes: Sequence[str]
 ) -> list[Finding]:
-    """Cells of class x value with less than a fifth of what independence would give them.
+    """Report cells of class x value with less than a fifth of the count under independence.
 
     Args:
-        columns: words of N training images; columns of numbers are passed over.
+        columns: words of N training images. Columns of numbers are skipped.
         labels: (N,).
-        classes: names.
+        classes: class names.
     """
-    found = []
+    findings = []
     for column in columns:
         if column.is_number:
             continue
-        values, member = np.unique(column.values, return_inverse=True)
-        table = np.bincount(member * len(classes) + labels, minlength=len(values) * len(classes))
-        table = table.reshape(len(values), len(classes))
+        values, value_of = np.unique(column.values, return_inverse=True)
+        table = np.bincount(value_of * len(classes) + labels, minlength=len(values) * len(classes))
+        table = table.reshape(len(values), len(classes))  # (V, K) images
         expected = table.sum(1, keepdims=True) * table.sum(0) / max(1, table.sum())
         lacking = np.argwhere((expected >= EXPECTED) & (table < SMALL * expected))
         if not len(lacking):
@@ -90,21 +93,18 @@ def cell_findings(
             for v, k in lacking
         ]
         first = cells[0]
-        found.append(
+        images = f"{first['class']} with {column.name} = {first['value']}"
+        findings.append(
             Finding(
                 "cell",
                 "note",
-                f"{len(cells)} cells of class and '{column.name}' nearly empty, first "
-                f"{first['class']} with {column.name} = {first['value']}: {first['images']} images,"
-                f" {first['expected']:.0f} expected",
+                f"{len(cells)} nearly empty combination{'' if len(cells) == 1 else 's'} of class "
+                f"and '{column.name}', for example {images}: {first['images']} images, "
+                f"{first['expected']:.0f} expected",
                 column.name,
-                f"collect {first['class']} with {column.name} = {first['value']}",
+                f"collect {images}",
                 len(cells),
                 facts={"cells": cells},
             )
         )
-    return found
-
-
-def _many(count: int) -> str:
-    return f"{count} class{'' if count == 1 else 'es'}"
+    return findings

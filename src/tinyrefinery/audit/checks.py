@@ -1,6 +1,6 @@
-"""The audit: every check of a data set, one after the other, as a list of findings.
+"""The audit: runs all checks of a dataset and returns a list of findings.
 
-What needs a network is left out where there is none, and said so.
+Checks that need a network are skipped if there is none, and listed as skipped.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,15 +12,16 @@ import pyarrow as pa
 from tinyrefinery.audit.association import Column
 from tinyrefinery.audit.balance import cell_findings, class_findings
 from tinyrefinery.audit.columns import metadata_columns, property_columns
-from tinyrefinery.audit.duplicates import copies_findings, find_copies
+from tinyrefinery.audit.copy_findings import copy_findings
+from tinyrefinery.audit.duplicates import find_copies
 from tinyrefinery.audit.evidence import Evidence
 from tinyrefinery.audit.finding import Finding, problem_findings, worst_first
 from tinyrefinery.audit.fingerprints import Fingerprints, fingerprint
 from tinyrefinery.audit.label_errors import suspect_findings
 from tinyrefinery.audit.outliers import outlier_findings
 from tinyrefinery.audit.shortcut_findings import (
-    Elsewhere,
-    Judged,
+    PredictedImages,
+    ReferenceImages,
     floor_note,
     shift_findings,
     shortcut_findings,
@@ -41,22 +42,22 @@ from tinyrefinery.names import did_you_mean
 
 @dataclass(frozen=True)
 class Audit:
-    """What was found, what was not looked at, and on what it all rests."""
+    """The result of an audit."""
 
     findings: tuple[Finding, ...]
     """The worst first."""
     skipped: Mapping[str, str]
-    """Checks that were left out, and why."""
+    """Reason for each check that was skipped."""
     notes: tuple[str, ...]
-    """What a reader of the findings should know."""
+    """Further lines for the reader."""
     properties: pa.Table = field(repr=False)
-    """Of every image, as `image_properties` gives them."""
+    """Properties of every image, as `image_properties` returns them."""
 
     def fails(self, also: Sequence[str] = ()) -> bool:
-        """Whether there is an error, or any open finding of the kinds `also`."""
+        """Whether any finding is an error, or of the kinds `also` and not accepted."""
         return any(
-            each.severity == "error" or (each.kind in also and each.severity != "accepted")
-            for each in self.findings
+            finding.severity == "error" or (finding.kind in also and finding.severity != "accepted")
+            for finding in self.findings
         )
 
 
@@ -68,68 +69,68 @@ def audit(
     accepted: Mapping[tuple[str, str], str] | None = None,
     group: str | None = None,
     hard: tuple[Hardness, tuple[int, int]] | None = None,
-    mend: str = "leave out what stands in {}",
+    mend: str = "leave out the images listed in {}",
 ) -> Audit:
-    """Check a data set.
+    """Check a dataset.
 
     Args:
         dataset: all its splits.
-        evidence: what networks left behind about it.
-        reference: images as the device sees them; with the same classes, labels are compared too.
-        accepted: associations that were judged to be part of the task.
+        evidence: a network's predictions and training dynamics.
+        reference: images from the device. If it has the same classes, labels are compared too.
+        accepted: associations that are part of the task.
         group: column whose values must not share images or splits.
-        hard: what a refiner said of the images, and the small network's input size.
-        mend: how a list of rows is left out, with `{}` for its file.
+        hard: a refiner's predictions, and the small network's input size.
+        mend: how to leave out the images of a list, with `{}` for its file.
 
     Raises:
         ChangedImageError: when an image can no longer be read.
-        DataError: when `accepted` names a column that isn't there, or the evidence other classes.
+        DataError: when `accepted` names an unknown column, or the evidence has other classes.
     """
     rows = np.arange(len(dataset.manifest))
-    properties, prints = _looked_at(dataset, rows)
+    properties, prints = _measure(dataset, rows)
     columns = property_columns(properties)
-    findings = problem_findings(_with_torn_groups(dataset, group), mend)
-    findings += copies_findings(dataset, find_copies(dataset, prints), group, mend)
+    findings = problem_findings(_with_split_groups(dataset, group), mend)
+    findings += copy_findings(dataset, find_copies(dataset, prints), group, mend)
     findings += class_findings(dataset)
     findings += outlier_findings(dataset, columns)
     skipped: dict[str, str] = {}
-    more, notes = _associations(dataset, columns, evidence, reference, accepted or {}, skipped)
+    more, notes = _compare(dataset, columns, evidence, reference, accepted or {}, skipped)
     findings += more
     if evidence is None or evidence.dynamics is None:
-        skipped["suspect"] = "no training was recorded; audit a run folder"
+        skipped["suspect"] = "no training was recorded: audit a run folder"
     else:
         findings += suspect_findings(dataset, evidence)
     if hard is None:
-        skipped["too_hard"] = "needs a network that sees images large: --refiner, --input-size"
+        skipped["too_hard"] = "needs a network with a large input: --refiner, --input-size"
     else:
         findings += too_hard_findings(dataset, *hard, mend)
     if group is None:
-        notes.append("no group column: whether groups are split apart was not looked at")
+        notes.append("groups in several splits were not checked: give --group COLUMN")
     return Audit(tuple(worst_first(findings)), skipped, tuple(notes), properties)
 
 
-def _with_torn_groups(dataset: Dataset, group: str | None) -> Dataset:
-    """The data set with a problem for each group in several splits, told once."""
+def _with_split_groups(dataset: Dataset, group: str | None) -> Dataset:
+    """Add a problem for each group in several splits, unless opening reported them."""
     kinds = {problem.kind for problem in dataset.problems}
     if group is None or "group_across_splits" in kinds:
         return dataset
-    torn = groups_across_splits(dataset.manifest, group)
-    return replace(dataset, problems=(*dataset.problems, *torn))
+    split_groups = groups_across_splits(dataset.manifest, group)
+    return replace(dataset, problems=(*dataset.problems, *split_groups))
 
 
-def _looked_at(dataset: Dataset, rows: np.ndarray) -> tuple[pa.Table, Fingerprints]:
-    """Properties and fingerprints from one decoding of each image."""
+def _measure(dataset: Dataset, rows: np.ndarray) -> tuple[pa.Table, Fingerprints]:
+    """Properties and fingerprints, decoding each image once."""
 
-    def work(chunk: Chunk) -> tuple[dict, Fingerprints]:
-        """Both of a chunk."""
+    def measure_chunk(chunk: Chunk) -> tuple[dict, Fingerprints]:
+        """Both for one chunk."""
         return chunk_properties(dataset, chunk), fingerprint(chunk)
 
-    parts = list(map_chunks(dataset, rows, work))
-    table = properties_table(dataset, rows, (told for told, _ in parts))
-    return table, Fingerprints.joined([each for _, each in parts])
+    chunks = list(map_chunks(dataset, rows, measure_chunk))
+    table = properties_table(dataset, rows, (properties for properties, _ in chunks))
+    return table, Fingerprints.concatenate([prints for _, prints in chunks])
 
 
-def _associations(
+def _compare(
     dataset: Dataset,
     columns: Sequence[Column],
     evidence: Evidence | None,
@@ -137,88 +138,92 @@ def _associations(
     accepted: Mapping[tuple[str, str], str],
     skipped: dict[str, str],
 ) -> tuple[list[Finding], list[str]]:
-    """Shortcuts in training, cells, and shifts between training, test and reference."""
+    """Find shortcuts and empty cells in training, and shifts to test and reference images."""
     names = [column.name for column in columns]
     train = dataset.manifest.rows("train")
     labels = dataset.manifest.labels
-    metadata, passed_over = metadata_columns(dataset, np.arange(len(labels)), names)
-    everything = [*columns, *metadata]
-    here = _of(everything, train)
-    _check_accepted(accepted, [column.name for column in everything])
-    shortcuts, found = find_shortcuts(here, labels[train], dataset.classes, accepted)
-    judged = _judged(dataset, everything, evidence)
-    if judged is None:
-        skipped["use of shortcuts"] = "no predictions; audit a run folder, or give --model"
-    elsewhere, theirs = _elsewhere(dataset, reference)
-    findings = shortcut_findings(dataset, train, here, shortcuts, judged, elsewhere)
-    findings += cell_findings(_of(metadata, train), labels[train], dataset.classes)
+    metadata, unusable = metadata_columns(dataset, np.arange(len(labels)), names)
+    all_columns = [*columns, *metadata]
+    train_columns = _select(all_columns, train)
+    _check_accepted(accepted, [column.name for column in all_columns])
+    shortcuts, associations = find_shortcuts(
+        train_columns, labels[train], dataset.classes, accepted
+    )
+    predictions = _predictions(dataset, all_columns, evidence)
+    if predictions is None:
+        skipped["use of shortcuts"] = "no predictions: audit a run folder, or give --model"
+    device_columns, labeled = _reference(dataset, reference)
+    findings = shortcut_findings(dataset, train, train_columns, shortcuts, predictions, labeled)
+    findings += cell_findings(_select(metadata, train), labels[train], dataset.classes)
     test = dataset.manifest.rows("test")
     if len(test):
-        findings += _shift(here, _of(everything, test), "train", "test")
+        findings += _shift(train_columns, _select(all_columns, test), "train", "test")
     if reference is None:
-        skipped["shift to the device"] = "no images of the device; give --reference"
+        skipped["shift to the device"] = "no images from the device: give --reference"
     else:
-        findings += _shift(here, theirs, "train", "reference")
-    notes = [floor_note(found)]
+        findings += _shift(train_columns, device_columns, "train", "reference")
+    notes = [floor_note(associations)]
     notes += [
-        f"column '{name}' {why}: not held against the label" for name, why in passed_over.items()
+        f"column '{name}' {why}: not searched for shortcuts" for name, why in unusable.items()
     ]
     return findings, notes
 
 
-def _check_accepted(accepted: Mapping[tuple[str, str], str], known: Sequence[str]) -> None:
-    """Refuse an accept list that names what isn't there: it would accept nothing, silently."""
+def _check_accepted(accepted: Mapping[tuple[str, str], str], names: Sequence[str]) -> None:
+    """Reject an accept list with an unknown column, which would silently accept nothing."""
     for name, _ in accepted:
-        if name not in known:
+        if name not in names:
             raise DataError(
-                f"accept list: no property or column '{name}'.{did_you_mean(name, known)} "
-                f"There are: {', '.join(known)}"
+                f"accept list: no property or column '{name}'.{did_you_mean(name, names)} "
+                f"There are: {', '.join(names)}"
             )
 
 
-def _of(columns: Sequence[Column], rows: np.ndarray) -> list[Column]:
+def _select(columns: Sequence[Column], rows: np.ndarray) -> list[Column]:
     return [Column(column.name, column.values[rows]) for column in columns]
 
 
-def _judged(
+def _predictions(
     dataset: Dataset, columns: Sequence[Column], evidence: Evidence | None
-) -> Judged | None:
+) -> PredictedImages | None:
     if evidence is None or evidence.predictions is None:
         return None
     rows, predicted = evidence.answers(dataset)
     if not len(rows):
         return None
     labels = dataset.manifest.labels[rows]
-    return Judged(_of(columns, rows), rows, labels, predicted, evidence.title)
+    return PredictedImages(_select(columns, rows), rows, labels, predicted, evidence.title)
 
 
-def _elsewhere(
+def _reference(
     dataset: Dataset, reference: Dataset | None
-) -> tuple[Elsewhere | None, list[Column]]:
-    """The reference images' columns, and with the labels where they have the same classes."""
+) -> tuple[list[Column], ReferenceImages | None]:
+    """The reference images' columns, and these with labels if the classes are the dataset's."""
     if reference is None:
-        return None, []
+        return [], None
     rows = np.arange(len(reference.manifest))
     columns = property_columns(image_properties(reference, rows))
     names = [column.name for column in columns]
     columns += metadata_columns(reference, rows, names)[0]
     if not set(reference.classes) <= set(dataset.classes):
-        return None, columns
+        return columns, None
     labels = reference.manifest.with_classes(dataset.classes).labels
-    return Elsewhere(columns, labels), columns
+    return columns, ReferenceImages(columns, labels)
 
 
-def _shift(here: Sequence[Column], there: Sequence[Column], name: str, other: str) -> list[Finding]:
-    """What tells two sets of images apart."""
-    theirs = {column.name: column for column in there}
-    both = [
-        Column(column.name, np.concatenate([column.values, theirs[column.name].values]))
+def _shift(
+    here: Sequence[Column], there: Sequence[Column], here_name: str, there_name: str
+) -> list[Finding]:
+    """Find the properties in which two sets of images differ."""
+    by_name = {column.name: column for column in there}
+    common = [
+        Column(column.name, np.concatenate([column.values, by_name[column.name].values]))
         for column in here
-        if column.name in theirs and theirs[column.name].is_number == column.is_number
+        if column.name in by_name and by_name[column.name].is_number == column.is_number
     ]
-    if not both:
+    if not common:
         return []
     n, m = len(here[0].values), len(there[0].values)
     domain = np.repeat([0, 1], [n, m])
-    shortcuts, _ = find_shortcuts(both, domain, (name, other))
-    return shift_findings(shortcuts, name, other)
+    shortcuts, _ = find_shortcuts(common, domain, (here_name, there_name))
+    return shift_findings(shortcuts, here_name, there_name)

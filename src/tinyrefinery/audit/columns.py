@@ -1,4 +1,4 @@
-"""Columns that are held against the label: computed properties, and what the manifest knows."""
+"""Columns that are searched for shortcuts: computed properties and manifest columns."""
 
 from collections.abc import Sequence
 
@@ -9,8 +9,8 @@ from tinyrefinery.audit.association import Column
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.manifest import REQUIRED
 
-WORDS = (2, 50)  # different values of a column that is held against the label value by value
-_LABELLING = 5  # our choice: with so many classes, whole numbers below it are no accident
+WORDS = (2, 50)  # distinct values of a column of words, each of which is a possible cue
+_LABELING = 5  # our choice: with this many classes, values 0 to K-1 are class numbers
 
 
 def property_columns(properties: pa.Table) -> list[Column]:
@@ -25,48 +25,50 @@ def property_columns(properties: pa.Table) -> list[Column]:
 def metadata_columns(
     dataset: Dataset, rows: np.ndarray, taken: Sequence[str] = ()
 ) -> tuple[list[Column], dict[str, str]]:
-    """What the manifest knows of some rows, beside the required columns.
+    """The manifest's columns for some rows, without the required ones.
 
-    Numbers with more than 50 different values are numbers; anything with 2 to 50 is words.
+    A numeric column with more than 50 distinct values holds numbers. Any column with 2 to 50
+    distinct values holds words.
 
     Args:
-        dataset: with its manifest.
-        rows: (N,).
-        taken: names in use already; a column of such a name is called `manifest.NAME`.
+        dataset: the dataset.
+        rows: (N,) manifest rows.
+        taken: names already in use. A column with such a name becomes `manifest.NAME`.
 
     Returns:
-        The columns, and for those that can't be used the reason by name.
+        The columns, and the reason for each column that is skipped, by name.
     """
     table = dataset.manifest.table.take(pa.array(rows, pa.int64()))
     labels = dataset.manifest.labels[rows]
-    found, passed_over = [], {}
+    columns, skipped = [], {}
     for name in table.column_names:
         if name in REQUIRED:
             continue
-        column, reason = _usable(table.column(name))
-        if column is not None and _is_labelling(column, dataset.classes):
-            column, reason = None, "is a labelling itself"
-        if column is not None and len(dataset.classes) > 2 and _renames(column, labels):
-            column, reason = None, "says the same as the label, one value a class"
-        if column is None:
-            passed_over[name] = reason
+        values, reason = _usable_values(table.column(name))
+        if values is not None and _is_labeling(values, dataset.classes):
+            values, reason = None, "is another labeling"
+        if values is not None and len(dataset.classes) > 2 and _renames_label(values, labels):
+            values, reason = None, "duplicates the label, with one value per class"
+        if values is None:
+            skipped[name] = reason
         else:
-            found.append(Column(f"manifest.{name}" if name in taken else name, column))
-    return found, passed_over
+            columns.append(Column(f"manifest.{name}" if name in taken else name, values))
+    return columns, skipped
 
 
-def _usable(column: pa.ChunkedArray) -> tuple[np.ndarray | None, str]:
+def _usable_values(column: pa.ChunkedArray) -> tuple[np.ndarray | None, str]:
+    """The values, or None and the reason."""
     kind = column.type
     if pa.types.is_nested(kind) or pa.types.is_null(kind):
         return None, f"holds {kind}"
-    different = len(column.drop_null().unique())
-    if different + (column.null_count > 0) < WORDS[0]:
-        return None, "has one value only"
+    distinct = len(column.drop_null().unique())
+    if distinct + (column.null_count > 0) < WORDS[0]:
+        return None, "has only one value"
     number = pa.types.is_floating(kind) or pa.types.is_integer(kind)
-    if pa.types.is_integer(kind) and different > max(WORDS[1], len(column) / 2):
+    if pa.types.is_integer(kind) and distinct > max(WORDS[1], len(column) / 2):
         return None, "numbers the images"
-    if different > WORDS[1]:
-        return (_values(column), "") if number else (None, f"has {different} different values")
+    if distinct > WORDS[1]:
+        return (_values(column), "") if number else (None, f"has {distinct} distinct values")
     return np.array(["" if v is None else str(v) for v in column.to_pylist()]), ""
 
 
@@ -76,17 +78,17 @@ def _values(column: pa.ChunkedArray) -> np.ndarray:
     return np.array(["" if value is None else str(value) for value in column.to_pylist()])
 
 
-def _is_labelling(values: np.ndarray, classes: Sequence[str]) -> bool:
-    """Whether the values are class names, or class numbers of a data set with many classes."""
+def _is_labeling(values: np.ndarray, classes: Sequence[str]) -> bool:
+    """Whether the values are class names, or class numbers of a dataset with many classes."""
     if values.dtype.kind == "f":
         return False
     words = {word for word in np.unique(values).tolist() if word}
     numbers = {str(number) for number in range(len(classes))}
-    return words <= set(classes) or (len(classes) >= _LABELLING and words <= numbers)
+    return words <= set(classes) or (len(classes) >= _LABELING and words <= numbers)
 
 
-def _renames(values: np.ndarray, labels: np.ndarray) -> bool:
-    """Whether each value stands with one class and each class with one value."""
+def _renames_label(values: np.ndarray, labels: np.ndarray) -> bool:
+    """Whether each value occurs with one class only, and each class with one value only."""
     if values.dtype.kind == "f":
         return False
     pairs = {*zip(values.tolist(), labels.tolist(), strict=True)}

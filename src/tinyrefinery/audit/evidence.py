@@ -1,4 +1,4 @@
-"""What networks left behind about a data set: predictions and training dynamics."""
+"""Evidence that a network gives about a dataset: its predictions and its training dynamics."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,22 +14,23 @@ from tinyrefinery.evaluation.predictions import Predictions
 
 @dataclass(frozen=True)
 class Evidence:
-    """Of one network."""
+    """Evidence from one network."""
 
     title: str
-    """Network and split, in words."""
+    """Network and split, for display."""
     predictions: Predictions | None = field(default=None, repr=False)
-    """Of images that it was not trained on, where there are any."""
+    """On held-out images, if there are any."""
     dynamics: pa.Table | None = field(default=None, repr=False)
-    """What its training recorded of each sample."""
+    """Measures that training recorded for each sample."""
 
     def answers(self, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
-        """Manifest rows that it was asked about, and the data's class that it called them.
+        """Manifest rows with a prediction (n,), and the predicted class of the dataset (n,).
 
-        Images are found by identity, classes by name: a network may have them in another order.
+        Images are matched by identity and classes by name, since a network may order its classes
+        differently.
 
         Raises:
-            DataError: when the network knows other classes than the data.
+            DataError: when the network predicts other classes than the dataset has.
         """
         if self.predictions is None:
             return np.empty(0, np.int64), np.empty(0, np.int64)
@@ -39,12 +40,12 @@ class Evidence:
                 f"'{dataset.name}' are {list(dataset.classes)[:5]}"
             )
         rows = dataset.manifest.current_rows(self.predictions.ids, self.predictions.rows)
-        place = np.array([dataset.classes.index(name) for name in self.predictions.classes])
-        return rows[rows >= 0], place[self.predictions.predicted[rows >= 0]]
+        class_of = np.array([dataset.classes.index(name) for name in self.predictions.classes])
+        return rows[rows >= 0], class_of[self.predictions.predicted[rows >= 0]]
 
 
 def stage_evidence(folder: Path, title: str) -> Evidence:
-    """What a stage's folder holds: predictions of test, else of validation; dynamics."""
+    """Read a stage's predictions on test, else on validation, and its training dynamics."""
     predictions = None
     for split in ("test", "validation"):
         file = folder / f"predictions-{split}.parquet"

@@ -1,4 +1,4 @@
-"""An audit as files: a page, JSON for machines, lists of images to leave out."""
+"""The files of an audit: an HTML page, JSON for machines, lists of images to leave out."""
 
 import json
 from base64 import b64encode
@@ -21,84 +21,86 @@ from tinyrefinery.data.properties.small_images import load_chunk
 from tinyrefinery.evaluation.label_suspicion import save_suspects
 from tinyrefinery.files import atomic_file, write_atomic
 
-MOST_PICTURES = 500  # on a page
+MOST_PICTURES = 500  # per page
+SIDE = 96  # pixels at most: 500 pictures take about 1.2 MB
+_QUALITY = 80
 LISTS = ("leaks.txt", "conflicts.txt", "copies.txt", "too_hard.txt")
-"""Files that findings list images in."""
+"""Files in which findings list their images."""
 
 
 def save_audit(
-    folder: Path, target: str, dataset: Dataset, found: Audit, evidence: Evidence | None = None
+    folder: Path, target: str, dataset: Dataset, result: Audit, evidence: Evidence | None = None
 ) -> Path:
-    """Write audit.html, audit.json, properties.parquet and the lists; each in one step.
+    """Write audit.html, audit.json, properties.parquet and the lists, each in one step.
 
-    A list that an earlier audit left and that finds nothing now is emptied, as its images may be of
-    other data; one that the data leaves out stays.
+    An old list without findings in this audit is emptied, as its images may be from other data. A
+    list that the dataset already excludes is kept.
 
     Args:
-        folder: for the files.
-        target: what was audited, as the command named it.
-        dataset: its data.
-        found: what was found.
-        evidence: with training dynamics, suspects.csv is written too.
+        folder: folder for the files.
+        target: name of what was audited, as typed.
+        dataset: the audited data.
+        result: the audit.
+        evidence: if it includes training dynamics, suspects.csv is written too.
 
     Returns:
-        The page.
+        The path of the page.
     """
     if evidence is not None and evidence.dynamics is not None:
         save_suspects(folder / "suspects.csv", evidence.dynamics, dataset.manifest)
-    lists = {each.list_file: each for each in found.findings if each.list_file}
+    lists = {finding.list_file: finding for finding in result.findings if finding.list_file}
     for name in LISTS:
         path = folder / name
         if name in lists:
-            write_atomic(path, in_use(dataset, path) + list_text(dataset, lists[name]))
-        elif path.exists() and not in_use(dataset, path):  # of an earlier audit, maybe other data
+            write_atomic(path, _excluded_text(dataset, path) + list_text(dataset, lists[name]))
+        elif path.exists() and not _excluded_text(dataset, path):
             write_atomic(path, f"# the audit of {' '.join(target.split())} found none\n")
-    text = json.dumps(as_json(target, dataset, found), indent=1, ensure_ascii=False, default=str)
+    text = json.dumps(as_json(target, dataset, result), indent=1, ensure_ascii=False, default=str)
     write_atomic(folder / "audit.json", text + "\n")
-    with atomic_file(folder / "properties.parquet") as aside:
-        pq.write_table(found.properties, aside)
+    with atomic_file(folder / "properties.parquet") as temporary:
+        pq.write_table(result.properties, temporary)
     page = folder / "audit.html"
-    write_atomic(page, as_page(target, dataset, found))
+    write_atomic(page, as_page(target, dataset, result))
     return page
 
 
 def list_text(dataset: Dataset, finding: Finding) -> str:
-    """The images of a finding's list, one a line, as the option `exclude` reads them.
+    """The images of a finding's list, one per line, as the option `exclude` reads them.
 
-    By path where no other image has it: copies have one id, and only some are to be left out. A
-    path that can't stand in a line of its own is named by id.
+    Images are listed by path, because copies share one id and only some of them are left out. The
+    id is used if the path is not unique or does not fit on a line.
     """
     paths, ids = (dataset.manifest.column(name) for name in ("path", "id"))
-    times = Counter(paths.tolist())
+    uses = Counter(paths.tolist())
     lines = [
-        paths[row] if times[paths[row]] == 1 and _is_line(paths[row]) else ids[row]
+        paths[row] if uses[paths[row]] == 1 and _fits_line(paths[row]) else ids[row]
         for row in finding.listed
     ]
     title = " ".join(finding.title.split())
     return "\n".join([f"# {title}", *lines]) + "\n"
 
 
-def _is_line(path: str) -> bool:
-    """Whether a list gives a path back as it is."""
+def _fits_line(path: str) -> bool:
+    """Whether a list can hold the path unchanged."""
     return [path.strip()] == path.splitlines() and not path.startswith("#")
 
 
-def in_use(dataset: Dataset, path: Path) -> str:
-    """What stands in a list that the data leaves out already: a new one must not undo that."""
-    lists = (Path(each.where) for each in dataset.problems if each.kind == "excluded")
-    return path.read_text("utf-8") if path.resolve() in {each.resolve() for each in lists} else ""
+def _excluded_text(dataset: Dataset, path: Path) -> str:
+    """Content of a list that the dataset already excludes. A new list must keep it."""
+    lists = (Path(problem.where) for problem in dataset.problems if problem.kind == "excluded")
+    return path.read_text("utf-8") if path.resolve() in {file.resolve() for file in lists} else ""
 
 
-def as_json(target: str, dataset: Dataset, found: Audit) -> dict[str, Any]:
-    """Everything but the pixels."""
+def as_json(target: str, dataset: Dataset, result: Audit) -> dict[str, Any]:
+    """The audit as JSON-ready values, without pixels."""
     paths = dataset.manifest.column("path")
     findings = []
-    for each in found.findings:
-        plain = asdict(each)
+    for finding in result.findings:
+        plain = asdict(finding)
         plain.pop("listed")
         plain["strips"] = [
             {"title": strip.title, "paths": [str(paths[row]) for row in strip.rows]}
-            for strip in each.strips
+            for strip in finding.strips
         ]
         findings.append(plain)
     return {
@@ -107,33 +109,31 @@ def as_json(target: str, dataset: Dataset, found: Audit) -> dict[str, Any]:
         "classes": list(dataset.classes),
         "digest": dataset.manifest.digest,
         "findings": findings,
-        "skipped": dict(found.skipped),
-        "notes": list(found.notes),
+        "skipped": dict(result.skipped),
+        "notes": list(result.notes),
     }
 
 
-def as_page(target: str, dataset: Dataset, found: Audit) -> str:
-    """One HTML page with the findings and their pictures."""
+def as_page(target: str, dataset: Dataset, result: Audit) -> str:
+    """The audit as one HTML page with pictures."""
     left = MOST_PICTURES
-    shown: dict[int, str] = {}
+    pictures: dict[int, str] = {}
     classes, labels = dataset.classes, dataset.manifest.labels
     findings = []
-    for each in found.findings:
+    for finding in result.findings:
         strips = []
-        for strip in each.strips:
+        for strip in finding.strips:
             rows = strip.rows[: max(0, left)]
             left -= len(rows)
             captions = strip.captions or tuple(classes[labels[row]] for row in rows)
             for row in rows:
-                shown[row] = shown.get(row) or picture(dataset, row)
-            pictures = [(shown[row], text) for row, text in zip(rows, captions, strict=False)]
-            if pictures:
-                strips.append({"title": strip.title, "pictures": pictures})
-        findings.append(
-            {name: getattr(each, name) for name in ("kind", "severity", "title", "remedy", "more")}
-            | {"strips": strips}
-        )
-    counts = Counter(each.severity for each in found.findings)
+                pictures[row] = pictures.get(row) or picture(dataset, row)
+            shown = [(pictures[row], text) for row, text in zip(rows, captions, strict=False)]
+            if shown:
+                strips.append({"title": strip.title, "pictures": shown})
+        fields = ("kind", "severity", "title", "remedy", "more")
+        findings.append({name: getattr(finding, name) for name in fields} | {"strips": strips})
+    counts = Counter(finding.severity for finding in result.findings)
     return render_audit(
         target=target,
         images=len(dataset.manifest),
@@ -141,19 +141,13 @@ def as_page(target: str, dataset: Dataset, found: Audit) -> str:
         counts=counts,
         findings=findings,
         kinds=KINDS,
-        skipped=found.skipped,
-        notes=found.notes,
+        skipped=result.skipped,
+        notes=result.notes,
     )
 
 
-SIDE = 96  # pixels at most: 500 of them take about 1.2 MB
-
-
-_QUALITY = 80
-
-
 def picture(dataset: Dataset, row: int) -> str:
-    """One image as a data: address, JPEG, at most `SIDE` pixels high and wide."""
+    """One image as a data: URI, a JPEG of at most `SIDE` pixels per side."""
     stack = load_chunk(dataset, np.array([row])).stacks[0]
     pixels = stack.pixels[0]
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)

@@ -1,9 +1,9 @@
-"""Fingerprints that copies of an image share although their bytes differ.
+"""Fingerprints of images, nearly equal for copies whose bytes differ.
 
 A perceptual hash after Zauner (2010, "Implementation and benchmarking of perceptual image hash
-functions"): signs of the low frequencies of a discrete cosine transform. A mirrored image has the
-same frequencies, those that are odd in x with the other sign. So the hash of the mirror image is
-the hash with a fixed set of bits turned over, and mirror pairs cost no second transform.
+functions"): the signs of the low frequencies of a discrete cosine transform. A mirrored image has
+the same frequencies, but those that are odd in x change sign. So the hash of the mirror image is
+the hash with a fixed set of bits flipped, and mirror pairs need no second transform.
 """
 
 from dataclasses import dataclass
@@ -13,27 +13,27 @@ import numpy as np
 
 from tinyrefinery.data.properties.small_images import Chunk
 
-SIDE = 32  # pixels of the luma plane that is transformed, as in pHash
-LOW = 8  # frequencies in each direction; the constant one says nothing and leaves 63 bits
-THUMB = 24  # pixels of the thumbnail that confirms a match of hashes
-FLAT = 4.0  # grey levels, our choice: with a smaller deviation, signs are noise
+SIDE = 32  # pixels per side of the luma plane that is transformed, as in pHash
+LOW = 8  # frequencies per direction; without the constant one, 63 bits are left
+THUMB = 24  # pixels per side of the thumbnail that confirms a match of hashes
+FLAT = 4.0  # gray levels, our choice: below this standard deviation, the signs are noise
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 @dataclass(frozen=True)
 class Fingerprints:
-    """Of N images."""
+    """Fingerprints of N images."""
 
     hashes: np.ndarray
-    """(N,) uint64; bit 8 v + u: whether the frequency v down, u across is positive; bit 0 is 0."""
+    """(N,) uint64. Bit 8 v + u is set if frequency v down, u across is positive. Bit 0 is 0."""
     thumbs: np.ndarray
-    """(N, THUMB, THUMB, C) uint8, squeezed to a square."""
+    """(N, THUMB, THUMB, C) uint8, resized to a square."""
     flat: np.ndarray
-    """(N,) bool: too little in the image for its hash to mean anything."""
+    """(N,) bool: the image is nearly uniform, so its hash is noise."""
 
     @classmethod
-    def joined(cls, parts: list["Fingerprints"]) -> "Fingerprints":
-        """One after the other."""
+    def concatenate(cls, parts: list["Fingerprints"]) -> "Fingerprints":
+        """The images of all parts, in order."""
         return cls(
             np.concatenate([part.hashes for part in parts]),
             np.concatenate([part.thumbs for part in parts]),
@@ -42,7 +42,7 @@ class Fingerprints:
 
 
 MIRROR = np.uint64(sum(1 << (LOW * v + u) for v in range(LOW) for u in range(1, LOW, 2)))
-"""Bits that differ between an image's hash and its mirror image's."""
+"""Bits that differ between the hashes of an image and its mirror image."""
 
 
 def fingerprint(chunk: Chunk) -> Fingerprints:
@@ -67,12 +67,13 @@ def thumbnails(pixels: np.ndarray) -> np.ndarray:
 
 
 def likeness(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Correlation of thumbnails pair by pair, (n,) in -1..1; 0 where one of them is even.
+    """Correlation of each pair of thumbnails, (n,) from -1 to 1; 0 where one of them is uniform.
 
-    Colors count: the planes of a pair are correlated together. Brighter or paler copies are alike.
+    All color planes count together. Changes of brightness or contrast do not matter.
     """
-    x, y = (each.reshape(len(each), int(np.prod(each.shape[1:]))) for each in (a, b))
-    x, y = (each - each.mean(1, keepdims=True, dtype=np.float32) for each in (x, y))
+    # (n, h, w, C) -> (n, h w C), each row with mean 0
+    x, y = (thumbs.reshape(len(thumbs), int(np.prod(thumbs.shape[1:]))) for thumbs in (a, b))
+    x, y = (rows - rows.mean(1, keepdims=True, dtype=np.float32) for rows in (x, y))
     norms = np.sqrt((x * x).sum(1) * (y * y).sum(1))
     return np.where(norms > 0, (x * y).sum(1) / np.maximum(norms, 1e-9), 0.0)
 
@@ -87,14 +88,14 @@ def _is_flat(pixels: np.ndarray) -> np.ndarray:
 
 
 def _resized(planes: np.ndarray, side: int) -> np.ndarray:
-    """Planes (n, H, W) as (n, side, side) by the mean over areas."""
+    """Planes (n, H, W) resized to (n, side, side) by averaging areas."""
     rows, columns = _areas(planes.shape[1], side), _areas(planes.shape[2], side)
     return rows @ planes @ columns.T
 
 
 @lru_cache(maxsize=64)
 def _areas(source: int, side: int) -> np.ndarray:
-    """(side, source): the share of each source pixel in each of `side` equal stretches."""
+    """(side, source): the weight of each source pixel in each of `side` equal intervals."""
     edges = np.linspace(0, source, side + 1)
     pixels = np.arange(source)
     overlap = np.minimum(pixels + 1, edges[1:, None]) - np.maximum(pixels, edges[:-1, None])
@@ -104,5 +105,5 @@ def _areas(source: int, side: int) -> np.ndarray:
 
 @lru_cache(maxsize=4)
 def _cosines(n: int) -> np.ndarray:
-    """The DCT-II as a matrix (n, n), without its scale factors, which change no sign."""
+    """The DCT-II as a matrix (n, n), without its scale factors, as these change no sign."""
     return np.cos(np.pi / n * np.outer(np.arange(n), np.arange(n) + 0.5)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Pairs of hashes that differ in few bits, by comparing every one with every other."""
+"""Pairs of hashes that differ in few bits, found by comparing all pairs."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -6,45 +6,43 @@ import numpy as np
 
 from tinyrefinery.data.examine import cores
 
-_BLOCK = 1 << 19  # pairs at a time: they stay in the processor's cache
-NONE = np.uint64(0)  # no bit turned over
-_ALL_PAIRS = 16  # rows with one hash, up to which every two of them are compared
+_BLOCK = 1 << 19  # pairs at a time: they fit in the processor's cache
+NONE = np.uint64(0)  # flips no bit
+_ALL_PAIRS = 16  # up to this many rows with the same hash, all their pairs are listed
 
 
 def close_pairs(hashes: np.ndarray, most: int, flip: np.uint64 = NONE) -> np.ndarray:
-    """Pairs (P, 2) int64 of positions i < j with at most `most` different bits.
+    """Find pairs (P, 2) int64 of positions i < j whose hashes differ in at most `most` bits.
 
-    With `flip`, the first of a pair is compared after turning those bits over, so that pairs of
-    mirror images are found; an image is never paired with itself.
+    With `flip`, one hash of each pair is compared with these bits flipped, which finds pairs of
+    mirror images. An image is never paired with itself.
 
-    Time grows with the square of the number of DIFFERENT hashes: 100,000 take about half a minute
-    on one core. Of more than `_ALL_PAIRS` rows with one hash (blank frames of a camera) only each
-    with the first and with its neighbor are paired, so that memory stays bounded; groups of them
-    come out whole all the same.
+    Time grows with the square of the number of distinct hashes: 100,000 take about half a minute
+    on one core. Among more than `_ALL_PAIRS` rows with the same hash (such as a camera's blank
+    frames), each is paired only with the first one and with the next one. This bounds memory, and
+    connected groups of pairs are still complete.
 
     Args:
         hashes: (N,) uint64.
-        most: different bits, 0 to 64.
-        flip: bits to turn over.
+        most: largest number of different bits, 0 to 64.
+        flip: bits to flip.
     """
     order = np.argsort(hashes, kind="stable")
     unique, starts, counts = np.unique(hashes[order], return_index=True, return_counts=True)
-    near = _unequal_pairs(unique, most, flip)
-    found = [_across(order, starts, counts, near)]
+    pairs = [_expanded(order, starts, counts, _distinct_pairs(unique, most, flip))]
     if int(np.bitwise_count(flip)) <= most:
         for place in np.flatnonzero(counts > 1):
-            found.append(_within(order[starts[place] : starts[place] + counts[place]]))
-    pairs = np.concatenate(found) if found else np.empty((0, 2), np.int64)
-    return np.unique(np.sort(pairs, axis=1), axis=0)
+            pairs.append(_same_hash_pairs(order[starts[place] : starts[place] + counts[place]]))
+    return np.unique(np.sort(np.concatenate(pairs), axis=1), axis=0)
 
 
-def _unequal_pairs(unique: np.ndarray, most: int, flip: np.uint64) -> np.ndarray:
-    """Pairs (P, 2) of places in `unique` that are near, the first below the second."""
+def _distinct_pairs(unique: np.ndarray, most: int, flip: np.uint64) -> np.ndarray:
+    """Pairs (P, 2) of places in `unique` whose hashes are near, the first below the second."""
     n = len(unique)
     step = max(1, _BLOCK // max(n, 1))
 
-    def work(at: int) -> np.ndarray:
-        """The near pairs whose first is one of `step` places."""
+    def near_pairs(at: int) -> np.ndarray:
+        """The near pairs whose first place is one of `step` places from `at` on."""
         rest = unique[at + 1 :]
         bits = np.bitwise_count((unique[at : at + step] ^ flip)[:, None] ^ rest[None, :])
         first, second = np.nonzero(bits <= most)
@@ -52,29 +50,27 @@ def _unequal_pairs(unique: np.ndarray, most: int, flip: np.uint64) -> np.ndarray
         return np.stack([first[keep] + at, second[keep] + at + 1], 1)
 
     with ThreadPoolExecutor(cores()) as pool:
-        parts = list(pool.map(work, range(0, max(n - 1, 0), step)))
-    return np.concatenate([np.empty((0, 2), np.int64), *parts])
+        blocks = list(pool.map(near_pairs, range(0, max(n - 1, 0), step)))
+    return np.concatenate([np.empty((0, 2), np.int64), *blocks])
 
 
-def _across(
+def _expanded(
     order: np.ndarray, starts: np.ndarray, counts: np.ndarray, near: np.ndarray
 ) -> np.ndarray:
-    """Pairs of positions for pairs of different hashes: all with all where they are few."""
+    """Pairs of positions for pairs of distinct hashes: all combinations where these are few."""
     few = counts[near].prod(1) <= _ALL_PAIRS**2
-    heads = order[starts[near[~few]]]
-    pairs = [heads]
     single = (counts[near] == 1).all(1)
-    pairs.append(order[starts[near[single]]])
+    pairs = [order[starts[near[~few]]], order[starts[near[single]]]]
     for a, b in near[few & ~single]:
-        ones = order[starts[a] : starts[a] + counts[a]]
-        others = order[starts[b] : starts[b] + counts[b]]
-        grid = np.stack(np.meshgrid(ones, others, indexing="ij"), 2)
+        rows_a = order[starts[a] : starts[a] + counts[a]]
+        rows_b = order[starts[b] : starts[b] + counts[b]]
+        grid = np.stack(np.meshgrid(rows_a, rows_b, indexing="ij"), 2)
         pairs.append(grid.reshape(-1, 2))
     return np.concatenate(pairs).reshape(-1, 2)
 
 
-def _within(rows: np.ndarray) -> np.ndarray:
-    """Pairs of rows that have one hash."""
+def _same_hash_pairs(rows: np.ndarray) -> np.ndarray:
+    """Pairs of rows that have the same hash."""
     if len(rows) <= _ALL_PAIRS:
         first, second = np.triu_indices(len(rows), 1)
         return np.stack([rows[first], rows[second]], 1)

@@ -1,4 +1,4 @@
-"""Whether a network uses a shortcut: what it calls the images that contradict it."""
+"""Whether a network uses a shortcut: its predictions on images that contradict the shortcut."""
 
 from dataclasses import dataclass
 
@@ -6,49 +6,50 @@ import numpy as np
 
 from tinyrefinery.statistics.proportions import newcombe, wilson
 
-FEWEST = 10  # our choice: conflicting images, below which nothing can be said
-HARMLESS = 0.05  # our choice: share of conflicting images that may be drawn to the class
+FEWEST = 10  # our choice: with fewer conflicting images there is no verdict
+HARMLESS = 0.05  # our choice: a difference below this counts as no use
 
 
 @dataclass(frozen=True)
 class Use:
-    """How a network treats images that have the cue of a class but are not of it."""
+    """A network's predictions on images that have the cue of a class but are of other classes."""
 
     verdict: str
-    """USED, BRITTLE (it errs more where the cue holds, in whatever direction), NOT USED, or
+    """USED, BRITTLE (more errors where the cue is present, in any direction), NOT USED, or
     UNPROVEN."""
     conflicting: int
-    """Images with the cue and of other classes."""
+    """Number of images of other classes with the cue."""
     drawn: float
-    """Share of them that are called the class."""
+    """Share of these that are predicted as the class."""
     others: int
-    """Images without the cue and of other classes."""
+    """Number of images of other classes without the cue."""
     called: float
-    """Share of them that are called the class."""
+    """Share of these that are predicted as the class."""
     low: float
-    """Newcombe's 95 % interval of the difference of the two."""
+    """Lower end of Newcombe's 95% interval of `drawn - called`."""
     high: float
+    """Upper end."""
 
 
 def use_of(cue: np.ndarray, labels: np.ndarray, predicted: np.ndarray, label: int) -> Use:
-    """Judge a network by what it says of N images, best ones it was not trained on.
+    """Judge whether a network uses a cue, from its predictions on N images, held out if possible.
 
-    Conflicting images must be called the class more often than images of the same other classes
-    without the cue. That alone could mean that the cue makes images hard (dark ones are), and
-    nothing else. So with three or more classes, of the errors where the cue holds most must go to
-    that class, or at least a larger share than where it doesn't; with two, where all errors go one
-    way, the class itself must not suffer from the cue.
+    The class must be predicted for conflicting images more often than for images of other classes
+    without the cue. But the cue may just make all images hard (darkness does). So with three or
+    more classes, most errors on images with the cue must be toward the class, or at least a larger
+    share of them than without the cue. With two classes, where errors have one direction only, the
+    class itself must not lose accuracy by the cue.
 
     Args:
-        cue: (N,) bool, where the cue holds.
+        cue: (N,) bool, whether the cue is present.
         labels: (N,) classes.
         predicted: (N,) classes.
-        label: the class that the cue speaks for.
+        label: the class that the cue predicts.
     """
     other = labels != label
-    conflict, rest = cue & other, ~cue & other
+    conflicting, rest = cue & other, ~cue & other
     called = predicted == label
-    a, n, b, m = (int(v.sum()) for v in (called & conflict, conflict, called & rest, rest))
+    a, n, b, m = (int(v.sum()) for v in (called & conflicting, conflicting, called & rest, rest))
     low, high = newcombe((a, b), (n, m))
     if n < FEWEST or m < FEWEST:
         verdict = "UNPROVEN"
@@ -60,10 +61,11 @@ def use_of(cue: np.ndarray, labels: np.ndarray, predicted: np.ndarray, label: in
 
 
 def _is_drawn(cue: np.ndarray, labels: np.ndarray, predicted: np.ndarray, label: int) -> bool:
-    """Whether the cue draws images to the class, rather than making all of them hard."""
-    own, called = labels == label, predicted == label
+    """Whether the cue pulls predictions toward the class, rather than making all images hard."""
+    of_class, called = labels == label, predicted == label
     many = len(np.unique(labels)) > 2
-    within = ~own & (predicted != labels) if many else own
+    # The errors on other classes; with two classes, the class's own images.
+    within = ~of_class & (predicted != labels) if many else of_class
     a, n, b, m = (int(v.sum()) for c in (cue, ~cue) for v in (called & within & c, within & c))
     low, high = newcombe((a, b), (n, m))
     return low > 0 or wilson(a, n)[0] > 0.5 if many else high >= 0

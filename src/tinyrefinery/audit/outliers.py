@@ -1,7 +1,8 @@
-"""Images far from all others of their data set in some property.
+"""Images far from all others of their dataset in a property.
 
-Far is what lies more than `TIMES` as far from the median as the first percentile on that side. So
-the data set is its own measure; a fixed bound of "dark" or "blurred" says nothing at 32 pixels.
+A value is far out if it is more than `TIMES` as far from the median as the first percentile on that
+side. The dataset itself sets the scale: a fixed bound for "dark" or "blurred" means nothing at 32
+pixels.
 """
 
 from collections.abc import Sequence
@@ -14,32 +15,33 @@ from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.pages.numbers import four_digits
 
 PERCENTILE = 1.0
-TIMES = 2.0  # our choice; of normal values, one in 600,000 lies so far out
-_RARE = 0.005  # our choice: share of images below which a word such as a file format is rare
+TIMES = 2.0  # our choice; one in 600,000 normally distributed values is that far out
+_RARE = 0.005  # our choice: a word, such as a file format, is rare below this share of the images
 _SHOWN = 12
+_REMEDY = "look at the images and leave out those that do not show their class"
 
 
 def outlier_findings(dataset: Dataset, columns: Sequence[Column]) -> list[Finding]:
-    """One finding a property and side that has outliers.
+    """Report outliers, one finding per property and side.
 
     Args:
         dataset: N images.
         columns: their properties.
     """
-    found = []
+    findings = []
     for column in columns:
         if not column.is_number:
-            found += _rare(dataset, column)
+            findings += _rare_words(dataset, column)
             continue
         low, high = far_out(column.values)
         for rows, side in ((low, "low"), (high, "high")):
             if len(rows):
-                found.append(_finding(dataset, column, rows, side))
-    return found
+                findings.append(_finding(dataset, column, rows, side))
+    return findings
 
 
 def far_out(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Places of the values that are far too low and far too high, the farthest first.
+    """Places of the values that are far too low and far too high, the most extreme first.
 
     Args:
         values: (N,), NaN where unknown.
@@ -64,10 +66,10 @@ def _finding(dataset: Dataset, column: Column, rows: np.ndarray, side: str) -> F
     return Finding(
         "outlier",
         "note",
-        f"{len(rows)} image{'' if len(rows) == 1 else 's'} of {side} {column.name}: "
-        f"{four_digits(values[0])}, where the median is {four_digits(median)}",
+        f"{len(rows)} image{'' if len(rows) == 1 else 's'} with {side} {column.name}: "
+        f"{four_digits(values[0])} (median {four_digits(median)})",
         str(dataset.manifest.column("path")[rows[0]]),
-        "look at them; leave out what is no picture of its class",
+        _REMEDY,
         len(rows),
         strips=(
             Strip(
@@ -86,21 +88,21 @@ def _finding(dataset: Dataset, column: Column, rows: np.ndarray, side: str) -> F
     )
 
 
-def _rare(dataset: Dataset, column: Column) -> list[Finding]:
-    words, member, counts = np.unique(column.values, return_inverse=True, return_counts=True)
-    found = []
-    for number in np.flatnonzero((counts < _RARE * len(member)) & (words != "")):
-        rows = np.flatnonzero(member == number)
-        found.append(
+def _rare_words(dataset: Dataset, column: Column) -> list[Finding]:
+    words, word_of, counts = np.unique(column.values, return_inverse=True, return_counts=True)
+    findings = []
+    for number in np.flatnonzero((counts < _RARE * len(word_of)) & (words != "")):
+        rows = np.flatnonzero(word_of == number)
+        findings.append(
             Finding(
                 "outlier",
                 "note",
-                f"{len(rows)} of {len(member)} images with {column.name} = {words[number]}",
+                f"{len(rows)} of {len(word_of)} images with {column.name} = {words[number]}",
                 str(dataset.manifest.column("path")[rows[0]]),
-                "look at them; leave out what is no picture of its class",
+                _REMEDY,
                 len(rows),
                 strips=(Strip(str(words[number]), tuple(int(row) for row in rows[:_SHOWN])),),
                 facts={"column": column.name, "value": str(words[number])},
             )
         )
-    return found
+    return findings

@@ -1,9 +1,13 @@
-"""The page of an audit: findings with their pictures, in one HTML file that needs nothing else."""
+"""The HTML page of an audit: findings with pictures, in one self-contained file."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from tinyrefinery.audit.finding import SEVERITIES
 from tinyrefinery.pages.templating import template
+
+_TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render_audit(
@@ -17,30 +21,29 @@ def render_audit(
     skipped: Mapping[str, str],
     notes: Sequence[str],
 ) -> str:
-    """The page's HTML.
+    """Render the page as HTML.
 
     Args:
-        target: what was audited.
-        images: how many.
-        classes: how many.
-        counts: findings by severity.
-        findings: the worst first, each with kind, severity, title, more, remedy and strips, which
-            have a title and pictures: pairs of a data: address and a caption.
-        kinds: what the kinds of findings are.
-        skipped: checks that were left out, and why.
+        target: name of what was audited.
+        images: number of images.
+        classes: number of classes.
+        counts: number of findings per severity.
+        findings: the worst first, each with kind, severity, title, more, remedy and strips. A strip
+            has a title and pictures: pairs of a data: URI and a caption.
+        kinds: description of each kind of finding.
+        skipped: reason for each check that was skipped.
         notes: further lines for the reader.
     """
-    words = {"error": "error", "warning": "warning", "note": "note", "accepted": "accepted"}
-    told = [
-        f"{counts[name]} {word}{'' if counts[name] == 1 or name == 'accepted' else 's'}"
-        for name, word in words.items()
+    parts = [
+        f"{counts[name]} {name}{'' if counts[name] == 1 or name == 'accepted' else 's'}"
+        for name in SEVERITIES
         if counts.get(name)
     ]
-    return template("audit.html.j2").render(
+    return template("audit.html.j2", _TEMPLATES).render(
         target=target,
         images=images,
         classes=classes,
-        headline=", ".join(told) or "nothing found",
+        headline=", ".join(parts) or "no findings",
         findings=findings,
         kinds=kinds,
         skipped=skipped,

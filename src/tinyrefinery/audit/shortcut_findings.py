@@ -1,4 +1,4 @@
-"""Shortcuts as findings: in words, with pictures, with what the network makes of them."""
+"""Shortcuts as findings, with pictures and whether the network uses them."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -8,20 +8,20 @@ import numpy as np
 from tinyrefinery.audit.association import Associations, Column
 from tinyrefinery.audit.finding import Finding, Strip
 from tinyrefinery.audit.model_use import Use, use_of
-from tinyrefinery.audit.shortcuts import Shortcut, sql_quoted
+from tinyrefinery.audit.shortcuts import Shortcut
 from tinyrefinery.data.dataset import Dataset
 
-_SHOWN = 10  # pictures a strip
-_STRIPS = 6  # classes
-MOST = 20  # findings spelled out; the others are in one line
+_SHOWN = 10  # pictures per strip
+_STRIPS = 6  # classes per finding
+MOST = 20  # findings in full; the rest are summarized in one
 
 
 @dataclass(frozen=True)
-class Judged:
-    """Images that a network was asked about."""
+class PredictedImages:
+    """Images with a network's predictions."""
 
     columns: Sequence[Column]
-    """Of n images."""
+    """Properties of the n images."""
     rows: np.ndarray
     """(n,) manifest rows."""
     labels: np.ndarray
@@ -29,12 +29,12 @@ class Judged:
     predicted: np.ndarray
     """(n,)."""
     title: str
-    """Network and split, in words."""
+    """Network and split, for display."""
 
 
 @dataclass(frozen=True)
-class Elsewhere:
-    """Labelled reference images under the same classes."""
+class ReferenceImages:
+    """Labeled images from the device, with the dataset's classes."""
 
     columns: Sequence[Column]
     labels: np.ndarray
@@ -45,203 +45,194 @@ def shortcut_findings(
     rows: np.ndarray,
     columns: Sequence[Column],
     shortcuts: Sequence[Shortcut],
-    judged: Judged | None = None,
-    elsewhere: Elsewhere | None = None,
+    predictions: PredictedImages | None = None,
+    reference: ReferenceImages | None = None,
 ) -> list[Finding]:
-    """A finding a shortcut.
+    """Report one finding per shortcut. The weakest are summarized in one.
 
     Args:
-        dataset: what was audited.
-        rows: (N,) manifest rows that the shortcuts were found in.
-        columns: their properties.
-        shortcuts: as `find_shortcuts` gives them.
-        judged: a network's answers; None where there is none.
-        elsewhere: labelled images of the device; None where there are none.
+        dataset: the images.
+        rows: (N,) manifest rows that were searched for shortcuts.
+        columns: properties of these rows.
+        shortcuts: the shortcuts, strongest first.
+        predictions: a network's predictions, or None.
+        reference: labeled images from the device, or None.
     """
     values = {column.name: column.values for column in columns}
-    found = []
-    for each in shortcuts:
-        use = None if judged is None else _use(each, judged)
-        there = None if elsewhere is None else _share_elsewhere(each, elsewhere)
-        found.append(_finding(dataset, rows, values[each.cue.column], each, use, judged, there))
-    open_ones = [each for each in found if each.severity != "accepted"]
-    rest = open_ones[MOST:]
-    if rest:
-        kept = [each for each in found if each not in rest]
-        title = f"{len(rest)} weaker shortcuts, first {rest[0].where}"
-        kept.append(
-            Finding(
-                "shortcut",
-                "note",
-                title,
-                rest[0].where,
-                "judge the stronger ones first",
-                len(rest),
-                facts={"weaker": [each.facts for each in rest]},
-            )
-        )
-        return kept
-    return found
+    findings = [
+        _finding(dataset, rows, values[shortcut.cue.column], shortcut, predictions, reference)
+        for shortcut in shortcuts
+    ]
+    not_accepted = [finding for finding in findings if finding.severity != "accepted"]
+    rest = not_accepted[MOST:]
+    if not rest:
+        return findings
+    summary = Finding(
+        "shortcut",
+        "note",
+        f"{len(rest)} weaker shortcuts, starting with {rest[0].where}",
+        rest[0].where,
+        "judge the stronger ones first",
+        len(rest),
+        facts={"weaker": [finding.facts for finding in rest]},
+    )
+    return [*(finding for finding in findings if finding not in rest), summary]
 
 
 def _finding(
     dataset: Dataset,
     rows: np.ndarray,
     values: np.ndarray,
-    each: Shortcut,
-    use: Use | None,
-    judged: Judged | None,
-    there: tuple[float, int] | None,
+    shortcut: Shortcut,
+    predictions: PredictedImages | None,
+    reference: ReferenceImages | None,
 ) -> Finding:
-    name = dataset.classes[each.label]
-    facts = asdict(each) | {"class": name, "strength": each.strength, "sql": each.cue.sql}
+    cue, name = shortcut.cue, dataset.classes[shortcut.label]
+    use = None if predictions is None else _use(shortcut, predictions)
+    facts = asdict(shortcut) | {"class": name, "strength": shortcut.strength, "sql": cue.sql}
     facts |= {"use": None if use is None else asdict(use)}
-    if there is not None:
-        facts["reference"] = {"share": there[0], "images": there[1]}
+    details = [f"95% interval of this share: {shortcut.low:.0%} to {shortcut.high:.0%}."]
+    if shortcut.also:
+        details.append(f"The same images stand out in {', '.join(shortcut.also)}.")
+    if reference is not None and (counts := _reference_share(shortcut, reference)):
+        share, images = counts
+        facts["reference"] = {"share": share, "images": images}
+        details.append(f"Of {images} reference images with {cue}, {share:.0%} are {name}.")
+    if use is not None and predictions is not None:
+        details.append(_use_text(use, predictions.title, name))
     verdict = "" if use is None else f" {use.verdict}:"
-    apart = f"AUC {each.auc:.2f}" if each.auc is not None else f"V {each.v:.2f}"
-    title = (
-        f"{each.cue.column} -> {name}:{verdict} {each.share:.0%} of {each.images} images with "
-        f"{each.cue} are {name}, {each.base:.0%} of all ({apart})"
-    )
+    effect = f"AUC {shortcut.auc:.2f}" if shortcut.auc is not None else f"V {shortcut.v:.2f}"
     return Finding(
         "shortcut",
-        "accepted" if each.reason else "warning",
-        title,
-        f"{each.cue.column} -> {name}",
-        f"accepted: {each.reason}" if each.reason else _remedy(each, name),
-        each.images,
-        _told(each, name, use, judged, there),
-        _pictures(dataset, rows, values, each) + _conflicts(dataset, each, judged),
+        "accepted" if shortcut.reason else "warning",
+        f"{cue.column} -> {name}:{verdict} {shortcut.share:.0%} of {shortcut.images} images with "
+        f"{cue} are {name}, against {shortcut.base:.0%} of all images ({effect})",
+        f"{cue.column} -> {name}",
+        f"accepted: {shortcut.reason}"
+        if shortcut.reason
+        else f"collect images of other classes with {cue}, vary the property in training, or "
+        f"accept it with a reason: - {{property: {cue.column}, class: {name}, reason: ...}}",
+        shortcut.images,
+        " ".join(details),
+        _pictures(dataset, rows, values, shortcut) + _errors(dataset, shortcut, predictions),
         facts=facts,
     )
 
 
-def _remedy(each: Shortcut, name: str) -> str:
-    return (
-        f"collect images with {each.cue.sql} AND label <> {sql_quoted(name)}, or vary the property "
-        f"in training, or accept it with a reason: - {{property: {each.cue.column}, "
-        f"class: {name}, reason: ...}}"
+def _use_text(use: Use, title: str, name: str) -> str:
+    text = (
+        f"{title}: {name} is predicted for {use.drawn:.1%} of {use.conflicting} conflicting images "
+        f"(cue present, not {name}) and for {use.called:.1%} of {use.others} other images that are "
+        f"not {name}. Difference {use.drawn - use.called:+.3f} (95% interval {use.low:+.3f} to "
+        f"{use.high:+.3f})."
     )
+    if use.verdict == "BRITTLE":
+        text += " Errors are more frequent where the cue is present, but not toward this class."
+    if use.verdict == "UNPROVEN":
+        text += " More conflicting images are needed for a verdict: collect some."
+    return text
 
 
-def _told(
-    each: Shortcut,
-    name: str,
-    use: Use | None,
-    judged: Judged | None,
-    there: tuple[float, int] | None,
-) -> str:
-    words = [f"95 % interval of the share {each.low:.0%} to {each.high:.0%}."]
-    if each.also:
-        words.append(f"The same images stand out by {', '.join(each.also)}.")
-    if there is not None:
-        words.append(f"Of {there[1]} reference images with {each.cue}, {there[0]:.0%} are {name}.")
-    if use is not None and judged is not None:
-        words.append(
-            f"{judged.title}: of {use.conflicting} conflicting images (with the cue, not {name}) "
-            f"{use.drawn:.1%} are called {name}; of {use.others} others that are not {name}, "
-            f"{use.called:.1%}. Difference {use.drawn - use.called:+.3f} (95 % interval "
-            f"{use.low:+.3f} to {use.high:+.3f})."
-        )
-        words += {
-            "BRITTLE": ["It errs more where the cue holds, but not towards that class alone."],
-            "UNPROVEN": ["Too few such images to tell: collect some."],
-        }.get(use.verdict, [])
-    return " ".join(words)
-
-
-def _use(each: Shortcut, judged: Judged) -> Use | None:
-    column = next((c for c in judged.columns if c.name == each.cue.column), None)
+def _use(shortcut: Shortcut, predictions: PredictedImages) -> Use | None:
+    column = _column(predictions.columns, shortcut)
     if column is None:
         return None
-    return use_of(each.cue.holds(column.values), judged.labels, judged.predicted, each.label)
+    present = shortcut.cue.holds(column.values)
+    return use_of(present, predictions.labels, predictions.predicted, shortcut.label)
 
 
-def _share_elsewhere(each: Shortcut, elsewhere: Elsewhere) -> tuple[float, int] | None:
-    column = next((c for c in elsewhere.columns if c.name == each.cue.column), None)
+def _reference_share(shortcut: Shortcut, reference: ReferenceImages) -> tuple[float, int] | None:
+    """Share of the class among the reference images with the cue, and their number."""
+    column = _column(reference.columns, shortcut)
     if column is None:
         return None
-    inside = each.cue.holds(column.values)
-    return float((elsewhere.labels[inside] == each.label).mean()) if inside.any() else 0.0, int(
-        inside.sum()
-    )
+    labels = reference.labels[shortcut.cue.holds(column.values)]
+    return float((labels == shortcut.label).mean()) if len(labels) else 0.0, len(labels)
+
+
+def _column(columns: Sequence[Column], shortcut: Shortcut) -> Column | None:
+    return next((column for column in columns if column.name == shortcut.cue.column), None)
 
 
 def _pictures(
-    dataset: Dataset, rows: np.ndarray, values: np.ndarray, each: Shortcut
+    dataset: Dataset, rows: np.ndarray, values: np.ndarray, shortcut: Shortcut
 ) -> tuple[Strip, ...]:
-    """The images that have the cue most, class by class, the cue's own class first."""
-    inside = np.flatnonzero(each.cue.holds(values))
-    if values.dtype.kind == "f" and each.cue.kind in ("low", "high"):
-        order = np.argsort(values[inside], kind="stable")
-        inside = inside[order if each.cue.kind == "low" else order[::-1]]
-    labels = dataset.manifest.labels[rows[inside]]
+    """The images with the strongest cue, one strip per class, the cue's class first."""
+    present = np.flatnonzero(shortcut.cue.holds(values))
+    if values.dtype.kind == "f" and shortcut.cue.kind in ("low", "high"):
+        order = np.argsort(values[present], kind="stable")
+        present = present[order if shortcut.cue.kind == "low" else order[::-1]]
+    labels = dataset.manifest.labels[rows[present]]
     counts = np.bincount(labels, minlength=len(dataset.classes))
-    classes = [each.label, *(k for k in np.argsort(-counts, kind="stable") if k != each.label)]
+    by_count = np.argsort(-counts, kind="stable")
+    classes = [shortcut.label, *(label for label in by_count if label != shortcut.label)]
     strips = []
-    for label in [k for k in classes if counts[k]][:_STRIPS]:
-        mine = rows[inside[labels == label]]
-        title = f"{dataset.classes[label]} with {each.cue}: {len(mine)}"
-        strips.append(Strip(title, tuple(int(row) for row in mine[:_SHOWN])))
+    for label in [label for label in classes if counts[label]][:_STRIPS]:
+        of_class = rows[present[labels == label]]
+        title = f"{dataset.classes[label]} with {shortcut.cue}: {len(of_class)}"
+        strips.append(Strip(title, tuple(int(row) for row in of_class[:_SHOWN])))
     return tuple(strips)
 
 
-def _conflicts(dataset: Dataset, each: Shortcut, judged: Judged | None) -> tuple[Strip, ...]:
-    """Conflicting images that the network gave away."""
-    column = judged and next((c for c in judged.columns if c.name == each.cue.column), None)
-    if judged is None or column is None:
+def _errors(
+    dataset: Dataset, shortcut: Shortcut, predictions: PredictedImages | None
+) -> tuple[Strip, ...]:
+    """Conflicting images for which the network predicts the cue's class."""
+    column = predictions and _column(predictions.columns, shortcut)
+    if predictions is None or column is None:
         return ()
-    drawn = each.cue.holds(column.values) & (judged.labels != each.label)
-    drawn &= judged.predicted == each.label
-    rows = judged.rows[drawn][:_SHOWN]
+    wrong = shortcut.cue.holds(column.values) & (predictions.labels != shortcut.label)
+    wrong &= predictions.predicted == shortcut.label
+    rows = predictions.rows[wrong][:_SHOWN]
     if not len(rows):
         return ()
-    name = dataset.classes[each.label]
-    return (Strip(f"called {name} with {each.cue}, and wrong", tuple(int(r) for r in rows)),)
+    title = f"wrongly predicted as {dataset.classes[shortcut.label]} with {shortcut.cue}"
+    return (Strip(title, tuple(int(row) for row in rows)),)
 
 
 def shift_findings(shortcuts: Sequence[Shortcut], here: str, there: str) -> list[Finding]:
-    """Properties that tell training images from others, as findings.
+    """Report the properties in which training images differ from other images.
 
     Args:
-        shortcuts: of the columns of both together, with label 0 for training and 1 for the others.
-        here: what the training images are called.
-        there: what the others are called.
+        shortcuts: found among both sets together, with label 0 for training and 1 for the others.
+        here: name of the training images.
+        there: name of the other images.
     """
-    found = []
-    for each in shortcuts:
-        side = there if each.label else here
-        apart = "" if each.auc is None else f" (AUC {each.auc:.2f})"
-        found.append(
+    findings = []
+    for shortcut in shortcuts:
+        side = there if shortcut.label else here
+        auc = "" if shortcut.auc is None else f" (AUC {shortcut.auc:.2f})"
+        findings.append(
             Finding(
                 "shift",
                 "warning" if there == "reference" else "note",
-                f"{each.cue.column}: {here} and {there} differ: {each.share:.0%} of {each.images} "
-                f"images with {each.cue} are {side}, {each.base:.0%} of all{apart}",
-                each.cue.column,
-                "collect training images like those of the device, or vary the property in training"
+                f"{shortcut.cue.column}: {here} and {there} differ: {shortcut.share:.0%} of "
+                f"{shortcut.images} images with {shortcut.cue} are {side}, against "
+                f"{shortcut.base:.0%} of all images{auc}",
+                shortcut.cue.column,
+                "collect training images like those from the device, or vary the property in "
+                "training"
                 if there == "reference"
-                else f"carve {there} from the same images as {here}, or say what it stands for",
-                each.images,
-                f"Also {', '.join(each.also)}." if each.also else "",
-                facts=asdict(each) | {"here": here, "there": there},
+                else f"draw {here} and {there} from the same images, or document the difference",
+                shortcut.images,
+                f"Also {', '.join(shortcut.also)}." if shortcut.also else "",
+                facts=asdict(shortcut) | {"here": here, "there": there},
             )
         )
-    return found
+    return findings
 
 
-def floor_note(found: Associations) -> str:
-    """What was looked at and how far chance reaches, in one line."""
-    n, columns = int(found.counts.sum()), len(found.columns)
-    counts = found.counts[found.counts > 0]
-    if not np.isfinite(found.floor) or not len(counts):
-        return f"{columns} columns, {n} images: too few to tell anything from chance"
+def floor_note(associations: Associations) -> str:
+    """One line with the number of columns searched and the noise floor."""
+    n, columns = int(associations.counts.sum()), len(associations.columns)
+    counts = associations.counts[associations.counts > 0]
+    if not np.isfinite(associations.floor) or not len(counts):
+        return f"{columns} columns, {n} images: too few to distinguish a shortcut from chance"
     typical = float(np.median(counts))
-    # The AUC's standard deviation under permutation, without ties (Mann and Whitney 1947).
+    # Standard deviation of the AUC under permutation, without ties (Mann and Whitney 1947).
     deviation = np.sqrt((n + 1) / (12 * typical * max(1.0, n - typical)))
     return (
-        f"{columns} columns against {len(counts)} classes, {n} images: chance alone reaches "
-        f"|z| {found.floor:.1f}, for a class of {typical:.0f} images an AUC "
-        f"{found.floor * deviation:.3f} from one half"
+        f"noise floor of {columns} columns and {len(counts)} classes over {n} images: |z| "
+        f"{associations.floor:.1f}, for a class of {typical:.0f} images an AUC "
+        f"{associations.floor * deviation:.3f} away from 0.5"
     )

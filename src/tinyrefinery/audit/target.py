@@ -2,14 +2,13 @@
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import yaml
-from torch import nn
 
 from tinyrefinery import builders
 from tinyrefinery.audit.evidence import Evidence, stage_evidence
@@ -21,13 +20,19 @@ from tinyrefinery.data.splits import SPLIT_WORDS
 from tinyrefinery.errors import CheckpointError, DataError
 from tinyrefinery.evaluation.predictions import predict
 from tinyrefinery.labels.refiner import Refiner
-from tinyrefinery.models.network_file import NetworkInfo, load_network, read_info
-from tinyrefinery.networks.view import measuring_view
+from tinyrefinery.models.network_file import NetworkInfo
+from tinyrefinery.networks.choice import Choice, choose_one
+from tinyrefinery.networks.data import rows_in
+from tinyrefinery.networks.held_out import held_out
+from tinyrefinery.networks.network import Network
+from tinyrefinery.networks.opening import of_stage
+from tinyrefinery.networks.view import network_view, opened
+from tinyrefinery.options.labels import Refining
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.shipped import locate
-from tinyrefinery.runs.folder import TrainedStage, open_run
-from tinyrefinery.runs.places import RECIPE, stages_called
+from tinyrefinery.runs.files import RECIPE
+from tinyrefinery.runs.folder import open_run
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,12 @@ class Target:
     mend: str = "leave out what stands in {}"
 
 
-def open_target(target: str, options: Sequence[str], out: Path, stage: str | None = None) -> Target:
+def open_target(
+    target: str,
+    options: Sequence[str],
+    out: Path,
+    choice: Choice = Choice(),  # noqa: B008  frozen
+) -> Target:
     """Open what is to be audited.
 
     Args:
@@ -50,16 +60,16 @@ def open_target(target: str, options: Sequence[str], out: Path, stage: str | Non
             file, or the name of a shipped one.
         options: of a recipe or run, overrides; else options of the source, such as `group=home`.
         out: folder for the lists, as remedies name it.
-        stage: of a run, whose predictions and dynamics count; the last finished one by default.
+        choice: of a run, the stage whose predictions and dynamics count.
 
     Raises:
         RefineryError: when it can't be opened.
     """
     path = Path(target).expanduser()
     if (path / "stages").is_dir():
-        return _open_run(path, options, out, stage)
-    if stage is not None:
-        raise DataError(f"{target}: --stage names a stage of a run folder; this is none")
+        return _open_run(path, options, out, choice)
+    if not choice.is_empty:
+        raise DataError(f"{target}: is no run folder, so leave out --stage, --seed and --row")
     if path.is_dir() or path.suffix == ".parquet":
         dataset = open_pictures(path, {"resident": "never"} | source_options(options))
         return Target(target, dataset, mend=_mend("RECIPE", out))
@@ -130,23 +140,16 @@ def _recipe_data(recipe: Recipe) -> Dataset:
     return builders.dataset(recipe.data.model_copy(update={"source": source}))
 
 
-def _open_run(path: Path, options: Sequence[str], out: Path, stage: str | None) -> Target:
-    finished = open_run(path).stages
+def _open_run(path: Path, options: Sequence[str], out: Path, choice: Choice) -> Target:
+    run = open_run(path)
     recipe = load_recipe(path / RECIPE, options)
-    dataset, mend = _recipe_data(recipe), _mend(str(path / RECIPE), out, recipe)
-    if not finished:
-        return Target(str(path), dataset, mend=mend)
-    chosen = _stage(path, finished, stage)
-    title = f"{chosen.stage} (seed {chosen.seed})"
-    info = read_info(chosen.file)
-    return Target(str(path), dataset, stage_evidence(chosen.folder, title), info, mend)
-
-
-def _stage(path: Path, finished: Sequence[TrainedStage], wanted: str | None) -> TrainedStage:
-    if wanted is None:
-        seed = min(each.seed for each in finished)
-        return [each for each in finished if each.seed == seed][-1]
-    return stages_called(path, finished, [wanted])[0]
+    dataset, remedy = _recipe_data(recipe), _mend(str(path / RECIPE), out, recipe)
+    if not run.stages:
+        return Target(str(path), dataset, mend=remedy)
+    network = of_stage(run, choose_one(run, choice))
+    assert network.stage is not None
+    evidence = stage_evidence(network.stage.folder, network.stage.label)
+    return Target(str(path), dataset, evidence, network.info, remedy)
 
 
 def open_reference(path: Path, channels: int) -> Dataset:
@@ -166,46 +169,39 @@ def open_reference(path: Path, channels: int) -> Dataset:
         return open_unlabeled(path, resident="never", channels=3 if channels == 3 else 1)
 
 
-def answers_of(
-    name: str, network: nn.Module, info: NetworkInfo, dataset: Dataset, recipe: Recipe | None = None
-) -> Evidence:
-    """What a network says of the test images, else of validation or training.
+def predictions_as_evidence(network: Network, dataset: Dataset) -> Evidence:
+    """Predictions of a network for the test images, else for those of validation or training.
 
-    Args:
-        name: of the network, for people.
-        network: normalized images -> logits, on the CPU.
-        info: what is known of it.
-        dataset: the images.
-        recipe: says how evaluation crops are made; None: the whole image at the network's size.
+    Images that the network was trained or chosen on are not among the test images.
 
     Raises:
-        CheckpointError: when it takes images of other channels, or knows other classes.
+        CheckpointError: when it takes images of other channels, or has other classes.
     """
-    view = measuring_view(info, dataset, recipe, torch.device("cpu"), name)
-    splits = [s for s in ("test", "validation", "train") if len(dataset.manifest.rows(s))]
-    rows = dataset.manifest.rows(splits[0])
-    predictions = predict(network, view, rows)
-    return Evidence(f"{name} on {splits[0]}", predictions)
+    held = held_out(dataset.manifest, [network], own=True, fixed=True)
+    net, view, workers = opened(network, replace(dataset, manifest=held.manifest))
+    splits = rows_in(view.dataset.manifest, ["test", "validation", "train"])
+    split, rows = next(iter(splits.items()))
+    return Evidence(f"{network.name} on {split}", predict(net, view, rows, workers=workers))
 
 
-def hardness_of(file: Path, dataset: Dataset, size: tuple[int, int]) -> Hardness:
-    """What a refiner file says of all images, at its own size and reduced to `size`.
+def hardness_of(network: Network, dataset: Dataset, size: tuple[int, int]) -> Hardness:
+    """What a refiner predicts for all images, at its own size and reduced to `size`.
 
     Raises:
-        CheckpointError: when it can't be read, sees images no larger than `size`, or knows other
+        CheckpointError: when it can't be read, takes images no larger than `size`, or has other
             classes.
     """
-    network, info = load_network(file)
-    view = measuring_view(info, dataset, None, torch.device("cpu"), str(file))
+    info = network.info
     if info.classes != dataset.classes:
         raise CheckpointError(
-            f"{file}: knows {list(info.classes)[:5]}, but the data has {list(dataset.classes)[:5]}"
+            f"{network.name}: has the classes {list(info.classes)[:5]}, but the data has "
+            f"{list(dataset.classes)[:5]}"
         )
     if min(info.size) <= min(size):
         raise CheckpointError(
-            f"{file}: sees images of {info.size[0]}x{info.size[1]}, which is no more than the "
-            f"input size {size[0]}x{size[1]}; give a refiner that sees them larger"
+            f"{network.name}: takes images of {info.size[0]}x{info.size[1]} pixels, which is no "
+            f"more than the input size {size[0]}x{size[1]}. Give a refiner with a larger input"
         )
-    refiner = Refiner([network], batch_norm="running")
-    rows = np.arange(len(dataset.manifest))
-    return hardness(refiner, view, rows, size)
+    view = network_view(network, dataset, torch.device("cpu"))
+    refiner = Refiner([network.load()], Refining(batch_norm="running"))
+    return hardness(refiner, view, np.arange(len(dataset.manifest)), size)

@@ -1,9 +1,8 @@
-"""Images that show their class at source size and no longer at a network's input size.
+"""Images that are recognizable at source size, but not at a network's input size.
 
-They teach a tiny network nothing but noise, and it can't be blamed for them: train without them,
-and test it on them only to know what a larger input would bring. A refiner, a network that sees
-images large, is asked twice: about the image as it is, and about the image reduced to the small
-size and enlarged again.
+A tiny network can only memorize them. Train without them, and test on them only to estimate the
+gain from a larger input. A refiner with a large input predicts each image twice: at its own size,
+and after downscaling to the small size and upscaling again.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,50 +17,51 @@ from tinyrefinery.audit.finding import Finding, Strip
 from tinyrefinery.data.batches import View
 from tinyrefinery.data.dataset import Dataset
 
-SURE = 0.8  # our choice: probability of the given class at source size
+SURE = 0.8  # our choice: probability of the label's class at source size
 _BATCH = 128
 _SHOWN = 12
 
 
 @dataclass(frozen=True)
 class Hardness:
-    """Of n images."""
+    """A refiner's predictions for n images at two sizes."""
 
     rows: np.ndarray
     """(n,) manifest rows."""
     large: np.ndarray
-    """(n,) probability of the given class as the refiner sees the image."""
+    """(n,) probability of the label's class at the refiner's input size."""
     small: np.ndarray
-    """(n,) the same after reduction to the small size."""
+    """(n,) the same after downscaling to the small size."""
     lost: np.ndarray
-    """(n,) bool: another class is ahead after reduction."""
+    """(n,) bool: the prediction after downscaling differs from the label."""
 
     @property
     def too_hard(self) -> np.ndarray:
-        """Rows that were sure and are lost, the largest fall first."""
-        mine = np.flatnonzero((self.large >= SURE) & self.lost)
-        return self.rows[mine[np.argsort(self.small[mine] - self.large[mine], kind="stable")]]
+        """Rows that are recognized only at the large size, the largest drop first."""
+        hard = np.flatnonzero((self.large >= SURE) & self.lost)
+        return self.rows[hard[np.argsort(self.small[hard] - self.large[hard], kind="stable")]]
 
 
 def hardness(
     refiner: Callable[[Tensor], Tensor], view: View, rows: np.ndarray, size: tuple[int, int]
 ) -> Hardness:
-    """Ask a refiner about images at its own size and at a smaller one.
+    """Predict images at the refiner's input size and after downscaling.
 
     Args:
-        refiner: normalized images (B, C, h, w) -> probabilities (B, K), each row on its own.
-        view: whole images at the refiner's size.
+        refiner: normalized images (B, C, h, w) -> probabilities (B, K), independent per image.
+        view: renders whole images at the refiner's size.
         rows: (n,) manifest rows.
-        size: height, width of the small network's input in pixels.
+        size: height and width of the small network's input in pixels.
     """
     large, small, lost = [], [], []
     for batch in _batches(view, rows):
-        own = torch.arange(len(batch.labels)), batch.labels.cpu()
-        first = refiner(batch.images).cpu()
-        second = refiner(as_seen_at(batch.images, size)).cpu()
-        large.append(first[own].numpy())
-        small.append(second[own].numpy())
-        lost.append((second.argmax(1) != own[1]).numpy())
+        labels = batch.labels.cpu()
+        at_label = torch.arange(len(labels)), labels
+        at_large = refiner(batch.images).cpu()
+        at_small = refiner(downscaled(batch.images, size)).cpu()
+        large.append(at_large[at_label].numpy())  # (B, K) -> (B,)
+        small.append(at_small[at_label].numpy())
+        lost.append((at_small.argmax(1) != labels).numpy())
     empty = [np.empty(0, np.float32)]
     return Hardness(
         np.asarray(rows, np.int64),
@@ -71,47 +71,45 @@ def hardness(
     )
 
 
-def as_seen_at(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """Images (B, C, h, w) reduced to `size` with an antialias and enlarged again."""
+def downscaled(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Images (B, C, h, w) downscaled to `size` with antialiasing, then upscaled again."""
     shape = images.shape[2:]
     low = F.interpolate(images, size, mode="bilinear", antialias=True, align_corners=False)
     return F.interpolate(low, shape, mode="bilinear", align_corners=False)
 
 
 def too_hard_findings(
-    dataset: Dataset, found: Hardness, size: tuple[int, int], mend: str
+    dataset: Dataset, images: Hardness, size: tuple[int, int], remedy: str
 ) -> list[Finding]:
-    """One finding, if any image is too hard.
+    """Report the images that are too hard in one finding, if there are any.
 
     Args:
-        dataset: what was audited.
-        found: what the refiner said.
-        size: height, width of the small input.
-        mend: the remedy of a list of rows to leave out, with `{}` for the file.
+        dataset: the audited data.
+        images: the refiner's predictions.
+        size: height and width of the small input in pixels.
+        remedy: how to leave out the images of a list, with `{}` for its file.
     """
-    rows = found.too_hard
+    rows = images.too_hard
     if not len(rows):
         return []
-    place = {int(row): number for number, row in enumerate(found.rows)}
+    place = {int(row): number for number, row in enumerate(images.rows)}
     shown = [int(row) for row in rows[:_SHOWN]]
-    told = [f"{found.large[place[r]]:.2f} -> {found.small[place[r]]:.2f}" for r in shown]
-    title = (
-        f"{len(rows)} of {len(found.rows)} images are recognized at source size and lost at "
-        f"{size[0]}x{size[1]}"
-    )
+    captions = [f"{images.large[place[r]]:.2f} -> {images.small[place[r]]:.2f}" for r in shown]
     return [
         Finding(
             "too_hard",
             "note",
-            title,
+            f"{len(rows)} of {len(images.rows)} images are recognizable at source size, but not at "
+            f"{size[0]}x{size[1]} pixels",
             str(dataset.manifest.column("path")[shown[0]]),
-            f"a larger input, or {mend.format('too_hard.txt')}",
+            f"use a larger input, or {remedy.format('too_hard.txt')}",
             len(rows),
-            f"The refiner gives the class {SURE} or more, and another one more after reduction.",
-            (Strip("largest fall of the given class's probability", tuple(shown), tuple(told)),),
+            f"The refiner predicts the class with a probability of {SURE} or more, and another "
+            "class after downscaling.",
+            (Strip("largest drop of the class's probability", tuple(shown), tuple(captions)),),
             tuple(int(row) for row in rows),
             "too_hard.txt",
-            {"size": list(size), "asked": len(found.rows)},
+            {"size": list(size), "asked": len(images.rows)},
         )
     ]
 

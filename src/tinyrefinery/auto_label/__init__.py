@@ -1,1 +1,1 @@
-"""Label new images with a network, within an error bound that people check."""
+"""Labeling new images with a network, within an error bound that people check."""

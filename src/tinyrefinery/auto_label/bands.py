@@ -1,4 +1,4 @@
-"""Three bands for labels that nobody looked at: accept, review, reject; and what bounds them."""
+"""Three bands of predicted labels, accept, review and reject, and the thresholds between them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,24 +9,24 @@ import numpy as np
 from tinyrefinery.statistics.proportions import least_share
 
 STEPS = 8
-"""Our choice: thresholds tried for a class. Each more is another chance to be lucky, which costs
-audited images to rule out; each less may pass over the best one."""
+"""Our choice: thresholds tried per class. With more, chance successes are more likely, and ruling
+them out takes more audited images. With fewer, the best threshold may be missed."""
 ACCEPT, REVIEW, REJECT = "accept", "review", "reject"
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """From which probability on a class is accepted, and why."""
+    """The smallest probability at which labels of a class are accepted, with its evidence."""
 
     category: str
     bound: float | None
-    """Least probability; None: no threshold keeps the precision, people look at this class."""
+    """Smallest probability. None if no threshold keeps the precision: people review this class."""
     hits: int
-    """Audited images at or above it that are of the class."""
+    """Number of audited images at or above it with correct predictions of the class."""
     n: int
-    """Audited images at or above it that are called the class."""
+    """Number of audited images at or above it with predictions of the class."""
     low: float
-    """Least precision that these images show, see `choose_threshold`."""
+    """Lower bound of the precision on these images, see `choose_threshold`."""
 
 
 def choose_threshold(
@@ -38,40 +38,43 @@ def choose_threshold(
     least: int,
     confidence: float = 0.95,
 ) -> Threshold:
-    """The least probability at which the audited precision of one class holds.
+    """Choose the smallest probability at which one class keeps a precision.
 
-    Of `STEPS` thresholds, which leave evenly more images, the one that accepts most with a lower
-    bound of the precision, by Clopper and Pearson, at the precision or above. The bound is exact
-    and shares its level among the thresholds (Bonferroni), so that a class whose precision breaks
-    the promise at each of them gets one no more often than one less the confidence. Thresholds that
-    leave too few images to show it are not tried; where all do, the one that accepts everything is.
+    `STEPS` thresholds are tried that accept evenly growing numbers of images. The result is the one
+    that accepts most images among those with a lower bound (Clopper and Pearson) of at least the
+    precision. The bound is exact, and its error level is divided among the thresholds (Bonferroni).
+    So if the true precision is too low at every threshold, one is chosen with a probability of at
+    most 1 - `confidence`. Thresholds with too few images for a proof are not tried. If there are
+    none with enough, only the threshold that accepts all images is tried.
 
     Args:
         category: the class, for the record.
-        probabilities: (n,) of audited images that are called the class.
-        right: (n,) bool, whether they are of it.
-        precision: that must hold.
-        least: audited images that it takes.
-        confidence: that no threshold is chosen which breaks the promise.
+        probabilities: (n,) of audited images predicted as the class.
+        right: (n,) bool, whether these predictions are correct.
+        precision: the precision to keep.
+        least: smallest number of audited images.
+        confidence: probability that no threshold with a lower true precision is chosen.
     """
     order = np.argsort(-probabilities, kind="stable")
     ranked, hits = probabilities[order], np.cumsum(right[order])
     n = len(ranked)
-    counts = _tried(n, precision, least, confidence) if n >= least else []
+    counts = _candidate_counts(n, precision, least, confidence) if n >= least else []
     level = (1 - confidence) / max(1, len(counts))
     for count in counts:
-        count = int(np.searchsorted(-ranked, -ranked[count - 1], side="right"))  # all equal ones
-        right_ones = int(hits[count - 1])
-        if (low := least_share(right_ones, count, level)) >= precision:
-            return Threshold(category, float(ranked[count - 1]), right_ones, count, low)
-    everything = int(hits[-1]) if n else 0
-    return Threshold(category, None, everything, n, least_share(everything, n, level))
+        # A threshold accepts all images of equal probability.
+        count = int(np.searchsorted(-ranked, -ranked[count - 1], side="right"))
+        correct = int(hits[count - 1])
+        if (low := least_share(correct, count, level)) >= precision:
+            return Threshold(category, float(ranked[count - 1]), correct, count, low)
+    all_correct = int(hits[-1]) if n else 0
+    return Threshold(category, None, all_correct, n, least_share(all_correct, n, level))
 
 
-def _tried(n: int, precision: float, least: int, confidence: float) -> list[int]:
-    """How many of n images each threshold leaves, the most first; what they show plays no part."""
+def _candidate_counts(n: int, precision: float, least: int, confidence: float) -> list[int]:
+    """How many of n images each threshold accepts, the most first, independent of their labels."""
     level = (1 - confidence) / STEPS
-    enough = max(least, ceil(log(level) / log(precision)))  # images that show it without an error
+    # The fewest images that prove the precision if all of them are correct.
+    enough = max(least, ceil(log(level) / log(precision)))
     if n < enough:
         return [n]
     return [int(count) for count in np.unique(np.linspace(enough, n, STEPS).astype(int))[::-1]]
@@ -86,53 +89,54 @@ def choose_thresholds(
     least: int = 100,
     confidence: float = 0.95,
 ) -> list[Threshold]:
-    """A threshold for each class, from images that people labelled.
+    """Choose a threshold for each class from human-labeled images.
 
     Args:
         probabilities: (n, K).
         labels: (n,) true classes.
         classes: K names.
-        precision: that must hold for each class.
-        least: audited images of a class that it takes.
-        confidence: that a class's promise holds.
+        precision: the precision that each class must keep.
+        least: smallest number of audited images per class.
+        confidence: see `choose_threshold`.
     """
-    called, sure = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    found = []
+    predicted, probability = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    limits = {"precision": precision, "least": least, "confidence": confidence}
+    thresholds = []
     for number, category in enumerate(classes):
-        own = called == number
-        right = labels[own] == number
-        limits = {"precision": precision, "least": least, "confidence": confidence}
-        found.append(choose_threshold(category, sure[own], right, **limits))
-    return found
+        of_class = predicted == number
+        right = labels[of_class] == number
+        thresholds.append(choose_threshold(category, probability[of_class], right, **limits))
+    return thresholds
 
 
 @dataclass(frozen=True)
 class Bands:
-    """What becomes of N images."""
+    """The bands of N images."""
 
     band: np.ndarray = field(repr=False)
     """(N,) accept, review or reject."""
-    called: np.ndarray = field(repr=False)
+    predicted: np.ndarray = field(repr=False)
     """(N,) most probable class."""
-    sure: np.ndarray = field(repr=False)
+    probability: np.ndarray = field(repr=False)
     """(N,) its probability."""
 
     def rows(self, band: str) -> np.ndarray:
-        """Images of a band."""
+        """Rows of the images in a band."""
         return np.flatnonzero(self.band == band)
 
 
 def into_bands(
     probabilities: np.ndarray, thresholds: Sequence[Threshold], reject_below: float = 0.0
 ) -> Bands:
-    """Accept what reaches its class's threshold, reject what no class fits, review the rest.
+    """Accept images at or above their class's threshold, reject those of no class, review the rest.
 
     Args:
         probabilities: (N, K).
-        thresholds: K.
-        reject_below: probability below which no class fits.
+        thresholds: one per class.
+        reject_below: images with a lower highest probability show no class.
     """
-    called, sure = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    bounds = np.array([np.inf if each.bound is None else each.bound for each in thresholds])
-    band = np.where(sure >= bounds[called], ACCEPT, np.where(sure < reject_below, REJECT, REVIEW))
-    return Bands(band, called, sure)
+    predicted, probability = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    bounds = np.array([np.inf if t.bound is None else t.bound for t in thresholds])
+    not_accepted = np.where(probability < reject_below, REJECT, REVIEW)
+    band = np.where(probability >= bounds[predicted], ACCEPT, not_accepted)
+    return Bands(band, predicted, probability)

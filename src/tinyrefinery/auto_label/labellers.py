@@ -6,16 +6,16 @@ An HTTP endpoint is in `endpoint.py`.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 
 from tinyrefinery.data.batches import View, load
-from tinyrefinery.data.crops import CropSpec
 from tinyrefinery.data.dataset import Dataset
-from tinyrefinery.errors import CheckpointError, DataError
-from tinyrefinery.networks.find import Network, find_network
+from tinyrefinery.errors import DataError
+from tinyrefinery.networks.network import Network
+from tinyrefinery.options.crops import Center
 
 NONE = "-"
 """In a list of classes: an output that is none of ours."""
@@ -79,8 +79,8 @@ class NetworkLabeller:
         Raises:
             DataError: when the network gives another number of outputs, or NaN.
         """
-        spec = CropSpec("center", self.size, resize=self.resize)
-        view = View(dataset, spec, 0, self.mean, self.std)
+        crop = Center(size=self.size, resize=self.resize)
+        view = View(dataset, crop, 0, self.mean, self.std)
         found = [np.empty((0, len(self.classes)))]
         cut = [rows[place : place + self.batch] for place in range(0, len(rows), self.batch)]
         for batch in load(view, cut, 0, workers=1):
@@ -123,129 +123,43 @@ def distribution(outputs: np.ndarray, name: str) -> np.ndarray:
     return shifted / shifted.sum(axis=1, keepdims=True)
 
 
-@dataclass(frozen=True)
-class Expected:
-    """What a network expects, as far as its file doesn't tell; None: the usual."""
-
-    classes: tuple[str, ...] | None = None
-    size: tuple[int, int] | None = None
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
-    weights: Path | None = None
-
-
-def open_network(path: Path, stage: str | None = None, seed: int | None = None) -> NetworkLabeller:
-    """A stage of a run, or a network file of ours.
+def network_labeller(network: Network) -> NetworkLabeller:
+    """A network as labeller: of a run, a file of ours, an ONNX file or a timm model.
 
     Raises:
-        RefineryError: when it can't be opened.
+        CheckpointError: when it can't be read.
+        DataError: when the names of its outputs aren't known.
     """
-    found = find_network(path, stage, seed)
-    net, info, recipe = found.load(), found.info, found.recipe
-    same = recipe is not None and info.size == recipe.data.train_crop.size
+    if not network.classes:
+        raise DataError(
+            f"{network.name}: doesn't state the names of its outputs. List one per line in a file: "
+            "--classes FILE"
+        )
+    net, info, recipe = network.load(), network.info, network.recipe
+    same_size = recipe is not None and info.size == recipe.data.train_crop.size
     return NetworkLabeller(
-        name=found.name,
+        name=network.name,
         outputs=info.classes,
         channels=info.channels,
         size=info.size,
         mean=tuple(info.mean),
         std=tuple(info.std),
         forward=_forward(net),
-        resize=recipe.data.eval_crop.resize if same and recipe else None,
-        network=found,
+        resize=recipe.data.eval_crop.resize if recipe and same_size else None,
+        batch=getattr(net, "batch", None) or _BATCH,
+        network=network,
     )
 
 
 def _forward(net: torch.nn.Module) -> Callable[[np.ndarray], np.ndarray]:
     net.eval()
 
-    def run(images: np.ndarray) -> np.ndarray:
+    def logits(images: np.ndarray) -> np.ndarray:
         """Logits of a batch."""
         with torch.inference_mode():
             return net(torch.from_numpy(images)).float().numpy()
 
-    return run
-
-
-def open_timm(name: str, expected: Expected) -> NetworkLabeller:
-    """A pretrained model of timm, with weights of its own or from a file.
-
-    Raises:
-        CheckpointError: when it is unknown, or its weights can't be had.
-        DataError: when the names of its outputs aren't given.
-    """
-    import timm
-    from timm.data.config import resolve_data_config
-
-    outputs = _named(f"timm:{name}", expected)
-    options: dict[str, Any] = {"num_classes": len(outputs)} if expected.weights else {}
-    options["checkpoint_path"] = str(expected.weights or "")
-    try:
-        net = timm.create_model(name, pretrained=expected.weights is None, **options)
-    except Exception as error:  # timm, the hub and the network raise whatever they like
-        raise CheckpointError(
-            f"timm:{name}: can't be opened ({type(error).__name__}: {error}). Its weights come "
-            "from the Hugging Face hub unless --weights names a file"
-        ) from error
-    config = resolve_data_config({}, model=net)
-    return NetworkLabeller(
-        name=f"timm:{name}",
-        outputs=outputs,
-        channels=int(config["input_size"][0]),
-        size=expected.size or tuple(config["input_size"][1:]),
-        mean=expected.mean or tuple(config["mean"]),
-        std=expected.std or tuple(config["std"]),
-        forward=_forward(net),
-    )
-
-
-def open_onnx(path: Path, expected: Expected) -> NetworkLabeller:
-    """An ONNX file with one input (N, C, H, W) and, first, an output (N, outputs).
-
-    Pixels go in as 0 to 1, less the mean, over the standard deviation; ImageNet's unless others are
-    given, here, in its metadata or beside it.
-
-    Raises:
-        CheckpointError: when it can't be read, or has another input.
-        DataError: when something isn't told that the file doesn't tell.
-    """
-    from tinyrefinery.models.onnx_file import OnnxNetwork
-    from tinyrefinery.networks.onnx_facts import facts_beside
-
-    net, beside = OnnxNetwork(path), facts_beside(path)
-    known = dict(net.metadata) | {k: v for k, v in beside.model_dump().items() if v is not None}
-    if beside.like is not None:  # which tells what the others don't
-        known = vars(find_network(path).info)
-    size = expected.size or net.size or known.get("size")
-    if size is None:
-        raise DataError(f"{path}: takes images of any size; say which with --size")
-    mean, std = _usual(net.channels)
-    return NetworkLabeller(
-        name=path.name,
-        outputs=expected.classes or tuple(known.get("classes", ())) or _named(str(path), expected),
-        channels=net.channels,
-        size=(int(size[0]), int(size[1])),
-        mean=expected.mean or tuple(known.get("mean", mean)),
-        std=expected.std or tuple(known.get("std", std)),
-        forward=_forward(net),
-        batch=net.batch or _BATCH,
-    )
-
-
-def _usual(channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    from tinyrefinery.recipe.data import IMAGENET_MEAN, IMAGENET_STD
-
-    if channels == 3:
-        return IMAGENET_MEAN, IMAGENET_STD
-    return (sum(IMAGENET_MEAN) / 3,), (sum(IMAGENET_STD) / 3,)
-
-
-def _named(what: str, expected: Expected) -> tuple[str, ...]:
-    if expected.classes is None:
-        raise DataError(
-            f"{what}: doesn't tell the names of its outputs; give a file with one a line: --classes"
-        )
-    return expected.classes
+    return logits
 
 
 def read_classes(path: Path) -> tuple[str, ...]:

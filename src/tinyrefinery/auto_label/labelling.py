@@ -1,7 +1,8 @@
-"""Labels that nobody looked at: kept where an audit bounds their error, and marked as such.
+"""Auto-labels: predicted labels, accepted where audited images bound their error.
 
-Accepted labels go into a `metadata.csv` with the column `label_source`, always of the training
-split; what lies between goes into a queue, with a random share of the accepted to check them.
+Accepted labels go into a `metadata.csv`, marked by the column `label_source` and always in the
+training split. Less confident ones go into a review queue, with a random share of the accepted ones
+for a check.
 """
 
 import json
@@ -40,27 +41,28 @@ AUDIT = "audit"
 
 @dataclass(frozen=True)
 class Limits:
-    """When a label is accepted."""
+    """Conditions for accepting a label."""
 
     precision: float = 0.98
-    """That each class must keep, by the lower end of the interval on audited images."""
+    """Lower bound of the precision that each class must keep on audited images."""
     least: int = 100
-    """Audited images that a class takes."""
+    """Smallest number of audited images per class."""
     reject_below: float = 0.0
-    """Probability below which an image is taken to show no class."""
+    """Images with a lower highest probability show no class."""
     audit: float = 0.03
-    """Share of the accepted that people check."""
+    """Share of the accepted labels that people check."""
     seed: int = 0
-    """Of that share."""
+    """Seed for drawing that share."""
 
 
 @dataclass(frozen=True)
 class AutoLabels:
-    """What became of the images of a folder."""
+    """Auto-labels of N images."""
 
     dataset: Dataset = field(repr=False)
-    """Under the labeller's classes; its labels mean nothing."""
+    """The images, with the predicted classes as labels."""
     labeller: str
+    """Name of the labeler."""
     probabilities: np.ndarray = field(repr=False)
     """(N, K)."""
     thresholds: tuple[Threshold, ...]
@@ -68,10 +70,10 @@ class AutoLabels:
     audited: np.ndarray = field(repr=False)
     """Accepted rows that people check."""
     error: LabelError | None = None
-    """Of the accepted, by what people said of those; None: nobody did yet."""
+    """Error rate of the accepted labels by these checks, or None without any check."""
 
     def counts(self) -> dict[str, int]:
-        """Images of each band."""
+        """Number of images per band."""
         return {band: len(self.bands.rows(band)) for band in (ACCEPT, REVIEW, REJECT)}
 
 
@@ -86,169 +88,173 @@ def auto_label(
     """Label images.
 
     Args:
-        labeller: gives probabilities.
-        images: to label; what labels it has are not looked at.
-        gold: images that people labelled, none of which the labeller was trained on.
-        gold_rows: which of them count.
-        limits: when a label is accepted.
-        decisions: what people said of accepted ones before.
+        labeller: predicts probabilities.
+        images: the images to label. Their labels are ignored.
+        gold: human-labeled images that the labeler was not trained on.
+        gold_rows: rows of `gold` to use.
+        limits: conditions for accepting a label.
+        decisions: earlier decisions of people on accepted labels.
 
     Raises:
-        DataError: when an image stands in both, or a class of the gold is unknown to the labeller.
+        DataError: when `images` and `gold` share an image, or `gold` has a class that the labeler
+            does not predict.
     """
-    known = with_manifest_of(gold, labeller.classes)
+    gold = with_manifest_of(gold, labeller.classes)
     shared = set(images.manifest.column("id")) & set(gold.manifest.column("id")[gold_rows])
     if shared:
         raise DataError(
-            f"{len(shared)} of the images to label are among the audited ones, first "
-            f"sha256:{min(shared)}; label others"
+            f"{len(shared)} of the images to label are also used for the audit, first "
+            f"sha256:{min(shared)}: remove them from one of the two"
         )
     thresholds = choose_thresholds(
-        labeller(known, gold_rows),
-        known.manifest.labels[gold_rows],
+        labeller(gold, gold_rows),
+        gold.manifest.labels[gold_rows],
         labeller.classes,
         precision=limits.precision,
         least=limits.least,
     )
     probabilities = labeller(images, np.arange(len(images.manifest)))
     bands = into_bands(probabilities, thresholds, limits.reject_below)
-    audited = _drawn(images, bands.rows(ACCEPT), limits)
-    labelled = _classes(images, bands, labeller.classes)
-    made = AutoLabels(labelled, labeller.name, probabilities, tuple(thresholds), bands, audited)
-    return replace(made, error=_checked(made, decisions))
+    audited = _draw_audit(images, bands.rows(ACCEPT), limits)
+    labeled = _with_predictions(images, bands, labeller.classes)
+    labels = AutoLabels(labeled, labeller.name, probabilities, tuple(thresholds), bands, audited)
+    return replace(labels, error=_audit_error(labels, decisions))
 
 
-def _classes(images: Dataset, bands: Bands, classes: tuple[str, ...]) -> Dataset:
-    """The images with what they are called as label."""
+def _with_predictions(images: Dataset, bands: Bands, classes: tuple[str, ...]) -> Dataset:
+    """The images with the predicted classes as labels."""
     place = images.manifest.table.schema.get_field_index("label")
-    column = pa.array(bands.called, pa.int64())
+    column = pa.array(bands.predicted, pa.int64())
     table = images.manifest.table.set_column(place, "label", column)
     return replace(images, manifest=Manifest(table, classes), truth=None)
 
 
-def _drawn(images: Dataset, accepted: np.ndarray, limits: Limits) -> np.ndarray:
-    """The share of the accepted that is checked.
+def _draw_audit(images: Dataset, accepted: np.ndarray, limits: Limits) -> np.ndarray:
+    """Draw the accepted rows that people check.
 
-    Each image's chance is its own, by identity: with more images, those drawn before stay drawn,
-    so that checks add up over runs.
+    The draw depends only on each image's identity. If images are added, those drawn before stay
+    drawn, so checks accumulate over runs.
     """
     ids = images.manifest.column("id")[accepted]
-    draws = [integer(limits.seed, AUDIT, str(each)) / 2**63 for each in ids]
+    draws = [integer(limits.seed, AUDIT, str(identity)) / 2**63 for identity in ids]
     return accepted[np.array(draws) < limits.audit]
 
 
-def _checked(made: AutoLabels, decisions: Sequence[Decision]) -> LabelError | None:
-    """The error of accepted labels, by decisions about those that were drawn to be checked.
+def _audit_error(labels: AutoLabels, decisions: Sequence[Decision]) -> LabelError | None:
+    """Error rate of the accepted labels, from decisions on the images drawn for a check.
 
-    An image whose label is another one now, or that isn't accepted any more, doesn't count.
+    Images with a different label now, or no longer accepted, do not count.
     """
-    manifest = made.dataset.manifest
+    manifest = labels.dataset.manifest
     names = np.array(manifest.classes, object)[manifest.labels]
-    now = {str(manifest.column("id")[row]): names[row] for row in made.audited}
-    # Undone words go first: an undo doesn't say of which label it speaks.
-    return label_error(
-        [each for each in valid_decisions(decisions) if now.get(each.uid) == each.was], AUDIT
-    )
+    current = {str(manifest.column("id")[row]): names[row] for row in labels.audited}
+    # Remove undone decisions first, because an undo does not record the label.
+    checks = [d for d in valid_decisions(decisions) if current.get(d.uid) == d.was]
+    return label_error(checks, AUDIT)
 
 
-def save_auto_labels(out: Path, made: AutoLabels, queue: Queue, said: Sequence[Decision]) -> None:
+def save_auto_labels(
+    out: Path, labels: AutoLabels, queue: Queue, decisions: Sequence[Decision]
+) -> None:
     """Write `metadata.csv`, `queue.jsonl`, `rejected.txt`, `probabilities.parquet`, `label.json`.
 
     Args:
-        out: folder.
-        made: the labels.
-        queue: as `queue_of` makes it.
-        said: decisions; what people labelled goes into the metadata too.
+        out: folder for the files.
+        labels: the labels.
+        queue: the review queue, see `queue_of`.
+        decisions: people's decisions. Labels that people gave go into the metadata too.
 
     Raises:
-        StorageError: when it can't be written.
+        StorageError: when a file can't be written.
     """
-    manifest = made.dataset.manifest
+    manifest = labels.dataset.manifest
     paths, ids = manifest.column("path"), manifest.column("id")
     columns = ["file_name", "label", "split", "label_source"]
-    write_csv(out / "metadata.csv", columns, _metadata(out, made, said))
+    write_csv(out / "metadata.csv", columns, _metadata(out, labels, decisions))
     write_queue(out / "queue.jsonl", queue)
-    rejected = "".join(f"{paths[row]}\n" for row in made.bands.rows(REJECT))
+    rejected = "".join(f"{paths[row]}\n" for row in labels.bands.rows(REJECT))
     write_atomic(out / "rejected.txt", rejected)
     columns = {
         "id": pa.array(ids.tolist(), pa.string()),
         "path": pa.array(paths.tolist(), pa.string()),
-        "probabilities": pa.array(made.probabilities.tolist(), pa.list_(pa.float32())),
+        "probabilities": pa.array(labels.probabilities.tolist(), pa.list_(pa.float32())),
     }
     facts = {"classes": json.dumps(manifest.classes, ensure_ascii=False)}
-    with atomic_file(out / "probabilities.parquet") as aside:
-        pq.write_table(pa.table(columns, metadata=facts), aside)
+    with atomic_file(out / "probabilities.parquet") as temporary:
+        pq.write_table(pa.table(columns, metadata=facts), temporary)
     content = {
-        "labeller": made.labeller,
-        "counts": made.counts(),
-        "audit": len(made.audited),
-        "error": None if made.error is None else asdict(made.error),
-        "thresholds": [asdict(each) for each in made.thresholds],
+        "labeller": labels.labeller,
+        "counts": labels.counts(),
+        "audit": len(labels.audited),
+        "error": None if labels.error is None else asdict(labels.error),
+        "thresholds": [asdict(threshold) for threshold in labels.thresholds],
     }
     write_atomic(out / "label.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
-def _metadata(out: Path, made: AutoLabels, said: Sequence[Decision]) -> list[list[str]]:
-    """Lines of accepted images and of those that people labelled; paths as seen from `out`."""
-    manifest, people = made.dataset.manifest, newest_by_image(said)
+def _metadata(out: Path, labels: AutoLabels, decisions: Sequence[Decision]) -> list[list[str]]:
+    """One line per accepted or human-labeled image. Paths are relative to `out`."""
+    manifest, human = labels.dataset.manifest, newest_by_image(decisions)
     lines = []
     for row in range(len(manifest)):
-        each = people.get(str(manifest.column("id")[row]))
+        decision = human.get(str(manifest.column("id")[row]))
         label, source = manifest.classes[manifest.labels[row]], ""
-        if each is not None and each.verdict in ("ok", "relabel"):
-            label = each.label if each.verdict == "relabel" else each.was
-            source = f"human:{each.by}"
-        elif each is None and made.bands.band[row] == ACCEPT:
-            source = f"{AUTO}{made.labeller}@{made.bands.sure[row]:.3f}"
+        if decision is not None and decision.verdict in ("ok", "relabel"):
+            label = decision.label if decision.verdict == "relabel" else decision.was
+            source = f"human:{decision.by}"
+        elif decision is None and labels.bands.band[row] == ACCEPT:
+            source = f"{AUTO}{labels.labeller}@{labels.bands.probability[row]:.3f}"
         if source and label:
             path = os.path.relpath(str(manifest.column("path")[row]), out)
             lines.append([path.replace(os.sep, "/"), label, "train", source])
     return lines
 
 
-def queue_of(made: AutoLabels, root: Path, labeller: Labeller, said: Sequence[Decision]) -> Queue:
-    """What people look at: the middle band, and the accepted that were drawn; not again.
+def queue_of(
+    labels: AutoLabels, root: Path, labeller: Labeller, decisions: Sequence[Decision]
+) -> Queue:
+    """The images to review: those drawn for a check, then the middle band, most confident first.
 
     Args:
-        made: the labels.
+        labels: the labels.
         root: folder of the images.
-        labeller: for the size that networks see.
-        said: decisions; images that have one are left out.
+        labeller: gives the input size to show.
+        decisions: images with a decision are left out.
     """
-    done = newest_by_image(said)
-    drawn = [_item(made, int(row), AUDIT) for row in made.audited]
-    between = made.bands.rows(REVIEW)
-    between = between[np.argsort(-made.bands.sure[between], kind="stable")]
-    items = [*drawn, *(_item(made, int(row), "auto_label") for row in between)]
-    kept = {each.uid: each for each in reversed(items) if each.uid not in done}
-    items = list(reversed(kept.values()))
-    told = "\n".join([made.labeller, *(each.uid for each in items)])
+    done = newest_by_image(decisions)
+    checks = [_item(labels, int(row), AUDIT) for row in labels.audited]
+    middle = labels.bands.rows(REVIEW)
+    middle = middle[np.argsort(-labels.bands.probability[middle], kind="stable")]
+    items = [*checks, *(_item(labels, int(row), "auto_label") for row in middle)]
+    unique = {item.uid: item for item in reversed(items) if item.uid not in done}
+    items = list(reversed(unique.values()))
+    content = "\n".join([labels.labeller, *(item.uid for item in items)])
     return Queue(
-        name=f"a-{sha256(told.encode()).hexdigest()[:8]}",
+        name=f"a-{sha256(content.encode()).hexdigest()[:8]}",
         data=(folder_source(root),),
         classes=labeller.classes,
         channels=labeller.channels,
         size=labeller.size,
         items=tuple(items),
-        run=made.labeller,
+        run=labels.labeller,
         budget=len(items),
-        population=made.counts()[ACCEPT],
+        population=labels.counts()[ACCEPT],
     )
 
 
-def _item(made: AutoLabels, row: int, reason: str) -> Item:
-    manifest = made.dataset.manifest
-    name, sure = manifest.classes[made.bands.called[row]], made.bands.sure[row]
-    why = f"{made.labeller} says {name} at {sure:.3f}"
-    why += ", accepted; drawn to be checked" if reason == AUDIT else ", which is not enough"
+def _item(labels: AutoLabels, row: int, reason: str) -> Item:
+    manifest, bands = labels.dataset.manifest, labels.bands
+    name, probability = manifest.classes[bands.predicted[row]], bands.probability[row]
+    why = f"{labels.labeller} predicts {name} ({probability:.3f}), "
+    why += "accepted, drawn for a check" if reason == AUDIT else "not confident enough to accept"
     return Item(
         uid=str(manifest.column("id")[row]),
         file_name=str(manifest.column("path")[row]),
         reason=reason,
         why=why,
-        score=round(float(sure), 6),
+        score=round(float(probability), 6),
         given=name if reason == AUDIT else None,
         split="train",
         suggest=name,
-        network=top_classes(manifest.classes, made.probabilities[row]),
+        network=top_classes(manifest.classes, labels.probabilities[row]),
     )

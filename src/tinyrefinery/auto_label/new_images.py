@@ -1,4 +1,4 @@
-"""From what `label` and people said of new images to lines that add them to the training images."""
+"""Adding auto-labeled and human-labeled images to the training images, as overlay lines."""
 
 import csv
 import os
@@ -31,47 +31,48 @@ def is_labelled_folder(path: Path) -> bool:
 
 
 def read_labelled(folder: Path, overlay: Path) -> list[Decision]:
-    """Lines that add what a folder of `label` accepted, and what people labelled of its queue.
+    """Read a folder of `label` as lines that add its accepted and human-labeled images.
 
-    What people said of those images comes with them: they may have found an accepted label wrong,
-    or an image that is none.
+    People's decisions on these images are included, since they may correct an accepted label or
+    drop an image.
 
     Args:
-        folder: as `label` wrote it, with `queue.decisions.jsonl` if its queue was reviewed.
-        overlay: the file they are for; paths are written as seen from its folder.
+        folder: a folder that `label` wrote, with `queue.decisions.jsonl` if its queue was reviewed.
+        overlay: the overlay file for these lines. Paths become relative to its folder.
 
     Raises:
         DataError: when the folder or an image in it can't be read.
     """
-    decided = folder / "queue.decisions.jsonl"
-    said = read_decisions(decided) if decided.exists() else []
-    new = {each.uid: each for each in _accepted(folder)}
-    people = {uid: each for uid, each in newest_by_image(said).items() if each.verdict in _LABELS}
-    if waiting := {uid: each for uid, each in people.items() if uid not in new}:
+    file = folder / "queue.decisions.jsonl"
+    decisions = read_decisions(file) if file.exists() else []
+    new = {line.uid: line for line in _accepted(folder)}
+    human = {uid: d for uid, d in newest_by_image(decisions).items() if d.verdict in _LABELS}
+    if not_accepted := {uid: d for uid, d in human.items() if uid not in new}:
         paths = _paths(folder)
-        new |= {uid: _human(each, paths) for uid, each in waiting.items() if uid in paths}
-    return [*(replace(each, file_name=_seen(each, overlay)) for each in new.values()), *said]
+        new |= {uid: _human(d, paths) for uid, d in not_accepted.items() if uid in paths}
+    lines = [replace(line, file_name=_relative(line, overlay)) for line in new.values()]
+    return [*lines, *decisions]
 
 
 def _accepted(folder: Path) -> list[Decision]:
-    """A line for each row of `metadata.csv`; its `label_source` is who said so."""
+    """One line per row of `metadata.csv`, by its `label_source`."""
     file = folder / "metadata.csv"
     try:
-        found = []
+        lines = []
         for row in read_csv(file):
             path = folder / row["file_name"]
-            found.append(_add(_digest(path), row["label"], row["label_source"], timestamp(), path))
-        return found
+            lines.append(_add(_digest(path), row["label"], row["label_source"], timestamp(), path))
+        return lines
     except (OSError, KeyError, TypeError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{file}: can't be read ({error}); give `label` again") from error
+        raise DataError(f"{file}: can't be read ({error}): rerun `tinyrefinery label`") from error
 
 
-def _human(each: Decision, paths: Mapping[str, str]) -> Decision:
-    path = Path(paths[each.uid])
-    if _digest(path) != each.uid:
-        raise DataError(f"{path}: changed since it was reviewed; label and review it again")
-    label = each.label if each.verdict == "relabel" else each.was
-    return _add(each.uid, str(label), f"{HUMAN}:{each.by}", each.at, path)
+def _human(decision: Decision, paths: Mapping[str, str]) -> Decision:
+    path = Path(paths[decision.uid])
+    if _digest(path) != decision.uid:
+        raise DataError(f"{path}: changed since it was reviewed: label and review it again")
+    label = decision.label if decision.verdict == "relabel" else decision.was
+    return _add(decision.uid, str(label), f"{HUMAN}:{decision.by}", decision.at, path)
 
 
 def _add(uid: str, label: str, by: str, at: str, path: Path) -> Decision:
@@ -83,35 +84,37 @@ def _digest(path: Path) -> str:
         return sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         raise DataError(
-            f"{path}: can't be read ({error.strerror or error}); give the command from the folder "
-            "in which `label` was given, with the images where they were"
+            f"{path}: can't be read ({error.strerror or error}): run this command in the folder "
+            "where you ran `tinyrefinery label`, with the images in the same place"
         ) from error
 
 
 def _paths(folder: Path) -> dict[str, str]:
-    """Path of every image that was labelled, by uid, as seen from where `label` was given."""
+    """Path of every labeled image by uid, relative to the folder where `label` ran."""
     file = folder / "probabilities.parquet"
     try:
         table = pq.read_table(file, columns=["id", "path"])
     except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{file}: can't be read ({error}); give `label` again") from error
+        raise DataError(f"{file}: can't be read ({error}): rerun `tinyrefinery label`") from error
     return dict(zip(table["id"].to_pylist(), table["path"].to_pylist(), strict=True))
 
 
-def _seen(each: Decision, overlay: Path) -> str:
-    """The image's path as seen from the overlay's folder, where there is a way."""
-    path, home = Path(str(each.file_name)).resolve(), overlay.resolve().parent
+def _relative(line: Decision, overlay: Path) -> str:
+    """The image's path relative to the overlay's folder, if possible."""
+    path, home = Path(str(line.file_name)).resolve(), overlay.resolve().parent
     try:
         return Path(os.path.relpath(path, home)).as_posix()
     except ValueError:  # on another drive
         return path.as_posix()
 
 
-def not_yet_added(lines: Sequence[Decision], there: Sequence[Decision]) -> list[Decision]:
-    """Lines without those that say again what a file says already, whenever it was said."""
-    known = {uid: _told(each) for uid, each in newest_additions(there).items()}
-    return [each for each in lines if each.verdict != ADD or _told(each) != known.get(each.uid)]
+def not_yet_added(lines: Sequence[Decision], existing: Sequence[Decision]) -> list[Decision]:
+    """Remove added images that the overlay already has with the same label, source and path."""
+    present = {uid: _content(line) for uid, line in newest_additions(existing).items()}
+    return [
+        line for line in lines if line.verdict != ADD or _content(line) != present.get(line.uid)
+    ]
 
 
-def _told(each: Decision) -> tuple[str | None, ...]:
-    return each.label, each.by, each.file_name
+def _content(line: Decision) -> tuple[str | None, ...]:
+    return line.label, line.by, line.file_name

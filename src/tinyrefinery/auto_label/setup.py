@@ -1,5 +1,6 @@
 """From the words of a command to a labeller and the images that it is audited on."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,18 +9,21 @@ import numpy as np
 from tinyrefinery.audit.target import open_pictures
 from tinyrefinery.auto_label.endpoint import EndpointLabeller
 from tinyrefinery.auto_label.labellers import (
-    Expected,
     Labeller,
     NetworkLabeller,
-    open_network,
-    open_onnx,
-    open_timm,
+    network_labeller,
     read_classes,
 )
 from tinyrefinery.builders import dataset as recipe_data
 from tinyrefinery.data.check import labels_from_networks
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.errors import DataError
+from tinyrefinery.networks.facts import Facts
+from tinyrefinery.networks.held_out import held_out, never_used
+from tinyrefinery.networks.opening import open_network
+from tinyrefinery.recipe.data import IMAGENET_MEAN, IMAGENET_STD
+
+log = logging.getLogger("tinyrefinery")
 
 
 @dataclass(frozen=True)
@@ -27,12 +31,13 @@ class Wish:
     """What labels, as a command names it."""
 
     by: str
-    """Run, network file, `timm:NAME`, `FILE.onnx` or an address."""
+    """An HTTP address, or whatever `open_network` opens."""
     classes: Path | None = None
     size: int | None = None
     weights: Path | None = None
     stage: str | None = None
     seed: int | None = None
+    row: str | None = None
     timeout: float = 30.0
     retries: int = 3
 
@@ -45,21 +50,25 @@ def open_labeller(wish: Wish) -> Labeller:
     """
     outputs = None if wish.classes is None else read_classes(wish.classes)
     side = None if wish.size is None else (wish.size, wish.size)
-    expected = Expected(classes=outputs, size=side, weights=wish.weights)
     if wish.by.startswith(("http://", "https://")):
         if outputs is None:
-            raise DataError(f"{wish.by}: name the classes that it knows, one a line: --classes")
+            raise DataError(f"{wish.by}: list the classes that it knows, one per line: --classes")
         return EndpointLabeller(
             wish.by, outputs, size=side or (224, 224), timeout=wish.timeout, retries=wish.retries
         )
-    if wish.by.startswith("timm:"):
-        return open_timm(wish.by.removeprefix("timm:"), expected)
-    path = Path(wish.by).expanduser()
-    if path.suffix == ".onnx":
-        return open_onnx(path, expected)
-    if outputs is not None:
-        raise DataError(f"{wish.by}: knows its classes; leave out --classes")
-    return open_network(path, wish.stage, wish.seed)
+    weights = None if wish.weights is None else str(wish.weights)
+    stated = Facts(classes=outputs, size=side, weights=weights)
+    network = open_network(
+        wish.by,
+        stage=wish.stage,
+        seed=wish.seed,
+        row=wish.row,
+        stated=stated,
+        otherwise=Facts(mean=IMAGENET_MEAN, std=IMAGENET_STD),
+    )
+    if network.kind == "file" and outputs is not None:
+        raise DataError(f"{wish.by}: states its classes, so leave out --classes")
+    return network_labeller(network)
 
 
 def audited_images(labeller: Labeller, gold: Path | None) -> tuple[Dataset, np.ndarray]:
@@ -74,21 +83,29 @@ def audited_images(labeller: Labeller, gold: Path | None) -> tuple[Dataset, np.n
         DataError: when there are none, or some of their labels are a network's.
     """
     channels = 1 if labeller.channels == 1 else 3
+    network = labeller.network if isinstance(labeller, NetworkLabeller) else None
     if gold is not None:
         if not gold.exists():
             raise DataError(f"{gold}: no such folder or file of labelled images")
         options = {"channels": channels, "validation": 0.0, "test": 0.0, "resident": "never"}
         found = open_pictures(gold, options)
         rows = np.arange(len(found.manifest))
+        if network is not None:
+            fresh = never_used(found.manifest, [network])
+            if not fresh.all():
+                log.info(
+                    f"{gold}: {int((~fresh).sum()):,} of {len(rows):,} images are left out: "
+                    f"{network.name} was trained or chosen on them"
+                )
+            rows = rows[fresh]
     else:
-        network = labeller.network if isinstance(labeller, NetworkLabeller) else None
         if network is None or network.recipe is None:
             raise DataError(
                 f"{labeller.name}: give images that people labelled, and that it was not trained "
                 "on: --gold FOLDER"
             )
         found = recipe_data(network.recipe.data)
-        rows = found.manifest.rows("validation")
+        rows = held_out(found.manifest, [network], own=True).manifest.rows("validation")
     if not len(rows):
         raise DataError(f"{found.name}: has no validation images; give others with --gold")
     _refuse_auto(found, rows)

@@ -1,15 +1,15 @@
-"""From a recipe to objects: the one package that knows both sides."""
+"""From a recipe to objects: the one package that imports both sides."""
 
 from tinyrefinery.builders.data import (
     dataset,
-    eval_spec,
     eval_view,
+    order_seed,
     stage_seed,
-    train_spec,
     train_view,
     workers,
 )
 from tinyrefinery.builders.labels import (
+    crop_labels,
     describe_labels,
     label_form,
     policy,
@@ -22,40 +22,34 @@ from tinyrefinery.builders.networks import (
     describe,
     head,
     network,
-    outside_refiner,
     skeleton,
 )
-from tinyrefinery.builders.starts import RECIPE, check_start, started
-from tinyrefinery.builders.training import fabric, jitter, loss, optimizer, schedule, settings, stop
+from tinyrefinery.builders.starts import RECIPE, check_start, initial_network
+from tinyrefinery.builders.training import fabric, jitter, loss
 
 __all__ = [
     "RECIPE",
     "FrozenNetwork",
     "check_start",
+    "crop_labels",
     "dataset",
     "describe",
     "describe_labels",
-    "eval_spec",
     "eval_view",
     "fabric",
     "head",
+    "initial_network",
     "jitter",
     "label_form",
     "loss",
     "network",
-    "optimizer",
-    "outside_refiner",
+    "order_seed",
     "policy",
     "refiner",
-    "schedule",
-    "settings",
     "skeleton",
     "stage_seed",
-    "started",
-    "stop",
     "stored_labels",
     "taxonomy",
-    "train_spec",
     "train_view",
     "workers",
 ]

@@ -4,13 +4,14 @@ import torch
 
 from tinyrefinery import random
 from tinyrefinery.data.batches import View
-from tinyrefinery.data.crops import ColorSpec, CropSpec
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.images import ResidentImages
 from tinyrefinery.data.open import open_data
 from tinyrefinery.errors import DataError
+from tinyrefinery.options.crops import Augment
 from tinyrefinery.recipe.data import Data
 from tinyrefinery.recipe.schema import Recipe
+from tinyrefinery.recipe.stage import Stage
 
 
 def dataset(data: Data) -> Dataset:
@@ -27,28 +28,22 @@ def dataset(data: Data) -> Dataset:
     return open_data(data.source.name, **data.source.model_dump(exclude={"name"}))
 
 
-def train_spec(data: Data) -> CropSpec:
-    """The training crop, with its flips, rotations and colors."""
-    crop = data.train_crop
-    options = crop.model_dump(exclude={"name", "size"})
-    color = ColorSpec(**data.color.model_dump()) if data.color else None
-    return CropSpec(
-        crop.name, crop.size, flip=data.flip, rotate=data.rotate, color=color, **options
-    )
-
-
-def eval_spec(data: Data) -> CropSpec:
-    """The crop that networks are evaluated on."""
-    return CropSpec("center", data.eval_crop.size, resize=data.eval_crop.resize)
-
-
-def stage_seed(recipe: Recipe, what: str, generation: int, own: int | None = None) -> int:
+def stage_seed(recipe: Recipe, what: str, generation: int, extra: int | None = None) -> int:
     """Seed of a stage's weights, order or training noise.
 
     It depends on the recipe's seed and the generation: stages of one generation have the same, so
-    that they can be compared in pairs, unless one has a seed of its own.
+    that they can be compared in pairs, unless a stage has a seed of its own (`extra`).
     """
-    return random.integer(recipe.seed, what, generation, *([] if own is None else [own]))
+    return random.integer(recipe.seed, what, generation, *([] if extra is None else [extra]))
+
+
+def order_seed(recipe: Recipe, stage: Stage, generation: int) -> int | None:
+    """Seed of a stage's order of samples; None: that of the crops, whose batches are BN groups."""
+    stages = {other.id: other for other in recipe.generations}
+    # Stages that train in step have one order, that of the first.
+    seed = (stages[stage.beside] if stage.beside else stage).seed
+    apart = seed is not None or recipe.data.crop_seed is not None
+    return stage_seed(recipe, "order", generation, seed) if apart else None
 
 
 def train_view(
@@ -63,14 +58,16 @@ def train_view(
     Each generation sees crops of its own, so that none is labelled on the very crops its refiner
     was trained on.
     """
-    own = recipe.data.crop_seed
-    seed = random.integer(recipe.seed if own is None else own, "crops", generation)
-    return View(data, train_spec(recipe.data), seed, *recipe.data.normalization, device, pool)
+    part = recipe.data
+    base = recipe.seed if part.crop_seed is None else part.crop_seed
+    seed = random.integer(base, "crops", generation)
+    augment = Augment(**{name: getattr(part, name) for name in Augment.model_fields})
+    return View(data, part.train_crop, seed, *part.normalization, device, pool, augment)
 
 
 def eval_view(recipe: Recipe, data: Dataset, device: torch.device) -> View:
     """Whole images, as networks are evaluated."""
-    return View(data, eval_spec(recipe.data), 0, *recipe.data.normalization, device)
+    return View(data, recipe.data.eval_crop, 0, *recipe.data.normalization, device)
 
 
 def workers(recipe: Recipe, data: Dataset) -> int:

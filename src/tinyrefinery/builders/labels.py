@@ -14,23 +14,25 @@ from tinyrefinery.data.batches import View, shuffled, split_batches
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.errors import DataError
 from tinyrefinery.labels.crop_labels import CropLabels
-from tinyrefinery.labels.policy import GroundTruth, LabelPolicy, LabelSmoothing, Refined
+from tinyrefinery.labels.policy import GivenLabels, LabelPolicy, RefinedLabels, SmoothedLabels
 from tinyrefinery.labels.refiner import Refiner, renormalize
 from tinyrefinery.labels.store.encodings import Form, choose
 from tinyrefinery.labels.store.reader import StoredLabels
-from tinyrefinery.labels.taxonomy import CategoryLabels, Definition, Taxonomy, choose_synsets
+from tinyrefinery.labels.taxonomy import CategoryLabels, Taxonomy, choose_synsets
 from tinyrefinery.labels.wordnet import WordNet, read_wordnet
-from tinyrefinery.recipe.labels import Refined as RefinedPart
-from tinyrefinery.recipe.labels import Store
-from tinyrefinery.recipe.labels import Taxonomy as TaxonomyPart
-from tinyrefinery.recipe.schema import Engine
+from tinyrefinery.options.engine import Engine
+from tinyrefinery.options.labels import Refined, Refining, Store
+from tinyrefinery.options.labels import Taxonomy as Options
 from tinyrefinery.recipe.stage import Stage
 
 CALIBRATION_CROPS = 4096  # our choice: the mean over so many crops is stable to about 1 %
 
 
+Normalization = tuple[tuple[float, ...], tuple[float, ...]]
+
+
 def refiner(
-    labels: RefinedPart,
+    part: Refining,
     frozen: Sequence[FrozenNetwork],
     view: View,
     rows: np.ndarray,
@@ -38,22 +40,18 @@ def refiner(
 ) -> Refiner:
     """Freeze networks as the recipe's labels say, calibrated where they ask for it."""
     given = (view.mean, view.std)
-    made = Refiner(
-        [each.network.to(view.device) for each in frozen],
-        batch_norm=labels.batch_norm,
-        temperature=labels.temperature,
+    frozen_networks = Refiner(
+        [one.network.to(view.device) for one in frozen],
+        part,
         bf16=engine.precision == "bf16",
         channels_last=engine.channels_last,
-        prepare=[_preparation(given, (each.mean, each.std)) for each in frozen],
+        prepare=[_preparation(given, (one.mean, one.std)) for one in frozen],
     )
-    if labels.batch_norm == "calibrated":
+    if part.batch_norm == "calibrated":
         sample = shuffled(rows, random.integer(view.seed, "calibration"), 0)[:CALIBRATION_CROPS]
         batches = split_batches(sample, 256, drop_last=True)
-        made.calibrate(lambda: (view.render(batch, 0).images for batch in batches))
-    return made
-
-
-Normalization = tuple[tuple[float, ...], tuple[float, ...]]
+        frozen_networks.calibrate(lambda: (view.render(batch, 0).images for batch in batches))
+    return frozen_networks
 
 
 def _preparation(given: Normalization, wanted: Normalization) -> Callable[[Tensor], Tensor] | None:
@@ -61,72 +59,69 @@ def _preparation(given: Normalization, wanted: Normalization) -> Callable[[Tenso
     return None if same else partial(renormalize, given=given, wanted=wanted)
 
 
+POLICIES: dict[str, Callable[[Any, Dataset], LabelPolicy]] = {
+    "ground_truth": lambda part, data: GivenLabels(len(data.classes), data.manifest),
+    "label_smoothing": lambda part, data: SmoothedLabels(part, len(data.classes), data.manifest),
+    "taxonomy": lambda part, data: CategoryLabels(build_taxonomy(part, data).labels),
+}
+"""Policies that need no refiner, by name."""
+
+
 def policy(
     stage: Stage,
-    refiners: Refiner | None,
-    view: View,
+    labels: CropLabels | None,
     image_view: View,
-    rows: np.ndarray,
     store: StoredLabels | None = None,
 ) -> LabelPolicy:
-    """The stage's label policy."""
-    labels, classes = stage.labels, len(view.dataset.classes)
-    if isinstance(labels, RefinedPart):
-        assert refiners is not None
-        return Refined(
-            refiners,
-            view,
-            rows,
-            image_view=image_view,
-            level=labels.level,
-            hard=labels.hard,
-            bn_group=labels.bn_group or stage.batch_size,
-            store=store,
-        )
-    if (made := taxonomy(stage, view.dataset)) is not None:
-        return CategoryLabels(made.labels)
-    if labels.name == "label_smoothing":
-        return LabelSmoothing(classes, labels.epsilon, view.dataset.manifest)
-    return GroundTruth(classes, view.dataset.manifest)
+    """The stage's label policy.
+
+    Args:
+        stage: what to train.
+        labels: how crops are labelled, for labels by a refiner (`crop_labels`).
+        image_view: the crop that stands for the whole image.
+        store: where labels of crops are kept; None: made anew each time.
+    """
+    part = stage.labels
+    if not isinstance(part, Refined):
+        return POLICIES[part.name](part, image_view.dataset)
+    assert labels is not None
+    return RefinedLabels(part, labels, image_view=image_view, store=store)
 
 
-def stored_labels(
-    stage: Stage,
-    refiners: Refiner,
-    view: View,
-    rows: np.ndarray,
-    root: Path,
-    **options: Any,
-) -> StoredLabels:
+def crop_labels(stage: Stage, refiner: Refiner, view: View, rows: np.ndarray) -> CropLabels:
+    """How the stage's refiner labels the crops of `view`: in BN groups of the recipe's size."""
+    assert isinstance(stage.labels, Refined)
+    return CropLabels(refiner, view, rows, group=stage.labels.bn_group or stage.batch_size)
+
+
+def stored_labels(stage: Stage, labels: CropLabels, root: Path, **options: Any) -> StoredLabels:
     """The stage's stored labels: in the folder of stores it names, else under `root`.
 
     Args:
         stage: with labels that have a store.
-        refiners: the frozen networks.
-        view: the training crops.
-        rows: the training samples.
+        labels: how they are made (`crop_labels`).
         root: where the labels are kept if the recipe doesn't say.
         **options: of `StoredLabels`.
     """
     part = stage.labels
-    assert isinstance(part, RefinedPart)
+    assert isinstance(part, Refined)
     assert part.store is not None
-    labels = CropLabels(refiners, view, rows, group=part.bn_group or stage.batch_size)
-    form = label_form(stage, len(view.dataset.classes))
     place = Path(part.store.path).expanduser() if part.store.path else root
-    return StoredLabels(labels, place, form, **options)
+    return StoredLabels(
+        labels, place, label_form(stage, len(labels.view.dataset.classes)), **options
+    )
 
 
 def label_form(stage: Stage, classes: int) -> Form:
     """How the stage's labels are written; exact where they aren't."""
-    part = stage.labels.store if isinstance(stage.labels, RefinedPart) else None
+    part = stage.labels.store if isinstance(stage.labels, Refined) else None
     return choose(part.form, classes, part.top) if part else choose("float32", classes)
 
 
 def describe_labels(stage: Stage) -> str:
     """The stage's labels in a few words, for tables."""
     labels = stage.labels
-    if not isinstance(labels, RefinedPart):
+    if not isinstance(labels, Refined):
         return labels.name.replace("_", " ")
     notes = [labels.level] if labels.level != "crop" else []
     notes += ["hard"] if labels.hard else []
@@ -150,27 +145,25 @@ def taxonomy(stage: Stage, data: Dataset) -> Taxonomy | None:
     Raises:
         DataError: when WordNet can't be read, or a class has no synset.
     """
-    part = stage.labels
-    if not isinstance(part, TaxonomyPart):
-        return None
-    given = tuple(sorted(part.synsets.items()))
-    wnids = _wnids(data)
-    path = Path(part.wordnet).expanduser()
-    return _made(path, data.classes, wnids, given, part.definition, part.temperature)
+    return build_taxonomy(stage.labels, data) if isinstance(stage.labels, Options) else None
+
+
+def build_taxonomy(part: Options, data: Dataset) -> Taxonomy:
+    """The labels of a taxonomy; kept, since the similarities of many classes take a while.
+
+    Raises:
+        DataError: when WordNet can't be read, or a class has no synset.
+    """
+    return _build_taxonomy(part.model_dump_json(), data.classes, _wnids(data))
 
 
 @lru_cache(maxsize=8)
-def _made(
-    path: Path,
-    classes: tuple[str, ...],
-    wnids: tuple[str | None, ...] | None,
-    given: tuple[tuple[str, str], ...],
-    definition: Definition,
-    temperature: float,
+def _build_taxonomy(
+    text: str, classes: tuple[str, ...], wnids: tuple[str | None, ...] | None
 ) -> Taxonomy:
-    net = _read(path)
-    choices = choose_synsets(net, classes, dict(given), wnids)
-    return Taxonomy(net, choices, definition=definition, temperature=temperature)
+    part = Options.model_validate_json(text)
+    net = _read(Path(part.wordnet).expanduser())
+    return Taxonomy(part, net, choose_synsets(net, classes, part.synsets, wnids))
 
 
 @lru_cache(maxsize=1)
@@ -187,15 +180,15 @@ def _wnids(data: Dataset) -> tuple[str | None, ...] | None:
     manifest = data.manifest
     if "wnid" not in manifest.table.column_names:
         return None
-    found: list[str | None] = []
+    wnids: list[str | None] = []
     column = manifest.column("wnid")
     for number, name in enumerate(data.classes):
-        those = {wnid for wnid in column[manifest.labels == number] if wnid is not None}
-        if len(those) > 1:
+        of_class = {wnid for wnid in column[manifest.labels == number] if wnid is not None}
+        if len(of_class) > 1:
             raise DataError(
                 f"data '{data.name}': class '{name}' has images of several wnids "
-                f"({', '.join(sorted(map(str, those))[:5])}); mend the column wnid, or say which "
-                f"in labels.synsets={{{name}: ...}}"
+                f"({', '.join(sorted(map(str, of_class))[:5])}); fix the column wnid, or set "
+                f"labels.synsets={{{name}: ...}}"
             )
-        found.append(str(those.pop()) if those else None)
-    return tuple(found)
+        wnids.append(str(of_class.pop()) if of_class else None)
+    return tuple(wnids)

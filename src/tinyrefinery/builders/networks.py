@@ -10,9 +10,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from tinyrefinery import models
 from tinyrefinery.builders.data import stage_seed
 from tinyrefinery.data.dataset import Dataset
-from tinyrefinery.errors import CheckpointError
 from tinyrefinery.models.blocks import head_of
-from tinyrefinery.models.network_file import NetworkInfo, load_network
+from tinyrefinery.models.network_file import NetworkInfo
 from tinyrefinery.models.weights import load_weights
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.stage import Stage
@@ -86,57 +85,3 @@ def describe(recipe: Recipe, stage: Stage, data: Dataset) -> NetworkInfo:
         std=tuple(std),
         extra={"stage": stage.id, "seed": recipe.seed},
     )
-
-
-def outside_refiner(name: str, data: Dataset, recipe: Recipe) -> FrozenNetwork:
-    """The refiner `file:PATH` or `timm:NAME`.
-
-    Raises:
-        CheckpointError: when the file is unreadable or knows other classes.
-    """
-    kind, _, rest = name.partition(":")
-    if kind == "timm":
-        return _timm_refiner(rest, data, recipe)
-    classes = data.classes
-    net, info = load_network(Path(rest))
-    if len(info.classes) != len(classes):
-        raise CheckpointError(
-            f"{rest}: knows {len(info.classes)} classes, but data set '{data.name}' has "
-            f"{len(classes)}; a refiner must know the same classes"
-        )
-    if info.classes != classes:
-        first = next(
-            i for i, pair in enumerate(zip(info.classes, classes, strict=True)) if len({*pair}) > 1
-        )
-        raise CheckpointError(
-            f"{rest}: its class {first} is '{info.classes[first]}', but in data set '{data.name}' "
-            f"it is '{classes[first]}'; a refiner must know the same classes in the same order"
-        )
-    if info.channels != data.images.channels:
-        raise CheckpointError(
-            f"{rest}: takes images of {info.channels} channels, but data set '{data.name}' has "
-            f"{data.images.channels}; set data.source.channels"
-        )
-    return FrozenNetwork(net, info.mean, info.std, info.classes)
-
-
-def _timm_refiner(name: str, data: Dataset, recipe: Recipe) -> FrozenNetwork:
-    """A pretrained model of timm that knows as many classes as the data has."""
-    import timm
-
-    known = timm.get_pretrained_cfg(name)
-    if known is None or known.num_classes != len(data.classes):
-        trained = f"for {known.num_classes} classes" if known else "not at all"
-        raise CheckpointError(
-            f"labels.by 'timm:{name}': is pretrained {trained}, but data set '{data.name}' has "
-            f"{len(data.classes)}; fine-tune it in a stage of its own (model: {{name: timm:{name}, "
-            "kwargs: {pretrained: true}}) and let that stage refine"
-        )
-    net = models.create(
-        f"timm:{name}",
-        len(data.classes),
-        size=recipe.data.train_crop.size,
-        channels=data.images.channels,
-        pretrained=True,
-    )
-    return FrozenNetwork(net, tuple(known.mean), tuple(known.std), data.classes)

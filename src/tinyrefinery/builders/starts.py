@@ -74,7 +74,7 @@ def _other_classes(path: str, info: NetworkInfo, data: Dataset) -> str:
     )
 
 
-def started(
+def initial_network(
     stage: Stage,
     data: Dataset,
     recipe: Recipe,

@@ -1,16 +1,26 @@
-"""`tinyrefinery apply`: decisions become part of the data."""
+"""`tinyrefinery apply`: review decisions become part of the dataset."""
 
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from tinyrefinery.cli.options import a_file, a_folder
-
-if TYPE_CHECKING:
-    from tinyrefinery.data.overlay.decisions import Decision
+from tinyrefinery.cli.options import option, output_file, output_folder
+from tinyrefinery.data.overlay.decisions import (
+    AUTO,
+    Decision,
+    disagreements,
+    merge_decisions,
+    newest_additions,
+    newest_by_image,
+    read_decisions,
+)
+from tinyrefinery.errors import DataError
+from tinyrefinery.review.error_rate import label_error
+from tinyrefinery.review.label_studio import read_export
+from tinyrefinery.review.slice_lists import add_to_slices
 
 OVERLAY = Path("labels/decisions.jsonl")
 
@@ -19,34 +29,22 @@ def apply(
     decisions: Annotated[
         list[Path],
         typer.Argument(
-            help="Files of decisions, exports of Label Studio (.json), or folders that label wrote."
+            help="Decision files, Label Studio exports (.json), or output folders of `label`."
         ),
     ],
-    overlay: Annotated[
-        Path, typer.Option(help="The file that collects them.", callback=a_file)
-    ] = OVERLAY,
-    slices: Annotated[
-        Path, typer.Option(help="Folder of lists for data tests.", callback=a_folder)
-    ] = Path("slices"),
+    overlay: Annotated[Path, output_file("Overlay file that collects decisions.")] = OVERLAY,
+    slices: Annotated[Path, output_folder("Folder of image lists for data tests.")] = Path(
+        "slices"
+    ),
     by: Annotated[
-        str, typer.Option(help="Who decided in exports that don't tell.")
+        str, option("NAME", "Reviewer of exports that do not name one.")
     ] = "label-studio",
 ) -> None:
-    """Add DECISIONS to the overlay, which any source lays over its data; giving them twice is safe.
+    """Apply review decisions to the overlay. Safe to repeat.
 
-    The data's own files are never changed. Of a folder that `label` wrote, the new images join
-    training.
+    The dataset's own files are never changed. With data.source.overlay=FILE, runs use the overlay.
+    From an output folder of `label`, the new images join the training split.
     """
-    from tinyrefinery.data.overlay.decisions import (
-        disagreements,
-        merge_decisions,
-        newest_additions,
-        newest_by_image,
-        read_decisions,
-    )
-    from tinyrefinery.review.error_rate import label_error
-    from tinyrefinery.review.slice_lists import add_to_slices
-
     said = [each for path in decisions for each in _read(path, overlay, by)]
     there = read_decisions(overlay) if overlay.exists() else []
     lists = add_to_slices(slices, said, there)
@@ -66,12 +64,9 @@ def apply(
     typer.echo(f"next: tinyrefinery run RECIPE data.source.overlay={overlay}")
 
 
-def _read(path: Path, overlay: Path, by: str) -> "list[Decision]":
-    """What a file or folder says."""
+def _read(path: Path, overlay: Path, by: str) -> list[Decision]:
+    """The decisions of a file or folder."""
     from tinyrefinery.auto_label.new_images import is_labelled_folder, read_labelled
-    from tinyrefinery.data.overlay.decisions import read_decisions
-    from tinyrefinery.errors import DataError
-    from tinyrefinery.review.label_studio import read_export
 
     if not path.is_dir():
         return read_export(path, by) if path.suffix == ".json" else read_decisions(path)
@@ -80,17 +75,14 @@ def _read(path: Path, overlay: Path, by: str) -> "list[Decision]":
     return read_labelled(path, overlay)
 
 
-def _not_there(said: "list[Decision]", overlay: Path) -> "list[Decision]":
-    """Without the images that the overlay adds already."""
+def _not_there(said: list[Decision], overlay: Path) -> list[Decision]:
+    """Decisions without the images that the overlay already adds."""
     from tinyrefinery.auto_label.new_images import not_yet_added
-    from tinyrefinery.data.overlay.decisions import read_decisions
 
     return not_yet_added(said, read_decisions(overlay) if overlay.exists() else [])
 
 
-def _whose(added: "Iterable[Decision]") -> str:
-    """How many labels are a network's, and how many a person's."""
-    from tinyrefinery.data.overlay.decisions import AUTO
-
+def _whose(added: Iterable[Decision]) -> str:
+    """How many labels come from a network, and how many from people."""
     auto = [each.by.startswith(AUTO) for each in added]
     return f"{sum(auto)} labelled by a network, {len(auto) - sum(auto)} by people"

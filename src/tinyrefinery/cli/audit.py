@@ -1,12 +1,17 @@
-"""`tinyrefinery audit`: what is wrong with a data set, and what a network could learn from it."""
+"""`tinyrefinery audit`: leaks, duplicates, label errors and shortcuts of a dataset."""
 
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
+from rich.text import Text
 
-from tinyrefinery.cli.options import Like, a_folder
+from tinyrefinery.audit.accepted import read_accepted
+from tinyrefinery.cli.options import Like, Row, Seed, Stage, option, output_folder
+from tinyrefinery.errors import CHECK_FAILED, DataError
+from tinyrefinery.names import look_up
 
 if TYPE_CHECKING:
     from tinyrefinery.audit.checks import Audit
@@ -14,56 +19,55 @@ if TYPE_CHECKING:
     from tinyrefinery.audit.target import Target
     from tinyrefinery.data.dataset import Dataset
 
-FAILED = 1
-"""Exit code where there is an error among the findings."""
-
 
 def audit(
     target: Annotated[
-        str,
-        typer.Argument(help="A folder of pictures, Parquet, a recipe, or a run folder."),
+        str, typer.Argument(help="Image folder, Parquet file, recipe, or run folder.")
     ],
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(help="Of a recipe or run, overrides; else options, e.g. group=home."),
+        typer.Argument(help="Recipe changes, or options of the data source, e.g. group=home."),
     ] = None,
     group: Annotated[
-        str | None, typer.Option(help="Column whose values must not share images or splits.")
+        str | None, option("COLUMN", "Column of groups, e.g. cameras, that must not span splits.")
     ] = None,
     reference: Annotated[
-        Path | None, typer.Option(help="Images as the device sees them, labelled or not.")
+        Path | None, option("FOLDER", "Images from the device, labeled or not, to compare.")
     ] = None,
     accept: Annotated[
-        Path | None, typer.Option(help="YAML list of shortcuts that are part of the task.")
+        Path | None, option("FILE", "YAML list of shortcuts that are part of the task.")
     ] = None,
-    stage: Annotated[
-        str | None, typer.Option(help="Of a run: the stage to ask; else the last finished one.")
-    ] = None,
+    stage: Stage = None,
+    seed: Seed = None,
+    row: Row = None,
     model: Annotated[
-        Path | None, typer.Option(help="Run, network or ONNX file: does it use shortcuts?")
+        Path | None, option("RUN", "Run, network or ONNX file to test for shortcut use.")
     ] = None,
     like: Like = None,
     refiner: Annotated[
-        Path | None, typer.Option(help="A network file that sees images large, to find too hard.")
+        Path | None,
+        option("FILE", "Large network that finds images not recognizable at the small input size."),
     ] = None,
     input_size: Annotated[
-        int | None, typer.Option(min=1, help="Pixels that the small network sees; else the run's.")
+        int | None,
+        option("PIXELS", "Input size of the small network.", default="that of the run", min=1),
     ] = None,
     fail_on: Annotated[
-        list[str] | None, typer.Option(help="Fail on this kind of finding too; several times.")
+        list[str] | None, option("KIND", "Exit with 1 on this kind of finding, too. Repeatable.")
     ] = None,
-    out: Annotated[
-        Path, typer.Option(help="Folder for page, JSON and lists.", callback=a_folder)
-    ] = Path("audit"),
+    out: Annotated[Path, output_folder("Folder for the page, JSON and CSV files.")] = Path("audit"),
 ) -> None:
-    """Look for what is wrong with the data of TARGET; exit code 1 where splits share images."""
-    from tinyrefinery.audit.accepted import read_accepted
+    """Check a dataset for leaks, label errors and shortcuts.
+
+    Exits with 1 if splits share images.
+    """
     from tinyrefinery.audit.checks import audit as run_audit
     from tinyrefinery.audit.files import save_audit
     from tinyrefinery.audit.target import open_reference, open_target
+    from tinyrefinery.networks.choice import Choice
 
     _check_kinds(fail_on or [])
-    opened = open_target(target, overrides or [], out, stage)
+    opened = open_target(target, overrides or [], out, Choice(stage, seed, row))
     data, evidence = opened.dataset, _evidence(opened, model, like)
     found = run_audit(
         data,
@@ -77,27 +81,24 @@ def audit(
     page = save_audit(out, opened.name, data, found, evidence)
     _show(opened, found, page)
     if found.fails(fail_on or []):
-        raise typer.Exit(FAILED)
+        raise typer.Exit(CHECK_FAILED)
 
 
 def _check_kinds(kinds: list[str]) -> None:
     from tinyrefinery.audit.finding import KINDS
-    from tinyrefinery.names import look_up
 
     for kind in kinds:
         look_up("kind of finding", kind, KINDS)
 
 
 def _evidence(opened: "Target", model: Path | None, like: Path | None) -> "Evidence | None":
-    """What the run's network left behind; with another network, its answers in place of those."""
+    """Predictions and training dynamics of the run, or the predictions of another network."""
     if model is None:
         return opened.evidence
-    from tinyrefinery.audit.target import answers_of
-    from tinyrefinery.networks.find import find_network
+    from tinyrefinery.audit.target import predictions_as_evidence
+    from tinyrefinery.networks.opening import open_network
 
-    found = find_network(model, like=like)
-    net, info = found.load(), found.info
-    answers = answers_of(str(model), net, info, opened.dataset, found.recipe)
+    answers = predictions_as_evidence(open_network(model, like=like), opened.dataset)
     own = opened.evidence
     return replace(answers, dynamics=own.dynamics if own else None)
 
@@ -111,9 +112,9 @@ def _group(wanted: str | None, opened: "Target") -> str | None:
 
 
 def _hard(refiner: Path | None, size: int | None, opened: "Target"):
-    """What the refiner says, where there is one."""
+    """The refiner's predictions, if there is a refiner."""
     from tinyrefinery.audit.target import hardness_of
-    from tinyrefinery.errors import DataError
+    from tinyrefinery.networks.opening import open_network
 
     if refiner is None:
         return None
@@ -123,19 +124,16 @@ def _hard(refiner: Path | None, size: int | None, opened: "Target"):
         small = opened.info.size
     else:
         raise DataError("--refiner needs --input-size: the pixels that the small network sees")
-    return hardness_of(refiner, opened.dataset, small), small
+    return hardness_of(open_network(refiner), opened.dataset, small), small
 
 
 def _splits(data: "Dataset") -> str:
-    """How many images each split has; one without any is what a person must know too."""
+    """Number of images per split. An empty split is listed, too."""
     splits = ("train", "validation", "test")
     return ", ".join(f"{len(data.manifest.rows(split)):,} {split}" for split in splits)
 
 
 def _show(opened: "Target", found: "Audit", page: Path) -> None:
-    from rich.console import Console
-    from rich.text import Text
-
     console = Console(emoji=False)  # a path may have :x: in it
     colors = {"error": "bold red", "warning": "yellow", "note": "", "accepted": "dim"}
     data = opened.dataset

@@ -1,21 +1,20 @@
-"""`tinyrefinery demo`: label refining on the embedded data set, in a few minutes on a CPU."""
+"""`tinyrefinery demo`: label refinery on the embedded data set, in a few minutes on a CPU."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from tinyrefinery.cli.options import Runs
+from tinyrefinery.cli.options import Runs, option
+from tinyrefinery.cli.run import run
 
 
 def demo(
-    seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 4,
+    seeds: Annotated[int, option("N", "Number of seeds.", min=1)] = 4,
     runs: Runs = Path("runs"),
 ) -> None:
-    """Train a chain on street numbers, print what refining the labels did, and write a report."""
-    import os
+    """Train a small chain on the embedded data, in a few minutes.
 
-    from tinyrefinery.cli.run import run
-
+    The data are synthetic street numbers. The run folder is `demo`. Rerun to resume.
+    """
     cores = min(os.cpu_count() or 1, seeds)
     run("starter/demo", seeds=seeds, name="demo", runs=runs, processes=cores)

@@ -1,29 +1,30 @@
-"""`tinyrefinery evaluate`: the measures of a run's networks, on its own data or on other."""
+"""`tinyrefinery evaluate`: metrics of a run's networks, on its own data or on other data."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+
+from tinyrefinery.cli.options import DataOverrides, Split
+from tinyrefinery.cli.progress import log_progress
+from tinyrefinery.reports.measures import category_table, measure_table
+from tinyrefinery.runs.folder import open_run
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="A run folder, e.g. runs/demo.")],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(help="Other data, e.g. data.source.root=photos-of-this-week/."),
-    ] = None,
-    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    run: Annotated[Path, typer.Argument(help="Run folder, e.g. runs/demo.")],
+    overrides: DataOverrides = None,
+    split: Split = "test",
     categories: Annotated[
-        bool, typer.Option("--categories", help="Also each category, the worst first.")
+        bool, typer.Option("--categories", help="Add one row per category, worst first.")
     ] = False,
 ) -> None:
-    """Print what was measured; with OVERRIDES, predict anew on the data they name."""
-    from rich.console import Console
+    """Show a run's metrics, or re-evaluate it on other data.
 
-    from tinyrefinery.cli.outcome import log_progress
-    from tinyrefinery.reports.measures import category_table, measure_table
-    from tinyrefinery.runs.folder import open_run
-
+    Without OVERRIDES, the stored metrics are shown. With OVERRIDES, the run's networks predict on
+    the data that they name.
+    """
     folder = open_run(run)
     measured = {stage.key: stage.evaluation for stage in folder.stages}
     if overrides:

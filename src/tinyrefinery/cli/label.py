@@ -1,4 +1,4 @@
-"""`tinyrefinery label`: networks label new images, within an error that people check."""
+"""`tinyrefinery label`: auto-label new images, with an error rate that people check."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,68 +6,69 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tinyrefinery.cli.options import Seed, Stage, a_folder
+from tinyrefinery.cli.options import Row, Seed, Stage, option, output_folder
+from tinyrefinery.data.overlay.decisions import Decision, read_decisions
+from tinyrefinery.errors import CHECK_FAILED, DataError
+from tinyrefinery.statistics.proportions import images_to_prove
 
 if TYPE_CHECKING:
     from tinyrefinery.auto_label.labellers import Labeller
     from tinyrefinery.auto_label.labelling import AutoLabels
     from tinyrefinery.data.dataset import Dataset
-    from tinyrefinery.data.overlay.decisions import Decision
-
-Out = Annotated[Path, typer.Option("--out", "-o", help="Folder to write.", callback=a_folder)]
-FAILED = 1
-"""Exit code when the error of accepted labels is not shown to be small enough."""
 
 
 def label(
     images: Annotated[Path, typer.Argument(help="Folder of new images.")],
     by: Annotated[
-        str,
-        typer.Option(help="Run, network file, timm:NAME, FILE.onnx, or http(s)://ADDRESS."),
+        str, option("LABELER", "Run, network file, timm:NAME, FILE.onnx or http(s)://ADDRESS.")
     ],
     gold: Annotated[
         Path | None,
-        typer.Option(help="Images that people labelled; else the run's validation split."),
+        option("FOLDER", "Images with human labels.", default="the run's validation split"),
     ] = None,
-    out: Out = Path("auto"),
+    out: Annotated[Path, output_folder("Folder to write.", "--out", "-o")] = Path("auto"),
     precision: Annotated[
-        float, typer.Option(min=0.5, max=0.9999, help="That each class must keep.")
+        float, option("P", "Precision required per class, 0.5 to 0.9999.", min=0.5, max=0.9999)
     ] = 0.98,
-    least: Annotated[int, typer.Option(min=1, help="Audited images that a class takes.")] = 100,
+    least: Annotated[
+        int, option("N", "Images with human labels required to accept a class.", min=1)
+    ] = 100,
     reject_below: Annotated[
-        float, typer.Option(min=0, max=1, help="Below it, an image shows no class.")
+        float, option("P", "Images below this confidence belong to no class.", min=0, max=1)
     ] = 0.0,
     audit: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of the accepted that people check.")
+        float, option("SHARE", "Share of accepted images to spot-check, 0 to 1.", min=0, max=1)
     ] = 0.03,
     max_error: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Fail unless the check shows no more wrong labels."),
+        option("SHARE", "Exit with 1 if more labels may be wrong, 0 to 1.", min=0, max=1),
     ] = None,
     decisions: Annotated[
-        list[Path] | None, typer.Option(help="Decisions about earlier queues; several times.")
+        list[Path] | None, option("FILE", "Decisions on earlier queues. Repeatable.")
     ] = None,
     classes: Annotated[
-        Path | None, typer.Option(help="Names of the outputs, one a line; - is none of ours.")
+        Path | None, option("FILE", "Class names of the outputs, one per line. - means ignore.")
     ] = None,
     size: Annotated[
-        int | None, typer.Option(min=1, help="Pixels that a network sees, where it doesn't tell.")
+        int | None, option("PIXELS", "Input size of a network whose file lacks it.", min=1)
     ] = None,
-    weights: Annotated[Path | None, typer.Option(help="Weights of a timm model.")] = None,
+    weights: Annotated[Path | None, option("FILE", "Weights of a timm model.")] = None,
     stage: Stage = None,
     seed: Seed = None,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for an answer by HTTP.")] = 30.0,
-    retries: Annotated[int, typer.Option(min=0, help="Further tries by HTTP.")] = 3,
+    row: Row = None,
+    timeout: Annotated[float, option("SECONDS", "Time limit per HTTP request.", min=0.1)] = 30.0,
+    retries: Annotated[int, option("N", "Retries per HTTP request.", min=0)] = 3,
 ) -> None:
-    """Label IMAGES: accept what holds its precision, queue the rest, check a share of the accepted.
+    """Auto-label images. Queue uncertain ones for review.
 
-    The folder of images is never changed.
+    Each class gets a confidence threshold that holds --precision. Labels above it are accepted,
+    and some of them are queued as spot checks. The folder of images is never changed.
     """
     from tinyrefinery.auto_label.labelling import Limits, auto_label, queue_of, save_auto_labels
     from tinyrefinery.auto_label.setup import Wish, audited_images, open_labeller
     from tinyrefinery.data.sources.folder import open_unlabeled
 
-    labeller = open_labeller(Wish(by, classes, size, weights, stage, seed, timeout, retries))
+    labeller = open_labeller(Wish(by, classes, size, weights, stage, seed, row, timeout, retries))
     said = _decided(decisions or [])
     channels = 1 if labeller.channels == 1 else 3
     new: Dataset = open_unlabeled(images, channels=channels, resident="never")
@@ -81,11 +82,8 @@ def label(
         _judge(made, max_error)
 
 
-def _decided(files: Sequence[Path]) -> "list[Decision]":
-    """What people decided, in the order of the files."""
-    from tinyrefinery.data.overlay.decisions import read_decisions
-    from tinyrefinery.errors import DataError
-
+def _decided(files: Sequence[Path]) -> list[Decision]:
+    """Human decisions, in the order of the files."""
     for path in files:
         if not path.exists():
             raise DataError(f"{path}: no such file of decisions")
@@ -107,9 +105,7 @@ def _tell(made: "AutoLabels", labeller: "Labeller", out: Path, queued: int) -> N
 
 
 def _judge(made: "AutoLabels", most: float) -> None:
-    """End with `FAILED` unless the whole interval lies at or below the bound."""
-    from tinyrefinery.statistics.proportions import images_to_prove
-
+    """Exit with `CHECK_FAILED` unless the whole interval lies at or below the bound."""
     error = made.error
     if not made.counts()["accept"]:
         return
@@ -123,4 +119,4 @@ def _judge(made: "AutoLabels", most: float) -> None:
         word = "FAIL" if error.share > most else "UNPROVEN"
         told = "" if more is None else f"; {more} more checked without an error would show it"
         typer.echo(f"{word}: max error {most:g}{told}")
-    raise typer.Exit(FAILED)
+    raise typer.Exit(CHECK_FAILED)

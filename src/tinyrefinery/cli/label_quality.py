@@ -1,50 +1,53 @@
-"""`tinyrefinery label-quality`: how near labels of every kind are to the truth."""
+"""`tinyrefinery label-quality`: how close each kind of label is to the true labels."""
 
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from rich.console import Console
 
-from tinyrefinery.cli.options import a_file
-from tinyrefinery.cli.refiner import Human, HumanColumn, HumanKey, Recipe, Stage
+from tinyrefinery.cli.options import (
+    Human,
+    HumanColumn,
+    HumanKey,
+    Recipe,
+    Refiners,
+    Stages,
+    option,
+    output_file,
+)
+from tinyrefinery.cli.progress import log_progress
+from tinyrefinery.files import check_writable
+from tinyrefinery.networks.opening import open_networks
+from tinyrefinery.refiners.label_report import quality_table, write_lines
+from tinyrefinery.refiners.targets import recipe_for, split_words
 
 
 def label_quality(
-    refiners: Annotated[
-        list[str],
-        typer.Argument(
-            help="Run folders (all their seeds), stage folders, network files or timm:NAME; and "
-            "overrides of the recipe."
-        ),
-    ],
+    refiners: Refiners,
     recipe: Recipe = None,
-    stage: Stage = None,
-    images: Annotated[int, typer.Option(min=2, help="Images at most.")] = 10_000,
+    stage: Stages = None,
+    images: Annotated[int, option("N", "Maximum number of images.", min=2)] = 10_000,
     bn_group: Annotated[
         list[int] | None,
-        typer.Option(min=2, help="Crops that share statistics; several times. Else 16, 64, 256."),
+        option(
+            "N", "Crops that share batch statistics. Repeatable.", default="16, 64 and 256", min=2
+        ),
     ] = None,
     human: Human = None,
     human_key: HumanKey = None,
     human_column: HumanColumn = None,
-    split: Annotated[str, typer.Option(help="Whose images people labelled.")] = "test",
+    split: Annotated[str, option("SPLIT", "Split that has human labels.")] = "test",
     out: Annotated[
-        Path | None,
-        typer.Option(
-            help="CSV file; else label-quality.csv in the first run folder.", callback=a_file
-        ),
+        Path | None, output_file("CSV file to write.", default="label-quality.csv in the first run")
     ] = None,
 ) -> None:
-    """Compare labels by BN mode, level, soft and hard with crop truth, or with people's."""
-    from rich.console import Console
+    """Score each kind of label against true or human labels.
 
-    from tinyrefinery.cli.outcome import log_progress
-    from tinyrefinery.files import check_writable
-    from tinyrefinery.refiners.label_report import quality_table, write_lines
-    from tinyrefinery.refiners.targets import find_targets, recipe_for, split_words
-
+    True crop labels exist only for generated data, e.g. of the demo. Human labels are read from
+    --human. All seeds of a run are used.
+    """
     words, overrides = split_words(refiners)
-    targets = find_targets(words, stage or (), "all")
+    targets = open_networks(words, stages=stage or (), seeds="all")
     loaded = recipe_for(targets, recipe, overrides)
     run = next((each.run for each in targets if each.run is not None), None)
     path = out or (run / "label-quality.csv" if run else Path("label-quality.csv"))

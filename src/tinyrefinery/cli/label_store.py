@@ -1,55 +1,55 @@
-"""`tinyrefinery label-store`: make, look at, verify and export stored labels."""
+"""`tinyrefinery label-store`: compute, inspect, verify and export stored labels."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tinyrefinery.cli.options import RecipeName, RunName, Runs, a_file
+from tinyrefinery.cli.options import (
+    Overrides,
+    Processes,
+    RecipeName,
+    RunName,
+    Runs,
+    Stages,
+    a_file,
+    option,
+)
+from tinyrefinery.cli.progress import log_progress
 from tinyrefinery.errors import LabelStoreError, RecipeError
+from tinyrefinery.recipe.load import load_recipe
+from tinyrefinery.recipe.shipped import locate
 
 if TYPE_CHECKING:
     from tinyrefinery.labels.store.store import LabelStore
 
-app = typer.Typer(
-    no_args_is_help=True,
-    help="Make, look at, verify and export stored labels.",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-_MOST_STREAMS = 1_000_000  # numbers are listed one by one, and a slip must not fill the memory
+_MOST_STREAMS = 1_000_000  # Numbers are listed one by one. A typing error must not fill the memory.
 Stores = Annotated[
     list[Path], typer.Argument(help="Label stores, or folders of them, e.g. runs/ID/labels.")
 ]
 Streams = Annotated[
-    str | None, typer.Option(help="Which epochs' crops, e.g. 0-49 or 3; else all that there are.")
+    str | None, option("RANGE", "Epochs, counting from 0, e.g. 0-49 or 3,7.", default="all")
 ]
 
 
-@app.command()
 def make(
     recipe: RecipeName,
-    overrides: Annotated[
-        list[str] | None, typer.Argument(help="Changes, e.g. stages.refined.labels.store=labels/.")
-    ] = None,
-    stage: Annotated[
-        list[str] | None, typer.Option(help="Only this stage's labels; else all that have a store.")
-    ] = None,
+    overrides: Overrides = None,
+    stage: Stages = None,
     streams: Streams = None,
     name: RunName = None,
     runs: Runs = Path("runs"),
-    processes: Annotated[int, typer.Option(min=1, help="How many processes label.")] = 1,
+    processes: Processes = 1,
 ) -> None:
-    """Label crops before anything trains on them; refiners are trained first where they aren't."""
-    from tinyrefinery.cli.outcome import log_progress
-    from tinyrefinery.recipe.load import load_recipe
-    from tinyrefinery.recipe.shipped import locate
+    """Compute labels before training. Rerun to resume.
 
+    Refiners that are not finished are trained first. Stored labels are kept.
+    """
     path, wanted = locate(recipe), _range(streams)
     loaded = load_recipe(path, overrides or [])
     log_progress()
     from tinyrefinery.execution.label_ahead import make_labels
-    from tinyrefinery.execution.run import run_folder
+    from tinyrefinery.runs.plan import run_folder
 
     folder = runs / name if name else run_folder(runs, path.stem, loaded)
     made = make_labels(loaded, folder, stages=stage or (), streams=wanted, processes=processes)
@@ -57,16 +57,14 @@ def make(
         _tell(store)
 
 
-@app.command()
 def info(stores: Stores) -> None:
-    """Tell what stores hold."""
+    """Show what label stores contain."""
     for folder in _folders(stores):
         _tell(folder)
 
 
-@app.command()
 def verify(stores: Stores) -> None:
-    """Check every byte of stores against what was written."""
+    """Check label stores for damage, byte by byte."""
     wrong = []
     for folder in _folders(stores):
         try:
@@ -83,13 +81,15 @@ def verify(stores: Stores) -> None:
         raise LabelStoreError("\n".join(wrong))
 
 
-@app.command()
 def export(
-    store: Annotated[Path, typer.Argument(help="A label store.")],
-    out: Annotated[Path, typer.Argument(help="The Parquet file to write.", callback=a_file)],
+    store: Annotated[Path, typer.Argument(help="Label store.")],
+    out: Annotated[Path, typer.Argument(help="Parquet file to write.", callback=a_file)],
     streams: Streams = None,
 ) -> None:
-    """Write labels as a table for people: stream, row, sample id, top class, probabilities."""
+    """Write stored labels to a Parquet table.
+
+    Columns: stream, row, sample id, top class, probabilities.
+    """
     from tinyrefinery.labels.store.export import export as write
 
     (folder,) = _one(_folders([store]))

@@ -1,15 +1,19 @@
-"""`tinyrefinery latency`: how long networks take on this machine."""
+"""`tinyrefinery latency`: milliseconds per forward pass on this machine."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 
-from tinyrefinery.cli.options import a_folder
+from tinyrefinery.cli.options import option, output_folder
+from tinyrefinery.deploy.bench.report import latency_notes, latency_table, write_latency
+from tinyrefinery.errors import RecipeError
+from tinyrefinery.recipe.latency_table import LatencyTable, is_latency_table, load_latency_table
+from tinyrefinery.recipe.shipped import locate, recipes_in, shipped_folder
 
 if TYPE_CHECKING:
     from tinyrefinery.deploy.bench.candidates import Candidate
-    from tinyrefinery.recipe.latency_table import LatencyTable
 
 SMOKE = {"size": 96, "passes": 5}
 
@@ -17,36 +21,36 @@ SMOKE = {"size": 96, "passes": 5}
 def latency(
     networks: Annotated[
         list[str],
-        typer.Argument(
-            help="Run folders, network files, names of models, or one table of latencies."
-        ),
+        typer.Argument(help="Run folders, network files, model names, or one latency table."),
     ],
     size: Annotated[
         int | None,
-        typer.Option(min=1, help="Pixels of a side; else as trained, 224 for names of models."),
-    ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Images a pass.")] = 1,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of a pass.")] = 1,
-    passes: Annotated[int, typer.Option(min=1, help="Timed passes of each.")] = 100,
-    backend: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="torch, channels_last or onnxruntime; may be given several times; else all here."
+        option(
+            "PIXELS", "Side of the input image.", default="as trained, 224 for model names", min=1
         ),
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for latency.json and .csv.", callback=a_folder)
+    batch: Annotated[int, option("N", "Images per pass.", min=1)] = 1,
+    threads: Annotated[int, option("N", "Threads per pass.", min=1)] = 1,
+    passes: Annotated[int, option("N", "Timed passes per network.", min=1)] = 100,
+    backend: Annotated[
+        list[str] | None,
+        option(
+            "NAME",
+            "torch, channels_last or onnxruntime. Repeatable.",
+            default="all that are installed",
+        ),
     ] = None,
+    out: Annotated[Path | None, output_folder("Folder for latency.json and latency.csv.")] = None,
     smoke: Annotated[
-        bool, typer.Option("--smoke", help="96 pixels, five passes: does it work at all?")
+        bool, typer.Option("--smoke", help="Dry run: 96 pixels and five passes.")
     ] = False,
 ) -> None:
-    """Time a forward pass of NETWORKS, which take turns; the first is what ratios are to."""
-    from rich.console import Console
+    """Benchmark forward passes of networks on this machine.
 
+    Passes of NETWORKS are interleaved. Ratios are relative to the first network.
+    """
     from tinyrefinery.deploy.bench.backends import available
     from tinyrefinery.deploy.bench.measuring import Question, measure
-    from tinyrefinery.deploy.bench.report import latency_notes, latency_table, write_latency
 
     table = _table(networks)
     size, passes = (SMOKE["size"], SMOKE["passes"]) if smoke else (size, passes)
@@ -65,16 +69,12 @@ def latency(
         console.print(f"Written: {out}", soft_wrap=True, markup=False, highlight=False)
 
 
-def _table(names: list[str]) -> "LatencyTable | None":
-    """The table of latencies that a lone YAML file, or shipped name, is.
+def _table(names: list[str]) -> LatencyTable | None:
+    """The latency table, if the only name is a YAML file or a shipped recipe.
 
     Raises:
         RecipeError: when it is a recipe or a table of another kind.
     """
-    from tinyrefinery.errors import RecipeError
-    from tinyrefinery.recipe.latency_table import is_latency_table, load_latency_table
-    from tinyrefinery.recipe.shipped import locate, recipes_in, shipped_folder
-
     name = Path(names[0])
     shipped = {
         p.relative_to(shipped_folder()).with_suffix("") for p in recipes_in(shipped_folder())
@@ -97,7 +97,7 @@ def _of_names(names: list[str], size: int | None) -> "list[Candidate]":
     return candidates(names, size)
 
 
-def _of_table(table: "LatencyTable", size: int | None) -> "list[Candidate]":
+def _of_table(table: LatencyTable, size: int | None) -> "list[Candidate]":
     from tinyrefinery.deploy.bench.candidates import by_name
 
     return [

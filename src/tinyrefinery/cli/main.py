@@ -1,77 +1,53 @@
-"""`tinyrefinery`: the list of commands, and how errors reach the person at the terminal.
+"""`tinyrefinery`: the command line, and how errors are reported in the terminal."""
 
-Command files import what is heavy inside their functions, so that `--help` needs no torch.
-"""
-
-from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
+import sys
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
-from tinyrefinery.errors import RefineryError
-
-COMMANDS = {
-    "demo": "demo:demo",
-    "run": "run:run",
-    "reproduce": "run:reproduce",
-    "evaluate": "evaluate:evaluate",
-    "label-quality": "label_quality:label_quality",
-    "latency": "latency:latency",
-    "test": "data_tests:judge",
-    "compare": "data_tests:compare",
-    "history": "data_tests:history",
-    "init": "data_tests:init",
-    "label-store": "label_store:app",
-    "detect": "detect:app",
-    "audit": "audit:audit",
-    "mine": "mine:mine",
-    "review": "review:review",
-    "apply": "apply:apply",
-    "label": "label:label",
-    "recipe": "recipe:app",
-    "refiner": "refiner:refiner",
-    "refiner-gains": "refiner_gains:refiner_gains",
-    "report": "report:report",
-    "saliency": "saliency:saliency",
-    "variance": "variance:variance",
-}
-"""Command -> file in this folder and what it holds: a function, or an app of further commands."""
+from tinyrefinery.cli.catalog import PANELS
+from tinyrefinery.cli.group import LazyGroup, listed
+from tinyrefinery.errors import DEFECT, INTERRUPTED, RefineryError
 
 RESUMING = {"demo", "run", "reproduce", "detect", "label-store"}
-"""Commands that go on where they were interrupted; the others begin anew."""
-
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it: 128 + SIGINT."""
+"""Commands that resume where they were interrupted. The others start again."""
 
 
-class Guarded(TyperGroup):
-    """The commands, with errors that a user can mend told in one message and an exit code."""
+class CommandLine(LazyGroup):
+    """All commands. Errors of the user's input become one message and an exit code."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        own = self.commands
+        self.commands = {}
+        for panel, commands in PANELS.items():
+            self.commands |= listed(commands, panel)
+        self.commands |= own
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; a `RefineryError` becomes its message, Ctrl-C tells how to go on."""
+        """Run the command. Report a `RefineryError` or Ctrl-C in one message."""
         try:
             return super().invoke(ctx)
         except RefineryError as error:
             if ctx.params.get("debug"):
                 raise
-            _say(str(error), "red")
+            _report(str(error), "red")
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt as stop:
-            goes_on = ctx.invoked_subcommand in RESUMING
-            way = "; the same command goes on from its last checkpoint" if goes_on else ""
-            _say(f"interrupted{way}", "yellow")
+            way = ": rerun the same command to resume from the last checkpoint"
+            _report(f"interrupted{way if ctx.invoked_subcommand in RESUMING else ''}", "yellow")
             raise typer.Exit(INTERRUPTED) from stop
 
 
-def _say(message: str, color: str) -> None:
+def _report(message: str, color: str) -> None:
     typer.secho(message, fg=color, err=True)
 
 
 def _print_version(wanted: bool) -> None:
     if not wanted:
         return
+    from importlib.metadata import PackageNotFoundError, version  # not needed for --help
+
     try:
         typer.echo(f"tinyrefinery {version('tinyrefinery')}")
     except PackageNotFoundError:
@@ -81,39 +57,33 @@ def _print_version(wanted: bool) -> None:
 
 app = typer.Typer(
     name="tinyrefinery",
-    cls=Guarded,
+    cls=CommandLine,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Help of one command: tinyrefinery COMMAND --help",
 )
 
 
 @app.callback()
 def options(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error. Goes before COMMAND.")
+    ] = False,
     show_version: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Show the version and stop."
+            "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
         ),
     ] = False,
 ) -> None:
     """The open factory for tiny vision models: refine labels, train chains, measure, ship."""
 
 
-def _register(name: str, place: str) -> None:
-    file, holds = place.split(":")
-    held = getattr(import_module(f"tinyrefinery.cli.{file}"), holds)
-    if isinstance(held, typer.Typer):
-        app.add_typer(held, name=name)
-    else:
-        app.command(name)(held)
-
-
-for _name, _place in COMMANDS.items():
-    _register(_name, _place)
-
-
 def main() -> None:
-    """Entry point of the console script."""
-    app(prog_name="tinyrefinery")
+    """Entry point of the console script. An error that no command expects exits with `DEFECT`."""
+    try:
+        app(prog_name="tinyrefinery")
+    except Exception as error:  # also a RefineryError with --debug
+        sys.excepthook(type(error), error, error.__traceback__)
+        sys.exit(getattr(error, "exit_code", DEFECT))

@@ -1,40 +1,38 @@
-"""`tinyrefinery mine`: a queue of images that are worth a person's look."""
+"""`tinyrefinery mine`: a queue of images for human review."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tinyrefinery.cli.options import Like, Seed, Stage, a_file
+from tinyrefinery.cli.options import Like, NetworkPath, Row, Seed, Stage, option, output_file
+from tinyrefinery.cli.progress import log_progress
+from tinyrefinery.errors import DataError
+from tinyrefinery.review.queue import write_queue
 
 
 def mine(
-    run: Annotated[
-        Path, typer.Argument(help="A run folder, a stage's folder, or an ONNX file made of one.")
-    ],
+    run: NetworkPath,
     tests: Annotated[
-        Path | None, typer.Option(help="File of data tests; those that fail give images.")
+        Path | None, option("FILE", "Data-test file. Errors of failed tests are selected.")
     ] = None,
-    budget: Annotated[int, typer.Option(min=1, help="Images, at most.")] = 200,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The queue.", callback=a_file)] = Path(
-        "queue.jsonl"
-    ),
+    budget: Annotated[int, option("N", "Maximum number of images.", min=1)] = 200,
+    out: Annotated[Path, output_file("Queue file to write.", "--out", "-o")] = Path("queue.jsonl"),
     refiner: Annotated[
-        Path | None, typer.Option(help="Run or network file to hold the network against.")
+        Path | None, option("RUN", "Run or network file. Images where it disagrees are selected.")
     ] = None,
     share: Annotated[
         list[str] | None,
-        typer.Option(help="Share of a reason, e.g. random=0.2; several times."),
+        option("REASON=SHARE", "Share of one reason, e.g. random=0.2. Repeatable."),
     ] = None,
     stage: Stage = None,
     seed: Seed = None,
+    row: Row = None,
     like: Like = None,
-    draw_seed: Annotated[int, typer.Option(help="Of the random share.")] = 0,
+    draw_seed: Annotated[int, option("SEED", "Seed of the images drawn at random.")] = 0,
 ) -> None:
-    """Choose images of RUN for people to look at, each with the reason why."""
-    from tinyrefinery.cli.outcome import log_progress
+    """Select images for human review, each with a reason."""
     from tinyrefinery.review.mining import mine as choose
-    from tinyrefinery.review.queue import write_queue
 
     shares = _shares(share or [])
     log_progress()
@@ -47,6 +45,7 @@ def mine(
         shares=shares,
         stage=stage,
         run_seed=seed,
+        row=row,
         like=like,
     )
     write_queue(out, mined.queue)
@@ -58,8 +57,6 @@ def mine(
 
 
 def _shares(pairs: list[str]) -> dict[str, float]:
-    from tinyrefinery.errors import DataError
-
     found = {}
     for pair in pairs:
         name, _, value = pair.partition("=")

@@ -1,37 +1,123 @@
-"""Arguments and options that several commands have, and the check of places to write to."""
+"""Arguments and options that several commands share, and the check of output paths."""
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from tinyrefinery.files import check_writable
 
 
+def option(metavar: str, help: str, *names: str, default: str = "", **limits: Any) -> Any:
+    """An option that takes a value.
+
+    Args:
+        metavar: the kind of value in the help, in capitals.
+        help: the sentence in the help.
+        names: the option's names. None: the parameter's own.
+        default: a default that is not a value, in words.
+        limits: `min` and `max`, or a `callback`.
+    """
+    return typer.Option(*names, metavar=metavar, help=help, show_default=default or True, **limits)
+
+
+def output_file(help: str, *names: str, default: str = "") -> Any:
+    """An option that names a file to write. A path that is not writable is refused at once."""
+    return option("FILE", help, *names, default=default, callback=a_file)
+
+
+def output_folder(help: str, *names: str, default: str = "") -> Any:
+    """An option that names a folder to write into, refused at once if that is not writable."""
+    return option("FOLDER", help, *names, default=default, callback=_a_folder)
+
+
 def a_file(path: Path | None) -> Path | None:
-    """Callback of options that name a file to write: a place that can't be is refused at once."""
+    """Callback of arguments that name a file to write."""
     check_writable(files=[path])
     return path
 
 
-def a_folder(path: Path | None) -> Path | None:
-    """Callback of options that name a folder to write into."""
+def _a_folder(path: Path | None) -> Path | None:
     check_writable(folders=[path])
     return path
 
 
-RecipeName = Annotated[str, typer.Argument(help="A recipe's file, or the name of a shipped one.")]
-Seeds = Annotated[int, typer.Option(min=1, help="How many seeds, counted from the recipe's own.")]
+class BatchNorm(StrEnum):
+    """Which statistics the refiner's batch normalization uses."""
+
+    batch = "batch"
+    running = "running"
+    calibrated = "calibrated"
+
+
+# Recipes and training.
+RecipeName = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="Recipe file, or name of a shipped recipe.")
+]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(help="Recipe changes, e.g. data.source.root=photos/ seed=1.")
+]
+Seeds = Annotated[int, option("N", "Number of seeds, counting up from the recipe's.", min=1)]
 RunName = Annotated[
-    str | None, typer.Option(help="Name of the run folder; else recipe and a digest of it.")
+    str | None, option("NAME", "Name of the run folder.", default="the file's name and a hash")
 ]
-Runs = Annotated[Path, typer.Option(help="Folder that run folders are kept in.", callback=a_folder)]
+Runs = Annotated[Path, output_folder("Folder that holds run folders.")]
+Processes = Annotated[int, option("N", "Number of parallel processes.", min=1)]
+Smoke = Annotated[bool, typer.Option("--smoke", help="Dry run: one epoch on tiny synthetic data.")]
+
+# Which network, and which data it predicts on.
+NetworkPath = Annotated[
+    Path, typer.Argument(metavar="RUN", help="Run folder, stage folder, network or ONNX file.")
+]
+DataOverrides = Annotated[
+    list[str] | None, typer.Argument(help="Other data, e.g. data.source.root=new-photos/.")
+]
+Stage = Annotated[str | None, option("STAGE", "Stage of the run.", default="the last finished")]
+Seed = Annotated[int | None, option("SEED", "Seed of the run.", default="the lowest")]
+Row = Annotated[str | None, option("ROW", "Row of a table's run. Needed if several fit.")]
+Stages = Annotated[
+    list[str] | None, option("STAGE", "Stage to use. Repeatable.", "--stage", default="all")
+]
 Like = Annotated[
-    Path | None,
-    typer.Option(help="Of ONNX files: the run or network file that they were made from."),
+    Path | None, option("RUN", "Run or network file that the ONNX file was exported from.")
 ]
-Smoke = Annotated[
-    bool, typer.Option("--smoke", help="Tiny data, one epoch: does it work at all? Needs no data.")
+Split = Annotated[str, option("SPLIT", "Split to use: train, validation or test.")]
+
+# Data tests.
+DATA_TESTS = Path("data_tests.yaml")
+Tests = Annotated[Path, option("FILE", "Data-test file.", "--tests")]
+
+# Refiners.
+Refiners = Annotated[
+    list[str],
+    typer.Argument(
+        help="Run folders, stage folders, network files or timm:NAME, then recipe changes."
+    ),
 ]
-Stage = Annotated[str | None, typer.Option(help="Stage of a run; else its last.")]
-Seed = Annotated[int | None, typer.Option(help="Seed of a run; else its first.")]
+Recipe = Annotated[
+    str | None,
+    option("RECIPE", "Recipe that defines data and crops.", default="that of the first run"),
+]
+Crops = Annotated[int, option("N", "Crops per image.", min=2)]
+Images = Annotated[int, option("N", "Maximum number of images per split.", min=2)]
+LabelingBatchNorm = Annotated[
+    BatchNorm, option("MODE", "Batch-norm mode of the refiner: batch, running or calibrated.")
+]
+BnGroup = Annotated[
+    int | None,
+    option("N", "Crops that share batch statistics.", default="the recipe's batch size", min=2),
+]
+Human = Annotated[
+    Path | None, option("FILE", "Parquet file of human votes or probabilities, one row per image.")
+]
+HumanKey = Annotated[
+    str | None,
+    option(
+        "COLUMN", "Column of that file that matches a column of the data.", default="path or id"
+    ),
+]
+HumanColumn = Annotated[
+    str | None,
+    option("COLUMN", "Column of that file with one number per class.", default="the usual names"),
+]

@@ -1,34 +1,23 @@
-"""What a person sees of a run: quiet progress while it lasts, table and report at its end."""
+"""What a run ends with: its tables in the terminal, its CSV files, and an HTML report."""
 
-import logging
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from rich.console import Console
 
-    from tinyrefinery.runs.folder import Run
-
-
-class _BesideBars(logging.Handler):
-    """Writes to stderr without tearing a progress bar."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write one line."""
-        from tqdm.auto import tqdm
-
-        tqdm.write(self.format(record), file=sys.stderr)
-
-
-def log_progress() -> None:
-    """Print what the run says of itself, and nothing of what libraries say, to stderr."""
-    ours = logging.getLogger("tinyrefinery")
-    ours.setLevel(logging.INFO)
-    ours.propagate = False
-    if not ours.handlers:
-        ours.addHandler(_BesideBars())
+from tinyrefinery.errors import DataError
+from tinyrefinery.pages.run_tables import (
+    comparisons,
+    gain_line,
+    group_stages,
+    held_out_split,
+    terminal_table,
+    write_results,
+)
+from tinyrefinery.reports.detectors import class_table, detector_table, write_detector_results
+from tinyrefinery.reports.table_lines import table_lines, write_table
+from tinyrefinery.reports.table_text import notes, terminal_lines, title
+from tinyrefinery.runs.folder import DETECTOR, Run, open_run
 
 
 def show(
@@ -41,35 +30,38 @@ def show(
 ) -> None:
     """Print the tables of runs, write results.csv in each, and one HTML report about all.
 
-    A run of a table also gets table.csv, and its rows printed beside the paper's.
+    The run of a table also gets table.csv, and its rows are printed beside the paper's. Detectors
+    have no HTML report.
 
     Args:
         folders: run folders.
-        out: the report; report.html in the first folder if not given.
-        baseline: stage id that gains are measured against; else the same network unrefined.
-        figures: also the paper's Figures 4 to 8.
-        pareto: also accuracy against cost, with the literature's networks.
+        out: the report, `report.html` in the first folder by default.
+        baseline: id of the stage that gains are relative to. By default, it is the same network
+            trained on the original labels.
+        figures: add Figures 4 to 8 of the Label Refinery paper.
+        pareto: add accuracy against cost, with published networks.
+
+    Raises:
+        DataError: when the runs hold detectors, and an option of the HTML report is given.
     """
-    from rich.console import Console
-
-    from tinyrefinery.pages.run_tables import (
-        comparisons,
-        gain_line,
-        group_stages,
-        terminal_table,
-        write_results,
-    )
-    from tinyrefinery.reports.page import write_page
-    from tinyrefinery.reports.table_lines import write_table
-    from tinyrefinery.runs.folder import open_run
-
     runs = [open_run(path) for path in folders]
+    console = Console(emoji=False)  # a path may hold :x:
+    if any(stage.kind == DETECTOR for run in runs for stage in run.stages):
+        if out or baseline or figures or pareto:
+            raise DataError(
+                f"{folders[0]}: holds detectors, which have no HTML report; give the run folders "
+                "alone to print their tables"
+            )
+        for run in runs:
+            _show_detectors(console, run)
+        return
+    from tinyrefinery.reports.page import write_page  # imports matplotlib
+
     page = write_page(runs, out, baseline, figures=figures, pareto=pareto)
     for run in runs:
         write_results(run)
         write_table(run)
     groups = group_stages(runs)
-    console = Console(emoji=False)  # a path may hold :x:
     console.print(terminal_table(groups))
     notes = [note for run in runs for note in run.notes]
     _print(console, *notes, "", *map(gain_line, comparisons(groups, baseline)), "")
@@ -78,11 +70,21 @@ def show(
     _print(console, f"Report: {page}")
 
 
-def _print_rows(console: "Console", run: "Run") -> None:
-    """The rows of the table that a run belongs to, beside the paper's."""
-    from tinyrefinery.reports.table_lines import table_lines
-    from tinyrefinery.reports.table_text import notes, terminal_lines, title
+def _show_detectors(console: Console, run: Run) -> None:
+    """Print the tables of a run of detectors, and write its results.csv and table.csv."""
+    write_table(run)
+    split = held_out_split(run.stages)
+    measured = {stage.key: stage.evaluation for stage in run.stages}
+    console.print(detector_table(run.stages, measured, split))
+    if not run.table:
+        console.print(class_table(run.stages, measured, split))
+    _print(console, *run.notes, "")
+    _print_rows(console, run)
+    _print(console, f"Results: {write_detector_results(run)}")
 
+
+def _print_rows(console: Console, run: Run) -> None:
+    """The rows of the table that a run belongs to, beside the paper's."""
     if not run.table:
         return
     lines = table_lines(run)
@@ -91,7 +93,7 @@ def _print_rows(console: "Console", run: "Run") -> None:
     _print(console, *notes(run, lines), "")
 
 
-def _print(console: "Console", *lines: str) -> None:
-    """Lines as they are: no markup, no colours, broken by the terminal alone."""
+def _print(console: Console, *lines: str) -> None:
+    """Lines as they are: no markup, no colors, wrapped only by the terminal."""
     for line in lines:
         console.print(line, soft_wrap=True, markup=False, highlight=False)

@@ -1,97 +1,64 @@
-"""`tinyrefinery refiner`: how good a refiner is, before anyone trains on its labels."""
+"""`tinyrefinery refiner`: how good a refiner is, before a student trains on its labels."""
 
-from enum import StrEnum
+import json
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from rich.console import Console
 
-from tinyrefinery.cli.options import a_file
-
-
-class BatchNorm(StrEnum):
-    """Whose statistics the refiner's batch normalization uses."""
-
-    batch = "batch"
-    running = "running"
-    calibrated = "calibrated"
-
-
-Human = Annotated[
-    Path | None,
-    typer.Option(help="Parquet file of people's votes or probabilities, a line an image."),
-]
-HumanKey = Annotated[
-    str | None, typer.Option(help="Its key column, which the data has too; else path or id.")
-]
-HumanColumn = Annotated[
-    str | None, typer.Option(help="Its column with a number a class; else the usual names.")
-]
-Recipe = Annotated[
-    str | None,
-    typer.Option(help="Recipe whose data and crops to use; else that of the first run."),
-]
-Stage = Annotated[
-    list[str] | None, typer.Option(help="Of run folders only this stage; several times.")
-]
-Student = Annotated[
-    str | None,
-    typer.Option(
-        help="Who is to learn, as trained on given labels: a stage of the first run, a stage's "
-        "folder or a network file."
-    ),
-]
-
-Images = Annotated[int, typer.Option(min=2, help="Training, and validation, images at most.")]
-Crops = Annotated[int, typer.Option(min=2, help="Crops of each image.")]
-Labelling = Annotated[BatchNorm, typer.Option(help="Batch normalization that labels.")]
-BnGroup = Annotated[
-    int | None,
-    typer.Option(min=2, help="Crops that share statistics; else the recipe's batch size."),
-]
+from tinyrefinery.cli.options import (
+    BatchNorm,
+    BnGroup,
+    Crops,
+    Human,
+    HumanColumn,
+    HumanKey,
+    Images,
+    LabelingBatchNorm,
+    Recipe,
+    Refiners,
+    Stages,
+    option,
+    output_file,
+)
+from tinyrefinery.cli.progress import log_progress
+from tinyrefinery.files import check_writable, write_atomic
+from tinyrefinery.networks.opening import open_networks
+from tinyrefinery.refiners.report import refiner_table, told
+from tinyrefinery.refiners.targets import find_student, recipe_for, split_words
 
 
 def refiner(
-    refiners: Annotated[
-        list[str],
-        typer.Argument(
-            help="Run folders, stage folders, network files or timm:NAME; and overrides of the "
-            "recipe, e.g. data.source.root=photos/."
-        ),
-    ],
+    refiners: Refiners,
     recipe: Recipe = None,
-    stage: Stage = None,
+    stage: Stages = None,
     seed: Annotated[
-        list[int] | None,
-        typer.Option(help="Of run folders only this seed; several times. Else the lowest."),
+        list[int] | None, option("SEED", "Seed to use. Repeatable.", default="the lowest")
     ] = None,
-    student: Student = None,
+    student: Annotated[
+        str | None,
+        option(
+            "STUDENT",
+            "Student trained on the original labels: a stage, stage folder or network file.",
+        ),
+    ] = None,
     images: Images = 2000,
     crops: Crops = 4,
-    batch_norm: Labelling = BatchNorm.batch,
+    batch_norm: LabelingBatchNorm = BatchNorm.batch,
     bn_group: BnGroup = None,
     human: Human = None,
     human_key: HumanKey = None,
     human_column: HumanColumn = None,
     out: Annotated[
-        Path | None,
-        typer.Option(
-            help="JSON file; else refiners.json in the first run folder.", callback=a_file
-        ),
+        Path | None, output_file("JSON file to write.", default="refiners.json in the first run")
     ] = None,
 ) -> None:
-    """Tell how good REFINERS are, with a verdict each, and rank them; nothing is trained."""
-    import json
+    """Assess and rank refiners before training on their labels.
 
-    from rich.console import Console
-
-    from tinyrefinery.cli.outcome import log_progress
-    from tinyrefinery.files import check_writable, write_atomic
-    from tinyrefinery.refiners.report import refiner_table, told
-    from tinyrefinery.refiners.targets import find_student, find_targets, recipe_for, split_words
-
+    Nothing is trained.
+    """
     words, overrides = split_words(refiners)
-    targets = find_targets(words, stage or (), seed or "lowest")
+    targets = open_networks(words, stages=stage or (), seeds=seed or "lowest")
     learner = find_student(student, targets, seed or "lowest") if student else None
     loaded = recipe_for(targets, recipe, overrides)
     run = next((each.run for each in targets if each.run is not None), None)

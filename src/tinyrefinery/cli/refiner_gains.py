@@ -1,45 +1,50 @@
-"""`tinyrefinery refiner-gains`: does a refiner's verdict foretell what its students gain?"""
+"""`tinyrefinery refiner-gains`: does a refiner's score predict the gain of its students?"""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
-from tinyrefinery.cli.options import a_file
-from tinyrefinery.cli.refiner import BatchNorm, BnGroup, Crops, Images, Labelling
+from tinyrefinery.cli.options import (
+    BatchNorm,
+    BnGroup,
+    Crops,
+    Images,
+    LabelingBatchNorm,
+    Overrides,
+    option,
+    output_file,
+)
+from tinyrefinery.cli.progress import log_progress
+from tinyrefinery.files import check_writable
+from tinyrefinery.recipe.load import load_recipe
+from tinyrefinery.refiners.gains_report import gains_table, rank_table, write_gains
+from tinyrefinery.runs.folder import open_run
 
 
 def refiner_gains(
-    run: Annotated[Path, typer.Argument(help="A finished run with refiners and their students.")],
-    overrides: Annotated[
-        list[str] | None, typer.Argument(help="Changes to the run's recipe.")
-    ] = None,
+    run: Annotated[Path, typer.Argument(help="Finished run with refiners and their students.")],
+    overrides: Overrides = None,
     plain: Annotated[
         str | None,
-        typer.Option(
-            help="Stage that gains are measured against; else the student's architecture with "
-            "given labels."
+        option(
+            "STAGE",
+            "Stage that gains are relative to.",
+            default="the student's network trained on the original labels",
         ),
     ] = None,
     images: Images = 2000,
     crops: Crops = 4,
-    batch_norm: Labelling = BatchNorm.batch,
+    batch_norm: LabelingBatchNorm = BatchNorm.batch,
     bn_group: BnGroup = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="CSV file; else refiner-gains.csv in the run folder.", callback=a_file),
+        output_file("CSV file to write.", default="refiner-gains.csv in the run folder"),
     ] = None,
 ) -> None:
-    """Set what is said of RUN's refiners beside the gains of who learned from them."""
-    from rich.console import Console
-
-    from tinyrefinery.cli.outcome import log_progress
-    from tinyrefinery.files import check_writable
-    from tinyrefinery.recipe.load import load_recipe
-    from tinyrefinery.refiners.gains_report import gains_table, rank_table, write_gains
-    from tinyrefinery.runs.folder import open_run
-
-    open_run(run)  # which says what is wrong before anything heavy is loaded
+    """Compare each refiner's score with its students' gains."""
+    open_run(run)  # reports a bad folder before torch is imported
     recipe = load_recipe(run / "recipe.yaml", overrides or [])
     path = out or run / "refiner-gains.csv"
     check_writable(files=[path])

@@ -1,53 +1,57 @@
-"""`tinyrefinery review`: look at a queue, on a page or in Label Studio."""
+"""`tinyrefinery review`: review a queue of images, in the browser or in Label Studio."""
 
 import getpass
 import json
+import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tinyrefinery.cli.options import a_file
+from tinyrefinery.cli.options import option, output_file
+from tinyrefinery.errors import DataError
+from tinyrefinery.files import check_writable, write_atomic
+from tinyrefinery.review.label_studio import interface, tasks
+from tinyrefinery.review.queue import Queue, read_queue
+from tinyrefinery.review.reviewing import Review, open_review, summary
 
 if TYPE_CHECKING:
-    from tinyrefinery.review.queue import Queue
     from tinyrefinery.review.queue_pictures import Pictures
-    from tinyrefinery.review.reviewing import Review
 
 
 def review(
-    queue: Annotated[Path, typer.Argument(help="A queue, as `tinyrefinery mine` writes.")],
+    queue: Annotated[Path, typer.Argument(help="Queue file that `mine` or `label` wrote.")],
     decisions: Annotated[
-        Path | None,
-        typer.Option(help="File of the decisions; else QUEUE.decisions.jsonl.", callback=a_file),
+        Path | None, output_file("File that collects decisions.", default="QUEUE.decisions.jsonl")
     ] = None,
     reviewer: Annotated[
-        str | None, typer.Option(help="Who decides; else the name of the login.")
+        str | None, option("NAME", "Your name in the decisions.", default="your login name")
     ] = None,
     among: Annotated[
-        str | None, typer.Option(help="All reviewers, e.g. ann,bob: the queue is dealt out.")
+        str | None, option("NAMES", "All reviewers, e.g. ann,bob. The queue is split among them.")
     ] = None,
-    overlap: Annotated[float, typer.Option(help="Share of the images that all of them see.")] = 0.1,
+    overlap: Annotated[
+        float, option("SHARE", "Share of images that all reviewers see, 0 to 1.")
+    ] = 0.1,
     slice_name: Annotated[
-        str, typer.Option("--slice", help="List that images join with the key t.")
+        str, option("NAME", "List that key t adds an image to.", "--slice")
     ] = "fixed",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 0,
-    open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
-    static: Annotated[
-        Path | None,
-        typer.Option(help="Write the page as one file to take along, and stop.", callback=a_file),
-    ] = None,
+    port: Annotated[
+        int, option("PORT", "Port of the page. 0: any free port.", min=0, max=65535)
+    ] = 0,
+    open_page: Annotated[
+        bool, typer.Option("--open", help="Open the page in your browser.")
+    ] = False,
+    static: Annotated[Path | None, output_file("Only write the page as one HTML file.")] = None,
     label_studio: Annotated[
-        Path | None,
-        typer.Option(help="Write tasks for Label Studio (.json), and stop.", callback=a_file),
+        Path | None, output_file("Only write tasks for Label Studio (.json).")
     ] = None,
-    root: Annotated[Path, typer.Option(help="Folder whose files Label Studio serves.")] = Path("."),
+    root: Annotated[Path, option("FOLDER", "Folder that Label Studio serves files from.")] = Path(
+        "."
+    ),
 ) -> None:
-    """Serve a page on which a person decides about the images of QUEUE, by keys."""
-    from tinyrefinery.files import check_writable
-    from tinyrefinery.review.queue import read_queue
+    """Review a queue of images in the browser, by keyboard."""
     from tinyrefinery.review.queue_pictures import Pictures, open_queue_data
-    from tinyrefinery.review.reviewing import open_review
 
     content = read_queue(queue)
     if label_studio is not None:
@@ -71,22 +75,17 @@ def review(
 
 
 def _login() -> str:
-    from tinyrefinery.errors import DataError
-
     try:
         return getpass.getuser()
     except (OSError, KeyError, ImportError) as error:  # an account without a name
         raise DataError("this account has no name; say who decides with --reviewer") from error
 
 
-def _serve(review: "Review", pictures: "Pictures", port: int, *, open_page: bool) -> None:
-    import webbrowser
-
-    from tinyrefinery.review.reviewing import summary
+def _serve(review: Review, pictures: "Pictures", port: int, *, open_page: bool) -> None:
     from tinyrefinery.review.server import ReviewServer
 
     with ReviewServer(review, pictures, port) as server:
-        typer.echo(f"{len(review.tasks) - len(review.own)} images to look at; Ctrl-C ends")
+        typer.echo(f"{len(review.tasks) - len(review.decided)} images to look at; Ctrl-C ends")
         typer.echo(server.url)
         if open_page:
             webbrowser.open(server.url)
@@ -99,18 +98,14 @@ def _serve(review: "Review", pictures: "Pictures", port: int, *, open_page: bool
     typer.echo(f"next: tinyrefinery apply {review.path}")
 
 
-def _write_static(path: Path, review: "Review", pictures: "Pictures") -> None:
-    from tinyrefinery.files import write_atomic
+def _write_static(path: Path, review: Review, pictures: "Pictures") -> None:
     from tinyrefinery.review.page import static_page
 
     write_atomic(path, static_page(review, pictures))
-    typer.echo(f"{path}: {len(review.tasks) - len(review.own)} images; needs no server")
+    typer.echo(f"{path}: {len(review.tasks) - len(review.decided)} images; needs no server")
 
 
-def _write_tasks(queue: "Queue", path: Path, root: Path) -> None:
-    from tinyrefinery.files import write_atomic
-    from tinyrefinery.review.label_studio import interface, tasks
-
+def _write_tasks(queue: Queue, path: Path, root: Path) -> None:
     write_atomic(path, json.dumps(tasks(queue, root), ensure_ascii=False, indent=1) + "\n")
     write_atomic(path.with_suffix(".xml"), interface(queue.classes))
     typer.echo(f"{path}: {len(queue.items)} tasks; labelling interface: {path.with_suffix('.xml')}")

@@ -1,88 +1,113 @@
-"""`tinyrefinery run` and `reproduce`: train what a recipe or a table says."""
+"""`tinyrefinery run` and `reproduce`: train the stages of a recipe, or the rows of a table."""
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tinyrefinery.cli.options import RecipeName, RunName, Runs, Seeds, Smoke
+from tinyrefinery.cli.options import (
+    Overrides,
+    Processes,
+    RecipeName,
+    RunName,
+    Runs,
+    Seeds,
+    Smoke,
+    option,
+)
+from tinyrefinery.cli.outcome import show
+from tinyrefinery.cli.progress import log_progress
 from tinyrefinery.errors import RecipeError, RefineryError
+from tinyrefinery.recipe.detection import DetectionRecipe
+from tinyrefinery.recipe.load import load_recipe
+from tinyrefinery.recipe.schema import Recipe
+from tinyrefinery.recipe.shipped import locate
+from tinyrefinery.recipe.smoke import smoke as shrink
+from tinyrefinery.recipe.table import at_scale, check_rows, load_table, table_facts, table_rows
 
-Processes = Annotated[
-    int, typer.Option(min=1, help="Seeds to train side by side; about one a core is fastest.")
+AnyRecipe = Recipe | DetectionRecipe
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict", help="Fail on broken images or empty classes instead of skipping them."
+    ),
 ]
 
 
 def run(
     recipe: RecipeName,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(help="Changes, e.g. data.source.root=photos/ stages.plain.epochs=30."),
-    ] = None,
+    overrides: Overrides = None,
     seeds: Seeds = 1,
     name: RunName = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse data with broken images and the like.")
-    ] = False,
+    strict: Strict = False,
     runs: Runs = Path("runs"),
     processes: Processes = 1,
     smoke: Smoke = False,
 ) -> None:
-    """Train each stage of RECIPE that isn't finished, and report. Goes on when interrupted."""
-    from tinyrefinery.recipe.load import load_recipe
-    from tinyrefinery.recipe.shipped import locate
-    from tinyrefinery.recipe.smoke import smoke as shrink
+    """Train a recipe and write a report. Rerun to resume.
 
+    Finished stages are kept. Only unfinished stages are trained.
+    """
     path = locate(recipe)
-    stricter = ["data.source.strict=true"] if strict and not smoke else []
-    loaded = load_recipe(path, [*(overrides or []), *stricter])
-    if smoke:
-        loaded = shrink(loaded)
-    from tinyrefinery.execution.run import run_folder, seeded
+    loaded = load_recipe(path, [*(overrides or []), *strictness(strict, smoke)])
+    train_seeds(path, loaded, seeds, name, runs, processes, smoke=smoke)
+
+
+def strictness(strict: bool, smoke: bool) -> list[str]:
+    """The override that `--strict` stands for."""
+    return ["data.source.strict=true"] if strict and not smoke else []
+
+
+def train_seeds(
+    path: Path,
+    recipe: AnyRecipe,
+    seeds: int,
+    name: str | None,
+    runs: Path,
+    processes: int = 1,
+    *,
+    smoke: bool,
+) -> None:
+    """Train a recipe of the file `path` at several seeds, and report. The rest is as in `run`."""
+    recipe = shrink(recipe) if smoke else recipe
+    from tinyrefinery.runs.plan import run_folder, seeded
 
     stem = f"{path.stem}-smoke" if smoke else path.stem
-    folder = runs / name if name else run_folder(runs, stem, loaded)
-    _train([("", each) for each in seeded(loaded, seeds)], folder, processes)
+    folder = runs / name if name else run_folder(runs, stem, recipe)
+    _train([("", each) for each in seeded(recipe, seeds)], folder, processes)
 
 
 def reproduce(
-    table: Annotated[str, typer.Argument(help="A table's file, or the name of a shipped one.")],
-    overrides: Annotated[
-        list[str] | None, typer.Argument(help="Changes to the recipe of every row.")
-    ] = None,
+    table: Annotated[str, typer.Argument(help="Table file, or name of a shipped table.")],
+    overrides: Overrides = None,
     row: Annotated[
-        list[str] | None, typer.Option(help="Only this row; may be given several times.")
+        list[str] | None, option("ROW", "Row to train. Repeatable.", default="all rows")
     ] = None,
     scale: Annotated[
         str | None,
-        typer.Option(
-            help="One of the table's scales: the same rows on other images; else as given."
+        option(
+            "SCALE",
+            "Train the rows on the data of one of the table's scales.",
+            default="the table's own data",
         ),
     ] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, help="How many seeds, from 0.")] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the run folder.")] = None,
+    seeds: Annotated[
+        int | None,
+        option("N", "Number of seeds, counting up from 0.", default="the table's seeds", min=1),
+    ] = None,
+    name: RunName = None,
     runs: Runs = Path("runs"),
     processes: Processes = 1,
     smoke: Smoke = False,
 ) -> None:
-    """Run the rows of TABLE with all their seeds; what rows have in common is trained once."""
-    from tinyrefinery.recipe.detection import is_detection_table
-    from tinyrefinery.recipe.shipped import locate
-    from tinyrefinery.recipe.smoke import smoke as shrink
-    from tinyrefinery.recipe.table import at_scale, check_rows, load_table, table_facts, table_rows
+    """Train the rows of a paper's table. Rerun to resume.
 
+    Stages that rows share are trained once. OVERRIDES apply to every row.
+    """
     path = locate(table)
-    if is_detection_table(path):
-        from tinyrefinery.cli.detection_table import reproduce_detectors
-
-        if processes > 1:
-            raise RecipeError(
-                f"{path}: detectors are trained by one process; leave --processes out"
-            )
-        given = (overrides or [], row or [], scale, seeds, name, runs)
-        return reproduce_detectors(path, *given, smoke=smoke)
     loaded = at_scale(load_table(path), scale, path)
     check_rows(row or [], loaded, path)
     if seeds is not None:
@@ -93,25 +118,41 @@ def reproduce(
         (id, shrink(recipe) if smoke else recipe) for id, recipe in jobs if not row or id in row
     ]
     stem = "-".join(filter(None, (path.stem, scale, "smoke" if smoke else None)))
-    # The digest is that of all rows, so that --row and --seeds go on in the table's folder.
+    # The digest is that of all rows, so that --row and --seeds resume in the table's folder.
     _train(chosen, runs / (name or f"{stem}-{facts['digest'][:8]}"), processes, facts)
 
 
-def _train(jobs: list, folder: Path, processes: int, table: dict | None = None) -> None:
-    from tinyrefinery.cli.outcome import log_progress, show
-
+def _train(
+    jobs: Sequence[tuple[str, AnyRecipe]], folder: Path, processes: int, table: dict | None = None
+) -> None:
+    """Train the recipes of rows into a run folder, and report."""
     log_progress()
-    from tinyrefinery.execution.recipe_run import Job
-    from tinyrefinery.execution.run import run as run_jobs
-
     typer.echo(f"run folder: {folder}", err=True)
     try:
-        jobs = [Job(recipe, row) for row, recipe in jobs]
-        run_jobs(jobs, folder, processes=processes, table=table)
+        _execute(jobs, folder, processes, table)
     except (RefineryError, KeyboardInterrupt):
-        # What was finished is worth a report; the reason for stopping is what must be told.
+        # What was finished is worth a report. The reason for stopping is printed last.
         with suppress(RefineryError):
             show([folder])
         raise
     if os.environ.get("LOCAL_RANK", "0") == "0":  # of several processes one reports
         show([folder])
+
+
+def _execute(
+    jobs: Sequence[tuple[str, AnyRecipe]], folder: Path, processes: int, table: dict | None
+) -> None:
+    from tinyrefinery.runs.plan import DetectorJob, Job
+
+    detectors = [DetectorJob(each, row) for row, each in jobs if isinstance(each, DetectionRecipe)]
+    if not detectors:
+        from tinyrefinery.execution.run import run as run_jobs
+
+        networks = [Job(each, row) for row, each in jobs if isinstance(each, Recipe)]
+        run_jobs(networks, folder, processes=processes, table=table)
+        return
+    if processes > 1:
+        raise RecipeError("detectors are trained by one process; leave --processes out")
+    from tinyrefinery.detection.run import run_detectors
+
+    run_detectors(detectors, folder, table=table)

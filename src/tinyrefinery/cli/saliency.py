@@ -1,23 +1,38 @@
-"""`tinyrefinery saliency`: what a network looked at, as pictures."""
+"""`tinyrefinery saliency`: pictures of the pixels that drive a network's predictions."""
 
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from tqdm import tqdm
 
-from tinyrefinery.cli.options import Like, Seed, Stage, a_file, a_folder
+from tinyrefinery.cli.options import (
+    DATA_TESTS,
+    DataOverrides,
+    Like,
+    NetworkPath,
+    Row,
+    Seed,
+    Stage,
+    Tests,
+    option,
+    output_file,
+    output_folder,
+)
+from tinyrefinery.cli.progress import log_progress
+from tinyrefinery.errors import DataError
+from tinyrefinery.saliency.sheet import ExplainedImage, write_overlays, write_sheet
 
 if TYPE_CHECKING:
-    from tinyrefinery.networks.data import TestData
-    from tinyrefinery.networks.find import Network
-    from tinyrefinery.saliency.look import Looker
+    from tinyrefinery.networks.data import NetworkData
+    from tinyrefinery.networks.network import Network
+    from tinyrefinery.saliency.explainer import Explainer
     from tinyrefinery.saliency.picking import Picked
-    from tinyrefinery.saliency.sheet import Shown
 
 
 class Method(StrEnum):
-    """How maps are made."""
+    """How maps are computed."""
 
     occlusion = "occlusion"
     integrated_gradients = "integrated_gradients"
@@ -26,84 +41,77 @@ class Method(StrEnum):
 
 
 class Of(StrEnum):
-    """Whose maps they are."""
+    """Which class maps explain."""
 
     said = "said"
     given = "given"
 
 
-Out = Annotated[Path, typer.Option(help="PNG file to write.", callback=a_file)]
-
-
 def saliency(
-    run: Annotated[
-        Path, typer.Argument(help="A run folder, a stage's folder, a network or ONNX file.")
-    ],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(help="Other data, e.g. data.source.root=photos-of-this-week/."),
+    run: NetworkPath,
+    overrides: DataOverrides = None,
+    manifest_row: Annotated[
+        list[int] | None, option("N", "Row of the data's manifest to show, from 0. Repeatable.")
     ] = None,
-    row: Annotated[
-        list[int] | None, typer.Option(help="Row of the data's manifest; several times.")
-    ] = None,
-    test: Annotated[
-        str | None, typer.Option(help="Images that speak against the network in this data test.")
-    ] = None,
-    tests: Annotated[Path, typer.Option(help="The file of data tests.")] = Path("data_tests.yaml"),
+    test: Annotated[str | None, option("NAME", "Show the errors of this data test.")] = None,
+    tests: Tests = DATA_TESTS,
     split: Annotated[
-        str, typer.Option(help="Whose surest mistakes: train, validation, test or any.")
+        str, option("SPLIT", "Split of the errors: train, validation, test or any.")
     ] = "test",
-    images: Annotated[int, typer.Option(min=1, max=500, help="Images at most.")] = 16,
-    of: Annotated[Of, typer.Option(help="What speaks for what it said, or the given label.")] = (
-        Of.said
-    ),
+    images: Annotated[
+        int, option("N", "Maximum number of images, up to 500.", min=1, max=500)
+    ] = 16,
+    of: Annotated[
+        Of, option("CLASS", "Class to explain: the predicted one (said) or the label (given).")
+    ] = Of.said,
     method: Annotated[
-        Method, typer.Option(help="Occlusion works for every network; gradients need captum.")
+        Method,
+        option("METHOD", "occlusion, integrated_gradients, input_x_gradient or gradient."),
     ] = Method.occlusion,
     window: Annotated[
-        int | None, typer.Option(min=1, help="Side of a hidden patch; else a quarter of the input.")
+        int | None,
+        option("PIXELS", "Side of a hidden patch.", default="a quarter of the input", min=1),
     ] = None,
     stride: Annotated[
-        int | None, typer.Option(min=1, help="From patch to patch; else half a patch.")
+        int | None, option("PIXELS", "Distance between patches.", default="half a patch", min=1)
     ] = None,
     stage: Stage = None,
     seed: Seed = None,
+    row: Row = None,
     like: Like = None,
-    out: Out = Path("saliency.png"),
-    overlays: Annotated[
-        Path | None,
-        typer.Option(help="Folder for each overlay as a PNG of its own.", callback=a_folder),
-    ] = None,
+    out: Annotated[Path, output_file("PNG file to write.")] = Path("saliency.png"),
+    overlays: Annotated[Path | None, output_folder("Folder for one PNG file per image.")] = None,
 ) -> None:
-    """Show what a network looked at: its surest mistakes, the failures of a test, or rows."""
-    from tinyrefinery.cli.outcome import log_progress
+    """Show which pixels drive a model's predictions.
 
+    The images are the most confident errors, or those of --test or --manifest-row. Occlusion
+    works for every network. The other methods need gradients and captum.
+    """
     log_progress()
-    from tinyrefinery.networks.find import find_network
-    from tinyrefinery.saliency.look import Looker, Way
-    from tinyrefinery.saliency.sheet import write_overlays, write_sheet
+    from tinyrefinery.networks.opening import open_network
+    from tinyrefinery.saliency.explainer import Explainer, MapSettings
 
-    way = Way(method.value, window, stride)
-    network = find_network(run, stage, seed, like)
-    data, picked = _pick(network, overrides or [], row or [], test, tests, split, images)
-    shown = _look(Looker(network, data, way), picked, of)
+    settings = MapSettings(method.value, window, stride)
+    network = open_network(run, stage=stage, seed=seed, row=row, like=like)
+    data, picked = _pick(network, overrides or [], manifest_row or [], test, tests, split, images)
+    explained = _explain(Explainer(network, data, settings), picked, of)
     unit = "probability" if method is Method.occlusion else "logit"
     head = _head(network.name, picked, of, method)
-    write_sheet(out, shown, head, unit=unit, least=way.faint)
+    write_sheet(out, explained, head, unit=unit, least=settings.full_strength)
     for line in [*head, *([f"Overlays: {overlays}"] if overlays else []), f"Sheet: {out}"]:
         typer.echo(line)
     if overlays is not None:
-        write_overlays(overlays, shown, least=way.faint)
+        write_overlays(overlays, explained, least=settings.full_strength)
 
 
 def _head(name: str, picked: "Picked", of: Of, method: Method) -> list[str]:
-    """What stands above a sheet: whose images, chosen how, and how to read them."""
-    words = "what it said" if of is Of.said else "the given label"
+    """The head of a sheet: the network, the choice of images, and how to read the overlays."""
+    explained = "the prediction" if of is Of.said else "the label"
     changed = "" if picked.how is None else f", with {picked.how.named()}"
     return [
         f"{name}: {picked.why}{changed}",
-        f"source | network's input | {method.value.replace('_', ' ')}: orange speaks for {words}, "
-        "purple against",
+        f"source | network's input | {method.value.replace('_', ' ')}: orange supports "
+        f"{explained}, purple contradicts it",
     ]
 
 
@@ -115,10 +123,9 @@ def _pick(
     tests: Path,
     split: str,
     images: int,
-) -> "tuple[TestData, Picked]":
+) -> "tuple[NetworkData, Picked]":
     """The data, and the images of it that are shown."""
     from tinyrefinery.data_tests.session import run_tests
-    from tinyrefinery.errors import DataError
     from tinyrefinery.saliency import picking
 
     if test is not None:
@@ -134,21 +141,17 @@ def _pick(
     return data, picking.surest_mistakes(network, data, split, images)
 
 
-def _look(looker: "Looker", picked: "Picked", of: Of) -> "list[Shown]":
-    """Ask the network about each image."""
-    from tqdm import tqdm
-
-    from tinyrefinery.saliency.sheet import Shown
-
-    manifest, pixels = looker.data.manifest, looker.data.dataset.images.pixels
+def _explain(explainer: "Explainer", picked: "Picked", of: Of) -> list[ExplainedImage]:
+    """Compute the map of each image."""
+    manifest, pixels = explainer.data.manifest, explainer.data.dataset.images.pixels
     names, paths = manifest.classes, manifest.column("path")
-    shown = []
+    images = []
     for row in tqdm(picked.rows.tolist(), desc="saliency", disable=None, leave=False):
         label = int(manifest.labels[row])
-        found = looker.look([row], picked.how, [label] if of is Of.given else None)
-        said = int(found.probabilities[0].argmax())
-        facts = (names[label], names[said], float(found.probabilities[0, said]))
-        asked = names[int(found.classes[0])]
-        pictures = (pixels(row), found.seen[0], found.maps[0])
-        shown.append(Shown(row, str(paths[row]), *facts, asked, *pictures))
-    return shown
+        result = explainer.explain([row], picked.how, [label] if of is Of.given else None)
+        predicted = int(result.probabilities[0].argmax())
+        facts = (names[label], names[predicted], float(result.probabilities[0, predicted]))
+        explained = names[int(result.classes[0])]
+        pictures = (pixels(row), result.inputs[0], result.maps[0])
+        images.append(ExplainedImage(row, str(paths[row]), *facts, explained, *pictures))
+    return images

@@ -1,56 +1,57 @@
-"""`tinyrefinery variance`: how much feature maps vary, image by image."""
+"""`tinyrefinery variance`: variance of feature maps per layer, over images."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 
-from tinyrefinery.cli.options import a_folder
+from tinyrefinery.cli.options import Split, option, output_folder
+from tinyrefinery.errors import DataError
+from tinyrefinery.recipe.shipped import locate
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from tinyrefinery.variance.measuring import Measured, Weighed
+    from tinyrefinery.variance.measuring import LayerVariances, Weighed
 
 
 def variance(
     networks: Annotated[
         list[str],
         typer.Argument(
-            help="Run folders and network files, then changes to the data as path=value."
+            help="Runs and network files, then data changes, e.g. data.source.root=photos/."
         ),
     ],
     layer: Annotated[
         list[str] | None,
-        typer.Option(help="Path of a module, e.g. blocks.3; may be given several times."),
+        option("LAYER", "Module path, e.g. blocks.3. Repeatable.", default="the last feature maps"),
     ] = None,
-    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    split: Split = "test",
     recipe: Annotated[
-        str | None, typer.Option(help="Recipe whose data to measure on; else each run's own.")
+        str | None, option("RECIPE", "Recipe that defines the data.", default="that of each run")
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Measure on so many images, evenly spaced.")
+        int | None, option("N", "Number of images, evenly spaced.", default="all images", min=1)
     ] = None,
     untrained: Annotated[
-        bool, typer.Option("--untrained", help="Also each architecture with new random weights.")
+        bool, typer.Option("--untrained", help="Add each network with random weights.")
     ] = False,
     weights: Annotated[
-        bool,
-        typer.Option("--weights", help="Also what each reading of Bias Loss weighs images by."),
+        bool, typer.Option("--weights", help="Add the image weights of each form of Bias Loss.")
     ] = False,
     out: Annotated[
-        Path | None,
-        typer.Option(help="Folder for JSON, CSV, a plot and sheets of images.", callback=a_folder),
+        Path | None, output_folder("Folder for JSON, CSV, a plot and contact sheets.")
     ] = None,
     images: Annotated[
-        int, typer.Option(min=0, help="Images of least and of greatest variance on a sheet.")
+        int,
+        option(
+            "N", "Images per contact sheet: N with the lowest variance, N with the highest.", min=0
+        ),
     ] = 8,
 ) -> None:
-    """Print the average, maximum and minimum over images of the feature maps' variance."""
-    from rich.console import Console
+    """Measure feature-map variance per layer (Bias Loss, Table 5).
 
-    from tinyrefinery.errors import DataError
-    from tinyrefinery.recipe.shipped import locate
+    Reports the mean, maximum and minimum over images.
+    """
     from tinyrefinery.variance.feature_variances import LAST, summary
     from tinyrefinery.variance.measuring import Question, measure, weigh
     from tinyrefinery.variance.report import variance_table
@@ -72,7 +73,7 @@ def variance(
         console.print(f"\nWritten: {out}", soft_wrap=True, markup=False, highlight=False)
 
 
-def _weigh(console: "Console", weighed: "list[Weighed]", out: Path | None) -> None:
+def _weigh(console: Console, weighed: "list[Weighed]", out: Path | None) -> None:
     """Print what Bias Loss weighs images by, and write it beside the variances."""
     from tinyrefinery.variance.report import save_figures
     from tinyrefinery.variance.weights_report import weight_figure, weights_table, write_weights
@@ -83,7 +84,7 @@ def _weigh(console: "Console", weighed: "list[Weighed]", out: Path | None) -> No
         save_figures({"weights": weight_figure(weighed)}, out)
 
 
-def _write(out: Path, measured: "list[Measured]", summaries: list[dict], images: int) -> None:
+def _write(out: Path, measured: "list[LayerVariances]", summaries: list[dict], images: int) -> None:
     """The files of `--out`."""
     from tinyrefinery.variance import report as report
 

@@ -13,14 +13,13 @@ from torch import Tensor
 from tinyrefinery import random
 from tinyrefinery.data import crops as crop_draws
 from tinyrefinery.data import transforms
-from tinyrefinery.data.crops import Crops, CropSpec
+from tinyrefinery.data.crops import Crops
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.images import ChangedImageError
 from tinyrefinery.data.moving import to_device
 from tinyrefinery.errors import DataError
+from tinyrefinery.options.crops import IMAGENET_MEAN, IMAGENET_STD, Augment, Crop
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 _CPU = torch.device("cpu")
 DRAW_AT_ONCE = 32  # batches; random numbers are cheaper in bulk
 
@@ -68,13 +67,15 @@ class View:
     """A data set with one kind of crop. The same rows and epoch always give the same pixels."""
 
     dataset: Dataset
-    spec: CropSpec
+    crop: Crop
     seed: int = 0
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
     device: torch.device = _CPU
     pool: int | None = None
     """Number of crop streams, which epochs repeat in turn; None: each epoch has its own."""
+    augment: Augment | None = None
+    """Random changes of the crops; None: none."""
 
     def stream(self, epoch: int) -> int:
         """Number of the crop stream of an epoch."""
@@ -83,7 +84,8 @@ class View:
     def crops(self, rows: np.ndarray, epoch: int) -> Crops:
         """Draw the crops of these rows in this epoch."""
         sizes = self.dataset.images.sizes[rows]
-        return crop_draws.draw(self.spec, self.seed, self.stream(epoch), rows, sizes)
+        stream = self.stream(epoch)
+        return crop_draws.draw(self.crop, self.seed, stream, rows, sizes, self.augment)
 
     def pixels(self, rows: np.ndarray, crops: Crops) -> Tensor:
         """Render crops as float (B, C, h, w) in 0-255, not normalized."""
@@ -114,7 +116,7 @@ class View:
         ]
 
     def _pixels(self, rows: np.ndarray, draws: Sequence[Crops]) -> list[Tensor]:
-        data, size = self.dataset, self.spec.size
+        data, size = self.dataset, self.crop.size
         try:
             cut = transforms.crop_batches(data.images, rows, draws, size)
         except ChangedImageError as error:

@@ -4,50 +4,16 @@ Nothing needs to be recorded. The same three numbers give the same crop in any p
 `transforms` applies the draws to pixels.
 """
 
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from tinyrefinery import random
 from tinyrefinery.errors import DataError
+from tinyrefinery.options.crops import Augment, Center, Color, Crop, Inception, Pad
 
 ATTEMPTS = 10  # tries for an Inception crop that fits, as in torchvision.RandomResizedCrop
-
-
-@dataclass(frozen=True)
-class ColorSpec:
-    """Ranges of color changes, as in torchvision's ColorJitter."""
-
-    brightness: float = 0.0
-    """Factor from [max(0, 1 - b), 1 + b]."""
-    contrast: float = 0.0
-    """Factor from [max(0, 1 - c), 1 + c]."""
-    saturation: float = 0.0
-    """Factor from [max(0, 1 - s), 1 + s]."""
-    hue: float = 0.0
-    """Shift from [-h, h] turns, h at most 0.5."""
-
-
-@dataclass(frozen=True)
-class CropSpec:
-    """How images become crops of `size` (height, width) pixels."""
-
-    kind: Literal["inception", "pad", "center"]
-    size: tuple[int, int]
-    area: tuple[float, float] = (0.08, 1.0)
-    """Inception: share of the image's area."""
-    aspect: tuple[float, float] = (3 / 4, 4 / 3)
-    """Inception: width over height, drawn uniformly in its logarithm."""
-    padding: int = 4
-    """Pad: black pixels added on each side before a random crop of `size`."""
-    resize: int | None = None
-    """Center: length of the shorter side before cropping; None: just enough to cover `size`."""
-    flip: float = 0.0
-    """Probability of a horizontal flip."""
-    rotate: float = 0.0
-    """Maximum rotation of the crop in degrees, in both directions."""
-    color: ColorSpec | None = field(default=None)
 
 
 @dataclass(frozen=True)
@@ -86,42 +52,56 @@ class Crops:
         return self.boxes * np.tile(sizes / self.resized, 2)
 
 
-def draw(spec: CropSpec, seed: int, epoch: int, rows: np.ndarray, sizes: np.ndarray) -> Crops:
-    """Draw the crops of samples `rows` (B,) with image sizes `sizes` (B, 2) = height, width."""
+def draw(
+    crop: Crop,
+    seed: int,
+    epoch: int,
+    rows: np.ndarray,
+    sizes: np.ndarray,
+    augment: Augment | None = None,
+) -> Crops:
+    """Draw the crops of samples `rows` (B,) with image sizes `sizes` (B, 2) = height, width.
+
+    Args:
+        crop: how images are cut.
+        seed: of the draws.
+        epoch: or the number of a stream of crops.
+        rows: manifest rows, (B,).
+        sizes: height and width of the images in pixels, (B, 2).
+        augment: random changes of the crops; None: none.
+    """
     sizes = np.asarray(sizes, dtype=np.float64)
-    resized = None
-    if spec.kind == "inception":
-        draws = random.uniform(seed, "crop", epoch, rows, 2 * ATTEMPTS + 2)
-        boxes = _inception(draws, sizes, spec.area, spec.aspect)
-    elif spec.kind == "pad":
-        boxes = _padded(random.uniform(seed, "crop", epoch, rows, 2), sizes, spec)
+    if isinstance(crop, Center):
+        boxes, resized = _center(sizes, crop)
     else:
-        boxes, resized = _center(sizes, spec)
-    flip = np.zeros(len(rows), dtype=bool)
-    if spec.flip:
-        flip = random.uniform(seed, "flip", epoch, rows, 1)[:, 0] < spec.flip
-    angle = None
-    if spec.rotate:
-        angle = (2 * random.uniform(seed, "rotate", epoch, rows, 1)[:, 0] - 1) * spec.rotate
-    color = None
-    if spec.color is not None:
-        color = _color(random.uniform(seed, "color", epoch, rows, 4), spec.color)
-    return Crops(boxes, flip, angle, color, resized, copied=spec.kind == "pad")
+        boxes, resized = BOXES[crop.name](crop, seed, epoch, rows, sizes), None
+    crops = Crops(boxes, np.zeros(len(rows), bool), resized=resized, copied=crop.name == "pad")
+    return crops if augment is None else _augmented(crops, augment, seed, epoch, rows)
+
+
+def _augmented(crops: Crops, part: Augment, seed: int, epoch: int, rows: np.ndarray) -> Crops:
+    """The crops with their random changes; each kind has random numbers of its own."""
+    flip, angle, color = crops.flip, None, None
+    if part.flip:
+        flip = random.uniform(seed, "flip", epoch, rows, 1)[:, 0] < part.flip
+    if part.rotate:
+        angle = (2 * random.uniform(seed, "rotate", epoch, rows, 1)[:, 0] - 1) * part.rotate
+    if part.color is not None:
+        color = _color(random.uniform(seed, "color", epoch, rows, 4), part.color)
+    return replace(crops, flip=flip, angle=angle, color=color)
 
 
 def _inception(
-    draws: np.ndarray,
-    sizes: np.ndarray,
-    area: tuple[float, float],
-    aspect: tuple[float, float],
+    crop: Inception, seed: int, epoch: int, rows: np.ndarray, sizes: np.ndarray
 ) -> np.ndarray:
-    """Boxes (B, 4) distributed as torchvision's RandomResizedCrop, from draws (B, 22)."""
+    """Boxes with the distribution of torchvision's RandomResizedCrop, from 22 draws a sample."""
+    draws = random.uniform(seed, "crop", epoch, rows, 2 * ATTEMPTS + 2)  # (B, 22)
+    area, aspect = crop.area, crop.aspect
     # The first attempt fits most images. Compute the others only for the rest.
     height, width, fits = _first_fit(draws, sizes, area, aspect, 1)
     rest = np.flatnonzero(~fits)
-    height[rest], width[rest], fits[rest] = _first_fit(
-        draws[rest], sizes[rest], area, aspect, ATTEMPTS
-    )
+    later = _first_fit(draws[rest], sizes[rest], area, aspect, ATTEMPTS)
+    height[rest], width[rest], fits[rest] = later
     image_h, image_w = sizes[:, 0], sizes[:, 1]
     # A box of whole pixels has (free + 1) positions, all equally likely.
     top = np.floor(draws[:, -2] * (image_h - height + 1))
@@ -157,36 +137,41 @@ def _first_fit(
     return heights[sample, first], widths[sample, first], fits[sample, first]
 
 
-def _padded(draws: np.ndarray, sizes: np.ndarray, spec: CropSpec) -> np.ndarray:
-    free = sizes + 2 * spec.padding - np.array(spec.size)
+def _padded(crop: Pad, seed: int, epoch: int, rows: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    draws = random.uniform(seed, "crop", epoch, rows, 2)
+    free = sizes + 2 * crop.padding - np.array(crop.size)
     if (free < 0).any():
         worst = sizes[free.min(axis=1).argmin()].astype(int)
         raise DataError(
-            f"train_crop: a crop of {spec.size[0]}x{spec.size[1]} pixels does not fit into an "
-            f"image of {worst[0]}x{worst[1]} with padding {spec.padding}: set a smaller size, "
+            f"train_crop: a crop of {crop.size[0]}x{crop.size[1]} pixels does not fit into an "
+            f"image of {worst[0]}x{worst[1]} with padding {crop.padding}; choose a smaller size, "
             "more padding, or the inception crop"
         )
-    corners = np.floor(draws * (free + 1)) - spec.padding
-    return np.concatenate([corners, np.broadcast_to(np.array(spec.size, float), sizes.shape)], 1)
+    corners = np.floor(draws * (free + 1)) - crop.padding
+    return np.concatenate([corners, np.broadcast_to(np.array(crop.size, float), sizes.shape)], 1)
 
 
-def _center(sizes: np.ndarray, spec: CropSpec) -> tuple[np.ndarray, np.ndarray]:
-    size = np.array(spec.size, dtype=float)
-    if spec.resize is None:
-        # Scale so that the image just covers the crop. One side matches, the other is cut.
+BOXES: dict[str, Callable[..., np.ndarray]] = {"inception": _inception, "pad": _padded}
+"""Crops whose place is random: (crop, seed, epoch, rows, sizes) -> boxes, (B, 4)."""
+
+
+def _center(sizes: np.ndarray, crop: Center) -> tuple[np.ndarray, np.ndarray]:
+    size = np.array(crop.size, dtype=float)
+    if crop.resize is None:
+        # Cover the crop: the side that would fall short is matched, the other is cut.
         scale = (size / sizes).max(axis=1, keepdims=True)
         resized = np.maximum(np.rint(sizes * scale), size)
     else:
-        # As torchvision.Resize: the shorter side is exact, the longer one rounded down.
-        scale = spec.resize / sizes.min(axis=1, keepdims=True)
+        # torchvision.Resize: the shorter side exactly, the longer rounded down.
+        scale = crop.resize / sizes.min(axis=1, keepdims=True)
         resized = np.floor(sizes * scale + 1e-9)
     corners = np.rint((resized - size) / 2)
     boxes = np.concatenate([corners, np.broadcast_to(size, sizes.shape)], axis=1)
     return boxes, resized.astype(np.int64)
 
 
-def _color(draws: np.ndarray, spec: ColorSpec) -> np.ndarray:
-    spread = np.array([spec.brightness, spec.contrast, spec.saturation, spec.hue])
+def _color(draws: np.ndarray, part: Color) -> np.ndarray:
+    spread = np.array([part.brightness, part.contrast, part.saturation, part.hue])
     neutral = np.array([1.0, 1.0, 1.0, 0.0])
     low = neutral - spread
     low[:3] = np.maximum(low[:3], 0.0)

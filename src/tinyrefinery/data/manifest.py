@@ -1,5 +1,6 @@
 """The manifest: one row per image, with its identity, split and label."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
@@ -14,6 +15,8 @@ from tinyrefinery.files import atomic_file
 
 _SUM_TOLERANCE = 1e-6  # for sums of float64 shares
 SPLITS = ("train", "validation", "test")
+NEW = "new"
+"""Split of images that a run does not know: they came after its training."""
 SOFT = "soft_label"
 """Column of distributions over the classes, for images that people label differently."""
 REQUIRED = {"id": pa.string(), "path": pa.string(), "label": pa.int64(), "split": pa.string()}
@@ -47,7 +50,7 @@ class Manifest:
                 f"manifest: labels are from {labels.min()} to {labels.max()}, "
                 f"but there are {len(self.classes)} classes"
             )
-        unknown = set(self.column("split")) - set(SPLITS)
+        unknown = set(self.column("split")) - {*SPLITS, NEW}
         if unknown:
             raise DataError(f"manifest: unknown split {sorted(unknown)} (known: {list(SPLITS)})")
 
@@ -117,6 +120,12 @@ class Manifest:
         if len(rows):
             digest.update(rows.tobytes() + targets.tobytes())
         return digest.hexdigest()
+
+    def with_splits(self, splits: Sequence[str]) -> "Manifest":
+        """The same rows in other splits, (N,)."""
+        place = self.table.schema.get_field_index("split")
+        column = pa.array(list(splits), pa.string())
+        return Manifest(self.table.set_column(place, "split", column), self.classes)
 
     def with_classes(self, classes: tuple[str, ...]) -> "Manifest":
         """The same rows with another list of classes, which includes the current ones by name.

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from tinyrefinery import random
-from tinyrefinery.recipe.perturbation import Perturbation
+from tinyrefinery.options.perturbation import Perturbation
 
 
 def perturb(images: np.ndarray, ids: Sequence[str], how: Perturbation) -> np.ndarray:

@@ -1,1 +1,1 @@
-"""Data unit tests: named slices of a data set, a metric and a bound each, judged with intervals."""
+"""Data unit tests: named slices of a dataset, each with a metric and a bound, with intervals."""

@@ -1,4 +1,4 @@
-"""Judge the tests of a file on what networks said: predict once, slice often."""
+"""Judging the tests of a file on a network's predictions: predict once, slice often."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -19,21 +19,21 @@ from tinyrefinery.evaluation.prediction_table import ModelPredictions
 from tinyrefinery.statistics import proportions
 
 MOST_WORST = 60
-"""Rows kept of the images that speak against a network."""
+"""Largest number of errors kept per test."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One test with its class filled in, and what it is judged on."""
+    """One test with its class filled in, and its images."""
 
     name: str
     test: DataTest
     metric: Metric
     category: int | None
     chosen: np.ndarray
-    """(N,) bool."""
+    """(N,) bool, the slice."""
     labels: np.ndarray
-    """(N,) int64."""
+    """(N,) int64, from the data or the test's `label`."""
 
 
 def judge(
@@ -43,29 +43,29 @@ def judge(
     baseline: ModelPredictions | None = None,
     home: Path = Path(),
 ) -> list[Result]:
-    """Judge every test of a file, in its order.
+    """Judge every test of a file, in order.
 
-    A test that can't be judged is an ERROR and doesn't keep the others from being judged.
+    A test that can't be judged becomes an ERROR. The other tests are judged nevertheless.
 
     Args:
         suite: the tests.
         rows: the data.
-        answers: of the network under test.
-        baseline: of the network to compare with.
-        home: folder that paths in the file start from.
+        answers: predictions of the network under test.
+        baseline: predictions of the network to compare with.
+        home: folder that paths in the file are relative to.
     """
     results = []
     for name, test in suite.tests.items():
         try:
             for case in _cases(name, test, suite, rows, home):
-                results.append(_guarded(case, suite, rows, answers, baseline))
+                results.append(_judge_or_error(case, suite, rows, answers, baseline))
         except RefineryError as error:
-            results.append(_failed(name, test, str(test.measure), error))
-    return _corrected(results, suite)
+            results.append(_error_result(name, test, str(test.measure), error))
+    return _with_corrected_p_values(results, suite)
 
 
 def _cases(name: str, test: DataTest, suite: Suite, rows: Rows, home: Path) -> Iterator[Case]:
-    """A test, or one for each class where its metric names none."""
+    """The test's case, or one case per class for a metric of every class."""
     chosen = choose(test, suite, rows, home)
     labels = rows.labels
     if test.label is not None:
@@ -76,11 +76,11 @@ def _cases(name: str, test: DataTest, suite: Suite, rows: Rows, home: Path) -> I
         yield Case(name, test, metric, number, chosen, labels)
         return
     for number, category in enumerate(rows.classes):
-        own = Metric(metric.name, category)
-        yield Case(f"{name}[{category}]", test, own, number, chosen, labels)
+        of_class = Metric(metric.name, category)
+        yield Case(f"{name}[{category}]", test, of_class, number, chosen, labels)
 
 
-def _guarded(
+def _judge_or_error(
     case: Case,
     suite: Suite,
     rows: Rows,
@@ -88,12 +88,12 @@ def _guarded(
     baseline: ModelPredictions | None,
 ) -> Result:
     try:
-        return _judged(case, suite, rows, answers, baseline)
+        return _judge(case, suite, rows, answers, baseline)
     except RefineryError as error:
-        return _failed(case.name, case.test, str(case.metric), error)
+        return _error_result(case.name, case.test, str(case.metric), error)
 
 
-def _failed(name: str, test: DataTest, metric: str, error: RefineryError) -> Result:
+def _error_result(name: str, test: DataTest, metric: str, error: RefineryError) -> Result:
     return Result(
         name=name,
         title=test.title,
@@ -101,13 +101,12 @@ def _failed(name: str, test: DataTest, metric: str, error: RefineryError) -> Res
         metric=metric,
         need=need(test),
         remark=str(error),
-        slice=in_words(test),
-        exit_code=2 if isinstance(error, DataTestError) else 3,
+        slice=describe_slice(test),
     )
 
 
 def need(test: DataTest) -> str:
-    """A test's bound in words."""
+    """The test's bound as text, such as ">= 0.9"."""
     if test.at_least is not None:
         return f">= {test.at_least:g}"
     if test.at_most is not None:
@@ -117,69 +116,68 @@ def need(test: DataTest) -> str:
     return f"loss <= {test.max_regression:g}"
 
 
-def in_words(test: DataTest) -> str:
-    """Which images a test is about."""
+def describe_slice(test: DataTest) -> str:
+    """The test's images as text."""
     parts = [", ".join(test.images), f"in {test.list}" if test.list else "", test.where or ""]
     if test.perturb is not None:
         parts.append(f"with {test.perturb.named()}")
     return "; ".join(part for part in parts if part) or "all"
 
 
-def _judged(
+def _judge(
     case: Case,
     suite: Suite,
     rows: Rows,
     answers: ModelPredictions,
     baseline: ModelPredictions | None,
 ) -> Result:
-    """The result of a test that can be judged.
+    """Judge one case.
 
     Raises:
-        DataTestError: when it can't.
+        DataTestError: when it can't be judged.
     """
     test, confidence = case.test, suite.setting(case.test, "confidence")
     counts = _count(case, answers)
     if not counts.n:
         raise DataTestError(
-            f"{case.metric} counts none of {case.chosen.sum():,} images: {_none(case)}"
+            f"{case.metric} counts none of {case.chosen.sum():,} images: {_why_none(case)}"
         )
-    own = _measured(case, counts, confidence)
-    theirs = None if baseline is None else _count(case, baseline)
+    base = None if baseline is None else _count(case, baseline)
     result = Result(
         name=case.name,
         title=test.title,
         verdict=Verdict.PASS,
         metric=str(case.metric),
         need=need(test),
-        measured=own,
-        baseline=_measured(case, theirs, confidence) if theirs is not None and theirs.n else None,
-        slice=in_words(test),
+        measured=_measured(case, counts, confidence),
+        baseline=_measured(case, base, confidence) if base is not None and base.n else None,
+        slice=describe_slice(test),
         known_failure=test.known_failure or "",
-        change_p=_change(case, counts, theirs),
+        change_p=_change_p(case, counts, base),
     )
     if test.compare is not None:
-        result, bad = _gap(case, suite, rows, counts, result)
+        result, errors = _gap(case, suite, rows, counts, result)
     elif test.max_regression is not None:
-        result, bad = _regression(case, suite, counts, theirs, result)
+        result, errors = _regression(case, suite, counts, base, result)
     else:
-        result, bad = _bound(case, suite, counts, result)
-    worst = _worst(bad, case.labels, _probabilities(case, answers))
+        result, errors = _bound(case, suite, counts, result)
+    worst = _worst_first(errors, case.labels, _probabilities(case, answers))
     return replace(result, worst=tuple(worst[:MOST_WORST].tolist()), bad=len(worst))
 
 
-def _change(case: Case, counts: Count, theirs: Count | None) -> float | None:
-    """P value that network and baseline do equally well on these images, on its own."""
-    if theirs is None or case.metric.name == "precision":  # whose images differ
+def _change_p(case: Case, counts: Count, baseline: Count | None) -> float | None:
+    """P value, not yet corrected, that network and baseline are equally good on these images."""
+    if baseline is None or case.metric.name == "precision":  # whose images differ
         return None
-    ours, base = counts.hit[counts.inside], theirs.hit[counts.inside]
+    ours, base = counts.hit[counts.inside], baseline.hit[counts.inside]
     return proportions.mcnemar(int(np.sum(base & ~ours)), int(np.sum(ours & ~base)))
 
 
-def _none(case: Case) -> str:
+def _why_none(case: Case) -> str:
     if case.metric.name == "precision":
-        return f"none was taken for '{case.metric.category}'"
-    which = "is" if case.metric.name == "recall" else "is other than"
-    return f"none {which} '{case.metric.category}'"
+        return f"none is predicted as '{case.metric.category}'"
+    which = "none" if case.metric.name == "recall" else "every image"
+    return f"{which} is labeled '{case.metric.category}'"
 
 
 def _probabilities(case: Case, answers: ModelPredictions) -> np.ndarray:
@@ -191,18 +189,18 @@ def _probabilities(case: Case, answers: ModelPredictions) -> np.ndarray:
 def _count(case: Case, answers: ModelPredictions) -> Count:
     """The metric's images and hits within the slice."""
     probabilities = _probabilities(case, answers)
-    unasked = case.chosen & np.isnan(probabilities[:, 0])
-    if unasked.any():
-        raise DataTestError(f"{answers.name} has no predictions for {unasked.sum():,} images")
-    found = count(
+    missing = case.chosen & np.isnan(probabilities[:, 0])
+    if missing.any():
+        raise DataTestError(f"{answers.name} has no predictions for {missing.sum():,} images")
+    counts = count(
         case.metric,
         case.labels,
         probabilities,
         case.category,
         threshold=case.test.threshold,
-        undisturbed=answers.probabilities,
+        unchanged=answers.probabilities,
     )
-    return Count(found.inside & case.chosen, found.hit)
+    return Count(counts.inside & case.chosen, counts.hit)
 
 
 def _measured(case: Case, counts: Count, confidence: float) -> Measured:
@@ -212,13 +210,13 @@ def _measured(case: Case, counts: Count, confidence: float) -> Measured:
     return Measured(hits / n, hits, n, *proportions.wilson(hits, n, confidence))
 
 
-def _bad(case: Case, counts: Count) -> np.ndarray:
-    """Images that speak against the network, (N,) bool."""
+def _errors(case: Case, counts: Count) -> np.ndarray:
+    """Images that lower the metric, (N,) bool."""
     return counts.inside & (~counts.hit if case.metric.more_is_better else counts.hit)
 
 
 def _bound(case: Case, suite: Suite, counts: Count, result: Result) -> tuple[Result, np.ndarray]:
-    """A metric against `at_least` or `at_most`."""
+    """Judge a metric by `at_least` or `at_most`."""
     test, measured = case.test, result.measured
     assert measured is not None
     bound = test.at_least if test.at_least is not None else test.at_most
@@ -234,54 +232,53 @@ def _bound(case: Case, suite: Suite, counts: Count, result: Result) -> tuple[Res
             min_n=min_n,
             confidence=suite.setting(test, "confidence"),
         )
-        ruling = _with_label_floor(ruling, suite.setting(test, "label_error"), test)
-    return _ruled(result, ruling, bound), _bad(case, counts)
+        ruling = _with_label_note(ruling, suite.setting(test, "label_error"), test)
+    return _with_ruling(result, ruling, bound), _errors(case, counts)
 
 
-def _with_label_floor(ruling: Ruling, error: float | None, test: DataTest) -> Ruling:
-    """A word about wrong labels, where they alone put the bound out of reach."""
+def _with_label_note(ruling: Ruling, error: float | None, test: DataTest) -> Ruling:
+    """Add a note if wrong labels alone make the bound unreachable."""
     room = 1 - test.at_least if test.at_least is not None else test.at_most
     if error is None or room is None or error <= room or ruling.verdict is Verdict.PASS:
         return ruling
-    word = f"about {error:.1%} of the labels are wrong, so this bound is out of a perfect "
-    word += "network's reach; mend the labels of the slice first"
-    return replace(ruling, remark="; ".join(filter(None, [ruling.remark, word])))
+    note = f"about {error:.1%} of the labels are wrong, so not even a perfect network reaches this "
+    note += "bound: fix the labels of the slice first"
+    return replace(ruling, remark="; ".join(filter(None, [ruling.remark, note])))
 
 
 def _gap(
     case: Case, suite: Suite, rows: Rows, counts: Count, result: Result
 ) -> tuple[Result, np.ndarray]:
-    """The pair of slices that fares worst, at a confidence that allows for the number of pairs."""
+    """Judge the pair of slices with the worst verdict, at a confidence corrected for all pairs."""
     test, confidence = case.test, suite.setting(case.test, "confidence")
     assert test.compare is not None
     assert test.max_gap is not None
-    counted = {
+    slices = {
         name: Count(counts.inside & parse(where).rows(rows.columns, rows.computable), counts.hit)
         for name, where in test.compare.items()
     }
-    _check_parts(case, counted)
-    pairs = list(combinations(counted, 2))
-    each = 1 - (1 - confidence) / len(pairs)
-    ruled = {}
-    for one, two in pairs:
-        measured = _difference(counted[one], counted[two], each)
-        least_n = min(counted[one].n, counted[two].n)
-        min_n = suite.setting(test, "min_n")
-        ruled[one, two] = (
-            measured,
-            verdicts.gap(measured, test.max_gap, least_n=least_n, min_n=min_n),
-        )
-    # Not the widest gap alone: a narrow one of a small slice may be what is unproven.
-    one, two = max(ruled, key=lambda pair: (_GRAVITY[ruled[pair][1].verdict], *_width(ruled[pair])))
-    measured, ruling = ruled[one, two]
-    remark = "; ".join(filter(None, [f"{one} minus {two}", ruling.remark]))
-    parts = tuple(Part(name, _measured(case, c, confidence)) for name, c in counted.items())
-    weaker = counted[one if (measured.value < 0) == case.metric.more_is_better else two]
-    changed = replace(result, measured=measured, own=result.measured, parts=parts)
-    return _ruled(changed, replace(ruling, remark=remark), test.max_gap), _bad(case, weaker)
+    _check_slices(case, slices)
+    pairs = list(combinations(slices, 2))
+    pair_confidence = 1 - (1 - confidence) / len(pairs)  # Bonferroni
+    min_n = suite.setting(test, "min_n")
+    rulings = {}
+    for a, b in pairs:
+        measured = _difference(slices[a], slices[b], pair_confidence)
+        least_n = min(slices[a].n, slices[b].n)
+        ruling = verdicts.gap(measured, test.max_gap, least_n=least_n, min_n=min_n)
+        rulings[a, b] = measured, ruling
+    # By verdict, then by width: a narrow gap to a small slice may be the unproven one.
+    a, b = max(rulings, key=lambda p: (_SEVERITY[rulings[p][1].verdict], *_width(rulings[p])))
+    measured, ruling = rulings[a, b]
+    remark = "; ".join(filter(None, [f"{a} minus {b}", ruling.remark]))
+    parts = tuple(Part(name, _measured(case, c, confidence)) for name, c in slices.items())
+    weaker = slices[a if (measured.value < 0) == case.metric.more_is_better else b]
+    result = replace(result, measured=measured, own=result.measured, parts=parts)
+    ruling = replace(ruling, remark=remark)
+    return _with_ruling(result, ruling, test.max_gap), _errors(case, weaker)
 
 
-_GRAVITY = {Verdict.PASS: 0, Verdict.UNPROVEN: 1, Verdict.TOO_FEW: 2, Verdict.FAIL: 3}
+_SEVERITY = {Verdict.PASS: 0, Verdict.UNPROVEN: 1, Verdict.TOO_FEW: 2, Verdict.FAIL: 3}
 
 
 def _width(pair: tuple[Measured, Ruling]) -> tuple[float, float]:
@@ -290,7 +287,7 @@ def _width(pair: tuple[Measured, Ruling]) -> tuple[float, float]:
 
 
 def _difference(first: Count, second: Count, confidence: float) -> Measured:
-    """Share of the first slice minus that of the second."""
+    """Share of the first slice minus share of the second, with its interval."""
     interval = proportions.newcombe((first.hits, second.hits), (first.n, second.n), confidence)
     hits, n = first.hits + second.hits, first.n + second.n
     return Measured(_share(first) - _share(second), hits, n, *interval)
@@ -300,25 +297,28 @@ def _share(counts: Count) -> float:
     return counts.hits / counts.n
 
 
-def _check_parts(case: Case, counted: dict[str, Count]) -> None:
-    """Refuse slices that are empty or overlap: the interval is of independent images."""
-    for name, counts in counted.items():
+def _check_slices(case: Case, slices: dict[str, Count]) -> None:
+    """Reject slices that are empty or overlap: the interval assumes independent images."""
+    for name, counts in slices.items():
         if not counts.n:
-            raise DataTestError(f"compare.{name}: {case.metric} counts no image there")
-    for one, two in combinations(counted, 2):
-        shared = np.count_nonzero(counted[one].inside & counted[two].inside)
+            raise DataTestError(f"compare.{name}: {case.metric} counts no image of this slice")
+    for a, b in combinations(slices, 2):
+        shared = np.count_nonzero(slices[a].inside & slices[b].inside)
         if shared:
-            raise DataTestError(f"compare: '{one}' and '{two}' share {shared:,} images")
+            raise DataTestError(f"compare: '{a}' and '{b}' share {shared:,} images")
 
 
 def _regression(
-    case: Case, suite: Suite, counts: Count, theirs: Count | None, result: Result
+    case: Case, suite: Suite, counts: Count, baseline: Count | None, result: Result
 ) -> tuple[Result, np.ndarray]:
-    """The loss against the baseline, image by image; judged when all p values are known."""
-    if theirs is None:
+    """Measure the loss against the baseline, image by image.
+
+    The verdict follows in `_with_corrected_p_values`, when the p values of all tests are known.
+    """
+    if baseline is None:
         raise DataTestError("max_regression needs a network to compare with: give --baseline RUN")
     inside = counts.inside
-    ours, base = counts.hit[inside], theirs.hit[inside]
+    ours, base = counts.hit[inside], baseline.hit[inside]
     if not case.metric.more_is_better:
         ours, base = ~ours, ~base
     lost, gained = int(np.sum(base & ~ours)), int(np.sum(ours & ~base))
@@ -328,29 +328,28 @@ def _regression(
     )
     n = counts.n
     measured = Measured((lost - gained) / n, lost, n, *interval)
-    remark = f"{lost} images lost, {gained} gained"
-    changed = replace(
+    result = replace(
         result,
         measured=measured,
         own=result.measured,
         p_value=proportions.mcnemar(lost, gained),
         bound=case.test.max_regression,
-        remark=remark,
+        remark=f"{lost} images lost, {gained} gained",
     )
-    bad = inside.copy()
-    bad[inside] = base & ~ours
-    return changed, bad
+    errors = inside.copy()
+    errors[inside] = base & ~ours
+    return result, errors
 
 
-def _corrected(results: list[Result], suite: Suite) -> list[Result]:
-    """Results with p values that allow for their number, by which regressions are judged."""
-    compared = [i for i, each in enumerate(results) if each.change_p is not None]
-    changes = proportions.holm([results[i].change_p or 0.0 for i in compared])
-    for i, p_value in zip(compared, changes, strict=True):
+def _with_corrected_p_values(results: list[Result], suite: Suite) -> list[Result]:
+    """Correct p values for the number of tests (Holm), then judge the regressions."""
+    compared = [i for i, result in enumerate(results) if result.change_p is not None]
+    corrected = proportions.holm([results[i].change_p or 0.0 for i in compared])
+    for i, p_value in zip(compared, corrected, strict=True):
         results[i] = replace(results[i], change_p=p_value)
-    tested = [i for i, each in enumerate(results) if each.p_value is not None]
-    adjusted = proportions.holm([results[i].p_value or 0.0 for i in tested])
-    for i, p_value in zip(tested, adjusted, strict=True):
+    regressions = [i for i, result in enumerate(results) if result.p_value is not None]
+    corrected = proportions.holm([results[i].p_value or 0.0 for i in regressions])
+    for i, p_value in zip(regressions, corrected, strict=True):
         result, test = results[i], suite.tests[results[i].name.partition("[")[0]]
         assert result.measured is not None
         assert test.max_regression is not None
@@ -362,13 +361,12 @@ def _corrected(results: list[Result], suite: Suite) -> list[Result]:
             confidence=suite.setting(test, "confidence"),
         )
         remark = "; ".join(filter(None, [result.remark, f"p = {p_value:.2g}", ruling.remark]))
-        ruled = _ruled(result, replace(ruling, remark=remark), test.max_regression)
-        results[i] = replace(ruled, p_value=p_value)
+        result = replace(result, p_value=p_value)
+        results[i] = _with_ruling(result, replace(ruling, remark=remark), test.max_regression)
     return results
 
 
-def _ruled(result: Result, ruling: Ruling, bound: float) -> Result:
-    """A result with its verdict."""
+def _with_ruling(result: Result, ruling: Ruling, bound: float) -> Result:
     verdict = ruling.verdict
     if result.known_failure:
         verdict = verdicts.with_known_failure(verdict)
@@ -381,8 +379,8 @@ def _ruled(result: Result, ruling: Ruling, bound: float) -> Result:
     )
 
 
-def _worst(bad: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Rows that speak against the network, the surest mistake first."""
-    rows = np.flatnonzero(bad)
-    sure = probabilities[rows].max(axis=1) - probabilities[rows, labels[rows]]
-    return rows[np.argsort(-sure, kind="stable")]
+def _worst_first(errors: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Rows of the errors (N,) bool, the most confident error first."""
+    rows = np.flatnonzero(errors)
+    confidence = probabilities[rows].max(axis=1) - probabilities[rows, labels[rows]]
+    return rows[np.argsort(-confidence, kind="stable")]

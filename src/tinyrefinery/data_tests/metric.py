@@ -1,4 +1,4 @@
-"""Metrics of data tests: which images of a slice count, and which of them are hits."""
+"""Metrics of data tests: which images of a slice count, and which of these are hits."""
 
 import re
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from tinyrefinery.names import did_you_mean
 OF_ALL = ("accuracy", "errors", "flip_rate")
 OF_A_CLASS = ("recall", "precision", "false_positive_rate")
 GOOD = frozenset({"accuracy", "recall", "precision"})
-"""Metrics of which more is better; of the others, less is."""
+"""Metrics where more is better. For the others, less is better."""
 EVERY = "*"
-"""Stands for each class in turn."""
+"""In place of a class: one test per class."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,12 @@ class Metric:
 
     @property
     def more_is_better(self) -> bool:
-        """Whether a hit is a good thing."""
+        """Whether hits are good."""
         return self.name in GOOD
 
     @property
     def is_count(self) -> bool:
-        """Whether it counts images rather than giving their share."""
+        """Whether it is a number of images rather than a share."""
         return self.name == "errors"
 
 
@@ -40,25 +40,25 @@ def parse_metric(text: str) -> Metric:
     """Read `accuracy` or `recall(CLASS)`.
 
     Raises:
-        ValueError: when there is no such metric, or its class is missing or too much.
+        ValueError: when the metric is unknown, or its class is missing or superfluous.
     """
-    known = [*OF_ALL, *(f"{name}(CLASS)" for name in OF_A_CLASS)]
+    names = [*OF_ALL, *(f"{name}(CLASS)" for name in OF_A_CLASS)]
     match = re.fullmatch(r"\s*(\w+)\s*(?:\((.*)\))?\s*", text)
     name = match[1] if match else text
     if match is None or name not in (*OF_ALL, *OF_A_CLASS):
         hint = did_you_mean(name, (*OF_ALL, *OF_A_CLASS))
-        raise ValueError(f"no metric is named '{name}'.{hint} Known: {', '.join(known)}")
+        raise ValueError(f"no metric is named '{name}'.{hint} Metrics: {', '.join(names)}")
     category = match[2].strip() if match[2] is not None else None
     if name in OF_A_CLASS and not category:
-        raise ValueError(f"{name} needs a class: {name}(CLASS), or {name}(*) for each of them")
+        raise ValueError(f"{name} needs a class: {name}(CLASS), or {name}(*) for every class")
     if name in OF_ALL and category is not None:
-        raise ValueError(f"{name} is of all images and takes no class")
+        raise ValueError(f"{name} takes no class: write {name}")
     return Metric(name, category)
 
 
 @dataclass(frozen=True)
 class Count:
-    """Which images count for a metric, and which of them are hits; both (N,) bool."""
+    """Which images count for a metric, and which of these are hits. Both are (N,) bool."""
 
     inside: np.ndarray
     hit: np.ndarray
@@ -81,31 +81,31 @@ def count(
     category: int | None,
     *,
     threshold: float | None = None,
-    undisturbed: np.ndarray | None = None,
+    unchanged: np.ndarray | None = None,
 ) -> Count:
     """Count a metric over N images.
 
     Args:
-        metric: what to count.
-        labels: (N,) given classes.
-        probabilities: (N, K) of the network.
+        metric: the metric.
+        labels: (N,) classes.
+        probabilities: (N, K) predictions.
         category: number of the metric's class.
-        threshold: probability from which on the metric's class counts as predicted; else it does
-            where it is the most probable one.
-        undisturbed: (N, K) of the images as they are, for `flip_rate`.
+        threshold: smallest probability at which the metric's class counts as predicted. By
+            default, it counts where it is the most probable class.
+        unchanged: (N, K) predictions for the unchanged images, for `flip_rate`.
     """
     predicted = probabilities.argmax(axis=1)
-    everything = np.ones(len(labels), bool)
+    all_images = np.ones(len(labels), bool)
     if metric.name == "flip_rate":
-        assert undisturbed is not None
-        return Count(everything, predicted != undisturbed.argmax(axis=1))
+        assert unchanged is not None
+        return Count(all_images, predicted != unchanged.argmax(axis=1))
     if category is None:
-        right = predicted == labels
-        return Count(everything, right if metric.name == "accuracy" else ~right)
-    said = predicted == category
+        correct = predicted == labels
+        return Count(all_images, correct if metric.name == "accuracy" else ~correct)
+    as_class = predicted == category
     if threshold is not None:
-        said = probabilities[:, category] >= threshold
+        as_class = probabilities[:, category] >= threshold
     of_class = labels == category
     if metric.name == "precision":
-        return Count(said, of_class)
-    return Count(of_class if metric.name == "recall" else ~of_class, said)
+        return Count(as_class, of_class)
+    return Count(of_class if metric.name == "recall" else ~of_class, as_class)

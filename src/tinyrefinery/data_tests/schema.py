@@ -1,4 +1,4 @@
-"""The file of data tests: slices, metrics and bounds; strict, every field with its meaning."""
+"""The schema of data-test files: slices, metrics and bounds. Unknown fields are errors."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,19 +8,19 @@ from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, model_
 from tinyrefinery.data_tests.metric import OF_A_CLASS, Metric, parse_metric
 from tinyrefinery.data_tests.where import parse
 from tinyrefinery.errors import DataTestError, RecipeError
+from tinyrefinery.options.part import Part, Share, Slug, wrong
+from tinyrefinery.options.perturbation import Perturbation
+from tinyrefinery.options.sources import Source
 from tinyrefinery.recipe.document import read
 from tinyrefinery.recipe.load import check
-from tinyrefinery.recipe.part import Part, Share, Slug, wrong
-from tinyrefinery.recipe.perturbation import Perturbation
-from tinyrefinery.recipe.sources import Source
 
-SPLIT_NAMES = ("train", "validation", "test", "any")
+SPLIT_NAMES = ("train", "validation", "test", "new", "any")
 MIN_N = 50
 
 
 def _split(name: str) -> str:
     if name not in SPLIT_NAMES:
-        raise ValueError(f"no split is named '{name}' (known: {', '.join(SPLIT_NAMES)})")
+        raise ValueError(f"no split is named '{name}'. Splits: {', '.join(SPLIT_NAMES)}")
     return name
 
 
@@ -37,7 +37,7 @@ def _metric(text: str) -> str:
     return text
 
 
-def _several(value: Any) -> Any:
+def _as_tuple(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
 
@@ -48,22 +48,23 @@ def _folder_source(value: Any) -> Any:
 Where = Annotated[str, AfterValidator(_expression)]
 Split = Annotated[str, AfterValidator(_split)]
 Confidence = Annotated[float, Field(gt=0.5, lt=1)]
-Texts = Annotated[tuple[str, ...], BeforeValidator(_several)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 
 
 class Defaults(Part):
-    """What tests have in common that don't say otherwise."""
+    """Settings for tests that don't have their own."""
 
     split: Split = "test"
-    """Of which images are taken: train, validation, test or any."""
+    """Split of the images: train, validation, test, any of these three, or new, for images that
+    were added after training."""
     confidence: Confidence = 0.95
-    """Of two-sided intervals, and 1 minus the level of tests between networks."""
+    """Confidence of two-sided intervals, and 1 minus the level of tests between networks."""
     min_n: PositiveInt = MIN_N
-    """Below so many images, a test says TOO FEW instead of passing."""
+    """With fewer images, the verdict is TOO FEW instead of PASS."""
     label_error: Share | None = None
-    """Share of wrong labels, where it is known, e.g. from a review; sets what can be reached."""
+    """Share of wrong labels, if known, e.g. from a review. It limits the reachable accuracy."""
     auto_labels: bool = False
-    """Measure on labels that no person looked at too (`label_source` begins with `auto:`)."""
+    """Also evaluate on labels that nobody reviewed (`label_source` begins with `auto:`)."""
 
 
 BOUNDS = ("at_least", "at_most", "max_gap", "max_regression")
@@ -73,33 +74,34 @@ class DataTest(Part):
     """One test: images, a metric, a bound."""
 
     title: str = ""
-    """For people."""
+    """Description for people."""
     where: Where | None = None
     """SQL expression over the columns of the data."""
     images: Texts = ()
-    """Folders or patterns such as `coats/**/*.jpg`, of paths in the data; any of them."""
+    """Folders or patterns such as `coats/**/*.jpg` of paths in the data. Any match counts."""
     list: str | None = None
-    """A file with an id or path on each line."""
+    """A file with one id or path per line."""
     label: str | None = None
-    """Class that all of these images show, whatever their labels say."""
+    """Class of all these images, in place of their labels."""
     split: Split | None = None
     """As in `defaults`."""
     metric: Annotated[str, AfterValidator(_metric)] = "accuracy"
     """accuracy, errors, flip_rate, recall(CLASS), precision(CLASS), false_positive_rate(CLASS)."""
     threshold: Share | None = None
-    """Probability from which on the metric's class counts as predicted; null: the most probable."""
+    """Smallest probability at which the metric's class counts as predicted; null: if it is the
+    most probable class."""
     perturb: Perturbation | None = None
-    """Measure on changed images."""
+    """Evaluate on changed images."""
     at_least: Share | None = None
-    """Least share."""
+    """Smallest share that passes."""
     at_most: Annotated[float, Field(ge=0)] | None = None
-    """Greatest share, or number of errors."""
+    """Largest share, or number of errors, that passes."""
     compare: dict[str, Where] | None = None
-    """Slices of the slice, by name, that should do equally well."""
+    """Named parts of the slice that should be equally good."""
     max_gap: Share | None = None
-    """Greatest difference between the slices of `compare`."""
+    """Largest difference between the parts of `compare` that passes."""
     max_regression: Share | None = None
-    """Greatest loss against the baseline network, on the same images."""
+    """Largest loss against the baseline network, on the same images, that passes."""
     min_n: PositiveInt | None = None
     """As in `defaults`."""
     confidence: Confidence | None = None
@@ -109,7 +111,7 @@ class DataTest(Part):
     auto_labels: bool | None = None
     """As in `defaults`."""
     known_failure: Annotated[str, Field(min_length=1)] | None = None
-    """Why it is known to fail: it is reported, and doesn't count."""
+    """Why the test is known to fail. It is reported, but does not count."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> "DataTest":
@@ -120,36 +122,38 @@ class DataTest(Part):
 
     @property
     def measure(self) -> Metric:
-        """The metric, read."""
+        """The parsed metric."""
         return parse_metric(self.metric)
 
 
 def _bound_mistakes(test: DataTest) -> list[tuple[str, str]]:
-    """What is wrong with a test's bounds."""
-    given = [name for name in BOUNDS if getattr(test, name) is not None]
-    if len(given) != 1:
-        what = f"has {' and '.join(given)}" if given else "has no bound"
-        return [("", f"{what}; give exactly one of {', '.join(BOUNDS)}")]
+    """Mistakes in a test's bounds: field and message."""
+    bounds = [name for name in BOUNDS if getattr(test, name) is not None]
+    if len(bounds) != 1:
+        what = f"has {' and '.join(bounds)}" if bounds else "has no bound"
+        return [("", f"{what}: set exactly one of {', '.join(BOUNDS)}")]
     mistakes = []
     if (test.compare is None) != (test.max_gap is None):
-        mistakes.append(("", "compare and max_gap go together"))
+        mistakes.append(("", "compare and max_gap go together: set both or neither"))
     if test.compare is not None and len(test.compare) < 2:
-        mistakes.append(("compare", "needs two slices or more"))
+        mistakes.append(("compare", "needs at least two slices"))
     if test.measure.is_count:
         if test.at_most is None or test.at_most != int(test.at_most):
-            mistakes.append(("at_most", "errors are counted, so give a whole number"))
+            mistakes.append(("at_most", "must be a whole number for the metric errors"))
     elif test.at_most is not None and test.at_most > 1:
-        mistakes.append(("at_most", f"should be a share from 0 to 1, not {test.at_most:g}"))
+        mistakes.append(("at_most", f"must be a share from 0 to 1, not {test.at_most:g}"))
     return mistakes
 
 
 def _metric_mistakes(test: DataTest) -> list[tuple[str, str]]:
-    """What is wrong with a test's metric and with what goes with it."""
+    """Mistakes in a test's metric and its settings: field and message."""
     metric, mistakes = test.measure, []
     if metric.name == "flip_rate" and test.perturb is None:
-        mistakes.append(("perturb", "flip_rate needs it: what is changed?"))
+        mistakes.append(("perturb", "flip_rate needs a change of the images, e.g. {gain: 0.7}"))
     if metric.name == "precision" and test.max_regression is not None:
-        mistakes.append(("metric", "precision isn't of the same images in two networks"))
+        mistakes.append(
+            ("metric", "max_regression can't use precision: two networks count different images")
+        )
     if test.threshold is not None and metric.name not in OF_A_CLASS:
         mistakes.append(("threshold", f"has no effect with {metric}"))
     if test.label is not None and metric.name == "flip_rate":
@@ -161,30 +165,30 @@ class Suite(Part):
     """A file of data tests."""
 
     title: str = ""
-    """For people."""
+    """Description for people."""
     data: Annotated[Source | None, BeforeValidator(_folder_source)] = None
-    """A folder of pictures, or a source as in recipes; null: the data of the run."""
+    """A folder of pictures, or a data source as in recipes; null: the data of the run."""
     metadata: Texts = ()
-    """CSV, JSON Lines or Parquet files of further columns, with a column `id`, `path` or
-    `file_name` that says which image is meant."""
+    """CSV, JSON Lines or Parquet files with further columns, and a column `id`, `path` or
+    `file_name` that identifies the image."""
     baseline: str | None = None
     """Run or network file to compare with, unless the command names one."""
     defaults: Defaults = Defaults()
-    """What tests have in common."""
+    """Settings for tests that don't have their own."""
     tests: Annotated[dict[Slug, DataTest], Field(min_length=1)]
-    """By name."""
+    """The tests by name."""
 
     def setting(self, test: DataTest, name: str) -> Any:
-        """A test's own setting, or the default."""
-        own = getattr(test, name)
-        return getattr(self.defaults, name) if own is None else own
+        """A test's setting, or the default."""
+        value = getattr(test, name)
+        return getattr(self.defaults, name) if value is None else value
 
 
 def load_suite(path: Path) -> Suite:
     """Read and check a file of data tests.
 
     Raises:
-        DataTestError: with a line for each mistake.
+        DataTestError: with one line per mistake.
     """
     try:
         return check(read(Path(path)), Suite, source=str(path))

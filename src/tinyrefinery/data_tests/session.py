@@ -21,11 +21,13 @@ from tinyrefinery.data_tests.verdicts import Result
 from tinyrefinery.data_tests.where import parse
 from tinyrefinery.errors import DataTestError
 from tinyrefinery.evaluation.prediction_table import ModelPredictions
-from tinyrefinery.networks.data import TestData, anchored, find_data, rows_in, tool_version
-from tinyrefinery.networks.find import Network, find_network
-from tinyrefinery.networks.predictions import Wanted, answers
+from tinyrefinery.networks.data import NetworkData, open_network_data, rows_in, tool_version
+from tinyrefinery.networks.network import Network
+from tinyrefinery.networks.opening import open_network
+from tinyrefinery.networks.predictions import Wanted, predictions_of
+from tinyrefinery.options.perturbation import Perturbation
+from tinyrefinery.options.sources import Source
 from tinyrefinery.recipe.load import canonical
-from tinyrefinery.recipe.perturbation import Perturbation
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Session:
     suite: Suite = field(repr=False)
     network: Network
     baseline: Network | None
-    data: TestData = field(repr=False)
+    data: NetworkData = field(repr=False)
     rows: Rows = field(repr=False)
     answers: ModelPredictions = field(repr=False)
     baseline_answers: ModelPredictions | None = field(repr=False)
@@ -96,7 +98,7 @@ def run_tests(
     network: Network,
     baseline: Network | None = None,
     *,
-    data_of: Network | None = None,
+    together: Sequence[Network] = (),
     like: Path | None = None,
 ) -> Session:
     """Judge a file of tests; predictions that aren't there are made and kept.
@@ -105,8 +107,9 @@ def run_tests(
         path: the file.
         network: the network under test.
         baseline: the network to compare with; None: the one that the file names, if any.
-        data_of: whose run's data is taken where the file names none; None: the network's own.
-        like: what an ONNX file that the file names as baseline was made from, see `find_network`.
+        together: networks that are compared with one another. Where the file names no data, it is
+            that of the first one's run; an image that any of them used in training is not held out.
+        like: what an ONNX file that the file names as baseline was made from, see `open_network`.
 
     Raises:
         DataTestError: when the file is wrong.
@@ -114,17 +117,39 @@ def run_tests(
     """
     suite, home = load_suite(path), path.resolve().parent
     if baseline is None and suite.baseline is not None:
-        baseline = find_network(Path(anchored(suite.baseline, home)), like=like)
-    data = find_data(suite, network, home, data_of)
+        baseline = open_network(Path(anchored(suite.baseline, home)), like=like)
+    measured = {n.digest: n for n in (*together, network, *([baseline] if baseline else []))}
+    data = open_network_data(list(measured.values()), named_source(suite, home))
     rows = rows_for(suite, data, home)
     wanted = wanted_predictions(suite, data)
-    own = answers(network, data, wanted)
-    theirs = answers(baseline, data, wanted) if baseline else None
+    own = predictions_of(network, data, wanted)
+    theirs = predictions_of(baseline, data, wanted) if baseline else None
     results = judge(suite, rows, own, theirs, home)
     return Session(path, suite, network, baseline, data, rows, own, theirs, tuple(results))
 
 
-def rows_for(suite: Suite, data: TestData, home: Path) -> Rows:
+def named_source(suite: Suite, home: Path) -> Source | None:
+    """The images that a file of tests names, with paths as seen from the file; None: none."""
+    if suite.data is None:
+        return None
+    given = suite.data.model_dump()
+    on_a_hub = suite.data.name == "hugging_face" and not (home / str(given["path"])).exists()
+    names = ("overlay",) if on_a_hub else ("root", "path", "overlay")
+    places = {name: anchored(given[name], home) for name in names if given.get(name)}
+    return suite.data.model_copy(update=places)
+
+
+def anchored(value: Any, home: Path) -> Any:
+    """Paths as seen from the file of tests."""
+    if isinstance(value, str):
+        path = Path(value).expanduser()
+        return str(path if path.is_absolute() else home / path)
+    if isinstance(value, dict):
+        return {key: anchored(item, home) for key, item in value.items()}
+    return type(value)(anchored(item, home) for item in value)
+
+
+def rows_for(suite: Suite, data: NetworkData, home: Path) -> Rows:
     """The data's columns, with those of the suite's metadata files, and image properties if used.
 
     Raises:
@@ -165,7 +190,7 @@ def columns_used(suite: Suite) -> set[str]:
     return {name for text in texts for name in parse(text).columns}
 
 
-def wanted_predictions(suite: Suite, data: TestData) -> Wanted:
+def wanted_predictions(suite: Suite, data: NetworkData) -> Wanted:
     """The splits that tests are about, and their perturbations."""
     splits = [suite.setting(test, "split") for test in suite.tests.values()]
     rows = rows_in(data.manifest, splits)

@@ -1,4 +1,4 @@
-"""Reports of judged tests, as files."""
+"""Writing the reports of a test session to files."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,11 +11,11 @@ from tinyrefinery.data_tests.session import Session, kept_results
 from tinyrefinery.data_tests.verdicts import Result
 from tinyrefinery.errors import RefineryError
 from tinyrefinery.files import write_atomic
-from tinyrefinery.networks.find import Network
+from tinyrefinery.networks.network import Network
 from tinyrefinery.networks.predictions import pictures
 
-if TYPE_CHECKING:  # the page takes long to import, and is not always written
-    from tinyrefinery.data_tests.reports.page import Look, Overlay
+if TYPE_CHECKING:  # the page is slow to import and not always written
+    from tinyrefinery.data_tests.reports.page import Overlay, PixelsOf
 
 
 def write_junit(session: Session, path: Path, *, release: bool) -> None:
@@ -27,7 +27,7 @@ def write_junit(session: Session, path: Path, *, release: bool) -> None:
 
 
 def write_json(session: Session, path: Path, *, release: bool) -> None:
-    """Write what is also kept for `history`."""
+    """Write the record that is also kept for `history`."""
     records.keep(path, session.record(release=release))
 
 
@@ -38,13 +38,13 @@ def write_html(
     earlier: Sequence[Network] = (),
     overlay: "Overlay | None" = None,
 ) -> None:
-    """Write the page.
+    """Write the HTML page.
 
     Args:
-        session: what was judged.
+        session: the judged tests.
         path: the HTML file.
-        earlier: networks whose kept values make the history lines, the oldest first.
-        overlay: what to lay over a picture, e.g. saliency.
+        earlier: networks whose earlier results are drawn as history lines, the oldest first.
+        overlay: makes the overlay of a picture, e.g. saliency.
     """
     from tinyrefinery.data_tests.reports import page
 
@@ -52,8 +52,8 @@ def write_html(
         session.facts,
         session.results,
         session.rows,
-        lambda result: _said(session, result),
-        _look(session) if any(result.worst for result in session.results) else None,
+        lambda result: _probabilities(session, result),
+        _pixels(session) if any(result.worst for result in session.results) else None,
         overlay=overlay,
         history=_history(session, earlier),
         confidence=session.suite.defaults.confidence,
@@ -61,32 +61,32 @@ def write_html(
     write_atomic(path, text)
 
 
-def _look(session: Session) -> "Look":
+def _pixels(session: Session) -> "PixelsOf":
     """Pixels of the session's images, changed where a test changes them."""
     show = pictures(session.network, session.data)
     return lambda result, row: show(row, session.test(result).perturb)
 
 
-def _said(session: Session, result: Result) -> np.ndarray:
+def _probabilities(session: Session, result: Result) -> np.ndarray:
     """Probabilities (N, K) that a test was judged on."""
-    how = session.test(result).perturb
-    return session.answers.probabilities if how is None else session.answers.perturbed[how.named()]
+    change, answers = session.test(result).perturb, session.answers
+    return answers.probabilities if change is None else answers.perturbed[change.named()]
 
 
 def _history(
     session: Session, earlier: Sequence[Network]
 ) -> Mapping[str, Sequence[tuple[str, float]]]:
-    """Kept values of earlier networks, by test."""
+    """Names and values of earlier networks, by test."""
     values: dict[str, list[tuple[str, float]]] = {}
     for network in earlier:
         path = kept_results(network, session.path)
         if not path.exists():
             raise RefineryError(
-                f"{network.name}: has no results of {session.path.name}; run `tinyrefinery test` "
+                f"{network.name}: has no results of {session.path.name}: run `tinyrefinery test` "
                 "on it first"
             )
-        for each in records.read(path)["results"]:
-            measured = each["own"] or each["measured"]
+        for result in records.read(path)["results"]:
+            measured = result["own"] or result["measured"]
             if measured:
-                values.setdefault(each["name"], []).append((network.name, measured["value"]))
+                values.setdefault(result["name"], []).append((network.name, measured["value"]))
     return values

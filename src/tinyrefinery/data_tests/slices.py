@@ -1,4 +1,4 @@
-"""Slices: which rows of a data set a test is about."""
+"""Slices: selecting the rows of a dataset for a test."""
 
 import re
 from pathlib import Path
@@ -17,17 +17,17 @@ _ID = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
 
 
 def choose(test: DataTest, suite: Suite, rows: Rows, home: Path) -> np.ndarray:
-    """Rows of a test's slice, (N,) bool; images that stand there twice are taken once.
+    """Select the rows of a test's slice, (N,) bool. Identical images are taken once.
 
     Args:
-        test: whose slice.
-        suite: gives the defaults.
+        test: the test.
+        suite: has the defaults.
         rows: the data.
-        home: folder that a list's path starts from.
+        home: folder that a list's path is relative to.
 
     Raises:
-        DataTestError: when no image is left, a column is unknown, or a list names an image that the
-            data doesn't have.
+        DataTestError: when the slice is empty, a column is unknown, or a list names an image that
+            is not in the data.
     """
     split = suite.setting(test, "split")
     chosen = np.ones(len(rows.labels), bool)
@@ -35,7 +35,7 @@ def choose(test: DataTest, suite: Suite, rows: Rows, home: Path) -> np.ndarray:
         chosen = pc.equal(rows.columns.column("split"), split).to_numpy(zero_copy_only=False)
     steps = [f"{np.count_nonzero(chosen):,} in split '{split}'"]
     if not chosen.any():
-        raise DataTestError(f"the slice is empty: {steps[0]}; {_where_images_are(rows)}")
+        raise DataTestError(f"the slice is empty: {steps[0]}. {_split_counts(rows)}")
     if test.images:
         chosen = chosen & matching(rows.columns, test.images)
         steps.append(f"{np.count_nonzero(chosen):,} of them under {', '.join(test.images)}")
@@ -45,53 +45,56 @@ def choose(test: DataTest, suite: Suite, rows: Rows, home: Path) -> np.ndarray:
     if test.where is not None:
         chosen = chosen & parse(test.where).rows(rows.columns, rows.computable)
         steps.append(f"{np.count_nonzero(chosen):,} of them where {test.where}")
-    if not _speaks_of(test, "verdict"):
-        left = chosen & ~_is(rows.columns, "verdict", "too_hard")
-        if not np.array_equal(left, chosen):
-            steps.append(f"{np.count_nonzero(left):,} of them not found too hard")
-        chosen = left
+    if test.where is None or "verdict" not in parse(test.where).columns:
+        kept = chosen & ~_too_hard(rows.columns)
+        if not np.array_equal(kept, chosen):
+            steps.append(f"{np.count_nonzero(kept):,} of them not too hard")
+        chosen = kept
     if not chosen.any():
         raise DataTestError(f"the slice is empty: {', '.join(steps)}")
     if not suite.setting(test, "auto_labels"):
         _refuse_auto_labels(chosen, rows)
-    return _once(chosen, rows)
+    return _without_copies(chosen, rows)
 
 
-def _where_images_are(rows: Rows) -> str:
-    """What splits there are, and how to ask for one of them."""
-    found = pc.value_counts(rows.columns.column("split")).to_pylist()
-    told = ", ".join(f"{each['counts']:,} in '{each['values']}'" for each in found)
-    return f"the data has {told or 'none at all'}; set split in the test, or under defaults"
+def _split_counts(rows: Rows) -> str:
+    """Images per split, and how to select another one."""
+    values = pc.value_counts(rows.columns.column("split")).to_pylist()
+    counts = ", ".join(f"{value['counts']:,} in '{value['values']}'" for value in values)
+    return f"The data has {counts or 'no images'}: set split in the test or under defaults"
 
 
-def _speaks_of(test: DataTest, column: str) -> bool:
-    return test.where is not None and column in parse(test.where).columns
-
-
-def _is(columns: pa.Table, name: str, value: str) -> np.ndarray:
-    """Rows with a text in a column, (N,) bool; none where there is no such column of text."""
+def _text_column(columns: pa.Table, name: str) -> pa.ChunkedArray | None:
     if name not in columns.column_names or not pa.types.is_string(columns.schema.field(name).type):
+        return None
+    return columns.column(name)
+
+
+def _too_hard(columns: pa.Table) -> np.ndarray:
+    """Rows that reviewers found too hard, (N,) bool."""
+    verdicts = _text_column(columns, "verdict")
+    if verdicts is None:
         return np.zeros(columns.num_rows, bool)
-    return pc.fill_null(pc.equal(columns.column(name), value), False).to_numpy(zero_copy_only=False)
+    return pc.fill_null(pc.equal(verdicts, "too_hard"), False).to_numpy(zero_copy_only=False)
 
 
 def _refuse_auto_labels(chosen: np.ndarray, rows: Rows) -> None:
-    """Raise where a label of the slice was given by a network."""
-    columns, name = rows.columns, "label_source"
-    if name not in columns.column_names or not pa.types.is_string(columns.schema.field(name).type):
+    """Raise if any label of the slice was predicted by a network and not reviewed."""
+    sources = _text_column(rows.columns, "label_source")
+    if sources is None:
         return
-    auto = pc.fill_null(pc.starts_with(columns.column(name), AUTO), False)
+    auto = pc.fill_null(pc.starts_with(sources, AUTO), False)
     count = int(np.count_nonzero(chosen & auto.to_numpy(zero_copy_only=False)))
     if count:
         raise DataTestError(
-            f"{count:,} of the slice's {np.count_nonzero(chosen):,} labels were given by a network "
-            "and seen by nobody (label_source begins with 'auto:'); review them, leave them out "
-            "with where: label_source NOT LIKE 'auto:%', or set auto_labels: true"
+            f"{count:,} of the slice's {np.count_nonzero(chosen):,} labels were predicted by a "
+            "network and not reviewed (label_source begins with 'auto:'): review them, leave them "
+            "out with where: label_source NOT LIKE 'auto:%', or set auto_labels: true"
         )
 
 
-def _once(chosen: np.ndarray, rows: Rows) -> np.ndarray:
-    """The first of equal images with equal labels; copies would feign a larger slice."""
+def _without_copies(chosen: np.ndarray, rows: Rows) -> np.ndarray:
+    """Keep the first of identical images with equal labels: copies are no further evidence."""
     places = np.flatnonzero(chosen)
     ids = rows.columns.column("id").take(pa.array(places)).combine_chunks().dictionary_encode()
     codes = ids.indices.to_numpy(zero_copy_only=False).astype(np.int64)
@@ -102,13 +105,13 @@ def _once(chosen: np.ndarray, rows: Rows) -> np.ndarray:
 
 
 def matching(columns: pa.Table, patterns: tuple[str, ...]) -> np.ndarray:
-    """Rows whose path lies in a folder, or fits a pattern (`*`, `**`, `?`), (N,) bool.
+    """Select rows by folder or pattern (`*`, `**`, `?`) of their path, (N,) bool.
 
-    A pattern begins at any folder of the path, so that data may lie anywhere.
+    A pattern may start at any folder of the path, so it does not depend on where the data is.
     """
     paths = pc.replace_substring(columns.column("path"), "\\", "/")
-    found = [pc.match_substring_regex(paths, _regex(each)) for each in patterns]
-    return np.logical_or.reduce([each.to_numpy(zero_copy_only=False) for each in found])
+    matches = [pc.match_substring_regex(paths, _regex(pattern)) for pattern in patterns]
+    return np.logical_or.reduce([rows.to_numpy(zero_copy_only=False) for rows in matches])
 
 
 def _regex(pattern: str) -> str:
@@ -116,18 +119,18 @@ def _regex(pattern: str) -> str:
     plain = pattern.replace("\\", "/").removeprefix("./").rstrip("/")
     if not re.search(r"[*?]", plain):
         return f"(^|/){re.escape(plain)}(/|$)"
-    parts = []
-    for part in re.split(r"(\*\*/|\*\*|\*|\?)", plain):
-        known = {"**/": "(.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-        parts.append(known.get(part, re.escape(part)))
-    return f"(^|/){''.join(parts)}$"
+    wildcards = {"**/": "(.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    parts = re.split(r"(\*\*/|\*\*|\*|\?)", plain)
+    return f"(^|/){''.join(wildcards.get(part, re.escape(part)) for part in parts)}$"
 
 
 def listed(columns: pa.Table, file: Path) -> np.ndarray:
-    """Rows that a file names by id or path, one a line; `#` begins a remark; (N,) bool.
+    """Select the rows that a file lists by id or path, one per line, (N,) bool.
+
+    Text after `#` is a comment.
 
     Raises:
-        DataTestError: when the file can't be read, is empty, or names an image that isn't there.
+        DataTestError: when the file can't be read, is empty, or names an unknown image.
     """
     try:
         lines = [line.partition("#")[0].strip() for line in file.read_text("utf-8").splitlines()]
@@ -135,15 +138,15 @@ def listed(columns: pa.Table, file: Path) -> np.ndarray:
         raise DataTestError(f"list {file}: can't be read ({error})") from error
     names = {line for line in lines if line}
     if not names:
-        raise DataTestError(f"list {file}: names no image")
-    wanted = {match[1]: name for name in names if (match := _ID.fullmatch(name))}
+        raise DataTestError(f"list {file}: has no image: write one id or path per line")
+    by_id = {match[1]: name for name in names if (match := _ID.fullmatch(name))}
     ids, paths = columns.column("id").to_pylist(), columns.column("path").to_pylist()
-    by_path = endings(paths, names - set(wanted.values()))
-    known = {wanted[id] for id in ids if id in wanted} | set(by_path.values())
-    if missing := sorted(names - known):
+    by_path = endings(paths, names - set(by_id.values()))
+    present = {by_id[id] for id in ids if id in by_id} | set(by_path.values())
+    if missing := sorted(names - present):
         raise DataTestError(
             f"list {file}: {len(missing)} of {len(names)} images are not in the data, first "
             f"'{missing[0]}'"
         )
     pairs = zip(ids, paths, strict=True)
-    return np.array([id in wanted or path in by_path for id, path in pairs], bool)
+    return np.array([id in by_id or path in by_path for id, path in pairs], bool)

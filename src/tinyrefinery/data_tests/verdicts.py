@@ -1,8 +1,9 @@
-"""Verdicts: what a value, its interval and a bound say about a slice."""
+"""Verdicts of data tests: rules for a value, its interval and a bound."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from tinyrefinery.errors import RefineryError
 from tinyrefinery.statistics.proportions import (
     Interval,
     images_to_prove,
@@ -11,26 +12,26 @@ from tinyrefinery.statistics.proportions import (
 )
 
 LEVEL = 0.05
-"""Below this p value a change against another network is shown."""
+"""A difference between two networks is significant below this p value."""
 ROUNDING = 1e-12
-"""By which a computed difference may miss its exact value."""
+"""Rounding error of a computed difference."""
 
 
 class Verdict(StrEnum):
-    """The word that stands before a test."""
+    """The verdict on a test."""
 
     PASS = "PASS"
-    """The interval lies on the right side of the bound."""
+    """The whole interval meets the bound."""
     UNPROVEN = "UNPROVEN"
-    """The value does, the interval doesn't."""
+    """The value meets the bound, but not the whole interval."""
     FAIL = "FAIL"
-    """The value lies on the wrong side."""
+    """The value misses the bound."""
     TOO_FEW = "TOO FEW"
-    """Too few images to say anything."""
+    """Too few images for a verdict."""
     KNOWN = "KNOWN"
-    """Doesn't pass, as expected."""
+    """Does not pass, as expected."""
     XPASS = "XPASS"
-    """Passes, though it was expected not to."""
+    """Passes unexpectedly."""
     ERROR = "ERROR"
     """Can't be judged."""
 
@@ -53,7 +54,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Part:
-    """One of the slices whose gap is measured."""
+    """One of the slices of a gap."""
 
     name: str
     measured: Measured
@@ -65,7 +66,7 @@ class Ruling:
 
     verdict: Verdict
     within_noise: bool = False
-    """Of a FAIL: the interval still holds values that would pass."""
+    """The verdict is FAIL, but the interval includes values that would pass."""
     remark: str = ""
 
 
@@ -83,36 +84,34 @@ class Result:
     measured: Measured | None = None
     """The metric; the difference for gaps and regressions."""
     own: Measured | None = None
-    """The metric of the network itself where `measured` is a difference."""
+    """The network's metric where `measured` is a difference."""
     baseline: Measured | None = None
-    """The metric of the baseline network."""
+    """The baseline network's metric."""
     parts: tuple[Part, ...] = ()
-    """Of a gap: each slice."""
+    """The slices of a gap."""
     p_value: float | None = None
-    """Of a regression: McNemar's, corrected for the number of regression tests (Holm)."""
+    """McNemar's p value of a regression, corrected for the number of regression tests (Holm)."""
     change_p: float | None = None
-    """That chance alone makes the network and the baseline differ so on these images: McNemar's,
-    corrected for the number of tests in the file (Holm). None where they aren't compared."""
+    """McNemar's p value of the difference between network and baseline on these images, corrected
+    for the number of tests in the file (Holm). None without a comparison."""
     bound: float | None = None
     remark: str = ""
     slice: str = ""
-    """Which images, in words."""
+    """The images, as text."""
     known_failure: str = ""
     worst: tuple[int, ...] = field(default=(), repr=False)
-    """Rows of the images that speak against the network, the worst first."""
+    """Rows of the errors, the most confident first, up to a limit."""
     bad: int = 0
-    """How many such images there are."""
-    exit_code: int = 0
-    """What the test asks the command to end with."""
+    """Number of errors."""
 
     @property
     def shown(self) -> Measured | None:
-        """The network's own metric, to be drawn beside the baseline's."""
+        """The network's metric, comparable to the baseline's."""
         return self.own or self.measured
 
     @property
     def change_is_shown(self) -> bool:
-        """Whether network and baseline differ by more than chance; of a gap nothing is tested."""
+        """Whether network and baseline differ significantly. Gaps are not tested."""
         return self.change_p is not None and self.change_p < LEVEL and not self.parts
 
 
@@ -132,26 +131,25 @@ def bounded(
         return Ruling(Verdict.FAIL, not refuted)
     hits = measured.hits if least else measured.n - measured.hits
     target = bound if least else 1 - bound
-    return Ruling(Verdict.UNPROVEN, remark=_what_proves(hits, measured.n, target, confidence))
+    return Ruling(Verdict.UNPROVEN, remark=_images_needed(hits, measured.n, target, confidence))
 
 
-def _what_proves(hits: int, n: int, bound: float, confidence: float) -> str:
-    """How many images more would prove a bound."""
-    clean = images_to_prove(hits, n, bound, confidence=confidence, faultless=True)
-    steady = images_to_prove(hits, n, bound, confidence=confidence, faultless=False)
-    if clean is None:
+def _images_needed(hits: int, n: int, bound: float, confidence: float) -> str:
+    """How many more images would prove a bound."""
+    faultless = images_to_prove(hits, n, bound, confidence=confidence, faultless=True)
+    at_rate = images_to_prove(hits, n, bound, confidence=confidence, faultless=False)
+    if faultless is None:
         return "no number of images can prove it"
-    ways = [f"{clean:,} more image{'' if clean == 1 else 's'} without an error"]
+    counts = [f"{faultless:,} more image{'' if faultless == 1 else 's'} without an error"]
     if hits < n:
-        at_rate = "no number" if steady is None else f"{steady:,}"
-        ways.append(f"{at_rate} at this rate")
-    return f"{' or '.join(ways)} would prove it"
+        counts.append(f"{'no number' if at_rate is None else f'{at_rate:,}'} at this rate")
+    return f"{' or '.join(counts)} would prove it"
 
 
 def gap(measured: Measured, bound: float, *, least_n: int, min_n: int) -> Ruling:
-    """Judge the difference of two slices; `least_n` is the size of the smaller one."""
+    """Judge the difference of two slices. `least_n` is the size of the smaller one."""
     refuted = smallest_absolute(measured.interval) > bound
-    # A difference of two shares is rounded: .8 - .7 comes out above .1.
+    # A difference of two shares is rounded: .8 - .7 is slightly more than .1.
     wide = abs(measured.value) > bound + ROUNDING
     if least_n < min_n and not refuted:
         return Ruling(Verdict.TOO_FEW, remark=f"{least_n} of {min_n} images in the smaller slice")
@@ -159,17 +157,18 @@ def gap(measured: Measured, bound: float, *, least_n: int, min_n: int) -> Ruling
         return Ruling(Verdict.PASS)
     if wide:
         return Ruling(Verdict.FAIL, not refuted)
-    return Ruling(Verdict.UNPROVEN, remark="more images of each slice narrow the interval")
+    return Ruling(Verdict.UNPROVEN, remark="more images of each slice would narrow the interval")
 
 
 def regression(
     loss: Measured, bound: float, p_value: float, *, min_n: int, confidence: float
 ) -> Ruling:
-    """Judge a loss against a baseline on the same images; positive is worse.
+    """Judge a loss against a baseline on the same images. Positive is worse.
 
-    It fails only when McNemar's test shows that the networks differ: of two equally good networks
-    one is always a little worse on a given slice. A bound of zero guards against shown losses; one
-    above zero is a promise, which takes an interval below it.
+    It fails only if McNemar's test shows a significant difference, since of two equally good
+    networks one is always slightly worse on a slice. With a bound of zero, any loss that is not
+    significant passes, if the value is not above the bound. With a bound above zero, the whole
+    interval must be below it.
     """
     differs = p_value < 1 - confidence
     if loss.n < min_n and not (loss.value > bound and differs):
@@ -177,10 +176,10 @@ def regression(
     if loss.value > bound:
         if differs:
             return Ruling(Verdict.FAIL, loss.low <= bound)
-        return Ruling(Verdict.UNPROVEN, remark="worse, but by no more than chance may do")
+        return Ruling(Verdict.UNPROVEN, remark="worse, but the difference may be chance")
     if bound == 0 or loss.high <= bound:
         return Ruling(Verdict.PASS)
-    return Ruling(Verdict.UNPROVEN, remark="the interval of the loss reaches beyond the bound")
+    return Ruling(Verdict.UNPROVEN, remark="the interval of the loss exceeds the bound")
 
 
 def counted(errors: int, bound: float, n: int, min_n: int) -> Ruling:
@@ -200,13 +199,11 @@ def with_known_failure(verdict: Verdict) -> Verdict:
 
 
 def exit_code(results: list[Result] | tuple[Result, ...], *, release: bool) -> int:
-    """What the command ends with.
+    """The command's exit code.
 
-    0 fine; 1 a test failed, or with `release` isn't proven; 2 the file of tests is wrong; 3 data or
-    network can't be read.
+    0: success. 1: a test failed, or with `release` is unproven. 2: a test can't be judged.
     """
-    errors = [each.exit_code for each in results if each.verdict is Verdict.ERROR]
-    if errors:
-        return max(errors)
+    if any(result.verdict is Verdict.ERROR for result in results):
+        return RefineryError.exit_code
     failing = {Verdict.FAIL, *((Verdict.UNPROVEN, Verdict.TOO_FEW) if release else ())}
-    return int(any(each.verdict in failing for each in results))
+    return int(any(result.verdict in failing for result in results))

@@ -1,9 +1,9 @@
-"""Slices by a SQL expression over the columns of a data set.
+"""Selecting slices by an SQL expression over the columns of a dataset.
 
-sqlglot parses the text; this file alone says what may stand in it and computes it with Arrow. What
-is not in its tables is refused, so an expression can't read files, call functions that matter, look
-at other rows or run for long. NULL is SQL's: neither true nor false; a row is chosen when the
-expression is true.
+sqlglot parses the text. This module checks the parts against its tables of allowed nodes, and
+computes the expression with Arrow. Everything else is rejected, so an expression can't read files,
+call other functions, use other rows or run for long. NULL is neither true nor false, as in SQL, and
+a row is selected if the expression is true.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,9 +18,9 @@ from tinyrefinery.errors import DataTestError
 from tinyrefinery.names import did_you_mean
 
 LONGEST = 2000
-"""Characters of an expression."""
+"""Largest number of characters in an expression."""
 DEEPEST = 60
-"""Levels of brackets and operators."""
+"""Largest nesting depth of parentheses and operators."""
 
 _COMPARE: dict[str, Callable[..., Any]] = {
     "EQ": pc.equal,
@@ -34,7 +34,7 @@ _ARITHMETIC: dict[str, Callable[..., Any]] = {
     "Add": pc.add,
     "Sub": pc.subtract,
     "Mul": pc.multiply,
-    "Div": lambda one, two: pc.divide(one, pc.if_else(pc.equal(two, 0), None, two)),
+    "Div": lambda a, b: pc.divide(a, pc.if_else(pc.equal(b, 0), None, b)),
 }
 _LOGIC: dict[str, Callable[..., Any]] = {"And": pc.and_kleene, "Or": pc.or_kleene}
 _OF_TEXT: dict[str, Callable[..., Any]] = {
@@ -48,91 +48,91 @@ _ALLOWED += "ABS, LOWER, UPPER, LENGTH, COALESCE, columns, numbers, 'text', TRUE
 
 @dataclass(frozen=True)
 class Expression:
-    """An expression that holds nothing but what is allowed."""
+    """A checked expression."""
 
     text: str
     columns: tuple[str, ...]
     """Names of the columns it reads, in the order of their first use."""
     _tree: Any = field(repr=False, compare=False)
 
-    def rows(self, table: pa.Table, known: Sequence[str] = ()) -> np.ndarray:
-        """Which rows of a table it is true for, (N,) bool.
+    def rows(self, table: pa.Table, computable: Sequence[str] = ()) -> np.ndarray:
+        """The rows of a table for which the expression is true, (N,) bool.
 
         Args:
             table: the columns.
-            known: names of further columns, for the error about a column that is missing.
+            computable: names of further columns to list in an error about an unknown column.
 
         Raises:
-            DataTestError: when a column is missing, or text meets a number.
+            DataTestError: when a column is unknown, or a text is compared to a number.
         """
         for name in self.columns:
             if name not in table.column_names:
-                raise unknown_column(name, [*table.column_names, *known])
+                raise unknown_column(name, [*table.column_names, *computable])
         try:
             value = _value(self._tree, table)
         except pa.ArrowException as error:
             raise DataTestError(f"'{self.text}' can't be computed ({error})") from error
         if value.type != pa.bool_():
             raise DataTestError(
-                f"'{self.text}' gives {_kind(value)}, not true or false; compare it with something"
+                f"'{self.text}' is {_kind(value)}, not true or false: compare it to a value"
             )
         if isinstance(value, pa.Scalar):
             return np.full(table.num_rows, bool(value.as_py()), bool)
         return pc.fill_null(value, False).to_numpy(zero_copy_only=False)
 
 
-def unknown_column(name: str, known: list[str]) -> DataTestError:
-    """The error of an unknown column, which names the nearest and all others."""
-    quotes = " Text stands in 'single quotes'." if not did_you_mean(name, known) else ""
+def unknown_column(name: str, columns: list[str]) -> DataTestError:
+    """The error for an unknown column, with the most similar name and a list of all columns."""
+    quotes = " Write text in 'single quotes'." if not did_you_mean(name, columns) else ""
     return DataTestError(
-        f"no column '{name}'.{did_you_mean(name, known)} Columns: {', '.join(known)}.{quotes}"
+        f"no column '{name}'.{did_you_mean(name, columns)} Columns: {', '.join(columns)}.{quotes}"
     )
 
 
 def parse(text: str) -> Expression:
-    """Read an expression.
+    """Parse an expression.
 
     Raises:
-        DataTestError: when it isn't SQL, or holds what isn't allowed.
+        DataTestError: when it isn't SQL, or contains anything not allowed.
     """
     from sqlglot import parse_one
     from sqlglot.errors import SqlglotError
 
     if len(text) > LONGEST:
-        raise DataTestError(f"is {len(text)} characters long, more than {LONGEST}")
+        raise DataTestError(f"has {len(text)} characters, more than the limit of {LONGEST}")
     if text.count("(") > DEEPEST:
-        raise DataTestError(f"has more than {DEEPEST} brackets")
+        raise DataTestError(f"has more than {DEEPEST} parentheses")
     try:
         tree = parse_one(text)
     except (SqlglotError, RecursionError, ValueError) as error:
-        raise DataTestError(f"'{text}' is no SQL expression: {_said(error)}") from error
+        raise DataTestError(f"'{text}' is not an SQL expression: {_explain(error)}") from error
     columns: dict[str, None] = {}
-    for node in _allowed(tree, 0, text):
+    for node in _checked_nodes(tree, 0, text):
         if type(node).__name__ == "Column":
             columns[node.name] = None
     return Expression(text, tuple(columns), tree)
 
 
-_QUOTES = "a column whose name is a word of SQL stands in double quotes"
+_QUOTES = "put column names that are SQL keywords in double quotes"
 
 
-def _said(error: Exception) -> str:
-    """The parser's message in a line, and the remedy for its most frequent cause."""
+def _explain(error: Exception) -> str:
+    """The parser's message in one line, and the remedy for its most frequent cause."""
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
     if "No expression" in str(error):
-        return "there is nothing to read"
+        return "it is empty"
     details = getattr(error, "errors", None)
     if not details:
-        return f"{str(error).partition(' but got')[0][:120]}; {_QUOTES}"
+        return f"{str(error).partition(' but got')[0][:120]} ({_QUOTES})"
     first = details[0]
     what = first.get("description") or ""
     what = "something is missing" if "Required keyword" in what else what.lower()
     return f"{what} at '{(first.get('highlight') or '').strip()}' ({_QUOTES})"
 
 
-def _allowed(node: Any, depth: int, text: str) -> Iterator[Any]:
-    """A node and all below it.
+def _checked_nodes(node: Any, depth: int, text: str) -> Iterator[Any]:
+    """Yield a node and all nodes below it.
 
     Raises:
         DataTestError: when one of them isn't allowed.
@@ -142,21 +142,21 @@ def _allowed(node: Any, depth: int, text: str) -> Iterator[Any]:
         raise DataTestError(f"'{text}' is nested too deeply")
     if kind not in _PARTS or any(key not in _PARTS[kind] and value for key, value in parts.items()):
         raise DataTestError(
-            f"'{text}': {_named(node, kind)} isn't allowed here. Allowed: {_ALLOWED}"
+            f"'{text}': {_node_text(node, kind)} isn't allowed here. Allowed: {_ALLOWED}"
         )
     yield node
     for key in _PARTS[kind]:
         value = parts.get(key)
         for part in value if isinstance(value, list) else [value]:
             if hasattr(part, "args"):
-                yield from _allowed(part, depth + 1, text)
+                yield from _checked_nodes(part, depth + 1, text)
 
 
-def _named(node: Any, kind: str) -> str:
-    """A node as the writer knows it, shortened."""
+def _node_text(node: Any, kind: str) -> str:
+    """A node as SQL, shortened."""
     try:
         shown = node.sql()
-    except Exception:  # the printer refuses some trees that the parser made
+    except Exception:  # sqlglot can't print all trees that it parses
         shown = kind
     return f"'{shown}'" if len(shown) <= 60 else f"'{shown[:57]}...'"
 
@@ -170,20 +170,18 @@ _PARTS: dict[str, tuple[str, ...]] = {
     **{"Coalesce": ("this", "expressions"), "Column": ("this",), "Identifier": ("this", "quoted")},
     **{"Literal": ("this", "is_string"), "Boolean": ("this",), "Null": ()},
 }
-"""Nodes of sqlglot that may stand in an expression, with the parts they may have."""
+"""Allowed nodes of sqlglot, with their allowed parts."""
 
 
 def _value(node: Any, table: pa.Table) -> Any:
-    """An Arrow array or scalar."""
+    """Compute a node as an Arrow array or scalar."""
     kind = type(node).__name__
     if kind in _LOGIC:
         return _LOGIC[kind](_truth(node.this, table), _truth(node.expression, table))
     if kind in _COMPARE:
-        one, two = _pair(node.this, node.expression, table)
-        return _COMPARE[kind](one, two)
+        return _COMPARE[kind](*_pair(node.this, node.expression, table))
     if kind in _ARITHMETIC:
-        one, two = (_number(each, table) for each in (node.this, node.expression))
-        return _ARITHMETIC[kind](one, two)
+        return _ARITHMETIC[kind](_number(node.this, table), _number(node.expression, table))
     if kind in _OF_TEXT:
         return _OF_TEXT[kind](_text(node.this, table))
     return _OTHER[kind](node, table)
@@ -206,7 +204,7 @@ def _is(node: Any, table: pa.Table) -> Any:
     if kind == "Null":
         return pc.is_null(_value(node.this, table))
     if kind != "Boolean":
-        raise DataTestError("IS goes with NULL, TRUE and FALSE only; write = for other values")
+        raise DataTestError("IS takes only NULL, TRUE and FALSE: write = for other values")
     return pc.fill_null(pc.equal(_truth(node.this, table), node.expression.this), False)
 
 
@@ -217,28 +215,28 @@ def _between(node: Any, table: pa.Table) -> Any:
 
 
 def _in(node: Any, table: pa.Table) -> Any:
-    found: Any = pa.scalar(False)
+    result: Any = pa.scalar(False)
     if not node.expressions:
-        raise DataTestError("IN () has no value; write IN ('a', 'b')")
+        raise DataTestError("IN () has no value: write IN ('a', 'b')")
     for choice in node.expressions:
         if type(choice).__name__ == "Null":
-            raise DataTestError("IN (..., NULL) is never false; write OR ... IS NULL instead")
-        found = pc.or_kleene(found, pc.equal(*_pair(node.this, choice, table)))
-    return found
+            raise DataTestError("IN (..., NULL) is never false: write OR ... IS NULL instead")
+        result = pc.or_kleene(result, pc.equal(*_pair(node.this, choice, table)))
+    return result
 
 
 def _like(node: Any, table: pa.Table) -> Any:
     if type(node.expression).__name__ != "Literal" or not node.expression.is_string:
         raise DataTestError("LIKE takes a pattern in single quotes, e.g. 'porch_%'")
-    ignore = type(node).__name__ == "ILike"
+    ignore_case = type(node).__name__ == "ILike"
     text = _text(node.this, table)
-    found = pc.match_like(text, node.expression.this, ignore_case=ignore)
-    return pc.invert(found) if node.args.get("negate") else found
+    matches = pc.match_like(text, node.expression.this, ignore_case=ignore_case)
+    return pc.invert(matches) if node.args.get("negate") else matches
 
 
 def _coalesce(node: Any, table: pa.Table) -> Any:
-    values = [_value(each, table) for each in (node.this, *node.expressions)]
-    kinds = {_kind(each) for each in values} - {"nothing"}
+    values = [_value(part, table) for part in (node.this, *node.expressions)]
+    kinds = {_kind(value) for value in values} - {"nothing"}
     if len(kinds) > 1:
         raise DataTestError(f"COALESCE mixes {' and '.join(sorted(kinds))}")
     return pc.coalesce(*values)
@@ -271,13 +269,13 @@ def _kind(value: Any) -> str:
     return "nothing" if pa.types.is_null(kind) else "text"
 
 
-def _pair(one: Any, two: Any, table: pa.Table) -> tuple[Any, Any]:
-    """Both sides of a comparison, of one kind."""
-    left, right = _value(one, table), _value(two, table)
+def _pair(a: Any, b: Any, table: pa.Table) -> tuple[Any, Any]:
+    """Both sides of a comparison, which must be of one kind."""
+    left, right = _value(a, table), _value(b, table)
     kinds = _kind(left), _kind(right)
     if kinds[0] != kinds[1] and "nothing" not in kinds:
         raise DataTestError(
-            f"{one.sql()} is {kinds[0]}, but {two.sql()} is {kinds[1]}; they can't be compared"
+            f"can't compare {a.sql()}, which is {kinds[0]}, to {b.sql()}, which is {kinds[1]}"
         )
     if "nothing" in kinds:  # = NULL is never true
         null = pa.scalar(None, pa.float64())
@@ -290,7 +288,7 @@ def _of_kind(node: Any, table: pa.Table, wanted: str) -> Any:
     if _kind(value) == "nothing":
         return value.cast({"a number": pa.float64(), "text": pa.string()}.get(wanted, pa.bool_()))
     if _kind(value) != wanted:
-        raise DataTestError(f"{node.sql()} is {_kind(value)}, but {wanted} is needed there")
+        raise DataTestError(f"{node.sql()} is {_kind(value)}, but must be {wanted}")
     return value.cast(pa.float64()) if wanted == "a number" else value
 
 

@@ -23,7 +23,6 @@ from tinyrefinery.models import create
 from tinyrefinery.models.network_file import NetworkInfo, load_network
 from tinyrefinery.names import check_options, look_up
 from tinyrefinery.recipe.detection import Augment, Backbone, BoxSource, DetectionRecipe, Voc
-from tinyrefinery.training.job import Settings
 
 
 def box_data(source: BoxSource, *, measured: bool = False) -> BoxData:
@@ -120,25 +119,6 @@ def box_view(
 def decoding(recipe: DetectionRecipe) -> Decoding:
     """How outputs become boxes."""
     return Decoding(**recipe.inference.model_dump())
-
-
-def detection_settings(recipe: DetectionRecipe) -> Settings:
-    """How long and in what steps to train."""
-    part, engine = recipe.training, recipe.engine
-    return Settings(
-        epochs=part.epochs,
-        batch_size=part.batch_size,
-        seed=random.integer(recipe.seed, "training"),
-        accumulate=part.accumulate,
-        clip_norm=part.clip_norm,
-        ema=part.ema,
-        workers=recipe.data.workers,
-        evaluate_every=part.evaluate_every,
-        checkpoint_every_epochs=engine.checkpoint_every_epochs,
-        checkpoint_every_steps=engine.checkpoint_every_steps,
-        tensorboard=engine.tensorboard,
-        channels_last=engine.channels_last,
-    )
 
 
 SOURCES: dict[str, Callable[..., BoxData]] = {"voc": open_voc, "shapes": open_shapes}

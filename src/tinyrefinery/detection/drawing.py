@@ -1,12 +1,14 @@
 """Boxes on images, for people."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from tinyrefinery.detection.boxes import Given
+from tinyrefinery.detection.boxes import BoxData, Given
 from tinyrefinery.detection.detections import Found
+from tinyrefinery.pages.overlays import Tile, contact_sheet
 
 COLORS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#808000")
 """Of classes, in turn."""
@@ -51,6 +53,26 @@ def draw_boxes(
         pen.rectangle(pen.textbbox(place, text, font=font), fill=color)
         pen.text(place, text, fill="white", font=font)
     return image
+
+
+def draw_sheet(
+    path: Path, data: BoxData, rows: np.ndarray, found: Sequence[Found], *, score: float
+) -> None:
+    """Write a contact sheet of images with their given boxes (white) and the found ones.
+
+    Args:
+        path: the file.
+        data: the images.
+        rows: those that are shown.
+        found: the boxes of each; more than are shown do no harm.
+        score: least probability of a box that is drawn.
+    """
+    tiles = []
+    for row, boxes in zip(rows, found, strict=False):
+        pixels, given = data.images.pixels(int(row)), data.given[row]
+        drawn = draw_boxes(pixels, boxes, data.classes, score=score, given=given)
+        tiles.append(Tile([np.asarray(drawn)], []))
+    contact_sheet(path, tiles, side=SHEET_SIDE)
 
 
 def _ordered(box: np.ndarray) -> tuple[float, float, float, float]:

@@ -1,81 +1,84 @@
-"""A finished detection run looked at: its measures, the same on other images, and boxes drawn."""
+"""Finished detectors: measured on other images, or drawing the boxes that they find."""
 
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from PIL import Image
 
 from tinyrefinery.data.decode import BrokenImageError, decode
 from tinyrefinery.data.images import ResidentImages
 from tinyrefinery.data.manifest import SPLITS
-from tinyrefinery.detection import build as build
+from tinyrefinery.detection import build
 from tinyrefinery.detection.boxes import BoxData, Given
-from tinyrefinery.detection.coco_measure import NAMES, check_installed
+from tinyrefinery.detection.coco_measure import check_installed
 from tinyrefinery.detection.detections import Decoding, detect
 from tinyrefinery.detection.detector import Detector
 from tinyrefinery.detection.detector_file import DetectorInfo, load_detector
-from tinyrefinery.detection.drawing import SHEET_SIDE, draw_boxes
+from tinyrefinery.detection.drawing import draw_boxes, draw_sheet
 from tinyrefinery.detection.summary import measures
 from tinyrefinery.detection.view import BoxView
-from tinyrefinery.errors import DataError
-from tinyrefinery.files import atomic_file, write_csv
+from tinyrefinery.errors import ChoiceError, DataError
+from tinyrefinery.files import atomic_file
 from tinyrefinery.names import did_you_mean
-from tinyrefinery.pages.overlays import Tile, contact_sheet
 from tinyrefinery.recipe.detection import DetectionRecipe, Voc, load_detection
+from tinyrefinery.recipe.load import part_hash
+from tinyrefinery.runs.folder import DETECTOR, TrainedStage, open_run, open_stage, stage_folder_of
 
-Measured = dict[str, Any]
-"""Of a detector: split -> what `measures` gives, and `cost`."""
+Measured = dict[str, dict[str, Any]]
+"""Stage key -> split -> what `measures` gives; and `cost`."""
 
-
-@dataclass(frozen=True)
-class Finished:
-    """A trained detector in its run folder."""
-
-    folder: Path
-    seed: int
-    evaluation: Measured
+log = logging.getLogger("tinyrefinery")
 
 
-def finished(run: Path) -> list[Finished]:
-    """The finished detectors of a run folder, by seed; of two at one seed, the one finished last.
+def detectors(path: Path) -> list[TrainedStage]:
+    """The finished detectors of a run folder, or the one of a stage's folder.
 
     Raises:
-        DataError: when it is no run folder of a detector, or none is finished.
+        DataError: when there is none.
     """
-    if not (run / "detectors").is_dir():
-        raise DataError(
-            f"{run}: no run folder of a detector (it has no folder 'detectors'). Give the folder "
-            "that `tinyrefinery detect train` printed, usually runs/NAME."
-        )
-    done = sorted(run.glob("detectors/*/done.json"), key=lambda path: path.stat().st_mtime)
-    found: dict[int, Finished] = {}
-    for path in done:
-        facts = _read(path.parent / "detector.json")
-        seed = int(facts["seed"])
-        found[seed] = Finished(path.parent, seed, _read(path.parent / "evaluation.json"))
+    folder = stage_folder_of(path)
+    stages = open_run(path).stages if folder is None else [open_stage(folder)]
+    found = [stage for stage in stages if stage.kind == DETECTOR]
     if not found:
-        raise DataError(f"{run}: no detector is finished; `tinyrefinery detect train` goes on")
-    return [found[seed] for seed in sorted(found)]
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
         raise DataError(
-            f"{path}: can't be read ({error}). Delete its folder and train again."
-        ) from error
+            f"{path}: has no finished detector. Give the folder that `tinyrefinery detect train` "
+            "printed, usually runs/NAME."
+        )
+    return found
 
 
-def changed_recipe(run: Path, overrides: Sequence[str]) -> DetectionRecipe:
-    """The run's recipe with `overrides`, of data and inference only.
+def choose_detector(path: Path, seed: int | None = None) -> TrainedStage:
+    """The detector of a run folder or of a stage's folder.
+
+    Args:
+        path: the folder.
+        seed: of a run with several; None: the lowest.
+
+    Raises:
+        DataError: when there is none.
+        ChoiceError: when the run has no such seed, or several rows of a table have it.
+    """
+    found = detectors(path)
+    wanted = min(stage.seed for stage in found) if seed is None else seed
+    chosen = [stage for stage in found if stage.seed == wanted]
+    if not chosen:
+        seeds = sorted({stage.seed for stage in found})
+        raise ChoiceError(f"{path}: no detector of seed {wanted}; there are {seeds}")
+    if len(chosen) > 1:
+        folders = ", ".join(f"{stage.row}: {stage.folder}" for stage in chosen)
+        raise ChoiceError(
+            f"{path}: {len(chosen)} rows of a table have a detector of seed {wanted}; give the "
+            f"folder of one: {folders}"
+        )
+    return chosen[0]
+
+
+def changed_recipe(stage: TrainedStage, overrides: Sequence[str]) -> DetectionRecipe:
+    """The recipe of a detector with `overrides`, of data and inference only.
 
     Raises:
         RecipeError: when one is wrong.
@@ -84,64 +87,66 @@ def changed_recipe(run: Path, overrides: Sequence[str]) -> DetectionRecipe:
     allowed = ("data.source", "inference", "data.workers")
     for override in overrides:
         path = override.partition("=")[0].strip()
-        if not any(path == each or path.startswith(f"{each}.") for each in allowed):
+        if not any(path == name or path.startswith(f"{name}.") for name in allowed):
             raise DataError(
-                f"override '{override}': a trained detector can be looked at with other "
+                f"override '{override}': a trained detector can be measured with other "
                 f"{', '.join(allowed)}, and nothing else"
             )
-    return load_detection(run / "recipe.yaml", list(overrides))
+    return load_detection(stage.recipe, list(overrides))
 
 
-def evaluate_anew(
-    run: Path,
-    overrides: Sequence[str],
-    split: str,
-    *,
-    say: Callable[[str], object] = lambda text: None,
-) -> dict[int, Measured]:
-    """The measures of every finished detector on other images, or with other thresholds, by seed.
+def measure_again(path: Path, overrides: Sequence[str], split: str) -> Measured:
+    """The measures of finished detectors on other images, or with other thresholds.
 
-    Another folder or zip without lists is a test split, all of it.
+    Another folder or zip without lists is a test split, all of it. Problems of the data are logged,
+    and how many of the images a detector was trained on.
 
     Args:
-        run: the run folder.
+        path: a run folder, or a stage's folder.
         overrides: of data and inference.
-        split: whose images are looked at.
-        say: hears what is wrong with the data, and of images that a detector was trained on.
+        split: whose images are measured.
 
     Raises:
-        DataError: when the split is empty, or the images know other classes.
+        DataError: when the split is empty, or the images have other classes.
     """
     check_installed()
-    recipe = changed_recipe(run, overrides)
-    detectors = finished(run)
-    data = _images(recipe, changed_recipe(run, []), overrides)
-    rows = _rows(data, split)
-    if data.problems:
-        first, count = data.problems[0], len(data.problems)
-        say(
-            f"{data.name}: {count} problem{'s' * (count > 1)} with the data, the first: "
-            f"{first.kind.replace('_', ' ')}: {first.where}: {first.what}"
-        )
+    opened: dict[str, BoxData] = {}
     result = {}
-    for each in detectors:
-        if split != "train" and (known := len(_trained_on(each) & {data.ids[row] for row in rows})):
-            say(f"seed {each.seed}: was trained on {known} of these {len(rows)} images")
-        network, info = load_detector(each.folder / "model.safetensors")
+    for stage in detectors(path):
+        recipe = changed_recipe(stage, overrides)
+        source = part_hash(recipe.data.source)
+        if source not in opened:
+            opened[source] = _images(recipe, changed_recipe(stage, []), overrides)
+            _log_problems(opened[source])
+        data = opened[source]
+        rows = _rows(data, split)
+        if split != "train":
+            _log_known(stage, data, rows)
+        network, info = load_detector(stage.network)
         same = _renumbered(data, info.classes)
         view = BoxView(same, info.spec.size, mean=info.mean, std=info.std)
         found = detect(network, view, rows, build.decoding(recipe), workers=recipe.data.workers)
-        result[each.seed] = {split: measures(same, rows, found), "cost": each.evaluation["cost"]}
+        measured = {split: measures(same, rows, found), "cost": stage.evaluation["cost"]}
+        result[stage.key] = measured
     return result
 
 
-def _trained_on(detector: Finished) -> set[str]:
-    """Identities of the training images, but for those in which it finds nothing."""
-    path = detector.folder / "found-train.parquet"
-    try:
-        return set(pq.read_table(path, columns=["id"]).column("id").unique().to_pylist())
-    except (OSError, pa.ArrowInvalid) as error:
-        raise DataError(f"{path}: no readable found boxes ({error})") from error
+def _log_problems(data: BoxData) -> None:
+    if data.problems:
+        first, count = data.problems[0], len(data.problems)
+        log.info(
+            f"{data.name}: {count} problem{'s' * (count > 1)} with the data, the first: "
+            f"{first.kind.replace('_', ' ')}: {first.where}: {first.what}"
+        )
+
+
+def _log_known(stage: TrainedStage, data: BoxData, rows: np.ndarray) -> None:
+    """Log how many of the images a detector was trained on."""
+    table = stage.images()
+    ids, splits = table.column("id").to_pylist(), table.column("split").to_pylist()
+    trained = {id for id, split in zip(ids, splits, strict=True) if split == "train"}
+    if known := len(trained & {data.ids[row] for row in rows}):
+        log.info(f"seed {stage.seed}: was trained on {known} of these {len(rows)} images")
 
 
 def _images(recipe: DetectionRecipe, own: DetectionRecipe, overrides: Sequence[str]) -> BoxData:
@@ -169,13 +174,13 @@ def _rows(data: BoxData, split: str) -> np.ndarray:
 
 
 def _renumbered(data: BoxData, classes: tuple[str, ...]) -> BoxData:
-    """The data with classes numbered as the detector knows them."""
+    """The data with classes numbered as the detector's."""
     strange = [name for name in data.classes if name not in classes]
     if strange:
         raise DataError(
-            f"{data.name}: has objects of class '{strange[0]}', which the detector doesn't know."
-            f"{did_you_mean(strange[0], classes)} It knows: {', '.join(classes)}. Name those that "
-            "count with data.source.classes"
+            f"{data.name}: has objects of class '{strange[0]}', which the detector was not trained "
+            f"on.{did_you_mean(strange[0], classes)} Its classes: {', '.join(classes)}. Name those "
+            "that count with data.source.classes"
         )
     numbers = np.array([classes.index(name) for name in data.classes] or [0], np.int64)
     given = tuple(Given(g.boxes, numbers[g.labels], g.difficult) for g in data.given)
@@ -185,35 +190,50 @@ def _renumbered(data: BoxData, classes: tuple[str, ...]) -> BoxData:
 
 
 def draw_files(
-    run: Path, files: Sequence[Path], out: Path, *, seed: int | None = None, score: float = 0.5
+    path: Path, images: Sequence[Path], out: Path, *, seed: int | None = None, score: float = 0.5
 ) -> list[tuple[Path, int]]:
-    """Draw what a detector finds on image files; the written files and how many boxes each has.
+    """Draw what a detector finds on image files.
+
+    Args:
+        path: a run folder, or a stage's folder.
+        images: the files.
+        out: the folder to write to.
+        seed: see `choose_detector`.
+        score: least probability of a box that is drawn.
+
+    Returns:
+        The written files, and how many boxes each has.
 
     Raises:
-        DataError: when a file is no image, or no detector has that seed.
+        DataError: when a file is no image, or there is no such detector.
     """
-    network, info, decoding = _detector(run, seed)
-    _distinct(files)
+    stage = choose_detector(path, seed)
+    (network, info), decoding = _opened(stage)
+    _check_distinct(images)
     written = []
-    for path in files:
-        pixels = _decoded(path)
+    for file in images:
+        pixels = _decoded(file)
         found = detect(network, _view_of(pixels, info), np.array([0]), decoding)[0]
-        target = out / f"{path.stem}-boxes.png"
+        target = out / f"{file.stem}-boxes.png"
         drawn = draw_boxes(pixels, found, info.classes, score=score)
-        _save(drawn, target, "PNG")
+        _save(drawn, target)
         written.append((target, int((found.scores >= score).sum())))
     return written
 
 
-def _distinct(files: Sequence[Path]) -> None:
-    stems = [path.stem for path in files]
+def _opened(stage: TrainedStage) -> tuple[tuple[Detector, DetectorInfo], Decoding]:
+    return load_detector(stage.network), build.decoding(changed_recipe(stage, []))
+
+
+def _check_distinct(images: Sequence[Path]) -> None:
+    stems = [file.stem for file in images]
     for stem in stems:
         if stems.count(stem) > 1:
             raise DataError(f"two images are named '{stem}'; draw them into different folders")
 
 
 def draw_split(
-    run: Path,
+    path: Path,
     split: str,
     out: Path,
     *,
@@ -224,31 +244,16 @@ def draw_split(
     """A contact sheet of a split's first images, with given boxes (white) and found ones.
 
     Raises:
-        DataError: when the split is empty.
+        DataError: when the split is empty, or there is no such detector.
     """
-    network, info, decoding = _detector(run, seed)
-    data = _renumbered(build.box_data(changed_recipe(run, []).data.source), info.classes)
+    stage = choose_detector(path, seed)
+    (network, info), decoding = _opened(stage)
+    data = _renumbered(build.box_data(changed_recipe(stage, []).data.source), info.classes)
     rows = _rows(data, split)[:count]
     view = BoxView(data, info.spec.size, mean=info.mean, std=info.std)
-    found = detect(network, view, rows, decoding)
-    drawn = [
-        draw_boxes(
-            data.images.pixels(int(row)), each, info.classes, score=score, given=data.given[row]
-        )
-        for row, each in zip(rows, found, strict=True)
-    ]
     target = out / f"sheet-{split}.png"
-    contact_sheet(target, [Tile([np.asarray(each)], []) for each in drawn], side=SHEET_SIDE)
+    draw_sheet(target, data, rows, detect(network, view, rows, decoding), score=score)
     return target
-
-
-def _detector(run: Path, seed: int | None) -> tuple[Detector, DetectorInfo, Decoding]:
-    known = {each.seed: each.folder for each in finished(run)}
-    wanted = min(known) if seed is None else seed
-    if wanted not in known:
-        raise DataError(f"{run}: no detector of seed {wanted}; there are {sorted(known)}")
-    network, info = load_detector(known[wanted] / "model.safetensors")
-    return network, info, build.decoding(changed_recipe(run, []))
 
 
 def _decoded(path: Path) -> np.ndarray:
@@ -267,31 +272,6 @@ def _view_of(pixels: np.ndarray, info: DetectorInfo) -> BoxView:
     return BoxView(data, info.spec.size, mean=info.mean, std=info.std)
 
 
-def _save(image: Image.Image, path: Path, kind: str) -> None:
+def _save(image: Image.Image, path: Path) -> None:
     with atomic_file(path) as aside:
-        image.save(aside, format=kind)
-
-
-def write_results(run: Path) -> Path:
-    """`results.csv` of a run folder: a line for each finished seed and split."""
-    lines = [
-        line
-        for each in finished(run)
-        for split in SPLITS
-        if split in each.evaluation
-        for line in [_line(each, split)]
-    ]
-    names = list(dict.fromkeys(name for line in lines for name in line))
-    write_csv(run / "results.csv", names, lines)
-    return run / "results.csv"
-
-
-def _line(each: Finished, split: str) -> dict[str, Any]:
-    found = each.evaluation[split]
-    coco = {f"coco_{name}": found["coco"].get(name) for name in NAMES}
-    classes = {f"ap11_{name}": one["ap11"] for name, one in found["classes"].items()}
-    names = ("images", "objects", "map11", "map_area", "blind_map11")
-    numbers = {name: found[name] for name in names}
-    return {"seed": each.seed, "split": split, **numbers, **coco, **classes} | each.evaluation[
-        "cost"
-    ]
+        image.save(aside, format="PNG")

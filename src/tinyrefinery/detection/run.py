@@ -1,152 +1,100 @@
-"""A detector's recipe at several seeds, in one run folder: trained, measured and kept.
+"""Train and measure detectors into a run folder, which is that of any other run.
 
-    runs/NAME/
-      recipe.yaml  environment.json  data.json  excluded.csv  results.csv
-      detectors/seed-S-KEY8/
-        detector.json  state.pt  metrics.jsonl  metrics.csv  model.safetensors
-        found-SPLIT.parquet  evaluation.json  sheet.jpg  done.json
+A detector's stage has two files more, the boxes that it found on each split and a contact sheet:
 
-A detector is known by a key: a digest of all that its weights depend on. So a command that was
-interrupted at any moment goes on when it is given again.
+    stages/detector-KEY8/found-SPLIT.parquet  sheet.jpg
 """
 
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from tinyrefinery import builders
+from tinyrefinery import builders, random
 from tinyrefinery.data.batches import Batch
-from tinyrefinery.detection import build as build
+from tinyrefinery.data.manifest import SPLITS
+from tinyrefinery.detection import build
 from tinyrefinery.detection.boxes import BoxData
 from tinyrefinery.detection.coco_measure import check_installed
 from tinyrefinery.detection.detections import Found, detect, save_found
 from tinyrefinery.detection.detector_file import DetectorInfo, load_detector, save_detector
-from tinyrefinery.detection.drawing import SHEET_SIDE, draw_boxes
+from tinyrefinery.detection.drawing import draw_sheet
 from tinyrefinery.detection.loss import matched_right, multibox
 from tinyrefinery.detection.matching import MatchedBoxes
 from tinyrefinery.detection.summary import measures
-from tinyrefinery.errors import CheckpointError, DataError, RecipeError
+from tinyrefinery.errors import DataError
 from tinyrefinery.evaluation import cost
-from tinyrefinery.execution.recipe_run import say
-from tinyrefinery.execution.run import alone, start_recipe, trained_start, write_problems
-from tinyrefinery.files import write_atomic
-from tinyrefinery.losses import Loss
-from tinyrefinery.pages.overlays import Tile, contact_sheet
+from tinyrefinery.execution.run import train_recipes
+from tinyrefinery.execution.starts import Start, check_fits, is_recipe
 from tinyrefinery.recipe.detection import DetectionRecipe
-from tinyrefinery.recipe.load import dump
-from tinyrefinery.runs.environment import environment
+from tinyrefinery.recipe.load import part_hash
+from tinyrefinery.runs import files
+from tinyrefinery.runs.folder import TrainedStage, open_stage
+from tinyrefinery.runs.images import COLUMNS
+from tinyrefinery.runs.lock import locked
+from tinyrefinery.runs.plan import DetectorJob, Step, plan_detectors
+from tinyrefinery.runs.writing import DataFacts, finish_stage, write_run, write_stage, write_table
+from tinyrefinery.training import optimizers, schedules
 from tinyrefinery.training.job import Training
 from tinyrefinery.training.logs import Record
 from tinyrefinery.training.loop import fit
 
-FORMAT = 1  # of run folders; part of every key
 SHEET = 16  # images on a contact sheet
 SHEET_SCORE = 0.5
 
-
-@dataclass(frozen=True)
-class DetectorRun:
-    """A recipe at one seed in a run folder."""
-
-    recipe: DetectionRecipe
-    data: BoxData
-    folder: Path
-    key: str
-
-    @property
-    def is_done(self) -> bool:
-        """Whether it is trained and measured."""
-        return (self.folder / "done.json").exists()
-
-    @property
-    def inference(self) -> dict[str, Any]:
-        """How boxes are found: weights don't depend on it, but all that is measured does."""
-        return self.recipe.inference.model_dump(mode="json")
-
-    @property
-    def is_measured_so(self) -> bool:
-        """Whether what was kept was found with this recipe's `inference`."""
-        done = json.loads((self.folder / "done.json").read_text("utf-8"))
-        return done.get("inference") == self.inference
+log = logging.getLogger("tinyrefinery")
 
 
-def run_detection(
-    recipe: DetectionRecipe, folder: Path, *, seeds: int = 1, start: Sequence[str] = ()
-) -> list[DetectorRun]:
-    """Train and measure what isn't finished, at `seeds` seeds counted from the recipe's own.
+def run_detectors(
+    jobs: Sequence[DetectorJob], folder: Path, *, table: Mapping[str, Any] | None = None
+) -> list[TrainedStage]:
+    """Train and measure all unfinished detectors.
 
     Args:
-        recipe: one detector.
+        jobs: recipes, of one table or of several seeds.
         folder: the run folder.
-        seeds: how many.
-        start: overrides of the recipe that the backbone starts from, where it does
-            (`init_from: recipe:NAME`).
+        table: what the folder keeps of the table that the jobs are rows of (`table_facts`).
+
+    Returns:
+        The detector of each job.
 
     Raises:
-        RefineryError: for anything that the user can mend; what was made until then is kept.
+        RefineryError: for anything that the user can fix; what was trained until then is kept.
     """
     check_installed()
-    recipes = [recipe.model_copy(update={"seed": recipe.seed + i}) for i in range(seeds)]
-    with alone(folder):
-        data = build.box_data(recipe.data.source)
-        _check_splits(recipe, data)
-        recipes = begun(recipes, folder, start)
-        fabric = builders.fabric(recipe.engine)
-        fabric.launch()
-        if recipe.engine.threads:
-            torch.set_num_threads(recipe.engine.threads)
-        runs = [_place(each, data, folder) for each in recipes]
-        build.detector(recipes[0], data.classes)  # what is wrong shows now
-        _describe(recipe, data, folder)
-        for each in runs:
-            if not each.is_done:
-                _train(each, fabric)
-            elif not each.is_measured_so:
-                _measure_again(each, fabric)
-            (each.folder / "state.pt").unlink(missing_ok=True)
-        return runs
+    with locked(folder):
+        datasets = _open_data(jobs)
+        ready = train_backbones(jobs, folder)
+        steps = plan_detectors(ready, [data.digest for data in datasets], folder)
+        opened = list(map(OpenDetector, ready, datasets, steps))
+        for row in {each.step.row: each for each in opened}.values():
+            build.detector(row.recipe, row.data.classes)  # raises what is wrong before training
+        facts = {data.digest: box_facts(data) for data in datasets}
+        write_run(folder, jobs[0].recipe, list(facts.values()))
+        if table is not None:
+            write_table(folder, table, jobs, steps)
+        for each in opened:
+            _run_step(each)
+        return [open_stage(step.folder) for step in steps]
 
 
-def begun(
-    recipes: Sequence[DetectionRecipe], folder: Path, start: Sequence[str] = ()
-) -> list[DetectionRecipe]:
-    """The recipes with the network that the backbone starts from named as a file, trained first.
-
-    Raises:
-        RecipeError: when that network is another one than the backbone, or `start` has no recipe.
-    """
-    name = recipes[0].detector.backbone.init_from or ""
-    if not name.startswith(builders.RECIPE):
-        if start:
-            raise RecipeError(
-                f"override 'start.{start[0]}': the backbone starts from no recipe; write "
-                "detector.backbone.init_from=recipe:NAME"
-            )
-        return list(recipes)
-    part, first = recipes[0].detector.backbone, start_recipe(name, start)
-    model = first.generations[-1].model
-    if (part.name, part.kwargs) != (model.name, model.kwargs):
-        raise RecipeError(
-            f"detector.backbone.init_from: '{name}' ends with {model.name} {model.kwargs}, but the "
-            f"backbone is {part.name} {part.kwargs}; both must be the same"
-        )
-    files = trained_start(name, first, [each.seed for each in recipes], folder)
-    return [_started_from(each, files[each.seed]) for each in recipes]
-
-
-def _started_from(recipe: DetectionRecipe, file: Path) -> DetectionRecipe:
-    backbone = recipe.detector.backbone.model_copy(update={"init_from": f"file:{file}"})
-    detector = recipe.detector.model_copy(update={"backbone": backbone})
-    return recipe.model_copy(update={"detector": detector})
+def _open_data(jobs: Sequence[DetectorJob]) -> list[BoxData]:
+    """The images of each job; those of one source share them."""
+    opened: dict[str, BoxData] = {}
+    for job in jobs:
+        source = part_hash(job.recipe.data.source)
+        if source not in opened:
+            opened[source] = build.box_data(job.recipe.data.source)
+        _check_splits(job.recipe, opened[source])
+    return [opened[part_hash(job.recipe.data.source)] for job in jobs]
 
 
 def _check_splits(recipe: DetectionRecipe, data: BoxData) -> None:
@@ -159,63 +107,110 @@ def _check_splits(recipe: DetectionRecipe, data: BoxData) -> None:
         )
 
 
-def _place(recipe: DetectionRecipe, data: BoxData, folder: Path) -> DetectorRun:
-    """The run's key and folder.
+def train_backbones(jobs: Sequence[DetectorJob], folder: Path) -> list[DetectorJob]:
+    """Train the recipes that backbones start from (`init_from: recipe:NAME`), at the jobs' seeds.
+
+    Returns:
+        The jobs, with these networks named as files.
 
     Raises:
-        CheckpointError: when the backbone's file can't be read.
+        RecipeError: when the last network of a recipe is another one than the backbone.
     """
-    facts: dict[str, Any] = {
-        "format": FORMAT,
-        "seed": recipe.seed,
-        "data": data.digest,
-        "augment": recipe.data.augment.model_dump(mode="json"),
-        "pixels": [recipe.data.mean, recipe.data.std],
-        "detector": recipe.detector.model_dump(mode="json"),
-        "training": recipe.training.model_dump(mode="json"),
+    parts = [job.recipe.detector.backbone for job in jobs]
+    starts = [Start(part.init_from or "", part.start) for part in parts]
+    wanted = []
+    for job, part, start in zip(jobs, parts, starts, strict=True):
+        if is_recipe(part.init_from):
+            check_fits("detector.backbone.init_from", start, part)
+            wanted.append((start, job.recipe.seed))
+    trained = train_recipes(wanted, folder)
+    ready = []
+    for job, start in zip(jobs, starts, strict=True):
+        file = trained.get((start, job.recipe.seed))
+        ready.append(job if file is None else replace(job, recipe=_from_file(job.recipe, file)))
+    return ready
+
+
+def _from_file(recipe: DetectionRecipe, file: Path) -> DetectionRecipe:
+    change = {"init_from": f"file:{file}", "start": ()}
+    backbone = recipe.detector.backbone.model_copy(update=change)
+    detector = recipe.detector.model_copy(update={"backbone": backbone})
+    return recipe.model_copy(update={"detector": detector})
+
+
+def box_facts(data: BoxData) -> DataFacts:
+    """What a run keeps of a data set of boxes; an image has no class of its own."""
+    splits = {
+        split: {"images": len(data.rows(split)), "objects": data.counts(split)} for split in SPLITS
     }
-    if recipe.training.schedule.name != "plateau":  # which looks at the evaluations
-        del facts["training"]["evaluate_every"]
-    if (init := recipe.detector.backbone.init_from) is not None:
-        path = Path(init.removeprefix("file:"))
-        try:
-            facts["detector"]["backbone"]["init_from"] = sha256(path.read_bytes()).hexdigest()
-        except OSError as error:
-            raise CheckpointError(f"{path}: can't be read ({error.strerror})") from error
-    key = sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-    where = folder / "detectors" / f"seed-{recipe.seed}-{key[:8]}"
-    return DetectorRun(recipe, data, where, key)
+    label = pa.nulls(len(data), pa.string())
+    columns = [list(data.ids), list(data.paths), label, data.splits.tolist()]
+    images = pa.table(columns, names=COLUMNS)
+    return DataFacts(data.name, data.digest, data.classes, splits, images, data.problems)
 
 
-def _describe(recipe: DetectionRecipe, data: BoxData, folder: Path) -> None:
-    write_atomic(folder / "recipe.yaml", dump(recipe))
-    write_atomic(folder / "environment.json", json.dumps(environment(), indent=1))
-    facts = {
-        "name": data.name,
-        "digest": data.digest,
-        "classes": list(data.classes),
-        "splits": {
-            split: {"images": len(data.rows(split)), "objects": data.counts(split)}
-            for split in ("train", "validation", "test")
-        },
-    }
-    write_atomic(folder / "data.json", json.dumps(facts, indent=1))
-    write_problems(folder, data.problems)
+@dataclass(frozen=True)
+class OpenDetector:
+    """A detector's job with its images, and where it is kept."""
+
+    job: DetectorJob
+    data: BoxData
+    step: Step
+
+    @property
+    def recipe(self) -> DetectionRecipe:
+        """Of the job."""
+        return self.job.recipe
+
+    @property
+    def inference(self) -> dict[str, Any]:
+        """How boxes are found. Weights don't depend on it, but all measures do."""
+        return self.recipe.inference.model_dump(mode="json")
+
+    def find(
+        self,
+        network: nn.Module,
+        info: DetectorInfo,
+        rows: np.ndarray,
+        look: Callable[[Tensor, Batch], None] | None = None,
+    ) -> list[Found]:
+        """The boxes that a detector finds in each of the images `rows`; see `detect`."""
+        device = next(network.parameters()).device
+        view = build.box_view(self.recipe, self.data, info, device, train=False)
+        workers, decoding = self.recipe.data.workers, build.decoding(self.recipe)
+        return detect(network, view, rows, decoding, workers=workers, look=look)
 
 
-def _train(run: DetectorRun, fabric: Fabric) -> None:
-    recipe, data = run.recipe, run.data
+def _run_step(opened: OpenDetector) -> None:
+    """Train the detector, or measure it again where `inference` has changed."""
+    step = opened.step
+    fabric = builders.fabric(opened.recipe.engine)
+    fabric.launch()
+    if opened.recipe.engine.threads:
+        torch.set_num_threads(opened.recipe.engine.threads)
+    write_stage(step)
+    if not step.is_done:
+        _train(opened, fabric)
+    elif (before := open_stage(step.folder).evaluation)["inference"] != opened.inference:
+        log.info(f"{step.title}: measured again, as inference has changed")
+        network, info = load_detector(step.network)
+        _keep(opened, network.to(fabric.device), info, before["cost"]["seconds"])
+    (step.folder / files.STATE).unlink(missing_ok=True)
+
+
+def _train(opened: OpenDetector, fabric: Fabric) -> None:
+    recipe, data, step = opened.recipe, opened.data, opened.step
     new = build.detector(recipe, data.classes)
     part = recipe.training.loss
     policy = MatchedBoxes(new.network.default_boxes, part.overlap)
     loss = partial(multibox, negatives=part.negatives, least_negatives=part.least_negatives)
-    name = recipe.detector.backbone.name
-    title = f"{name} detector (seed {recipe.seed})"
     rows, boxes = data.rows("train"), len(new.network.default_boxes)
-    say(f"{title}: {len(rows)} images, {boxes} default boxes")
-    facts = {"key": run.key, "seed": recipe.seed, "backbone": name}
-    write_atomic(run.folder / "detector.json", json.dumps(facts, indent=1))
-    look = _Looking(run, new.info, policy, loss, fabric.device)
+    log.info(f"{step.title}: {step.model}, {len(rows)} images, {boxes} default boxes")
+
+    def validate(network: nn.Module) -> Record:
+        """`validation_loss`, and `validation_map11` where there is an object to find."""
+        return _validate(opened, network, new.info, lambda o, b: float(loss(o, policy(b))))
+
     network, history = fit(
         Training(
             network=new.network,
@@ -223,101 +218,62 @@ def _train(run: DetectorRun, fabric: Fabric) -> None:
             rows=rows,
             policy=policy,
             loss=loss,
-            optimizer=builders.optimizer(recipe.training, new.network),
-            schedule=builders.schedule(recipe.training),
-            settings=build.detection_settings(recipe),
+            optimizer=optimizers.build(recipe.training.optimizer, new.network),
+            schedule=schedules.build(recipe.training.schedule, recipe.training.epochs),
+            options=recipe.training,
+            engine=recipe.engine,
+            seed=random.integer(recipe.seed, "training"),
+            workers=recipe.data.workers,
             fabric=fabric,
-            validate=look.validate,
-            folder=run.folder,
-            title=title,
+            validate=validate,
+            folder=step.folder,
+            title=step.title,
             hits=matched_right,
         )
     )
-    save_detector(run.folder / "model.safetensors", network, new.info)
-    _keep(run, network, look, sum(record["seconds"] for record in history))
+    save_detector(step.network, network, new.info)
+    _keep(opened, network, new.info, sum(record["seconds"] for record in history))
 
 
-def _measure_again(run: DetectorRun, fabric: Fabric) -> None:
-    """The measures of a trained detector under another `inference`; nothing is trained."""
-    network, info = load_detector(run.folder / "model.safetensors")
-    say(f"{run.folder.name}: measured anew, as inference has changed")
-    seconds = json.loads((run.folder / "evaluation.json").read_text("utf-8"))["cost"]["seconds"]
-    network = network.to(fabric.device)
-    policy = MatchedBoxes(network.default_boxes, run.recipe.training.loss.overlap)
-    _keep(run, network, _Looking(run, info, policy, multibox, fabric.device), seconds)
+def _validate(
+    opened: OpenDetector,
+    network: nn.Module,
+    info: DetectorInfo,
+    loss: Callable[[Tensor, Batch], float],
+) -> Record:
+    rows = opened.data.rows("validation")
+    if not len(rows):
+        return {}
+    losses: list[float] = []
+
+    def look(outputs: Tensor, batch: Batch) -> None:
+        """Note the loss of a batch, weighted by its images."""
+        losses.append(loss(outputs, batch) * len(batch.labels))
+
+    found = opened.find(network, info, rows, look)
+    result = measures(opened.data, rows, found, coco=False)
+    record = {"validation_loss": sum(losses) / len(rows)}
+    return record | ({} if result["map11"] is None else {"validation_map11": result["map11"]})
 
 
-@dataclass(frozen=True)
-class _Looking:
-    """What is needed to look at a split with a detector."""
-
-    run: DetectorRun
-    info: DetectorInfo
-    policy: MatchedBoxes
-    loss: Loss
-    device: torch.device
-
-    def validate(self, network: nn.Module) -> Record:
-        """`validation_loss`, and `validation_map11` where there is an object to find."""
-        rows = self.run.data.rows("validation")
-        if not len(rows):
-            return {}
-        losses: list[float] = []
-
-        def look(outputs: Tensor, batch: Batch) -> None:
-            """Note the loss of a batch, weighted by its images."""
-            losses.append(float(self.loss(outputs, self.policy(batch))) * len(batch.labels))
-
-        found = self.found(network, rows, look)
-        result = measures(self.run.data, rows, found, coco=False)
-        record = {"validation_loss": sum(losses) / len(rows)}
-        return record | ({} if result["map11"] is None else {"validation_map11": result["map11"]})
-
-    def found(
-        self,
-        network: nn.Module,
-        rows: np.ndarray,
-        look: Callable[[Tensor, Batch], None] | None = None,
-    ) -> list[Found]:
-        """The boxes that a detector finds."""
-        recipe, data = self.run.recipe, self.run.data
-        view = build.box_view(recipe, data, self.info, self.device, train=False)
-        decoding, workers = build.decoding(recipe), recipe.data.workers
-        return detect(network, view, rows, decoding, workers=workers, look=look)
-
-
-def _keep(run: DetectorRun, network: nn.Module, look: _Looking, seconds: float) -> None:
-    """Write a detector's measures; `done.json` last, as it declares the rest whole."""
-    folder, data = run.folder, run.data
-    result: dict[str, Any] = {}
-    for split in ("train", "validation", "test"):
+def _keep(opened: OpenDetector, network: nn.Module, info: DetectorInfo, seconds: float) -> None:
+    """Write what a detector finds and its measures, and declare the stage done."""
+    step, data = opened.step, opened.data
+    result: dict[str, Any] = {"inference": opened.inference}
+    for split in SPLITS:
         rows = data.rows(split)
         if not len(rows):
             continue
-        found = look.found(network, rows)
-        save_found(folder / f"found-{split}.parquet", data, rows, found)
+        found = opened.find(network, info, rows)
+        save_found(step.folder / f"found-{split}.parquet", data, rows, found)
         result[split] = measures(data, rows, found)
         if split == "validation":
-            _sheet(folder / "sheet.jpg", data, rows[:SHEET], found)
-    size = (look.info.spec.size, look.info.spec.size)
+            shown = rows[:SHEET]
+            draw_sheet(step.folder / "sheet.jpg", data, shown, found, score=SHEET_SCORE)
+    size = (info.spec.size, info.spec.size)
     result["cost"] = {
         "parameters": cost.parameters(network),
         "macs": cost.macs(network, 3, size),
         "seconds": seconds,
     }
-    write_atomic(folder / "evaluation.json", json.dumps(result, indent=1, allow_nan=False))
-    write_atomic(folder / "done.json", json.dumps({"key": run.key, "inference": run.inference}))
-
-
-def _sheet(path: Path, data: BoxData, rows: np.ndarray, found: Sequence[Found]) -> None:
-    drawn = [
-        draw_boxes(
-            data.images.pixels(int(row)),
-            each,
-            data.classes,
-            score=SHEET_SCORE,
-            given=data.given[row],
-        )
-        for row, each in zip(rows, found, strict=False)
-    ]
-    contact_sheet(path, [Tile([np.asarray(each)], []) for each in drawn], side=SHEET_SIDE)
+    finish_stage(step, result)

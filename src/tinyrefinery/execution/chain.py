@@ -14,26 +14,8 @@ from typing import Any
 from torch import nn
 
 from tinyrefinery.errors import ChainError
-
-
-@dataclass(frozen=True)
-class CollapseRule:
-    """When a generation counts as collapsed."""
-
-    below_refiner: float = 0.25
-    """Validation top-1 this far (absolute, 0 to 1) below its best refiner's."""
-    near_chance: float = 0.1
-    """Validation top-1 that keeps no more than this share of its refiner's lead over chance."""
-
-
-@dataclass(frozen=True)
-class StopRule:
-    """When a chain that no longer helps ends by itself."""
-
-    min_gain: float = 0.0
-    """Validation top-1 that a generation must gain over its refiner of the same architecture."""
-    patience: int = 1
-    """Generations in a row without that gain before the chain ends."""
+from tinyrefinery.recipe.schema import Chain as ChainPart
+from tinyrefinery.recipe.schema import Collapse
 
 
 @dataclass(frozen=True)
@@ -52,7 +34,7 @@ class Generation:
 
 
 def collapse(
-    top1: float, refiners_top1: Sequence[float], classes: int, images: int, rule: CollapseRule
+    top1: float, refiners_top1: Sequence[float], classes: int, images: int, rule: Collapse
 ) -> str | None:
     """Why a network of validation accuracy `top1` counts as collapsed, or None.
 
@@ -84,7 +66,7 @@ def collapse(
 class Chain:
     """Generations in the order they were trained; `chain[-1]` is the last."""
 
-    def __init__(self, classes: int, images: int, rule: CollapseRule | None) -> None:
+    def __init__(self, classes: int, images: int, rule: Collapse | None) -> None:
         """Start an empty chain.
 
         Args:
@@ -131,7 +113,7 @@ class Chain:
                 "level: crop usually mend it. chain.collapse sets what counts as a collapse."
             )
 
-    def has_stopped_gaining(self, refiner: str, architecture: str, rule: StopRule) -> bool:
+    def has_stopped_gaining(self, refiner: str, architecture: str, rule: ChainPart) -> bool:
         """Whether another generation of `architecture`, refined by `refiner`, is not worth it.
 
         Followed back from `refiner`, the last `rule.patience` generations each have to have been

@@ -1,16 +1,22 @@
 """Label crops ahead of training, into the label stores of a recipe."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from tinyrefinery.errors import RecipeError
+from tinyrefinery.execution.jobs import train_jobs
+from tinyrefinery.execution.labels import JobLabels, crop_streams
 from tinyrefinery.execution.processes import side_by_side
-from tinyrefinery.execution.recipe_run import Job, say
-from tinyrefinery.execution.run import alone, begun, describe, open_runs, run_all
+from tinyrefinery.execution.run import describe, open_jobs, train_starts
 from tinyrefinery.labels.store.store import LabelStore
 from tinyrefinery.names import did_you_mean
-from tinyrefinery.recipe.labels import Refined
+from tinyrefinery.options.labels import Refined
 from tinyrefinery.recipe.schema import Recipe
+from tinyrefinery.runs.lock import locked
+from tinyrefinery.runs.plan import Job
+
+log = logging.getLogger("tinyrefinery")
 
 
 def make_labels(
@@ -35,24 +41,29 @@ def make_labels(
         some out.
 
     Raises:
-        RefineryError: for anything that the user can mend; what was made until then is kept.
+        RefineryError: for anything that the user can fix; what was labelled until then is kept.
     """
     stages = [_known(recipe, stage) for stage in stages] or stored_stages(recipe)
-    with alone(folder):
-        given, recipe = recipe, begun([Job(recipe)], folder)[0].recipe
-        runs = open_runs([Job(recipe)], folder)
+    with locked(folder):
+        given, ready = Job(recipe), train_starts([Job(recipe)], folder)
+        (job,), _ = open_jobs(ready, folder)
         for stage in stages:
-            _check_streams(stage, streams, runs[0].streams(stage))
-        describe(folder, runs, given)
-        run_all(runs, only={name for stage in stages for name in runs[0].needed_by(stage)})
-        ready = [stage for stage in stages if all(map(runs[0].is_done, runs[0].needed_by(stage)))]
-        for stage in set(stages) - set(ready):
-            say(f"{stage}: not labelled, since its refiner was not trained")
+            _check_streams(stage, streams, crop_streams(job.stages[stage]))
+        describe(folder, [job], [given])
+        needed = {name: job.planned[name].needs for name in stages}
+        train_jobs([job], folder, only={near for names in needed.values() for near in names})
+        # A chain may have ended before the refiners of some stages.
+        possible = [
+            name for name in stages if all(job.planned[near].is_done for near in needed[name])
+        ]
+        for stage in set(stages) - set(possible):
+            log.info(f"{stage}: not labelled, since its refiner was not trained")
         if processes > 1:
-            shares = [(recipe, folder, ready, streams, i, processes) for i in range(processes)]
-            side_by_side(_make, shares, processes)
-        _make(recipe, folder, ready, streams, 0, 1)
-        return [runs[0].stored_labels(stage).store for stage in ready]
+            work = (ready[0].recipe, folder, possible, streams)
+            side_by_side(_make, [(*work, i, processes) for i in range(processes)], processes)
+        _make(ready[0].recipe, folder, possible, streams, 0, 1)
+        labels = JobLabels(job, folder)
+        return [labels.stored(job.stages[stage]).store for stage in possible]
 
 
 def _check_streams(stage: str, wanted: Sequence[int] | None, there: range) -> None:
@@ -104,11 +115,12 @@ def _make(
     step: int,
 ) -> None:
     """Label every `step`-th stream from `first` on."""
-    (each,) = open_runs([Job(recipe)], folder)
-    each.use_threads()
-    for stage in stages:
-        labels = each.stored_labels(stage)
-        for stream in (each.streams(stage) if streams is None else streams)[first::step]:
+    (job,), _ = open_jobs([Job(recipe)], folder)
+    job.use_threads()
+    for name in stages:
+        stage = job.stages[name]
+        labels = JobLabels(job, folder).stored(stage)
+        for stream in (crop_streams(stage) if streams is None else streams)[first::step]:
             labels.store.get_or_create(
                 stream, lambda labels=labels, stream=stream: labels.label_stream(stream)
             )

@@ -1,11 +1,11 @@
-"""A few crops with every network's labels, for people to look at.
+"""A few crops with every network's labels, for the report.
 
-The first are a random sample. Those that follow, and the validation images, are what the
-generations of a chain changed their minds about most (`top_changes`), for Figures 7 and 8 of Label
+The first are a random sample. Those that follow, and the validation images, are those on which the
+predictions of a chain's generations changed most (`top_changes`), for Figures 7 and 8 of Label
 Refinery (arXiv 1805.02641).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,15 +13,19 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from tinyrefinery import builders
 from tinyrefinery.data.batches import View, shuffled
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.evaluation.predictions import Predictions
+from tinyrefinery.execution.opened import OpenJob
 from tinyrefinery.files import atomic_file
 from tinyrefinery.labels.refiner import Refiner
+from tinyrefinery.runs import files
+from tinyrefinery.runs.lineage import longest_line
 from tinyrefinery.runs.top_changes import most_changed
 
 CANVAS = 128  # longest side at which a source image is shown, in pixels
-MATES = 256  # crops labelled together, so that batch statistics are those of a real batch
+GROUP = 256  # crops labelled together, so that batch statistics are those of a real batch
 
 CHOSEN = 3  # crops, and validation images, that changed most
 
@@ -35,43 +39,55 @@ class Line:
     titles: tuple[str, ...]
     """The titles under which they label."""
     validation: tuple[Predictions, ...]
-    """What each says of the validation split."""
+    """Their predictions on the validation split."""
 
 
-def save_samples(
-    path: Path,
-    view: View,
-    rows: np.ndarray,
-    refiners: Mapping[str, Refiner],
-    line: Line | None = None,
-    count: int = 12,
-) -> None:
-    """Write `count` crops of a view with their labels as an .npz file.
+def save_samples(path: Path, job: OpenJob, count: int = 12) -> None:
+    """Write crops with the labels of every finished network of a job as an .npz file.
 
     Args:
         path: the file; see `reports.samples.read_samples` for its arrays.
-        view: the training crops to show, of its epoch 0.
-        rows: the training samples.
-        refiners: who labels them, by the title to show.
-        line: two or more generations; what they changed their minds about most is kept too.
-        count: how many crops.
+        job: with at least one network in its chain. The crops are those of generation 2, epoch 0.
+        count: how many crops, besides those that changed most.
     """
-    mates = shuffled(rows, view.seed, 0)[:MATES]
-    batch = view.render(mates, 0)
-    labels = {title: refiner(batch.images).cpu().numpy() for title, refiner in refiners.items()}
-    places = np.arange(min(count, len(mates)))
+    view = builders.train_view(job.recipe, job.data, 2, torch.device("cpu"))
+    group = shuffled(job.train_rows, view.seed, 0)[:GROUP]
+    images = view.render(group, 0).images
+    labels: dict[str, np.ndarray] = {}
+    for generation in job.chain.generations:
+        refiner = Refiner([generation.network])
+        labels[_title(job, generation.id)] = refiner(images).cpu().numpy()
+    places = np.arange(min(count, len(group)))
     arrays: dict[str, np.ndarray] = {}
-    if line is not None and len(line.keys) > 1:
+    if (line := _longest_line(job)) is not None:
         changed = np.stack([labels[title] for title in line.titles])
-        chosen = most_changed(changed, mates, CHOSEN)
+        chosen = most_changed(changed, group, CHOSEN)
         places = np.concatenate([places, np.setdiff1d(chosen, places)])
-        arrays = _line_arrays(line, view.dataset, list(labels), len(mates))
-    arrays |= _crop_arrays(view, mates[places])
-    for number, (title, found) in enumerate(labels.items()):
-        arrays[f"labels_{number}"] = found[places]
+        arrays = _line_arrays(line, view.dataset, list(labels), len(group))
+    arrays |= _crop_arrays(view, group[places])
+    for number, (title, distributions) in enumerate(labels.items()):
+        arrays[f"labels_{number}"] = distributions[places]
         arrays[f"title_{number}"] = np.array(title)
     with atomic_file(path) as aside, aside.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
+
+
+def _title(job: OpenJob, stage: str) -> str:
+    return f"{stage} ({job.stages[stage].model.name})"
+
+
+def _longest_line(job: OpenJob) -> Line | None:
+    """The longest line of generations that refined one another; None without two."""
+    ids = longest_line({each.id: each.refined_by for each in job.chain.generations})
+    if len(ids) < 2:
+        return None
+    steps = [job.planned[id] for id in ids]
+    validation = [step.folder / files.predictions("validation") for step in steps]
+    return Line(
+        keys=tuple(step.key for step in steps),
+        titles=tuple(_title(job, id) for id in ids),
+        validation=tuple(map(Predictions.load, validation)),
+    )
 
 
 def _crop_arrays(view: View, shown: np.ndarray) -> dict[str, np.ndarray]:
@@ -94,10 +110,10 @@ def _crop_arrays(view: View, shown: np.ndarray) -> dict[str, np.ndarray]:
 def _line_arrays(
     line: Line, data: Dataset, titles: Sequence[str], candidates: int
 ) -> dict[str, np.ndarray]:
-    """Who the generations are, among how many crops was chosen, and validation images."""
-    said = np.stack([each.probabilities for each in line.validation])
+    """The generations, among how many crops was chosen, and validation images."""
+    predicted = np.stack([each.probabilities for each in line.validation])
     rows = line.validation[0].rows
-    rows = rows[most_changed(said, rows, CHOSEN)]
+    rows = rows[most_changed(predicted, rows, CHOSEN)]
     return {
         "line_keys": np.array(line.keys),
         "line_labels": np.array([titles.index(title) for title in line.titles]),

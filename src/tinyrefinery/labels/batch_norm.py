@@ -1,10 +1,10 @@
 """Whose statistics a refiner's batch normalization uses, and which crops share them.
 
 The paper labels with the statistics of the batch at hand (arXiv 1805.02641, section 3), so a label
-depends on its batch mates, not on its crop alone. Hence the mates are planned: each epoch's rows
-are shuffled and cut into BN groups, and a group is always labelled whole. Groups sorted by class,
-or of crops of one image, would ruin the labels (they change 60-88 % of the top-1 labels of a
-CIFAR-10 refiner), which a shuffle rules out and `check_mixed` makes sure of.
+depends on the other crops of its batch. Hence batches are planned: each epoch's rows are shuffled
+and cut into BN groups, and a group is always labelled whole. Groups sorted by class, or of crops of
+one image, would ruin the labels (they change 60-88 % of the top-1 labels of a CIFAR-10 refiner). A
+shuffle rules them out, and `check_mixed` makes sure.
 """
 
 from collections.abc import Iterable
@@ -85,9 +85,9 @@ class GroupPlan:
         """
         self._shuffle(epoch)
         count = -(-len(self._order) // self.group)
-        return np.stack([self.mates(number, epoch) for number in range(count)])
+        return np.stack([self.rows_of(number, epoch) for number in range(count)])
 
-    def mates(self, number: int, epoch: int) -> np.ndarray:
+    def rows_of(self, number: int, epoch: int) -> np.ndarray:
         """Rows of one group, (group,) int64."""
         self._shuffle(epoch)
         rows = self._order[number * self.group : (number + 1) * self.group]

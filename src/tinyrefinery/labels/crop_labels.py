@@ -16,7 +16,7 @@ PIXELS_AT_ONCE = 512 * 32 * 32  # of crops: beyond it rendering gets no cheaper
 
 
 class CropLabels:
-    """What a refiner says of the training crops of a view."""
+    """A refiner's labels of the training crops of a view."""
 
     def __init__(self, refiner: Refiner, view: View, rows: np.ndarray, *, group: int) -> None:
         """Plan the labelling of samples `rows`.
@@ -30,7 +30,7 @@ class CropLabels:
         """
         self.refiner, self.view, self.rows = refiner, view, rows
         self.classes = len(view.dataset.classes)
-        least = SMALLEST_GROUP if refiner.depends_on_mates else 1
+        least = SMALLEST_GROUP if refiner.depends_on_batch else 1
         self.plan = GroupPlan(rows, group=group, seed=view.seed, smallest=least)
         counts = np.bincount(self._given(rows), minlength=self.classes)
         self._shares = counts / max(counts.sum(), 1)
@@ -42,12 +42,12 @@ class CropLabels:
             CheckpointError: when the refiner has other classes than the data.
             DataError: when the group can't give sound labels (`check_mixed`).
         """
-        if self.refiner.depends_on_mates:
+        if self.refiner.depends_on_batch:
             check_mixed(batch.rows, self._given(batch.rows), self._shares)
         labels = self.refiner(batch.images)
         if labels.shape[1] != self.classes:
             raise CheckpointError(
-                f"refiner: it knows {labels.shape[1]} classes, but data set "
+                f"refiner: it has {labels.shape[1]} classes, but data set "
                 f"'{self.view.dataset.name}' has {self.classes}; train a refiner on this data first"
             )
         return labels
@@ -72,7 +72,7 @@ class CropLabels:
 
     def _groups_at_once(self) -> int:
         """BN groups whose crops are rendered in one go: several of small ones, which is cheaper."""
-        height, width = self.view.spec.size
+        height, width = self.view.crop.size
         crops = PIXELS_AT_ONCE // (height * width)
         return max(1, crops // self.plan.group)
 

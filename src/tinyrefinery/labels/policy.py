@@ -3,11 +3,13 @@
 Rows sum to one; no gradient. Ground truth is a distribution like any other, so every loss works
 with every policy, whether it gives all K probabilities or `SparseTargets`. Label Refinery's
 ablations (arXiv 1805.02641, Tables 4 and 5) are the grid of `level` x `hard` x `batch_norm` of one
-class, `Refined`: level "crop" is what the paper calls dynamic, "image" and "category" are static.
+class, `RefinedLabels`: level "crop" is what the paper calls dynamic, "image" and "category" are
+static.
 """
 
 from collections.abc import Callable
-from typing import Literal, Protocol
+from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -17,11 +19,10 @@ from torch.nn import functional as F
 from tinyrefinery.data.batches import Batch, View
 from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.data.moving import to_device
+from tinyrefinery.labels.batch_norm import GroupPlan
 from tinyrefinery.labels.crop_labels import CropLabels
-from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.losses.targets import SparseTargets, Targets
-
-Level = Literal["crop", "image", "category"]
+from tinyrefinery.options.labels import LabelSmoothing, Refining
 
 
 class LabelPolicy(Protocol):
@@ -32,7 +33,7 @@ class LabelPolicy(Protocol):
         ...
 
 
-class GroundTruth:
+class GivenLabels:
     """The given class, one-hot; of images whose label is soft, that distribution."""
 
     def __init__(self, classes: int, manifest: Manifest | None = None) -> None:
@@ -45,7 +46,7 @@ class GroundTruth:
 
     def __call__(self, batch: Batch) -> Tensor:
         """Targets, (B, K)."""
-        targets = F.one_hot(batch.labels, self.classes).float()
+        targets = F.one_hot(batch.labels, self.classes).float()  # (B,) -> (B, K)
         if self._soft is None:
             return targets
         place = self._place[batch.rows]
@@ -54,121 +55,110 @@ class GroundTruth:
         return targets
 
 
-class LabelSmoothing:
+class SmoothedLabels:
     """Ground truth, mixed with the uniform distribution (Szegedy et al., 2016, section 7)."""
 
     def __init__(
-        self, classes: int, epsilon: float = 0.1, manifest: Manifest | None = None
+        self, part: LabelSmoothing, classes: int, manifest: Manifest | None = None
     ) -> None:
-        """Give the share `epsilon`, in [0, 1], to all classes evenly; see `GroundTruth`."""
-        self.classes, self.epsilon = classes, epsilon
-        self._truth = GroundTruth(classes, manifest)
+        """Smooth the labels that `GivenLabels(classes, manifest)` gives."""
+        self.epsilon, self.classes = part.epsilon, classes
+        self._given = GivenLabels(classes, manifest)
 
     def __call__(self, batch: Batch) -> Tensor:
         """(1 - epsilon) ground truth + epsilon / K, (B, K)."""
-        return self._truth(batch) * (1 - self.epsilon) + self.epsilon / self.classes
+        return self._given(batch) * (1 - self.epsilon) + self.epsilon / self.classes
 
 
-class Refined:
+class RefinedLabels:
     """Labels by a refiner: the given class takes no part (arXiv 1805.02641, section 3)."""
 
     def __init__(
         self,
-        refiner: Refiner,
-        view: View,
-        rows: np.ndarray,
+        part: Refining,
+        crop_labels: CropLabels,
         *,
         image_view: View | None = None,
-        level: Level = "crop",
-        hard: bool = False,
-        bn_group: int = 256,
         store: Callable[[Batch], Targets] | None = None,
     ) -> None:
-        """Label crops of `view`.
+        """Label crops of the view that `crop_labels` has.
 
         Args:
-            refiner: the frozen networks.
-            view: the training crops; the BN groups follow its seed.
-            rows: the training samples, which make up the BN groups.
-            image_view: the crop that stands for the whole image at levels "image" and "category".
-            level: label of this very crop; of its image's central crop; or the mean of those over
-                the image's given category (Table 5).
-            hard: one-hot of the most likely class instead of the distribution (Table 4).
-            bn_group: crops that share batch statistics; it matters where the refiner has batch
-                normalization in "batch" mode.
+            part: level of the labels, and whether they are hard.
+            crop_labels: how crops are labelled, and in which BN groups.
+            image_view: the crop that stands for the whole image at levels "image" and "category";
+                None: the training crops of epoch 0.
             store: where labels of crops are kept and read from; None: made anew each time.
-
-        Raises:
-            CheckpointError: when the refiner has other classes than the data.
         """
-        self.crop_labels = CropLabels(refiner, view, rows, group=bn_group)
-        self.view, self.rows, self.level, self.hard = view, rows, level, hard
-        self.image_view = image_view or view
-        self.classes = self.crop_labels.classes
-        self.plan = self.crop_labels.plan if refiner.depends_on_mates else None
-        self.store = store
-        self._stream, self._known, self._labels = -1, np.zeros(0, bool), torch.zeros(0)
-        self._static: Tensor | None = None
+        self.part, self.crop_labels, self.store = part, crop_labels, store
+        self.view, self.rows = crop_labels.view, crop_labels.rows
+        self.image_view = image_view or self.view
+        self.classes = crop_labels.classes
+        self.plan = crop_labels.plan if crop_labels.refiner.depends_on_batch else None
+        # Labels of the stream at hand, by manifest row, (rows, K), and which of them are made.
+        self._stream, self._is_made, self._labels = -1, np.zeros(0, bool), torch.zeros(0)
 
     def __call__(self, batch: Batch) -> Targets:
         """Targets of the batch, (B, K) float32."""
-        if self.level == "crop":
+        if self.part.level == "crop":
             labels = self.store(batch) if self.store else self._crop_labels(batch)
+        elif self.part.level == "image":
+            labels = self._image_labels[
+                to_device(batch.rows, batch.images.device)
+            ]  # (rows, K) -> (B, K)
         else:
-            labels = self._static_labels()[to_device(batch.rows, batch.images.device)]
-            if self.level == "category":
-                labels = self._category_means[batch.labels]
-        if self.hard:
+            labels = self._category_labels[batch.labels]  # (K, K) -> (B, K)
+        if self.part.hard:
             return F.one_hot(_top_class(labels), self.classes).float()
         return labels
 
     def _crop_labels(self, batch: Batch) -> Tensor:
+        # A label that depends on the batch is made in its planned BN group, or it would change
+        # with the batch size. Without `order_seed`, training's batches are whole groups.
         if self.plan is None:
             return self.crop_labels.of_group(batch)
         if self.plan.is_whole(batch.rows, self.view.stream(batch.epoch)):
             return self.crop_labels.of_groups(batch)
-        return self._planned_labels(batch)
+        return self._planned_labels(batch, self.plan)
 
-    def _planned_labels(self, batch: Batch) -> Tensor:
+    def _planned_labels(self, batch: Batch, plan: GroupPlan) -> Tensor:
         """Labels for a batch that cuts across BN groups: render and label the groups it touches."""
-        assert self.plan is not None
-        stream = self.view.stream(batch.epoch)
+        stream, device = self.view.stream(batch.epoch), batch.images.device
         if stream != self._stream:
             rows = int(self.rows.max()) + 1
             self._labels = torch.zeros(0)  # let the last stream's go before there are two
-            self._labels = torch.zeros((rows, self.classes), device=batch.images.device)
-            self._known, self._stream = np.zeros(rows, bool), stream
-        unknown = batch.rows[~self._known[batch.rows]]
-        if len(unknown):
-            for number in np.unique(self.plan.group_of(unknown, stream)):
-                mates = self.view.render(self.plan.mates(int(number), stream), stream)
-                labels = self.crop_labels.of_group(mates)
-                own = self.plan.group_of(mates.rows, stream) == number
-                fresh, rows = np.flatnonzero(own), mates.rows[own]
-                self._labels[to_device(rows, labels.device)] = labels[
-                    to_device(fresh, labels.device)
-                ]
-                self._known[rows] = True
-        return self._labels[to_device(batch.rows, self._labels.device)]
+            self._labels = torch.zeros((rows, self.classes), device=device)
+            self._is_made, self._stream = np.zeros(rows, bool), stream
+        missing = batch.rows[~self._is_made[batch.rows]]
+        for number in np.unique(plan.group_of(missing, stream)).tolist():
+            group = self.view.render(plan.rows_of(number, stream), stream)
+            labels = self.crop_labels.of_group(group)
+            # The last group is filled up with rows of the first, whose label is the first one's.
+            belongs = np.flatnonzero(plan.group_of(group.rows, stream) == number)
+            rows = group.rows[belongs]
+            self._labels[to_device(rows, device)] = labels[to_device(belongs, device)]
+            self._is_made[rows] = True
+        return self._labels[to_device(batch.rows, device)]  # (rows, K) -> (B, K)
 
-    def _static_labels(self) -> Tensor:
-        """One label an image, from its central crop: made once, (rows, K)."""
-        if self._static is not None:
-            return self._static
+    @cached_property
+    def _image_labels(self) -> Tensor:
+        """One label per image, from its central crop, by manifest row: (rows, K), made once."""
         groups = list(self.crop_labels.plan.groups(0))
-        device = self.view.device
-        static = torch.zeros((int(self.rows.max()) + 1, self.classes), device=device)
-        # Backwards, so that of two labels the first group's stands, as GroupPlan.groups says.
+        labels = torch.zeros((int(self.rows.max()) + 1, self.classes), device=self.view.device)
+        # Backwards, so that of two labels the first group's stands, as GroupPlan.groups promises.
         for rows in reversed(groups):
             batch = self.image_view.render(rows, 0)
-            static[torch.as_tensor(rows)] = self.crop_labels.of_group(batch)
-        given = torch.from_numpy(self.view.dataset.manifest.labels[self.rows]).to(device)
+            labels[torch.as_tensor(rows)] = self.crop_labels.of_group(batch)
+        return labels
+
+    @cached_property
+    def _category_labels(self) -> Tensor:
+        """Mean label of each given class's images, (K, K); zeros for a class without images."""
+        given = torch.from_numpy(self.view.dataset.manifest.labels[self.rows]).to(self.view.device)
         # A product rather than index_add_, whose order of summation varies on accelerators.
-        member = F.one_hot(given, self.classes).float()
-        sums = member.T @ static[torch.as_tensor(self.rows)]
-        self._category_means = sums / member.sum(dim=0).clamp(min=1)[:, None]
-        self._static = static
-        return static
+        member = F.one_hot(given, self.classes).float()  # (N, K): images by class
+        sums = member.T @ self._image_labels[torch.as_tensor(self.rows)]  # (K, N) (N, K) -> (K, K)
+        return sums / member.sum(dim=0).clamp(min=1)[:, None]
 
 
 def _top_class(labels: Targets) -> Tensor:

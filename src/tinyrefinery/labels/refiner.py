@@ -1,14 +1,14 @@
 """The refiner: frozen networks that turn crops into label distributions.
 
-The only code that holds a frozen network. Dropout is off, no gradient flows, and the networks given
-to it are copied, so their own running statistics stay as they are.
+Dropout is off and no gradient reaches the weights. The networks given to it are copied, so their
+running statistics stay as they are.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from functools import cached_property, partial
 from hashlib import sha256
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +17,9 @@ from tinyrefinery.data.moving import constant
 from tinyrefinery.labels.batch_norm import has_batch_norm, recalibrate, use_batch_statistics
 from tinyrefinery.labels.fast_bf16 import speed_up
 from tinyrefinery.layers.depthwise import DepthwiseConv2d
+from tinyrefinery.options.labels import Refining
 
-BatchNormMode = Literal["batch", "running", "calibrated"]
+DEFAULTS = Refining()
 
 
 def renormalize(
@@ -44,9 +45,8 @@ class Refiner:
     def __init__(
         self,
         networks: Sequence[nn.Module],
+        part: Refining = DEFAULTS,
         *,
-        batch_norm: BatchNormMode = "batch",
-        temperature: float = 1.0,
         bf16: bool = False,
         channels_last: bool = False,
         prepare: Sequence[Callable[[Tensor], Tensor] | None] | None = None,
@@ -55,29 +55,28 @@ class Refiner:
 
         Args:
             networks: each maps crops (B, C, h, w) to logits (B, K), all with the same K.
-            batch_norm: statistics of the batch at hand (the paper, section 3), the running ones of
-                training, or running ones estimated afresh by `calibrate`.
-            temperature: the logits are divided by it; 1 in the paper.
+            part: mode of batch normalization and temperature; calibrated statistics are estimated
+                by `calibrate`.
             bf16: label in bfloat16 where autocast finds it safe.
             channels_last: memory layout of weights and crops.
             prepare: for each network, what its input needs beyond the crop (see `renormalize`).
         """
-        self.batch_norm, self.temperature, self.bf16 = batch_norm, temperature, bf16
+        self.part, self.bf16 = part, bf16
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
         self.networks = [deepcopy(network).eval().requires_grad_(False) for network in networks]
         self.prepare = prepare or [None] * len(networks)
         for network in self.networks:
             network.to(memory_format=self.layout)
-            if batch_norm == "batch":
+            if part.batch_norm == "batch":
                 use_batch_statistics(network)
             if bf16:
                 _cast_products(network)
                 speed_up(network)
 
     @property
-    def depends_on_mates(self) -> bool:
+    def depends_on_batch(self) -> bool:
         """Whether a label depends on the other crops of its batch."""
-        return self.batch_norm == "batch" and any(map(has_batch_norm, self.networks))
+        return self.part.batch_norm == "batch" and any(map(has_batch_norm, self.networks))
 
     @cached_property
     def _digests(self) -> list[str]:
@@ -85,11 +84,11 @@ class Refiner:
 
     def facts(self) -> dict[str, Any]:
         """What its labels depend on besides the crops, as plain values."""
-        inputs = [None if each is None else getattr(each, "keywords", {}) for each in self.prepare]
+        inputs = [None if step is None else getattr(step, "keywords", {}) for step in self.prepare]
         return {
             "networks": self._digests,
-            "batch_norm": self.batch_norm,
-            "temperature": self.temperature,
+            "batch_norm": self.part.batch_norm,
+            "temperature": self.part.temperature,
             "precision": "bf16" if self.bf16 else "float32",
             "inputs": inputs,
         }
@@ -100,7 +99,8 @@ class Refiner:
         Args:
             batches: gives the crops afresh each time it is called, once a network.
         """
-        # Known by the networks as they were: what is measured depends on the machine's rounding.
+        # Digests are of the networks as given, since what is measured depends on the machine's
+        # rounding. They are cached, so take them now.
         _ = self._digests
         for network, prepare in zip(self.networks, self.prepare, strict=True):
             recalibrate(network, map(partial(self._input, prepare=prepare), batches()), self.bf16)
@@ -109,15 +109,15 @@ class Refiner:
         """Label distributions of crops (B, C, h, w): (B, K) float32, rows sum to one."""
         with torch.inference_mode():
             labels = self.differentiable(images)
-        return labels.clone()  # what comes of inference mode can't take part in a loss
+        return labels.clone()  # a tensor made in inference mode can't take part in a loss
 
     def differentiable(self, images: Tensor) -> Tensor:
         """The same, from which a gradient flows to the crops; the weights stay frozen."""
-        total: Tensor | None = None
+        total: Tensor | None = None  # (B, K)
         for network, prepare in zip(self.networks, self.prepare, strict=True):
             with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bf16):
                 logits = network(self._input(images, prepare))
-            labels = (logits.float() / self.temperature).softmax(dim=1)
+            labels = (logits.float() / self.part.temperature).softmax(dim=1)
             total = labels if total is None else total + labels
         assert total is not None
         return total / len(self.networks)

@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -25,8 +24,7 @@ from tinyrefinery.data.batches import Batch
 from tinyrefinery.errors import DataError
 from tinyrefinery.files import write_csv
 from tinyrefinery.labels.wordnet import Synset, WordNet
-
-Definition = Literal["nltk", "textbook"]
+from tinyrefinery.options.labels import Taxonomy as Options
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ class Choice:
     """Noun meanings of the class's name; above 1 a person should look."""
 
 
-def wu_palmer(net: WordNet, one: int, other: int, definition: Definition = "nltk") -> float:
+def wu_palmer(net: WordNet, one: int, other: int, definition: str) -> float:
     """Similarity of two synsets by offset, in (0, 1]; 0 where they have no common ancestor."""
     if one == other:
         return 1.0
@@ -66,9 +64,7 @@ def wu_palmer(net: WordNet, one: int, other: int, definition: Definition = "nltk
     return 2 * depth / (apart + 2 * depth)
 
 
-def similarities(
-    net: WordNet, synsets: Sequence[Synset], definition: Definition = "nltk"
-) -> np.ndarray:
+def similarities(net: WordNet, synsets: Sequence[Synset], definition: str) -> np.ndarray:
     """Wu-Palmer similarity of each pair, float64 (K, K), symmetric, 1 on the diagonal."""
     found = np.eye(len(synsets))
     for i, one in enumerate(synsets):
@@ -151,18 +147,12 @@ def _word(lost: str) -> str:
 class Taxonomy:
     """Synsets of the classes, their similarities and the labels that follow."""
 
-    def __init__(
-        self,
-        net: WordNet,
-        choices: Sequence[Choice],
-        *,
-        definition: Definition = "nltk",
-        temperature: float = 0.05,
-    ) -> None:
+    def __init__(self, part: Options, net: WordNet, choices: Sequence[Choice]) -> None:
         """Compare the chosen synsets."""
         self.choices = choices
-        self.similarity = similarities(net, [each.synset for each in choices], definition)
-        self.labels = distributions(self.similarity, temperature)
+        synsets = [choice.synset for choice in choices]
+        self.similarity = similarities(net, synsets, part.definition)
+        self.labels = distributions(self.similarity, part.temperature)
 
     @property
     def digest(self) -> str:

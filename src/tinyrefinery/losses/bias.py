@@ -2,19 +2,15 @@
 
 The cross-entropy of each crop is weighted by a function of the variance of its last feature map.
 The paper, and its code at two times, disagree on that function; each of its parts is an option
-here, with the paper's as default. The code is lusinlu/biasloss_skipblocknet, in which the weight
-was changed in September 2022, a year after its checkpoints had been published.
+(`options.losses.Bias`), with the paper's as default. The code is lusinlu/biasloss_skipblocknet, in
+which the weight was changed in September 2022, a year after its checkpoints had been published.
 """
 
 import torch
 from torch import Tensor, distributed, nn
 
-from tinyrefinery.errors import RecipeError
 from tinyrefinery.losses.cross_entropy import cross_entropies
 from tinyrefinery.losses.targets import Targets
-
-SCALINGS = ("activations", "variances", "running_minimum")
-FORMULAS = ("paper", "checkpoints")
 
 
 class BiasLoss(nn.Module):
@@ -27,18 +23,13 @@ class BiasLoss(nn.Module):
     call the loss in each step. With accumulated steps they are those of a step.
 
     Args:
-        alpha: factor of v in the exponent (equation 6), 0 or more; .3 in the paper.
-        beta: what is then subtracted; .3 in the paper.
+        alpha: see `weights`; this and the other options are those of `options.losses.Bias`.
+        beta: see `weights`.
         scaling: see `scaled`. `running_minimum` has a state, the buffer `minimum`, which is part
-            of the state of a training.
+            of the training's checkpoint.
         formula: see `weights`.
-        clamp: least and greatest weight, above zero; None: any weight. [.5, 1.5] in the paper.
-        mean_normalized: whether weights are divided by their mean over the batch. They then only
-            move weight between crops: a control, since a mean weight of .7 also means a gradient,
-            and so a step, of .7 times the size.
-
-    Raises:
-        RecipeError: for a value out of range.
+        clamp: least and greatest weight; None: any.
+        mean_normalized: whether weights are divided by their mean over the batch.
     """
 
     needs_features = True
@@ -46,15 +37,14 @@ class BiasLoss(nn.Module):
     def __init__(
         self,
         *,
-        alpha: float = 0.3,
-        beta: float = 0.3,
-        scaling: str = "activations",
-        formula: str = "paper",
-        clamp: tuple[float, float] | None = (0.5, 1.5),
-        mean_normalized: bool = False,
+        alpha: float,
+        beta: float,
+        scaling: str,
+        formula: str,
+        clamp: tuple[float, float] | None,
+        mean_normalized: bool,
     ) -> None:
         super().__init__()
-        _check(alpha, beta, scaling, formula, clamp)
         self.alpha, self.beta, self.clamp = alpha, beta, clamp
         self.scaling, self.formula, self.mean_normalized = scaling, formula, mean_normalized
         if scaling == "running_minimum":
@@ -146,7 +136,7 @@ def weights(v: Tensor, *, alpha: float, beta: float, formula: str) -> Tensor:
 def _extremes(values: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """The least and greatest number, over all processes."""
     least, most = (edge.to(dtype) for edge in values.aminmax())
-    if _alone():
+    if _is_single():
         return least, most
     both = torch.stack([least, -most])
     distributed.all_reduce(both, distributed.ReduceOp.MIN)
@@ -156,35 +146,12 @@ def _extremes(values: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
 def _mean(values: Tensor) -> Tensor:
     """The mean over all processes, which have equally many."""
     mean = values.mean()
-    if not _alone():
+    if not _is_single():
         distributed.all_reduce(mean)
         mean = mean / distributed.get_world_size()
     return mean
 
 
-def _alone() -> bool:
+def _is_single() -> bool:
+    """Whether this process trains alone, so that nothing has to be exchanged."""
     return not (distributed.is_available() and distributed.is_initialized())
-
-
-def _check(
-    alpha: float,
-    beta: float,
-    scaling: str,
-    formula: str,
-    clamp: tuple[float, float] | None,
-) -> None:
-    for name, value, known in (("scaling", scaling, SCALINGS), ("formula", formula, FORMULAS)):
-        if value not in known:
-            raise RecipeError(
-                f"bias loss: no {name} is named '{value}'. Known: {', '.join(known)}."
-            )
-    if not (alpha >= 0 and beta >= 0):
-        raise RecipeError(f"bias loss: alpha and beta must be 0 or more, got {alpha} and {beta}")
-    if clamp is not None and not (len(clamp) == 2 and 0 < clamp[0] <= clamp[1]):
-        raise RecipeError(f"bias loss: clamp must be [least, most], both above 0, got {clamp}")
-    least = 1 - beta if formula == "paper" else alpha  # at v = 0
-    if clamp is None and least <= 0:
-        raise RecipeError(
-            f"bias loss: alpha {alpha} and beta {beta} give crops the weight {least:g}; weights "
-            "must be above 0, so write a clamp, or other numbers"
-        )

@@ -2,7 +2,6 @@
 
 from torch import Tensor
 
-from tinyrefinery.errors import RecipeError
 from tinyrefinery.losses.distributions import comparable
 from tinyrefinery.losses.targets import SparseTargets, Targets
 
@@ -27,7 +26,7 @@ def cross_entropies(logits: Tensor, targets: Targets) -> Tensor:
 
 
 def focal(
-    logits: Tensor, targets: Targets, features: Tensor | None = None, *, gamma: float = 2.0
+    logits: Tensor, targets: Targets, features: Tensor | None = None, *, gamma: float
 ) -> Tensor:
     """Mean over the batch of sum_k t_k (1 - p_k)^gamma (-log p_k).
 
@@ -39,10 +38,8 @@ def focal(
         logits: (B, K), before the softmax.
         targets: (B, K), rows sum to one; dense or sparse.
         features: not used.
-        gamma: how much crops that are already right are played down, >= 0; 2 is the paper's choice.
+        gamma: see `options.losses.Focal`.
     """
-    if gamma < 0:
-        raise RecipeError(f"focal loss: gamma must be 0 or more, got {gamma}")
     log_p, t = comparable(logits, targets)
     # 1 - p without cancellation; the floor keeps the derivative of x^gamma finite at p = 1.
     doubt = (-log_p.expm1()).clamp_min(1e-12)

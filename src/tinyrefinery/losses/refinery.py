@@ -3,7 +3,6 @@
 import torch
 from torch import Tensor
 
-from tinyrefinery.errors import RecipeError
 from tinyrefinery.losses.distributions import comparable
 from tinyrefinery.losses.targets import SparseTargets, Targets
 
@@ -13,8 +12,8 @@ def kl(
     targets: Targets,
     features: Tensor | None = None,
     *,
-    direction: str = "label_to_output",
-    floor: float = 1e-6,
+    direction: str,
+    floor: float,
 ) -> Tensor:
     """Mean over the batch of a Kullback-Leibler divergence between label t and output p, in nats.
 
@@ -31,21 +30,13 @@ def kl(
         targets: (B, K), rows sum to one; dense or sparse.
         features: not used.
         direction: which of the two.
-        floor: least probability of a label, 0 < floor < 1; for `output_to_label` only. With hard
-            labels it sets the price of a wrong answer: log(1 / floor), 13.8 nats for the default,
-            which is our choice, as the paper gives none.
+        floor: see `options.losses.Kl`; for `output_to_label` only.
     """
     log_p, t = comparable(logits, targets)
     if direction == "label_to_output":
         if isinstance(t, SparseTargets):
             return (t.negative_entropy() - t.dot(log_p)).mean()
         return (torch.xlogy(t, t) - t * log_p).sum(1).mean()
-    if direction != "output_to_label":
-        raise RecipeError(
-            f"kl: no direction is named '{direction}'. Known: label_to_output, output_to_label."
-        )
-    if not 0 < floor < 1:
-        raise RecipeError(f"kl: floor must lie between 0 and 1, got {floor}")
     if isinstance(t, SparseTargets):
         return (log_p.exp() * t.log_ratio_of(log_p, floor)).sum(1).mean()
     raised = t.clamp_min(floor)

@@ -1,5 +1,6 @@
-"""The data that tests are about: its columns at once, its pixels only when they are needed."""
+"""The images that a network is measured on: columns at once, pixels only when they are needed."""
 
+import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -13,26 +14,28 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tinyrefinery.data.manifest import Manifest
-from tinyrefinery.data_tests.schema import Suite
-from tinyrefinery.errors import CheckpointError, DataError, DataTestError
+from tinyrefinery.data.manifest import SPLITS, Manifest
+from tinyrefinery.errors import CheckpointError, DataError
 from tinyrefinery.files import atomic_file, check_writable
-from tinyrefinery.networks.find import Network
+from tinyrefinery.networks.held_out import held_out
+from tinyrefinery.networks.network import Network
+from tinyrefinery.options.sources import Source
 from tinyrefinery.recipe.load import canonical
-from tinyrefinery.recipe.sources import Source
+
+log = logging.getLogger("tinyrefinery")
 
 
 @dataclass(frozen=True)
-class TestData:
-    """A data source with its manifest, which is kept from one command to the next."""
-
-    __test__ = False  # no test class, whatever pytest thinks of its name
+class NetworkData:
+    """Images under a network's classes, in the splits that count for it (see `held_out`)."""
 
     source: Source
     home: Path = field(repr=False)
     key: str
-    """Of source and files: equal keys are equal data."""
+    """Of source, files and networks: equal keys are equal data in equal splits."""
     manifest: Manifest = field(repr=False)
+    notes: tuple[str, ...] = ()
+    """What a reader of the numbers must know of the splits; a sentence each."""
     opened: Any = field(default=None, repr=False)
     """The `Dataset`, where it had to be opened for its manifest."""
 
@@ -41,17 +44,17 @@ class TestData:
         """The `Dataset`, with pixels; opening it may take a while.
 
         Raises:
-            DataError: when it can't be opened, or isn't what it was when the manifest was kept.
+            DataError: when it can't be opened, or has changed since the manifest was kept.
         """
-        opened = self.opened or _open(self.source)
+        opened = self.opened or open_source(self.source)
         if opened.manifest.column("id").tolist() != self.manifest.column("id").tolist():
-            raise DataError(f"{opened.name}: changed while the tests ran; give the command again")
+            raise DataError(f"{opened.name}: changed meanwhile. Give the command again")
         return replace(opened, manifest=self.manifest, truth=None)
 
     def properties(self) -> pa.Table:
         """Computed image properties of every row, kept beside the manifest."""
         path = self.home / f"properties-{self.key}.parquet"
-        with suppress(OSError, pa.ArrowException):  # missing or damaged: made anew
+        with suppress(OSError, pa.ArrowException):  # missing or damaged: computed again
             return pq.read_table(path)
         from tinyrefinery.data.properties.measure import image_properties
 
@@ -61,41 +64,68 @@ class TestData:
         return table
 
 
-def find_data(
-    suite: Suite, network: Network, home: Path, data_of: Network | None = None
-) -> TestData:
-    """The data of a file of tests, else of the network's run, under the network's classes.
+def open_network_data(networks: Sequence[Network], source: Source | None = None) -> NetworkData:
+    """The images that networks are measured on together, under the first one's classes.
 
     Args:
-        suite: the tests.
-        network: whose classes and channels count.
-        home: folder that a path in the file starts from.
-        data_of: whose run's data is taken where the file names none; None: the network's own.
+        networks: the first one's classes, channels and run count; an image that any of them was
+            trained or chosen on is not held out.
+        source: other images; None: those of the first network's run.
 
     Raises:
-        DataTestError: when neither names data.
-        CheckpointError: when the data has a class that the network doesn't know.
+        DataError: when there are none, or they can't be opened.
+        CheckpointError: when the data has a class that the first network doesn't know.
     """
     from tinyrefinery.data.stamp import source_stamp
 
-    source = _source(suite, network, home, data_of or network)
-    facts = f"{tool_version()} {canonical(source)} {source_stamp(source.model_dump())}"
-    if suite.data is not None:
-        facts += " measured only"
-    key = sha256(facts.encode()).hexdigest()[:12]
-    path = network.home / f"data-{key}.parquet"
+    first, own = networks[0], source is None
+    chosen = _of_run(first) if source is None else measured_whole(source, first.channels)
+    key = _key(networks, chosen, source_stamp(chosen.model_dump()), own=own)
+    path = first.home / f"data-{key}.parquet"
     opened, manifest = None, _kept(path)
     if manifest is None:
-        check_writable(files=[path])  # opening may take long
-        opened = _open(source)
+        check_writable(files=[path])  # before opening, which may take long
+        opened = open_source(chosen)
         manifest = opened.manifest
-        manifest = manifest if suite.data is None else _one_split_is_test(manifest)
         manifest.save(path)
+    held = held_out(manifest, networks, own=own)
+    for note in held.notes:
+        log.info(note)
+    manifest = under_classes(held.manifest, first)
+    return NetworkData(chosen, first.home, key, manifest, held.notes, opened)
+
+
+def _key(networks: Sequence[Network], source: Source, stamp: str, *, own: bool) -> str:
+    facts = [tool_version(), canonical(source), stamp, "own" if own else "other"]
+    # Splits depend on what every network was trained on, which its stage key stands for.
+    facts += [network.digest for network in networks if network.trained is not None]
+    return sha256(" ".join(facts).encode()).hexdigest()[:12]
+
+
+def measured_whole(source: Source, channels: int) -> Source:
+    """A source of images to measure on: nothing is split off, as many channels as the network."""
+    changes: dict[str, Any] = {"channels": channels}
+    if "validation" in type(source).model_fields and hasattr(source, "strict"):
+        changes |= {"validation": 0.0, "test": 0.0}
+    return source.model_copy(update=changes)
+
+
+def under_classes(manifest: Manifest, network: Network) -> Manifest:
+    """The manifest under a network's own list of classes.
+
+    Raises:
+        CheckpointError: when an image is of a class that the network doesn't know.
+    """
+    if len(set(network.classes)) < max(1, len(network.classes)) or not network.classes:
+        raise CheckpointError(
+            f"{network.name}: the names of its outputs are not known, or not unique: "
+            f"{list(network.classes)[:8]}"
+        )
     try:
-        return TestData(source, network.home, key, manifest.with_classes(network.classes), opened)
+        return manifest.with_classes(network.classes)
     except DataError as error:
         raise CheckpointError(
-            f"{network.name}: does not know what the data shows: {error}. Name the folders or "
+            f"{network.name}: has no output for some of the data: {error}. Name the folders or "
             "labels as in training"
         ) from error
 
@@ -108,6 +138,29 @@ def tool_version() -> str:
         return ""
 
 
+def open_source(source: Source) -> Any:
+    """The `Dataset` of a source.
+
+    Raises:
+        DataError: when it can't be opened, or was handed over by Python code.
+    """
+    from tinyrefinery.data.open import open_data
+
+    if source.name == "given":
+        raise DataError(
+            "the run's dataset was handed over by Python code, so a command can't open it. Name "
+            "the images, e.g. data.source.root=photos/, or data: photos/ in a file of data tests"
+        )
+    return open_data(source.name, **source.model_dump(exclude={"name"}))
+
+
+def rows_in(manifest: Manifest, splits: Sequence[str]) -> dict[str, np.ndarray]:
+    """Row numbers of each split that has any; "any" stands for train, validation and test."""
+    wanted = SPLITS if "any" in splits else tuple(dict.fromkeys(splits))
+    found = {split: manifest.rows(split) for split in wanted}
+    return {split: rows for split, rows in found.items() if len(rows)}
+
+
 def _kept(path: Path) -> Manifest | None:
     """The kept manifest; None when it is missing or damaged, since it can be made again."""
     try:
@@ -116,57 +169,10 @@ def _kept(path: Path) -> Manifest | None:
         return None
 
 
-def _open(source: Source) -> Any:
-    from tinyrefinery.data.open import open_data
-
-    if source.name == "given":
-        raise DataTestError(
-            "the run's data set was handed over by Python code, so a command can't open it; name "
-            "it in the file of tests, e.g. data: photos/"
+def _of_run(network: Network) -> Source:
+    if network.recipe is None:
+        raise DataError(
+            f"{network.name}: is a network without a run, so its data is not known. Name the "
+            "images, e.g. data.source.root=photos/, or data: photos/ in a file of data tests"
         )
-    return open_data(source.name, **source.model_dump(exclude={"name"}))
-
-
-def _source(suite: Suite, network: Network, home: Path, data_of: Network) -> Source:
-    if suite.data is None:
-        if data_of.recipe is None:
-            raise DataTestError(
-                f"{data_of.name}: is a network without a run, so the file of tests must say on "
-                "which data: data: photos/"
-            )
-        return data_of.recipe.data.source
-    changes: dict[str, Any] = {"channels": network.channels}
-    given = suite.data.model_dump()
-    on_a_hub = suite.data.name == "hugging_face" and not (home / str(given["path"])).exists()
-    places = ("overlay",) if on_a_hub else ("root", "path", "overlay")
-    changes |= {name: anchored(given[name], home) for name in places if given.get(name)}
-    if "validation" in given and hasattr(suite.data, "strict"):  # nothing is carved off
-        changes |= {"validation": 0.0, "test": 0.0}
-    return suite.data.model_copy(update=changes)
-
-
-def anchored(value: Any, home: Path) -> Any:
-    """Paths as seen from the file of tests."""
-    if isinstance(value, str):
-        path = Path(value).expanduser()
-        return str(path if path.is_absolute() else home / path)
-    if isinstance(value, dict):
-        return {key: anchored(each, home) for key, each in value.items()}
-    return type(value)(anchored(each, home) for each in value)
-
-
-def _one_split_is_test(manifest: Manifest) -> Manifest:
-    """Data without splits of its own is there to test on, all of it."""
-    splits = manifest.column("split")
-    if len(set(splits)) > 1:
-        return manifest
-    place = manifest.table.schema.get_field_index("split")
-    column = pa.array(["test"] * len(manifest), pa.string())
-    return Manifest(manifest.table.set_column(place, "split", column), manifest.classes)
-
-
-def rows_in(manifest: Manifest, splits: Sequence[str]) -> dict[str, np.ndarray]:
-    """Row numbers of each split that has any; "any" stands for all of them."""
-    wanted = ("train", "validation", "test") if "any" in splits else tuple(dict.fromkeys(splits))
-    found = {split: manifest.rows(split) for split in wanted}
-    return {split: rows for split, rows in found.items() if len(rows)}
+    return network.recipe.data.source

@@ -1,76 +1,52 @@
-"""What must be known of an ONNX file before it can be judged: classes, size, normalization.
+"""The facts of an ONNX file, from whatever states them first."""
 
-Said, the first that speaks counts, by `FILE.onnx.yaml` beside it, by the file's metadata, by the
-network that it was made from. Size and channels may also be fixed in its graph.
-"""
-
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
-from typing import Annotated, Any
-
-from pydantic import BeforeValidator, Field, PositiveInt
+from typing import Any
 
 from tinyrefinery.errors import CheckpointError
 from tinyrefinery.models.network_file import NetworkInfo
 from tinyrefinery.models.onnx_file import OnnxNetwork
-from tinyrefinery.recipe.document import read
-from tinyrefinery.recipe.load import check
-from tinyrefinery.recipe.part import Part, Positive
+from tinyrefinery.networks.facts import Facts
 
 _FIELDS = ("classes", "size", "mean", "std")
 
 
-def _square(value: Any) -> Any:
-    return (value, value) if isinstance(value, int) else value
-
-
-class Facts(Part):
-    """`FILE.onnx.yaml`: what a person says of the file."""
-
-    classes: Annotated[tuple[str, ...], Field(min_length=2)] | None = None
-    """Name of each output, in its order."""
-    size: Annotated[tuple[PositiveInt, PositiveInt], BeforeValidator(_square)] | None = None
-    """Height and width of its images in pixels; a number stands for both."""
-    mean: tuple[float, ...] | None = None
-    """Subtracted from each channel of images in 0 to 1."""
-    std: tuple[Positive, ...] | None = None
-    """What each channel is then divided by."""
-    like: str | None = None
-    """Run, stage's folder or network file that it was made from; seen from this file's folder."""
-
-
-def facts_beside(path: Path) -> Facts:
-    """What stands beside an ONNX file; nothing where there is no such file.
-
-    Raises:
-        RecipeError: when it is wrong.
-    """
-    beside = path.with_name(f"{path.name}.yaml")
-    if not beside.exists():
-        return Facts()
-    return check(read(beside), Facts, source=str(beside))
-
-
-def onnx_info(network: OnnxNetwork, beside: Facts, like: NetworkInfo | None) -> NetworkInfo:
+def onnx_info(
+    network: OnnxNetwork,
+    stated: Sequence[Facts],
+    like: NetworkInfo | None,
+    otherwise: Facts = Facts(),  # noqa: B008  frozen
+) -> NetworkInfo:
     """What is known of an ONNX file.
 
     Args:
         network: opened.
-        beside: what a person says.
+        stated: what people state, first by the command, then beside the file.
         like: of the network that it was made from.
+        otherwise: what to assume of facts that nothing states.
 
     Raises:
-        CheckpointError: when something isn't known, or can't be true of the file.
+        CheckpointError: when a fact isn't known, or can't be true of the file.
     """
     graph = {} if network.size is None else {"size": network.size}
-    sources = (beside.model_dump(), network.metadata, asdict(like) if like else {}, graph)
+    people = [facts.model_dump() for facts in stated]
+    sources = (
+        *people,
+        network.metadata,
+        asdict(like) if like else {},
+        graph,
+        otherwise.model_dump(),
+    )
     known = {name: _first(name, sources) for name in _FIELDS}
+    for name in ("mean", "std"):  # assumed values are of three channels
+        if network.channels == 1 and known[name] == getattr(otherwise, name) and known[name]:
+            known[name] = (sum(known[name]) / len(known[name]),)
     if missing := [name for name, value in known.items() if value is None]:
         raise CheckpointError(
-            f"{network.path}: doesn't tell its {', '.join(missing)}; name the run or network file "
-            f"that it was made from with --like, or write them into {network.path.name}.yaml "
-            "beside it"
+            f"{network.path}: doesn't state its {', '.join(missing)}. Name the run or network file "
+            f"that it was made from with --like, or write {', '.join(missing)} into "
+            f"{network.path.name}.yaml beside it"
         )
     info = NetworkInfo(
         name="onnx",
@@ -85,8 +61,8 @@ def onnx_info(network: OnnxNetwork, beside: Facts, like: NetworkInfo | None) -> 
     return info
 
 
-def _first(name: str, sources: tuple[Mapping[str, Any], ...]) -> Any:
-    return next((each[name] for each in sources if each.get(name) is not None), None)
+def _first(name: str, sources: Sequence[Mapping[str, Any]]) -> Any:
+    return next((facts[name] for facts in sources if facts.get(name) is not None), None)
 
 
 def _tuple(network: OnnxNetwork, known: Mapping[str, Any], name: str, kind: type) -> Any:
@@ -99,15 +75,13 @@ def _tuple(network: OnnxNetwork, known: Mapping[str, Any], name: str, kind: type
 
 
 def _check(network: OnnxNetwork, info: NetworkInfo) -> None:
-    """Hold what was said against the graph."""
+    """Compare what was stated with the graph."""
     path, k = network.path, len(info.classes)
-    if len(set(info.classes)) < k:
-        raise CheckpointError(f"{path}: class names stand twice in {list(info.classes)[:8]}")
     if network.outputs is not None and network.outputs != k:
-        raise CheckpointError(f"{path}: has {network.outputs} outputs, but {k} classes are named")
+        raise CheckpointError(f"{path}: has {network.outputs} outputs, but {k} classes are stated")
     if len(info.size) != 2 or (network.size is not None and network.size != info.size):
         raise CheckpointError(
-            f"{path}: takes images of {network.size}, but they are said to be {info.size}"
+            f"{path}: takes images of {network.size}, but their size was stated as {info.size}"
         )
     for name, values in (("mean", info.mean), ("std", info.std)):
         if len(values) != info.channels:

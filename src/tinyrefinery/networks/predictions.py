@@ -1,4 +1,4 @@
-"""What networks said of the tests' images: read where it is kept, else predicted once and kept."""
+"""Predictions of networks: read where they are kept, else computed once and kept."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -16,13 +16,12 @@ from tinyrefinery.errors import CheckpointError, DataError
 from tinyrefinery.evaluation.prediction_table import ModelPredictions
 from tinyrefinery.evaluation.predictions import Predictions
 from tinyrefinery.files import check_writable
-from tinyrefinery.networks.data import TestData
-from tinyrefinery.networks.find import Network
-from tinyrefinery.networks.view import measuring_view
+from tinyrefinery.networks.data import NetworkData
+from tinyrefinery.networks.network import Network
+from tinyrefinery.options.perturbation import Perturbation
 from tinyrefinery.recipe.load import canonical
-from tinyrefinery.recipe.perturbation import Perturbation
 
-say = logging.getLogger("tinyrefinery").info
+log = logging.getLogger("tinyrefinery")
 
 
 @dataclass(frozen=True)
@@ -35,8 +34,8 @@ class Wanted:
     """By the perturbation's name: what it is, and on which splits."""
 
 
-def answers(network: Network, data: TestData, wanted: Wanted) -> ModelPredictions:
-    """What a network said of the data's rows, in the data's classes.
+def predictions_of(network: Network, data: NetworkData, wanted: Wanted) -> ModelPredictions:
+    """Predictions of a network for rows of the data, in the data's classes.
 
     Raises:
         CheckpointError: when the network has other classes than the data.
@@ -50,7 +49,7 @@ def answers(network: Network, data: TestData, wanted: Wanted) -> ModelPrediction
 
 
 def _filled(
-    network: Network, data: TestData, rows: Mapping[str, np.ndarray], how: Perturbation | None
+    network: Network, data: NetworkData, rows: Mapping[str, np.ndarray], how: Perturbation | None
 ) -> np.ndarray:
     """Probabilities (N, K) of all rows, NaN where none are wanted."""
     filled = np.full((len(data.manifest), len(data.manifest.classes)), np.nan, np.float32)
@@ -60,25 +59,23 @@ def _filled(
 
 
 def _of_split(
-    network: Network, data: TestData, split: str, rows: np.ndarray, how: Perturbation | None
+    network: Network, data: NetworkData, split: str, rows: np.ndarray, how: Perturbation | None
 ) -> np.ndarray:
     """Probabilities (n, K) of the rows of a split."""
-    own = "" if how is None else f"-{sha256(canonical(how).encode()).hexdigest()[:8]}"
-    kept = network.home / f"predictions-{network.slug}-{split}-{data.key}{own}.parquet"
-    places = [kept]
-    if how is None and network.stage is not None:
-        places = [network.stage / f"predictions-{split}.parquet", kept]
-    for path in places:
-        if path.exists() and (stored := _read(path)) is not None:
-            found = _by_id(stored, network, data, rows)
-            if found is not None:
-                return found
+    change = "" if how is None else f"-{sha256(canonical(how).encode()).hexdigest()[:8]}"
+    kept = network.home / f"predictions-{network.slug}-{split}-{data.key}{change}.parquet"
+    of_training = network.stage.predictions(split) if network.stage and how is None else None
+    for path in (of_training, kept):
+        if path is not None and path.exists() and (stored := _read(path)) is not None:
+            probabilities = _by_id(stored, network, data, rows)
+            if probabilities is not None:
+                return probabilities
     check_writable(files=[kept])
     predicted = _predicted(network, data, rows, how)
     predicted.save(kept)
-    found = _by_id(predicted, network, data, rows)
-    assert found is not None
-    return found
+    probabilities = _by_id(predicted, network, data, rows)
+    assert probabilities is not None
+    return probabilities
 
 
 def _read(path: Path) -> Predictions | None:
@@ -86,19 +83,19 @@ def _read(path: Path) -> Predictions | None:
     try:
         return Predictions.load(path)
     except DataError as error:
-        say(f"{error}; predicting anew")
+        log.info(f"{error} Predicting again")
         return None
 
 
 def _by_id(
-    stored: Predictions, network: Network, data: TestData, rows: np.ndarray
+    stored: Predictions, network: Network, data: NetworkData, rows: np.ndarray
 ) -> np.ndarray | None:
     """Stored probabilities of these rows by image id; None when an image is missing."""
     classes = data.manifest.classes
     if set(stored.classes) != set(classes):
         raise CheckpointError(
-            f"{network.name}: has the classes {list(stored.classes)[:8]}, but the network under "
-            f"test has {list(classes)[:8]}; they can't be compared"
+            f"{network.name}: has the classes {list(stored.classes)[:8]}, but the first network "
+            f"has {list(classes)[:8]}. They can't be compared"
         )
     wanted = data.manifest.table.column("id").take(pa.array(rows))
     places = pc.index_in(wanted, value_set=pa.array(stored.ids.tolist(), pa.string()))
@@ -111,29 +108,17 @@ def _by_id(
 
 
 def _predicted(
-    network: Network, data: TestData, rows: np.ndarray, how: Perturbation | None
+    network: Network, data: NetworkData, rows: np.ndarray, how: Perturbation | None
 ) -> Predictions:
     """Run the network."""
     from tinyrefinery.evaluation.predictions import predict
+    from tinyrefinery.networks.view import opened
 
     changed = f" with {how.named()}" if how else ""
-    say(f"{network.name}: predicting {len(rows):,} images{changed}")
-    net, view, workers = opened(network, data)
+    log.info(f"{network.name}: predicting {len(rows):,} images{changed}")
+    net, view, workers = opened(network, data.dataset)
     seen = view if how is None else cast(Any, PerturbedView(view, how))
     return predict(net, seen, rows, workers=workers)
-
-
-def opened(network: Network, data: TestData) -> tuple[Any, Any, int]:
-    """The network on its device, the view of the data that it sees, and threads to prepare it."""
-    from tinyrefinery import builders
-    from tinyrefinery.recipe.schema import Engine
-
-    net, recipe = network.load(), network.recipe
-    engine = Engine(device="cpu") if network.is_onnx else recipe.engine if recipe else Engine()
-    fabric = builders.fabric(engine)
-    view = measuring_view(network.info, data.dataset, recipe, fabric.device, network.name)
-    workers = builders.workers(recipe, view.dataset) if recipe else 0
-    return net.to(fabric.device), view, workers
 
 
 @dataclass(frozen=True)
@@ -177,7 +162,7 @@ class PerturbedView:
 
 
 def pictures(
-    network: Network, data: TestData
+    network: Network, data: NetworkData
 ) -> Callable[[int, Perturbation | None], tuple[np.ndarray, np.ndarray]]:
     """A function of manifest row and perturbation: the source's pixels and what the network sees.
 
@@ -185,8 +170,9 @@ def pictures(
     """
     import torch
 
-    cpu = torch.device("cpu")
-    view = measuring_view(network.info, data.dataset, network.recipe, cpu, network.name)
+    from tinyrefinery.networks.view import network_view
+
+    view = network_view(network, data.dataset, torch.device("cpu"))
 
     def look(row: int, how: Perturbation | None) -> tuple[np.ndarray, np.ndarray]:
         """The source's pixels of a manifest row, and what the network sees of it."""

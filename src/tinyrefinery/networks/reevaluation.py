@@ -1,25 +1,27 @@
-"""Measure the networks of a finished run again, on other data."""
+"""Measure the networks of a finished run again, on other data or other crops."""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tinyrefinery import builders
 from tinyrefinery.evaluation import cost
 from tinyrefinery.evaluation.predictions import predict
 from tinyrefinery.evaluation.summary import evaluate
 from tinyrefinery.files import write_atomic
-from tinyrefinery.models.network_file import load_network
-from tinyrefinery.networks.view import measured_recipe, measured_splits, measuring_view
+from tinyrefinery.networks.opening import open_networks
+from tinyrefinery.networks.recipe_data import measured_on
+from tinyrefinery.networks.view import opened
 from tinyrefinery.recipe.load import part_hash
 
 
 def reevaluate(folder: Path, overrides: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Predict with every finished network of a run on the data of its recipe, changed.
 
-    Data without splits of its own counts as `test`, all of it. A class that the data lacks is no
-    mistake. Predictions and measures are written to `evaluations/DIGEST/STAGE/` in the run folder.
+    Images that a network was trained or chosen on keep the split that they had then (see
+    `networks.held_out`); other data without splits of its own counts as `test`. A class that the
+    data lacks is no mistake. Predictions and measures are written to
+    `evaluations/DIGEST/STAGE/` in the run folder.
 
     Args:
         folder: the run folder.
@@ -31,27 +33,23 @@ def reevaluate(folder: Path, overrides: Sequence[str]) -> dict[str, dict[str, An
     Raises:
         CheckpointError: when the data has a class that a network doesn't know, or other channels.
     """
-    recipe = measured_recipe(folder / "recipe.yaml", overrides)
-    data = builders.dataset(recipe.data)
-    fabric = builders.fabric(recipe.engine)
-    workers = builders.workers(recipe, data)
-    measured = {}
-    for done in sorted(folder.glob("stages/*/done.json")):
-        network, info = load_network(done.parent / "model.safetensors")
-        network = network.to(fabric.device)
-        view = measuring_view(info, data, recipe, fabric.device, done.parent.name)
-        found = {
-            split: predict(network, view, rows, workers=workers)
-            for split, rows in measured_splits(view.dataset.manifest).items()
+    results = {}
+    for measured in measured_on(open_networks([folder], seeds="all"), overrides):
+        network, recipe = measured.network, measured.recipe
+        net, view, workers = opened(network, measured.dataset, recipe)
+        predictions = {
+            split: predict(net, view, rows, workers=workers)
+            for split, rows in measured.splits.items()
         }
-        into = folder / "evaluations" / part_hash(recipe.data)[:8] / done.parent.name
-        for split, predictions in found.items():
-            predictions.save(into / f"predictions-{split}.parquet")
+        into = folder / "evaluations" / part_hash(recipe.data)[:8] / network.slug
+        for split, found in predictions.items():
+            found.save(into / f"predictions-{split}.parquet")
+        info = network.info
         costs = {
-            "parameters": cost.parameters(network),
-            "macs": cost.macs(network, info.channels, info.size),
+            "parameters": cost.parameters(net),
+            "macs": cost.macs(net, info.channels, info.size),
         }
-        result = evaluate(found, cost=costs)
+        result = evaluate(predictions, cost=costs)
         write_atomic(into / "evaluation.json", json.dumps(result, indent=1, allow_nan=False))
-        measured[json.loads(done.read_text())["key"]] = result
-    return measured
+        results[network.digest] = result
+    return results

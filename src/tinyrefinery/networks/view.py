@@ -1,74 +1,65 @@
-"""From a recipe and a network's file to the data that the network is measured on."""
+"""Data as a network takes it: its classes, crops of its size, its normalization."""
 
-from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 
-from tinyrefinery.builders.data import eval_spec
+from tinyrefinery import builders
 from tinyrefinery.data.batches import View
-from tinyrefinery.data.crops import CropSpec
 from tinyrefinery.data.dataset import Dataset
-from tinyrefinery.data.manifest import Manifest
-from tinyrefinery.errors import CheckpointError, DataError
-from tinyrefinery.models.network_file import NetworkInfo
-from tinyrefinery.recipe.load import load_recipe
+from tinyrefinery.errors import CheckpointError
+from tinyrefinery.networks.data import under_classes
+from tinyrefinery.networks.network import Network
+from tinyrefinery.options.crops import Center
+from tinyrefinery.options.engine import Engine
 from tinyrefinery.recipe.schema import Recipe
 
-WHOLE = ("data.source.validation=0", "data.source.test=0")
-"""Nothing is carved off data that is only measured."""
-SPLITS = ("train", "validation", "test")
 
-
-def measured_recipe(path: Path, overrides: Sequence[str]) -> Recipe:
-    """The recipe whose data is measured; with overrides, data without splits stays whole."""
-    recipe = load_recipe(path, overrides)
-    if overrides and hasattr(recipe.data.source, "strict"):  # opened, hence it may be carved
-        return load_recipe(path, [*overrides, *WHOLE])
-    return recipe
-
-
-def measured_splits(manifest: Manifest) -> dict[str, np.ndarray]:
-    """Rows of each split that has any; data without splits of its own counts as `test`."""
-    found = {split: manifest.rows(split) for split in SPLITS}
-    found = {split: rows for split, rows in found.items() if len(rows)}
-    return {"test": next(iter(found.values()))} if len(found) == 1 else found
-
-
-def measuring_view(
-    info: NetworkInfo, data: Dataset, recipe: Recipe | None, device: torch.device, name: str
+def network_view(
+    network: Network, dataset: Dataset, device: torch.device, recipe: Recipe | None = None
 ) -> View:
-    """The data as the network knows it: its classes, crops of its size, its normalization.
+    """What a network takes of a dataset's images.
 
     Args:
-        info: of the network.
-        data: the recipe's.
-        recipe: says how evaluation crops are made; None: the whole image at the network's size.
+        network: whose classes, size and normalization count.
+        dataset: the images; its labels are renumbered to the network's classes.
         device: where the network is.
-        name: what errors call the network.
+        recipe: says how evaluation crops are taken; None: that of the network's run; of a network
+            without a run, the whole image at the network's size.
 
     Raises:
         CheckpointError: when the data has a class that the network doesn't know, or other channels.
     """
-    spec = CropSpec("center", info.size) if recipe is None else eval_spec(recipe.data)
-    if recipe is not None and info.size != recipe.data.train_crop.size:
-        spec = replace(spec, size=info.size, resize=None)
-    return View(_known_to(info, data, name), spec, 0, info.mean, info.std, device)
-
-
-def _known_to(info: NetworkInfo, data: Dataset, name: str) -> Dataset:
-    """The data under the network's own list of classes."""
-    if info.channels != data.images.channels:
+    info, recipe = network.info, recipe or network.recipe
+    if info.channels != dataset.images.channels:
         raise CheckpointError(
-            f"{name}: takes images of {info.channels} channels, but the data has "
-            f"{data.images.channels}; set data.source.channels={info.channels}"
+            f"{network.name}: takes images of {info.channels} channels, but the data has "
+            f"{dataset.images.channels}. Set data.source.channels={info.channels}"
         )
-    try:
-        return replace(data, manifest=data.manifest.with_classes(info.classes), truth=None)
-    except DataError as error:
-        raise CheckpointError(
-            f"{name}: does not know what the data shows: {error}. Name the folders or labels as "
-            "in training"
-        ) from error
+    crop = Center(size=info.size)
+    if recipe is not None and info.size == recipe.data.train_crop.size:
+        # The recipe's margin is for its own size. Other networks take the whole image.
+        crop = recipe.data.eval_crop
+    known = replace(dataset, manifest=under_classes(dataset.manifest, network), truth=None)
+    return View(known, crop, 0, info.mean, info.std, device)
+
+
+def opened(
+    network: Network, dataset: Dataset, recipe: Recipe | None = None
+) -> tuple[Any, View, int]:
+    """The network on its device, its view of a dataset, and threads to prepare the images.
+
+    Args:
+        network: to load.
+        dataset: to look at.
+        recipe: whose engine and evaluation crops count; None: that of the network's run.
+    """
+    chosen = recipe or network.recipe
+    engine = chosen.engine if chosen and network.is_torch else Engine()
+    if not network.is_torch:
+        engine = Engine(device="cpu")
+    device = builders.fabric(engine).device
+    view = network_view(network, dataset, device, chosen)
+    workers = builders.workers(chosen, dataset) if chosen else 0
+    return network.load().to(device), view, workers

@@ -1,1 +1,1 @@
-"""What all pages and terminal tables share: numbers, tables, plots, templates, pictures."""
+"""Shared parts of pages and terminal tables: numbers, tables, plots, templates, pictures."""

@@ -1,4 +1,4 @@
-"""Figures and pixels as parts of one page: SVG that follows its theme, images as data."""
+"""Figures and pictures embedded in a page: SVG in the page's colors, images as data: URIs."""
 
 import io
 import re
@@ -18,12 +18,13 @@ _THEME = {INK: "ink", MUTED: "muted", GRID: "grid", PLAIN: "plain", REFINED: "re
 
 
 def inline_svg(figure: Figure, title: str) -> Markup:
-    """A figure as an `<svg>` element for a page that defines the custom properties of `_THEME`.
+    """Convert a figure to an `<svg>` element.
+
+    The page must define the custom properties of `_THEME`.
 
     Args:
-        figure: drawn with colors of `plots`.
-        title: tells the element's ids from those of other figures on the page, and is read out by
-            screen readers.
+        figure: drawn in the colors of `style`.
+        title: unique on the page, as it makes the element's ids unique. Screen readers read it.
     """
     buffer = io.StringIO()
     with rc_context({**STYLE, "svg.hashsalt": title}):
@@ -46,28 +47,24 @@ def inline_svg(figure: Figure, title: str) -> Markup:
 
 
 def data_uri(pixels: np.ndarray) -> str:
-    """PNG of uint8 pixels (H, W, 1 or 3) as a data: address."""
+    """Pixels uint8 (H, W, 1 or 3) as a PNG in a data: URI."""
     buffer = io.BytesIO()
     as_image(pixels).save(buffer, "PNG")
     return "data:image/png;base64," + b64encode(buffer.getvalue()).decode()
 
 
 SIDE = 96
-"""Longest side in pixels; larger pictures are shrunk to it."""
-
-
+"""Longest side in pixels. Larger pictures are downscaled."""
 EXACT = 3200
-"""Numbers (pixels times channels) up to which a picture is kept exactly, as 32 x 32 RGB is."""
-
-
+"""Values (pixels times channels) up to which a picture is stored lossless, such as 32x32 RGB."""
 QUALITY = 75
-"""Of larger ones: 500 photographs, each also as a network sees it at 96 pixels, take 2.5 MB."""
+"""Quality of larger ones: 500 photographs and their network inputs at 96 pixels take 2.5 MB."""
 
 
 def thumbnail(pixels: np.ndarray, side: int = SIDE) -> str:
-    """uint8 pixels (H, W, 1, 3 or 4) as a data: address; never enlarged.
+    """Pixels uint8 (H, W, 1, 3 or 4) as a data: URI, downscaled if needed.
 
-    WebP, lossless for tiny pictures; PNG and JPEG where Pillow was built without it.
+    The format is WebP, lossless for tiny pictures, or PNG and JPEG if Pillow was built without it.
     """
     image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
     if max(image.size) > side:

@@ -1,6 +1,7 @@
-"""Tables that stay whole in narrow terminals: a block of lines for each row where they don't fit.
+"""Terminal tables that become blocks of lines, one per row, where the terminal is too narrow.
 
-A table that is too wide loses columns or the ends of numbers, and `loss <= 0.` looks like a bound.
+Otherwise, a table that is too wide would lose columns or the ends of numbers, and a cut-off
+`loss <= 0.` looks like a bound.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,34 +14,34 @@ from rich.table import Table
 from rich.text import Text
 
 BETWEEN = 2
-"""Blanks between columns."""
+"""Spaces between columns."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """How a column is set."""
+    """The layout of a column."""
 
     title: str
     least: int | None = None
-    """Characters that it may be folded to; None: its cells are never broken."""
+    """Smallest width in characters to which cells may be wrapped; None if they must not be."""
     right: bool = False
-    """Whether it is set flush right, as numbers are."""
+    """Whether it is right-aligned, as numbers are."""
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A table for the terminal, printed as wide as that is."""
+    """A table that fits into the terminal."""
 
     columns: Sequence[Column]
     rows: Sequence[Sequence[Text]]
-    """A cell for each column; a cell may have several lines."""
+    """One cell per column. A cell may have several lines."""
     head: int
-    """The column that stands above a block of lines."""
+    """The column that is the heading of a block of lines."""
 
     def __rich_console__(
         self, console: Console, options: ConsoleOptions
     ) -> Iterator[RenderableType]:
-        """The table if there is room for it, else its rows as blocks of lines."""
+        """The table if it fits, else its rows as blocks of lines."""
         widths = self._widths(options.max_width)
         if widths is not None:
             yield self._table(widths)
@@ -49,23 +50,23 @@ class Fitted:
             yield self._block(row, options.max_width)
 
     def _widths(self, most: int) -> list[int] | None:
-        """Characters of each column, all of the table at most `most`; None where that can't be."""
-        whole = [
+        """Width of each column in characters, or None if the table can't fit into `most`."""
+        full = [
             max(map(_width, (Text(column.title), *(row[i] for row in self.rows))))
             for i, column in enumerate(self.columns)
         ]
         widths = [
             min(width, column.least or width)
-            for width, column in zip(whole, self.columns, strict=True)
+            for width, column in zip(full, self.columns, strict=True)
         ]
         room = most - BETWEEN * (len(widths) - 1) - sum(widths)
         if room < 0:
             return None
-        for _ in range(room):  # to the narrowest of those that are folded
-            short = [i for i, width in enumerate(widths) if width < whole[i]]
-            if not short:
+        for _ in range(room):  # widen the narrowest of the wrapped columns
+            wrapped = [i for i, width in enumerate(widths) if width < full[i]]
+            if not wrapped:
                 break
-            widths[min(short, key=lambda i: widths[i])] += 1
+            widths[min(wrapped, key=lambda i: widths[i])] += 1
         return widths
 
     def _table(self, widths: Sequence[int]) -> Table:
@@ -78,7 +79,7 @@ class Fitted:
         return table
 
     def _block(self, row: Sequence[Text], width: int) -> RenderableType:
-        """The head of a row, and below it what the other columns say, a line each."""
+        """A row's heading, with one line per other column below."""
         lines = Table.grid(padding=(0, BETWEEN, 0, 0))
         lines.add_column(style="dim", overflow="fold", max_width=max(1, width // 2))
         lines.add_column(overflow="fold")
@@ -93,5 +94,5 @@ class Fitted:
 
 
 def _width(text: Text) -> int:
-    """Of the longest line, in characters of the terminal."""
+    """Width of the longest line in terminal characters."""
     return max(map(cell_len, text.plain.splitlines()), default=0)

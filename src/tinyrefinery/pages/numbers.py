@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Formatting numbers for people."""
 
 from tinyrefinery.statistics.paired import Gain, Spread
 
@@ -6,7 +6,7 @@ NOTHING = "–"
 
 
 def percent(value: Spread | None) -> str:
-    """A share in percent, e.g. "81.3 ± 0.4"; without ± for one seed."""
+    """A share in percent, e.g. "81.3 ± 0.4", without ± for one seed."""
     return _with_std(value, 100, 1)
 
 
@@ -16,12 +16,12 @@ def nats(value: Spread | None) -> str:
 
 
 def four_digits(value: float) -> str:
-    """A number to four significant digits without an exponent for large ones, e.g. "16,630"."""
+    """A number with four significant digits, large ones without an exponent, e.g. "16,630"."""
     return f"{float(f'{value:.4g}'):,.0f}" if abs(value) >= 1e4 else f"{value:.4g}"
 
 
 def signed(points: float) -> str:
-    """A difference of shares in percentage points with its sign, e.g. "+1.9" or "−0.3"."""
+    """A difference of shares in percentage points with a sign, e.g. "+1.9" or "−0.3"."""
     return f"{100 * points:+.1f}".replace("-", "−")
 
 
@@ -35,7 +35,7 @@ def gain_points(gain: Gain | None) -> str:
 
 
 def kilo(count: float | None) -> str:
-    """A count to three digits with k, M or G, e.g. "78.0k"."""
+    """A count with three digits and k, M or G, e.g. "78.0k"."""
     if count is None:
         return NOTHING
     for power, unit in ((9, "G"), (6, "M"), (3, "k")):

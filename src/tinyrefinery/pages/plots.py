@@ -1,4 +1,4 @@
-"""Plots of grouped stages, as figures that stay readable without color."""
+"""Plots of grouped stages, readable without color."""
 
 from collections.abc import Sequence
 
@@ -20,13 +20,13 @@ def color(group: StageGroup) -> str:
 
 
 def dot_plot(groups: Sequence[StageGroup], measure: str, label: str, scale: float = 100) -> Figure:
-    """One line a stage: a dot a seed, a bar at the mean, the mean in digits.
+    """Plot one line per stage, with one dot per seed, a bar at the mean, and the mean as text.
 
     Args:
-        groups: stages, drawn from top to bottom; those without the measure have an empty line.
+        groups: stages from top to bottom. Those without the measure have an empty line.
         measure: see `StageGroup.values`.
-        label: of the axis, with its unit.
-        scale: what values are multiplied by.
+        label: label of the axis, with the unit.
+        scale: factor for the values.
     """
     with rc_context(STYLE):
         figure, axes = _figure(4.9, 0.75 + 0.4 * len(groups))
@@ -47,18 +47,19 @@ def dot_plot(groups: Sequence[StageGroup], measure: str, label: str, scale: floa
 
 
 def gain_plot(compared: Sequence[Comparison], held_out: str) -> Figure:
-    """One line a comparison: mean gain with its 95 % interval, zero marked."""
+    """Plot one line per comparison: mean gain with its 95% interval, and a mark at zero."""
     with rc_context(STYLE):
         figure, axes = _figure(4.9, 0.75 + 0.4 * len(compared))
         axes.axvline(0, c=INK, lw=1)
-        for place, each in enumerate(compared):
-            gain, tint = each.gain, INK if each.gain.verdict == "gain" else PLAIN
+        for place, comparison in enumerate(compared):
+            gain = comparison.gain
+            tint = INK if gain.verdict == "gain" else PLAIN
             if gain.low is not None and gain.high is not None:
                 axes.plot([100 * gain.low, 100 * gain.high], [place] * 2, lw=2.2, c=tint)
             axes.plot([100 * gain.mean], [place], "o", ms=7, mew=0, c=tint)
             text = gain_points(gain).split(" ")[0]
             axes.text(1.02, place, text, transform=axes.get_yaxis_transform(), va="center")
-        _stage_lines(axes, [short(each.group.name) for each in compared])
+        _stage_lines(axes, [short(comparison.group.name) for comparison in compared])
         axes.set_xlabel(f"gain in {held_out} top-1, percentage points")
         axes.margins(x=0.08)
     return figure
@@ -67,12 +68,12 @@ def gain_plot(compared: Sequence[Comparison], held_out: str) -> Figure:
 def curve_plot(
     group: StageGroup, baseline: StageGroup | None = None, span: tuple[float, float] | None = None
 ) -> Figure:
-    """Training and validation top-1 of a stage over epochs, mean over seeds.
+    """Plot training and validation top-1 of a stage over epochs, mean over seeds.
 
     Args:
         group: the stage.
-        baseline: another stage whose validation curve is drawn thinly for comparison.
-        span: limits of the y axis in percent, for plots that are to be compared.
+        baseline: another stage whose validation curve is added as a thin line.
+        span: limits of the y axis in percent, to make plots comparable.
     """
     with rc_context(STYLE):
         figure, axes = _figure(3.1, 2.3)
@@ -89,7 +90,7 @@ def curve_plot(
 
 
 def curve(group: StageGroup, measure: str) -> tuple[np.ndarray, np.ndarray]:
-    """Epochs and the mean over seeds of a line of metrics.jsonl, in percent."""
+    """Epochs, and a measure of metrics.jsonl in percent, mean over seeds."""
     points: dict[int, list[float]] = {}
     for run in group.runs:
         for entry in run.metrics:
@@ -100,10 +101,9 @@ def curve(group: StageGroup, measure: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def curve_span(groups: Sequence[StageGroup]) -> tuple[float, float] | None:
-    """Limits in percent that hold every curve of the groups; None without metrics."""
-    curves = [
-        curve(group, each)[1] for group in groups for each in ("train_top1", "validation_top1")
-    ]
+    """Common limits in percent for the curves of all groups; None without metrics."""
+    measures = ("train_top1", "validation_top1")
+    curves = [curve(group, measure)[1] for group in groups for measure in measures]
     values = np.concatenate([*curves, np.empty(0)])
     if not len(values):
         return None
@@ -111,10 +111,10 @@ def curve_span(groups: Sequence[StageGroup]) -> tuple[float, float] | None:
 
 
 def category_plot(group: StageGroup) -> Figure | None:
-    """Validation against training accuracy, a dot a category, mean over seeds (Figures 4 to 6).
+    """Plot validation against training accuracy, one dot per category, mean over seeds.
 
-    On the diagonal a category generalizes fully; the further below, the more is overfitted. None
-    when the categories were not measured.
+    On the diagonal, a category generalizes fully. The further below, the more it is overfitted.
+    None if there is no accuracy per category.
     """
     train, validation = category_accuracies(group)
     if not len(train):
@@ -132,7 +132,7 @@ def category_plot(group: StageGroup) -> Figure | None:
 
 
 def category_accuracies(group: StageGroup) -> tuple[np.ndarray, np.ndarray]:
-    """Training and validation accuracy of each category in percent, mean over seeds.
+    """Training and validation accuracy per category in percent, mean over seeds.
 
     Categories without rows in either split are left out.
     """
@@ -141,27 +141,25 @@ def category_accuracies(group: StageGroup) -> tuple[np.ndarray, np.ndarray]:
 
 
 def category_means(group: StageGroup) -> dict[str, tuple[float, float]]:
-    """As `category_accuracies`, by the category's name."""
+    """Training and validation accuracy in percent by category, see `category_accuracies`."""
     points: dict[str, list[tuple[float, float]]] = {}
     for run in group.runs:
         for row in run.evaluation.get("per_category", ()):
             if row["train_top1"] is not None and row["validation_top1"] is not None:
                 pair = (100 * row["train_top1"], 100 * row["validation_top1"])
                 points.setdefault(row["category"], []).append(pair)
-    return {
-        name: (float(np.mean([a for a, _ in each])), float(np.mean([b for _, b in each])))
-        for name, each in points.items()
-    }
+    means = {name: np.array(pairs).mean(axis=0) for name, pairs in points.items()}
+    return {name: (float(train), float(validation)) for name, (train, validation) in means.items()}
 
 
 def main_plots(groups: Sequence[StageGroup], compared: Sequence[Comparison]) -> dict[str, Figure]:
-    """The plots over all stages by name; those of what was not measured are left out."""
+    """The plots over all stages by name, without measures that are missing."""
     held_out = groups[0].held_out
     figures = {"gain": gain_plot(compared, held_out)} if compared else {}
     kinds = {
         "held_out_top1": (f"{held_out} top-1, %", 100),
         "gap": (f"training − {held_out} top-1, percentage points", 100),
-        "label_kl": ("KL from crop truth to label, nats", 1),
+        "label_kl": ("KL from true crop label to label, nats", 1),
     }
     for measure, (label, scale) in kinds.items():
         if any(group.values(measure) for group in groups):
@@ -170,13 +168,13 @@ def main_plots(groups: Sequence[StageGroup], compared: Sequence[Comparison]) -> 
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:
-    """An empty figure, inches, that makes room for its texts by itself."""
+    """An empty figure, size in inches, that adjusts to its texts."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.add_subplot()
 
 
 def _stage_lines(axes: Axes, names: list[str]) -> None:
-    """Names of the lines from top to bottom."""
+    """Label the lines from top to bottom."""
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.45, -0.55)
     axes.grid(False, axis="y")

@@ -1,4 +1,4 @@
-"""Tables from run folders: one line a stage and seed, and one line a stage over its seeds."""
+"""Tables of runs: one line per stage and seed, or one line per stage over its seeds."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from tinyrefinery.errors import DataError
 from tinyrefinery.files import write_csv
 from tinyrefinery.names import did_you_mean
 from tinyrefinery.pages.numbers import gain_points, nats, percent
+from tinyrefinery.runs import files
 from tinyrefinery.runs.folder import Run, TrainedStage
 from tinyrefinery.statistics.paired import Gain, Spread, paired_gain, spread
 
@@ -24,21 +25,21 @@ COLUMNS = (
 
 
 def held_out_split(stages: Iterable[TrainedStage]) -> str:
-    """The split that held-out numbers are from: test where every stage has it, else validation."""
+    """The split of held-out numbers: test if every stage has it, else validation."""
     return "test" if all("test" in stage.evaluation for stage in stages) else "validation"
 
 
 def results_row(stage: TrainedStage, held_out: str) -> dict[str, Value]:
     """The line of results.csv for one stage and seed, by column.
 
-    Accuracies and ece are in [0, 1]; nll and label_kl in nats. nll, ece and gap (training minus
-    held-out top-1) are those of the `held_out` split. What was not measured is None.
+    Accuracies and ece are in [0, 1], nll and label_kl in nats. nll, ece and gap (training minus
+    held-out top-1) are those of the `held_out` split. Missing measures are None.
     """
-    found = stage.evaluation
-    splits = {name: found.get(name, {}) for name in ("train", "validation", "test")}
-    quality, cost = found.get("label_quality") or {}, found.get("cost") or {}
+    measures = stage.evaluation
+    splits = {name: measures.get(name, {}) for name in ("train", "validation", "test")}
+    quality, cost = measures.get("label_quality") or {}, measures.get("cost") or {}
     train, held = splits["train"].get("top1"), splits[held_out].get("top1")
-    seconds = [each["seconds"] for each in stage.metrics if each.get("seconds") is not None]
+    seconds = [epoch["seconds"] for epoch in stage.metrics if epoch.get("seconds") is not None]
     values: tuple[Value, ...] = (
         *(stage.run, stage.row, stage.stage, stage.seed, stage.model, stage.labels),
         *(cost.get("parameters"), cost.get("macs"), len(stage.metrics)),
@@ -53,11 +54,11 @@ def results_row(stage: TrainedStage, held_out: str) -> dict[str, Value]:
 
 
 def write_results(folder: Run) -> Path:
-    """Write results.csv into the run folder and return its path; floats keep every digit."""
+    """Write results.csv into the run folder, with all digits, and return its path."""
     held_out = held_out_split(folder.stages)
     rows = (results_row(stage, held_out) for stage in folder.stages)
-    write_csv(folder.path / "results.csv", COLUMNS, rows)
-    return folder.path / "results.csv"
+    write_csv(folder.path / files.RESULTS, COLUMNS, rows)
+    return folder.path / files.RESULTS
 
 
 @dataclass(frozen=True)
@@ -65,51 +66,51 @@ class StageGroup:
     """A stage over its seeds."""
 
     runs: tuple[TrainedStage, ...]
-    """At least one, each with another seed."""
+    """At least one, with different seeds."""
     name: str
-    """Title, preceded by row and run where they tell it from others."""
+    """Its id, with row and run if there are several."""
     held_out: str
-    """The split that held-out numbers are from."""
+    """The split of held-out numbers."""
 
     @property
     def first(self) -> TrainedStage:
-        """Any of the runs; what doesn't depend on the seed is the same in all."""
+        """One of the runs, for facts that don't depend on the seed."""
         return self.runs[0]
 
     @property
     def generation(self) -> int:
-        """See `TrainedStage.generation`; the latest, should seeds differ."""
+        """See `TrainedStage.generation`. The latest, if seeds differ."""
         return max(run.generation for run in self.runs)
 
     @property
     def refined(self) -> bool:
-        """Whether it learned from labels made by other stages."""
+        """Whether it learned from labels of other stages."""
         return any(run.refiners for run in self.runs)
 
     def values(self, measure: str) -> dict[int, float]:
-        """A measure by seed, where it was measured: a column of results.csv or held_out_top1."""
+        """A measure by seed, a column of results.csv or held_out_top1. Missing ones are omitted."""
         column = f"{self.held_out}_top1" if measure == "held_out_top1" else measure
         rows = {run.seed: results_row(run, self.held_out)[column] for run in self.runs}
         return {seed: float(value) for seed, value in rows.items() if value is not None}
 
     def spread(self, measure: str) -> Spread | None:
-        """Mean, sample standard deviation and n over seeds; None where nothing was measured."""
+        """Mean, sample standard deviation and n over seeds; None without the measure."""
         values = list(self.values(measure).values())
         return spread(values) if values else None
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A stage beside its baseline."""
+    """A stage and its baseline."""
 
     group: StageGroup
     baseline: StageGroup
     gain: Gain
-    """In held-out top-1, over the seeds that both have."""
+    """Gain in held-out top-1, over their common seeds."""
 
 
 def group_stages(folders: Sequence[Run]) -> list[StageGroup]:
-    """Groups by (run, row, stage) in recipe order.
+    """Group stages by run, row and id, in recipe order.
 
     Raises:
         DataError: when no run has a finished stage.
@@ -117,46 +118,44 @@ def group_stages(folders: Sequence[Run]) -> list[StageGroup]:
     stages = [stage for folder in folders for stage in folder.stages]
     if not stages:
         names = ", ".join(str(folder.path) for folder in folders)
-        raise DataError(f"{names}: no stage has finished yet, so there is nothing to report")
+        raise DataError(f"{names}: no stage has finished yet: train one with `tinyrefinery run`")
     held_out = held_out_split(stages)
-    lone = len({stage.run for stage in stages}) == 1
-    found: dict[tuple[str, tuple[str, ...], str], list[TrainedStage]] = {}
+    single_run = len({stage.run for stage in stages}) == 1
+    groups: dict[tuple[str, tuple[str, ...], str], list[TrainedStage]] = {}
     for stage in stages:
-        found.setdefault((stage.run, stage.rows, stage.stage), []).append(stage)
-    return [StageGroup(tuple(runs), _name(runs[0], lone), held_out) for runs in found.values()]
+        groups.setdefault((stage.run, stage.rows, stage.stage), []).append(stage)
+    return [
+        StageGroup(tuple(runs), _name(runs[0], single_run), held_out) for runs in groups.values()
+    ]
 
 
-def _name(stage: TrainedStage, lone: bool) -> str:
-    """How tables and plots call a stage; `lone`: there is only one run."""
-    return " ".join(part for part in ("" if lone else stage.run, stage.row, stage.title) if part)
+def _name(stage: TrainedStage, single_run: bool) -> str:
+    """A stage's name in tables and plots."""
+    run = "" if single_run else stage.run
+    return " ".join(part for part in (run, stage.row, stage.stage) if part)
 
 
 def find_baseline(
     group: StageGroup, groups: Sequence[StageGroup], name: str | None = None
 ) -> StageGroup | None:
-    """The stage that a stage's gain is measured against, from the same run.
+    """Find the stage to compare a stage with, in the same run.
 
-    One of the same row is preferred, then one that shares a row with it.
-
-    With `name`, the stage of that id. Without, the same model without a refiner, ground truth
-    preferred; a stage that is itself such a baseline has none.
+    With `name`, it is the stage with that id. Otherwise, it is a stage with the same model and
+    without a refiner, preferably with ground truth labels. A stage that is itself such a baseline
+    has none. A stage of the same row is preferred, then one that shares a row.
     """
-    near = [
-        each
-        for each in groups
-        if each.first.run == group.first.run
-        and (
-            each.first.stage == name
-            if name is not None
-            else each.first.model == group.first.model and not each.refined
-        )
-    ]
+
+    def is_candidate(other: StageGroup) -> bool:
+        if name is not None:
+            return other.first.stage == name
+        return other.first.model == group.first.model and not other.refined
+
     best = min(
-        near,
-        key=lambda each: (
-            each.first.rows != group.first.rows,
-            not set(each.first.rows) & set(group.first.rows),
-            "ground truth" not in each.first.labels.lower(),
+        (g for g in groups if g.first.run == group.first.run and is_candidate(g)),
+        key=lambda other: (
+            other.first.rows != group.first.rows,
+            not set(other.first.rows) & set(group.first.rows),
+            "ground truth" not in other.first.labels.lower(),
         ),
         default=None,
     )
@@ -164,18 +163,18 @@ def find_baseline(
 
 
 def comparisons(groups: Sequence[StageGroup], baseline: str | None = None) -> list[Comparison]:
-    """Gains of stages over their baselines, paired by seed; without common seeds there is none.
+    """Measure the gains of stages over their baselines, paired by common seeds.
 
     Raises:
         DataError: when no stage has the id `baseline`.
     """
-    known = {group.first.stage for group in groups}
-    if baseline is not None and baseline not in known:
+    names = {group.first.stage for group in groups}
+    if baseline is not None and baseline not in names:
         raise DataError(
-            f"baseline '{baseline}': no such stage.{did_you_mean(baseline, known)} "
-            f"Finished: {', '.join(sorted(known))}."
+            f"baseline '{baseline}': no such stage.{did_you_mean(baseline, names)} "
+            f"Finished: {', '.join(sorted(names))}."
         )
-    found = []
+    result = []
     for group in groups:
         base = find_baseline(group, groups, baseline)
         if base is None:
@@ -184,18 +183,18 @@ def comparisons(groups: Sequence[StageGroup], baseline: str | None = None) -> li
         seeds = sorted(before.keys() & after.keys())
         if seeds:
             gain = paired_gain([before[s] for s in seeds], [after[s] for s in seeds])
-            found.append(Comparison(group, base, gain))
-    return found
+            result.append(Comparison(group, base, gain))
+    return result
 
 
 def terminal_table(groups: Sequence[StageGroup]) -> Table:
-    """The table that the command line prints; it fits into 80 columns."""
+    """The table for the terminal. It fits into 80 columns."""
     held_out = groups[0].held_out
     table = Table(
         box=None,
         pad_edge=False,
         header_style="bold",
-        caption=f"percent, mean ± standard deviation over n seeds; gap: train - {held_out}",
+        caption=f"Percent, mean ± standard deviation over n seeds. Gap: train - {held_out}.",
         caption_justify="left",
     )
     for title in ("network", "labels from"):
@@ -208,7 +207,7 @@ def terminal_table(groups: Sequence[StageGroup]) -> Table:
 
 
 def _cells(group: StageGroup) -> list[str]:
-    """One line of the terminal's table; brackets are escaped, rich would read them as markup."""
+    """One line of the terminal's table. Brackets are escaped, as rich reads them as markup."""
     name, model, labels = map(escape, (group.name, group.first.model, group.first.labels))
     return [
         f"{name}\n[dim]{model}[/dim]",
@@ -221,9 +220,11 @@ def _cells(group: StageGroup) -> list[str]:
     ]
 
 
-def gain_line(each: Comparison) -> str:
+def gain_line(comparison: Comparison) -> str:
     """A gain in one line, e.g. "refined over compact: +4.0 points [+2.5, +5.5], n = 3: gain"."""
-    text = gain_points(each.gain).replace(" ", " points ", 1)
+    gain = comparison.gain
+    text = gain_points(gain).replace(" ", " points ", 1)
     points = text if " points " in text else f"{text} points"
-    verdict = {"one seed": "one seed shows nothing"}.get(each.gain.verdict, each.gain.verdict)
-    return f"{each.group.name} over {each.baseline.name}: {points}, n = {each.gain.n}: {verdict}"
+    verdict = {"one seed": "one seed shows nothing"}.get(gain.verdict, gain.verdict)
+    names = f"{comparison.group.name} over {comparison.baseline.name}"
+    return f"{names}: {points}, n = {gain.n}: {verdict}"

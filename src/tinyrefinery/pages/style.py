@@ -1,4 +1,4 @@
-"""The look that plots and pages share: colors, style, saved figures."""
+"""Shared style of plots and pages: colors, settings, saved figures."""
 
 from pathlib import Path
 from typing import Any
@@ -9,11 +9,7 @@ from matplotlib.figure import Figure
 from tinyrefinery.files import atomic_file
 
 INK, MUTED, GRID = "#1b1d21", "#6a707a", "#e3e5e9"
-
-
 PLAIN, REFINED = "#8b919c", "#1f62d6"
-
-
 STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": GRID,
@@ -33,7 +29,7 @@ STYLE: dict[Any, Any] = {
     "grid.color": GRID,
     "grid.linewidth": 0.8,
     "lines.solid_capstyle": "round",
-    "svg.fonttype": "none",  # letters stay letters: searchable, and in the page's own font
+    "svg.fonttype": "none",  # text stays text: searchable, and in the page's font
     "text.color": INK,
     "text.parse_math": False,  # a class or stage may have $ in its name
     "xtick.color": MUTED,
@@ -44,18 +40,18 @@ STYLE: dict[Any, Any] = {
 
 
 def short(text: str, length: int = 26) -> str:
-    """A name that fits beside a plot."""
+    """Shorten a name to fit next to a plot."""
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def save_plots(figures: dict[str, Figure], folder: Path) -> list[Path]:
-    """Write each figure as SVG and as PNG on white (for documents), and return the paths."""
+    """Write each figure as SVG and as PNG, on white for documents, and return the paths."""
     paths = []
     for title, figure in figures.items():
         for kind in ("svg", "png"):
             path = folder / f"{title}.{kind}"
             undated = {"Date": None} if kind == "svg" else None  # same data, same file
-            with rc_context({**STYLE, "svg.hashsalt": title}), atomic_file(path) as aside:
-                figure.savefig(aside, format=kind, dpi=160, facecolor="white", metadata=undated)
+            with rc_context({**STYLE, "svg.hashsalt": title}), atomic_file(path) as temporary:
+                figure.savefig(temporary, format=kind, dpi=160, facecolor="white", metadata=undated)
             paths.append(path)
     return paths

@@ -1,4 +1,4 @@
-"""Jinja templates of the pages: escaped, strict about names, the shared styles beside them."""
+"""Jinja templates of the pages, with escaping and strict names."""
 
 from pathlib import Path
 
@@ -7,16 +7,15 @@ import jinja2
 _HERE = Path(__file__).parent / "templates"
 
 
-def template(name: str, folder: Path | None = None) -> jinja2.Template:
-    """A page's template.
+def template(name: str, *folders: Path) -> jinja2.Template:
+    """Load a page's template.
 
     Args:
-        name: of its file.
-        folder: where it lies; its includes may lie there or with the reports' own templates, which
-            is also where it is looked for without a folder.
+        name: file name of the template.
+        *folders: folders to search for it and its includes, before the folder of shared templates.
     """
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([_HERE] if folder is None else [folder, _HERE]),
+        loader=jinja2.FileSystemLoader([*folders, _HERE]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

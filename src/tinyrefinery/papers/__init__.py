@@ -1,1 +1,1 @@
-"""What the papers' figures need, and nothing else does."""
+"""The figures of the papers."""

@@ -1,4 +1,4 @@
-"""Figures 4 to 6 of Label Refinery (arXiv 1805.02641): what refining does to single categories."""
+"""Figures 4 to 6 of Label Refinery (arXiv 1805.02641): accuracy per category."""
 
 from collections.abc import Sequence
 
@@ -12,66 +12,67 @@ from tinyrefinery.pages.run_tables import StageGroup
 from tinyrefinery.pages.style import INK, MUTED, PLAIN, REFINED, STYLE, short
 
 BIN = 10.0  # width of a bin of training accuracy in Figure 4, percentage points: our choice
-PARTS = 20  # parts of the categories in Figure 6, at most: our choice
-ACROSS = 3  # panels side by side
+PARTS = 20  # largest number of parts of the categories in Figure 6: our choice
+ACROSS = 3  # panels per row
 
 
 def binned(
     train: np.ndarray, validation: np.ndarray, width: float = BIN
 ) -> list[tuple[float, float, float | None, int]]:
-    """Categories in bins [i * width, (i + 1) * width) of training accuracy; 100 % is in the last.
+    """Put categories into bins [i * width, (i + 1) * width) of training accuracy.
 
     Args:
-        train: (K,) training accuracy in percent.
+        train: (K,) training accuracy in percent. 100% is in the last bin.
         validation: (K,) validation accuracy in percent.
-        width: of a bin, percentage points.
+        width: width of a bin in percentage points.
 
     Returns:
         For each bin that isn't empty: mean training accuracy, mean validation accuracy, sample
         standard deviation of the latter (None for a single category), number of categories.
     """
     last = int(np.ceil(100 / width)) - 1
-    place = np.minimum((train / width).astype(int), last)
-    found = []
-    for number in np.unique(place):
-        inside = place == number
+    bin_of = np.minimum((train / width).astype(int), last)
+    bins = []
+    for number in np.unique(bin_of):
+        inside = bin_of == number
         values = validation[inside]
         std = float(values.std(ddof=1)) if len(values) > 1 else None
-        found.append((float(train[inside].mean()), float(values.mean()), std, len(values)))
-    return found
+        bins.append((float(train[inside].mean()), float(values.mean()), std, len(values)))
+    return bins
 
 
 def train_against_validation(line: Sequence[StageGroup]) -> Figure | None:
-    """Figure 4: a panel a generation, categories binned by training accuracy.
+    """Figure 4: one panel per generation, categories binned by training accuracy.
 
-    None when no generation has categories.
+    None if no generation has accuracies per category.
     """
     panels = [group for group in line if len(category_accuracies(group)[0])]
     if not panels:
         return None
     with rc_context(STYLE):
-        figure, axes = _panels(len(panels), 2.6, 2.7)
-        for each, group in zip(axes, panels, strict=True):
+        figure, all_axes = _panels(len(panels), 2.6, 2.7)
+        for axes, group in zip(all_axes, panels, strict=True):
             train, validation = category_accuracies(group)
-            each.plot([0, 100], [0, 100], c=MUTED, lw=0.8)
-            each.plot(train, validation, "o", ms=3, mew=0, alpha=0.3, c=color(group))
+            axes.plot([0, 100], [0, 100], c=MUTED, lw=0.8)
+            axes.plot(train, validation, "o", ms=3, mew=0, alpha=0.3, c=color(group))
             for x, y, std, n in binned(train, validation):
-                each.errorbar(x, y, std, fmt="s", ms=5, c=INK, capsize=3, lw=1.4)
-                each.text(x, 1, str(n), ha="center", va="bottom", color=MUTED, fontsize=7)
-            each.set(xlim=(0, 101), ylim=(0, 101), xlabel="training top-1, %")
-            each.set_title(short(f"gen {group.generation} · {group.name}", 34))
-            each.set_aspect("equal")
+                axes.errorbar(x, y, std, fmt="s", ms=5, c=INK, capsize=3, lw=1.4)
+                axes.text(x, 1, str(n), ha="center", va="bottom", color=MUTED, fontsize=7)
+            axes.set(xlim=(0, 101), ylim=(0, 101), xlabel="training top-1, %")
+            axes.set_title(short(f"gen {group.generation} · {group.name}", 34))
+            axes.set_aspect("equal")
             gap = float(np.mean(train - validation))
-            each.text(4, 93, f"mean gap {gap:.1f}".replace("-", "−"), color=MUTED)
-        axes[0].set_ylabel("validation top-1, %")
+            axes.text(4, 93, f"mean gap {gap:.1f}".replace("-", "−"), color=MUTED)
+        all_axes[0].set_ylabel("validation top-1, %")
     return figure
 
 
 def distributions(line: Sequence[StageGroup]) -> Figure | None:
-    """Figure 5: how accuracies of categories are spread, a pair of boxes a generation.
+    """Figure 5: distribution of the accuracies per category, two boxes per generation.
 
-    Box: quartiles and median; whiskers: 5th and 95th percentile; dots: the categories beyond. The
-    mean and sample standard deviation over categories stand beside it. None without categories.
+    Boxes show quartiles and median, whiskers the 5th and 95th percentile, dots the categories
+    beyond. Mean and sample standard deviation over categories are next to them. None without
+    accuracies per category.
     """
     groups = [group for group in line if len(category_accuracies(group)[0])]
     if not groups:
@@ -110,16 +111,17 @@ def _box(axes: Axes, place: float, values: np.ndarray, tint: str, filled: bool) 
 
 
 Pair = tuple[StageGroup, StageGroup, StageGroup | None]
-"""A refined stage, its refiner, and the same network without refined labels."""
+"""A refined stage, its refiner, and the same network trained without refined labels."""
 
 
 def profiles(pairs: Sequence[Pair]) -> Figure | None:
-    """Figure 6: the refiner's accuracy by category against that of the network it labelled for.
+    """Figure 6: accuracy per category of the refiner and of its student.
 
-    Categories in the order of the refiner's validation accuracy, in up to `PARTS` parts of equal
-    number; mean and, as a band, standard deviation over the categories of a part. `r` is Pearson's
-    correlation over categories with the refiner; the baseline's, in brackets, is what two networks
-    share because some categories are hard. None without common categories.
+    Categories are in the order of the refiner's validation accuracy, in up to `PARTS` parts of
+    equal size. Lines show the mean, bands the standard deviation over the categories of a part. `r`
+    is Pearson's correlation with the refiner over categories. In parentheses is that of the
+    baseline, which two networks share because some categories are hard. None without common
+    categories.
     """
     pairs = [pair for pair in pairs if len(_common(pair)) > 1]
     if not pairs:
@@ -138,14 +140,15 @@ def profiles(pairs: Sequence[Pair]) -> Figure | None:
 
 
 def _common(pair: Pair) -> list[str]:
-    """Categories that all have, hardest for the refiner first."""
-    found = [category_means(group) for group in pair if group is not None]
-    names = [name for name in found[1] if all(name in each for each in found)]
-    return sorted(names, key=lambda name: found[1][name][1])
+    """Categories that all networks have, the hardest for the refiner first."""
+    means = [category_means(group) for group in pair if group is not None]
+    of_refiner = means[1]
+    names = [name for name in of_refiner if all(name in other for other in means)]
+    return sorted(names, key=lambda name: of_refiner[name][1])
 
 
 def _profile(axes: Axes, pair: Pair, split: int) -> None:
-    """One panel; split 0 is training, 1 validation."""
+    """Draw one panel, for training (split 0) or validation (split 1)."""
     student, refiner, baseline = pair
     names = _common(pair)
     parts = np.array_split(np.arange(len(names)), min(PARTS, len(names)))
@@ -155,9 +158,9 @@ def _profile(axes: Axes, pair: Pair, split: int) -> None:
         for group in pair
         if group is not None
     }
-    looks = [(refiner, INK, "-", "refiner"), (baseline, PLAIN, ":", "on given labels")]
-    looks.append((student, REFINED, "--", "refined"))
-    for group, tint, dashes, what in looks:
+    styles = [(refiner, INK, "-", "refiner"), (baseline, PLAIN, ":", "given labels")]
+    styles.append((student, REFINED, "--", "refined"))
+    for group, tint, dashes, what in styles:
         if group is None:
             continue
         mean = np.array([values[id(group)][part].mean() for part in parts])
@@ -167,8 +170,8 @@ def _profile(axes: Axes, pair: Pair, split: int) -> None:
         label = f"{what}: {short(group.name, 22)}"
         axes.plot(x, mean, c=tint, ls=dashes, lw=2, label=label)
         axes.fill_between(x, mean - std, mean + std, color=tint, alpha=0.1, lw=0)
-    of = correlation(values[id(student)], values[id(refiner)])
-    text = f"r = {of:.2f}" if of is not None else "r: none"
+    r = correlation(values[id(student)], values[id(refiner)])
+    text = f"r = {r:.2f}" if r is not None else "r: none"
     if baseline is not None:
         base = correlation(values[id(baseline)], values[id(refiner)])
         text += f" (given labels {base:.2f})" if base is not None else ""
@@ -177,14 +180,14 @@ def _profile(axes: Axes, pair: Pair, split: int) -> None:
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float | None:
-    """Pearson's r; None where one of them doesn't vary."""
+    """Pearson's r; None if either does not vary."""
     if a.std() < 1e-9 or b.std() < 1e-9:
         return None
     return float(np.corrcoef(a, b)[0, 1])
 
 
 def _panels(count: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
-    """Panels of one scale, up to `ACROSS` side by side."""
+    """Panels with a common scale, up to `ACROSS` per row."""
     across = min(count, ACROSS)
     down = -(-count // across)
     figure = Figure(figsize=(0.4 + width * across, height * down), layout="constrained")

@@ -14,64 +14,70 @@ from tinyrefinery.papers.category_figures import (
     profiles,
     train_against_validation,
 )
-from tinyrefinery.papers.prediction_figures import Story, crop_story, image_story, story_figure
-from tinyrefinery.runs.descent import longest_line
+from tinyrefinery.papers.prediction_figures import (
+    ChangedSample,
+    changed_crop,
+    changed_image,
+    sample_figure,
+)
 from tinyrefinery.runs.folder import Run
+from tinyrefinery.runs.lineage import longest_line
 
 MOST_PAIRS = 6
 
 
 @dataclass(frozen=True)
 class PaperFigure:
-    """One figure with its words."""
+    """One figure with its title and caption."""
 
     file: str
-    """Name in plots/, without ending."""
+    """Name in plots/, without extension."""
     title: str
     caption: str
     figure: Figure
 
 
 def paper_figures(folders: Sequence[Run], groups: Sequence[StageGroup]) -> list[PaperFigure]:
-    """All that can be drawn; those that lack two generations, categories or samples are left out.
+    """Draw all figures for which there are two generations, categories or samples.
 
-    Figures 4 to 6 are of all seeds of the longest line of generations, 7 and 8 of one seed of the
-    first run that has them.
+    Figures 4 to 6 show all seeds of the longest line of generations. Figures 7 and 8 show one seed
+    of the first run that has samples.
     """
     line = line_of_groups(groups)
     seeds = _seeds(line)
-    found = [
+    figures = [
         (
             "figure4-train-validation",
-            "Figure 4: training against validation accuracy of the categories",
+            "Figure 4: training and validation accuracy per category",
             f"Dots: categories, mean over {seeds}. Squares: bins of {BIN:g} points of training "
-            "accuracy, mean and standard deviation of validation accuracy over the categories of "
-            "the bin, whose number stands below. On the line nothing is overfitted.",
+            "accuracy, with mean and standard deviation of the validation accuracy over the "
+            "categories of the bin. Their number is below. Categories on the line do not overfit.",
             train_against_validation(line),
         ),
         (
             "figure5-distributions",
-            "Figure 5: accuracies of the categories over the generations",
-            f"Hollow: training, filled: validation; mean over {seeds}. Box: quartiles and median, "
-            "whiskers: 5 to 95 % of the categories. Mean ± standard deviation over categories.",
+            "Figure 5: accuracy per category over the generations",
+            f"Hollow: training. Filled: validation. Mean over {seeds}. Boxes: quartiles and "
+            "median. Whiskers: 5% to 95% of the categories. Numbers: mean ± standard deviation "
+            "over categories.",
             distributions(line),
         ),
         (
             "figure6-profiles",
-            "Figure 6: the refiner's profile against that of the network it labelled for",
-            f"Categories in the order of the refiner's validation accuracy, in {PARTS} parts at "
-            f"most; mean and standard deviation over the categories of a part, over {seeds}. r: "
-            "correlation with the refiner over categories; in brackets that of the same network "
-            "on given labels, which is what hard categories alone account for.",
+            "Figure 6: accuracy per category of the refiner and of its student",
+            "Categories in the order of the refiner's validation accuracy, in up to "
+            f"{PARTS} parts. Mean and standard deviation over the categories of a part, over "
+            f"{seeds}. r: correlation with the refiner over categories. In parentheses: the same "
+            "for the network on the given labels, which is due to hard categories alone.",
             profiles(pairs_of(groups)[:MOST_PAIRS]),
         ),
     ]
-    made = [PaperFigure(*each[:3], each[3]) for each in found if each[3] is not None]
-    return [*made, *_stories(folders)]
+    drawn = [PaperFigure(*texts, figure) for *texts, figure in figures if figure is not None]
+    return [*drawn, *_sample_figures(folders)]
 
 
 def line_of_groups(groups: Sequence[StageGroup]) -> list[StageGroup]:
-    """The longest line of stages that refined one another; a lone stage is a line of one."""
+    """The longest line of stages, each the refiner of the next. One stage alone is a line."""
     of_key = {run.key: number for number, group in enumerate(groups) for run in group.runs}
     refined_by = {
         str(number): list(
@@ -85,16 +91,15 @@ def line_of_groups(groups: Sequence[StageGroup]) -> list[StageGroup]:
 
 
 def pairs_of(groups: Sequence[StageGroup]) -> list[Pair]:
-    """Each refined stage with its refiner, of several the first, and its baseline."""
+    """Each refined stage with its first refiner and its baseline."""
     of_key = {run.key: group for group in groups for run in group.runs}
-    found: list[Pair] = []
+    pairs: list[Pair] = []
     for group in groups:
         refiners = [of_key[key] for key in group.first.refiners if key in of_key]
         if refiners:
             baseline = find_baseline(group, groups)
-            own = None if baseline is refiners[0] else baseline
-            found.append((group, refiners[0], own))
-    return found
+            pairs.append((group, refiners[0], None if baseline is refiners[0] else baseline))
+    return pairs
 
 
 def _seeds(line: Sequence[StageGroup]) -> str:
@@ -105,22 +110,23 @@ def _seeds(line: Sequence[StageGroup]) -> str:
     return f"n = {text} seed{'' if text == '1' else 's'}"
 
 
-def _stories(folders: Sequence[Run]) -> Iterator[PaperFigure]:
+def _sample_figures(folders: Sequence[Run]) -> Iterator[PaperFigure]:
     kinds = (
-        ("figure7-crop", "Figure 7: top-3 predictions of a training crop", crop_story),
-        ("figure8-image", "Figure 8: top-3 predictions of a validation image", image_story),
+        ("figure7-crop", "Figure 7: top-3 predictions for a training crop", changed_crop),
+        ("figure8-image", "Figure 8: top-3 predictions for a validation image", changed_image),
     )
-    for file, title, story_of in kinds:
-        story = next((s for s in map(story_of, folders) if s is not None), None)
-        if story is not None:
-            yield PaperFigure(file, title, _chosen(story, file.split("-")[1]), story_figure(story))
+    for file, title, find in kinds:
+        sample = next((s for s in map(find, folders) if s is not None), None)
+        if sample is not None:
+            caption = _sample_caption(sample, file.split("-")[1])
+            yield PaperFigure(file, title, caption, sample_figure(sample))
 
 
-def _chosen(story: Story, what: str) -> str:
-    labelled = " Labels of the crop as training sees them." if what == "crop" else ""
+def _sample_caption(sample: ChangedSample, what: str) -> str:
+    crop = " These are the labels of the crop in training." if what == "crop" else ""
     return (
-        f"One seed. Of {story.candidates} {what}s the one whose top-3 distribution (the three most "
-        "probable classes, all others as one) moved farthest from the first generation to the "
-        f"last: total variation {story.change:.2f}; the lower row among equals. Bold and blue: the "
-        f"given class.{labelled}"
+        f"One seed. Among {sample.candidates} {what}s, this is the one whose top-3 distribution "
+        "(the three most probable classes, all others as one) changed most from the first to the "
+        f"last generation: total variation {sample.change:.2f}, with ties going to the lower row. "
+        f"Bold and blue: the label.{crop}"
     )

@@ -1,74 +1,15 @@
-"""The `data` part of a recipe: source, crops, colours, normalization."""
+"""The `data` part of a recipe: source, crops, color changes, normalization."""
 
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import NonNegativeInt, model_validator
 
-from tinyrefinery.recipe.part import (
-    NonNegative,
-    Part,
-    Positive,
-    Range,
-    Share,
-    ShareRange,
-    Size,
-    wrong,
-)
-from tinyrefinery.recipe.sources import Source
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)  # torchvision's and timm's constants
-IMAGENET_STD = (0.229, 0.224, 0.225)
+from tinyrefinery.options.crops import IMAGENET_MEAN, IMAGENET_STD, Augment, Center, Crop
+from tinyrefinery.options.part import Positive, wrong
+from tinyrefinery.options.sources import Source
 
 
-class Inception(Part):
-    """A box of random area, aspect and place, resized to `size`."""
-
-    name: Literal["inception"]
-    size: Size
-    """Height and width of the crop in pixels."""
-    area: ShareRange = (0.08, 1.0)
-    """Least and greatest share of the image's area."""
-    aspect: Range = (3 / 4, 4 / 3)
-    """Least and greatest width over height."""
-
-
-class Pad(Part):
-    """The image with a black border, shifted at random and cut to `size`."""
-
-    name: Literal["pad"]
-    size: Size
-    """Height and width of the crop in pixels."""
-    padding: NonNegativeInt = 4
-    """Border on each side in pixels."""
-
-
-class Center(Part):
-    """The middle of the resized image."""
-
-    name: Literal["center"]
-    size: Size
-    """Height and width of the crop in pixels."""
-    resize: PositiveInt | None = None
-    """Length of the shorter side before the cut; null: just large enough to cover the crop."""
-
-
-Crop = Annotated[Inception | Pad | Center, Field(discriminator="name")]
-
-
-class Color(Part):
-    """Ranges of random colour changes, with the meaning of torchvision's ColorJitter."""
-
-    brightness: NonNegative = 0.0
-    """Factor from [max(0, 1 - b), 1 + b]."""
-    contrast: NonNegative = 0.0
-    """Factor from [max(0, 1 - c), 1 + c]."""
-    saturation: NonNegative = 0.0
-    """Factor from [max(0, 1 - s), 1 + s]."""
-    hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0
-    """Shift from [-h, h] turns."""
-
-
-class Data(Part):
+class Data(Augment):
     """Images, and how crops are made of them."""
 
     source: Source
@@ -77,12 +18,6 @@ class Data(Part):
     """How a training image becomes a crop, anew in each epoch."""
     eval_crop: Center
     """How an image becomes a crop for evaluation; default: the whole image at training's size."""
-    flip: Share = 0.5
-    """Probability that a training crop is mirrored; 0 for digits, text and signs."""
-    rotate: Annotated[float, Field(ge=0, le=180)] = 0.0
-    """Largest rotation of a training crop in degrees, either way."""
-    color: Color | None = None
-    """Random colour changes of training crops; null: none."""
     crop_seed: NonNegativeInt | None = None
     """Seed of crops and BN groups; null: the recipe's. A number lets runs with other seeds have the
     same crops, and so read the same stored labels."""

@@ -10,15 +10,18 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, model_validator
 
 from tinyrefinery.errors import RecipeError
+from tinyrefinery.options.engine import Engine
+from tinyrefinery.options.part import NonNegative, Part, Positive, Range, Share, wrong
+from tinyrefinery.options.schedules import Plateau
+from tinyrefinery.options.sources import ShareLeft
+from tinyrefinery.options.training import TrainingOptions
 from tinyrefinery.recipe.document import read
-from tinyrefinery.recipe.load import check
-from tinyrefinery.recipe.optimization import Optimizer, Plateau, Schedule
+from tinyrefinery.recipe.load import check, load_recipe
 from tinyrefinery.recipe.overrides import apply
-from tinyrefinery.recipe.part import NonNegative, Part, Positive, Range, Share, wrong
-from tinyrefinery.recipe.schema import Engine, Paper
-from tinyrefinery.recipe.sources import ShareLeft
-from tinyrefinery.recipe.table import Table, is_table, load_table
+from tinyrefinery.recipe.schema import Paper, Recipe
 
+STAGE = "detector"
+"""Id of the one stage that a detector's recipe trains, in run folders and tables."""
 LEAST_SIDE = 64
 """Least side of a detector's input in pixels: below, a map of stride 32 is a point."""
 
@@ -145,6 +148,21 @@ class Backbone(Part):
     init_from: Annotated[str, AfterValidator(_file)] | None = None
     """`file:PATH` of a network trained to classify; `recipe:NAME`: the last network of that recipe
     at the same seed, trained first; null: random weights."""
+    start: tuple[str, ...] = ()
+    """Overrides of the recipe that `init_from: recipe:NAME` names. On a command line they begin
+    with `start.`, e.g. `start.data.source.root=photos/`."""
+
+    @model_validator(mode="after")
+    def _start_is_a_recipe(self) -> "Backbone":
+        if self.start and not (self.init_from or "").startswith("recipe:"):
+            raise wrong(
+                (
+                    "start",
+                    f"'{self.start[0]}' changes the recipe that the backbone starts from, but it "
+                    "starts from none; write detector.backbone.init_from=recipe:NAME",
+                )
+            )
+        return self
 
 
 class DetectorPart(Part):
@@ -186,36 +204,19 @@ class MultiBox(Part):
     """At least so many count, so that images without objects teach too; 0: as SSD."""
 
 
-class Training(Part):
+class Training(TrainingOptions):
     """How a detector is trained."""
 
-    optimizer: Optimizer
-    schedule: Schedule
-    epochs: PositiveInt
-    """Passes over the training split."""
     batch_size: Annotated[int, Field(ge=2)] = 16
     """Images a step; at least 2, for batch normalization of maps of one point."""
     loss: MultiBox = MultiBox()
-    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Decay a step of the weights' moving average, which is then what is kept; null: none."""
-    accumulate: PositiveInt = 1
-    """Steps whose gradients are added up before the optimizer moves."""
-    clip_norm: Positive | None = None
-    """Largest global norm of the gradient; null: no limit."""
     evaluate_every: PositiveInt = 10
     """Epochs between two looks at the validation split."""
 
     @model_validator(mode="after")
-    def _hangs_together(self) -> "Training":
-        if self.schedule.warmup >= self.epochs:
-            text = f"{self.schedule.warmup:g} epochs leave nothing of {self.epochs}"
-            raise wrong(("schedule.warmup", text))
-        if isinstance(self.schedule, Plateau):
-            if self.schedule.metric != "validation_loss":
-                raise wrong(("schedule.metric", "a detector has validation_loss only"))
-            if self.evaluate_every > self.epochs:
-                text = "more than epochs: the plateau schedule would never see a validation loss"
-                raise wrong(("evaluate_every", text))
+    def _metric_of_a_detector(self) -> "Training":
+        if isinstance(self.schedule, Plateau) and self.schedule.metric != "validation_loss":
+            raise wrong(("schedule.metric", "a detector has validation_loss only"))
         return self
 
 
@@ -265,10 +266,10 @@ def is_detection(path: Path | str) -> bool:
     return "detector" in read(Path(path))
 
 
-def load_detection(
-    path: Path | str, overrides: tuple[str, ...] | list[str] = ()
-) -> DetectionRecipe:
+def load_detection(path: Path | str, overrides: Sequence[str] = ()) -> DetectionRecipe:
     """Read, change and check the recipe of a detector; see `load_recipe`.
+
+    Overrides that begin with `start.` are of the recipe that its backbone starts from.
 
     Raises:
         RecipeError: with a line for each mistake.
@@ -278,71 +279,23 @@ def load_detection(
         raise RecipeError(
             f"{path}: is a recipe of networks that classify; `tinyrefinery run {path}` trains it"
         )
-    raw = apply(raw, list(overrides))
-    return check(raw, DetectionRecipe, source=str(path))
+    start = [each.removeprefix(START) for each in overrides if each.startswith(START)]
+    raw = apply(raw, [each for each in overrides if not each.startswith(START)])
+    recipe = check(raw, DetectionRecipe, source=str(path))
+    return recipe if not start else _with_start(recipe, start, str(path))
 
 
-def split_overrides(overrides: tuple[str, ...] | list[str]) -> tuple[list[str], list[str]]:
-    """Overrides of the detector's recipe, and those of the recipe that its backbone starts from.
-
-    The latter begin with `start.`, e.g. `start.data.source.root=photos/`.
-    """
-    own = [each for each in overrides if not each.startswith(START)]
-    return own, [each.removeprefix(START) for each in overrides if each.startswith(START)]
-
-
-def smoke_detection(recipe: DetectionRecipe) -> DetectionRecipe:
-    """The recipe as `--smoke` runs it: 24 images of shapes, one epoch, no file, no download."""
+def _with_start(recipe: DetectionRecipe, start: Sequence[str], source: str) -> DetectionRecipe:
+    """The recipe with further overrides of the recipe that its backbone starts from."""
     raw = recipe.model_dump(mode="json")
-    raw["data"]["source"] = {"name": "shapes", "train": 24, "validation": 8, "test": 8}
-    raw["detector"]["size"] = min(recipe.detector.size, 96)
-    kwargs = {k: v for k, v in recipe.detector.backbone.kwargs.items() if k != "pretrained"}
-    raw["detector"]["backbone"] |= {"init_from": None, "kwargs": kwargs}
-    raw["training"] |= {"epochs": 1, "batch_size": min(8, recipe.training.batch_size)}
-    raw["training"] |= {"evaluate_every": 1, "accumulate": 1}
-    raw["training"]["schedule"]["warmup"] = min(0.5, recipe.training.schedule.warmup)
-    raw["engine"] |= {"device": "cpu", "compile": False, "checkpoint_every_steps": None}
-    return check(raw, DetectionRecipe, source="smoke")
+    raw["detector"]["backbone"]["start"] += start
+    return check(raw, DetectionRecipe, source=source)
 
 
-def is_detection_table(path: Path | str) -> bool:
-    """Whether a YAML file is a table whose recipe is a detector's."""
-    if not is_table(path):
-        return False
-    base = Path(path).parent / load_table(path).recipe
-    return base.is_file() and is_detection(base)
-
-
-def detection_rows(
-    table: Table, path: Path | str, overrides: Sequence[str] = ()
-) -> list[tuple[str, DetectionRecipe]]:
-    """(row id, recipe) of each row, at the recipe's own seed.
-
-    Args:
-        table: what `load_table` or `at_scale` gave.
-        path: the table's file, to which its recipe is relative.
-        overrides: for every row, after the row's own.
+def load_any(path: Path | str, overrides: Sequence[str] = ()) -> Recipe | DetectionRecipe:
+    """Read, change and check a recipe, of networks that classify or of a detector.
 
     Raises:
-        RecipeError: when the recipe or a row is wrong, or a row names a stage.
+        RecipeError: with a line for each mistake.
     """
-    file, found = Path(path).parent / table.recipe, []
-    for row in table.rows:
-        if row.stage or table.stage:
-            raise RecipeError(f"{path}: rows.{row.id}.stage: a detector's recipe has no stages")
-        if row.paper and (row.paper.top1 or row.paper.top5):
-            raise RecipeError(f"{path}: rows.{row.id}.paper: of a detector a paper prints map")
-        try:
-            recipe = load_detection(file, [*row.set, *overrides])
-        except RecipeError as error:
-            raise RecipeError(f"{path}: rows.{row.id}: {error}") from error
-        found.append((row.id, recipe))
-    return found
-
-
-def detection_seeds(
-    table: Table, jobs: Sequence[tuple[str, DetectionRecipe]], overrides: Sequence[str]
-) -> tuple[int, ...]:
-    """The table's seeds; with a `seed=` among the overrides, that one only."""
-    own = any(each.split("=")[0].strip() == "seed" for each in overrides)
-    return (jobs[0][1].seed,) if own else table.seeds
+    return (load_detection if is_detection(path) else load_recipe)(path, overrides)

@@ -5,8 +5,8 @@ from difflib import get_close_matches
 from itertools import combinations
 from typing import Any
 
-from tinyrefinery.recipe.labels import Refined
-from tinyrefinery.recipe.optimization import Kl
+from tinyrefinery.options.labels import Refined
+from tinyrefinery.options.losses import Kl
 from tinyrefinery.recipe.stage import Stage
 
 
@@ -152,5 +152,5 @@ def _next(stage: Stage, generation: int) -> Stage:
         change["labels"] = stage.labels.model_copy(update={"by": before})
     else:
         # The stage's own loss was meant for its own labels.
-        change |= {"labels": Refined(name="refined", by=before), "loss": Kl(name="kl")}
+        change |= {"labels": Refined(by=before), "loss": Kl()}
     return stage.model_copy(update=change)

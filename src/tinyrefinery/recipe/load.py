@@ -62,11 +62,15 @@ def dump(recipe: BaseModel) -> str:
     )
 
 
+_FIRST = ("id", "name", "source", "train_crop", "eval_crop", "model", "labels", "by", "loss")
+"""Keys that stand first in their mapping, since the others are about them."""
+
+
 def _names_first(value: Any) -> Any:
     if isinstance(value, dict):
-        first = {key: value[key] for key in ("id", "name") if key in value}
-        return {key: _names_first(each) for key, each in (first | value).items()}
-    return [_names_first(each) for each in value] if isinstance(value, list) else value
+        first = {key: value[key] for key in _FIRST if key in value}
+        return {key: _names_first(inner) for key, inner in (first | value).items()}
+    return [_names_first(item) for item in value] if isinstance(value, list) else value
 
 
 def canonical(part: BaseModel) -> str:

@@ -1,7 +1,7 @@
-"""What is wrong with a recipe, told to the person who wrote it.
+"""Error messages for the person who wrote a recipe.
 
-pydantic knows what is wrong; here it is said where (stages by id, no marks of unions), and what
-would be right (the nearest key, the names that are known).
+pydantic finds what is wrong. Here its messages get a place as overrides write it (stages by id, no
+marks of unions), and what would be right: the nearest key, or the names that are known.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,8 +25,8 @@ def explain(error: ValidationError, raw: Any, root: type[BaseModel]) -> list[str
     """
     mistakes = error.errors()
     places = [item["loc"] for item in mistakes]
-    own = [item for item in mistakes if not _follows(item, places, raw)] or mistakes
-    lines = [line for item in own for line in _lines(item, raw, root)]
+    first = [item for item in mistakes if not _follows(item, places, raw)] or mistakes
+    lines = [line for item in first for line in _lines(item, raw, root)]
     return list(dict.fromkeys(lines))
 
 
@@ -52,20 +52,52 @@ def _lines(item: ErrorDetails, raw: Any, root: type[BaseModel]) -> Iterator[str]
     if item["type"] == "wrong":
         for below, text in context["mistakes"]:
             yield _line(f"{where}.{below}".strip("."), text)
-        return
-    yield _line(where, _said(item, list(known_keys(root, item["loc"]))))
+    elif item["type"] == "extra_forbidden":
+        yield _line(where, _unknown_key(item["loc"], raw, root))
+    else:
+        yield _line(where, _explanation(item))
 
 
 def _line(where: str, text: str) -> str:
     return f"{where}: {text}" if where else text
 
 
-def _said(item: ErrorDetails, siblings: list[str]) -> str:
+def _unknown_key(place: Path, raw: Any, root: type[BaseModel]) -> str:
+    """What to write instead: the same key where it is known, else the nearest key here."""
+    key, here = str(place[-1]), address(place[:-1], raw)
+    found = [path for path in _addresses(key, root, raw) if path.startswith(here)]
+    if not found:
+        return f"unknown key ({hint(key, list(known_keys(root, place)))})"
+    others = ", ..." if len(found) > 3 else ""
+    return f"no such key {'here' if here else 'at the top'}; write {' or '.join(found[:3])}{others}"
+
+
+def _addresses(key: str, part: type[BaseModel], raw: Any, path: str = "") -> Iterator[str]:
+    """Where in a recipe a key is known, as overrides write it: by the ids of stages."""
+    for name, field in part.model_fields.items():
+        value, where = _mapping(raw).get(name), f"{path}.{name}".strip(".")
+        if name == key:
+            yield where
+        if isinstance(value, list):
+            ids = [_mapping(element).get("id", number) for number, element in enumerate(value)]
+            inside = {f"{where}.{id}": element for id, element in zip(ids, value, strict=True)}
+        else:
+            inside = {where: {} if value is None else value}
+        for below, element in inside.items():
+            kinds = [kind for kind in _parts(field.annotation) if _is_kind(kind, element)]
+            if len(kinds) == 1:
+                yield from _addresses(key, kinds[0], element, below)
+
+
+def _is_kind(part: type[BaseModel], value: Any) -> bool:
+    """Whether a value may be such a part, as its `name` says where there are several kinds."""
+    names = _names(part)
+    return not names or _mapping(value).get("name") in names
+
+
+def _explanation(item: ErrorDetails) -> str:
     """What is wrong with one value, and what would be right."""
     kind, given, context = item["type"], item["input"], item.get("ctx", {})
-    key = str(item["loc"][-1]) if item["loc"] else ""
-    if kind == "extra_forbidden":
-        return f"unknown key ({hint(key, siblings)})"
     if kind == "missing":
         return "missing"
     if kind == "union_tag_invalid":
@@ -75,17 +107,18 @@ def _said(item: ErrorDetails, siblings: list[str]) -> str:
         return "needs a `name` that says which kind it is"
     if kind in ("model_type", "model_attributes_type", "dict_type"):
         write = f"; write {{name: {given}}}" if isinstance(given, str) else ""
-        return f"should be a mapping of keys, not {_shown(given)}{write}"
+        return f"should be a mapping of keys, not {_quoted(given)}{write}"
     if kind == "literal_error":
         names = [name.strip("'") for name in context["expected"].replace(" or ", ", ").split(", ")]
-        return f"should be {context['expected']}, not {_shown(given)}{_maybe(str(given), names)}"
+        suggestion = _suggestion(str(given), names)
+        return f"should be {context['expected']}, not {_quoted(given)}{suggestion}"
     if kind in ("bool_parsing", "bool_type"):
-        return f"should be true or false, not {_shown(given)}"
+        return f"should be true or false, not {_quoted(given)}"
     if kind == "string_pattern_mismatch":
-        return f"should be lower-case letters, digits, _ and -, not {_shown(given)}"
+        return f"should be lower-case letters, digits, _ and -, not {_quoted(given)}"
     if kind == "too_short" and context.get("actual_length") == 0:
         return "should have at least one element"
-    return f"{_plain(item)}, not {_shown(given)}" if kind != "value_error" else _plain(item)
+    return f"{_plain(item)}, not {_quoted(given)}" if kind != "value_error" else _plain(item)
 
 
 def _plain(item: ErrorDetails) -> str:
@@ -93,17 +126,17 @@ def _plain(item: ErrorDetails) -> str:
     return message.replace("Input should", "should").replace("a valid tuple", "a list")
 
 
-def _shown(value: Any) -> str:
+def _quoted(value: Any) -> str:
     text = "null" if value is None else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def hint(name: str, known: Sequence[str]) -> str:
     """`did you mean 'x'?` when a known name is near, else the known names."""
-    return _maybe(name, known).strip(" ()") or f"known: {', '.join(known) or 'none'}"
+    return _suggestion(name, known).strip(" ()") or f"known: {', '.join(known) or 'none'}"
 
 
-def _maybe(name: str, known: Sequence[str]) -> str:
+def _suggestion(name: str, known: Sequence[str]) -> str:
     near = get_close_matches(name, known, n=1)
     return f" (did you mean '{near[0]}'?)" if near else ""
 

@@ -1,12 +1,13 @@
-"""The recipe: one experiment, as YAML can say it. Each field is documented where it stands."""
+"""The recipe: one experiment in YAML. Each field is documented beside it."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
+from tinyrefinery.options.engine import Engine
+from tinyrefinery.options.part import NonNegative, Part, Share, wrong
 from tinyrefinery.recipe.data import Data
 from tinyrefinery.recipe.lineage import expand, mistakes
-from tinyrefinery.recipe.part import NonNegative, Part, Share, wrong
 from tinyrefinery.recipe.stage import Stage
 
 
@@ -17,43 +18,6 @@ class Paper(Part):
     """Number on arXiv, in quotes: "1805.02641"."""
     where: str
     """Table, figure or section, e.g. `Table 2, AlexNet`."""
-
-
-class Engine(Part):
-    """Where and how the computing is done.
-
-    Results differ by rounding only, but for `devices`: batch statistics are those of a device's
-    share of the batch.
-    """
-
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """auto: the accelerator where there is one."""
-    devices: PositiveInt = 1
-    """Processes, one a device."""
-    precision: Literal["32", "bf16"] = "32"
-    """bf16: matrix products in bfloat16, weights in 32 bits."""
-    channels_last: bool = True
-    """Memory layout of crops; faster for most convolutions."""
-    compile: bool = False
-    """Compile the networks first: half a minute or more before the first step. On CPUs nothing was
-    gained with ResNet8."""
-    threads: PositiveInt | None = None
-    """CPU threads; null: PyTorch's choice."""
-    checkpoint_every_epochs: PositiveInt = 1
-    """Epochs between two states from which an interrupted run goes on."""
-    checkpoint_every_steps: PositiveInt | None = None
-    """States within an epoch too; null: none."""
-    deterministic: bool = True
-    """On accelerators, choose the algorithms that give equal bits each time; slower."""
-    tensorboard: bool = False
-    """Write logs for TensorBoard too; needs the extra `tensorboard`."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _number_of_bits(cls, engine: Any) -> Any:
-        if isinstance(engine, dict) and type(engine.get("precision")) is int:
-            return {**engine, "precision": str(engine["precision"])}
-        return engine
 
 
 class Collapse(Part):

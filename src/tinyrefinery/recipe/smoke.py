@@ -10,10 +10,11 @@ stages stay.
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from tinyrefinery.recipe.detection import DetectionRecipe
 from tinyrefinery.recipe.load import check
 from tinyrefinery.recipe.schema import Recipe
 
@@ -25,11 +26,18 @@ REFINER = "smoke_refiner"
 """Id of the stage that stands for refiners from outside."""
 START = "smoke_start"
 """Begins the ids of the stages that stand for weights from outside to start from."""
+R = TypeVar("R", bound=Recipe | DetectionRecipe)
 _SCENES = {"name": "street_numbers", "train": 64, "validation": 32, "test": 32, "digits": 1}
 
 
-def smoke(recipe: Recipe) -> Recipe:
+def smoke(recipe: R) -> R:
     """The recipe as `--smoke` runs it."""
+    detector = isinstance(recipe, DetectionRecipe)
+    raw = _small_detector(recipe) if detector else _small_recipe(recipe)
+    return check(raw, type(recipe), source="smoke")
+
+
+def _small_recipe(recipe: Recipe) -> dict[str, Any]:
     raw = recipe.model_dump(mode="json")
     raw["data"] = _small_data(raw["data"], recipe)
     raw["stages"] = [_small_stage(stage) for stage in raw["stages"]]
@@ -45,7 +53,21 @@ def smoke(recipe: Recipe) -> Recipe:
     }
     # Networks of one epoch are at chance: nothing to stop for.
     raw["chain"] |= {"collapse": None, "stop_without_gain": False}
-    return check(raw, Recipe, source="smoke")
+    return raw
+
+
+def _small_detector(recipe: DetectionRecipe) -> dict[str, Any]:
+    """24 images of shapes, one epoch, no file, no download."""
+    raw = recipe.model_dump(mode="json")
+    raw["data"]["source"] = {"name": "shapes", "train": 24, "validation": 8, "test": 8}
+    raw["detector"]["size"] = min(recipe.detector.size, 96)
+    kwargs = {k: v for k, v in recipe.detector.backbone.kwargs.items() if k != "pretrained"}
+    raw["detector"]["backbone"] |= {"init_from": None, "start": [], "kwargs": kwargs}
+    raw["training"] |= {"epochs": 1, "batch_size": min(8, recipe.training.batch_size)}
+    raw["training"] |= {"evaluate_every": 1, "accumulate": 1}
+    raw["training"]["schedule"]["warmup"] = min(0.5, recipe.training.schedule.warmup)
+    raw["engine"] |= {"device": "cpu", "compile": False, "checkpoint_every_steps": None}
+    return raw
 
 
 def _small_data(data: dict[str, Any], recipe: Recipe) -> dict[str, Any]:

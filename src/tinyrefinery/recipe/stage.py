@@ -4,9 +4,10 @@ from typing import Annotated, Any
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
-from tinyrefinery.recipe.labels import GroundTruth, Labels, Refined
-from tinyrefinery.recipe.optimization import EarlyStop, Jitter, Loss, Optimizer, Plateau, Schedule
-from tinyrefinery.recipe.part import Frozen, Part, Positive, Slug, wrong
+from tinyrefinery.options.labels import GroundTruth, Labels, Refined
+from tinyrefinery.options.losses import Loss
+from tinyrefinery.options.part import Frozen, Part, Slug, wrong
+from tinyrefinery.options.training import EarlyStop, Jitter, TrainingOptions
 
 
 class Model(Part):
@@ -20,29 +21,16 @@ class Model(Part):
     """Checkpoint file to start from; null: random weights."""
 
 
-class Stage(Part):
+class Stage(TrainingOptions):
     """One trained network; with `generations`, a row of them, each refined by the one before."""
 
     id: Slug
     """Name of the stage in overrides, tables and folders."""
     model: Model
-    labels: Labels = GroundTruth(name="ground_truth")
+    labels: Labels = GroundTruth()
     """Where the targets of training come from."""
     loss: Loss
     """Default: kl (label_to_output) for refined labels, cross_entropy for all others."""
-    optimizer: Optimizer
-    schedule: Schedule
-    """The learning rate over time."""
-    epochs: PositiveInt
-    """Passes over the training split."""
-    batch_size: PositiveInt = 128
-    """Crops a training step, over all devices."""
-    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Decay a step of the weights' moving average, which is then what is kept; null: none."""
-    accumulate: PositiveInt = 1
-    """Steps whose gradients are added up before the optimizer moves."""
-    clip_norm: Positive | None = None
-    """Largest global norm of the gradient; null: no limit."""
     seed: NonNegativeInt | None = None
     """Gives the stage weights, order and noise of its own; null: those of the recipe's seed and the
     generation. Crops, and so refined labels, are shared by all stages of a generation anyway."""
@@ -63,8 +51,6 @@ class Stage(Part):
     freeze: Frozen = ()
     """Parts that stay as they start, by name, e.g. `[stem, blocks.0]`, or how many of the first
     blocks; their batch normalization keeps its statistics too."""
-    evaluate_every: PositiveInt = 1
-    """Epochs between two looks at the validation split."""
     bn_momentum: Annotated[float, Field(gt=0, le=1)] | None = None
     """Share that each batch has in batch normalization's running statistics (PyTorch's momentum, 1
     minus that of Keras); null: the architecture's, mostly 0.1."""
@@ -85,50 +71,31 @@ class Stage(Part):
         return {**stage, "loss": {"name": "kl" if name == "refined" else "cross_entropy"}}
 
     @model_validator(mode="after")
-    def _hangs_together(self) -> "Stage":
-        warmup = self.schedule.warmup
-        if warmup >= self.epochs:
-            raise wrong(
-                (
-                    "schedule.warmup",
-                    f"{warmup:g} epochs of warm-up leave nothing of {self.epochs} epochs",
-                )
-            )
-        if isinstance(self.schedule, Plateau) and self.evaluate_every > self.epochs:
-            raise wrong(
-                (
-                    "evaluate_every",
-                    f"{self.evaluate_every} is more than {self.epochs} epochs, so that the plateau "
-                    "schedule would never see a validation figure",
-                )
-            )
+    def _starts_from_one_place(self) -> "Stage":
         if self.init_from is not None and self.model.weights is not None:
             raise wrong(("init_from", "model.weights also says where to start: keep one of them"))
-        begun = self.init_from or self.model.weights or self.model.kwargs.get("pretrained")
+        start = self.init_from or self.model.weights or self.model.kwargs.get("pretrained")
         for field in ("replace_head", "freeze"):
-            if getattr(self, field) and not begun:
+            if getattr(self, field) and not start:
                 text = "needs weights to start from: init_from, model.weights or pretrained"
                 raise wrong((field, text))
+        return self
+
+    @model_validator(mode="after")
+    def _labels_fit(self) -> "Stage":
         labels = self.labels
-        if self.jitter is not None and not (isinstance(labels, Refined) and labels.level == "crop"):
-            kind = f"level '{labels.level}'" if isinstance(labels, Refined) else labels.name
-            raise wrong(
-                (
-                    "jitter",
-                    f"labels ({kind}) don't depend on the crop, so that a jittered one has none of "
-                    "its own; write labels: {name: refined, by: ..., level: crop} or jitter: null",
-                )
+        refined = labels if isinstance(labels, Refined) else None
+        if self.jitter is not None and not (refined and refined.level == "crop"):
+            kind = f"level '{refined.level}'" if refined else labels.name
+            text = (
+                f"labels ({kind}) don't depend on the crop, so a jittered crop has no label of its "
+                "own; write labels: {name: refined, by: ..., level: crop} or jitter: null"
             )
-        if (
-            isinstance(labels, Refined)
-            and labels.batch_norm == "batch"
-            and (labels.bn_group or self.batch_size) < 2
-        ):
-            raise wrong(
-                (
-                    "labels.bn_group",
-                    "batch statistics need at least 2 crops; write a bn_group, a larger "
-                    "batch_size or batch_norm: running",
-                )
+            raise wrong(("jitter", text))
+        if refined and refined.batch_norm == "batch" and (refined.bn_group or self.batch_size) < 2:
+            text = (
+                "batch statistics need at least 2 crops; write a bn_group, a larger batch_size or "
+                "batch_norm: running"
             )
+            raise wrong(("labels.bn_group", text))
         return self

@@ -13,11 +13,12 @@ from pydantic import AfterValidator, BeforeValidator, Field, NonNegativeInt, Wit
 
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.names import did_you_mean
+from tinyrefinery.options.part import Part, Slug
+from tinyrefinery.recipe.detection import STAGE, DetectionRecipe, load_any
 from tinyrefinery.recipe.document import read
 from tinyrefinery.recipe.lineage import ancestors
-from tinyrefinery.recipe.load import check, load_recipe, part_hash
+from tinyrefinery.recipe.load import check, part_hash
 from tinyrefinery.recipe.messages import hint
-from tinyrefinery.recipe.part import Part, Slug
 from tinyrefinery.recipe.schema import Paper, Recipe
 
 
@@ -218,8 +219,10 @@ def check_rows(ids: Sequence[str], table: Table, path: Path | str) -> None:
 
 def table_rows(
     table: Table, path: Path | str, overrides: Sequence[str] = ()
-) -> list[tuple[str, Recipe]]:
+) -> list[tuple[str, Recipe | DetectionRecipe]]:
     """(row id, recipe) for each row and seed, rows in order, seeds within a row.
+
+    All recipes are of one kind, that of the table's recipe.
 
     Args:
         table: what `load_table` or `at_scale` gave.
@@ -234,7 +237,7 @@ def table_rows(
     jobs = []
     for row in table.rows:
         try:
-            recipe = _of_row(load_recipe(file, [*row.set, *overrides]), row, table)
+            recipe = _of_row(load_any(file, [*row.set, *overrides]), row, table)
         except RecipeError as error:
             raise RecipeError(f"{path}: rows.{row.id}: {error}") from error
         for seed in (recipe.seed,) if own_seed else table.seeds:
@@ -242,8 +245,14 @@ def table_rows(
     return jobs
 
 
-def _of_row(recipe: Recipe, row: Row, table: Table) -> Recipe:
+def _of_row(recipe: Recipe | DetectionRecipe, row: Row, table: Table) -> Recipe | DetectionRecipe:
     """The row's recipe; where the row names its stage, with no more than that stage needs."""
+    if isinstance(recipe, DetectionRecipe):
+        if row.stage or table.stage:
+            raise RecipeError("stage: a detector's recipe has no stages")
+        if row.paper and (row.paper.top1 or row.paper.top5):
+            raise RecipeError("paper: of a detector a paper prints map")
+        return recipe
     stage, ids = row.stage or table.stage, [each.id for each in recipe.generations]
     if stage is not None and stage not in ids:
         raise RecipeError(f"{table.recipe} has no stage '{stage}' ({hint(stage, ids)})")
@@ -255,7 +264,11 @@ def _of_row(recipe: Recipe, row: Row, table: Table) -> Recipe:
 
 
 def table_facts(
-    table: Table, jobs: Sequence[tuple[str, Recipe]], scale: str | None, *, smoke: bool
+    table: Table,
+    jobs: Sequence[tuple[str, Recipe | DetectionRecipe]],
+    scale: str | None,
+    *,
+    smoke: bool,
 ) -> dict[str, Any]:
     """The content of table.json, but for the keys of the stages, which the run adds.
 
@@ -266,13 +279,13 @@ def table_facts(
         smoke: whether the recipes were made small, so that their numbers mean nothing.
 
     Returns:
-        `title`, `paper` (`arxiv`, `where`) or None, `scale`, `smoke`, `recipe` (the base recipe's
-        title), `digest` (of all rows, whatever their seeds), `without` (row -> reason) and `rows`,
-        each with `id`, `stage`, `baseline` and `paper` (`top1` and `top5` in percent, as far as
-        they are printed).
+        `title`, `paper` (`arxiv`, `where`) or None, `metric` (`top1`, of detectors `map`), `scale`,
+        `smoke`, `recipe` (the base recipe's title), `digest` (of all rows, whatever their seeds),
+        `without` (row -> reason) and `rows`, each with `id`, `stage`, `baseline` and `paper` (what
+        is printed, in percent: `top1` and `top5`, or `map`).
     """
     each_row = dict.fromkeys(part_hash(r.model_copy(update={"seed": 0})) for _, r in jobs)
-    last = {row: recipe.generations[-1].id for row, recipe in jobs}
+    last = {row: _last_stage(recipe) for row, recipe in jobs}
     rows = [
         {
             "id": row.id,
@@ -285,6 +298,7 @@ def table_facts(
     return {
         "title": table.title,
         "paper": table.paper.model_dump() if table.paper else None,
+        "metric": "map" if isinstance(jobs[0][1], DetectionRecipe) else "top1",
         "scale": scale,
         "smoke": smoke,
         "recipe": jobs[0][1].title,
@@ -292,3 +306,7 @@ def table_facts(
         "without": table.without,
         "rows": rows,
     }
+
+
+def _last_stage(recipe: Recipe | DetectionRecipe) -> str:
+    return STAGE if isinstance(recipe, DetectionRecipe) else recipe.generations[-1].id

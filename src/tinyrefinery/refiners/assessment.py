@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +14,19 @@ from tinyrefinery.builders import FrozenNetwork
 from tinyrefinery.data.batches import evenly_spaced
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.errors import DataError
-from tinyrefinery.labels.refiner import BatchNormMode, Refiner
-from tinyrefinery.recipe.labels import Refined
+from tinyrefinery.labels.refiner import Refiner
+from tinyrefinery.networks.frozen import frozen_network
+from tinyrefinery.networks.held_out import held_out
+from tinyrefinery.networks.network import Network
+from tinyrefinery.options.labels import BatchNorm, Refining
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.refiners.human_labels import HumanLabels, read_human_labels
 from tinyrefinery.refiners.measures import Measured, Setting, measure_refiner
-from tinyrefinery.refiners.targets import Target
 from tinyrefinery.refiners.verdict import Ranking, Rule, Verdict, ahead, judge, rank
 
-MODES: tuple[BatchNormMode, ...] = ("batch", "running", "calibrated")
+MODES: tuple[BatchNorm, ...] = ("batch", "running", "calibrated")
 
-say = logging.getLogger("tinyrefinery").info
+log = logging.getLogger("tinyrefinery")
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Options:
     """Of the training and of the validation split each, at most."""
     crops: int = 4
     """Of each image."""
-    batch_norm: BatchNormMode = "batch"
+    batch_norm: BatchNorm = "batch"
     bn_group: int | None = None
     """Crops that share batch statistics; None: the batch size of the recipe's last stage."""
     human: HumanFile | None = None
@@ -60,7 +62,7 @@ class Options:
 class Assessment:
     """What was found of refiners that were looked at together."""
 
-    targets: tuple[Target, ...]
+    targets: tuple[Network, ...]
     measured: dict[str, Measured] = field(repr=False)
     """By name, of the targets and of those that are to learn."""
     ranking: Ranking
@@ -85,7 +87,7 @@ class Assessment:
                 {
                     "name": each.name,
                     "source": each.source,
-                    "model": each.model,
+                    "model": architecture(each),
                     "verdict": verdicts[each.name].grade,
                     "reasons": [
                         {"grade": grade, "what": what}
@@ -100,10 +102,10 @@ class Assessment:
 
 
 def assess(
-    targets: Sequence[Target],
+    targets: Sequence[Network],
     recipe: Recipe,
     options: Options,
-    students: Sequence[Target] = (),
+    students: Sequence[Network] = (),
 ) -> Assessment:
     """Measure and rank refiners on one recipe's data, and measure who is to learn from them.
 
@@ -114,14 +116,15 @@ def assess(
         DataError: when a split is empty, and as the data's source.
         CheckpointError: when a network doesn't fit the data.
     """
-    data = builders.dataset(recipe.data)
     everyone = list({each.name: each for each in (*targets, *students)}.values())
-    frozen = {each.name: builders.outside_refiner(each.source, data, recipe) for each in everyone}
+    data = assessed_data(recipe, everyone)
+    size = recipe.data.train_crop.size
+    frozen = {each.name: frozen_network(each, data, size) for each in everyone}
     on = _setting(recipe, data, options)
     measured = {}
     for target in everyone:
         images = len(on.train_rows) + len(on.held_out_rows)
-        say(f"{target.name}: {on.crops} crops of each of {images} images")
+        log.info(f"{target.name}: {on.crops} crops of each of {images} images")
         modes = refiners(frozen[target.name], recipe, on)
         measured[target.name] = measure_refiner(modes, options.batch_norm, on)
     return Assessment(
@@ -130,6 +133,20 @@ def assess(
         ranking=rank({each.name: measured[each.name] for each in targets}),
         facts=_facts(recipe, data, on, options),
     )
+
+
+def assessed_data(recipe: Recipe, networks: Sequence[Network]) -> Dataset:
+    """The recipe's data; a held-out image that a network was trained on is moved to training."""
+    data = builders.dataset(recipe.data)
+    held = held_out(data.manifest, networks, own=True, fixed=True)
+    for note in held.notes:
+        log.info(note)
+    return replace(data, manifest=held.manifest)
+
+
+def architecture(network: Network) -> str:
+    """Name of a network's architecture."""
+    return network.trained.model if network.trained else network.info.name
 
 
 def _setting(recipe: Recipe, data: Dataset, options: Options) -> Setting:
@@ -165,7 +182,7 @@ def refiners(frozen: FrozenNetwork, recipe: Recipe, on: Setting) -> dict[str, Re
     rows = on.view.dataset.manifest.rows("train")
     return {
         mode: builders.refiner(
-            Refined(name="refined", by=("one",), batch_norm=mode),
+            Refining(batch_norm=mode),
             [frozen],
             on.view,
             rows,

@@ -5,9 +5,10 @@ import numpy as np
 from tinyrefinery.data.batches import View, shuffled, split_batches
 from tinyrefinery.labels.batch_norm import SMALLEST_GROUP, GroupPlan
 from tinyrefinery.labels.crop_labels import CropLabels
-from tinyrefinery.labels.policy import Level, Refined
+from tinyrefinery.labels.policy import RefinedLabels
 from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.losses.targets import SparseTargets
+from tinyrefinery.options.labels import Level, Refining
 
 
 def labels_of_streams(
@@ -40,7 +41,7 @@ def labels_of_streams(
     """
     made = CropLabels(refiner, view, rows, group=bn_group)
     if mates_seed is not None:
-        least = SMALLEST_GROUP if refiner.depends_on_mates else 1
+        least = SMALLEST_GROUP if refiner.depends_on_batch else 1
         made.plan = GroupPlan(rows, group=bn_group, seed=mates_seed, smallest=least)
     place = np.full(int(rows.max()) + 1, -1)
     place[rows] = np.arange(len(rows))
@@ -54,7 +55,7 @@ def labels_of_streams(
 def labels_of_level(
     refiner: Refiner, view: View, image_view: View, rows: np.ndarray, *, level: Level, bn_group: int
 ) -> np.ndarray:
-    """The soft targets of one stream of crops at a level of `labels.policy.Refined`.
+    """The soft targets of one stream of crops at a level of `labels.policy.RefinedLabels`.
 
     Args:
         refiner: the frozen networks.
@@ -68,7 +69,8 @@ def labels_of_level(
     Returns:
         (N, K) float32, in the order of `rows`.
     """
-    policy = Refined(refiner, view, rows, image_view=image_view, level=level, bn_group=bn_group)
+    crop_labels = CropLabels(refiner, view, rows, group=bn_group)
+    policy = RefinedLabels(Refining(level=level), crop_labels, image_view=image_view)
     place = np.full(int(rows.max()) + 1, -1)
     place[rows] = np.arange(len(rows))
     labels = np.zeros((len(rows), policy.classes), np.float32)

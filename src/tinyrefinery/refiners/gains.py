@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from tinyrefinery.errors import DataError
+from tinyrefinery.networks.opening import open_networks
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.refiners.assessment import Assessment, Options, assess
-from tinyrefinery.refiners.targets import find_targets
 from tinyrefinery.refiners.verdict import ahead
 from tinyrefinery.runs.folder import TrainedStage, open_run
 
@@ -103,7 +103,7 @@ def gain_lines(
         mine = [each for each in taught if each.student.seed == seed]
         folders = dict.fromkeys(str(each.refiner.folder) for each in mine)
         plains = dict.fromkeys(str(each.plain.folder) for each in mine)
-        everyone = find_targets(list(folders | plains))
+        everyone = open_networks(list(folders | plains))
         targets, others = everyone[: len(folders)], everyone[len(folders) :]
         own = recipe.model_copy(update={"seed": seed})
         say(f"seed {seed}: {len(targets)} refiners of {len(mine)} students")
@@ -117,7 +117,7 @@ def gain_lines(
 
 
 def _line(lesson: Lesson, names: Mapping[str, str], found: Assessment) -> dict[str, Any]:
-    name, student = (names[f"file:{each.file}"] for each in (lesson.refiner, lesson.plain))
+    name, student = (names[f"file:{each.network}"] for each in (lesson.refiner, lesson.plain))
     measures = found.measured[name].measures
     over = ahead(found.measured[name], found.measured[student])
     place = next(each for each in found.ranking.places if each.name == name)

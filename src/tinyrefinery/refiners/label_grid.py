@@ -18,13 +18,17 @@ from tinyrefinery.data.batches import View, evenly_spaced
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.errors import DataError
 from tinyrefinery.evaluation.label_quality import label_quality
-from tinyrefinery.labels.policy import Level
-from tinyrefinery.labels.refiner import BatchNormMode
-from tinyrefinery.recipe.labels import Refined
+from tinyrefinery.networks.frozen import frozen_network
+from tinyrefinery.networks.network import Network
+from tinyrefinery.options.labels import BatchNorm, Level, Refining
 from tinyrefinery.recipe.schema import Recipe
-from tinyrefinery.refiners.assessment import HumanFile, unseen_generation
+from tinyrefinery.refiners.assessment import (
+    HumanFile,
+    architecture,
+    assessed_data,
+    unseen_generation,
+)
 from tinyrefinery.refiners.crop_labelling import hardened, labels_of_level
-from tinyrefinery.refiners.targets import Target
 
 LEVELS: tuple[Level, ...] = ("crop", "image", "category")
 SMOOTHING = (0.05, 0.1, 0.2)  # our choice; 0.1 is Szegedy et al. 2016, section 7
@@ -55,7 +59,7 @@ class _Truth:
     distributions: np.ndarray
 
 
-def label_lines(targets: Sequence[Target], recipe: Recipe, grid: Grid) -> Iterator[Line]:
+def label_lines(targets: Sequence[Network], recipe: Recipe, grid: Grid) -> Iterator[Line]:
     """Lines of label-quality.csv, see `reports.label_quality.COLUMNS`.
 
     The crops of a seed are the same for all its networks, and none was trained on them. People's
@@ -65,13 +69,14 @@ def label_lines(targets: Sequence[Target], recipe: Recipe, grid: Grid) -> Iterat
         DataError: when nothing is known to compare labels with.
         CheckpointError: when a network doesn't fit the data.
     """
-    data = builders.dataset(recipe.data)
+    data = assessed_data(recipe, targets)
     device = builders.fabric(recipe.engine).device
     if recipe.engine.threads:
         torch.set_num_threads(recipe.engine.threads)
-    frozen = {each.name: builders.outside_refiner(each.source, data, recipe) for each in targets}
+    size = recipe.data.train_crop.size
+    frozen = {each.name: frozen_network(each, data, size) for each in targets}
     human = _human(data, grid)
-    for seed in dict.fromkeys(each.seed for each in targets):
+    for seed in dict.fromkeys(_seed(each) for each in targets):
         own = recipe if seed is None else recipe.model_copy(update={"seed": seed})
         view = builders.train_view(own, data, unseen_generation(own), device)
         truths = [*_crop_truth(view, grid), *human]
@@ -83,9 +88,13 @@ def label_lines(targets: Sequence[Target], recipe: Recipe, grid: Grid) -> Iterat
         for truth in truths:
             for line in _given(truth, data):
                 yield {"seed": seed, **line}
-            for target in (each for each in targets if each.seed == seed):
+            for target in (each for each in targets if _seed(each) == seed):
                 say(f"{target.name}: labels against {truth.basis}, {len(truth.rows)} images")
                 yield from _of_target(target, frozen[target.name], own, view, truth, grid)
+
+
+def _seed(network: Network) -> int | None:
+    return network.trained.seed if network.trained else None
 
 
 def _human(data: Dataset, grid: Grid) -> list[_Truth]:
@@ -115,22 +124,23 @@ def _given(truth: _Truth, data: Dataset) -> Iterator[Line]:
 
 
 def _of_target(
-    target: Target, frozen: FrozenNetwork, recipe: Recipe, view: View, truth: _Truth, grid: Grid
+    target: Network, frozen: FrozenNetwork, recipe: Recipe, view: View, truth: _Truth, grid: Grid
 ) -> Iterator[Line]:
     image_view = builders.eval_view(recipe, view.dataset, view.device)
-    known: Line = {"run": target.run.name if target.run else "", "row": target.row}
-    known |= {"stage": target.stage or target.name, "seed": target.seed}
-    known |= {"generation": target.generation, "model": target.model}
+    stage = target.trained
+    known: Line = {"run": target.run.name if target.run else "", "row": stage.row if stage else ""}
+    known |= {"stage": stage.stage if stage else target.name, "seed": _seed(target)}
+    known |= {"generation": stage.generation if stage else 1, "model": architecture(target)}
     known |= {"basis": truth.basis, "split": truth.split}
     for mode, group in _ways(grid, len(truth.rows)):
         refiner = builders.refiner(
-            Refined(name="refined", by=("one",), batch_norm=mode),
+            Refining(batch_norm=mode),
             [frozen],
             view,
             view.dataset.manifest.rows("train"),
             recipe.engine,
         )
-        if mode == "batch" and not refiner.depends_on_mates:
+        if mode == "batch" and not refiner.depends_on_batch:
             continue  # without batch normalization all modes are one
         for level in LEVELS:
             soft = labels_of_level(
@@ -141,7 +151,7 @@ def _of_target(
                 yield known | way | label_quality(labels, truth.distributions)
 
 
-def _ways(grid: Grid, images: int) -> list[tuple[BatchNormMode, int | None]]:
+def _ways(grid: Grid, images: int) -> list[tuple[BatchNorm, int | None]]:
     """Modes and groups; one larger than the images there are is a group of all of them."""
     groups = dict.fromkeys(min(group, images) for group in grid.bn_groups)
     return [

@@ -85,9 +85,9 @@ def measure_refiner(modes: Mapping[str, Refiner], mode: str, on: Setting) -> Mea
     right = (train.argmax(axis=2) == given).mean(axis=0)
     held_right = (held_out.argmax(axis=2) == held_given).mean(axis=0)
     truth = _truth(on, len(train))
-    depends = refiner.depends_on_mates
+    depends = refiner.depends_on_batch
     measures: dict[str, Any] = {
-        "batch_norm": mode if modes["batch"].depends_on_mates else None,
+        "batch_norm": mode if modes["batch"].depends_on_batch else None,
         "bn_group": min(on.bn_group, len(on.train_rows)) if depends else None,
         "validation": _agreement(whole[None], held_given)
         | {"top1_interval": _interval(whole, held_given)},
@@ -160,7 +160,7 @@ def _movements(
     modes: Mapping[str, Refiner], mode: str, on: Setting, labels: np.ndarray
 ) -> dict[str, Any]:
     """How far labels (N, K) of stream 0 move with the BN mode, and with other batch mates."""
-    if not modes["batch"].depends_on_mates:
+    if not modes["batch"].depends_on_batch:
         return {}
     options: dict[str, Any] = {"streams": 1, "bn_group": on.bn_group, "workers": on.workers}
     found = {}
@@ -168,7 +168,7 @@ def _movements(
         if other != mode:
             made = labels_of_streams(refiner, on.view, on.train_rows, **options)[0]
             found[other] = movement(labels, made)
-    if modes[mode].depends_on_mates:
+    if modes[mode].depends_on_batch:
         seed = random.integer(on.view.seed, "other mates")
         made = labels_of_streams(modes[mode], on.view, on.train_rows, mates_seed=seed, **options)
         found["other_mates"] = movement(labels, made[0])

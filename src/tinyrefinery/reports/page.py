@@ -36,6 +36,8 @@ from tinyrefinery.reports.table_lines import table_lines
 from tinyrefinery.reports.table_text import cells, columns, network, notes, title
 from tinyrefinery.runs.folder import Run
 
+HERE = Path(__file__).parent
+TEMPLATES = (HERE / "templates", HERE.parent / "refiners" / "templates")
 MOST_EXCLUDED = 200
 MOST_VALUES = 12
 
@@ -93,7 +95,7 @@ def render_page(
     cost: Sequence[PaperFigure] = (),
 ) -> str:
     """The report's HTML; `figures` are `plots.main_plots`, the rest is as in `write_page`."""
-    return template("report.html.j2").render(
+    return template("report.html.j2", *TEMPLATES).render(
         title=" + ".join(folder.name for folder in folders),
         recipes=list(dict.fromkeys(folder.title for folder in folders if folder.title)),
         held_out=groups[0].held_out,

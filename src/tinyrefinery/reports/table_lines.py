@@ -1,53 +1,99 @@
 """The rows of a table: what the paper prints, what was measured here, and the gains of both."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 from tinyrefinery.files import write_csv
 from tinyrefinery.pages.run_tables import StageGroup, Value, held_out_split
+from tinyrefinery.runs import files
 from tinyrefinery.runs.folder import Run
-from tinyrefinery.statistics.paired import Gain, Spread, paired_gain
+from tinyrefinery.statistics.paired import Gain, Spread, paired_gain, spread
 
-COLUMNS = (
-    *("row", "stage", "model", "labels", "paper_top1", "paper_top5", "top1", "top1_std", "top5"),
-    *("n", "difference", "baseline", "paper_gain", "gain", "gain_low", "gain_high", "gain_n"),
-)
-"""Of table.csv."""
+
+@dataclass(frozen=True)
+class Metric:
+    """The measure that fills a table, a share in [0, 1] of the held-out images."""
+
+    printed: str
+    """What the paper's number is called in a table's file."""
+    name: str
+    """What ours is called in evaluation.json and table.csv."""
+    title: str
+
+
+METRICS = {
+    metric.printed: metric
+    for metric in (
+        Metric("top1", "top1", "Top-1"),
+        Metric("map", "map11", "Mean average precision, eleven points,"),
+    )
+}
+"""By the `metric` of table.json."""
 
 
 @dataclass(frozen=True)
 class TableLine:
-    """One row of a table. Accuracies are shares of the held-out images, in [0, 1]."""
+    """One row of a table. Measures are shares of the held-out images, in [0, 1]."""
 
     row: str
     stage: str
     """Id of the stage that fills the row."""
+    metric: Metric
     group: StageGroup | None
     """That stage over its seeds; None when none has finished."""
-    paper_top1: float | None
-    paper_top5: float | None
+    printed: Mapping[str, float]
+    """What the paper prints, by its name in the table's file."""
     baseline: str | None
     """Id of the row that the gains are measured against."""
     paper_gain: float | None
-    """Difference of the two rows' printed top-1."""
+    """Difference of what the paper prints for the two rows."""
     gain: Gain | None
-    """In held-out top-1, over the seeds that both rows have."""
+    """In the metric, over the seeds that both rows have."""
     comparable: bool
     """Whether data and networks are the paper's: not at a scale, nor in a smoke run."""
 
     @property
-    def top1(self) -> Spread | None:
-        """Held-out top-1 over seeds."""
-        return self.group.spread("held_out_top1") if self.group else None
+    def paper(self) -> float | None:
+        """What the paper prints of the metric."""
+        return self.printed.get(self.metric.printed)
+
+    @property
+    def ours(self) -> Spread | None:
+        """The metric over seeds."""
+        return self.spread(self.metric.name)
 
     @property
     def difference(self) -> float | None:
         """Ours less the paper's, where they can be compared."""
-        if self.top1 is None or self.paper_top1 is None or not self.comparable:
+        if self.ours is None or self.paper is None or not self.comparable:
             return None
-        return self.top1.mean - self.paper_top1
+        return self.ours.mean - self.paper
+
+    def spread(self, *path: str) -> Spread | None:
+        """A measure of the held-out images over seeds; None where nothing was measured.
+
+        Args:
+            path: names that lead to it in evaluation.json, from the split on.
+        """
+        values = list(held_out_values(self.group, *path).values())
+        return spread(values) if values else None
+
+
+def held_out_values(group: StageGroup | None, *path: str) -> dict[int, float]:
+    """A measure of the held-out images by seed, where it was measured; see `TableLine.spread`."""
+    found: dict[int, float] = {}
+    if group is None:
+        return found
+    for run in group.runs:
+        value: Any = run.evaluation.get(group.held_out)
+        for name in path:
+            value = value.get(name) if value else None
+        if value is not None:
+            found[run.seed] = float(value)
+    return found
 
 
 def table_lines(folder: Run) -> list[TableLine]:
@@ -56,30 +102,29 @@ def table_lines(folder: Run) -> list[TableLine]:
         return []
     rows = {str(row["id"]): row for row in folder.table["rows"]}
     groups = {row: _group(folder, row) for row in rows}
-    printed = {row: _printed(each, "top1") for row, each in rows.items()}
+    metric = METRICS[folder.table["metric"]]
+    printed = {
+        row: {name: value / 100 for name, value in (entry.get("paper") or {}).items()}
+        for row, entry in rows.items()
+    }
     lines = []
-    for row, each in rows.items():
-        base = each.get("baseline")
-        ours, theirs = printed[row], printed.get(base)
+    for row, entry in rows.items():
+        base = entry.get("baseline")
+        ours, theirs = (printed.get(name, {}).get(metric.printed) for name in (row, base))
         lines.append(
             TableLine(
                 row=row,
-                stage=str(each["stage"]),
+                stage=str(entry["stage"]),
+                metric=metric,
                 group=groups[row],
-                paper_top1=printed[row],
-                paper_top5=_printed(each, "top5"),
+                printed=printed[row],
                 baseline=base,
                 paper_gain=None if ours is None or theirs is None else ours - theirs,
-                gain=_gain(groups[row], groups.get(base)),
+                gain=_gain(groups[row], groups.get(base), metric),
                 comparable=not (folder.table["scale"] or folder.table["smoke"]),
             )
         )
     return lines
-
-
-def _printed(row: dict, measure: str) -> float | None:
-    value = (row.get("paper") or {}).get(measure)
-    return None if value is None else float(value) / 100
 
 
 def _group(folder: Run, row: str) -> StageGroup | None:
@@ -89,10 +134,8 @@ def _group(folder: Run, row: str) -> StageGroup | None:
     return StageGroup(runs, row, held_out_split(folder.stages)) if runs else None
 
 
-def _gain(group: StageGroup | None, base: StageGroup | None) -> Gain | None:
-    if group is None or base is None:
-        return None
-    before, after = base.values("held_out_top1"), group.values("held_out_top1")
+def _gain(group: StageGroup | None, base: StageGroup | None, metric: Metric) -> Gain | None:
+    before, after = (held_out_values(each, metric.name) for each in (base, group))
     seeds = sorted(before.keys() & after.keys())
     return paired_gain([before[s] for s in seeds], [after[s] for s in seeds]) if seeds else None
 
@@ -100,39 +143,64 @@ def _gain(group: StageGroup | None, base: StageGroup | None) -> Gain | None:
 def order_kept(lines: Sequence[TableLine]) -> tuple[int, int]:
     """(pairs of rows that stand in the paper's order by our means, pairs that can be compared).
 
-    A pair is compared when both rows have a printed and a measured top-1, and the printed ones
+    A pair is compared when both rows have a printed and a measured value, and the printed ones
     differ.
     """
-    known = [(each.paper_top1, each.top1.mean) for each in lines if each.paper_top1 and each.top1]
+    known = [(line.paper, line.ours.mean) for line in lines if line.paper and line.ours]
     pairs = [(a, b) for a, b in combinations(known, 2) if a[0] != b[0]]
     return sum((a[0] < b[0]) == (a[1] < b[1]) and a[1] != b[1] for a, b in pairs), len(pairs)
 
 
 def write_table(folder: Run) -> Path | None:
-    """Write table.csv into the run folder, accuracies and differences in percent, every digit.
+    """Write table.csv into the run folder, shares and differences in percent, every digit.
 
     Returns:
         Its path; None where the run is of no table.
     """
     if not folder.table:
         return None
-    write_csv(folder.path / "table.csv", COLUMNS, map(_csv_line, table_lines(folder)))
-    return folder.path / "table.csv"
+    rows = [_csv_line(line) for line in table_lines(folder)]
+    write_csv(folder.path / files.TABLE_LINES, list(rows[0]), rows)
+    return folder.path / files.TABLE_LINES
 
 
 def _csv_line(line: TableLine) -> dict[str, Value]:
-    first = line.group.first if line.group else None
-    gain, top1 = line.gain, line.top1
-    top5 = line.group.spread("test_top5") if line.group else None
-    values: tuple[Value, ...] = (
-        *(line.row, line.stage, first and first.model, first and first.labels),
-        *(_percent(line.paper_top1), _percent(line.paper_top5)),
-        *(_percent(top1 and top1.mean), _percent(top1 and top1.std), _percent(top5 and top5.mean)),
-        *(top1.n if top1 else 0, _percent(line.difference), line.baseline),
-        *(_percent(line.paper_gain), _percent(gain and gain.mean)),
-        *(_percent(gain and gain.low), _percent(gain and gain.high), gain.n if gain else None),
-    )
-    return dict(zip(COLUMNS, values, strict=True))
+    first, metric, ours, gain = line.group and line.group.first, line.metric, line.ours, line.gain
+    found: dict[str, Value] = {
+        "row": line.row,
+        "stage": line.stage,
+        "model": first and first.model,
+        "labels": first and first.labels,
+        f"paper_{metric.printed}": _percent(line.paper),
+    }
+    if metric.printed == "top1":
+        found["paper_top5"] = _percent(line.printed.get("top5"))
+    found |= {
+        metric.name: _percent(ours and ours.mean),
+        f"{metric.name}_std": _percent(ours and ours.std),
+        **_further_measures(line),
+        "n": ours.n if ours else 0,
+        "difference": _percent(line.difference),
+        "baseline": line.baseline,
+        "paper_gain": _percent(line.paper_gain),
+        "gain": _percent(gain and gain.mean),
+        "gain_low": _percent(gain and gain.low),
+        "gain_high": _percent(gain and gain.high),
+        "gain_n": gain and gain.n,
+    }
+    return found
+
+
+FURTHER = {
+    "top1": {"top5": ("top5",)},
+    "map": {"coco_ap": ("coco", "ap"), "of_median_boxes": ("blind_map11",)},
+}
+"""Further columns of table.csv by metric, and where evaluation.json has them."""
+
+
+def _further_measures(line: TableLine) -> dict[str, Value]:
+    found = {name: line.spread(*path) for name, path in FURTHER[line.metric.printed].items()}
+    return {name: _percent(value and value.mean) for name, value in found.items()}
 
 
 def _percent(share: float | None) -> float | None:

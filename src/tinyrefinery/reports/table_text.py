@@ -12,21 +12,24 @@ from tinyrefinery.runs.folder import Run
 
 def columns(lines: Sequence[TableLine]) -> list[str]:
     """Titles of the columns behind the row's: those of the paper only where it prints something."""
-    printed = any(line.paper_top1 is not None for line in lines)
+    printed = any(line.paper is not None for line in lines)
     gains = any(line.baseline for line in lines)
     paper = ["paper"] if printed else []
     difference = ["difference"] if printed and any(line.comparable for line in lines) else []
+    boxes = ["COCO AP", "median boxes"] if lines[0].metric.printed == "map" else []
     gain = [*(["paper's gain"] if printed else []), "our gain"] if gains else []
-    return [*paper, "ours", *difference, *gain, "n"]
+    return [*paper, "ours", *difference, *boxes, *gain, "n"]
 
 
 def cells(line: TableLine, titles: Sequence[str]) -> list[str]:
     """The texts of a row under these titles."""
-    paper, gain = line.paper_top1, line.paper_gain
+    paper, gain = line.paper, line.paper_gain
     known = {
         "paper": NOTHING if paper is None else f"{100 * paper:.4g}",
-        "ours": percent(line.top1),
+        "ours": percent(line.ours),
         "difference": NOTHING if line.difference is None else signed(line.difference),
+        "COCO AP": percent(line.spread("coco", "ap")),
+        "median boxes": percent(line.spread("blind_map11")),
         "paper's gain": NOTHING if gain is None else f"{100 * gain:+.4g}".replace("-", "−"),
         "our gain": gain_points(line.gain),
         "n": str(len(line.group.runs) if line.group else 0),
@@ -48,11 +51,17 @@ def title(folder: Run) -> str:
 
 
 def notes(folder: Run, lines: Sequence[TableLine]) -> list[str]:
-    """What a reader of the table has to know."""
+    """Notes that a reader of the table needs."""
     table, paper = folder.table, folder.table["paper"] or {}
     held_out = next((line.group.held_out for line in lines if line.group), "held-out")
     baselines = {line.baseline for line in lines if line.baseline}
-    found = [f"Top-1 in percent of the {held_out} images; mean ± standard deviation over n seeds."]
+    metric = lines[0].metric
+    found = [
+        f"{metric.title} in percent of the {held_out} images; mean ± standard deviation over n "
+        "seeds."
+    ]
+    if metric.printed == "map":
+        found.append("Median boxes: a control that gives each class's median box for every image.")
     if baselines:
         over = f" over row '{baselines.pop()}'" if len(baselines) == 1 else ""
         found.append(f"Gain{over} in points, paired by seed, with its 95 % interval.")

@@ -1,1 +1,1 @@
-"""Select images for people, and record what they decide."""
+"""Selecting images for human review, and recording the decisions."""

@@ -1,7 +1,8 @@
-"""Several reviewers: who looks at what, and how far they agree beyond chance."""
+"""Several reviewers: who reviews which images, and how well they agree beyond chance."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 from tinyrefinery.data.overlay.decisions import Decision, valid_decisions
 from tinyrefinery.errors import DataError
@@ -14,87 +15,89 @@ def assigned(
 ) -> list[Item]:
     """The images of one reviewer, in the queue's order.
 
-    A share of the images goes to all of them; the others are dealt out evenly. Who gets what
-    follows from the images' ids, so that every reviewer may start the page alone.
+    All reviewers get a common share of the images. The rest is divided evenly. The assignment
+    depends only on the images' ids, so each reviewer can start the page independently.
 
     Args:
-        items: of the queue.
-        reviewer: whose.
-        reviewers: all of them; empty: there is one, who sees everything.
-        overlap: share that everyone sees, 0 to 1.
+        items: the queue.
+        reviewer: one of the reviewers.
+        reviewers: names of all reviewers, or empty if a single reviewer gets all images.
+        overlap: share of the images that all reviewers get, 0 to 1.
 
     Raises:
-        DataError: when the reviewer isn't among them, or the share is none.
+        DataError: when the reviewer is not in the list, or `overlap` is out of range.
     """
     if not reviewers:
         return list(items)
     if reviewer not in reviewers:
-        raise DataError(f"reviewer '{reviewer}' is not among {', '.join(reviewers)}")
+        raise DataError(
+            f"reviewer '{reviewer}' is not among {', '.join(reviewers)}: add the name to --among"
+        )
     if not 0 <= overlap <= 1:
-        raise DataError(f"overlap is {overlap}; it is a share, 0 to 1")
+        raise DataError(f"overlap is {overlap}, but it must be from 0 to 1")
     names = sorted(set(reviewers))
-    order = sorted(items, key=lambda each: integer(0, "reviewers", each.uid))
+    order = sorted(items, key=lambda item: integer(0, "reviewers", item.uid))
     shared = round(overlap * len(order))
-    own = {each.uid for each in order[:shared]}
-    own |= {
-        each.uid
-        for place, each in enumerate(order[shared:])
+    uids = {item.uid for item in order[:shared]}
+    uids |= {
+        item.uid
+        for place, item in enumerate(order[shared:])
         if names[place % len(names)] == reviewer
     }
-    return [each for each in items if each.uid in own]
+    return [item for item in items if item.uid in uids]
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of two reviewers on the images that both judged."""
+    """Agreement of two reviewers on the images that both reviewed."""
 
     reviewers: tuple[str, str]
     n: int
+    """Number of these images."""
     share: float
-    """On which they said the same."""
+    """Share of these images with equal answers."""
     kappa: float | None
-    """Cohen's; None where both said one and the same thing of everything."""
+    """Cohen's kappa; None if both gave the same single answer for all images."""
 
     def __str__(self) -> str:
-        kappa = "undefined: one answer only" if self.kappa is None else f"{self.kappa:.2f}"
+        kappa = "undefined (a single answer)" if self.kappa is None else f"{self.kappa:.2f}"
         names = " and ".join(self.reviewers)
         return f"{names} agree on {self.share:.0%} of {self.n} images, Cohen's kappa {kappa}"
 
 
 def agreements(decisions: Iterable[Decision]) -> list[Agreement]:
-    """Of every two reviewers, by each one's first word of an image.
+    """Measure the agreement of every two reviewers, on their first decisions per image.
 
-    The first word, since later ones may have been spoken after a disagreement was shown. Cohen
-    (1960), "A coefficient of agreement for nominal scales".
+    Later decisions may follow a disagreement that the reviewer was shown, so they do not count.
+    Cohen (1960), "A coefficient of agreement for nominal scales".
     """
     first: dict[str, dict[str, str]] = {}
-    for each in valid_decisions(decisions):
-        if each.verdict != "skip" and not each.settles:
-            first.setdefault(each.by, {}).setdefault(each.uid, _answer(each))
-    names = sorted(first)
-    found = []
-    for place, one in enumerate(names):
-        for other in names[place + 1 :]:
-            both = sorted(first[one].keys() & first[other].keys())
-            if both:
-                pairs = [(first[one][uid], first[other][uid]) for uid in both]
-                share = sum(a == b for a, b in pairs) / len(pairs)
-                found.append(Agreement((one, other), len(pairs), share, cohen_kappa(pairs)))
-    return found
+    for decision in valid_decisions(decisions):
+        if decision.verdict != "skip" and not decision.settles:
+            first.setdefault(decision.by, {}).setdefault(decision.uid, _answer(decision))
+    result = []
+    for a, b in combinations(sorted(first), 2):
+        common = sorted(first[a].keys() & first[b].keys())
+        if common:
+            pairs = [(first[a][uid], first[b][uid]) for uid in common]
+            share = sum(answer == other for answer, other in pairs) / len(pairs)
+            result.append(Agreement((a, b), len(pairs), share, cohen_kappa(pairs)))
+    return result
 
 
-def _answer(each: Decision) -> str:
-    """The class that a person sees, or the verdict where there is none."""
-    label = each.label if each.verdict == "relabel" else each.was if each.verdict == "ok" else None
-    return f"class {label}" if label is not None else each.verdict
+def _answer(decision: Decision) -> str:
+    """The class that the reviewer chose, or the verdict if there is none."""
+    label = {"relabel": decision.label, "ok": decision.was}.get(decision.verdict)
+    return f"class {label}" if label is not None else decision.verdict
 
 
 def cohen_kappa(pairs: Sequence[tuple[str, str]]) -> float | None:
-    """Agreement beyond chance, at most 1; None where chance alone would agree on everything."""
+    """Agreement beyond chance, at most 1; None where chance alone would always agree."""
     n = len(pairs)
-    words = {word for pair in pairs for word in pair}
+    answers = {answer for pair in pairs for answer in pair}
     observed = sum(a == b for a, b in pairs) / n
     expected = sum(
-        sum(a == word for a, _ in pairs) * sum(b == word for _, b in pairs) for word in words
+        sum(a == answer for a, _ in pairs) * sum(b == answer for _, b in pairs)
+        for answer in answers
     ) / (n * n)
     return None if expected == 1 else (observed - expected) / (1 - expected)

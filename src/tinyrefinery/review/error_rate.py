@@ -1,4 +1,4 @@
-"""How many labels are wrong, by the images that were looked at because chance had chosen them."""
+"""The label error rate, estimated on the randomly drawn images among those reviewed."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,52 +6,57 @@ from dataclasses import dataclass
 from tinyrefinery.data.overlay.decisions import Decision, newest_by_image
 from tinyrefinery.statistics.proportions import wilson
 
-SETTLED = ("ok", "relabel")
-
 
 @dataclass(frozen=True)
 class LabelError:
-    """Of the images with one reason."""
+    """Wrong labels among the reviewed images with one reason."""
 
     wrong: int
+    """Number of wrong labels."""
     n: int
-    """Images whose label a person found right or wrong."""
+    """Number of labels that were judged correct or wrong."""
     unclear: int
-    """Images that were too hard, ambiguous or dropped: neither right nor wrong."""
+    """Number of images that were too hard, ambiguous or dropped."""
     low: float
-    """Wilson's interval of the share that is wrong."""
+    """Lower end of Wilson's interval of `share`."""
     high: float
+    """Upper end."""
 
     @property
     def share(self) -> float:
-        """Of the labels that are wrong."""
+        """Share of wrong labels."""
         return self.wrong / self.n
 
     def __str__(self) -> str:
-        unclear = f"; {self.unclear} more are unclear" if self.unclear else ""
+        unclear = f", {self.unclear} more unclear" if self.unclear else ""
         return (
-            f"{self.share:.1%} (95 % interval {self.low:.1%} to {self.high:.1%}, n = {self.n})"
-            f"{unclear}"
+            f"{self.share:.1%} (95% interval {self.low:.1%} to {self.high:.1%}, n = {self.n}"
+            f"{unclear})"
         )
 
 
 def label_error(
     decisions: Iterable[Decision], reason: str = "random", confidence: float = 0.95
 ) -> LabelError | None:
-    """Share of wrong labels among the images with a reason; None where none was judged.
+    """Measure the share of wrong labels among the reviewed images with a reason.
 
-    Only of images drawn at random does it speak for the others; those with other reasons were
-    chosen because something is likely to be wrong with them.
+    Only randomly drawn images represent all other images. Images with other reasons were selected
+    because something is likely to be wrong with them.
 
     Args:
-        decisions: all; the newest of an image counts.
-        reason: as the queue has it.
-        confidence: of the interval.
+        decisions: all decisions. The newest per image counts.
+        reason: the reason in the queue.
+        confidence: confidence of the interval.
+
+    Returns:
+        The error rate, or None if no such image was judged correct or wrong.
     """
-    judged = [each for each in newest_by_image(decisions).values() if each.reason == reason]
-    settled = [each for each in judged if each.verdict in SETTLED]
-    if not settled:
+    reviewed = [
+        decision for decision in newest_by_image(decisions).values() if decision.reason == reason
+    ]
+    judged = [decision for decision in reviewed if decision.verdict in ("ok", "relabel")]
+    if not judged:
         return None
-    wrong = sum(each.verdict == "relabel" and each.label != each.was for each in settled)
-    low, high = wilson(wrong, len(settled), confidence)
-    return LabelError(wrong, len(settled), len(judged) - len(settled), low, high)
+    wrong = sum(d.verdict == "relabel" and d.label != d.was for d in judged)
+    low, high = wilson(wrong, len(judged), confidence)
+    return LabelError(wrong, len(judged), len(reviewed) - len(judged), low, high)

@@ -1,12 +1,11 @@
-"""Label Studio by file: its labelling interface and tasks from a queue, decisions from its export.
+"""Label Studio files: labeling interface and tasks from a queue, decisions from an export.
 
-Formats as Label Studio 1.x documents them; nothing of it is imported. Images are not uploaded: a
-task names them below the folder that Label Studio serves (`/data/local-files/?d=`).
+Formats are those documented by Label Studio 1.x, which is not imported. Images are not uploaded. A
+task refers to files in the folder that Label Studio serves (`/data/local-files/?d=`).
 """
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,14 +16,14 @@ from tinyrefinery.errors import DataError
 from tinyrefinery.review.queue import Item, Queue
 
 _KEYS = {"too_hard": "h", "ambiguous": "a", "drop": "x"}
-"""Verdicts beside the label, and their keys."""
+"""Verdicts other than a label, and their keys."""
 
 
 def interface(classes: Iterable[str]) -> str:
-    """The labelling interface, XML to paste under Settings, Labeling Interface, Code.
+    """The labeling interface as XML, to paste under Settings, Labeling Interface, Code.
 
     Args:
-        classes: names; the first nine get the keys 1 to 9.
+        classes: class names. The first nine get the keys 1 to 9.
     """
     choices = [
         f"    <Choice value={quoteattr(name)}" + (f' hotkey="{n}"' if n < 10 else "") + "/>"
@@ -35,7 +34,7 @@ def interface(classes: Iterable[str]) -> str:
         [
             "<View>",
             '  <Image name="image" value="$image"/>',
-            '  <Header value="given: $given   networks: $suggest   because: $why"/>',
+            '  <Header value="label: $given   predicted: $suggest   reason: $why"/>',
             '  <Choices name="label" toName="image" choice="single" showInLine="true">',
             *choices,
             "  </Choices>",
@@ -49,14 +48,14 @@ def interface(classes: Iterable[str]) -> str:
 
 
 def tasks(queue: Queue, root: Path) -> list[dict[str, Any]]:
-    """A queue as tasks to import.
+    """Convert a queue to tasks for import.
 
     Args:
-        queue: of images that are files.
+        queue: a queue whose images are files.
         root: the folder that Label Studio serves (LOCAL_FILES_DOCUMENT_ROOT).
 
     Raises:
-        DataError: when an image is no file below that folder.
+        DataError: when an image is not a file in that folder.
     """
     return [_task(item, queue, root.resolve()) for item in queue.items]
 
@@ -65,8 +64,8 @@ def _task(item: Item, queue: Queue, root: Path) -> dict[str, Any]:
     path = Path(item.file_name).expanduser().resolve()
     if not path.is_file() or not path.is_relative_to(root):
         raise DataError(
-            f"{item.file_name}: is no file below {root}, so Label Studio can't show it; give the "
-            "folder it serves, or review the queue with `tinyrefinery review`"
+            f"{item.file_name}: not a file in {root}, so Label Studio can't show it: set --root to "
+            "the folder that it serves, or omit --label-studio to review in the browser"
         )
     data = {
         "image": f"/data/local-files/?d={quote(path.relative_to(root).as_posix())}",
@@ -80,60 +79,53 @@ def _task(item: Item, queue: Queue, root: Path) -> dict[str, Any]:
     }
     task: dict[str, Any] = {"data": data}
     if item.suggest is not None:
-        said = item.refiner or item.network
+        probabilities = item.refiner or item.network
         choice = {"from_name": "label", "to_name": "image", "type": "choices"}
         result = [{"id": "suggested", **choice, "value": {"choices": [item.suggest]}}]
         version = queue.run or "tinyrefinery"
-        score = round(said.get(item.suggest, 0.0), 4)
+        score = round(probabilities.get(item.suggest, 0.0), 4)
         task["predictions"] = [{"model_version": version, "score": score, "result": result}]
     return task
 
 
-@dataclass(frozen=True)
-class _Said:
-    """The choices of one annotation."""
-
-    label: str | None
-    verdict: str | None
-
-
 def read_export(path: Path, by: str = "label-studio") -> list[Decision]:
-    """Decisions from an export in the format JSON (not JSON-MIN).
+    """Read decisions from an export in the format JSON (not JSON-MIN).
 
-    Of each task the newest annotation of each person counts; cancelled ones are skips. A verdict
-    goes before a label; a label that is the given one is `ok`.
+    For each task, the newest annotation per person counts. Cancelled annotations become `skip`. A
+    verdict takes precedence over a label, and an unchanged label becomes `ok`.
 
     Args:
         path: the export.
-        by: who decided, where the export doesn't tell.
+        by: reviewer to record if the export does not name one.
 
     Raises:
-        DataError: when it is none, or a task wasn't made from a queue; it names the task.
+        DataError: when the file is not an export, or a task was not created from a queue. The
+            message names the task.
     """
     try:
         content = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: can't be read as JSON ({error})") from error
     if not isinstance(content, list):
-        raise DataError(f"{path}: is no export of Label Studio: expected a list of tasks")
-    found: list[Decision] = []
+        raise DataError(f"{path}: not a Label Studio export: expected a list of tasks")
+    decisions: list[Decision] = []
     for number, task in enumerate(content, 1):
         where = f"{path}, task {number}"
         try:
-            found += _of_task(task, by, where)
+            decisions += _task_decisions(task, by, where)
         except (KeyError, TypeError, AttributeError) as error:
-            raise DataError(f"{where}: lacks or misstates {error}; export as JSON") from error
-    return found
+            raise DataError(f"{where}: missing or wrong {error}: export again as JSON") from error
+    return decisions
 
 
-def _of_task(task: Mapping[str, Any], by: str, where: str) -> list[Decision]:
+def _task_decisions(task: Mapping[str, Any], by: str, where: str) -> list[Decision]:
     data = task["data"]
     if "uid" not in data:
-        raise DataError(f"{where}: has no uid; only tasks made from a queue can be read back")
+        raise DataError(f"{where}: has no uid: export a project whose tasks are from a queue")
     newest: dict[str, Mapping[str, Any]] = {}
-    for each in sorted(task.get("annotations") or [], key=_time):
-        newest[_person(each, by)] = each
-    return [_decision(each, who, data, where) for who, each in newest.items()]
+    for annotation in sorted(task.get("annotations") or [], key=_time):
+        newest[_person(annotation, by)] = annotation
+    return [_decision(annotation, who, data, where) for who, annotation in newest.items()]
 
 
 def _time(annotation: Mapping[str, Any]) -> str:
@@ -150,20 +142,20 @@ def _person(annotation: Mapping[str, Any], by: str) -> str:
 def _decision(
     annotation: Mapping[str, Any], who: str, data: Mapping[str, Any], where: str
 ) -> Decision:
-    said = _choices(annotation)
+    label, verdict = _choices(annotation)
     given = data.get("given") or None
     content: dict[str, Any] = {"uid": data["uid"], "by": who, "was": given}
-    content["at"] = _zoned(_time(annotation), where)
-    if annotation.get("was_cancelled") or said == _Said(None, None):
+    content["at"] = _with_zone(_time(annotation), where)
+    if annotation.get("was_cancelled") or (label is None and verdict is None):
         content["verdict"] = "skip"
-    elif said.verdict is not None:
-        content["verdict"] = said.verdict
-        if said.verdict == "ambiguous":  # between the given class and the chosen one
-            content["label"] = said.label
-    elif said.label == given:
+    elif verdict is not None:
+        content["verdict"] = verdict
+        if verdict == "ambiguous":  # between the label and the chosen class
+            content["label"] = label
+    elif label == given:
         content["verdict"] = "ok"
     else:
-        content |= {"verdict": "relabel", "label": said.label}
+        content |= {"verdict": "relabel", "label": label}
     if (seconds := annotation.get("lead_time")) is not None:
         content["seconds"] = round(float(seconds), 2)
     content |= {name: data[name] for name in ("queue", "reason", "file_name") if data.get(name)}
@@ -172,17 +164,18 @@ def _decision(
     )
 
 
-def _choices(annotation: Mapping[str, Any]) -> _Said:
-    said: dict[str, str] = {}
-    for each in annotation.get("result") or []:
-        picked = each.get("value", {}).get("choices") or []
-        if picked:
-            said[str(each.get("from_name"))] = str(picked[0])
-    verdict = said.get("verdict")
-    return _Said(said.get("label"), verdict if verdict in VERDICTS else None)
+def _choices(annotation: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Label and verdict of an annotation."""
+    first: dict[str, str] = {}
+    for result in annotation.get("result") or []:
+        choices = result.get("value", {}).get("choices") or []
+        if choices:
+            first[str(result.get("from_name"))] = str(choices[0])
+    verdict = first.get("verdict")
+    return first.get("label"), verdict if verdict in VERDICTS else None
 
 
-def _zoned(text: str, where: str) -> str:
+def _with_zone(text: str, where: str) -> str:
     if not text:
-        raise DataError(f"{where}: an annotation has no time; export as JSON")
+        raise DataError(f"{where}: an annotation has no time: export again as JSON")
     return text if text.endswith("Z") or "+" in text[10:] else f"{text}Z"

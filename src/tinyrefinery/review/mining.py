@@ -12,13 +12,13 @@ from tinyrefinery.audit.duplicates import find_copies
 from tinyrefinery.audit.fingerprints import Fingerprints, fingerprint
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.properties.small_images import map_chunks
-from tinyrefinery.data_tests.schema import DataTest, Suite
 from tinyrefinery.data_tests.session import Session, run_tests
 from tinyrefinery.errors import DataError
 from tinyrefinery.evaluation.dynamics_table import load_dynamics
-from tinyrefinery.networks.data import TestData, find_data, rows_in
-from tinyrefinery.networks.find import Network, find_network
-from tinyrefinery.networks.predictions import Wanted, answers
+from tinyrefinery.networks.data import NetworkData, open_network_data, rows_in
+from tinyrefinery.networks.network import Network
+from tinyrefinery.networks.opening import of_stage, open_network
+from tinyrefinery.networks.predictions import Wanted, predictions_of
 from tinyrefinery.review.pools import (
     Known,
     at_random,
@@ -32,7 +32,6 @@ from tinyrefinery.review.shares import checked_shares, chosen
 from tinyrefinery.runs.folder import open_run
 
 say = logging.getLogger("tinyrefinery").info
-_OF_THE_RUN = Suite(tests={"all": DataTest(at_least=0.0)})
 
 
 @dataclass(frozen=True)
@@ -57,6 +56,7 @@ def mine(
     shares: Mapping[str, float] | None = None,
     stage: str | None = None,
     run_seed: int | None = None,
+    row: str | None = None,
     like: Path | None = None,
 ) -> Mined:
     """Choose what a person should look at.
@@ -70,7 +70,8 @@ def mine(
             labels came from, if any.
         shares: by reason, see `shares.SHARES`.
         stage: of the run; None: the last.
-        run_seed: of a run with several; None: the first.
+        run_seed: of a run with several; None: the lowest.
+        row: of a run of a table.
         like: of an ONNX file, the run that it was made from.
 
     Raises:
@@ -80,11 +81,9 @@ def mine(
     if budget < 1:
         raise DataError(f"a budget of {budget} images is none; give 1 or more")
     parts = checked_shares(shares)
-    network = find_network(run, stage, run_seed, like)
-    if network.recipe is None:
-        raise DataError(f"{run}: is a network without a run; its data is not known. Give a run")
-    data = find_data(_OF_THE_RUN, network, Path())
-    other = find_network(refiner) if refiner is not None else _own_refiner(network)
+    network = open_network(run, stage=stage, seed=run_seed, row=row, like=like)
+    data = open_network_data([network])
+    other = open_network(refiner) if refiner is not None else _refiner_of(network)
     known = _known(network, data, other)
     session = run_tests(tests, network, like=like) if tests is not None else None
     pools, notes = _pools(network, data, known, session, seed)
@@ -105,7 +104,7 @@ def _mined(
 
 
 def _pools(
-    network: Network, data: TestData, known: Known, session: Session | None, seed: int
+    network: Network, data: NetworkData, known: Known, session: Session | None, seed: int
 ) -> tuple[dict[str, list[Item]], list[str]]:
     """Candidates by reason, and why a reason has none."""
     notes, pools = [], dict[str, list[Item]]()
@@ -113,8 +112,8 @@ def _pools(
         notes.append("failed_test: no file of data tests was given")
     else:
         pools["failed_test"] = of_failed_tests(_of_session(session), session.results)
-    dynamics = network.stage and network.stage / "dynamics.parquet"
-    if dynamics and dynamics.exists():
+    dynamics = network.stage.dynamics if network.stage else None
+    if dynamics is not None:
         pools["label_suspect"] = of_suspects(known, data.dataset, load_dynamics(dynamics))
     else:
         notes.append("label_suspect: there are no training dynamics; mine the run itself")
@@ -127,12 +126,12 @@ def _pools(
     return pools, notes
 
 
-def _known(network: Network, data: TestData, refiner: Network | None) -> Known:
+def _known(network: Network, data: NetworkData, refiner: Network | None) -> Known:
     """All rows of the run's data with the networks' words."""
     manifest = data.manifest
     wanted = Wanted(rows_in(manifest, ["any"]), {})
-    said = answers(network, data, wanted).probabilities
-    theirs = answers(refiner, data, wanted).probabilities if refiner is not None else None
+    said = predictions_of(network, data, wanted).probabilities
+    theirs = predictions_of(refiner, data, wanted).probabilities if refiner is not None else None
     columns = [manifest.column(name) for name in ("id", "path", "split")]
     ids, paths, splits = columns
     return Known(ids, paths, manifest.labels, splits, manifest.classes, said, theirs)
@@ -145,19 +144,14 @@ def _of_session(session: Session) -> Known:
     return Known(ids, paths, manifest.labels, splits, manifest.classes, said)
 
 
-def _own_refiner(network: Network) -> Network | None:
+def _refiner_of(network: Network) -> Network | None:
     """The network whose labels the stage learned from, where the same run holds it."""
-    if network.stage is None:
+    stage = network.stage
+    if stage is None or network.run is None:
         return None
-    run = network.stage.parent.parent
-    stages = open_run(run).stages
-    own = next((each for each in stages if each.key == network.digest), None)
-    if own is None:
-        return None
-    for each in stages:
-        if each.seed == own.seed and each.key in own.refiners:
-            return find_network(run / "stages" / f"{each.stage}-{each.key[:8]}")
-    return None
+    run = open_run(network.run)
+    refiners = (s for s in run.stages if s.seed == stage.seed and s.key in stage.refiners)
+    return next((of_stage(run, refiner) for refiner in refiners), None)
 
 
 def _groups(dataset: Dataset, ids: np.ndarray) -> tuple[dict[str, str], int]:
@@ -167,7 +161,7 @@ def _groups(dataset: Dataset, ids: np.ndarray) -> tuple[dict[str, str], int]:
     groups: dict[str, str] = {}
     train = dataset.manifest.column("split") == "train"
     repeated = 0
-    for number, copies in enumerate(find_copies(dataset, Fingerprints.joined(list(chunks)))):
+    for number, copies in enumerate(find_copies(dataset, Fingerprints.concatenate(list(chunks)))):
         groups |= {str(ids[row]): f"g{number}" for row in copies.rows}
         inside = {str(ids[row]) for row in copies.rows if train[row]}
         repeated += max(0, len(inside) - 1)
@@ -175,7 +169,7 @@ def _groups(dataset: Dataset, ids: np.ndarray) -> tuple[dict[str, str], int]:
 
 
 def _queue(
-    network: Network, sources: list[TestData], items: list[Item], *, seed: int, budget: int
+    network: Network, sources: list[NetworkData], items: list[Item], *, seed: int, budget: int
 ) -> Queue:
     if not items:
         raise DataError(f"{network.name}: no image is worth a look for the shares that were given")

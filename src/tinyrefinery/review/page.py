@@ -1,4 +1,4 @@
-"""The review page: served live, or as one file that is taken along and brings decisions back."""
+"""The review page: served live, or as one static file that offers its decisions for download."""
 
 import json
 from base64 import b64encode
@@ -7,43 +7,42 @@ from hashlib import sha256
 from pathlib import Path
 
 from tinyrefinery.pages.templating import template
-from tinyrefinery.review.queue_pictures import TAKEN_ALONG, Pictures
+from tinyrefinery.review.queue_pictures import STATIC_LONGEST, Pictures
 from tinyrefinery.review.reviewing import Review
 
 _HERE = Path(__file__).parent / "templates"
 
 
 def live_page() -> str:
-    """The page that asks the server for its state."""
-    return _rendered("null")
+    """The page that loads its state from the server."""
+    return _render("null")
 
 
 def static_page(review: Review, pictures: Pictures) -> str:
-    """The page with all its pictures; it loads nothing and offers its decisions for download.
+    """The page with all pictures embedded. It loads nothing and offers decisions for download.
 
     Args:
-        review: whose tasks are on it; what was decided before is left out.
-        pictures: of its queue.
+        review: the review. Tasks that are already decided are left out.
+        pictures: pictures of the queue.
     """
     state = review.state()
     done = {int(place) for place in state["decided"]}
     left = [place for place in range(len(review.tasks)) if place not in done]
     content = {**state, "decided": {}, "items": [state["items"][place] for place in left]}
-    for place, shown in zip(left, content["items"], strict=True):
+    for place, item in zip(left, content["items"], strict=True):
         uid = review.tasks[place].item.uid
-        kinds = ("seen", "source")
-        shown |= {"uid": uid} | {
-            kind: _data(*pictures.encoded(uid, kind, TAKEN_ALONG)) for kind in kinds
-        }
-    return _rendered(json.dumps(content, ensure_ascii=False))
+        item["uid"] = uid
+        for kind in ("seen", "source"):
+            item[kind] = _data_uri(*pictures.encoded(uid, kind, STATIC_LONGEST))
+    return _render(json.dumps(content, ensure_ascii=False))
 
 
-def _data(kind: str, content: bytes) -> str:
-    return f"data:{kind};base64,{b64encode(content).decode()}"
+def _data_uri(mime_type: str, content: bytes) -> str:
+    return f"data:{mime_type};base64,{b64encode(content).decode()}"
 
 
-def _rendered(state: str) -> str:
-    """The template around a state in JSON; `<` would end the script element early."""
+def _render(state: str) -> str:
+    """Render the page with its state as JSON. `<` would end the script element early."""
     safe = state.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
     page = template("review.html.j2", _HERE)
     return page.render(state=safe, script=_script(), policy=content_policy(embedded=True))
@@ -56,10 +55,10 @@ def _script() -> str:
 
 @lru_cache
 def content_policy(*, embedded: bool = False) -> str:
-    """What the page may load: pictures of its own, and the one script that it was written with.
+    """The content security policy: the page may load its own pictures and this one script.
 
     Args:
-        embedded: for a `<meta>` element, which can't forbid frames.
+        embedded: whether it is for a `<meta>` element, where frames can't be forbidden.
     """
     digest = b64encode(sha256(f"\n{_script()}".encode()).digest()).decode()
     parts = [

@@ -1,4 +1,4 @@
-"""Candidates for a queue, one function a reason; each gives the most telling images first."""
+"""Candidates for a queue, one function per reason. Each returns the most important images first."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,30 +14,33 @@ from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data_tests.verdicts import Result, Verdict
 from tinyrefinery.evaluation.label_suspicion import find_suspects
 from tinyrefinery.random import permutation
-from tinyrefinery.review.queue import Item, top_classes
+from tinyrefinery.review.queue import REASONS, Item, top_classes
 
 
 @dataclass(frozen=True)
 class Known:
-    """Images with what was said of them."""
+    """N images with labels and predictions."""
 
     ids: np.ndarray = field(repr=False)
-    """(N,) SHA-256 of each."""
+    """(N,) SHA-256 of each image."""
     paths: np.ndarray = field(repr=False)
+    """(N,)."""
     labels: np.ndarray = field(repr=False)
     """(N,) int64."""
     splits: np.ndarray = field(repr=False)
+    """(N,)."""
     classes: tuple[str, ...]
     network: np.ndarray = field(repr=False)
-    """(N, K) probabilities; NaN where it was not asked."""
+    """(N, K) probabilities; NaN where there is no prediction."""
     refiner: np.ndarray | None = field(default=None, repr=False)
+    """The same from the refiner, if there is one."""
 
     def item(self, row: int, reason: str, why: str, score: float, **more: object) -> Item:
-        """An image of the queue; the class that networks speak for is suggested."""
+        """An item of the queue. It suggests the refiner's prediction, else the network's."""
         facts: dict = {}
-        for name, said in (("refiner", self.refiner), ("network", self.network)):
-            if said is not None and not np.isnan(said[row, 0]):
-                facts[name] = top_classes(self.classes, said[row])
+        for name, probabilities in (("refiner", self.refiner), ("network", self.network)):
+            if probabilities is not None and not np.isnan(probabilities[row, 0]):
+                facts[name] = top_classes(self.classes, probabilities[row])
                 facts.setdefault("suggest", next(iter(facts[name])))
         return Item(
             uid=str(self.ids[row]),
@@ -52,39 +55,39 @@ class Known:
 
 
 def of_failed_tests(known: Known, results: Sequence[Result]) -> list[Item]:
-    """Images that speak against the network in tests that fail, in turn from each test.
+    """Errors in failed data tests, taken in turn from each test.
 
     Args:
-        known: the tests' data.
-        results: of the tests.
+        known: images of the tests.
+        results: results of the tests.
     """
-    failed = [each for each in results if each.verdict is Verdict.FAIL]
+    failed = [result for result in results if result.verdict is Verdict.FAIL]
     tests: dict[int, list[str]] = {}
     for result in failed:
         for row in result.worst:
             tests.setdefault(row, []).append(result.name)
-    turns: dict[int, None] = {}
-    for place in range(max((len(each.worst) for each in failed), default=0)):
-        turns |= {each.worst[place]: None for each in failed if place < len(each.worst)}
+    rows: dict[int, None] = {}
+    for place in range(max((len(result.worst) for result in failed), default=0)):
+        rows |= {result.worst[place]: None for result in failed if place < len(result.worst)}
     return [
         known.item(
             row,
             "failed_test",
-            f"speaks against the network in {', '.join(tests[row])}",
-            1 - place / len(turns),
+            f"counts as an error in {', '.join(tests[row])}",
+            1 - place / len(rows),
             failed_tests=tuple(tests[row]),
         )
-        for place, row in enumerate(turns)
+        for place, row in enumerate(rows)
     ]
 
 
 def of_suspects(known: Known, dataset: Dataset, dynamics: pa.Table) -> list[Item]:
-    """Training images whose label looks wrong, in the order of `suspects.csv`.
+    """Training images whose label is likely wrong, in the order of `suspects.csv`.
 
     Args:
-        known: of the data set.
-        dataset: what was trained on, as it is now.
-        dynamics: as training recorded them.
+        known: images of the dataset.
+        dataset: the training data in its current state.
+        dynamics: the training dynamics.
     """
     places = find_suspects(dynamics)
     ids = np.array(dynamics.column("id").to_pylist(), object)[places]
@@ -92,35 +95,36 @@ def of_suspects(known: Known, dataset: Dataset, dynamics: pa.Table) -> list[Item
     names = json.loads((dynamics.schema.metadata or {}).get(b"classes", b"[]"))
     labels, aum = (dynamics.column(name).to_numpy()[places] for name in ("label", "aum"))
     refined = "refined_class" in dynamics.column_names
-    guesses = dynamics.column("refined_class").to_numpy()[places] if refined else None
-    found = []
+    refined_classes = dynamics.column("refined_class").to_numpy()[places] if refined else None
+    items = []
     for place, row in enumerate(rows):
         if row < 0 or names[labels[place]] != known.classes[known.labels[row]]:
-            continue  # gone, or relabelled since
+            continue  # removed or relabeled since training
         more: dict = {"aum": round(float(aum[place]), 3)}
-        why = f"margin {aum[place]:+.2f} over training"
-        if guesses is not None:
-            more["suggest"] = names[int(guesses[place])]
-            why += f"; refined labels say {more['suggest']}"
-        found.append(known.item(int(row), "label_suspect", why, 1 - place / len(rows), **more))
-    return found
+        why = f"margin {aum[place]:+.2f} during training"
+        if refined_classes is not None:
+            more["suggest"] = names[int(refined_classes[place])]
+            why += f", refined label {more['suggest']}"
+        items.append(known.item(int(row), "label_suspect", why, 1 - place / len(rows), **more))
+    return items
 
 
 def of_disagreement(known: Known) -> list[Item]:
-    """Images of which network and refiner are sure of different classes, the surest first."""
+    """Images with different predictions from network and refiner, the most confident first."""
     if known.refiner is None:
         return []
-    with_both = ~np.isnan(known.network[:, 0]) & ~np.isnan(known.refiner[:, 0])
+    both = ~np.isnan(known.network[:, 0]) & ~np.isnan(known.refiner[:, 0])
     network, refiner = np.nan_to_num(known.network), np.nan_to_num(known.refiner)
-    ours, theirs = network.argmax(axis=1), refiner.argmax(axis=1)
+    by_network, by_refiner = network.argmax(axis=1), refiner.argmax(axis=1)
     score = network.max(axis=1) * refiner.max(axis=1)
-    rows = np.flatnonzero(with_both & (ours != theirs))
+    rows = np.flatnonzero(both & (by_network != by_refiner))
     rows = rows[np.argsort(-score[rows], kind="stable")]
+    names = known.classes
     return [
         known.item(
             int(row),
             "disagreement",
-            f"network {known.classes[ours[row]]}, refiner {known.classes[theirs[row]]}",
+            f"network predicts {names[by_network[row]]}, refiner {names[by_refiner[row]]}",
             score[row],
         )
         for row in rows
@@ -128,44 +132,47 @@ def of_disagreement(known: Known) -> list[Item]:
 
 
 def of_shortcuts(known: Known, dataset: Dataset, properties: pa.Table, seed: int = 0) -> list[Item]:
-    """Images with the cue of a class that they are not of; what the network gives away first.
+    """Images with the cue of another class, taken in turn from each shortcut.
+
+    For each shortcut, images for which the network predicts the cue's class come first.
 
     Args:
-        known: of the data set.
-        dataset: all splits; shortcuts are looked for in training.
-        properties: as `image_properties` gives them, of all rows.
-        seed: of the permutations.
+        known: images of the dataset.
+        dataset: all splits. Shortcuts are searched in training images.
+        properties: of all rows, as `image_properties` returns them.
+        seed: for the permutations.
     """
     columns = property_columns(properties)
     names = [column.name for column in columns]
     columns += metadata_columns(dataset, np.arange(len(known.labels)), names)[0]
-    columns = [each for each in columns if each.name not in ("label_source", "verdict")]
+    columns = [column for column in columns if column.name not in ("label_source", "verdict")]
     train = dataset.manifest.rows("train")
-    here = [Column(each.name, each.values[train]) for each in columns]
-    shortcuts, _ = find_shortcuts(here, known.labels[train], known.classes, seed=seed)
+    train_columns = [Column(column.name, column.values[train]) for column in columns]
+    shortcuts, _ = find_shortcuts(train_columns, known.labels[train], known.classes, seed=seed)
     values = {column.name: column.values for column in columns}
-    lists = [_conflicting(known, each, values) for each in shortcuts]
-    turns: dict[str, Item] = {}
+    lists = [_conflicting(known, shortcut, values) for shortcut in shortcuts]
+    items: dict[str, Item] = {}
     for place in range(max(map(len, lists), default=0)):
-        for each in lists:
-            if place < len(each):
-                turns.setdefault(each[place].uid, each[place])
-    return list(turns.values())
+        for candidates in lists:
+            if place < len(candidates):
+                items.setdefault(candidates[place].uid, candidates[place])
+    return list(items.values())
 
 
-def _conflicting(known: Known, each: Shortcut, values: Mapping[str, np.ndarray]) -> list[Item]:
-    """Images that contradict one shortcut."""
-    rows = np.flatnonzero(each.cue.holds(values[each.cue.column]) & (known.labels != each.label))
-    drawn = np.nan_to_num(known.network[rows, each.label])
-    order = np.argsort(-drawn, kind="stable")
-    name = known.classes[each.label]
-    why = f"has {each.cue}, the cue of {name} ({each.share:.0%} of such images), but another label"
-    return [known.item(int(rows[i]), "shortcut", why, drawn[i]) for i in order]
+def _conflicting(known: Known, shortcut: Shortcut, values: Mapping[str, np.ndarray]) -> list[Item]:
+    """Images with the cue of a shortcut and another label."""
+    cue, label = shortcut.cue, shortcut.label
+    rows = np.flatnonzero(cue.holds(values[cue.column]) & (known.labels != label))
+    probability = np.nan_to_num(known.network[rows, label])
+    order = np.argsort(-probability, kind="stable")
+    name = known.classes[label]
+    why = f"has {cue}, as {name} does ({shortcut.share:.0%} of such images), but another label"
+    return [known.item(int(rows[i]), "shortcut", why, probability[i]) for i in order]
 
 
 def at_random(known: Known, rows: np.ndarray, seed: int) -> list[Item]:
-    """The images of some rows in random order; each identity once."""
+    """The given rows in random order, with identical images only once."""
     order = rows[permutation(seed, "queue", 0, len(rows))]
     _, first = np.unique(known.ids[order].astype(str), return_index=True)
-    why = "drawn at random, to estimate the share of wrong labels"
+    why = REASONS["random"]
     return [known.item(int(row), "random", why, 0.0) for row in order[np.sort(first)]]

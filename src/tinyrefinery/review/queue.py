@@ -1,6 +1,6 @@
-"""Queues: images for a person to look at, each with the reason why; a header and a line an image.
+"""Queues of images for human review: a JSON Lines file with a header and one line per image.
 
-The first line says which data the images are of; so a queue can be reviewed without its run.
+The header names the data source, so a queue can be reviewed without its run.
 """
 
 import json
@@ -14,16 +14,16 @@ from tinyrefinery.files import write_atomic
 
 FORMAT = 1
 REASONS = {
-    "failed_test": "speaks against the network in a data test that fails",
-    "label_suspect": "training never came to terms with its label",
-    "disagreement": "network and refiner are sure of different classes",
-    "shortcut": "has the cue of a class that it is not of",
-    "random": "drawn at random, to estimate the share of wrong labels",
+    "failed_test": "counts as an error in a failed data test",
+    "label_suspect": "likely label error found during training",
+    "disagreement": "network and refiner confidently predict different classes",
+    "shortcut": "has the cue of another class",
+    "random": "drawn at random to estimate the label error rate",
     "conflict": "reviewers disagree",
-    "auto_label": "a network is not sure enough of its label",
-    "audit": "its label was accepted from a network; drawn at random to check",
+    "auto_label": "the predicted label is not confident enough to accept",
+    "audit": "accepted auto-label, drawn at random for a check",
 }
-"""Why an image is in a queue."""
+"""Reasons why an image is in a queue."""
 
 
 @dataclass(frozen=True)
@@ -36,53 +36,57 @@ class Item:
     reason: str
     """A key of `REASONS`."""
     why: str
-    """The reason in this case, in words."""
+    """The reason in detail, for the reviewer."""
     score: float = 0.0
-    """How much it matters for its reason: larger is more."""
+    """Importance among the images with the same reason: larger is more important."""
     given: str | None = None
-    """Its label; None where it has none."""
+    """Its label, or None."""
     split: str = ""
     suggest: str | None = None
-    """The class that networks speak for."""
+    """The predicted class."""
     network: Mapping[str, float] = field(default_factory=dict)
-    """Probabilities of the network's first classes."""
+    """The network's highest probabilities, by class."""
     refiner: Mapping[str, float] = field(default_factory=dict)
+    """The refiner's."""
     aum: float | None = None
     """Area under the margin, in logits."""
     failed_tests: tuple[str, ...] = ()
+    """Names of the failed data tests in which it counts as an error."""
     group: str | None = None
-    """Of near copies, of which one is shown; None where it is alone."""
+    """Its group of near duplicates, of which one is shown; None without duplicates."""
     also: tuple[str, ...] = ()
-    """Further reasons for which it was found."""
+    """Further reasons that apply."""
 
 
 @dataclass(frozen=True)
 class Queue:
-    """Images to look at."""
+    """Images for review."""
 
     name: str
     data: tuple[Mapping[str, Any], ...]
-    """Sources as in recipes that the images are of."""
+    """Data sources of the images, as in recipes."""
     classes: tuple[str, ...]
     channels: int
     size: tuple[int, int]
-    """Height and width of what the network sees, in pixels."""
+    """Height and width of the network's input in pixels."""
     items: tuple[Item, ...] = field(repr=False)
     resize: int | None = None
     """As in a recipe's `eval_crop`."""
     run: str = ""
-    """What it was made from, for people."""
+    """The run that it was mined from, for display."""
     seed: int = 0
+    """Seed of the random draws."""
     budget: int = 0
+    """Largest number of images."""
     population: int = 0
-    """Images that those with reason `random` were drawn from; of near copies one counts."""
+    """Number of images that the reason `random` draws from. Near duplicates count once."""
 
 
 def write_queue(path: Path, queue: Queue) -> None:
-    """Write a queue as JSON lines, in one step."""
+    """Write a queue as JSON Lines, in one step."""
     header = {name: value for name, value in asdict(queue).items() if name not in ("name", "items")}
     lines = [{"queue": queue.name, "format": FORMAT, **header}]
-    lines += [_plain(each) for each in queue.items]
+    lines += [_plain(item) for item in queue.items]
     text = "".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in lines)
     write_atomic(path, text)
 
@@ -93,30 +97,30 @@ def _plain(item: Item) -> dict[str, Any]:
 
 
 def read_queue(path: Path) -> Queue:
-    """Read what `write_queue` wrote.
+    """Read a queue.
 
     Raises:
-        DataError: when it can't be read; the message names the line.
+        DataError: when the file can't be read. The message names the line.
     """
     try:
         lines = [line for line in path.read_text("utf-8").split("\n") if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: can't be read ({error})") from error
     if not lines:
-        raise DataError(f"{path}: is empty; `tinyrefinery mine` writes queues")
+        raise DataError(f"{path}: empty file: write a queue with `tinyrefinery mine`")
     header = _object(lines[0], f"{path}, line 1")
     if header.get("format") != FORMAT or "queue" not in header:
-        raise DataError(f"{path}, line 1: no queue of this version; mine it again")
+        raise DataError(f"{path}, line 1: not a queue of this version: mine it again")
     items = [_item(line, f"{path}, line {n}") for n, line in enumerate(lines[1:], 2)]
-    known = {each.name for each in fields(Queue)} - {"name", "items"}
+    names = {field.name for field in fields(Queue)} - {"name", "items"}
     try:
-        options = {name: value for name, value in header.items() if name in known}
+        options = {name: value for name, value in header.items() if name in names}
         options |= {name: tuple(options[name]) for name in ("data", "classes", "size")}
         queue = Queue(name=str(header["queue"]), items=tuple(items), **options)
     except (KeyError, TypeError) as error:
-        raise DataError(f"{path}, line 1: lacks or misstates {error}; mine it again") from error
-    if len({each.uid for each in items}) < len(items):
-        raise DataError(f"{path}: an image stands there twice; mine it again")
+        raise DataError(f"{path}, line 1: missing or wrong {error}: mine it again") from error
+    if len({item.uid for item in items}) < len(items):
+        raise DataError(f"{path}: two lines have the same image: mine the queue again")
     return queue
 
 
@@ -124,28 +128,28 @@ def _object(line: str, where: str) -> dict[str, Any]:
     try:
         content = json.loads(line)
     except ValueError as error:
-        raise DataError(f"{where}: is no JSON ({error}); mine the queue again") from error
+        raise DataError(f"{where}: not JSON ({error}): mine the queue again") from error
     if not isinstance(content, dict):
-        raise DataError(f"{where}: is no JSON object")
+        raise DataError(f"{where}: not a JSON object: mine the queue again")
     return content
 
 
 def _item(line: str, where: str) -> Item:
     content = _object(line, where)
-    known = {each.name for each in fields(Item)}
+    names = {field.name for field in fields(Item)}
     try:
-        given = {name: value for name, value in content.items() if name in known}
-        given |= {name: tuple(given[name]) for name in ("failed_tests", "also") if name in given}
-        given["uid"] = str(content["uid"]).removeprefix("sha256:")
-        item = Item(**given)
+        values = {name: value for name, value in content.items() if name in names}
+        values |= {name: tuple(values[name]) for name in ("failed_tests", "also") if name in values}
+        values["uid"] = str(content["uid"]).removeprefix("sha256:")
+        item = Item(**values)
     except (KeyError, TypeError) as error:
-        raise DataError(f"{where}: lacks or misstates {error}") from error
+        raise DataError(f"{where}: missing or wrong {error}: mine the queue again") from error
     if item.reason not in REASONS:
-        raise DataError(f"{where}: unknown reason '{item.reason}' (known: {', '.join(REASONS)})")
+        raise DataError(f"{where}: no reason '{item.reason}'. Reasons: {', '.join(REASONS)}")
     return item
 
 
 def top_classes(classes: Sequence[str], probabilities: Any, most: int = 2) -> dict[str, float]:
-    """The most probable classes of one distribution (K,), rounded for people."""
+    """The most probable classes of one distribution (K,), rounded for display."""
     order = sorted(range(len(classes)), key=lambda k: -float(probabilities[k]))
     return {classes[k]: round(float(probabilities[k]), 4) for k in order[:most]}

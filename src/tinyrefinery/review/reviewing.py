@@ -1,4 +1,4 @@
-"""One reviewer's way through a queue: what is open and what was decided, all of it on disk."""
+"""One reviewer's progress through a queue. Every decision is on disk at once."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -22,84 +22,89 @@ from tinyrefinery.review.agreement import agreements, assigned
 from tinyrefinery.review.queue import Item, Queue
 from tinyrefinery.review.slice_lists import check_slice
 
-LONGEST_LOOK = 86_400  # seconds
+LONGEST_REVIEW = 86_400  # seconds per image
 
 
 @dataclass(frozen=True)
 class Task:
-    """An image to look at."""
+    """An image to review."""
 
     item: Item
     settles: bool = False
-    """Whether reviewers disagree about it, so that the next word is the last."""
+    """Whether reviewers disagree, so that the next decision is final."""
 
 
 @dataclass
 class Review:
-    """A queue in the hands of one reviewer. All methods may be called from several threads."""
+    """The review of a queue by one reviewer. Thread-safe."""
 
     queue: Queue
     path: Path
-    """The file of decisions, which other reviewers may share."""
+    """The file of decisions. Several reviewers may share it."""
     reviewer: str
     slice: str = "fixed"
-    """List that images join by key."""
+    """List to which the reviewer can add images."""
     tasks: tuple[Task, ...] = ()
-    own: list[tuple[int, Decision]] = field(default_factory=list, repr=False)
-    """Task and decision, oldest first, undone ones left out."""
+    decided: list[tuple[int, Decision]] = field(default_factory=list, repr=False)
+    """Place of the task and decision of this reviewer, oldest first, without undone ones."""
     _lock: Lock = field(default_factory=Lock, repr=False)
 
     def state(self) -> dict[str, Any]:
-        """What the page has to know, JSON-ready."""
+        """The state that the page shows, JSON-ready."""
         with self._lock:
             return {
                 "queue": self.queue.name,
                 "reviewer": self.reviewer,
                 "classes": list(self.queue.classes),
                 "slice": self.slice,
-                "items": [_shown(each) for each in self.tasks],
-                "decided": {str(place): _word(each) for place, each in self.own},
+                "items": [_plain(task) for task in self.tasks],
+                "decided": {str(place): _word(decision) for place, decision in self.decided},
             }
 
     def decide(self, content: Any) -> dict[str, Any]:
-        """Keep a decision; it is on disk when this returns.
+        """Record a decision. It is on disk when this returns.
 
         Args:
-            content: `index` of the task, `verdict`, `label` of a relabelling, `slice` (bool) and
-                `seconds`, as JSON has them.
+            content: from JSON: `index` of the task, `verdict`, `label` if relabeled, `slice`
+                (bool) and `seconds`.
 
         Raises:
             DataError: when the task, the verdict or the class is unknown.
-            StorageError: when it can't be written.
+            StorageError: when the decision can't be written.
         """
-        index, given = self._checked(content)
+        index, decision = self._parse(content)
         with self._lock:
-            made = replace(given, at=self._later())
-            append_decisions(self.path, [made])
-            self.own = [each for each in self.own if each[0] != index] + [(index, made)]
-        return {"index": index, "word": _word(made)}
+            decision = replace(decision, at=self._next_time())
+            append_decisions(self.path, [decision])
+            others = [entry for entry in self.decided if entry[0] != index]
+            self.decided = [*others, (index, decision)]
+        return {"index": index, "word": _word(decision)}
 
     def undo(self) -> dict[str, Any]:
-        """Take back the newest own decision; `index` of its task, or null where there is none."""
+        """Undo the reviewer's newest decision.
+
+        Returns:
+            `index` of its task, or None if there is no decision.
+        """
         with self._lock:
-            if not self.own:
+            if not self.decided:
                 return {"index": None}
-            index, last = self.own[-1]
-            undo = Decision(last.uid, UNDO, self.reviewer, self._later(), of=last.at)
+            index, last = self.decided[-1]
+            undo = Decision(last.uid, UNDO, self.reviewer, self._next_time(), of=last.at)
             append_decisions(self.path, [undo])
-            self.own.pop()
+            self.decided.pop()
             return {"index": index}
 
-    def _later(self) -> str:
-        """The time, but after all own decisions, whatever the clock does."""
+    def _next_time(self) -> str:
+        """The current time, but later than all decisions, even if the clock was set back."""
         moment = datetime.fromisoformat(timestamp())
-        if self.own:
-            moment = max(moment, self.own[-1][1].when + timedelta(microseconds=1))
+        if self.decided:
+            moment = max(moment, self.decided[-1][1].when + timedelta(microseconds=1))
         return moment.isoformat(timespec="microseconds")
 
-    def _checked(self, content: Any) -> tuple[int, Decision]:
+    def _parse(self, content: Any) -> tuple[int, Decision]:
         if not isinstance(content, dict):
-            raise DataError("a decision is a JSON object")
+            raise DataError("a decision must be a JSON object")
         index, verdict, label = (content.get(name) for name in ("index", "verdict", "label"))
         if type(index) is not int or not 0 <= index < len(self.tasks):
             raise DataError(f"no image has the number {str(index)[:40]}")
@@ -112,8 +117,7 @@ class Review:
         if verdict == "relabel" and label == item.given:
             verdict = "ok"
         if verdict == "ok" and item.given is None:
-            raise DataError("the image has no label that could be right; choose a class")
-        joins = self._joins(content.get("slice", False), item)
+            raise DataError("the image has no label: choose a class")
         return index, Decision(
             uid=item.uid,
             verdict=verdict,
@@ -121,8 +125,8 @@ class Review:
             at=timestamp(),
             label=label if verdict == "relabel" else None,
             was=item.given,
-            shares=_between(item) if verdict == "ambiguous" and not task.settles else (),
-            slices=(self.slice,) if joins else (),
+            shares=_even_shares(item) if verdict == "ambiguous" and not task.settles else (),
+            slices=(self.slice,) if _add_to_slice(content, item) else (),
             queue=self.queue.name,
             reason=item.reason,
             seconds=_seconds(content.get("seconds", 0)),
@@ -130,18 +134,20 @@ class Review:
             file_name=item.file_name,
         )
 
-    def _joins(self, wanted: Any, item: Item) -> bool:
-        if not isinstance(wanted, bool):
-            raise DataError("'slice' is neither true nor false")
-        if wanted and item.split == "train":
-            raise DataError("an image of the training split can't become a test")
-        return wanted
+
+def _add_to_slice(content: dict[str, Any], item: Item) -> bool:
+    add = content.get("slice", False)
+    if not isinstance(add, bool):
+        raise DataError("'slice' must be true or false")
+    if add and item.split == "train":
+        raise DataError("a training image can't become a test")
+    return add
 
 
-def _between(item: Item) -> tuple[tuple[str, float], ...]:
-    """The two classes that a person was offered, evenly; none where it was one.
+def _even_shares(item: Item) -> tuple[tuple[str, float], ...]:
+    """Equal shares of label and suggested class, or none if they are the same.
 
-    In a disagreement the reviewers' own words say between which classes, and better.
+    Not used where reviewers disagree: there, their votes give better shares.
     """
     if item.given is None or item.suggest in (None, item.given):
         return ()
@@ -149,28 +155,23 @@ def _between(item: Item) -> tuple[tuple[str, float], ...]:
 
 
 def _seconds(value: Any) -> float:
-    """How long a look took.
-
-    Raises:
-        DataError: when it is no time.
-    """
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise DataError("'seconds' is no number")
-    if not 0 <= value <= LONGEST_LOOK:
-        raise DataError("'seconds' is no time that a look takes")
+        raise DataError("'seconds' must be a number")
+    if not 0 <= value <= LONGEST_REVIEW:
+        raise DataError(f"'seconds' must be from 0 to {LONGEST_REVIEW}")
     return round(float(value), 2)
 
 
-def _shown(task: Task) -> dict[str, Any]:
+def _plain(task: Task) -> dict[str, Any]:
     item = task.item
     content = {name: value for name, value in asdict(item).items() if name not in ("uid", "group")}
     return content | {"settles": task.settles, "trains": item.split == "train"}
 
 
-def _word(each: Decision) -> str:
-    """A decision in a word."""
-    label = f" {each.label}" if each.verdict == "relabel" else ""
-    return f"{each.verdict}{label}{' +' + each.slices[0] if each.slices else ''}"
+def _word(decision: Decision) -> str:
+    """A decision in short, such as "relabel cat"."""
+    label = f" {decision.label}" if decision.verdict == "relabel" else ""
+    return f"{decision.verdict}{label}{' +' + decision.slices[0] if decision.slices else ''}"
 
 
 def open_review(
@@ -182,49 +183,48 @@ def open_review(
     overlap: float = 0.1,
     slice_name: str = "fixed",
 ) -> Review:
-    """A review where it was left: decisions that are in the file stand.
+    """Open a review, keeping the decisions that are already in the file.
 
-    Images about which reviewers disagree come again, at the end, to anyone; what is said of them
-    then is the last word.
+    Images with conflicting decisions are shown again to any reviewer, after all others. The next
+    decision on them is final.
 
     Args:
-        queue: what to look at.
-        path: of the decisions.
-        reviewer: who looks.
-        reviewers: everyone among whom the queue is dealt; empty: it isn't.
-        overlap: share of the images that all of them see.
-        slice_name: list that images join by key.
+        queue: images to review.
+        path: file of the decisions.
+        reviewer: name of this reviewer.
+        reviewers: names of all reviewers that divide the queue, or empty for a single one.
+        overlap: share of the images that all reviewers get.
+        slice_name: list to which the reviewer can add images.
 
     Raises:
-        DataError: when the file is broken, or a name is none.
+        DataError: when the file is broken or a name is invalid.
     """
     if not reviewer.strip() or any(ord(letter) < 32 for letter in reviewer):
-        raise DataError("--reviewer needs a name, which decisions are kept under")
-    said = read_decisions(path) if path.exists() else []
-    torn = disagreements(said)
-    mine = assigned(queue.items, reviewer, reviewers, overlap)
-    tasks = [Task(each) for each in mine if each.uid not in torn]
+        raise DataError("--reviewer needs a name: decisions are recorded under it")
+    decisions = read_decisions(path) if path.exists() else []
+    disputed = disagreements(decisions)
+    items = assigned(queue.items, reviewer, reviewers, overlap)
+    tasks = [Task(item) for item in items if item.uid not in disputed]
     for item in queue.items:
-        if item.uid in torn:
-            words = "; ".join(f"{each.by}: {_word(each)}" for each in torn[item.uid])
-            tasks.append(Task(replace(item, why=f"reviewers disagree. {words}"), settles=True))
+        if item.uid in disputed:
+            votes = "; ".join(f"{d.by}: {_word(d)}" for d in disputed[item.uid])
+            tasks.append(Task(replace(item, why=f"reviewers disagree. {votes}"), settles=True))
     place = {task.item.uid: n for n, task in enumerate(tasks) if not task.settles}
-    own: dict[int, Decision] = {}
-    for each in valid_decisions(said):
-        if each.by == reviewer and each.uid in place:
-            own.pop(place[each.uid], None)  # so that the order is that of time
-            own[place[each.uid]] = each
+    decided: dict[int, Decision] = {}
+    for decision in valid_decisions(decisions):
+        if decision.by == reviewer and decision.uid in place:
+            decided.pop(place[decision.uid], None)  # keeps the dictionary in order of time
+            decided[place[decision.uid]] = decision
     name = check_slice(slice_name)
-    return Review(queue, path, reviewer, name, tuple(tasks), list(own.items()))
+    return Review(queue, path, reviewer, name, tuple(tasks), list(decided.items()))
 
 
 def summary(path: Path, review: Review) -> list[str]:
-    """How far the review is, and how far reviewers agree, in lines for people."""
-    lines = [
-        f"{path}: {len(review.own)} of {len(review.tasks)} images decided by {review.reviewer}"
-    ]
-    said = read_decisions(path) if path.exists() else []
-    lines += [str(each) for each in agreements(said)]
-    if torn := disagreements(said):
-        lines.append(f"{len(torn)} images on which reviewers disagree: the same command shows them")
+    """Progress of the review and agreement of the reviewers, in lines for people."""
+    count = f"{len(review.decided)} of {len(review.tasks)}"
+    lines = [f"{path}: {count} images decided by {review.reviewer}"]
+    decisions = read_decisions(path) if path.exists() else []
+    lines += [str(agreement) for agreement in agreements(decisions)]
+    if disputed := disagreements(decisions):
+        lines.append(f"reviewers disagree on {len(disputed)} images: rerun to settle them")
     return lines

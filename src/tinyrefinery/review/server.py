@@ -1,10 +1,10 @@
-"""The review page's server: for one person at this machine, and nobody else.
+"""The server of the review page, for one person at this machine.
 
-It listens on the loopback interface only. Other programs of the machine and web pages that the
-person has open can reach that too, so every request must name a token that only the printed
-address has, the right host (else a foreign name that resolves to 127.0.0.1 would do), and no
-foreign origin. Addresses are matched against a fixed list and images are named by number: no path
-of a request ever reaches the file system.
+It listens on the loopback interface only. But other programs and any web page open in a browser
+can reach that too. So a request must contain the token of the printed address, the right host
+(which excludes foreign names that resolve to 127.0.0.1), and no foreign origin. Addresses are
+matched against a fixed list and images are requested by number, so no path of a request ever
+reaches the file system.
 """
 
 import json
@@ -22,35 +22,35 @@ from tinyrefinery.review.reviewing import Review
 
 HOST = "127.0.0.1"
 MOST_BODY = 4096
-"""Bytes of a request's body; a decision has about 100."""
+"""Bytes of a request's body. A decision has about 100."""
 SILENCE = 30
-"""Seconds after which a connection that says nothing is closed."""
+"""Seconds after which a silent connection is closed."""
 _ADDRESS = re.compile(r"/([A-Za-z0-9_-]{1,86})/(|state|decide|undo|image/(\d{1,7})/(seen|source))")
 _CHANGES = ("decide", "undo")
 
 
 class ReviewServer(ThreadingHTTPServer):
-    """A server for one review; `url` is what to open."""
+    """A server for one review, to open at `url`."""
 
     daemon_threads = True
     allow_reuse_address = False
 
     def __init__(self, review: Review, pictures: Pictures, port: int = 0) -> None:
-        """Bind.
+        """Bind to a port.
 
         Args:
-            review: what is decided.
-            pictures: of its queue.
-            port: 0: any that is free.
+            review: the review.
+            pictures: pictures of its queue.
+            port: port number; 0 for any free one.
 
         Raises:
-            StorageError: when the port is taken.
+            StorageError: when the port is not available.
         """
         self.review, self.pictures, self.token = review, pictures, token_urlsafe(32)
         try:
             super().__init__((HOST, port), Handler)
         except OSError as error:
-            raise StorageError(f"port {port}: can't be used ({error}); try --port 0") from error
+            raise StorageError(f"port {port} is not available ({error}): try --port 0") from error
 
     @property
     def url(self) -> str:
@@ -59,11 +59,11 @@ class ReviewServer(ThreadingHTTPServer):
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """What a request may call this server."""
+        """Host headers that are accepted."""
         return f"{HOST}:{self.server_port}", f"localhost:{self.server_port}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of connections that break off."""
+        """Ignore broken connections."""
 
 
 class _RefusedError(Exception):
@@ -73,7 +73,7 @@ class _RefusedError(Exception):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers one connection."""
+    """Handles one connection."""
 
     server: ReviewServer  # pyright: ignore[reportIncompatibleVariableOverride]
     protocol_version = "HTTP/1.1"
@@ -81,21 +81,21 @@ class Handler(BaseHTTPRequestHandler):
     timeout = SILENCE
 
     def do_GET(self) -> None:
-        """The page, its state, and pictures."""
-        self._answered(changes=False)
+        """Serve the page, its state, and pictures."""
+        self._handle(changes=False)
 
     def do_POST(self) -> None:
-        """Decisions."""
-        self._answered(changes=True)
+        """Record or undo a decision."""
+        self._handle(changes=True)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Keep quiet: the token must not get into logs."""
+        """Log nothing: the token must not get into logs."""
 
-    def _answered(self, *, changes: bool) -> None:
+    def _handle(self, *, changes: bool) -> None:
         try:
             kind, body, keep = self._answer(changes=changes)
-        except _RefusedError as refused:
-            self._refuse(refused.status, str(refused))
+        except _RefusedError as error:
+            self._refuse(error.status, str(error))
         except DataError as error:
             self._refuse(HTTPStatus.BAD_REQUEST, str(error))
         except (RefineryError, OSError) as error:
@@ -104,16 +104,16 @@ class Handler(BaseHTTPRequestHandler):
             self._send(HTTPStatus.OK, kind, body, keep=keep)
 
     def _answer(self, *, changes: bool) -> tuple[str, bytes, bool]:
-        """MIME type, bytes, and whether the browser may keep them."""
+        """MIME type, bytes, and whether the browser may cache them."""
         self._check_origin(changes=changes)
         match = _ADDRESS.fullmatch(self.path)
         if match is None or not compare_digest(match[1], self.server.token):
             raise _RefusedError(
-                HTTPStatus.NOT_FOUND, "nothing here; open the address that was printed"
+                HTTPStatus.NOT_FOUND, "not found: open the address that the command printed"
             )
         name, review = match[2], self.server.review
         if changes != (name in _CHANGES):
-            raise _RefusedError(HTTPStatus.METHOD_NOT_ALLOWED, "not that way")
+            raise _RefusedError(HTTPStatus.METHOD_NOT_ALLOWED, "wrong method")
         if name == "":
             return "text/html; charset=utf-8", live_page().encode(), False
         if name == "state":
@@ -130,37 +130,37 @@ class Handler(BaseHTTPRequestHandler):
         return *self.server.pictures.encoded(tasks[number].item.uid, kind), True
 
     def _check_origin(self, *, changes: bool) -> None:
-        """Refuse what doesn't come from the page itself."""
+        """Refuse requests that are not from the page itself."""
         hosts = self.headers.get_all("Host") or []
         if len(hosts) != 1 or hosts[0] not in self.server.hosts:
-            raise _RefusedError(HTTPStatus.FORBIDDEN, "another host")
+            raise _RefusedError(HTTPStatus.FORBIDDEN, "wrong host")
         origins = self.headers.get_all("Origin") or []
-        if any(each != f"http://{hosts[0]}" for each in origins) or (changes and not origins):
-            raise _RefusedError(HTTPStatus.FORBIDDEN, "another origin")
+        if any(origin != f"http://{hosts[0]}" for origin in origins) or (changes and not origins):
+            raise _RefusedError(HTTPStatus.FORBIDDEN, "wrong origin")
         if self.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
-            raise _RefusedError(HTTPStatus.FORBIDDEN, "another site")
+            raise _RefusedError(HTTPStatus.FORBIDDEN, "wrong site")
 
     def _body(self) -> Any:
-        """What was sent, from JSON."""
+        """The request's body, parsed from JSON."""
         if self.headers.get_content_type() != "application/json":
             raise _RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "expected JSON")
         length = self.headers.get_all("Content-Length") or []
         if len(length) != 1 or not re.fullmatch(r"\d{1,9}", length[0]):
-            raise _RefusedError(HTTPStatus.LENGTH_REQUIRED, "one Content-Length, please")
+            raise _RefusedError(HTTPStatus.LENGTH_REQUIRED, "expected one Content-Length")
         if self.headers.get("Transfer-Encoding") is not None:
-            raise _RefusedError(HTTPStatus.BAD_REQUEST, "no Transfer-Encoding, please")
+            raise _RefusedError(HTTPStatus.BAD_REQUEST, "Transfer-Encoding is not supported")
         if int(length[0]) > MOST_BODY:
-            raise _RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too much")
+            raise _RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "request too large")
         content = self.rfile.read(int(length[0]))
         if len(content) < int(length[0]):
-            raise _RefusedError(HTTPStatus.BAD_REQUEST, "broke off")
+            raise _RefusedError(HTTPStatus.BAD_REQUEST, "incomplete request")
         try:
             return json.loads(content)
         except (ValueError, RecursionError):
-            raise _RefusedError(HTTPStatus.BAD_REQUEST, "no JSON") from None
+            raise _RefusedError(HTTPStatus.BAD_REQUEST, "not JSON") from None
 
     def _refuse(self, status: HTTPStatus, why: str) -> None:
-        self.close_connection = True  # what else was sent is not looked at
+        self.close_connection = True  # the rest of the request is not read
         self._send(status, "application/json", json.dumps({"error": why}).encode(), keep=False)
 
     def _send(self, status: HTTPStatus, kind: str, body: bytes, *, keep: bool) -> None:

@@ -1,4 +1,4 @@
-"""A budget of human looks, shared among the reasons for them."""
+"""Dividing a review budget among the reasons."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,32 +14,32 @@ SHARES: Mapping[str, float] = {
     "shortcut": 0.10,
     "random": 0.05,
 }
-"""Our choice: most looks go where a test fails; a few at random measure the labels honestly."""
+"""Our choice: failed tests get the most, and a few random images give an unbiased error rate."""
 
 
-def checked_shares(given: Mapping[str, float] | None) -> dict[str, float]:
-    """Shares of all reasons, adding up to one; those not given keep their own before that.
+def checked_shares(changes: Mapping[str, float] | None) -> dict[str, float]:
+    """Apply changes to the default shares, then normalize all shares to a sum of one.
 
     Raises:
-        DataError: when a reason is unknown, a share negative, or nothing is left.
+        DataError: when a reason is unknown, a share is negative, or all shares are 0.
     """
     shares = dict(SHARES)
-    for name, share in (given or {}).items():
+    for name, share in (changes or {}).items():
         if name not in SHARES:
             raise DataError(
                 f"no reason '{name}'.{did_you_mean(name, SHARES)} Reasons: {', '.join(SHARES)}"
             )
         if not 0 <= share < float("inf"):
-            raise DataError(f"share of '{name}' is {share}; shares are 0 or more")
+            raise DataError(f"share of '{name}' is {share}, but shares must be 0 or more")
         shares[name] = share
     total = sum(shares.values())
     if not total:
-        raise DataError("all shares are 0; give one of them more")
+        raise DataError("all shares are 0: set one of them higher")
     return {name: share / total for name, share in shares.items()}
 
 
 def allotted(budget: int, shares: Mapping[str, float]) -> dict[str, int]:
-    """Whole numbers that add up to the budget, by largest remainders; equal ones in order."""
+    """Whole numbers that add up to the budget, by largest remainders, ties in order."""
     exact = {name: budget * share for name, share in shares.items()}
     counts = {name: int(value) for name, value in exact.items()}
     left = budget - sum(counts.values())
@@ -55,85 +55,85 @@ def chosen(
     shares: Mapping[str, float],
     groups: Mapping[str, str],
 ) -> list[Item]:
-    """Images for a queue: one a group, never more than the budget, the best of each reason first.
+    """Choose the images of a queue, at most one per group of near duplicates.
 
-    The random share is taken first, so that no other reason takes an image away from it: that
-    would leave out just the wrong labels. What a reason can't fill goes to the others in the
-    order of the shares, and to the random one last.
+    Random images are taken first. If other reasons could take them away, the sample would lack
+    just the wrong labels. If a reason has too few candidates, the rest of its budget goes to the
+    other reasons in the order of their shares, and to random images last.
 
     Args:
-        pools: by reason, the best candidates first.
-        budget: images.
-        shares: as `checked_shares` gives them.
-        groups: group of near copies by uid; an image without one is alone.
+        pools: candidates by reason, the best first.
+        budget: largest number of images.
+        shares: share of each reason, with a sum of one.
+        groups: group of near duplicates by uid. An image without duplicates has none.
     """
     counts = allotted(budget, shares)
     order = sorted(shares, key=lambda name: (name != "random", -shares[name]))
-    found: dict[str, list[Item]] = {name: [] for name in order}
-    taken: set[str] = set()
-    left = _take(found, pools, counts, order, taken, groups)
+    picked: dict[str, list[Item]] = {name: [] for name in order}
+    used_groups: set[str] = set()
+    left = _take(picked, pools, counts, order, used_groups, groups)
     for name in [*order[1:], order[0]] if order[0] == "random" else order:
         if left > 0 and shares[name] > 0:
-            left = _take(found, pools, {name: left}, [name], taken, groups)
-    return _mixed(found, pools, groups)
+            left = _take(picked, pools, {name: left}, [name], used_groups, groups)
+    return _interleaved(picked, pools, groups)
 
 
 def _take(
-    found: dict[str, list[Item]],
+    picked: dict[str, list[Item]],
     pools: Mapping[str, Sequence[Item]],
     counts: Mapping[str, int],
     order: Sequence[str],
-    taken: set[str],
+    used_groups: set[str],
     groups: Mapping[str, str],
 ) -> int:
-    """Move candidates from pools; how many could not be found."""
+    """Move candidates from the pools to `picked`. Returns how many are still missing."""
     missing = 0
     for name in order:
-        wanted = counts[name]
-        for each in pools.get(name, ()):
-            if not wanted:
+        left = counts[name]
+        for item in pools.get(name, ()):
+            if not left:
                 break
-            group = groups.get(each.uid, each.uid)
-            if group not in taken:
-                taken.add(group)
-                found[name].append(each)
-                wanted -= 1
-        missing += wanted
+            group = groups.get(item.uid, item.uid)
+            if group not in used_groups:
+                used_groups.add(group)
+                picked[name].append(item)
+                left -= 1
+        missing += left
     return missing
 
 
-def _mixed(
-    found: Mapping[str, list[Item]], pools: Mapping[str, Sequence[Item]], groups: Mapping[str, str]
+def _interleaved(
+    picked: Mapping[str, list[Item]], pools: Mapping[str, Sequence[Item]], groups: Mapping[str, str]
 ) -> list[Item]:
-    """All reasons spread evenly over the queue, so that whoever stops early saw some of each."""
-    everywhere = {name: {each.uid: each for each in pool} for name, pool in pools.items()}
-    places = [
+    """Spread all reasons evenly over the queue, so that even a short review covers each."""
+    by_uid = {name: {item.uid: item for item in pool} for name, pool in pools.items()}
+    placed = [
         ((place + 0.5) / len(items), list(REASONS).index(name), item)
-        for name, items in found.items()
+        for name, items in picked.items()
         for place, item in enumerate(items)
     ]
-    places.sort(key=lambda each: each[:2])
-    return [_complete(item, everywhere, groups) for _, _, item in places]
+    placed.sort(key=lambda entry: entry[:2])
+    return [_with_other_reasons(item, by_uid, groups) for _, _, item in placed]
 
 
-def _complete(
-    item: Item, everywhere: Mapping[str, Mapping[str, Item]], groups: Mapping[str, str]
+def _with_other_reasons(
+    item: Item, by_uid: Mapping[str, Mapping[str, Item]], groups: Mapping[str, str]
 ) -> Item:
-    """The item with what other reasons know of the same image."""
+    """The item with the facts that other reasons have on the same image."""
     others = {
         name: pool[item.uid]
-        for name, pool in everywhere.items()
+        for name, pool in by_uid.items()
         if name not in (item.reason, "random") and item.uid in pool
     }
-    every = [item, *others.values()]
-    tests = dict.fromkeys(name for each in every for name in each.failed_tests)
+    items = [item, *others.values()]
+    tests = dict.fromkeys(name for other in items for name in other.failed_tests)
     return replace(
         item,
         also=tuple(others),
         failed_tests=tuple(tests),
-        aum=next((each.aum for each in every if each.aum is not None), None),
-        refiner=next((each.refiner for each in every if each.refiner), {}),
-        network=next((each.network for each in every if each.network), {}),
-        suggest=next((each.suggest for each in every if each.suggest), None),
+        aum=next((other.aum for other in items if other.aum is not None), None),
+        refiner=next((other.refiner for other in items if other.refiner), {}),
+        network=next((other.network for other in items if other.network), {}),
+        suggest=next((other.suggest for other in items if other.suggest), None),
         group=groups.get(item.uid),
     )

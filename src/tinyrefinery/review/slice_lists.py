@@ -1,4 +1,4 @@
-"""Lists of images that data tests are about: a mended failure joins one and stays tested."""
+"""Lists of images for data tests: a fixed failure is added to a list and stays tested."""
 
 import re
 from collections.abc import Iterable
@@ -12,57 +12,70 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
 
 
 def check_slice(name: str) -> str:
-    """A name that is safe as a file's.
+    """Check that a slice's name is a safe file name, and return it.
 
     Raises:
-        DataError: when it isn't one.
+        DataError: when it is not.
     """
     if not _NAME.fullmatch(name):
-        raise DataError(f"'{name[:80]}' is no name of a slice; use letters, digits, _ - .")
+        raise DataError(
+            f"'{name[:80]}' is not a valid name for a slice: use letters, digits, _ - and ."
+        )
     return name
 
 
 def add_to_slices(
     folder: Path, decisions: Iterable[Decision], before: Iterable[Decision] = ()
 ) -> dict[Path, int]:
-    """Add images to `FOLDER/NAME.txt`, a line each; how many are new, by file.
+    """Add images to `FOLDER/NAME.txt`, one per line.
 
-    An image that is there stays there once. Dropped images join nothing. An image leaves a list
-    that it had joined by a decision when that is taken back, or the image dropped: the data has it
-    no more, and a test of the list would be an error.
+    Images that are already in the list are not added again, and dropped images are not added. If a
+    decision that added an image is undone, or the image is dropped later, it is removed from the
+    list. Otherwise a test on the list would fail with an error, as the data lacks the image.
 
     Args:
-        folder: of the lists.
-        decisions: that are applied.
-        before: that were applied earlier; they add nothing.
+        folder: folder of the lists.
+        decisions: decisions to apply.
+        before: decisions applied earlier. They add no images.
+
+    Returns:
+        Number of new images per file.
 
     Raises:
-        DataError: when a name is none, or a list can't be read.
-        StorageError: when it can't be written.
+        DataError: when a name is invalid or a list can't be read.
+        StorageError: when a list can't be written.
     """
     applied = list(decisions)
-    every = [*before, *applied]
+    history = [*before, *applied]
     added = {}
-    for name in dict.fromkeys(check_slice(name) for each in every for name in each.slices):
+    for name in dict.fromkeys(check_slice(name) for d in history for name in d.slices):
         path = folder / f"{name}.txt"
-        members, asked = _members(every, name), {e.uid for e in applied if name in e.slices}
-        left = {each.uid for each in every if name in each.slices} - set(members)
+        members = _members(history, name)
+        requested = {d.uid for d in applied if name in d.slices}
+        removed = {d.uid for d in history if name in d.slices} - set(members)
         old = _read(path).splitlines()
-        lines = [line for line in old if _uid(line) not in left]
-        there = set(map(_uid, lines))
-        new = [each for uid, each in members.items() if uid in asked - there]
+        lines = [line for line in old if _uid(line) not in removed]
+        listed = set(map(_uid, lines))
+        new = [decision for uid, decision in members.items() if uid in requested - listed]
         if new or lines != old:
             write_atomic(path, "".join(f"{line}\n" for line in [*lines, *map(_line, new)]))
-        if asked & set(members):
+        if requested & set(members):
             added[path] = len(new)
     return added
 
 
 def _members(decisions: list[Decision], name: str) -> dict[str, Decision]:
-    """Images that a list should hold by what stands, by uid."""
-    out = {uid for uid, each in newest_by_image(decisions).items() if each.verdict == "drop"}
-    joining = (each for each in valid_decisions(decisions) if name in each.slices)
-    return {e.uid: e for e in joining if e.verdict not in ("drop", "skip") and e.uid not in out}
+    """The decisions in force that add an image to a list, by uid."""
+    dropped = {
+        uid for uid, decision in newest_by_image(decisions).items() if decision.verdict == "drop"
+    }
+    return {
+        decision.uid: decision
+        for decision in valid_decisions(decisions)
+        if name in decision.slices
+        and decision.verdict not in ("drop", "skip")
+        and decision.uid not in dropped
+    }
 
 
 def _uid(line: str) -> str:
@@ -76,6 +89,6 @@ def _read(path: Path) -> str:
         raise DataError(f"{path}: can't be read ({error})") from error
 
 
-def _line(each: Decision) -> str:
-    told = f"{each.file_name or ''} by {each.by} {each.at[:10]}".replace("\n", " ").strip()
-    return f"sha256:{each.uid}  # {told}"
+def _line(decision: Decision) -> str:
+    note = f"{decision.file_name or ''} by {decision.by} {decision.at[:10]}"
+    return f"sha256:{decision.uid}  # {note.replace(chr(10), ' ').strip()}"

@@ -5,10 +5,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import yaml
 
 from tinyrefinery.errors import DataError
 from tinyrefinery.files import read_csv
+from tinyrefinery.names import did_you_mean
+from tinyrefinery.runs import files
+from tinyrefinery.runs.images import images_file, read_ids, read_images
+
+DEPTH = 3  # runs/NAME/stages/ID-KEY8/model.safetensors
+CLASSIFIER, DETECTOR = "classifier", "detector"
+"""Kinds of networks, in stage.json."""
 
 
 @dataclass(frozen=True)
@@ -20,23 +28,30 @@ class TrainedStage:
     run: str
     """Name of the run folder."""
     rows: tuple[str, ...]
-    """Rows of the table that it belongs to; none for a lone recipe or when all rows share it."""
+    """Rows of the table that it belongs to; none for a lone recipe."""
     stage: str
     seed: int
     key: str
+    kind: str
+    """`CLASSIFIER` or `DETECTOR`."""
     model: str
     labels: str
     """What it learned from, in words."""
     refiners: tuple[str, ...]
     """Keys of the stages whose labels it learned from; empty when it learned from given labels."""
-    title: str
     generation: int
     """1 for given labels, else one more than the latest refiner's; a refiner file counts as 1."""
+    data: str
+    """Digest of its data set, the first 16 digits."""
+    outside: tuple[str, ...]
+    """Networks from outside the run that it depends on, `file:PATH` or `timm:NAME`."""
+    unknown_origin: tuple[str, ...]
+    """Those of them, and of the networks behind them, whose training images are not known."""
     finished: float
     """When, seconds since 1970."""
     evaluation: dict[str, Any] = field(repr=False)
     metrics: tuple[dict[str, Any], ...] = field(repr=False)
-    """One object an epoch, oldest first."""
+    """One object per epoch, oldest first."""
 
     @property
     def row(self) -> str:
@@ -44,9 +59,78 @@ class TrainedStage:
         return " + ".join(self.rows)
 
     @property
+    def label(self) -> str:
+        """Row, stage and seed, for people."""
+        return " ".join(filter(None, (self.row, self.stage, f"(seed {self.seed})")))
+
+    @property
+    def network(self) -> Path:
+        """File of the trained network."""
+        return self.folder / files.NETWORK
+
+    @property
     def file(self) -> Path:
-        """Of its network."""
-        return self.folder / "model.safetensors"
+        """File of the trained network."""
+        return self.network
+
+    @property
+    def dynamics(self) -> Path | None:
+        """File of what training recorded of each sample; None where nothing was recorded."""
+        return _existing(self.folder / files.DYNAMICS)
+
+    @property
+    def run_folder(self) -> Path:
+        """The run folder that it lies in."""
+        return self.folder.parent.parent
+
+    @property
+    def recipe(self) -> Path:
+        """File of the recipe that it was trained by: of a table, that of its first row."""
+        of_row = [self.run_folder / files.RECIPES / f"{row}.yaml" for row in self.rows]
+        return next((path for path in of_row if path.exists()), self.run_folder / files.RECIPE)
+
+    def predictions(self, split: str) -> Path | None:
+        """File of its predictions on a split of its data; None where the split has no image."""
+        return _existing(self.folder / files.predictions(split))
+
+    def images(self) -> pa.Table:
+        """The images of its data set: `id`, `path`, `label` (the class name) and `split`.
+
+        Raises:
+            DataError: when the run folder does not have them, or the file is damaged.
+        """
+        if not self.data:
+            raise DataError(
+                f"{self.folder / files.STAGE}: does not name its data. Give the command that "
+                "trained the run again, which adds it."
+            )
+        return read_images(images_file(self.run_folder, self.data))
+
+    def seen_outside(self) -> frozenset[str]:
+        """Identities of the images that networks from outside the run were trained or chosen on.
+
+        Raises:
+            DataError: when the file of them is missing or damaged.
+        """
+        return frozenset(read_ids(self.folder / files.SEEN)) if self.outside else frozenset()
+
+    def seen(self) -> frozenset[str]:
+        """Identities of all images that it was trained or chosen on.
+
+        These are the training and validation images of its own data, and those of the networks from
+        outside the run that it depends on, unless they are of unknown origin.
+
+        Raises:
+            DataError: as `images`.
+        """
+        table = self.images()
+        ids, splits = table.column("id").to_pylist(), table.column("split").to_pylist()
+        own = {id for id, split in zip(ids, splits, strict=True) if split != "test"}
+        return self.seen_outside() | own
+
+
+def _existing(path: Path) -> Path | None:
+    return path if path.exists() else None
 
 
 @dataclass(frozen=True)
@@ -70,6 +154,41 @@ class Run:
     notes: tuple[str, ...]
     """What a reader of the numbers should know, e.g. that older networks were left out."""
 
+    def stages_called(self, *names: str) -> list[TrainedStage]:
+        """The finished stages with one of these ids, in order; all where none is named.
+
+        Raises:
+            DataError: when no finished stage has such an id, with the nearest and all others.
+        """
+        known = sorted({stage.stage for stage in self.stages})
+        for name in names:
+            if name not in known:
+                raise DataError(
+                    f"{self.path}: no finished stage '{name}'.{did_you_mean(name, known)} "
+                    f"Finished: {', '.join(known) or 'none'}"
+                )
+        return [stage for stage in self.stages if not names or stage.stage in names]
+
+
+def run_around(path: Path) -> Path | None:
+    """The run folder that a path is, or that the stage folder or network file lies in; or None.
+
+    A run that has just started has its recipe and no stage yet.
+    """
+    for place in (path, *path.resolve().parents[:DEPTH]):
+        if (place / files.RECIPE).is_file() and (place == path or (place / files.STAGES).is_dir()):
+            return place
+    return None
+
+
+def stage_folder_of(path: Path) -> Path | None:
+    """The stage's folder that a path is, or that a file lies in; None where it is in no stage."""
+    place = path.resolve()
+    for folder in (place, place.parent):
+        if folder.parent.name == files.STAGES and (folder / files.STAGE).is_file():
+            return folder
+    return None
+
 
 def open_run(path: Path) -> Run:
     """Read a run folder; unfinished stages (without done.json) are left out.
@@ -81,16 +200,16 @@ def open_run(path: Path) -> Run:
         DataError: when it is no run folder, or a file of a finished stage is missing or broken.
     """
     path = Path(path)
-    if not (path / "stages").is_dir():
+    if not (path / files.STAGES).is_dir():
         raise DataError(
             f"{path}: no run folder (it has no folder 'stages'). "
             "Give the folder that `tinyrefinery run` printed, usually runs/NAME."
         )
-    recipe_file = path / "recipe.yaml"
+    recipe_file = path / files.RECIPE
     recipe = recipe_file.read_text("utf-8") if recipe_file.exists() else ""
     name = path.resolve().name
-    folders = [each.parent for each in sorted(path.glob("stages/*/done.json"))]
-    stages, notes = _newest([_read_stage(each, name) for each in folders])
+    done = sorted((path / files.STAGES).glob(f"*/{files.DONE}"))
+    stages, notes = _newest([_read_stage(file.parent, name) for file in done])
     content = _recipe_content(recipe)
     order = _recipe_order(content)
     stages.sort(key=lambda s: (s.rows, _place(s.stage, order), s.generation, s.stage, s.seed))
@@ -99,13 +218,24 @@ def open_run(path: Path) -> Run:
         name=name,
         title=str(content.get("title") or ""),
         recipe=recipe,
-        environment=_read_json(path / "environment.json", {}),
-        data=_read_json(path / "data.json", {}),
-        excluded=_read_excluded(path / "excluded.csv"),
-        table=_read_table(path / "table.json"),
+        environment=_read_json(path / files.ENVIRONMENT, {}),
+        data=_read_json(path / files.DATA, {}),
+        excluded=_read_excluded(path / files.EXCLUDED),
+        table=_read_table(path / files.TABLE),
         stages=tuple(stages),
         notes=tuple(notes),
     )
+
+
+def open_stage(folder: Path) -> TrainedStage:
+    """Read the folder of one finished stage.
+
+    Raises:
+        DataError: when the stage is not finished, or a file is missing or damaged.
+    """
+    if not (folder / files.DONE).exists():
+        raise DataError(f"{folder}: no finished stage (it has no {files.DONE})")
+    return _read_stage(folder, folder.resolve().parent.parent.name)
 
 
 def _newest(stages: list[TrainedStage]) -> tuple[list[TrainedStage], list[str]]:
@@ -126,26 +256,32 @@ def _newest(stages: list[TrainedStage]) -> tuple[list[TrainedStage], list[str]]:
 
 def _read_stage(folder: Path, run: str) -> TrainedStage:
     """One finished stage."""
-    facts = _read_json(folder / "stage.json")
+    path = folder / files.STAGE
+    facts = _read_json(path)
     try:
         return TrainedStage(
             folder=folder,
             run=run,
-            rows=tuple(map(str, facts.get("rows") or filter(None, [facts.get("row")]))),
+            rows=tuple(map(str, facts["rows"])),
             stage=str(facts["id"]),
             seed=int(facts["seed"]),
             key=str(facts["key"]),
+            kind=str(facts["kind"]),
             model=str(facts["model"]),
             labels=str(facts["labels"]),
-            refiners=tuple(map(str, facts.get("refiners") or ())),
-            title=str(facts.get("title") or facts["id"]),
+            refiners=tuple(map(str, facts["refiners"])),
             generation=int(facts["generation"]),
-            finished=(folder / "done.json").stat().st_mtime,
-            evaluation=_read_json(folder / "evaluation.json"),
-            metrics=_read_metrics(folder / "metrics.jsonl"),
+            data=str(facts.get("data", "")),
+            outside=tuple(map(str, facts.get("outside", ()))),
+            unknown_origin=tuple(map(str, facts.get("unknown_origin", ()))),
+            finished=(folder / files.DONE).stat().st_mtime,
+            evaluation=_read_json(folder / files.EVALUATION),
+            metrics=_read_metrics(folder / files.METRICS),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{folder / 'stage.json'}: lacks or misstates {error}") from error
+        raise DataError(
+            f"{path}: lacks or misstates {error}. Delete its folder and run again to remake it."
+        ) from error
 
 
 def _read_json(path: Path, default: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -163,7 +299,7 @@ def _read_json(path: Path, default: dict[str, Any] | None = None) -> dict[str, A
     return content
 
 
-TABLE = ("title", "paper", "scale", "smoke", "recipe", "without", "rows", "keys")
+TABLE = ("title", "paper", "metric", "scale", "smoke", "recipe", "without", "rows", "keys")
 
 
 def _read_table(path: Path) -> dict[str, Any]:

@@ -1,6 +1,12 @@
-"""Stages are known by a key: a digest of all that their weights depend on."""
+"""Keys of trained networks: a digest of all that the weights depend on.
+
+Equal keys mean equal weights, up to the machine's rounding. So the rows of a table, and commands
+that were interrupted, share what they have in common. What changes no weight, such as the number of
+threads or where a file lies, is not part of a key.
+"""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
@@ -9,22 +15,17 @@ from typing import Any
 from tinyrefinery import builders
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.errors import CheckpointError
-from tinyrefinery.recipe.labels import Refined
+from tinyrefinery.options.labels import Refined
+from tinyrefinery.recipe.detection import DetectionRecipe
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.stage import Stage
+from tinyrefinery.runs.lineage import parents
 
-FORMAT = 1  # of run folders; part of every stage's key
-LATER: dict[str, dict[str, Any]] = {
-    "": {"bn_momentum": None, "jitter": None, "stop": None, "replace_head": False, "freeze": []},
-    "optimizer": {"form": "pytorch", "layer_decay": None, "decay_norm_and_bias": True},
-    "schedule": {"lowest": 0.0},
-}
-"""Options of a stage and of its parts that came later, with the values at which they change
-nothing and aren't part of the key: so older runs keep theirs."""
+FORMAT = 2  # of run folders
 
 
 def stage_keys(recipe: Recipe, data: Dataset) -> dict[str, str]:
-    """Key of each stage: equal keys mean equal weights, up to the machine's rounding.
+    """Key of each stage of a recipe, by its id.
 
     Raises:
         CheckpointError: when a file that takes part can't be read.
@@ -33,59 +34,75 @@ def stage_keys(recipe: Recipe, data: Dataset) -> dict[str, str]:
     stages = {stage.id: stage for stage in recipe.generations}
     keys: dict[str, str] = {}
     for stage in stages.values():
-        ancestors = [*refiners_of(stage), *([stage.init_from] if stage.init_from else [])]
         facts = {
-            "format": FORMAT,
-            "seed": recipe.seed,
-            "data": data.manifest.digest,
             "channels": data.images.channels,
             "devices": recipe.engine.devices,
             "crops": recipe.data.model_dump(mode="json", exclude={"workers", "source"}),
             "order": stages[stage.beside or stage.id].seed,
-            "stage": _weighty(stage, data),
+            "stage": _stage_facts(stage, data),
             "precision": recipe.engine.precision,
-            "ancestors": [keys.get(name) or _file_digest(name) for name in ancestors],
-            "weights": _file_digest(f"file:{w}") if (w := stage.model.weights) else None,
+            "ancestors": [keys.get(name) or _identity(name) for name in parents(stage)],
+            "weights": _identity(f"file:{w}") if (w := stage.model.weights) else None,
         }
-        keys[stage.id] = sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+        keys[stage.id] = _digest(recipe.seed, data.manifest.digest, facts)
     return keys
 
 
-def refiners_of(stage: Stage) -> tuple[str, ...]:
-    """Names of a stage's refiners: stages' ids, or what is outside the recipe."""
-    return stage.labels.by if isinstance(stage.labels, Refined) else ()
+def detector_key(recipe: DetectionRecipe, data: str) -> str:
+    """Key of a recipe's detector.
+
+    Args:
+        recipe: the recipe.
+        data: digest of its images and boxes.
+
+    Raises:
+        CheckpointError: when the backbone's file can't be read.
+    """
+    init = recipe.detector.backbone.init_from
+    without = {"backbone": {"init_from", "start"}}
+    training = recipe.training.model_dump(mode="json")
+    if recipe.training.schedule.name != "plateau":  # which looks at the evaluations
+        del training["evaluate_every"]
+    facts = {
+        "augment": recipe.data.augment.model_dump(mode="json"),
+        "pixels": [recipe.data.mean, recipe.data.std],
+        "detector": recipe.detector.model_dump(mode="json", exclude=without),
+        "training": training,
+        "backbone": _identity(init) if init else None,
+    }
+    return _digest(recipe.seed, data, facts)
 
 
-def _weighty(stage: Stage, data: Dataset) -> dict[str, Any]:
+def _digest(seed: int, data: str, facts: Mapping[str, Any]) -> str:
+    whole = {"format": FORMAT, "seed": seed, "data": data, **facts}
+    return sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
+
+
+def _stage_facts(stage: Stage, data: Dataset) -> dict[str, Any]:
     """The settings of a stage on which its weights depend; an exact store changes nothing."""
     without = {"generations", "beside"}
     if stage.schedule.name != "plateau" and stage.stop is None:  # which look at the evaluations
         without.add("evaluate_every")
     facts = stage.model_dump(mode="json", exclude=without)
-    # Files are known by their content, which `stage_keys` adds, wherever they lie.
-    facts["init_from"] = _unplaced(stage.init_from)
+    # Files count by their content, wherever they lie; `stage_keys` adds it.
+    facts["init_from"] = _without_place(stage.init_from)
     facts["model"]["weights"] = None
-    for part, defaults in LATER.items():
-        settings = facts[part] if part else facts
-        for name in [n for n in defaults if settings.get(n, "none") == defaults[n]]:
-            del settings[name]
     if isinstance(stage.labels, Refined):
-        names = [_unplaced(name) for name in stage.labels.by]
-        facts["labels"]["by"] = names[0] if len(names) == 1 else names
+        facts["labels"]["by"] = [_without_place(name) for name in stage.labels.by]
         form = builders.label_form(stage, len(data.classes))
         facts["labels"]["store"] = None if form.exact else asdict(form)
-    if (made := builders.taxonomy(stage, data)) is not None:
-        facts["labels"] = {"name": "taxonomy", "digest": made.digest}  # wherever WordNet lies
+    if (taxonomy := builders.taxonomy(stage, data)) is not None:
+        facts["labels"] = {"name": "taxonomy", "digest": taxonomy.digest}  # wherever WordNet lies
     return facts
 
 
-def _unplaced(name: str | None) -> str | None:
+def _without_place(name: str | None) -> str | None:
     """The name of a stage or of a network from outside, without the place of a file."""
     return "file" if name is not None and name.startswith("file:") else name
 
 
-def _file_digest(name: str) -> str:
-    """Identity of a refiner from outside: a file's content, or a name."""
+def _identity(name: str) -> str:
+    """What a network from outside is known by: the content of a file, or a name."""
     kind, _, path = name.partition(":")
     if kind != "file":
         return name

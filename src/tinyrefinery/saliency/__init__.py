@@ -1,1 +1,1 @@
-"""Which pixels drive a model's predictions."""
+"""Saliency: which pixels drive a model's predictions."""

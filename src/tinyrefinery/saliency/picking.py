@@ -2,23 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from tinyrefinery.data_tests.schema import Suite
 from tinyrefinery.data_tests.session import Session
 from tinyrefinery.errors import DataError, DataTestError
 from tinyrefinery.names import did_you_mean
-from tinyrefinery.networks.data import TestData, find_data, rows_in
-from tinyrefinery.networks.find import Network
-from tinyrefinery.networks.predictions import Wanted, answers
-from tinyrefinery.recipe import overrides
-from tinyrefinery.recipe.load import check
-from tinyrefinery.recipe.perturbation import Perturbation
-
-_EVERYTHING = {"tests": {"all": {"at_least": 0}}}
+from tinyrefinery.networks.data import NetworkData, open_network_data, rows_in
+from tinyrefinery.networks.network import Network
+from tinyrefinery.networks.predictions import Wanted, predictions_of
+from tinyrefinery.networks.recipe_data import changed_source
+from tinyrefinery.options.perturbation import Perturbation
 
 
 @dataclass(frozen=True)
@@ -33,7 +27,7 @@ class Picked:
     """What is changed in them first."""
 
 
-def data_to_show(network: Network, changes: Sequence[str] = ()) -> TestData:
+def data_to_show(network: Network, changes: Sequence[str] = ()) -> NetworkData:
     """The data of a network's run, or what overrides name.
 
     Args:
@@ -41,34 +35,14 @@ def data_to_show(network: Network, changes: Sequence[str] = ()) -> TestData:
         changes: `data.source.NAME=VALUE`; of a network file they start from a folder of pictures.
 
     Raises:
-        DataTestError: when there is no data to look at.
-        RecipeError: when an override isn't about the data's source, or wrong.
+        DataError: when there is no data to look at, or an override isn't about the data's source.
+        RecipeError: when an override is wrong.
     """
-    content: dict[str, Any] = dict(_EVERYTHING)
-    if changes:
-        content["data"] = _source(network, changes)
-    elif network.recipe is None:
-        raise DataTestError(
-            f"{network.name}: is a network without a run, so name its data: data.source.root=photos"
-        )
-    suite = check(content, Suite, source="data.source")
-    return find_data(suite, network, Path.cwd())
+    source = changed_source(network, changes) if changes else None
+    return open_network_data([network], source)
 
 
-def _source(network: Network, changes: Sequence[str]) -> dict[str, Any]:
-    """A source's plain data: the run's, changed, or a new one when another kind is named."""
-    others = [each for each in changes if not each.strip().startswith("data.source.")]
-    if others:
-        raise DataError(f"override '{others[0]}': here only data.source.NAME=VALUE can be changed")
-    own = network.recipe.data.source.model_dump(mode="json") if network.recipe else {}
-    base: dict[str, Any] = {"name": "folder", "channels": network.channels}
-    named = overrides.apply({}, list(changes))["data"]["source"].get("name")
-    if own and named in (None, own["name"]):
-        base = own
-    return overrides.apply({"data": {"source": base}}, list(changes))["data"]["source"]
-
-
-def given_rows(data: TestData, rows: Sequence[int]) -> Picked:
+def given_rows(data: NetworkData, rows: Sequence[int]) -> Picked:
     """Rows that a person named.
 
     Raises:
@@ -80,7 +54,7 @@ def given_rows(data: TestData, rows: Sequence[int]) -> Picked:
     return Picked(np.asarray(rows, np.int64), "rows that were named")
 
 
-def surest_mistakes(network: Network, data: TestData, split: str, count: int) -> Picked:
+def surest_mistakes(network: Network, data: NetworkData, split: str, count: int) -> Picked:
     """The mistakes that a network is surest of: most probability above that of the given class.
 
     Raises:
@@ -90,7 +64,7 @@ def surest_mistakes(network: Network, data: TestData, split: str, count: int) ->
     if not found:
         there = ", ".join(rows_in(data.manifest, ["any"])) or "none"
         raise DataError(f"{data.source.name}: no image in split '{split}'; splits: {there}")
-    said = answers(network, data, Wanted(found, {})).probabilities
+    said = predictions_of(network, data, Wanted(found, {})).probabilities
     rows, labels = np.concatenate([*found.values()]), data.manifest.labels
     given = said[rows, labels[rows]]
     sure = said[rows].max(axis=1) - given
@@ -98,7 +72,7 @@ def surest_mistakes(network: Network, data: TestData, split: str, count: int) ->
     if not wrong.any():
         raise DataError(
             f"{network.name}: makes no mistake in split '{split}' ({len(rows):,} images); name "
-            "images by --row"
+            "images by --manifest-row"
         )
     order = np.argsort(-sure[wrong], kind="stable")
     why = f"the surest of {wrong.sum():,} mistakes among {len(rows):,} images, split '{split}'"

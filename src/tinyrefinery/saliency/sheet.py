@@ -1,4 +1,4 @@
-"""Saliency for people: a contact sheet, and each overlay as a picture of its own."""
+"""Drawing saliency maps: a contact sheet, and one picture per overlay."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,90 +11,90 @@ from tinyrefinery.files import atomic_file
 from tinyrefinery.pages.overlays import Tile, contact_sheet, overlay
 
 SHORT = 58  # characters of a path that fit under three pictures
-SIDE = 224  # pixels that a small overlay is enlarged to at least, in whole multiples
+SIDE = 224  # smallest side of an overlay's file in pixels; small ones are enlarged
 
 
 @dataclass(frozen=True)
-class Shown:
-    """One image with what the network looked at."""
+class ExplainedImage:
+    """One image with its prediction and saliency map."""
 
     row: int
     path: str
     label: str
-    """The given class."""
-    said: str
+    """Name of its class."""
+    predicted: str
     """The most probable class."""
     probability: float
-    """Of it."""
-    asked: str
-    """The class whose map it is."""
+    """Probability of `predicted`."""
+    explained: str
+    """The class that the map explains."""
     source: np.ndarray
     """uint8 (H, W, C)."""
-    seen: np.ndarray
+    input: np.ndarray
     """The network's input, uint8 (h, w, C)."""
     heat: np.ndarray
     """(h, w)."""
 
 
-def captions(shown: Shown, unit: str) -> list[str]:
-    """Three lines below its pictures."""
-    path = shown.path if len(shown.path) <= SHORT else f"...{shown.path[3 - SHORT :]}"
-    low, high = float(shown.heat.min()), float(shown.heat.max())
+def captions(image: ExplainedImage, unit: str) -> list[str]:
+    """The three lines below the pictures."""
+    path = image.path if len(image.path) <= SHORT else f"...{image.path[3 - SHORT :]}"
+    low, high = float(image.heat.min()), float(image.heat.max())
     return [
-        f"is {shown.label}, said {shown.said} {shown.probability:.2f}",
-        f"row {shown.row}  {path}",
-        f"for {shown.asked}: {max(high, 0.0):+.2f}, against: {min(low, 0.0):+.2f} {unit}",
+        f"label {image.label}, predicted {image.predicted} {image.probability:.2f}",
+        f"row {image.row}  {path}",
+        f"for {image.explained}: {max(high, 0.0):+.2f}, against: {min(low, 0.0):+.2f} {unit}",
     ]
 
 
-def painted(shown: Shown, least: float) -> np.ndarray:
-    """The network's input with its map on it, uint8 (h, w, 3)."""
-    return overlay(shown.seen, shown.heat, scale=max(float(np.abs(shown.heat).max()), least))
+def draw_overlay(image: ExplainedImage, least: float) -> np.ndarray:
+    """The map over the network's input, uint8 (h, w, 3)."""
+    return overlay(image.input, image.heat, scale=max(float(np.abs(image.heat).max()), least))
 
 
 def write_sheet(
-    path: Path, images: Sequence[Shown], head: Sequence[str], *, unit: str, least: float
+    path: Path, images: Sequence[ExplainedImage], head: Sequence[str], *, unit: str, least: float
 ) -> None:
-    """Write a PNG: source, network's input and overlay of each image, side by side.
+    """Write a PNG with source, network's input and overlay of each image side by side.
 
     Args:
         path: the file.
-        images: in reading order.
-        head: lines above all.
-        unit: of the maps.
-        least: what a map must reach to be drawn at full strength.
+        images: the images in reading order.
+        head: lines of text at the top.
+        unit: unit of the maps.
+        least: smallest peak of a map drawn at full strength.
 
     Raises:
-        StorageError: when it can't be written.
+        StorageError: when the file can't be written.
     """
     tiles = [
-        Tile((each.source, each.seen, painted(each, least)), captions(each, unit))
-        for each in images
+        Tile((image.source, image.input, draw_overlay(image, least)), captions(image, unit))
+        for image in images
     ]
     contact_sheet(path, tiles, columns=2, head=head)
 
 
-def write_overlays(folder: Path, images: Sequence[Shown], *, least: float) -> list[Path]:
-    """Write each overlay as a PNG, called by row, class and answer.
+def write_overlays(folder: Path, images: Sequence[ExplainedImage], *, least: float) -> list[Path]:
+    """Write each overlay as a PNG, named by row, label and prediction.
 
     Raises:
-        StorageError: when one can't be written.
+        StorageError: when a file can't be written.
     """
-    written = []
-    for each in images:
-        picture = Image.fromarray(painted(each, least))
+    paths = []
+    for image in images:
+        picture = Image.fromarray(draw_overlay(image, least))
         factor = max(1, -(-SIDE // max(picture.size)))
         enlarged = picture.resize(
             (picture.width * factor, picture.height * factor), Image.Resampling.NEAREST
         )
-        name = "-".join(_plain(part) for part in (each.label, "said", each.said))
-        path = folder / f"{each.row:06d}-{name}.png"
-        with atomic_file(path) as aside, aside.open("wb") as file:
+        name = "-".join(_file_name(part) for part in (image.label, "said", image.predicted))
+        path = folder / f"{image.row:06d}-{name}.png"
+        with atomic_file(path) as temporary, temporary.open("wb") as file:
             enlarged.save(file, "PNG")
-        written.append(path)
-    return written
+        paths.append(path)
+    return paths
 
 
-def _plain(text: str) -> str:
-    """Class names may hold what file names can't."""
-    return "".join(each if each.isalnum() or each in "_." else "_" for each in text)[:40]
+def _file_name(text: str) -> str:
+    """Replace characters of a class name that are not safe in file names."""
+    return "".join(char if char.isalnum() or char in "_." else "_" for char in text)[:40]

@@ -4,31 +4,28 @@ Section 3.1, equation 3, and Table 3 of arXiv 1805.02641: one step of gradient a
 divergence between the refiner's label of a crop and the network's output, with respect to the
 crop's pixels, x' = x + eta * d KL(refiner(x) || network(x)) / dx with eta = 1. The jittered crop is
 labelled by the refiner anew, and is trained on in one batch with the natural one. There is no
-published code; what the paper leaves open is an option here, each with its reason.
+published code; what the paper leaves open is an option (`options.training.Jitter`).
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from tinyrefinery.data.batches import View
+from tinyrefinery.data.transforms import normalize_
 from tinyrefinery.errors import DataError
 from tinyrefinery.labels.batch_norm import SMALLEST_GROUP
-from tinyrefinery.labels.policy import Refined
-from tinyrefinery.labels.refiner import Refiner
+from tinyrefinery.labels.policy import RefinedLabels
 from tinyrefinery.layers.modes import evaluation_mode
 from tinyrefinery.losses.targets import SparseTargets, Targets
-
-Form = Literal["gradient", "sign", "l2"]
-Direction = Literal["label_to_output", "output_to_label"]
+from tinyrefinery.options.training import Jitter
 
 
-def divergences(labels: Tensor, logits: Tensor, direction: Direction = "label_to_output") -> Tensor:
+def divergences(labels: Tensor, logits: Tensor, direction: str) -> Tensor:
     """KL divergence of each crop between label (B, K) and output (logits), (B,), in nats.
 
     Differentiable in both, also where a label has a probability of 0.
@@ -41,19 +38,19 @@ def divergences(labels: Tensor, logits: Tensor, direction: Direction = "label_to
     return (log_p.exp() * (log_p - log_t)).sum(dim=1)
 
 
-def ascend(images: Tensor, gradient: Tensor, step: float, form: Form = "gradient") -> Tensor:
+def ascend(images: Tensor, gradient: Tensor, step: float, norm: str) -> Tensor:
     """Crops (B, C, h, w) one step along a gradient of their shape.
 
     Args:
         images: normalized crops.
-        gradient: of a figure that is to grow, for each pixel.
+        gradient: of a figure that is to grow, by each pixel.
         step: in normalized pixel units; of `l2`, the length of the whole crop's step.
-        form: `gradient`: x + step * g, as printed; `sign`: x + step * sign(g), every pixel by the
+        norm: `gradient`: x + step * g, as printed; `sign`: x + step * sign(g), every pixel by the
             same; `l2`: x + step * g / ||g||, every crop by the same.
     """
-    if form == "sign":
+    if norm == "sign":
         gradient = gradient.sign()
-    elif form == "l2":
+    elif norm == "l2":
         length = gradient.flatten(1).norm(dim=1)
         gradient = gradient / length.clamp_min(1e-12)[:, None, None, None]
     return images + step * gradient
@@ -61,14 +58,14 @@ def ascend(images: Tensor, gradient: Tensor, step: float, form: Form = "gradient
 
 @contextmanager
 def at_rest(network: nn.Module, *, batch_statistics: bool) -> Iterator[None]:
-    """Let a network be asked without a trace: no dropout, no change of running statistics.
+    """Run a network without leaving a trace: no dropout, no change of running statistics.
 
     Args:
-        network: as in training; it is so again afterwards.
-        batch_statistics: whether batch normalization that is in training uses those of the batch or
-            the running ones.
+        network: in training mode, to which it returns afterwards.
+        batch_statistics: whether batch normalization uses the statistics of the batch; else the
+            running ones.
     """
-    # Those of frozen parts use their running statistics in training too.
+    # Batch normalization of frozen parts isn't among them: it uses running statistics anyway.
     norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.training]
     kept = [norm.track_running_stats for norm in norms]
     with evaluation_mode(network):
@@ -82,32 +79,19 @@ def at_rest(network: nn.Module, *, batch_statistics: bool) -> Iterator[None]:
                 norm.track_running_stats = tracks
 
 
-@dataclass(frozen=True)
-class Jitter:
+class CropJitter:
     """Makes jittered crops and their labels for a network in training."""
 
-    policy: Refined
-    """Whose refiner is asked; labels of crops."""
-    step: float = 1.0
-    """eta, in normalized pixel units; 1 in the paper."""
-    norm: Form = "gradient"
-    """What a step is long: see `ascend`."""
-    average: Literal["crop", "batch"] = "crop"
-    """crop: gradient of the sum of divergences, so that a crop moves by its own (and, where batch
-    statistics are used, by what it does to its mates); batch: of their mean, 1 / B of it."""
-    direction: Direction = "label_to_output"
-    """Which divergence grows; that of equation 1."""
-    through_refiner: bool = True
-    """Whether the gradient flows through the label too, which depends on the crop as well."""
-    batch_norm: Literal["batch", "running"] = "batch"
-    """Statistics of the network in training while its gradient is taken."""
-    mates: Literal["all", "jittered"] = "all"
-    """Crops that share the refiner's batch statistics with a jittered one: the natural ones of its
-    batch too, or the jittered ones only."""
-    bounds: tuple[Tensor, Tensor] | None = None
-    """Black and white as normalized pixels, (1, C, 1, 1) each, to clamp to; None: no clamping."""
-    share: float = 1.0
-    """Share of the batch's crops that are jittered, in (0, 1]."""
+    def __init__(self, part: Jitter, policy: RefinedLabels) -> None:
+        """Jitter crops that `policy` labels.
+
+        Args:
+            part: the options.
+            policy: whose refiner labels the crops; of level crop.
+        """
+        self.part, self.policy = part, policy
+        self.refiner = policy.crop_labels.refiner
+        self.bounds = black_and_white(policy.crop_labels.view) if part.clamp else None
 
     def __call__(
         self, images: Tensor, targets: Targets, network: nn.Module
@@ -122,67 +106,75 @@ class Jitter:
         Raises:
             DataError: when one crop would have to share batch statistics with itself only.
         """
-        least = SMALLEST_GROUP if self.refiner.depends_on_mates else 1
+        least = SMALLEST_GROUP if self.refiner.depends_on_batch else 1
         if len(images) < least:
             raise DataError(
                 "jitter: a batch of one crop has no others to share batch statistics with; use a "
                 "larger batch_size or labels.batch_norm: running"
             )
-        count = max(least, round(self.share * len(images)))
-        jittered = self._ascended(images, targets, network)[:count]
-        labels = self._labels(images, jittered)
-        if self.policy.hard:
+        count = max(least, round(self.part.share * len(images)))  # J
+        # All crops take part in the step, (B, ...), since they share batch statistics; J are kept.
+        jittered = self._ascend(images, targets, network)[:count]
+        labels = self._label(images, jittered)
+        if self.policy.part.hard:
             labels = one_hot(labels.argmax(dim=1), labels.shape[1]).float()
-        return torch.cat([images, jittered]), _joined(targets, labels)
+        return torch.cat([images, jittered]), _append(targets, labels)
 
-    @property
-    def refiner(self) -> Refiner:
-        """Who labels jittered crops."""
-        return self.policy.crop_labels.refiner
-
-    def _parts(self, crops: int) -> int:
+    def _group_count(self, crops: int) -> int:
         """BN groups that a batch is cut into, as even as can be; a batch is one group by default.
 
         Groups larger than the batch have no more than the batch: jittered crops exist for it only.
         """
-        if not self.refiner.depends_on_mates:
+        if not self.refiner.depends_on_batch:
             return 1
         return max(1, round(crops / self.policy.crop_labels.plan.group))
 
-    def _ascended(self, images: Tensor, targets: Targets, network: nn.Module) -> Tensor:
+    def _ascend(self, images: Tensor, targets: Targets, network: nn.Module) -> Tensor:
         """The jittered form of each crop, (B, C, h, w)."""
-        batch_statistics = self.batch_norm == "batch"
-        with torch.enable_grad(), at_rest(network, batch_statistics=batch_statistics):
+        part = self.part
+        with torch.enable_grad(), at_rest(network, batch_statistics=part.batch_norm == "batch"):
             pixels = images.detach().requires_grad_()
-            if self.through_refiner:
-                parts = pixels.tensor_split(self._parts(len(pixels)))
-                labels = torch.cat([self.refiner.differentiable(part) for part in parts])
+            if part.through_refiner:
+                # The label moves with the crop: the refiner is part of what is differentiated.
+                groups = pixels.tensor_split(self._group_count(len(pixels)))
+                labels = torch.cat([self.refiner.differentiable(group) for group in groups])
             else:
                 labels = targets.dense() if isinstance(targets, SparseTargets) else targets
-            apart = divergences(labels, network(pixels), self.direction)
-            total = apart.sum() if self.average == "crop" else apart.mean()
+            divergence = divergences(labels, network(pixels), part.direction)  # (B,)
+            total = divergence.sum() if part.average == "crop" else divergence.mean()
             (gradient,) = torch.autograd.grad(total, pixels)
-        moved = ascend(images, gradient, self.step, self.norm)
-        return moved if self.bounds is None else moved.clamp(*self.bounds)
+        jittered = ascend(images, gradient, part.step, part.norm)
+        return jittered if self.bounds is None else jittered.clamp(*self.bounds)
 
-    def _labels(self, images: Tensor, jittered: Tensor) -> Tensor:
+    def _label(self, images: Tensor, jittered: Tensor) -> Tensor:
         """The refiner's labels of the jittered crops, (J, K)."""
-        parts = min(self._parts(len(images)), max(1, len(jittered) // SMALLEST_GROUP))
-        alone = self.mates == "jittered" or not self.refiner.depends_on_mates
-        found = []
-        for natural, moved in zip(
-            images.tensor_split(parts), jittered.tensor_split(parts), strict=True
+        count = min(self._group_count(len(images)), max(1, len(jittered) // SMALLEST_GROUP))
+        apart = self.part.refiner_batch == "jittered" or not self.refiner.depends_on_batch
+        labels = []
+        for natural, group in zip(
+            images.tensor_split(count), jittered.tensor_split(count), strict=True
         ):
-            shown = moved if alone else torch.cat([natural, moved])
-            found.append(self.refiner(shown)[-len(moved) :])
-        return torch.cat(found)
+            # Natural crops only lend their statistics: the last of the labels are the jittered's.
+            batch = group if apart else torch.cat([natural, group])
+            labels.append(self.refiner(batch)[-len(group) :])
+        return torch.cat(labels)
 
 
-def _joined(natural: Targets, jittered: Tensor) -> Targets:
+def black_and_white(view: View) -> tuple[Tensor, Tensor]:
+    """The darkest and brightest pixel as a view normalizes them, (1, C, 1, 1) each."""
+    shape = (1, view.dataset.images.channels, 1, 1)
+    black, white = (
+        normalize_(torch.full(shape, value, device=view.device), view.mean, view.std)
+        for value in (0.0, 255.0)
+    )
+    return black, white
+
+
+def _append(natural: Targets, jittered: Tensor) -> Targets:
     """Targets of both; where the natural ones keep the top classes only, so do the others."""
     if not isinstance(natural, SparseTargets):
         return torch.cat([natural, jittered.to(natural.dtype)])
-    probability, index = jittered.topk(natural.index.shape[1], dim=1)
+    probability, index = jittered.topk(natural.index.shape[1], dim=1)  # (J, K) -> (J, k)
     return SparseTargets(
         torch.cat([natural.index, index]),
         torch.cat([natural.probability, probability.to(natural.probability.dtype)]),

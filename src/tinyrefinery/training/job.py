@@ -1,4 +1,4 @@
-"""What takes part in training one network."""
+"""What the training of one network is made of."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,46 +13,20 @@ from tinyrefinery.data.batches import Batch, BatchSource, load
 from tinyrefinery.labels.policy import LabelPolicy
 from tinyrefinery.losses import Loss
 from tinyrefinery.losses.targets import Targets
+from tinyrefinery.options.engine import Engine
+from tinyrefinery.options.training import TrainingOptions
 from tinyrefinery.training.dynamics import Dynamics
-from tinyrefinery.training.jitter import Jitter
+from tinyrefinery.training.jitter import CropJitter
 from tinyrefinery.training.logs import Record
 from tinyrefinery.training.schedules import Schedule
-from tinyrefinery.training.stopping import EarlyStop
+from tinyrefinery.training.stopping import EarlyStopping
 
 Load = Callable[..., Iterator[Batch]]
 """As `data.batches.load`."""
 Validate = Callable[[nn.Module], Record]
 """Network in training -> figures on the validation split, e.g. `validation_top1`."""
 Hits = Callable[[Tensor, Targets, Tensor], Tensor]
-"""Outputs, targets, labels -> how many crops of the batch were got right, a scalar."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How long and in what steps to train."""
-
-    epochs: int
-    batch_size: int
-    """Crops a step, over all processes."""
-    seed: int = 0
-    order_seed: int | None = None
-    """Of the order of samples; None: that of the crops, so that batches are whole BN groups."""
-    accumulate: int = 1
-    """Steps whose gradients are added up before the optimizer moves."""
-    clip_norm: float | None = None
-    """Largest global norm of the gradient."""
-    ema: float | None = None
-    """Decay of the weights' moving average, which is then what is evaluated and kept."""
-    workers: int = 0
-    """Threads that prepare crops."""
-    evaluate_every: int = 1
-    """Epochs between two looks at the validation split."""
-    checkpoint_every_epochs: int = 1
-    checkpoint_every_steps: int | None = None
-    """Further checkpoints within an epoch, for epochs that take hours."""
-    tensorboard: bool = False
-    channels_last: bool = True
-    """Memory layout of crops; faster for convolutions on CPUs and on tensor cores."""
+"""Outputs, targets, labels -> how many crops of the batch are classified correctly, a scalar."""
 
 
 def top1_hits(logits: Tensor, targets: Targets, labels: Tensor) -> Tensor:
@@ -62,7 +36,7 @@ def top1_hits(logits: Tensor, targets: Targets, labels: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Training:
-    """Everything that takes part in training one network."""
+    """Everything that the training of one network is made of."""
 
     network: nn.Module
     view: BatchSource
@@ -72,19 +46,27 @@ class Training:
     loss: Loss
     optimizer: torch.optim.Optimizer
     schedule: Schedule
-    settings: Settings
+    options: TrainingOptions
+    """Epochs, batch size and the like: a recipe's stage, or a detector's training."""
+    engine: Engine
     fabric: Fabric
     validate: Validate
     folder: Path
-    """Where state and metrics are kept."""
+    """Where the checkpoint and metrics are kept."""
+    seed: int = 0
+    """Of the noise in training, such as dropout."""
+    order_seed: int | None = None
+    """Of the order of samples; None: that of the crops, so that batches are whole BN groups."""
+    workers: int = 0
+    """Threads that prepare crops."""
     title: str = ""
     load: Load = load
     """Renders the batches of an epoch; trainings in step share one that renders for all."""
     dynamics: Dynamics | None = None
-    """What is to be recorded of each sample; None: nothing. Weights are the same either way."""
-    jitter: Jitter | None = None
+    """Records how each sample fares; None: nothing is recorded. Weights are the same either way."""
+    jitter: CropJitter | None = None
     """Adds crops to each batch that depend on the network; None: natural crops only."""
-    stop: EarlyStop | None = None
+    stop: EarlyStopping | None = None
     """When to end before the last epoch, and which weights to keep; None: all epochs, the last."""
     frozen: Sequence[nn.Module] = ()
     """Modules of the network that stay in evaluation mode, with the statistics they have."""

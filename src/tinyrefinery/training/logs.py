@@ -4,15 +4,16 @@ import json
 from pathlib import Path
 
 from tinyrefinery.files import write_atomic, write_csv
+from tinyrefinery.training.files import METRICS, METRICS_TABLE
 
 Record = dict[str, float]
 
 
 def write_history(folder: Path, history: list[Record]) -> None:
     """Write `metrics.jsonl` and `metrics.csv` whole; a resumed run can't double or lose a line."""
-    write_atomic(folder / "metrics.jsonl", "".join(json.dumps(r) + "\n" for r in history))
+    write_atomic(folder / METRICS, "".join(json.dumps(r) + "\n" for r in history))
     columns = list(dict.fromkeys(name for record in history for name in record))
-    write_csv(folder / "metrics.csv", columns, history)
+    write_csv(folder / METRICS_TABLE, columns, history)
 
 
 def write_tensorboard(folder: Path, record: Record) -> None:

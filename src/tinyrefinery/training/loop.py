@@ -21,12 +21,12 @@ from tinyrefinery.random import integer
 from tinyrefinery.training.job import Training
 from tinyrefinery.training.logs import Record, write_tensorboard
 from tinyrefinery.training.memory import keep_freed_memory
-from tinyrefinery.training.schedules import Plateau
+from tinyrefinery.training.schedules import PlateauSchedule
 from tinyrefinery.training.state import Progress, SavedState, bare, is_due, is_finite
 
 
 class Learner(nn.Module):
-    """A network whose forward pass also hands out the feature map, where the loss wants it."""
+    """A network whose forward pass also returns the feature map, where the loss needs it."""
 
     def __init__(self, network: nn.Module, *, with_features: bool) -> None:
         """Wrap `network`."""
@@ -41,14 +41,14 @@ class Learner(nn.Module):
         return self.network.forward_head(features), features  # type: ignore[operator]
 
 
-Place = tuple[int, int]
+Position = tuple[int, int]
 """Epoch, and steps done in it."""
 Trained = tuple[nn.Module, list[Record]]
-"""The network after the last epoch (or its moving average), and a record an epoch."""
+"""The network after the last epoch (or its moving average), and a record per epoch."""
 
 
 def fit(job: Training) -> Trained:
-    """Train `job.network`, going on from `state.pt` in its folder where there is one.
+    """Train `job.network`, resuming from `state.pt` in its folder if there is one.
 
     Raises:
         ChainError: when the loss or a weight is no longer a finite number.
@@ -64,70 +64,78 @@ def fit_in_step(jobs: Sequence[Training]) -> list[Trained | ChainError]:
     """Train several networks, one step of each in turn; see `fit`.
 
     What they have in common, crops and labels, can then be made once for all (`training.in_step`).
-    Each goes on from its own state and ends as it would alone; those that lag behind after an
+    Each resumes from its own state and ends as it would alone. Those that lag behind after an
     interruption catch up first, and one that diverges doesn't keep the others from ending.
     """
     steps = {number: _steps(job) for number, job in enumerate(jobs)}
-    done: dict[int, Trained | ChainError] = {}
-    places: dict[int, Place] = {}
+    ends: dict[int, Trained | ChainError] = {}
+    positions: dict[int, Position] = {}
     while steps:
-        least = min(places.get(number, (0, 0)) for number in steps)
-        for number in [n for n in steps if places.get(n, (0, 0)) == least]:
+        # Only those that are furthest behind move, so that all reach a step before any goes on.
+        last = min(positions.get(number, (0, 0)) for number in steps)
+        for number in [n for n in steps if positions.get(n, (0, 0)) == last]:
             try:
-                places[number] = next(steps[number])
+                positions[number] = next(steps[number])
             except StopIteration as end:
-                done[number] = end.value
+                ends[number] = end.value
             except ChainError as error:
-                done[number] = error
-            if number in done:
+                ends[number] = error
+            if number in ends:
                 del steps[number]
-    return [done[number] for number in range(len(jobs))]
+    return [ends[number] for number in range(len(jobs))]
 
 
-def _steps(job: Training) -> Generator[Place, None, Trained]:
-    """The training, a step at a time; tells where it is before the first step and after each."""
-    settings, fabric = job.settings, job.fabric
+def _steps(job: Training) -> Generator[Position, None, Trained]:
+    """The training, a step at a time; yields its position before the first step and after each."""
+    options, fabric = job.options, job.fabric
     keep_freed_memory()
     wants = getattr(getattr(job.loss, "func", job.loss), "needs_features", False)
     learner, stepper = fabric.setup(Learner(job.network, with_features=wants), job.optimizer)
     # A copy of the network where it is now, which is on the device.
-    average = average_of(job.network, settings.ema) if settings.ema else None
+    average = average_of(job.network, options.ema) if options.ema else None
     final = average.module if average is not None else job.network
-    base = [group["lr"] for group in job.optimizer.param_groups]
+    base_rates = [group["lr"] for group in job.optimizer.param_groups]
     saved = SavedState(job, average)
     now = saved.resume()
     yield now.epoch, now.step
     while not _is_over(job, now.epoch):
-        started, saved.step = time.perf_counter(), now.step
-        own = settings.order_seed
-        order = shuffled(job.rows, job.view.seed if own is None else own, now.epoch)
-        batches = split_batches(order, settings.batch_size, drop_last=True)
+        began, saved.step = time.perf_counter(), now.step
+        batches = _batches(job, now.epoch)
         _to_train(learner, job.frozen)
-        for batch in _loaded(job, now, batches):
-            _seed(integer(settings.seed, "noise", now.epoch, now.step, fabric.global_rank), fabric)
-            for group, rate in zip(job.optimizer.param_groups, base, strict=True):
-                group["lr"] = rate * job.schedule(now.epoch + now.step / len(batches))
-            first = now.step - now.step % settings.accumulate
-            window = min(settings.accumulate, len(batches) - first)
-            moves = now.step + 1 == first + window
-            with fabric.no_backward_sync(learner, enabled=not moves):
+        # A resumed epoch has the same batches as an undisturbed one, less those already done.
+        for batch in _load(job, now, batches):
+            _seed(integer(job.seed, "noise", now.epoch, now.step, fabric.global_rank), fabric)
+            _set_rates(job, base_rates, now.epoch + now.step / len(batches))
+            window, is_last = _window(now.step, options.accumulate, len(batches))
+            # Gradients of accumulated steps stay on each device until the optimizer moves.
+            with fabric.no_backward_sync(learner, enabled=not is_last):
                 now.sums += _learn(learner, batch, job, share=1 / window).to(now.sums)
-            if moves:
+            if is_last:
                 _move(job, learner, stepper)
                 if average is not None:
                     average.update_parameters(job.network)
             now.step += 1
-            if moves and now.step < len(batches) and saved.is_due(now.step):
+            # Gradients aren't saved, so a checkpoint has to stand at the end of a window.
+            if is_last and now.step < len(batches) and saved.is_due(now.step):
                 saved.write(now)
             paused = time.perf_counter()
             yield now.epoch, now.step
-            started += time.perf_counter() - paused  # that was the others' time
-        now = _close_epoch(job, now, final, time.perf_counter() - started, len(batches))
-        if _is_over(job, now.epoch) or is_due(now.epoch, settings.checkpoint_every_epochs):
+            began += (
+                time.perf_counter() - paused
+            )  # the others' steps don't count as this one's time
+        now = _close_epoch(job, now, final, time.perf_counter() - began, len(batches))
+        if _is_over(job, now.epoch) or is_due(now.epoch, job.engine.checkpoint_every_epochs):
             saved.write(now)
     if job.stop is not None:
         job.stop.restore(bare(final))
     return final, now.history
+
+
+def _batches(job: Training, epoch: int) -> list[np.ndarray]:
+    """Manifest rows of each of the epoch's batches, (B,), over all processes."""
+    seed = job.view.seed if job.order_seed is None else job.order_seed
+    order = shuffled(job.rows, seed, epoch)
+    return split_batches(order, job.options.batch_size, drop_last=True)
 
 
 def _to_train(learner: nn.Module, frozen: Iterable[nn.Module]) -> None:
@@ -137,14 +145,15 @@ def _to_train(learner: nn.Module, frozen: Iterable[nn.Module]) -> None:
         module.eval()
 
 
-def _loaded(job: Training, now: Progress, batches: list[np.ndarray]) -> Iterable[Batch]:
+def _load(job: Training, now: Progress, batches: list[np.ndarray]) -> Iterable[Batch]:
     """This process's share of the epoch's batches still to come, with a progress bar."""
     fabric = job.fabric
-    mine = [rows[fabric.global_rank :: fabric.world_size] for rows in batches[now.step :]]
+    # (B,) rows of a batch -> (B / processes,), every n-th of them
+    shares = [rows[fabric.global_rank :: fabric.world_size] for rows in batches[now.step :]]
     now.sums = now.sums.to(fabric.device, torch.float32 if fabric.device.type == "mps" else None)
     return tqdm(
-        job.load(job.view, mine, now.epoch, workers=job.settings.workers),
-        desc=f"{job.title} epoch {now.epoch + 1}/{job.settings.epochs}",
+        job.load(job.view, shares, now.epoch, workers=job.workers),
+        desc=f"{job.title} epoch {now.epoch + 1}/{job.options.epochs}",
         initial=now.step,
         total=len(batches),
         disable=None if fabric.is_global_zero else True,
@@ -152,23 +161,40 @@ def _loaded(job: Training, now: Progress, batches: list[np.ndarray]) -> Iterable
     )
 
 
+def _set_rates(job: Training, base_rates: Sequence[float], epoch: float) -> None:
+    """Give each group of weights its learning rate at a (fractional) epoch."""
+    for group, rate in zip(job.optimizer.param_groups, base_rates, strict=True):
+        group["lr"] = rate * job.schedule(epoch)
+
+
+def _window(step: int, accumulate: int, steps: int) -> tuple[int, bool]:
+    """Steps whose gradients are added up with this one's, and whether it is the last of them.
+
+    The last window of an epoch may be shorter, so its gradients are the mean over fewer steps.
+    """
+    first = step - step % accumulate
+    window = min(accumulate, steps - first)
+    return window, step + 1 == first + window
+
+
 def _learn(learner: nn.Module, batch: Batch, job: Training, *, share: float) -> Tensor:
     """Label the batch, go forward and backward; loss sum, hits and crops, (3,) on the device.
 
-    The loss is the mean over natural and jittered crops; all else is told of the natural ones.
+    The loss is the mean over natural and jittered crops; all other figures are of natural ones.
     """
-    targets = job.policy(batch)
+    targets = job.policy(batch)  # (B, K)
     images = batch.images
-    if job.settings.channels_last:
+    if job.engine.channels_last:
         images = images.contiguous(memory_format=torch.channels_last)
-    shown, aims = images, targets
+    inputs, goals = images, targets
     if job.jitter is not None:
         with job.fabric.autocast():
-            shown, aims = job.jitter(images, targets, job.network)
-    logits, features = learner(shown)
-    value = job.loss(logits, aims, features)
+            # (B, ...) -> (B + J, ...), natural crops first
+            inputs, goals = job.jitter(images, targets, job.network)
+    logits, features = learner(inputs)
+    value = job.loss(logits, goals, features)
     job.fabric.backward(value * share)
-    natural = logits.detach()[: len(batch.labels)]
+    natural = logits.detach()[: len(batch.labels)]  # (B + J, K) -> (B, K)
     if job.dynamics is not None:
         job.dynamics.update(batch.rows, natural, batch.labels, targets, batch.epoch)
     hits = job.hits(natural, targets, batch.labels)
@@ -178,10 +204,10 @@ def _learn(learner: nn.Module, batch: Batch, job: Training, *, share: float) -> 
 
 def _move(job: Training, learner: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """One step of the optimizer along the gradients added up so far."""
-    most = job.settings.clip_norm
-    if most is not None:
-        # A gradient that is not finite shows in the loss, which tells what to do.
-        job.fabric.clip_gradients(learner, optimizer, max_norm=most, error_if_nonfinite=False)
+    limit = job.options.clip_norm
+    if limit is not None:
+        # A gradient that is not finite shows in the loss, whose error has the remedy.
+        job.fabric.clip_gradients(learner, optimizer, max_norm=limit, error_if_nonfinite=False)
     optimizer.step()
     optimizer.zero_grad()
 
@@ -189,8 +215,12 @@ def _move(job: Training, learner: nn.Module, optimizer: torch.optim.Optimizer) -
 def _close_epoch(
     job: Training, now: Progress, final: nn.Module, seconds: float, steps: int
 ) -> Progress:
-    """Sum the epoch up, look at the validation split when it is time, and go on to the next."""
-    total = job.fabric.all_reduce(now.sums, reduce_op="sum")
+    """Sum the epoch up, evaluate when it is time, and turn to the next epoch.
+
+    Raises:
+        ChainError: when the loss or a weight is no longer a finite number.
+    """
+    total = job.fabric.all_reduce(now.sums, reduce_op="sum")  # (3,), over all processes
     assert isinstance(total, Tensor)
     if job.dynamics is not None:
         job.dynamics.share(job.fabric)
@@ -210,17 +240,23 @@ def _close_epoch(
             f"{job.title}: the {what} in epoch {epoch}. Lower optimizer.lr, or set "
             "schedule.warmup or clip_norm; the last state with sound weights is kept."
         )
-    if epoch == job.settings.epochs or is_due(epoch, job.settings.evaluate_every):
-        # By one process: the others' batch statistics differ a little, and so would their rates.
-        found = job.validate(final) if job.fabric.is_global_zero else {}
-        record |= job.fabric.broadcast(found)
-        if isinstance(job.schedule, Plateau):
-            job.schedule.observe(record[job.schedule.metric])
-        if job.stop is not None:
-            job.stop.observe(record, bare(final))
-    if job.settings.tensorboard and job.fabric.is_global_zero:
+    if epoch == job.options.epochs or is_due(epoch, job.options.evaluate_every):
+        record |= _evaluate(job, record, final)
+    if job.engine.tensorboard and job.fabric.is_global_zero:
         write_tensorboard(job.folder, record)
     return Progress(epoch, history=[*now.history, record])
+
+
+def _evaluate(job: Training, record: Record, final: nn.Module) -> Record:
+    """The epoch's record with its validation figures, which the schedule and early stopping get."""
+    # By one process: the others' batch statistics differ a little, and so would their rates.
+    figures = job.validate(final) if job.fabric.is_global_zero else {}
+    record = record | job.fabric.broadcast(figures)
+    if isinstance(job.schedule, PlateauSchedule):
+        job.schedule.observe(record)
+    if job.stop is not None:
+        job.stop.observe(record, bare(final))
+    return record
 
 
 def _seed(seed: int, fabric: Fabric) -> None:
@@ -233,7 +269,7 @@ def _seed(seed: int, fabric: Fabric) -> None:
 
 
 def _is_over(job: Training, epoch: int) -> bool:
-    return epoch >= job.settings.epochs or (job.stop is not None and job.stop.is_over)
+    return epoch >= job.options.epochs or (job.stop is not None and job.stop.is_over)
 
 
 def average_of(network: nn.Module, decay: float) -> AveragedModel:

@@ -5,6 +5,7 @@ Layer-wise rates as in BEiT (arXiv 2106.08254) and timm: a block at depth d of D
 """
 
 from collections.abc import Callable, Collection, Iterable
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,36 +15,60 @@ from torch.optim import Optimizer
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.models.blocks import blocks, depths, parameters_in
 from tinyrefinery.names import did_you_mean
+from tinyrefinery.options.optimizers import Groups
+from tinyrefinery.options.optimizers import Optimizer as Options
+
+
+def build(part: Options, network: nn.Module, head: Collection[str] = ()) -> Optimizer:
+    """The optimizer over the network's weights that are trained.
+
+    Args:
+        part: which optimizer, and its options.
+        network: whose frozen parameters are left out.
+        head: names of the last layer's tensors, which `layer_decay` counts from.
+    """
+    options = {key: value for key, value in part.options.items() if key not in Groups.model_fields}
+    return OPTIMIZERS[part.name](parameter_groups(network, head, part), **options)
+
+
+def _rmsprop(parameters: Iterable[Any], *, form: str, **options: Any) -> Optimizer:
+    if form == "pytorch":
+        return torch.optim.RMSprop(parameters, **options)
+    from timm.optim import RMSpropTF  # timm takes a second to import
+
+    return RMSpropTF(parameters, **options)
+
+
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
+    # fused: one kernel for all weights
+    "sgd": partial(torch.optim.SGD, fused=True),
+    "adam": partial(torch.optim.Adam, fused=True),
+    "adamw": partial(torch.optim.AdamW, fused=True),
+    "rmsprop": _rmsprop,
+}
 
 
 def parameter_groups(
-    network: nn.Module,
-    head: Collection[str],
-    *,
-    lr: float,
-    weight_decay: float,
-    layer_decay: float | None = None,
-    decay_norm_and_bias: bool = True,
+    network: nn.Module, head: Collection[str], part: Groups
 ) -> list[dict[str, Any]]:
     """The parameters that are trained, in groups of one rate and one decay, the fastest first.
 
     Args:
         network: whose frozen parameters are left out.
-        head: names of the last layer's tensors, which learn at `lr`.
-        lr: learning rate.
-        weight_decay: of the weights.
-        layer_decay: each block's rate as a share of the next one's; None: the same for all.
-        decay_norm_and_bias: whether biases and other vectors (of normalization) decay too.
+        head: names of the last layer's tensors, which learn at the full rate.
+        part: learning rate, decay, and which weights differ from them.
     """
-    deep = depths(network, head) if layer_decay is not None else {}
-    deepest = max(deep.values(), default=0)
+    decay = part.layer_decay
+    depth = depths(network, head) if decay is not None else {}
+    deepest = max(depth.values(), default=0)
     groups: dict[tuple[float, bool], dict[str, Any]] = {}
     for name, parameter in network.named_parameters():
         if not parameter.requires_grad:
             continue
-        share = 1.0 if layer_decay is None else layer_decay ** (deepest - deep[name])
-        decays = decay_norm_and_bias or not (parameter.ndim <= 1 or name.endswith(".bias"))
-        settings = {"lr": lr * share, "weight_decay": weight_decay if decays else 0.0}
+        share = 1.0 if decay is None else decay ** (deepest - depth[name])
+        is_vector = parameter.ndim <= 1 or name.endswith(".bias")
+        decays = part.decay_norm_and_bias or not is_vector
+        settings = {"lr": part.lr * share, "weight_decay": part.weight_decay if decays else 0.0}
         groups.setdefault((share, decays), {"params": [], **settings})["params"].append(parameter)
     return [groups[key] for key in sorted(groups, reverse=True)]
 
@@ -57,27 +82,28 @@ def to_freeze(
         RecipeError: when a part isn't there, or nothing would be left to train.
     """
     if isinstance(parts, int):
-        deep = depths(network, head)
-        found = frozenset(name for name, depth in deep.items() if depth < parts)
-        left = f"freeze: {parts}: the network has {max(deep.values())} blocks before its head"
+        depth = depths(network, head)
+        names = frozenset(name for name, place in depth.items() if place < parts)
+        wanted = f"freeze: {parts}: the network has {max(depth.values())} blocks before its head"
     else:
-        found = frozenset().union(*(_known(network, part) for part in parts))
-        left = f"freeze: {list(parts)}"
-    if len(found) == len(list(network.parameters())):
-        raise RecipeError(f"{left}; nothing would be left to train")
-    return found
+        names = frozenset().union(*(_parameters_of(network, part) for part in parts))
+        wanted = f"freeze: {list(parts)}"
+    if len(names) == len(list(network.parameters())):
+        raise RecipeError(f"{wanted}; nothing would be left to train")
+    return names
 
 
-def _known(network: nn.Module, part: str) -> set[str]:
-    found = parameters_in(network, part)
-    if not found:
+def _parameters_of(network: nn.Module, part: str) -> set[str]:
+    """Names of a part's parameters."""
+    names = parameters_in(network, part)
+    if not names:
         known = [name for block in blocks(network) for name in block]
         tops = list(dict.fromkeys(name.split(".")[0] for name in known))
         raise RecipeError(
             f"freeze: no part '{part}' with weights.{did_you_mean(part, [*tops, *known])} "
             f"Blocks, from the first: {', '.join(known)}"
         )
-    return found
+    return names
 
 
 def freeze(network: nn.Module, names: Collection[str]) -> list[nn.Module]:
@@ -97,36 +123,4 @@ def _frozen_modules(module: nn.Module) -> list[nn.Module]:
     parameters = list(module.parameters())
     if parameters and not any(parameter.requires_grad for parameter in parameters):
         return [module]
-    return [each for child in module.children() for each in _frozen_modules(child)]
-
-
-def _rmsprop_tensorflow(parameters: Iterable[nn.Parameter], **settings: Any) -> Optimizer:
-    from timm.optim import RMSpropTF  # timm takes a second to import
-
-    return RMSpropTF(parameters, **settings)
-
-
-OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
-    "sgd": torch.optim.SGD,
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "rmsprop": torch.optim.RMSprop,
-    "rmsprop_tensorflow": _rmsprop_tensorflow,
-}
-
-
-def create(
-    name: str, parameters: Iterable[nn.Parameter] | Iterable[dict[str, Any]], **settings: object
-) -> Optimizer:
-    """An optimizer over `parameters`, or groups of them, with PyTorch's settings, e.g. `momentum`.
-
-    Raises:
-        RecipeError: when there is no optimizer of this name, or it refuses a setting.
-    """
-    if name not in OPTIMIZERS:
-        raise RecipeError(f"optimizer: no '{name}' (known: {', '.join(OPTIMIZERS)})")
-    try:
-        fused = {} if name.startswith("rmsprop") else {"fused": True}  # one kernel for all weights
-        return OPTIMIZERS[name](parameters, **(fused | settings))  # type: ignore[arg-type]
-    except (TypeError, ValueError) as error:
-        raise RecipeError(f"optimizer '{name}': {error}") from error
+    return [part for child in module.children() for part in _frozen_modules(child)]

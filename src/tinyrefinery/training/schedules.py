@@ -4,88 +4,99 @@ All but the plateau are pure functions, so a resumed run needs no state of their
 """
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tinyrefinery.options.schedules import (
+    Cosine,
+    Exponential,
+    OneCycle,
+    Plateau,
+    Step,
+    WarmUp,
+)
+from tinyrefinery.options.schedules import (
+    Schedule as Options,
+)
 
 Schedule = Callable[[float], float]
 """Epochs done (fractional) -> factor on the base learning rate."""
 
-
-def constant() -> Schedule:
-    """Always the base rate."""
-    return lambda _: 1.0
+THRESHOLD = 1e-4  # absolute; of a plateau: a smaller improvement doesn't count
 
 
-def step(at: Sequence[float], factor: float = 0.1) -> Schedule:
-    """Multiply by `factor` at each epoch of `at`."""
-    return lambda epoch: factor ** sum(epoch >= moment for moment in at)
+def build(part: Options, epochs: float) -> Schedule:
+    """The schedule of a training of so many epochs."""
+    if isinstance(part, Plateau):
+        return PlateauSchedule(part)
+    shape = SHAPES[part.name]
+    return lambda epoch: _warm_up(part, epoch) * shape(part, epoch, epochs)
 
 
-def cosine(epochs: float, final: float = 0.0) -> Schedule:
-    """Half a cosine from 1 to `final` over `epochs` (arXiv 1608.03983, without restarts)."""
-    return lambda epoch: (
-        final + (1 - final) * 0.5 * (1 + math.cos(math.pi * min(epoch / epochs, 1.0)))
-    )
+def _warm_up(part: WarmUp, epoch: float) -> float:
+    """The factor of a linear warm-up: rising to 1 in its epochs."""
+    if epoch >= part.warmup:
+        return 1.0
+    return part.warmup_start + (1 - part.warmup_start) * epoch / part.warmup
 
 
-def exponential(factor: float, every: float = 1.0) -> Schedule:
-    """Multiply by `factor` after each whole `every` epochs."""
-    return lambda epoch: factor ** math.floor(epoch / every + 1e-9)
+def _constant(part: Any, epoch: float, epochs: float) -> float:
+    return 1.0
 
 
-def one_cycle(epochs: float, peak: float = 0.3, start: float = 0.04) -> Schedule:
-    """Linearly up from `start` to 1 over the share `peak` of the epochs, then linearly to zero."""
-
-    def factor(epoch: float) -> float:
-        """Share of the largest rate."""
-        done = min(epoch / epochs, 1.0)
-        if done < peak:
-            return start + (1 - start) * done / peak
-        return (1 - done) / (1 - peak)
-
-    return factor
+def _step(part: Step, epoch: float, epochs: float) -> float:
+    return part.factor ** sum(epoch >= moment for moment in part.at)
 
 
-def with_warmup(schedule: Schedule, warmup: float, start: float = 0.0) -> Schedule:
-    """Rise linearly from `start` to the schedule's own value during the first `warmup` epochs."""
-    return lambda epoch: _rise(epoch, warmup, start) * schedule(epoch)
+def _cosine(part: Cosine, epoch: float, epochs: float) -> float:
+    wave = 0.5 * (1 + math.cos(math.pi * min(epoch / epochs, 1.0)))
+    return part.final + (1 - part.final) * wave
 
 
-def _rise(epoch: float, warmup: float, start: float) -> float:
-    return 1.0 if epoch >= warmup else start + (1 - start) * epoch / warmup
+def _exponential(part: Exponential, epoch: float, epochs: float) -> float:
+    return part.factor ** math.floor(epoch / part.every + 1e-9)
 
 
-@dataclass
-class Plateau:
-    """Multiply by `factor` when a validation figure has not improved for `patience` epochs."""
+def _one_cycle(part: OneCycle, epoch: float, epochs: float) -> float:
+    done = min(epoch / epochs, 1.0)
+    if done < part.peak:
+        return part.start + (1 - part.start) * done / part.peak
+    return (1 - done) / (1 - part.peak)
 
-    factor: float = 0.1
-    patience: int = 10
-    metric: Literal["validation_top1", "validation_loss"] = "validation_top1"
-    threshold: float = 1e-4
-    """An improvement smaller than this (absolute) does not count."""
-    lowest: float = 0.0
-    """Least factor."""
-    warmup: float = 0.0
-    """Epochs of linear rise, as in `with_warmup`."""
-    warmup_start: float = 0.0
-    state: dict[str, float] = field(default_factory=lambda: {"scale": 1.0, "waited": 0.0})
-    """Best value, epochs waited and factor so far; what a resumed run needs."""
+
+SHAPES: dict[str, Callable[[Any, float, float], float]] = {
+    "constant": _constant,
+    "step": _step,
+    "cosine": _cosine,
+    "exponential": _exponential,
+    "one_cycle": _one_cycle,
+}
+"""By name: options, epochs done, epochs in all -> factor, warm-up aside."""
+
+
+class PlateauSchedule:
+    """The rate falls when a validation figure has not improved for `patience` evaluations."""
+
+    def __init__(self, part: Plateau) -> None:
+        """Start at the full rate."""
+        self.part = part
+        self.state = {"scale": 1.0, "waited": 0.0}
+        """Factor so far, evaluations without improvement, best value: what a resumed run needs."""
 
     def __call__(self, epoch: float) -> float:
         """The factor so far."""
-        return _rise(epoch, self.warmup, self.warmup_start) * self.state["scale"]
+        return _warm_up(self.part, epoch) * self.state["scale"]
 
-    def observe(self, value: float) -> None:
-        """Take in this epoch's validation figure; one that isn't finite is no improvement."""
-        sign = 1 if self.metric == "validation_top1" else -1
+    def observe(self, record: Mapping[str, float]) -> None:
+        """Note an epoch's validation figure; one that isn't finite is no improvement."""
+        part, state, value = self.part, self.state, record[self.part.metric]
+        sign = 1 if part.metric == "validation_top1" else -1
         if math.isfinite(value) and (
-            "best" not in self.state or sign * (value - self.state["best"]) > self.threshold
+            "best" not in state or sign * (value - state["best"]) > THRESHOLD
         ):
-            self.state["best"], self.state["waited"] = value, 0.0
+            state["best"], state["waited"] = value, 0.0
             return
-        self.state["waited"] += 1
-        if self.state["waited"] > self.patience:
-            self.state["scale"] = max(self.state["scale"] * self.factor, self.lowest)
-            self.state["waited"] = 0.0
+        state["waited"] += 1
+        if state["waited"] > part.patience:
+            state["scale"] = max(state["scale"] * part.factor, part.lowest)
+            state["waited"] = 0.0

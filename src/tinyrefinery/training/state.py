@@ -12,9 +12,10 @@ from torch.optim.swa_utils import AveragedModel
 
 from tinyrefinery.errors import CheckpointError
 from tinyrefinery.files import write_atomic
+from tinyrefinery.training.files import STATE
 from tinyrefinery.training.job import Training
 from tinyrefinery.training.logs import Record, write_history
-from tinyrefinery.training.schedules import Plateau
+from tinyrefinery.training.schedules import PlateauSchedule
 
 
 @dataclass
@@ -34,12 +35,12 @@ class SavedState:
 
     def __init__(self, job: Training, average: AveragedModel | None) -> None:
         self.job, self.average = job, average
-        self.path = job.folder / "state.pt"
+        self.path = job.folder / STATE
         self.step = 0
 
     def is_due(self, step: int) -> bool:
         """Whether a state within the epoch is to be saved after this step."""
-        every = self.job.settings.checkpoint_every_steps
+        every = self.job.engine.checkpoint_every_steps
         return every is not None and step // every > self.step // every
 
     def write(self, now: Progress) -> None:
@@ -60,7 +61,7 @@ class SavedState:
             "network": bare(job.network).state_dict(),
             "optimizer": job.optimizer.state_dict(),
             "average": self.average.state_dict() if self.average is not None else None,
-            "schedule": job.schedule.state if isinstance(job.schedule, Plateau) else None,
+            "schedule": job.schedule.state if isinstance(job.schedule, PlateauSchedule) else None,
             "dynamics": job.dynamics.state() if job.dynamics is not None else None,
             "stop": job.stop.state() if job.stop is not None else None,
             "loss": job.loss.state_dict() if isinstance(job.loss, nn.Module) else None,
@@ -82,7 +83,7 @@ class SavedState:
             self.job.optimizer.load_state_dict(state["optimizer"])
             if self.average is not None:
                 self.average.load_state_dict(state["average"])
-            if isinstance(self.job.schedule, Plateau):
+            if isinstance(self.job.schedule, PlateauSchedule):
                 self.job.schedule.state = state["schedule"]
             if self.job.dynamics is not None:
                 self.job.dynamics.restore(state["dynamics"])

@@ -6,54 +6,50 @@ where its lead is below `min_delta`.
 """
 
 import logging
-from dataclasses import dataclass, field
 from math import isfinite
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor, nn
 
+from tinyrefinery.options.training import EarlyStop
 from tinyrefinery.training.logs import Record
 
-say = logging.getLogger("tinyrefinery").info
+log = logging.getLogger("tinyrefinery")
 
 
-@dataclass
-class EarlyStop:
+class EarlyStopping:
     """When to end a training, and which weights to keep."""
 
-    metric: Literal["validation_top1", "validation_loss"] = "validation_top1"
-    """Higher is better for top-1 (0 to 1), lower for the loss (nats)."""
-    patience: int | None = 10
-    """Evaluations in a row without improvement after which to end; None: never."""
-    min_delta: float = 0.0
-    """An improvement must be greater, in the metric's unit, over the last one that counted."""
-    restore_best: bool = True
-    """End with the weights of the best evaluation, the first of equals, not with the last ones."""
-    figures: dict[str, float] = field(default_factory=lambda: {"waited": 0.0})
-    """What was seen: `waited` evaluations since `reference` was reached; `best` and its `epoch`."""
-    weights: dict[str, Tensor] | None = None
-    """Of the best evaluation, where they are to be restored."""
+    def __init__(self, part: EarlyStop) -> None:
+        """Start with no evaluation seen."""
+        self.part = part
+        self.figures: dict[str, float] = {"waited": 0.0}
+        """`waited`: evaluations since `reference` was reached; `best` figure and its `epoch`."""
+        self.weights: dict[str, Tensor] | None = None
+        """Those of the best evaluation, where they are to be restored."""
 
     def observe(self, record: Record, network: nn.Module) -> None:
-        """Take in an epoch's validation figure; `network` is what was evaluated."""
-        value = record[self.metric] * (1 if self.metric == "validation_top1" else -1)
-        known = self.figures
-        if isfinite(value) and ("best" not in known or value > known["best"]):
-            known["best"], known["epoch"] = value, record["epoch"]
-            if self.restore_best:
+        """Note an epoch's validation figure; `network` is what was evaluated."""
+        part, figures = self.part, self.figures
+        value = record[part.metric] * (1 if part.metric == "validation_top1" else -1)
+        # Two questions: which weights are the best, and is training still getting anywhere?
+        if isfinite(value) and ("best" not in figures or value > figures["best"]):
+            figures["best"], figures["epoch"] = value, record["epoch"]
+            if part.restore_best:
                 state = network.state_dict()
                 self.weights = {name: kept.detach().clone() for name, kept in state.items()}
         if isfinite(value) and (
-            "reference" not in known or value - self.min_delta > known["reference"]
+            "reference" not in figures or value - part.min_delta > figures["reference"]
         ):
-            known["reference"], known["waited"] = value, 0.0
+            figures["reference"], figures["waited"] = value, 0.0
         else:
-            known["waited"] += 1
+            figures["waited"] += 1
 
     @property
     def is_over(self) -> bool:
         """Whether training is to end."""
-        return self.patience is not None and self.figures["waited"] >= self.patience
+        patience = self.part.patience
+        return patience is not None and self.figures["waited"] >= patience
 
     def restore(self, network: nn.Module) -> None:
         """Give the network the weights to keep."""
@@ -62,8 +58,9 @@ class EarlyStop:
 
     def outcome(self, trained: int) -> dict[str, int]:
         """`epochs` that were trained, and `kept_epoch`, whose weights are kept, from 1."""
-        best = int(self.figures.get("epoch", trained)) if self.restore_best else trained
-        say(f"{trained} epochs trained, weights of epoch {best} kept ({self.metric})")
+        part = self.part
+        best = int(self.figures.get("epoch", trained)) if part.restore_best else trained
+        log.info(f"{trained} epochs trained, weights of epoch {best} kept ({part.metric})")
         return {"epochs": trained, "kept_epoch": best}
 
     def state(self) -> dict[str, Any]:
@@ -71,5 +68,5 @@ class EarlyStop:
         return {"figures": self.figures, "weights": self.weights}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` gave."""
+        """Resume from what `state` gave."""
         self.figures, self.weights = dict(state["figures"]), state["weights"]

@@ -1,7 +1,5 @@
 """What each reading of Bias Loss would weigh images by (arXiv 2107.11170, equations 3 and 6)."""
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import nn
@@ -10,14 +8,15 @@ from tinyrefinery.data.batches import View, load, shuffled
 from tinyrefinery.errors import DataError
 from tinyrefinery.layers.modes import evaluation_mode
 from tinyrefinery.losses.bias import BiasLoss
+from tinyrefinery.options.losses import Bias
 
-READINGS: dict[str, dict[str, Any]] = {
-    "paper": {},
-    "variances": {"scaling": "variances"},
-    "running_minimum": {"scaling": "running_minimum", "clamp": None},
-    "checkpoints": {"scaling": "running_minimum", "formula": "checkpoints", "clamp": None},
+READINGS = {
+    "paper": Bias(),
+    "variances": Bias(scaling="variances"),
+    "running_minimum": Bias(scaling="running_minimum", clamp=None),
+    "checkpoints": Bias(scaling="running_minimum", formula="checkpoints", clamp=None),
 }
-"""Options of `BiasLoss`: the paper as printed; scaled by the batch's variances; the authors' code
+"""Options of Bias Loss: the paper as printed; scaled by the batch's variances; the authors' code
 since September 2022; that of the published checkpoints."""
 BATCH = 128
 """The paper's batch on CIFAR-100: weights depend on whom a crop shares its batch with."""
@@ -45,7 +44,7 @@ def bias_weights(
     whole = len(rows) // batch * batch
     if not whole:
         raise DataError(f"weights are of batches of {batch} images, and there are {len(rows)}")
-    losses = {name: BiasLoss(**options).to(view.device) for name, options in READINGS.items()}
+    losses = {name: BiasLoss(**part.options).to(view.device) for name, part in READINGS.items()}
     found: dict[str, list[np.ndarray]] = {name: [] for name in losses}
     order = shuffled(rows, 0, 0)
     cuts = [order[start : start + batch] for start in range(0, whole, batch)]

@@ -8,17 +8,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from tinyrefinery import builders, models
+from tinyrefinery import models
 from tinyrefinery.data.batches import View, evenly_spaced, load, shuffled, split_batches
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.errors import DataError
 from tinyrefinery.labels.batch_norm import has_batch_norm, recalibrate
-from tinyrefinery.models.network_file import NetworkInfo, load_network
-from tinyrefinery.networks.view import measured_recipe, measured_splits, measuring_view
-from tinyrefinery.recipe.load import part_hash
-from tinyrefinery.recipe.schema import Recipe
-from tinyrefinery.runs.folder import TrainedStage, open_run
-from tinyrefinery.runs.places import RECIPE, run_around
+from tinyrefinery.models.network_file import NetworkInfo
+from tinyrefinery.networks.network import Network
+from tinyrefinery.networks.opening import open_networks
+from tinyrefinery.networks.recipe_data import Measured, measured_on
+from tinyrefinery.networks.view import opened
 from tinyrefinery.variance.bias_weights import bias_weights
 from tinyrefinery.variance.feature_variances import LAST, feature_variances
 
@@ -39,7 +38,7 @@ class Question:
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class LayerVariances:
     """The variances of one layer of one network."""
 
     network: str
@@ -82,25 +81,25 @@ def measure(
     overrides: Sequence[str] = (),
     question: Question | None = None,
     recipe: Path | None = None,
-) -> list[Measured]:
+) -> list[LayerVariances]:
     """The variances of all finished networks of runs, and of files, layer by layer.
 
     Untrained networks have their batch-normalization statistics measured on the very images, since
     without any their feature maps would only tell how deep the network is.
 
     Args:
-        networks: run folders, and files that a run wrote.
-        overrides: changes to the data, e.g. `data.source.root=other/`. Data without splits of its
-            own counts as `test`, all of it.
+        networks: run folders, stage folders and network files.
+        overrides: changes to the data, e.g. `data.source.root=other/`; see `networks.held_out`
+            for the splits that its images count in.
         question: what to measure.
-        recipe: says on what data; else a run's own, also for a file inside a run folder.
+        recipe: says on what data; None: the recipe of each network's run.
 
     Raises:
         CheckpointError: when a file is no network, or the network doesn't fit the data.
         DataError: when there is no such layer or split, or no recipe for a file.
     """
     question = question or Question()
-    found: list[Measured] = []
+    found: list[LayerVariances] = []
     for each in _opened(networks, overrides, question, recipe):
         layers = feature_variances(
             each.network,
@@ -111,7 +110,7 @@ def measure(
             workers=each.workers,
         )
         found += [
-            Measured(each.title, each.seed, layer, values, each.rows, each.view.dataset)
+            LayerVariances(each.title, each.seed, layer, values, each.rows, each.view.dataset)
             for layer, values in layers.items()
         ]
     return found
@@ -138,65 +137,36 @@ def weigh(
 
 
 def _opened(
-    networks: Sequence[Path], overrides: Sequence[str], question: Question, recipe: Path | None
+    words: Sequence[Path], overrides: Sequence[str], question: Question, recipe: Path | None
 ) -> Iterator[_Opened]:
     """The networks, one after the other, those of one recipe on the same data."""
-    data: dict[str, Dataset] = {}
-    for path in networks:
-        said = measured_recipe(recipe or _recipe_of(path), overrides)
-        key = part_hash(said.data)
-        if key not in data:
-            data[key] = builders.dataset(said.data)
-        for name, file in _files(path):
-            yield from _open(name, file, data[key], said, question)
+    networks = open_networks(words, seeds="all")
+    for measured in measured_on(networks, overrides, recipe):
+        network, info = measured.network, measured.network.info
+        net, view, workers = opened(network, measured.dataset, measured.recipe)
+        rows = _rows(measured, question)
+        title = _title(network, networks)
+        seed = info.extra.get("seed")
+        yield _Opened(title, seed, net, view, rows, workers)
+        if question.untrained:
+            new = _untrained(info, view, rows)
+            yield _Opened(f"{title} (untrained)", seed, new, view, rows, workers)
 
 
-def _recipe_of(path: Path) -> Path:
-    """The recipe of a run folder, or of the one that a file lies in."""
-    if (run := run_around(path)) is not None:
-        return run / RECIPE
-    if not path.exists():
-        raise DataError(f"{path}: there is no such run folder or network file")
-    what = "no run folder (it has no recipe.yaml)" if path.is_dir() else "not in a run folder"
-    raise DataError(f"{path}: {what}; say with --recipe RECIPE on what data to measure")
+def _title(network: Network, networks: Sequence[Network]) -> str:
+    """Row and stage; the seed has a column of its own."""
+    stage = network.stage
+    if stage is None:
+        return network.name
+    several = any(other.stage is not None and other.stage.rows for other in networks)
+    return f"{stage.row} {stage.stage}" if several and stage.row else stage.stage
 
 
-def _files(path: Path) -> list[tuple[str, Path]]:
-    """(name, file) of each network."""
-    if not path.is_dir():
-        return [(path.parent.name if path.name == "model.safetensors" else path.name, path)]
-    stages = open_run(path).stages
-    if not stages:
-        raise DataError(f"{path}: no stage of this run is finished")
-    several = {row for stage in stages for row in stage.rows}
-    return [(_name(stage, several), stage.file) for stage in stages]
-
-
-def _name(stage: TrainedStage, rows: set[str]) -> str:
-    return f"{stage.row} {stage.stage}" if rows and stage.row else stage.stage
-
-
-def _open(
-    name: str, file: Path, data: Dataset, recipe: Recipe, question: Question
-) -> Iterator[_Opened]:
-    """The network of a file, and the same with new weights if asked for."""
-    network, info = load_network(file)
-    device = builders.fabric(recipe.engine).device
-    view = measuring_view(info, data, recipe, device, name)
-    rows = _rows(view.dataset, question)
-    workers, seed = builders.workers(recipe, data), info.extra.get("seed")
-    both = [(name, network)]
-    if question.untrained:
-        both.append((f"{name} (untrained)", _untrained(info, view, rows)))
-    for title, each in both:
-        yield _Opened(title, seed, each.to(device), view, rows, workers)
-
-
-def _rows(data: Dataset, question: Question) -> np.ndarray:
-    splits = measured_splits(data.manifest)
+def _rows(measured: Measured, question: Question) -> np.ndarray:
+    splits = measured.splits
     if question.split not in splits:
         raise DataError(
-            f"data '{data.name}': no images in the split '{question.split}'; it has "
+            f"data '{measured.dataset.name}': no images in the split '{question.split}'. It has "
             f"{', '.join(splits) or 'none'}"
         )
     rows = splits[question.split]

@@ -26,7 +26,7 @@ PIXELS = 176
 
 
 class Variances(Protocol):
-    """One layer of one network, as `variance_analysis.Measured`."""
+    """One layer of one network, as `measuring.LayerVariances`."""
 
     @property
     def network(self) -> str:

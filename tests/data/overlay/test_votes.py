@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from tinyrefinery.data.batches import View
-from tinyrefinery.data.crops import CropSpec
 from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.data.open import open_data
 from tinyrefinery.data.overlay.decisions import (
@@ -16,7 +15,9 @@ from tinyrefinery.data.overlay.decisions import (
 )
 from tinyrefinery.data.overlay.votes import latest_votes, soft_label
 from tinyrefinery.errors import DataError
-from tinyrefinery.labels.policy import GroundTruth, LabelSmoothing
+from tinyrefinery.labels.policy import GivenLabels, SmoothedLabels
+from tinyrefinery.options.crops import Center
+from tinyrefinery.options.labels import LabelSmoothing
 
 SMALL = {"train": 40, "validation": 20, "test": 20, "digits": 1}
 UID = "0" * 64
@@ -131,15 +132,15 @@ def test_dropped_they_leave_training_only(overlay, data, tmp_path):
 
 def test_ground_truth_and_smoothing_learn_from_them(overlay):
     data = laid(overlay)
-    batch = View(data, CropSpec("center", (16, 24))).render(np.array([5, 0, 3]), 0)
+    batch = View(data, Center(size=(16, 24))).render(np.array([5, 0, 3]), 0)
     soft = dict(zip(*(each.tolist() for each in data.manifest.soft_labels), strict=True))
     want = torch.zeros(3, 10)
     want[0], want[2] = torch.tensor(soft[5]), torch.tensor(soft[3])
     want[1, data.manifest.labels[0]] = 1
-    assert torch.equal(GroundTruth(10, data.manifest)(batch), want)
-    smooth = LabelSmoothing(10, 0.1, data.manifest)(batch)
+    assert torch.equal(GivenLabels(10, data.manifest)(batch), want)
+    smooth = SmoothedLabels(LabelSmoothing(epsilon=0.1), 10, data.manifest)(batch)
     assert torch.allclose(smooth, want * 0.9 + 0.01)
-    assert torch.equal(GroundTruth(10)(batch).sum(1), torch.ones(3))
+    assert torch.equal(GivenLabels(10)(batch).sum(1), torch.ones(3))
 
 
 def test_an_unknown_class_is_an_error(tmp_path, data):

@@ -9,23 +9,24 @@ import torch
 from torch.nn import functional as F
 
 from tests.contracts.test_label_policies import ROWS, VIEW, small_network
+from tests.labels.policies import refined_labels
 from tinyrefinery.data import transforms
 from tinyrefinery.data.batches import View, shuffled, split_batches
-from tinyrefinery.data.crops import CropSpec
 from tinyrefinery.errors import CheckpointError, LabelStoreError
 from tinyrefinery.labels.crop_labels import CropLabels
-from tinyrefinery.labels.policy import Refined
 from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.labels.store import reader as stored
 from tinyrefinery.labels.store.encodings import choose
 from tinyrefinery.labels.store.reader import StoredLabels, StoreReader, check_pixels, ranges
 from tinyrefinery.labels.store.store import LabelStore
+from tinyrefinery.options.crops import Inception
+from tinyrefinery.options.labels import Refining
 
 EXACT = choose("float32", 3)
 
 
-def refiner(seed=0, batch_norm="batch", **options):
-    return Refiner([small_network(seed)], batch_norm=batch_norm, **options)
+def refiner(seed=0, bf16=False, **options):
+    return Refiner([small_network(seed)], Refining(**options), bf16=bf16)
 
 
 def crop_labels(view=VIEW, group=16, **options):
@@ -33,7 +34,7 @@ def crop_labels(view=VIEW, group=16, **options):
 
 
 def live(view=VIEW, **options):
-    return Refined(refiner(**options), view, ROWS, bn_group=16)
+    return refined_labels(refiner(**options), view, ROWS, bn_group=16)
 
 
 def dense(epoch, policy, order=None, size=16, view=VIEW):
@@ -93,7 +94,7 @@ def test_labels_are_made_once_for_all_readers(tmp_path, monkeypatch):
         ({"batch_norm": "running"}, "another refiner"),
         ({"group": 20}, "other BN groups"),
         ({"view": View(VIEW.dataset, VIEW.spec, seed=5)}, "other crops"),
-        ({"view": View(VIEW.dataset, CropSpec("inception", (12, 12)), seed=4)}, "other crops"),
+        ({"view": View(VIEW.dataset, Inception(size=12), seed=4)}, "other crops"),
         ({"view": View(VIEW.dataset, VIEW.spec, 4, mean=(0.1,) * 3)}, "other crops"),
     ],
 )
@@ -156,7 +157,7 @@ def test_a_pool_goes_around(tmp_path):
         stored_labels = dense(epoch, policy, view=view)
         assert torch.equal(stored_labels, dense(epoch % 2, live(), view=VIEW))
         # Live, the batches of a later round cut across the planned groups, and give the same.
-        lively = Refined(refiner(), view, ROWS, bn_group=16)
+        lively = refined_labels(refiner(), view, ROWS, bn_group=16)
         torch.testing.assert_close(dense(epoch, lively, view=view), stored_labels)
     assert list(policy.store.streams()) == [0, 1]
 
@@ -233,7 +234,7 @@ def test_groups_rendered_together_are_labelled_apart(monkeypatch, at_once):
 
 def test_small_crops_are_rendered_for_several_groups_at_once():
     assert crop_labels(group=16)._groups_at_once() > 1
-    large = replace(VIEW, spec=CropSpec("inception", (224, 224)))
+    large = replace(VIEW, crop=Inception(size=224))
     assert crop_labels(large, group=16)._groups_at_once() == 1
 
 
@@ -270,8 +271,8 @@ def test_labels_that_are_no_numbers_are_refused(tmp_path, form, top):
 
 def test_hard_labels_from_a_sparse_store(tmp_path):
     labels = StoredLabels(crop_labels(), tmp_path, choose("compact", 3, 2))
-    hard = Refined(refiner(), VIEW, ROWS, bn_group=16, hard=True, store=labels)
-    expected = Refined(refiner(), VIEW, ROWS, bn_group=16, hard=True)
+    hard = refined_labels(refiner(), VIEW, ROWS, bn_group=16, hard=True, store=labels)
+    expected = refined_labels(refiner(), VIEW, ROWS, bn_group=16, hard=True)
     assert torch.equal(dense(0, hard), dense(0, expected))
 
 

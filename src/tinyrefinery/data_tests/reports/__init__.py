@@ -1,1 +1,1 @@
-"""Results of data tests for people and machines."""
+"""Reports of data tests, for people and machines."""

@@ -1,4 +1,4 @@
-"""Several networks under the same tests as one HTML file: which tests moved, and by how much."""
+"""A comparison of several networks by the same tests, as one HTML file."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,71 +15,71 @@ HERE = Path(__file__).parent / "templates"
 
 @dataclass(frozen=True)
 class Cell:
-    """What one network did in one test."""
+    """The result of one network in one test."""
 
     verdict: str
     kind: str
     value: str
     change: str
-    """Against the first network; empty for that one."""
-    shown: bool
-    """Whether the change is more than chance on these images."""
+    """Change from the first network; empty for the first one."""
+    significant: bool
+    """Whether the change is significant on these images."""
     share: float | None
-    """Of a bar, in percent; None where there is none to draw."""
+    """Length of the bar in percent, or None for no bar."""
 
 
-def moved(judged: Sequence[Sequence[Result]]) -> list[tuple[Result, Result]]:
-    """Tests with another verdict in the last network than in the first: both results.
+def changed(judged: Sequence[Sequence[Result]]) -> list[tuple[Result, Result]]:
+    """The first and last network's results of tests whose verdicts differ.
 
     Args:
-        judged: for each network its results, of the same tests in the same order.
+        judged: results per network, of the same tests in the same order.
     """
     pairs = zip(judged[0], judged[-1], strict=True)
     return [(first, last) for first, last in pairs if first.verdict is not last.verdict]
 
 
 def headline(judged: Sequence[Sequence[Result]]) -> str:
-    """`3 of 8 tests moved: 2 FAIL to PASS, 1 FAIL to UNPROVEN`."""
-    ways = [f"{first.verdict} to {last.verdict}" for first, last in moved(judged)]
-    if not ways:
-        return f"None of {len(judged[0])} tests moved"
-    told = ", ".join(f"{ways.count(way)} {way}" for way in dict.fromkeys(ways))
-    return f"{len(ways)} of {len(judged[0])} tests moved: {told}"
+    """For example, `3 of 8 verdicts changed: 2 FAIL to PASS, 1 FAIL to UNPROVEN`."""
+    changes = [f"{first.verdict} to {last.verdict}" for first, last in changed(judged)]
+    if not changes:
+        return f"No verdict of {len(judged[0])} tests changed"
+    counts = ", ".join(f"{changes.count(change)} {change}" for change in dict.fromkeys(changes))
+    return f"{len(changes)} of {len(judged[0])} verdicts changed: {counts}"
 
 
 def render(facts: Facts, names: Sequence[str], lines: Sequence[Line], headline: str) -> str:
-    """The page's HTML.
+    """Render the page as HTML.
 
     Args:
-        facts: of the first network's results.
-        names: of the networks.
-        lines: tests that are shown, with the result of each network.
-        headline: what `headline` says of all tests.
+        facts: facts of the first network's results.
+        names: names of the networks.
+        lines: the tests to show, with the result of each network.
+        headline: the headline.
     """
     shown = []
     for line in lines:
         first, *others = line.results
-        cells = [_cell(first, None), *(_cell(each, first) for each in others)]
-        has_moved = first.verdict is not line.results[-1].verdict
-        shown.append((first, line.told, cells, has_moved))
+        cells = [_cell(first, None), *(_cell(result, first) for result in others)]
+        has_changed = first.verdict is not line.results[-1].verdict
+        shown.append((first, line.note, cells, has_changed))
     return template("comparison.html.j2", HERE).render(
         facts=facts, names=names, lines=shown, headline=headline, level=LEVEL
     )
 
 
 def _cell(result: Result, first: Result | None) -> Cell:
-    """A network's cell; of a gap or a loss the difference is judged, so that is what it shows."""
+    """A network's cell. For gaps and losses, it shows the difference, which is what is judged."""
     difference, count = texts.is_difference(result), texts.is_count(result)
     shown = result.measured if difference else result.shown
     change = ""
     if first is not None and first.shown is not None and shown is not None and not difference:
         change = f"{shown.value - first.shown.value:+.{0 if count else 3}f}".replace("-", "−")
-    drawn = shown is not None and not (difference or count)
+    has_bar = shown is not None and not (difference or count)
     return Cell(
         verdict=texts.word(result),
         kind=result.verdict.value.lower().replace(" ", "-"),
         value=texts.value(shown, result),
         change=change,
-        shown=bool(change) and result.change_is_shown,
-        share=100 * shown.value if drawn and shown is not None else None,
+        significant=bool(change) and result.change_is_shown,
+        share=100 * shown.value if has_bar and shown is not None else None,
     )

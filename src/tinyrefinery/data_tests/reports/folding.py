@@ -1,8 +1,8 @@
-"""One line for the many classes of a test that pass: the one that is least sure of it.
+"""Folding the many passing classes of a test into one line: the class closest to its bound.
 
-`recall(*)` is a test a class. What fails must be seen; of a hundred that pass, one line tells as
-much: how many there are, and which of them comes closest to its bound. Of several networks it is
-the same, for classes that pass in each of them and in none have shown a change.
+`recall(*)` is one test per class. Failures must be visible. But for a hundred passing classes, one
+line is enough: their number, and the class closest to its bound. For several networks, classes are
+folded that pass in each of them without a significant change.
 """
 
 from collections.abc import Sequence
@@ -12,73 +12,73 @@ from tinyrefinery.data_tests.verdicts import Result, Verdict
 from tinyrefinery.statistics.proportions import largest_absolute
 
 FEW = 3
-"""Our choice: so many classes of a test that pass are still told one by one."""
+"""Our choice: up to this number, the passing classes of a test have one line each."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """A test that is shown."""
+    """A line of a report: one test, or several folded ones."""
 
     results: tuple[Result, ...]
-    """Of each network; the first is what the others are compared with."""
-    stands_for: int = 1
-    """Classes of its test that pass, of which it is the least sure; 1: it stands for itself."""
+    """Results per network. The others are compared to the first."""
+    folded: int = 1
+    """Number of passing classes in this line, which shows the one closest to its bound."""
 
     @property
     def result(self) -> Result:
-        """Of the first network, often the only one."""
+        """Result of the first network, often the only one."""
         return self.results[0]
 
     @property
-    def told(self) -> str:
-        """For how many it stands, in words; empty for itself alone."""
-        if self.stands_for == 1:
+    def note(self) -> str:
+        """How many classes are folded; empty for one."""
+        if self.folded == 1:
             return ""
-        which = "pass" if len(self.results) == 1 else "each network passes"
-        return f"least sure of {self.stands_for:,} that {which}"
+        where = "" if len(self.results) == 1 else " in each network"
+        return f"weakest of {self.folded:,} that pass{where}"
 
 
 def lines(judged: Sequence[Sequence[Result]]) -> list[Line]:
-    """Every test, a line each.
+    """One line per test.
 
     Args:
-        judged: for each network its results, of the same tests in the same order.
+        judged: results per network, of the same tests in the same order.
     """
     return [Line(results) for results in zip(*judged, strict=True)]
 
 
 def folded(judged: Sequence[Sequence[Result]]) -> list[Line]:
-    """What is shown of results, in their order; all but classes of one test that pass stay.
+    """Lines in order, with the passing classes of a test folded into one.
 
     Args:
-        judged: for each network its results, of the same tests in the same order; those of one test
-            for each class in turn are named `TEST[CLASS]`.
+        judged: results per network, of the same tests in the same order. Results of one test per
+            class are named `TEST[CLASS]`.
     """
-    every = lines(judged)
+    unfolded = lines(judged)
     families: dict[str, list[int]] = {}
-    for place, each in enumerate(every):
-        name, bracket, _ = each.result.name.partition("[")
-        if bracket and _is_quiet(each):
+    for place, line in enumerate(unfolded):
+        name, bracket, _ = line.result.name.partition("[")
+        if bracket and _is_quiet(line):
             families.setdefault(name, []).append(place)
-    stands_for = dict.fromkeys(range(len(every)), 1)
+    counts = dict.fromkeys(range(len(unfolded)), 1)
     for places in families.values():
         if len(places) > FEW:
-            least = min(places, key=lambda place: min(map(margin, every[place].results)))
-            stands_for |= dict.fromkeys(places, 0) | {least: len(places)}
-    return [Line(each.results, stands_for[i]) for i, each in enumerate(every) if stands_for[i]]
+            closest = min(places, key=lambda place: min(map(margin, unfolded[place].results)))
+            counts |= dict.fromkeys(places, 0) | {closest: len(places)}
+    return [Line(line.results, counts[i]) for i, line in enumerate(unfolded) if counts[i]]
 
 
 def _is_quiet(line: Line) -> bool:
-    """Whether every network passes, and none does otherwise than the first."""
-    passes = all(each.verdict is Verdict.PASS for each in line.results)
-    return passes and not any(each.change_is_shown for each in line.results[1:])
+    """Whether every network passes without a significant change from the first."""
+    passes = all(result.verdict is Verdict.PASS for result in line.results)
+    return passes and not any(result.change_is_shown for result in line.results[1:])
 
 
 def margin(result: Result) -> float:
-    """How far the nearest end of the interval lies on the right side of the bound.
+    """Distance of the nearest end of the interval to the bound.
 
     Args:
-        result: one that passes.
+        result: a result that passes.
     """
     measured, bound = result.measured, result.bound
     assert measured is not None

@@ -1,4 +1,4 @@
-"""Results as JUnit XML, as continuous integration reads it."""
+"""Results as JUnit XML, for continuous integration."""
 
 import re
 from collections.abc import Sequence
@@ -9,34 +9,34 @@ from tinyrefinery.data_tests.reports.records import Facts
 from tinyrefinery.data_tests.verdicts import Result, Verdict
 
 WORST = 10
-"""Images named with a failure."""
+"""Largest number of images listed per failure."""
 
 _SKIPPED = (Verdict.UNPROVEN, Verdict.TOO_FEW, Verdict.KNOWN)
 _ILLEGAL = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def junit(facts: Facts, results: Sequence[Result], paths: Sequence[str], *, release: bool) -> str:
-    """One `<testcase>` a test.
+    """Write one `<testcase>` per test.
 
-    `<failure>` stands for FAIL, `<error>` for ERROR, `<skipped>` for UNPROVEN, TOO FEW and KNOWN.
+    FAIL becomes `<failure>`, ERROR `<error>`, and UNPROVEN, TOO FEW and KNOWN `<skipped>`.
 
     Args:
-        facts: what the results belong to.
-        results: of the tests.
-        paths: of the data's rows.
-        release: whether what is unproven counts as failed.
+        facts: facts of the results.
+        results: results of the tests.
+        paths: paths of the data's rows.
+        release: whether unproven tests count as failed.
     """
-    kinds = [_kind(each, release) for each in results]
+    kinds = [_kind(result, release) for result in results]
     numbers = {
         "tests": len(results),
         "failures": kinds.count("failure"),
         "errors": kinds.count("error"),
         "skipped": kinds.count("skipped"),
     }
-    counted = {name: str(number) for name, number in numbers.items()}
-    root = ET.Element("testsuites", {"name": "tinyrefinery", **counted})
+    counts = {name: str(number) for name, number in numbers.items()}
+    root = ET.Element("testsuites", {"name": "tinyrefinery", **counts})
     suite = ET.SubElement(
-        root, "testsuite", {"name": _clean(facts.suite), **counted, "timestamp": facts.when[:19]}
+        root, "testsuite", {"name": _clean(facts.suite), **counts, "timestamp": facts.when[:19]}
     )
     about = {"network": facts.network, "baseline": facts.baseline, "data": facts.data}
     about |= {"data_digest": facts.data_digest, "tinyrefinery": facts.version}
@@ -73,21 +73,21 @@ def _case(
     _properties(case, about)
     if kind is None:
         return
-    told = ET.SubElement(case, kind, {"message": _clean(texts.message(result))})
+    outcome = ET.SubElement(case, kind, {"message": _clean(texts.message(result))})
     if kind != "skipped":
-        told.set("type", result.verdict.value)
+        outcome.set("type", result.verdict.value)
     names = [paths[row] for row in result.worst[:WORST]]
     if names:
-        told.text = _clean("\n".join([f"worst of {result.bad:,} images:", *names]))
+        outcome.text = _clean("\n".join([f"worst of {result.bad:,} errors:", *names]))
 
 
 def _properties(parent: ET.Element, values: dict[str, object] | dict[str, str | None]) -> None:
-    held = ET.SubElement(parent, "properties")
+    properties = ET.SubElement(parent, "properties")
     for name, value in values.items():
         if value is not None:
-            ET.SubElement(held, "property", {"name": name, "value": _clean(str(value))})
+            ET.SubElement(properties, "property", {"name": name, "value": _clean(str(value))})
 
 
 def _clean(text: str) -> str:
-    """Text without the characters that XML can't hold."""
+    """Replace characters that XML can't contain."""
     return _ILLEGAL.sub("\ufffd", text)

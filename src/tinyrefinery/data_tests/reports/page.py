@@ -1,4 +1,4 @@
-"""Results as one HTML file that needs nothing else: bars, history, the worst images first."""
+"""Results as one self-contained HTML file with bars, history and the worst errors."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -16,22 +16,22 @@ from tinyrefinery.pages.inline import thumbnail
 from tinyrefinery.pages.templating import template
 
 MOST_PICTURES = 500
-MOST_A_TEST = 24
+MOST_PER_TEST = 24
 HERE = Path(__file__).parent / "templates"
 
-Look = Callable[[Result, int], tuple[np.ndarray, np.ndarray]]
-"""Result and row -> the source's pixels and what the network saw, uint8 (H, W, C)."""
-Said = Callable[[Result], np.ndarray]
+PixelsOf = Callable[[Result, int], tuple[np.ndarray, np.ndarray]]
+"""Result and row -> pixels of the source and of the network's input, uint8 (H, W, C)."""
+ProbabilitiesOf = Callable[[Result], np.ndarray]
 """Result -> the probabilities (N, K) it was judged on."""
 Overlay = Callable[[Result, int], np.ndarray | None]
-"""Result and row -> what mattered to the network, uint8 RGBA (H, W, 4) to lie over what it saw."""
+"""Result and row -> overlay for the network's input, such as saliency, uint8 RGBA (H, W, 4)."""
 History = Mapping[str, Sequence[tuple[str, float]]]
 """Test -> names of networks and their values, the oldest first."""
 
 
 @dataclass(frozen=True)
 class Bar:
-    """One horizontal bar; all in percent of its width."""
+    """One horizontal bar. All numbers are in percent of its width."""
 
     title: str
     kind: str
@@ -44,7 +44,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Picture:
-    """One image that speaks against the network."""
+    """One error."""
 
     source: str
     seen: str
@@ -60,45 +60,50 @@ def render(
     facts: Facts,
     results: Sequence[Result],
     rows: Rows,
-    said: Said,
-    look: Look | None = None,
+    probabilities_of: ProbabilitiesOf,
+    pixels_of: PixelsOf | None = None,
     *,
     overlay: Overlay | None = None,
     history: History | None = None,
     confidence: float = 0.95,
 ) -> str:
-    """The page's HTML.
+    """Render the page as HTML.
 
     Args:
-        facts: what the results belong to.
-        results: of the tests.
+        facts: facts of the results.
+        results: results of the tests.
         rows: the data.
-        said: the probabilities that each test was judged on.
-        look: pixels of an image; None for a page without pictures.
-        overlay: what to lay over a picture while the pointer is on it.
+        probabilities_of: gets the probabilities that a test was judged on.
+        pixels_of: gets the pixels of an image; None for a page without pictures.
+        overlay: makes the overlay that a picture shows under the pointer.
         history: values of earlier networks.
-        confidence: of the intervals.
+        confidence: confidence of the intervals.
     """
-    with_pictures = sum(bool(each.worst) for each in results) or 1
-    most = max(1, min(MOST_A_TEST, MOST_PICTURES // with_pictures))
+    with_pictures = sum(bool(result.worst) for result in results) or 1
+    most = max(1, min(MOST_PER_TEST, MOST_PICTURES // with_pictures))
     tests = []
     for result in results:
-        shown = result.worst[:most] if look is not None else ()
-        pictures = [_picture(result, row, rows, said, look, overlay) for row in shown if look]
+        pictures = []
+        if pixels_of is not None:
+            probabilities = probabilities_of(result)
+            pictures = [
+                _picture(result, row, rows, probabilities[row], pixels_of, overlay)
+                for row in result.worst[:most]
+            ]
         tests.append(_test(result, pictures, (history or {}).get(result.name, ())))
     return template("data_tests.html.j2", HERE).render(
         facts=facts,
         headline=texts.summary(results),
         counts=counts(results),
         tests=tests,
-        confidence=f"{confidence:.0%}".replace("%", " %"),
+        confidence=f"{confidence:.0%}",
     )
 
 
 def _test(
     result: Result, pictures: Sequence[Picture], past: Sequence[tuple[str, float]]
 ) -> dict[str, Any]:
-    """What the template shows of a test."""
+    """The template's values for a test."""
     return {
         "name": result.name,
         "anchor": anchor(result.name),
@@ -121,7 +126,7 @@ def _test(
 
 
 def anchor(name: str) -> str:
-    """A test's place on the page: `out.html#` and this."""
+    """The fragment of a test's address on the page, after `out.html#`."""
     return re.sub(r"\s+", "-", name)
 
 
@@ -129,21 +134,21 @@ def _bars(result: Result) -> list[Bar]:
     """Bars of a gap's slices, or of the baseline and the network."""
     if result.parts:
         return [_bar(part.name, "own", part.measured) for part in result.parts]
-    found = []
+    bars = []
     if result.baseline is not None:
-        found.append(_bar("baseline", "baseline", result.baseline))
+        bars.append(_bar("baseline", "baseline", result.baseline))
     if result.shown is not None:
-        found.append(_bar("network", "own", result.shown))
-    return found
+        bars.append(_bar("network", "own", result.shown))
+    return bars
 
 
 def _bar(title: str, kind: str, measured: Measured) -> Bar:
-    value, low, high = (100 * each for each in (measured.value, measured.low, measured.high))
+    value, low, high = (100 * share for share in (measured.value, measured.low, measured.high))
     return Bar(title, kind, value, low, high, f"{measured.value:.3f}")
 
 
 def _bound(result: Result) -> float | None:
-    """Where on the bars the bound lies, in percent; None where it is none of theirs."""
+    """Position of the bound on the bars in percent, or None if it is not a share."""
     if result.bound is None or texts.is_difference(result) or texts.is_count(result):
         return None
     return 100 * result.bound
@@ -168,17 +173,21 @@ def _line(past: Sequence[tuple[str, float]], result: Result) -> dict[str, Any] |
 
 
 def _picture(
-    result: Result, row: int, rows: Rows, said: Said, look: Look, overlay: Overlay | None
+    result: Result,
+    row: int,
+    rows: Rows,
+    probabilities: np.ndarray,
+    pixels_of: PixelsOf,
+    overlay: Overlay | None,
 ) -> Picture:
-    """An image with what was said of it."""
-    source, seen = look(result, row)
-    laid = overlay(result, row) if overlay is not None else None
-    probabilities = said(result)[row]
+    """An image with its prediction, from probabilities (K,)."""
+    source, seen = pixels_of(result, row)
+    over = overlay(result, row) if overlay is not None else None
     predicted = int(probabilities.argmax())
     return Picture(
         source=thumbnail(source),
         seen=thumbnail(seen),
-        overlay=None if laid is None else thumbnail(laid),
+        overlay=None if over is None else thumbnail(over),
         small=max(source.shape[:2]) <= 96,
         path=str(rows.columns.column("path")[row].as_py()),
         label=rows.classes[int(rows.labels[row])],

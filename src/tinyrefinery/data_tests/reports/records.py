@@ -1,4 +1,4 @@
-"""Results as JSON: kept beside a run, printed for machines, read back for a history."""
+"""Results as JSON: kept with a run, printed for machines, read back for a history."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,38 +16,39 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Facts:
-    """What results belong to."""
+    """The tests, networks and data of some results."""
 
     suite: str
     """Name of the file of tests."""
     suite_digest: str
     """SHA-256 of the tests."""
     network: str
-    """The network under test, for people."""
+    """Name of the network under test, for display."""
     network_digest: str
     """Its stage key, or the SHA-256 of its file."""
     baseline: str | None
+    """Name of the baseline network."""
     data: str
-    """Name of the data set."""
+    """Name of the dataset."""
     data_digest: str
-    """Of its manifest."""
+    """Digest of its manifest."""
     images: int
-    """Rows of the data."""
+    """Number of rows."""
     version: str
-    """Of Tiny Refinery."""
+    """Version of Tiny Refinery."""
     when: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
 
 def record(
     facts: Facts, results: Sequence[Result], paths: Sequence[str], *, release: bool
 ) -> dict[str, Any]:
-    """Facts and results as plain data.
+    """Facts and results, JSON-ready.
 
     Args:
-        facts: what they belong to.
-        results: of the tests.
-        paths: of the data's rows, for the images that speak against the network.
-        release: whether what is unproven counts as failed.
+        facts: facts of the results.
+        results: results of the tests.
+        paths: paths of the data's rows, to list the worst errors.
+        release: whether unproven tests count as failed.
     """
     return {
         "format": FORMAT,
@@ -55,13 +56,13 @@ def record(
         "release": release,
         "exit_code": exit_code(list(results), release=release),
         "counts": counts(results),
-        "results": [_plain(each, paths) for each in results],
+        "results": [_plain(result, paths) for result in results],
     }
 
 
 def counts(results: Sequence[Result]) -> dict[str, int]:
-    """Number of tests of each verdict that occurs."""
-    verdicts = [each.verdict for each in results]
+    """Number of tests per verdict, without verdicts that don't occur."""
+    verdicts = [result.verdict for result in results]
     return {verdict.value: verdicts.count(verdict) for verdict in Verdict if verdict in verdicts}
 
 
@@ -77,15 +78,15 @@ def keep(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A record that was kept.
+    """Read a record.
 
     Raises:
-        DataError: when it can't be read or was written by a newer version.
+        DataError: when it can't be read or was written by another version.
     """
     try:
         content = json.loads(path.read_text("utf-8"))
         if content["format"] != FORMAT:
-            raise DataError(f"{path}: was written by another version; run the tests again")
+            raise DataError(f"{path}: written by another version: run the tests again")
         return content
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: no readable results ({error}); run the tests again") from error
+        raise DataError(f"{path}: can't read the results ({error}): run the tests again") from error

@@ -13,9 +13,9 @@ from tinyrefinery.data_tests.verdicts import LEVEL, Result, Verdict
 from tinyrefinery.pages.narrow_tables import Column, Fitted
 
 NAME = 16
-"""Characters that names are folded to where room is short."""
+"""Characters to which names are wrapped in a narrow terminal."""
 INTERVAL = 11
-"""Those of an interval of shares; that of a difference, `−0.027 to +0.036`, is folded to it."""
+"""Characters of an interval of shares. Wider ones, such as `−0.027 to +0.036`, are wrapped."""
 
 
 def _mark(result: Result) -> Text:
@@ -23,17 +23,17 @@ def _mark(result: Result) -> Text:
 
 
 def _name(line: Line) -> Text:
-    """A test, its metric below, and for how many it stands."""
-    told = f"\n{line.told}" if line.told else ""
-    return Text.assemble(line.result.name, "\n", (f"{line.result.metric}{told}", "dim"))
+    """The test's name, with its metric and the note on folded classes below."""
+    note = f"\n{line.note}" if line.note else ""
+    return Text.assemble(line.result.name, "\n", (f"{line.result.metric}{note}", "dim"))
 
 
 def results_table(
     lines: Sequence[Line], baseline: str | None, confidence: float, *, bars: bool = True
 ) -> RenderableType:
-    """One line a test, its metric below; the baseline's value beside the network's.
+    """One line per test, with the baseline's value next to the network's.
 
-    Without `bars` it fits 80 columns.
+    Without `bars`, it fits into 80 columns.
     """
     columns = [
         Column("verdict"),
@@ -42,50 +42,50 @@ def results_table(
         *([Column("baseline", right=True)] if baseline is not None else []),
         *([Column("")] if bars else []),
         Column("value", right=True),
-        Column(f"{confidence:.0%}".replace("%", " %"), INTERVAL),
+        Column(f"{confidence:.0%}", INTERVAL),
         Column("need"),
     ]
     rows = []
     for line in lines:
-        each = line.result
+        result = line.result
         cells = [
-            "" if each.measured is None else f"{each.measured.n:,}",
-            *([texts.value(each.baseline, each)] if baseline is not None else []),
-            *([texts.bar(each.shown, each)] if bars else []),
-            texts.value(each.measured, each),
-            texts.interval(each),
-            each.need,
+            "" if result.measured is None else f"{result.measured.n:,}",
+            *([texts.value(result.baseline, result)] if baseline is not None else []),
+            *([texts.bar(result.shown, result)] if bars else []),
+            texts.value(result.measured, result),
+            texts.interval(result),
+            result.need,
         ]
-        rows.append([_mark(each), _name(line), *map(Text, cells)])
+        rows.append([_mark(result), _name(line), *map(Text, cells)])
     return Fitted(columns, rows, head=1)
 
 
 def reasons(lines: Sequence[Line]) -> list[str]:
-    """A line of markup for each test about which there is something to say."""
+    """One line of markup per test that has a remark."""
     return [
-        f"{_mark(each).markup} {escape(each.name)}: {escape(texts.reason(each))}"
-        for each in (line.result for line in lines)
-        if texts.reason(each)
+        f"{_mark(result).markup} {escape(result.name)}: {escape(texts.reason(result))}"
+        for result in (line.result for line in lines)
+        if texts.reason(result)
     ]
 
 
 def comparison_table(names: Sequence[str], lines: Sequence[Line]) -> RenderableType:
-    """One line a test, a column a network; the first is what the others are compared with.
+    """One line per test, one column per network. The others are compared to the first.
 
     Args:
-        names: of the networks.
-        lines: tests with the result of each of them.
+        names: names of the networks.
+        lines: tests with the result of each network.
     """
     columns = [Column("test", NAME), Column("need")]
     columns += [Column(name, NAME, right=True) for name in names]
     rows = []
     for line in lines:
         first, *others = line.results
-        cells = [_cell(first, None), *(_cell(each, first) for each in others)]
+        cells = [_cell(first, None), *(_cell(result, first) for result in others)]
         rows.append([_name(line), Text(first.need), *cells])
     note = (
-        "In brackets: the change against the first network; * shown on these images "
-        f"(exact McNemar, p < {LEVEL:g} after Holm's correction)."
+        "In parentheses: change from the first network. * significant on these images "
+        f"(exact McNemar test, p < {LEVEL:g} after Holm's correction)."
     )
     return Group(Fitted(columns, rows, head=0), Text(note, style="italic dim"))
 
@@ -96,39 +96,38 @@ def _cell(result: Result, first: Result | None) -> Text:
     if shown is None:
         return mark
     plain = texts.value(shown, result)
-    theirs = first and (first.measured if first.parts else first.shown)
-    if theirs is None:
+    base = first and (first.measured if first.parts else first.shown)
+    if base is None:
         return Text.assemble(plain, "\n", mark)
-    change = shown.value - theirs.value
+    change = shown.value - base.value
     digits = f"{change:+.0f}" if texts.is_count(result) else f"{change:+.3f}"
     star = "*" if result.change_is_shown else ""
     return Text.assemble(f"{plain} ({digits.replace('-', '−')}{star})\n", mark)
 
 
 def history_table(values: Sequence[Mapping[str, Any]]) -> RenderableType:
-    """A test's value over networks, in the order given; it says so where the images changed."""
-    several = any(
-        len({each[fact] for each in values}) > 1 for fact in ("data_digest", "slice", "metric")
-    )
+    """One line per network, with a note if their images or metrics differ."""
+    facts = ("data_digest", "slice", "metric")
+    differ = any(len({result[fact] for result in values}) > 1 for fact in facts)
     columns = [Column("network", NAME), Column("when", 10)]
     columns += [
         Column(title, right=True) for title in ("n", "value", "interval", "need", "verdict")
     ]
     rows = []
-    for each in values:
-        measured = each["measured"] if each["parts"] else each["own"] or each["measured"]
-        verdict = Verdict(each["verdict"])
+    for result in values:
+        measured = result["measured"] if result["parts"] else result["own"] or result["measured"]
+        verdict = Verdict(result["verdict"])
         numbers = ["", "", ""]
         if measured:
             low, high = measured["low"], measured["high"]
-            digits = 0 if each["metric"] == "errors" else 3
+            digits = 0 if result["metric"] == "errors" else 3
             numbers = [
                 f"{measured['n']:,}",
                 f"{measured['value']:.{digits}f}",
                 f"{low:.{digits}f} to {high:.{digits}f}",
             ]
-        when = str(each["when"])[:16].replace("T", " ")
-        cells = [each["network"], when, *numbers, each["need"]]
+        when = str(result["when"])[:16].replace("T", " ")
+        cells = [result["network"], when, *numbers, result["need"]]
         rows.append([*map(Text, cells), Text(verdict.value, style=texts.COLORS[verdict])])
-    note = "Not all of these are of the same images and metric."
-    return Group(Fitted(columns, rows, head=0), *([Text(note)] if several else []))
+    note = "These results differ in their images or metric."
+    return Group(Fitted(columns, rows, head=0), *([Text(note)] if differ else []))

@@ -1,4 +1,4 @@
-"""Results in words and digits, as every report shows them."""
+"""Results as text, the same in every report."""
 
 from collections.abc import Sequence
 
@@ -29,7 +29,7 @@ def is_difference(result: Result) -> bool:
 
 
 def value(measured: Measured | None, result: Result) -> str:
-    """A measured value: three digits of a share, a number of errors, a signed difference."""
+    """A measured value: a share with three digits, a number of errors, or a signed difference."""
     if measured is None:
         return NOTHING
     if is_count(result):
@@ -40,7 +40,7 @@ def value(measured: Measured | None, result: Result) -> str:
 
 
 def interval(result: Result) -> str:
-    """The interval of what was measured."""
+    """The interval of the measured value."""
     if result.measured is None or is_count(result):
         return NOTHING
     low, high = result.measured.interval
@@ -50,7 +50,7 @@ def interval(result: Result) -> str:
 
 
 def bar(measured: Measured | None, result: Result) -> str:
-    """A share as a bar of characters; nothing for counts."""
+    """A share as a bar of characters; empty for counts."""
     if measured is None or is_count(result):
         return ""
     full = round(BAR * max(0.0, min(1.0, measured.value)))
@@ -58,21 +58,21 @@ def bar(measured: Measured | None, result: Result) -> str:
 
 
 def word(result: Result) -> str:
-    """The verdict; `~` when a failure is within noise."""
+    """The verdict, with `~` if a failure is within noise."""
     return result.verdict.value + (" ~" if result.within_noise else "")
 
 
 def reason(result: Result) -> str:
-    """Why the verdict is not PASS, in a line; empty where there is nothing to say."""
+    """Why the verdict is not PASS, in one line; empty without a remark."""
     known = f"known: {result.known_failure}" if result.known_failure else ""
-    noise = "the interval reaches the bound: within noise" if result.within_noise else ""
+    noise = "the interval includes the bound: within noise" if result.within_noise else ""
     if result.verdict is Verdict.XPASS:
-        known += "; it passes now, so drop known_failure"
+        known += "; it passes now: remove known_failure"
     return "; ".join(part for part in (result.remark, noise, known) if part)
 
 
 def message(result: Result) -> str:
-    """One line that says all: value, interval, n, need, reason."""
+    """The whole result in one line: value, interval, n, need, reason."""
     if result.measured is None:
         return result.remark
     what = f"{result.metric} {value(result.measured, result)}"
@@ -83,11 +83,10 @@ def message(result: Result) -> str:
 
 
 def summary(results: Sequence[Result]) -> str:
-    """`1 FAIL, 2 UNPROVEN, 7 PASS`, what needs a look first."""
+    """For example, `1 FAIL, 2 UNPROVEN, 7 PASS`, the most urgent first."""
     order = (
         *(Verdict.ERROR, Verdict.FAIL, Verdict.UNPROVEN, Verdict.TOO_FEW),
         *(Verdict.XPASS, Verdict.KNOWN, Verdict.PASS),
     )
-    verdicts = [each.verdict for each in results]
-    found = [f"{verdicts.count(each)} {each.value}" for each in order if each in verdicts]
-    return ", ".join(found)
+    verdicts = [result.verdict for result in results]
+    return ", ".join(f"{verdicts.count(v)} {v.value}" for v in order if v in verdicts)

@@ -1,4 +1,4 @@
-"""Which networks are meant: the finished ones of a run, that of a file, or new ones by name."""
+"""Which networks are benchmarked: those of runs and files, or new ones by the name of a model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,14 +12,12 @@ from tinyrefinery.errors import DataError
 from tinyrefinery.evaluation import cost
 from tinyrefinery.labels.batch_norm import has_batch_norm, recalibrate
 from tinyrefinery.models import create
-from tinyrefinery.models.network_file import load_network
-from tinyrefinery.runs.folder import open_run
+from tinyrefinery.networks.opening import ONNX, SUFFIXES, TIMM, open_networks
 
 CLASSES = 1000
 """Of networks that are built by name: ImageNet's."""
 SIZE = 224
 """Pixels of a side, for networks that are built by name."""
-SUFFIXES = (".safetensors", ".pt", ".pth", ".onnx")
 
 
 @dataclass(frozen=True)
@@ -46,6 +44,8 @@ class Candidate:
 def candidates(names: Sequence[str], size: int | None = None) -> list[Candidate]:
     """The networks that names stand for, in evaluation mode.
 
+    Of a run, one network per stage, that of the lowest seed: weights don't change the time.
+
     Args:
         names: run folders, network files, and names that `models.create` takes.
         size: pixels of a side; None: what a network was trained with, 224 for those by name.
@@ -55,34 +55,28 @@ def candidates(names: Sequence[str], size: int | None = None) -> list[Candidate]
         CheckpointError: when a file is no network.
         RecipeError: when there is no model of a name.
     """
-    return [each for name in names for each in _named(name, size)]
+    return [candidate for name in names for candidate in _named(name, size)]
 
 
 def _named(name: str, size: int | None) -> list[Candidate]:
     path = Path(name)
-    if path.is_dir():
-        return _of_run(path, size)
-    if path.is_file():
-        return [_of_file(path.name, path, size)]
-    if not name.startswith("timm:") and ("/" in name or path.suffix in SUFFIXES):
-        raise DataError(f"{name}: there is no such run folder or network file")
-    return [by_name(name, size or SIZE)]
-
-
-def _of_run(path: Path, size: int | None) -> list[Candidate]:
-    """One network of each stage, of the lowest seed: weights don't change what a pass takes."""
-    stages = {}
-    for stage in sorted(open_run(path).stages, key=lambda each: each.seed, reverse=True):
-        stages[stage.rows, stage.stage] = stage
-    if not stages:
-        raise DataError(f"{path}: no stage of this run is finished")
-    chosen = list(reversed(stages.values()))
-    return [_of_file(f"{s.row} {s.stage}".strip(), s.file, size) for s in chosen]
-
-
-def _of_file(name: str, path: Path, size: int | None) -> Candidate:
-    network, info = load_network(path)
-    return Candidate(name, network, info.channels, (size, size) if size else info.size)
+    is_place = path.exists() or "/" in name or path.suffix in SUFFIXES
+    if name.startswith(TIMM) or not is_place:
+        return [by_name(name, size or SIZE)]
+    if path.suffix == ONNX:
+        raise DataError(
+            f"{name}: only PyTorch networks are benchmarked. Name the run or the network file that "
+            "this ONNX file was made from: ONNX Runtime is one of the backends"
+        )
+    return [
+        Candidate(
+            f"{n.stage.row} {n.stage.stage}".strip() if path.is_dir() and n.stage else path.name,
+            n.load(),
+            n.channels,
+            (size, size) if size else n.info.size,
+        )
+        for n in open_networks([name])
+    ]
 
 
 def by_name(name: str, size: int, *, label: str | None = None, **options: Any) -> Candidate:

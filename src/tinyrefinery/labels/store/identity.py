@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from hashlib import sha256
 from typing import Any
 
@@ -31,7 +30,7 @@ def facts_of(labels: CropLabels, form: Form) -> Facts:
     Given labels are not included. Refined labels don't depend on them, so a store stays valid when
     given labels are corrected.
     """
-    grouped = labels.refiner.depends_on_mates
+    grouped = labels.refiner.depends_on_batch
     facts = {
         "format": FORMAT,
         "labels": {"form": form.name, "top": form.top},
@@ -46,7 +45,13 @@ def facts_of_view(view: View, rows: np.ndarray) -> Facts:
     """The facts that don't depend on the refiner: images, classes and crops."""
     manifest = view.dataset.manifest
     digest = rows_digest(rows, manifest.column("id")[rows])
-    crops = asdict(view.spec) | {"seed": view.seed, "mean": view.mean, "std": view.std}
+    crops = {
+        "crop": view.crop.model_dump(mode="json"),
+        "augment": view.augment and view.augment.model_dump(mode="json"),
+        "seed": view.seed,
+        "mean": view.mean,
+        "std": view.std,
+    }
     facts = {
         "data": {"rows": len(rows), "digest": digest, "channels": view.dataset.images.channels},
         "classes": list(manifest.classes),

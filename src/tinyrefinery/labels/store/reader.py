@@ -175,7 +175,7 @@ def _check_labels(store: LabelStore, labels: CropLabels) -> None:
 def _create_store(
     labels: CropLabels, root: Path, facts: Mapping[str, Any], made_with: Mapping[str, Any]
 ) -> LabelStore:
-    rows = labels.plan.mates(0, 0)[:PROBES]
+    rows = labels.plan.rows_of(0, 0)[:PROBES]
     probes = {"rows": rows, "pixels": _pixels(labels.view, rows), "labels": _probe_labels(labels)}
     ids = labels.view.dataset.manifest.column("id")[labels.rows]
     return LabelStore.create(root, dict(facts), labels.rows, ids, probes, made_with)
@@ -189,7 +189,7 @@ def _pixels(view: View, rows: np.ndarray) -> np.ndarray:
 
 def _probe_labels(labels: CropLabels) -> np.ndarray:
     """Labels of the probe crops. They are the start of the first BN group, labeled as a whole."""
-    batch = labels.view.render(labels.plan.mates(0, 0), 0)
+    batch = labels.view.render(labels.plan.rows_of(0, 0), 0)
     probe_labels = labels.of_group(batch)[:PROBES]
     _check_finite(probe_labels, "the probe crops")
     return probe_labels.cpu().numpy()

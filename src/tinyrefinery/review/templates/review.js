@@ -4,30 +4,30 @@ const AHEAD = 20; // pictures fetched before they are needed
 const KEYS = { o: "ok", h: "too_hard", a: "ambiguous", x: "drop", s: "skip" };
 let state = JSON.parse($("state").textContent);
 const live = state === null;
-let at = -1, kind = "seen", tests = false, since = 0, busy = false;
-const made = []; // of the page that is taken along: {index, line}
-const ahead = new Map();
+let at = -1, kind = "seen", addToTest = false, since = 0, busy = false;
+const decisions = []; // of the static page: {index, line}
+const prefetched = new Map();
 
 function fail(message) {
   $("error").textContent = message;
   $("error").hidden = !message;
 }
 
-async function ask(name, content) {
+async function request(name, content) {
   const options = content === undefined ? {} : {
     method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(content),
   };
-  const answer = await fetch(name, options);
-  const told = await answer.json();
-  if (!answer.ok) throw new Error(told.error);
-  return told;
+  const response = await fetch(name, options);
+  const reply = await response.json();
+  if (!response.ok) throw new Error(reply.error);
+  return reply;
 }
 
 function address(index, which) {
   return live ? `image/${index}/${which}` : state.items[index][which];
 }
 
-function open(from) {
+function nextOpen(from) {
   for (let n = 0; n < state.items.length; n++) {
     const index = (from + n) % state.items.length;
     if (!(index in state.decided)) return index;
@@ -41,48 +41,48 @@ function prefetch() {
   for (let n = 0; n < AHEAD && index >= 0; n++) {
     for (const which of ["seen", "source"]) {
       const name = address(index, which);
-      if (!ahead.has(name)) { const image = new Image(); image.src = name; ahead.set(name, image); }
+      if (!prefetched.has(name)) { const image = new Image(); image.src = name; prefetched.set(name, image); }
     }
-    index = open(index + 1);
+    index = nextOpen(index + 1);
     if (index <= at) break;
   }
-  while (ahead.size > 4 * AHEAD) ahead.delete(ahead.keys().next().value);
+  while (prefetched.size > 4 * AHEAD) prefetched.delete(prefetched.keys().next().value);
 }
 
 function show(index) {
-  at = index; kind = "seen"; tests = false; since = performance.now();
+  at = index; kind = "seen"; addToTest = false; since = performance.now();
   const total = state.items.length, done = Object.keys(state.decided).length;
-  $("count").textContent = `${done} of ${total} decided`;
+  $("count").textContent = `${done} of ${total} reviewed`;
   $("bar").style.width = `${total ? (100 * done) / total : 100}%`;
   $("work").hidden = at < 0; $("done").hidden = at >= 0;
   if (at < 0) {
-    $("doneword").textContent = live ? "Every decision is on disk. Next: tinyrefinery apply" : "Download your decisions.";
+    $("doneword").textContent = live ? "All decisions are on disk. Next: tinyrefinery apply" : "Download your decisions.";
     return;
   }
   const item = state.items[at];
   $("why").textContent = item.why;
   $("given").textContent = item.given === null ? "none" : item.given;
-  const said = [["network", item.network], ["refiner", item.refiner]]
+  const predicted = [["network", item.network], ["refiner", item.refiner]]
     .filter(([, p]) => Object.keys(p).length)
-    .map(([who, p]) => `${who}: ` + Object.entries(p).map(([k, v]) => `${k} ${v.toFixed(2)}`).join(", "));
-  $("said").textContent = said.join("; ") || "nothing";
+    .map(([name, p]) => `${name}: ` + Object.entries(p).map(([k, v]) => `${k} ${v.toFixed(2)}`).join(", "));
+  $("predicted").textContent = predicted.join("; ") || "nothing";
   const best = item.suggest === null ? item.given : item.suggest;
   $("accept").hidden = best === null;
-  $("acceptword").textContent = best === item.given ? `${best}: label is right` : `it is ${best}`;
+  $("acceptword").textContent = best === item.given ? `${best}: label is correct` : `relabel to ${best}`;
   $("file").textContent = `${item.split} · ${item.file_name}`;
   document.querySelector('[data-verdict="ok"]').disabled = item.given === null;
   for (const button of $("classes").children) {
     button.className = button.dataset.label === item.given ? "given" : button.dataset.label === item.suggest ? "suggested" : "";
   }
   $("search").value = "";
-  mark(); draw(); prefetch();
+  showTest(); draw(); prefetch();
 }
 
-function mark() {
+function showTest() {
   const trains = state.items[at].trains;
-  $("test").setAttribute("aria-pressed", String(tests));
+  $("test").setAttribute("aria-pressed", String(addToTest));
   $("test").disabled = trains;
-  $("testnote").textContent = trains ? "a training image can't become a test" : tests ? `joins ${state.slice}` : "";
+  $("testnote").textContent = trains ? "a training image can't become a test" : addToTest ? `list: ${state.slice}` : "";
 }
 
 function draw() {
@@ -90,7 +90,7 @@ function draw() {
   picture.src = address(at, kind);
   picture.alt = `image ${at + 1}, ${kind}`;
   $("view").className = kind;
-  $("kind").textContent = kind === "seen" ? "as the network sees it" : "source";
+  $("kind").textContent = kind === "seen" ? "network input" : "source";
 }
 
 $("picture").addEventListener("load", () => {
@@ -102,11 +102,11 @@ function word(verdict, label) {
   return verdict + (verdict === "relabel" ? ` ${label}` : "");
 }
 
-function time() { // ISO 8601 with microseconds, so that two decisions never have one time
-  return new Date().toISOString().replace("Z", String(made.length % 1000).padStart(3, "0") + "Z");
+function time() { // ISO 8601 with microseconds, so that no two decisions have the same time
+  return new Date().toISOString().replace("Z", String(decisions.length % 1000).padStart(3, "0") + "Z");
 }
 
-function keep(content) { // the page that is taken along
+function keep(content) { // on the static page
   const item = state.items[content.index];
   const same = content.verdict === "relabel" && content.label === item.given;
   const verdict = same ? "ok" : content.verdict;
@@ -117,7 +117,7 @@ function keep(content) { // the page that is taken along
   if (content.slice) line.slices = [state.slice];
   line.seconds = content.seconds;
   if (item.settles) line.settles = true;
-  made.push({ index: content.index, line });
+  decisions.push({ index: content.index, line });
   return { index: content.index, word: word(verdict, content.label) };
 }
 
@@ -126,15 +126,15 @@ async function decide(verdict, label) {
   if (verdict === "ok" && state.items[at].given === null) return;
   busy = true;
   const seconds = Math.min(86400, Math.round((performance.now() - since) / 10) / 100);
-  const content = { index: at, verdict, slice: tests, seconds };
+  const content = { index: at, verdict, slice: addToTest, seconds };
   if (verdict === "relabel") content.label = label;
   try {
-    const told = live ? await ask("decide", content) : keep(content);
+    const reply = live ? await request("decide", content) : keep(content);
     fail("");
-    state.decided[told.index] = told.word;
-    show(open(told.index + 1));
+    state.decided[reply.index] = reply.word;
+    show(nextOpen(reply.index + 1));
   } catch (error) {
-    fail(`Not kept: ${error.message}. Is the command still running?`);
+    fail(`Not saved: ${error.message}. Is the command still running?`);
   } finally { busy = false; }
 }
 
@@ -142,9 +142,9 @@ async function undo() {
   if (busy) return;
   busy = true;
   try {
-    const told = live ? await ask("undo", {}) : { index: made.length ? made.pop().index : null };
+    const reply = live ? await request("undo", {}) : { index: decisions.length ? decisions.pop().index : null };
     fail("");
-    if (told.index !== null) { delete state.decided[told.index]; show(told.index); }
+    if (reply.index !== null) { delete state.decided[reply.index]; show(reply.index); }
   } catch (error) { fail(`Not undone: ${error.message}`); } finally { busy = false; }
 }
 
@@ -168,10 +168,10 @@ function press(event) {
   }
   if (key === "u") { undo(); event.preventDefault(); return; }
   if (at < 0) return;
-  if (event.repeat && key !== " ") return; // a key held down decides once
+  if (event.repeat && key !== " ") return; // holding a key down decides only once
   if (key === " ") { kind = kind === "seen" ? "source" : "seen"; draw(); }
   else if (key === "Enter") accept();
-  else if (key === "t") { if (!state.items[at].trains) { tests = !tests; mark(); } }
+  else if (key === "t") { if (!state.items[at].trains) { addToTest = !addToTest; showTest(); } }
   else if (key === "/") $("search").focus();
   else if (key in KEYS) decide(KEYS[key]);
   else {
@@ -183,7 +183,7 @@ function press(event) {
 }
 
 function download() {
-  const text = made.map((each) => JSON.stringify(each.line) + "\n").join("");
+  const text = decisions.map((decision) => JSON.stringify(decision.line) + "\n").join("");
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([text], { type: "application/x-ndjson" }));
   link.download = `${state.queue}.${state.reviewer}.decisions.jsonl`;
@@ -191,7 +191,7 @@ function download() {
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
 
-function digits() { // classes that are digits have their own keys
+function digits() { // classes named by digits get these digits as keys
   return state.classes.every((name) => /^[0-9]$/.test(name));
 }
 
@@ -200,7 +200,7 @@ function keyOf(n) {
 }
 
 async function start() {
-  if (live) state = await ask("state");
+  if (live) state = await request("state");
   $("queue").textContent = state.queue;
   $("reviewer").textContent = state.reviewer;
   state.classes.forEach((name, n) => {
@@ -220,12 +220,12 @@ async function start() {
   }
   $("accept").addEventListener("click", () => { $("accept").blur(); accept(); });
   $("undo").addEventListener("click", () => { $("undo").blur(); undo(); });
-  $("test").addEventListener("click", () => { $("test").blur(); tests = !tests; mark(); });
+  $("test").addEventListener("click", () => { $("test").blur(); addToTest = !addToTest; showTest(); });
   $("download").addEventListener("click", download);
   $("downloads").hidden = live;
-  if (!live) addEventListener("beforeunload", (event) => { if (made.length) event.preventDefault(); });
+  if (!live) addEventListener("beforeunload", (event) => { if (decisions.length) event.preventDefault(); });
   document.addEventListener("keydown", press);
-  show(open(0));
+  show(nextOpen(0));
 }
 
 start().catch((error) => fail(`The page can't start: ${error.message}`));

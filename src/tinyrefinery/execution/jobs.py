@@ -1,0 +1,102 @@
+"""Train the steps of open jobs that are not done, one after the other, in this process."""
+
+import json
+import logging
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from tinyrefinery.errors import ChainError
+from tinyrefinery.execution.chain import Generation
+from tinyrefinery.execution.labels import JobLabels
+from tinyrefinery.execution.opened import OpenJob
+from tinyrefinery.execution.steps import note_step, train_steps
+from tinyrefinery.runs import files
+from tinyrefinery.runs.lineage import refiners_of
+from tinyrefinery.runs.plan import Step
+
+log = logging.getLogger("tinyrefinery")
+
+
+def train_jobs(jobs: Sequence[OpenJob], folder: Path, only: Collection[str] | None = None) -> None:
+    """Train the steps of jobs that are not done, and read all finished networks into their chains.
+
+    A job whose chain breaks off doesn't keep the others from running.
+
+    Args:
+        jobs: of one plan.
+        folder: the run folder.
+        only: ids of the stages to train; None: all.
+
+    Raises:
+        ChainError: at the end, with the reasons of those that broke off.
+    """
+    reasons: dict[str, None] = {}
+    for job in jobs:
+        job.use_threads()
+        labels = JobLabels(job, folder)
+        try:
+            _train_job(job, labels, only)
+        except ChainError as error:
+            reasons[str(error)] = None
+    if reasons:
+        raise ChainError("\n".join(reasons))
+
+
+def _train_job(job: OpenJob, labels: JobLabels, only: Collection[str] | None) -> None:
+    skipped: set[str] = set()
+    for step in job.planned.steps:
+        if only is not None and step.id not in only:
+            continue
+        reason = _reason_to_skip(job, step, skipped)
+        if reason:
+            log.info(f"{step.title}: not trained, {reason}")
+            skipped.add(step.id)
+            continue
+        note_step(job, step)
+        if not step.is_done:
+            # Stages beside it take part now. When their turn comes they are done.
+            beside = [each for each in _beside(job, step, skipped) if not only or each.id in only]
+            for each in beside:
+                note_step(job, each)
+            train_steps(job, labels, [step, *beside])
+        (step.folder / files.STATE).unlink(missing_ok=True)
+        job.chain.add(_generation(job, step))  # which ends the job where the network collapsed
+
+
+def _beside(job: OpenJob, step: Step, skipped: set[str]) -> list[Step]:
+    """The steps that are to train in step with this one."""
+    return [
+        other
+        for other in job.planned.steps
+        if other.beside == step.id
+        and not other.is_done
+        and not _reason_to_skip(job, other, skipped)
+    ]
+
+
+def _reason_to_skip(job: OpenJob, step: Step, skipped: set[str]) -> str | None:
+    """Why a step is not to be trained, given the steps before it; None: it is."""
+    refiners = refiners_of(job.stages[step.id])
+    lost = [name for name in refiners if name in skipped]
+    if lost:
+        return f"since its refiner '{lost[0]}' was not"
+    inside = [name for name in refiners if name in job.stages]
+    rule = job.recipe.chain
+    if not rule.stop_without_gain or len(inside) != 1:
+        return None
+    if job.chain.has_stopped_gaining(inside[0], step.model, rule):
+        return f"since '{inside[0]}' no longer gained (chain.stop_without_gain)"
+    return None
+
+
+def _generation(job: OpenJob, step: Step) -> Generation:
+    """The finished network of a step."""
+    evaluation = json.loads((step.folder / files.EVALUATION).read_text("utf-8"))
+    return Generation(
+        id=step.id,
+        network=job.trained(step.id).network.cpu(),
+        validation_top1=evaluation["validation"]["top1"],
+        refined_by=refiners_of(job.stages[step.id]),
+        architecture=step.model,
+        evaluation=evaluation,
+    )

@@ -1,0 +1,74 @@
+"""The labels that the stages of a job learn from, made by their refiners or read from stores."""
+
+from pathlib import Path
+from typing import Any
+
+from tinyrefinery import builders
+from tinyrefinery.data.batches import View
+from tinyrefinery.execution.opened import OpenJob
+from tinyrefinery.labels.crop_labels import CropLabels
+from tinyrefinery.labels.policy import LabelPolicy
+from tinyrefinery.labels.store.reader import StoredLabels
+from tinyrefinery.options.labels import Refined
+from tinyrefinery.recipe.stage import Stage
+from tinyrefinery.runs import files
+from tinyrefinery.runs.environment import environment
+
+
+class JobLabels:
+    """Views and label policies of a job's stages. The latest policy is kept for the next stage."""
+
+    def __init__(self, job: OpenJob, folder: Path) -> None:
+        """Make nothing yet; `folder` is the run's, for stores that the recipe puts nowhere else."""
+        self.job, self.folder = job, folder
+        self._latest: tuple[Any, LabelPolicy] | None = None
+
+    def view(self, stage: Stage) -> View:
+        """The training crops of a stage."""
+        job, generation = self.job, self.job.planned[stage.id].generation
+        device = job.fabric.device
+        return builders.train_view(job.recipe, job.data, generation, device, stage.crop_pool)
+
+    def policy(self, stage: Stage, view: View) -> LabelPolicy:
+        """The stage's policy: the latest one, where it labels the same crops in the same way."""
+        generation = self.job.planned[stage.id].generation
+        way = stage.labels, stage.crop_pool, stage.batch_size, generation
+        if self._latest is None or self._latest[0] != way:
+            self.forget()  # two refiners at a time may be too much for the device
+            labels, store = self._crop_labels(stage, view), None
+            if labels and isinstance(stage.labels, Refined) and stage.labels.store:
+                store = self._store(stage, labels)
+            self._latest = way, builders.policy(stage, labels, self.job.eval_view, store)
+        return self._latest[1]
+
+    def forget(self) -> None:
+        """Release the latest refiner and its labels."""
+        self._latest = None
+
+    def stored(self, stage: Stage) -> StoredLabels:
+        """The stored labels of a stage whose refiners are done."""
+        labels = self._crop_labels(stage, self.view(stage))
+        assert labels is not None
+        return self._store(stage, labels)
+
+    def _crop_labels(self, stage: Stage, view: View) -> CropLabels | None:
+        if not isinstance(stage.labels, Refined):
+            return None
+        frozen = [self.job.frozen(name) for name in stage.labels.by]
+        rows, engine = self.job.train_rows, self.job.recipe.engine
+        refiner = builders.refiner(stage.labels, frozen, view, rows, engine)
+        return builders.crop_labels(stage, refiner, view, rows)
+
+    def _store(self, stage: Stage, labels: CropLabels) -> StoredLabels:
+        return builders.stored_labels(
+            stage,
+            labels,
+            self.folder / files.LABELS,
+            workers=builders.workers(self.job.recipe, self.job.data),
+            made_with=environment(),
+        )
+
+
+def crop_streams(stage: Stage) -> range:
+    """The crop streams that a stage's training goes through."""
+    return range(min(stage.epochs, stage.crop_pool or stage.epochs))

@@ -1,0 +1,104 @@
+"""A planned job with its data open and its devices at hand."""
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from tinyrefinery import builders
+from tinyrefinery.builders import FrozenNetwork
+from tinyrefinery.data.dataset import Dataset
+from tinyrefinery.errors import CheckpointError
+from tinyrefinery.evaluation.calibration import negative_log_likelihood
+from tinyrefinery.evaluation.predictions import Predictions, predict
+from tinyrefinery.execution.chain import Chain
+from tinyrefinery.models.network_file import load_network
+from tinyrefinery.networks.frozen import frozen_network
+from tinyrefinery.networks.opening import open_network
+from tinyrefinery.recipe.stage import Stage
+from tinyrefinery.runs.lineage import refiners_of
+from tinyrefinery.runs.plan import PlannedJob
+from tinyrefinery.training.logs import Record
+
+
+class OpenJob:
+    """What the training of a job's steps needs, and the chain of those that are finished."""
+
+    def __init__(self, planned: PlannedJob, data: Dataset, fabric: Fabric) -> None:
+        """Check all that can be wrong, before hours of training.
+
+        Args:
+            planned: the job.
+            data: its data set.
+            fabric: its devices and precision, launched.
+
+        Raises:
+            RefineryError: for anything that the user can fix.
+        """
+        self.planned, self.recipe = planned, planned.job.recipe
+        self.data, self.fabric = data, fabric
+        self.stages = {stage.id: stage for stage in self.recipe.generations}
+        self.train_rows = data.manifest.rows("train")
+        self.eval_view = builders.eval_view(self.recipe, data, fabric.device)
+        validation = len(data.manifest.rows("validation"))
+        self.chain = Chain(len(data.classes), validation, self.recipe.chain.collapse)
+        self._outside: dict[str, FrozenNetwork] = {}
+        for stage in self.stages.values():
+            self._check(stage)
+
+    def _check(self, stage: Stage) -> None:
+        for name in refiners_of(stage):
+            if name not in self.stages:
+                self.frozen(name)
+        builders.check_start(stage, self.data, self.recipe)
+        builders.loss(stage)
+        view = builders.train_view(self.recipe, self.data, 1, torch.device("cpu"))
+        view.crops(self.train_rows, 0)
+
+    def use_threads(self) -> None:
+        """Let this process compute with as many threads as the recipe asks for."""
+        if self.recipe.engine.threads:
+            torch.set_num_threads(self.recipe.engine.threads)
+
+    def frozen(self, name: str) -> FrozenNetwork:
+        """A network that refines or that a stage starts from.
+
+        Args:
+            name: the id of a stage that is done, or `file:PATH` or `timm:NAME`.
+        """
+        if name in self.stages:
+            return self.trained(name)
+        if name not in self._outside:
+            size = self.recipe.data.train_crop.size
+            self._outside[name] = frozen_network(open_network(name), self.data, size)
+        return self._outside[name]
+
+    def trained(self, stage: str) -> FrozenNetwork:
+        """The network of a stage that is done, read from its file.
+
+        Raises:
+            CheckpointError: when the file is damaged.
+        """
+        path = self.planned[stage].network
+        try:
+            network, info = load_network(path)
+        except CheckpointError as error:
+            raise CheckpointError(
+                f"{error}. Delete the folder {path.parent} and give the command again to train "
+                "this stage anew; all other stages are kept."
+            ) from error
+        network = network.to(self.fabric.device)
+        return FrozenNetwork(network, info.mean, info.std, info.classes)
+
+    def predict(self, network: nn.Module, rows: np.ndarray) -> Predictions:
+        """The network's predictions on whole images, by their rows in the manifest."""
+        workers = builders.workers(self.recipe, self.data)
+        return predict(network, self.eval_view, rows, workers=workers)
+
+    def validate(self, network: nn.Module) -> Record:
+        """Loss and top-1 (0 to 1) of a network in training on the validation split."""
+        found = self.predict(network, self.data.manifest.rows("validation"))
+        return {
+            "validation_loss": negative_log_likelihood(found.probabilities, found.labels),
+            "validation_top1": float(found.correct.mean()),
+        }

@@ -1,0 +1,190 @@
+"""Which images count as held out for a network: decided by the images' identities, here alone.
+
+An image that a network, or a refiner or initial network behind it, was trained or chosen on never
+counts as held out, whatever folder or split it is found in today:
+
+- The images of a network's own run keep the split that they had when it was trained.
+- An image that the network or anything behind it was trained on counts as `train`, one that it was
+  chosen on as `validation`.
+- Images that the run does not know are new. In the run's own data they belong to no split, and are
+  reported. In data that is named, they keep the split that its source gives them, and are `test`
+  where it gives all images the same one.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tinyrefinery.data.manifest import NEW, Manifest
+from tinyrefinery.networks.network import Network
+
+_RANK = {NEW: 0, "test": 1, "validation": 2, "train": 3}
+"""How far a split is from held out. An image in several counts where it is farthest."""
+_USED = ("validation", "train")
+
+
+@dataclass(frozen=True)
+class Held:
+    """A manifest whose splits are what counts for some networks."""
+
+    manifest: Manifest = field(repr=False)
+    notes: tuple[str, ...]
+    """What a reader of the numbers must know; a sentence each."""
+
+
+def held_out(
+    manifest: Manifest, networks: Sequence[Network], *, own: bool, fixed: bool = False
+) -> Held:
+    """Give every image the split that counts for these networks together.
+
+    Args:
+        manifest: the images, with the splits of their source.
+        networks: whose training counts. The first one's run says which split an image had.
+        own: whether these are the images of the first network's run; else other data, which may
+            hold some of them.
+        fixed: keep the source's splits as the starting point instead, as for a recipe that is
+            about to be trained; images still move away from held out where a network used them.
+
+    Raises:
+        DataError: when the record of a run's images is missing or damaged.
+    """
+    ids = manifest.column("id").tolist()
+    source = manifest.column("split").astype(object)
+    record = _recorded(networks[0]) if networks and not fixed else {}
+    start = _start(source, ids, record, own=own, fixed=fixed)
+    used = _used(networks)
+    splits = [
+        max(split, used.get(image, split), key=_RANK.__getitem__)
+        for image, split in zip(ids, start, strict=True)
+    ]
+    notes = [*_changes(manifest, ids, record, networks, own=own), *_unknown(networks)]
+    notes += _moved(start, splits)
+    return Held(manifest.with_splits(splits), tuple(notes))
+
+
+def never_used(manifest: Manifest, networks: Sequence[Network]) -> np.ndarray:
+    """Images that no network, nor anything behind one, was trained or chosen on; (N,) bool."""
+    used = _used(networks)
+    return np.array([image not in used for image in manifest.column("id").tolist()], bool)
+
+
+def _start(
+    source: np.ndarray, ids: Sequence[str], record: Mapping[str, str], *, own: bool, fixed: bool
+) -> list[str]:
+    """Each image's split before its use by other networks counts."""
+    if fixed:
+        return source.tolist()
+    if own:
+        return [record.get(image, NEW) for image in ids]
+    # One split for all: the source has none of its own, so all of it is there to test on.
+    whole = len(set(source.tolist())) == 1
+    rest = ["test"] * len(ids) if whole else source.tolist()
+    return [record.get(image, split) for image, split in zip(ids, rest, strict=True)]
+
+
+def _recorded(network: Network) -> dict[str, str]:
+    """Split of each image of the network's run; nothing where it is not from a run."""
+    if network.trained is None:
+        return {}
+    table = network.trained.images()
+    return _farthest(table.column("id").to_pylist(), table.column("split").to_pylist())
+
+
+def _used(networks: Iterable[Network]) -> dict[str, str]:
+    """Images that any of the networks, or anything behind them, was trained or chosen on."""
+    ids, splits = list[str](), list[str]()
+    for network in networks:
+        if network.trained is not None:
+            for image, split in _recorded(network).items():
+                if split in _USED:
+                    ids.append(image)
+                    splits.append(split)
+            # A refiner from elsewhere may have been trained on an image of this run's test split.
+            outside = network.trained.seen_outside()
+            ids += outside
+            splits += ["train"] * len(outside)
+    return _farthest(ids, splits)
+
+
+def _farthest(ids: Sequence[str], splits: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for image, split in zip(ids, splits, strict=True):
+        if image not in found or _RANK[split] > _RANK[found[image]]:
+            found[image] = split
+    return found
+
+
+def _changes(
+    manifest: Manifest,
+    ids: Sequence[str],
+    record: Mapping[str, str],
+    networks: Sequence[Network],
+    *,
+    own: bool,
+) -> list[str]:
+    """How the images differ from those that the run recorded."""
+    if not record or networks[0].trained is None:
+        return []
+    new = sum(image not in record for image in ids)
+    if not own:
+        known = Counter(record[image] for image in ids if image in record)
+        used = known["train"] + known["validation"]
+        if not used:
+            return []
+        return [
+            f"{used:,} of {len(ids):,} images were trained or chosen on. They count in the split "
+            f"they had ({known['train']:,} train, {known['validation']:,} validation), not as held "
+            "out"
+        ]
+    notes = []
+    if new:
+        notes.append(
+            f"the data has changed since training: {new:,} new {_images(new)} in no split of the "
+            "run. To test on new images, name their folder as data, or give split: new"
+        )
+    if gone := len(set(record) - set(ids)):
+        notes.append(f"the data has changed since training: {gone:,} {_images(gone)} gone")
+    table = networks[0].trained.images()
+    labels = dict(
+        zip(table.column("id").to_pylist(), table.column("label").to_pylist(), strict=True)
+    )
+    today = [manifest.classes[label] for label in manifest.labels]
+    moved = sum(labels.get(image, name) != name for image, name in zip(ids, today, strict=True))
+    if moved:
+        notes.append(
+            f"the data has changed since training: {moved:,} {_images(moved)} with another label"
+        )
+    return notes
+
+
+def _images(count: int) -> str:
+    return "image" if count == 1 else "images"
+
+
+def _unknown(networks: Iterable[Network]) -> list[str]:
+    """Networks of which no record tells what they were trained on."""
+    notes = []
+    for network in networks:
+        if network.trained is None:
+            notes.append(
+                f"{network.name}: no run records which images it was trained on, so none of them "
+                "can be left out here"
+            )
+        elif origins := network.trained.unknown_origin:
+            notes.append(
+                f"{network.name}: it is not recorded which images {', '.join(origins)} was trained "
+                "on, so none of them can be left out here"
+            )
+    return notes
+
+
+def _moved(start: Sequence[str], splits: Sequence[str]) -> list[str]:
+    """Images that other networks used, and so leave a split of held-out images."""
+    moves = Counter(pair for pair in zip(start, splits, strict=True) if pair[0] != pair[1])
+    return [
+        f"{count:,} {_images(count)} of the {before} split count as {after}: a network here, or a "
+        "refiner behind it, was trained or chosen on them"
+        for (before, after), count in sorted(moves.items())
+    ]

@@ -1,0 +1,204 @@
+"""Open whatever a user typed that means a network: the one door to networks.
+
+runs/demo                          a run folder: one of its stages, chosen by `choice`
+runs/demo/stages/refined-0a1b2c3d  the folder of a stage, or the model.safetensors in it
+net.safetensors                    a network file of ours; also file:net.safetensors
+net.onnx                           an ONNX file, float or quantized
+timm:resnet18                      a pretrained model of timm
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+
+from tinyrefinery.errors import DataError
+from tinyrefinery.networks.choice import Choice, Seeds, choose_many, choose_one
+from tinyrefinery.networks.facts import Facts, facts_beside
+from tinyrefinery.networks.network import Network
+from tinyrefinery.recipe.load import canonical
+from tinyrefinery.runs.files import STAGES
+from tinyrefinery.runs.folder import Run, TrainedStage, open_run, stage_folder_of
+
+KEPT = "data_tests"
+"""Folder, in a run or beside a network file, that holds what is computed with networks."""
+TIMM, FILE = "timm:", "file:"
+ONNX = ".onnx"
+SUFFIXES = (ONNX, ".safetensors", ".pt", ".pth", ".ckpt", ".tflite")
+
+
+def open_network(
+    what: str | Path,
+    *,
+    stage: str | None = None,
+    seed: int | None = None,
+    row: str | None = None,
+    like: Path | None = None,
+    stated: Facts | None = None,
+    otherwise: Facts | None = None,
+) -> Network:
+    """The network that a user means.
+
+    Args:
+        what: see the module's docstring.
+        stage: id of a run's stage; None: the last.
+        seed: of a run with several; None: the lowest.
+        row: of a run of a table; None: any, as long as one network is meant.
+        like: of an ONNX file, the run or network file that it was made from, which states what the
+            file doesn't; `stage`, `seed` and `row` choose from it. None: what is named beside the
+            file; in a stage's folder, that stage.
+        stated: facts that the user states of an ONNX file or a timm model; they come first.
+        otherwise: facts to use where nothing else states them.
+
+    Raises:
+        DataError: when there is no such network.
+        ChoiceError: when a run has no such row, stage or seed, or when several networks are meant.
+        CheckpointError: when a file can't be opened, or doesn't tell what must be known.
+    """
+    choice, word = Choice(stage, seed, row), str(what)
+    if word.startswith(TIMM):
+        return _of_timm(word, stated or Facts())
+    path = Path(word.removeprefix(FILE)).expanduser()
+    if path.suffix.lower() == ONNX and path.is_file():
+        return _of_onnx(path, choice, like, (stated or Facts(), otherwise or Facts()))
+    place = _place(path)
+    if isinstance(place, Run):
+        return of_stage(place, choose_one(place, choice))
+    if isinstance(place, TrainedStage):
+        return of_stage(open_run(place.run_folder), place)
+    digest = sha256(place.read_bytes()).hexdigest()
+    return Network(place.name, f"{FILE}{place}", "file", place, digest, _home(place))
+
+
+def open_networks(
+    words: Iterable[str | Path],
+    *,
+    stages: Collection[str] = (),
+    seeds: Seeds = "lowest",
+    rows: Collection[str] = (),
+) -> list[Network]:
+    """All networks that words mean; of run folders, every stage unless some are named.
+
+    Names are unique: where all are of one run, its name is left out.
+
+    Raises:
+        DataError: when a word means nothing, or a network is named twice.
+        ChoiceError: when a run has no such stage, seed or row.
+    """
+    networks: list[Network] = []
+    for word in words:
+        path = Path(str(word).removeprefix(FILE)).expanduser()
+        if not str(word).startswith(TIMM) and (path / STAGES).is_dir():
+            run = open_run(path)
+            networks += [of_stage(run, s) for s in choose_many(run, stages, seeds, rows)]
+        else:
+            networks.append(open_network(word))
+    if not networks:
+        raise DataError(
+            "no network is named. Give run folders, network files or timm:NAME, e.g. runs/demo"
+        )
+    return _named(networks)
+
+
+def _named(networks: Sequence[Network]) -> list[Network]:
+    runs = {network.run for network in networks}
+    if len(runs) == 1 and None not in runs and len(networks) > 1:
+        networks = [replace(n, name=n.stage.label if n.stage else n.name) for n in networks]
+    names = [network.name for network in networks]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise DataError(f"'{twice}' is named twice. Name each network once")
+    return list(networks)
+
+
+def of_stage(run: Run, stage: TrainedStage) -> Network:
+    """The network of a run's finished stage."""
+    return Network(
+        name=f"{run.name} {stage.label}",
+        source=f"{FILE}{stage.network}",
+        kind="file",
+        file=stage.network,
+        digest=stage.key,
+        home=run.path / KEPT,
+        trained=stage,
+        recipe_file=stage.recipe if stage.recipe.exists() else None,
+    )
+
+
+def _home(file: Path) -> Path:
+    return file.parent / f"{file.stem}.{KEPT}"
+
+
+def _place(path: Path) -> Run | TrainedStage | Path:
+    """What a path is: a run, a stage of one, or a file.
+
+    Raises:
+        DataError: when it is none of these.
+    """
+    if path.is_file():
+        if path.suffix in (".yaml", ".yml", ".json", ".csv", ".parquet"):
+            raise DataError(_no_network(path))
+        # A file in a stage's folder stands for its stage, unless someone put it there.
+        folder = stage_folder_of(path)
+        return path if folder is None else _stage_in(folder, path)
+    if (folder := stage_folder_of(path)) is not None:
+        return _stage_in(folder, None)
+    if not path.is_dir():
+        raise DataError(_no_network(path))
+    return open_run(path)
+
+
+def _stage_in(folder: Path, file: Path | None) -> TrainedStage | Path:
+    for stage in open_run(folder.parent.parent).stages:
+        if stage.folder.resolve() == folder.resolve():
+            is_its_network = file is None or file.name == stage.network.name
+            return stage if is_its_network or file is None else file
+    raise DataError(f"{folder}: this stage is not finished. Let the run end first")
+
+
+def _no_network(path: Path) -> str:
+    if not path.exists():
+        kind = "file" if path.suffix.lower() in SUFFIXES else "run folder or network file"
+        return f"{path}: there is no such {kind}"
+    return (
+        f"{path}: is no network. Give a run folder, a stage's folder, a network file or timm:NAME"
+    )
+
+
+def _of_timm(word: str, stated: Facts) -> Network:
+    from tinyrefinery.networks.timm_weights import timm_facts
+
+    info = timm_facts(word, stated)
+    digest = sha256(repr(info).encode()).hexdigest()
+    name = word.removeprefix(TIMM).replace("/", "_")
+    file = Path(stated.weights or name)
+    return Network(word, word, "timm", file, digest, Path(f"{name}.{KEPT}"), known=info)
+
+
+def _of_onnx(path: Path, choice: Choice, like: Path | None, facts: tuple[Facts, Facts]) -> Network:
+    from tinyrefinery.models.onnx_file import OnnxNetwork, onnx_digest
+    from tinyrefinery.networks.onnx_facts import onnx_info
+
+    beside = facts_beside(path)
+    place = like or (None if beside.like is None else path.parent / Path(beside.like).expanduser())
+    if place is None:
+        place = stage_folder_of(path)
+    if place is not None and place.suffix.lower() == ONNX:
+        raise DataError(f"{place}: --like names a run or a network file, not another ONNX file")
+    origin = None if place is None else open_network(place, **vars(choice))
+    stated, otherwise = facts
+    info = onnx_info(OnnxNetwork(path), (stated, beside), origin and origin.info, otherwise)
+    recipe = origin and origin.recipe
+    # Its predictions depend on these facts, and on the evaluation crop of the recipe.
+    parts = [onnx_digest(path), repr(info), canonical(recipe.data.eval_crop) if recipe else ""]
+    return Network(
+        name=path.name,
+        source=f"{FILE}{path}",
+        kind="onnx",
+        file=path,
+        digest=sha256("\n".join(parts).encode()).hexdigest(),
+        home=_home(path),
+        trained=origin and origin.trained,
+        recipe_file=origin and origin.recipe_file,
+        known=info,
+    )

@@ -1,0 +1,69 @@
+"""How images become crops, and how crops vary."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from tinyrefinery.options.part import NonNegative, Part, Range, Share, ShareRange, Size
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)  # torchvision's and timm's constants
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class Inception(Part):
+    """A box of random area, aspect and place, resized to `size`."""
+
+    name: Literal["inception"] = "inception"
+    size: Size
+    """Height and width of the crop in pixels."""
+    area: ShareRange = (0.08, 1.0)
+    """Least and greatest share of the image's area."""
+    aspect: Range = (3 / 4, 4 / 3)
+    """Least and greatest width over height, drawn uniformly in its logarithm."""
+
+
+class Pad(Part):
+    """The image with a black border, shifted at random and cut to `size`."""
+
+    name: Literal["pad"] = "pad"
+    size: Size
+    """Height and width of the crop in pixels."""
+    padding: NonNegativeInt = 4
+    """Black pixels added on each side before the crop is cut at a random place."""
+
+
+class Center(Part):
+    """The middle of the resized image."""
+
+    name: Literal["center"] = "center"
+    size: Size
+    """Height and width of the crop in pixels."""
+    resize: PositiveInt | None = None
+    """Length of the shorter side before the cut; null: just large enough to cover the crop."""
+
+
+Crop = Annotated[Inception | Pad | Center, Field(discriminator="name")]
+
+
+class Color(Part):
+    """Ranges of random color changes, with the meaning of torchvision's ColorJitter."""
+
+    brightness: NonNegative = 0.0
+    """Factor from [max(0, 1 - b), 1 + b]."""
+    contrast: NonNegative = 0.0
+    """Factor from [max(0, 1 - c), 1 + c]."""
+    saturation: NonNegative = 0.0
+    """Factor from [max(0, 1 - s), 1 + s]."""
+    hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """Shift from [-h, h] turns."""
+
+
+class Augment(Part):
+    """Random changes of training crops, besides where they are cut."""
+
+    flip: Share = 0.5
+    """Probability that a training crop is mirrored; 0 for digits, text and signs."""
+    rotate: Annotated[float, Field(ge=0, le=180)] = 0.0
+    """Largest rotation of a training crop in degrees, either way."""
+    color: Color | None = None
+    """Random color changes of training crops; null: none."""

@@ -1,0 +1,44 @@
+"""Where and how the computing is done."""
+
+from typing import Any, Literal
+
+from pydantic import PositiveInt, model_validator
+
+from tinyrefinery.options.part import Part
+
+
+class Engine(Part):
+    """Where and how the computing is done.
+
+    Results differ by rounding only, except for `devices`: batch statistics are those of a device's
+    share of the batch.
+    """
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """auto: the accelerator where there is one."""
+    devices: PositiveInt = 1
+    """Processes, one per device."""
+    precision: Literal["32", "bf16"] = "32"
+    """bf16: matrix products in bfloat16, weights in 32 bits."""
+    channels_last: bool = True
+    """Memory layout of weights and crops; faster for most convolutions."""
+    compile: bool = False
+    """Compile the networks first, which takes half a minute or more. On CPUs it gained nothing with
+    ResNet8."""
+    threads: PositiveInt | None = None
+    """CPU threads; null: PyTorch's choice."""
+    checkpoint_every_epochs: PositiveInt = 1
+    """Epochs between two checkpoints from which an interrupted run resumes."""
+    checkpoint_every_steps: PositiveInt | None = None
+    """Steps between two checkpoints within an epoch, for epochs that take hours; null: none."""
+    deterministic: bool = True
+    """On accelerators, choose the algorithms that give equal bits each time; slower."""
+    tensorboard: bool = False
+    """Write logs for TensorBoard too; needs the extra `tensorboard`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _number_of_bits(cls, engine: Any) -> Any:
+        if isinstance(engine, dict) and type(engine.get("precision")) is int:
+            return {**engine, "precision": str(engine["precision"])}
+        return engine

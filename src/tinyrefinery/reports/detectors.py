@@ -1,0 +1,96 @@
+"""Tables of everything that was measured of a run's detectors."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.markup import escape
+from rich.table import Table
+
+from tinyrefinery.errors import DataError
+from tinyrefinery.files import write_csv
+from tinyrefinery.pages.numbers import kilo
+from tinyrefinery.runs import files
+from tinyrefinery.runs.folder import Run, TrainedStage
+
+Measured = Mapping[str, Mapping[str, Any]]
+"""Stage key -> content of evaluation.json."""
+
+SPLITS = ("train", "validation", "test")
+VOC = ("map11", "blind_map11", "map_area")
+COCO = ("ap", "ap50", "ap75")
+
+
+def detector_table(stages: Sequence[TrainedStage], measured: Measured, split: str) -> Table:
+    """One line per detector: average precisions in percent, and cost.
+
+    Raises:
+        DataError: when a detector was not measured on this split.
+    """
+    _check_split(stages, measured, split)
+    first = measured[stages[0].key][split]
+    title = f"{split}: {first['images']} images, {first['objects']} objects; percent"
+    table = Table(title=title)
+    table.add_column("detector", overflow="fold")
+    points = ("mAP 11 points", "of median boxes", "mAP area")
+    for column in ("seed", *points, "COCO AP", "AP50", "AP75", "params", "MACs"):
+        table.add_column(column, justify="right")
+    for stage in stages:
+        found, cost = measured[stage.key][split], measured[stage.key]["cost"]
+        voc = [_percent(found[name]) for name in VOC]
+        coco = [_percent(found["coco"][name]) for name in COCO]
+        sizes = [kilo(cost[name]) for name in ("parameters", "macs")]
+        table.add_row(escape(stage.row or stage.model), str(stage.seed), *voc, *coco, *sizes)
+    return table
+
+
+def class_table(stages: Sequence[TrainedStage], measured: Measured, split: str) -> Table:
+    """One line per class: objects, and precision and recall in percent, means over detectors."""
+    table = Table(title="each class, mean over the detectors; percent")
+    for column in ("class", "objects", "AP 11 points", "AP area", "recall"):
+        table.add_column(column, justify="left" if column == "class" else "right")
+    found = [measured[stage.key][split]["classes"] for stage in stages]
+    for name, first in found[0].items():
+        means = [
+            float(np.mean([each[name][measure] for each in found]))
+            for measure in ("ap11", "ap_area", "recall")
+        ]
+        table.add_row(escape(name), str(first["objects"]), *map(_percent, means))
+    return table
+
+
+def _check_split(stages: Sequence[TrainedStage], measured: Measured, split: str) -> None:
+    for stage in stages:
+        known = [name for name in SPLITS if name in measured[stage.key]]
+        if split not in known:
+            raise DataError(f"the run has no {split} images; it has: {', '.join(known)}")
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.1f}"
+
+
+def write_detector_results(run: Run) -> Path:
+    """Write results.csv into the run folder, one line per detector and split; every digit."""
+    lines = [
+        _line(stage, split) for stage in run.stages for split in SPLITS if split in stage.evaluation
+    ]
+    columns = list(dict.fromkeys(name for line in lines for name in line))
+    write_csv(run.path / files.RESULTS, columns, lines)
+    return run.path / files.RESULTS
+
+
+def _line(stage: TrainedStage, split: str) -> dict[str, Any]:
+    found = stage.evaluation[split]
+    names = {"run": stage.run, "row": stage.row, "model": stage.model, "seed": stage.seed}
+    numbers = ("images", "objects", "map11", "map_area", "blind_map11")
+    return {
+        **names,
+        "split": split,
+        **{name: found[name] for name in numbers},
+        **{f"coco_{name}": value for name, value in found["coco"].items()},
+        **{f"ap11_{name}": one["ap11"] for name, one in found["classes"].items()},
+        **stage.evaluation["cost"],
+        "stage_key": stage.key,
+    }

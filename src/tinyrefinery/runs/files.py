@@ -1,0 +1,54 @@
+"""Names of everything in a run folder. No other module spells them.
+
+A feature that adds a file of its own, such as `refiners.json`, names it itself.
+"""
+
+from tinyrefinery.training.files import METRICS as METRICS
+from tinyrefinery.training.files import METRICS_TABLE as METRICS_TABLE
+from tinyrefinery.training.files import STATE as STATE
+
+# In the run folder.
+LOCK = ".lock"
+RECIPE = "recipe.yaml"
+RECIPES = "recipes"
+"""Folder: of a table, the recipe of each row, ROW.yaml."""
+ROWS = "rows.json"
+ENVIRONMENT = "environment.json"
+DATA = "data.json"
+IMAGES = "images"
+"""Folder: per data set, its images with their splits, DIGEST16.parquet."""
+EXCLUDED = "excluded.csv"
+RESULTS = "results.csv"
+TABLE = "table.json"
+TABLE_LINES = "table.csv"
+REPORT = "report.html"
+PLOTS = "plots"
+SAMPLES = "samples.npz"
+STAGES = "stages"
+"""Folder: per trained network, a folder ID-KEY8."""
+STARTS = "starts"
+"""Folder: run folders of the recipes whose networks stages start from."""
+LABELS = "labels"
+"""Folder: label stores."""
+EVALUATIONS = "evaluations"
+"""Folder: measures on other data, DIGEST/ID-KEY8."""
+
+# In a stage's folder.
+STAGE = "stage.json"
+SEEN = "seen.parquet"
+NETWORK = "model.safetensors"
+EVALUATION = "evaluation.json"
+DYNAMICS = "dynamics.parquet"
+SUSPECTS = "suspects.csv"
+DONE = "done.json"
+"""Written last: the stage is whole."""
+
+
+def predictions(split: str) -> str:
+    """Name of the file of a stage's predictions on a split."""
+    return f"predictions-{split}.parquet"
+
+
+def stage_folder(stage: str, key: str) -> str:
+    """Name of a stage's folder in `STAGES`."""
+    return f"{stage}-{key[:8]}"

@@ -1,0 +1,81 @@
+"""Which images a run's networks were trained and measured on, kept in the run folder.
+
+A source can be opened again with other splits, or with more images. What a network was trained on
+stays written here, so that held-out images can be told from training images later.
+"""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tinyrefinery.data.manifest import Manifest
+from tinyrefinery.errors import DataError
+from tinyrefinery.files import atomic_file
+from tinyrefinery.runs import files
+
+COLUMNS = ("id", "path", "label", "split")
+DIGITS = 16
+"""Of a data set's digest, in file names and in stage.json."""
+
+
+def image_table(manifest: Manifest) -> pa.Table:
+    """One row per image: `id`, `path`, `label` (the class name) and `split`."""
+    names = pa.array(manifest.classes, pa.string()).take(pa.array(manifest.labels))
+    id, path, split = (manifest.table.column(name) for name in ("id", "path", "split"))
+    return pa.table([id, path, names, split], names=COLUMNS)
+
+
+def images_file(run: Path, digest: str) -> Path:
+    """Where a run folder keeps the images of the data set with this digest, or its first 16."""
+    return run / files.IMAGES / f"{digest[:DIGITS]}.parquet"
+
+
+def write_images(run: Path, digest: str, table: pa.Table) -> None:
+    """Keep the images of a data set, unless they are kept already."""
+    path = images_file(run, digest)
+    if not path.exists():
+        with atomic_file(path) as aside:
+            pq.write_table(table, aside)
+
+
+def read_images(path: Path) -> pa.Table:
+    """What `write_images` wrote.
+
+    Raises:
+        DataError: when the file is missing or damaged.
+    """
+    table = _read(path)
+    if tuple(table.column_names) != COLUMNS:
+        raise DataError(
+            f"{path}: has the columns {table.column_names}, not {list(COLUMNS)}. Delete the file "
+            "and give the command that trained the run again, which writes it anew."
+        )
+    return table
+
+
+def write_ids(path: Path, ids: frozenset[str]) -> None:
+    """Write identities of images, in order, as the column `id`."""
+    with atomic_file(path) as aside:
+        pq.write_table(pa.table({"id": pa.array(sorted(ids), pa.string())}), aside)
+
+
+def read_ids(path: Path) -> frozenset[str]:
+    """What `write_ids` wrote.
+
+    Raises:
+        DataError: when the file is missing or damaged.
+    """
+    return frozenset(_read(path).column("id").to_pylist())
+
+
+def _read(path: Path) -> pa.Table:
+    try:
+        table = pq.read_table(path)
+        table.column("id")
+    except (OSError, pa.ArrowInvalid, KeyError) as error:
+        raise DataError(
+            f"{path}: can't be read ({error}). It lists the images that networks were trained on. "
+            "Give the command that trained the run again, which writes it anew."
+        ) from error
+    return table

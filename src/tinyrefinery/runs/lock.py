@@ -1,0 +1,50 @@
+"""One command at a time in a run folder."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from tinyrefinery.errors import StorageError
+from tinyrefinery.files import check_writable
+from tinyrefinery.runs import files
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Make the run folder and lock it. The system releases the lock however the process ends.
+
+    Of several processes of one command, the first holds the lock.
+
+    Raises:
+        RefineryError: when the folder can't be written.
+        StorageError: when another command holds the lock, or the folder can't be made.
+    """
+    check_writable(folders=[folder])
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if int(os.environ.get("LOCAL_RANK", "0")) > 0:
+            yield
+            return
+        with FileLock(folder / files.LOCK, timeout=0):
+            _remove_half_written(folder)
+            yield
+    except Timeout as error:
+        raise StorageError(
+            f"{folder}: another command is running in this folder; wait for it, or name another "
+            "folder with --name"
+        ) from error
+    except OSError as error:
+        raise StorageError(f"{folder}: can't be written ({error.strerror or error})") from error
+
+
+def _remove_half_written(folder: Path) -> None:
+    """Remove what a process left that was killed while writing.
+
+    Other commands may be writing into the label stores, which clean up after themselves.
+    """
+    for half in folder.rglob(".*.part"):
+        if half.relative_to(folder).parts[0] != files.LABELS:
+            half.unlink(missing_ok=True)
