@@ -1,4 +1,4 @@
-"""What is said of refiners: the numbers of the file, ties told, damage refused."""
+"""What is said of refiners: the numbers of the file, ties report_lines, damage refused."""
 
 import json
 
@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from tinyrefinery.errors import DataError
-from tinyrefinery.refiners.report import ranking_lines, read_refiners, refiner_table, told
+from tinyrefinery.refiners.report import ranking_lines, read_refiners, refiner_table, report_lines
 from tinyrefinery.reports.page import write_page
 from tinyrefinery.runs.folder import open_run
 
@@ -47,7 +47,7 @@ def test_the_table_has_the_numbers_and_fits():
 
 
 def test_what_is_told():
-    text = "\n".join(told(found()))
+    text = "\n".join(report_lines(found()))
     assert "a: with care" in text
     assert "running 3.1% of the top classes and 2.1% of the probability (KL 0.012 nats)" in text
     assert "people, test images (n = 9): KL 0.321 nats; given labels 0.271" in text

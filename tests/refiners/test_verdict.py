@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import sem
 
-from tinyrefinery.refiners.measures import Measured
-from tinyrefinery.refiners.verdict import ahead, judge, rank
+from tinyrefinery.refiners.measures import Measurement
+from tinyrefinery.refiners.verdict import advantage, judge, rank
 
 SOUND = {
     "bn_group": 64,
@@ -72,7 +72,7 @@ def measured(train, held_out, truth=None, n=4000, seed=0):
     ease = np.random.default_rng(seed).uniform(size=(2, n))
     right = [(ease[i] < share).astype(float) for i, share in enumerate((train, held_out))]
     kl = None if truth is None else np.full(n, truth) + ease[0]
-    return Measured({}, *right, kl)
+    return Measurement({}, *right, kl)
 
 
 def test_the_papers_case():
@@ -119,8 +119,8 @@ def test_crop_truth_decides_where_all_have_it():
     ],
 )
 def test_a_refiner_is_held_against_who_is_to_learn(refiner, student, grade, why):
-    over = ahead(measured(0.7, refiner), measured(0.7, student))
-    verdict = judge(SOUND, classes=10, over=over)
+    over = advantage(measured(0.7, refiner), measured(0.7, student))
+    verdict = judge(SOUND, classes=10, lead=over)
     assert verdict.grade == grade
     assert any(why in text for _, text in verdict.reasons)
     assert len(verdict.reasons) == len(judge(SOUND, classes=10).reasons) + 1
@@ -128,10 +128,10 @@ def test_a_refiner_is_held_against_who_is_to_learn(refiner, student, grade, why)
 
 def test_ahead_is_paired_by_image():
     first, second = measured(0.7, 0.6, seed=1), measured(0.7, 0.55, seed=2)
-    found = ahead(first, second)
+    found = advantage(first, second)
     difference = first.held_out - second.held_out
     assert found.top1 == pytest.approx(difference.mean())
     assert found.standard_error == pytest.approx(sem(difference, ddof=0))
     assert (found.refiner, found.student) == (first.held_out.mean(), second.held_out.mean())
     with pytest.raises(ValueError, match="broadcast"):
-        ahead(first, measured(0.7, 0.6, n=10))
+        advantage(first, measured(0.7, 0.6, n=10))
