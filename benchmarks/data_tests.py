@@ -116,8 +116,8 @@ def write_run(folder: Path, count: int) -> None:
     stage = folder / "run" / "stages" / "plain-01234567"
     stage.mkdir(parents=True)
     (folder / "run" / "recipe.yaml").write_text(RECIPE.format(root=root))
-    facts = {"id": "plain", "key": "0123456789", "kind": "classifier", "seed": 0, "rows": []}
-    facts |= {"model": "resnet8", "labels": "ground truth", "refiners": [], "generation": 1}
+    facts = {"stage": "plain", "key": "0123456789", "kind": "classifier", "seed": 0, "rows": []}
+    facts |= {"model": "resnet8", "labels": "ground truth", "data": "0123456789abcdef"}
     (stage / "stage.json").write_text(json.dumps(facts))
     (stage / "evaluation.json").write_text("{}")
     (stage / "done.json").write_text("{}")

@@ -27,7 +27,6 @@ from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.options.crops import Augment, Inception, Pad
 from tinyrefinery.options.engine import Engine
 from tinyrefinery.options.labels import Refining
-from tinyrefinery.options.optimizers import Sgd
 from tinyrefinery.options.schedules import Cosine
 from tinyrefinery.options.training import TrainingOptions
 from tinyrefinery.training import schedules
@@ -129,9 +128,7 @@ def fitted(
         loss=losses.create("cross_entropy"),
         optimizer=sgd(net),
         schedule=schedules.build(Cosine(), 1),
-        options=TrainingOptions(
-            optimizer=Sgd(lr=0.01), schedule=Cosine(), epochs=1, batch_size=BATCH
-        ),
+        options=TrainingOptions(epochs=1, batch_size=BATCH),
         engine=Engine(),
         fabric=fabric,
         validate=lambda _: {},

@@ -23,8 +23,8 @@ options = parser.parse_args()
 data = tr.open_data("street_numbers", train=options.images, validation=0, test=2000)
 rows, classes = data.manifest.rows("train"), len(data.classes)
 size, batch_size = (24, 36), 64  # height and width in pixels, crops per step
-crops = tr.View(data, tr.CropSpec("inception", size), mean=(0.5,), std=(0.25,))
-whole = replace(crops, spec=tr.CropSpec("center", size))
+crops = tr.View(data, tr.Inception(size=size), mean=(0.5,), std=(0.25,))
+whole = replace(crops, crop=tr.Center(size=size))
 
 
 def train(name: str, width: float, label, loss) -> nn.Module:
@@ -47,7 +47,7 @@ def train(name: str, width: float, label, loss) -> nn.Module:
     return network
 
 
-larger = train("refiner", 2, tr.GroundTruth(classes), nn.functional.cross_entropy)
+larger = train("refiner", 2, tr.GivenLabels(classes), nn.functional.cross_entropy)
 
 # A store belongs to one refiner, these crops and this way to write labels. It refuses all others.
 crop_labels = tr.CropLabels(tr.Refiner([larger]), crops, rows, group=batch_size)

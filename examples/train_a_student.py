@@ -20,15 +20,19 @@ parser = argparse.ArgumentParser(description="Train a refiner, then a student on
 parser.add_argument("--images", type=int, default=6000, help="Training images.")
 parser.add_argument("--epochs", type=int, default=13)
 parser.add_argument("--folder", type=Path, default=Path("runs/train_a_student"))
-options = parser.parse_args()
+words = parser.parse_args()
 
 # House numbers of two real handwritten digits, 100 classes, composed as the script starts.
-data = tr.open_data("street_numbers", train=options.images, validation=1000, test=2000)
+data = tr.open_data("street_numbers", train=words.images, validation=1000, test=2000)
 rows, classes = data.manifest.rows("train"), len(data.classes)
 size = (24, 36)  # height, width
 crop = tr.Inception(size=size)  # 8 to 100 % of the image
 crops = tr.View(data, crop, mean=(0.5,), std=(0.25,))
 whole = replace(crops, crop=tr.Center(size=size))
+optimizer, schedule = tr.AdamW(lr=4e-3), tr.Cosine()
+options = tr.TrainingOptions(
+    optimizer=optimizer, schedule=schedule, epochs=words.epochs, batch_size=64
+)
 
 
 def accuracy(network: nn.Module, split: str) -> float:
@@ -47,13 +51,13 @@ def train(name: str, width: float, policy, loss: str) -> nn.Module:
         rows=rows,
         policy=policy,
         loss=tr.create_loss(loss),
-        optimizer=torch.optim.AdamW(network.parameters(), lr=4e-3),
-        schedule=lambda epoch: 1 - epoch / options.epochs,  # falls linearly to zero
-        options=tr.TrainingOptions(epochs=options.epochs, batch_size=64),
+        optimizer=tr.build_optimizer(optimizer, network),
+        schedule=tr.build_schedule(schedule, words.epochs),
+        options=options,
         engine=tr.Engine(device="cpu"),
         fabric=Fabric(accelerator="cpu", devices=1),
         validate=lambda network: {"validation_top1": accuracy(network, "validation")},
-        folder=options.folder / name,
+        folder=words.folder / name,
     )
     trained, _ = tr.fit(training)
     print(f"{name}: test accuracy {accuracy(trained, 'test'):.1%}")

@@ -31,16 +31,22 @@ if TYPE_CHECKING:
     from tinyrefinery.options.crops import Center, Inception
     from tinyrefinery.options.engine import Engine
     from tinyrefinery.options.labels import Refining
+    from tinyrefinery.options.optimizers import AdamW
+    from tinyrefinery.options.schedules import Cosine
     from tinyrefinery.options.training import TrainingOptions
     from tinyrefinery.recipe.load import load_recipe
     from tinyrefinery.training.job import Training
     from tinyrefinery.training.loop import fit
+    from tinyrefinery.training.optimizers import build as build_optimizer
+    from tinyrefinery.training.schedules import build as build_schedule
 
 __version__ = "0.1.0"
 
 # Where each public name lives. Type checkers and `__all__` have lists of their own, since both
 # want literals. A test compares the three.
 _HOME = {
+    "AdamW": "tinyrefinery.options.optimizers:AdamW",
+    "Cosine": "tinyrefinery.options.schedules:Cosine",
     "Center": "tinyrefinery.options.crops:Center",
     "Chain": "tinyrefinery.execution.chain:Chain",
     "CropLabels": "tinyrefinery.labels.crop_labels:CropLabels",
@@ -59,6 +65,8 @@ _HOME = {
     "Training": "tinyrefinery.training.job:Training",
     "TrainingOptions": "tinyrefinery.options.training:TrainingOptions",
     "View": "tinyrefinery.data.batches:View",
+    "build_optimizer": "tinyrefinery.training.optimizers:build",
+    "build_schedule": "tinyrefinery.training.schedules:build",
     "create_loss": "tinyrefinery.losses:create",
     "create_model": "tinyrefinery.models:create",
     "exit_code": "tinyrefinery.data_tests.verdicts:exit_code",
@@ -80,8 +88,10 @@ _HOME = {
 }
 
 __all__ = [
+    "AdamW",
     "Center",
     "Chain",
+    "Cosine",
     "CropLabels",
     "Dataset",
     "Engine",
@@ -98,6 +108,8 @@ __all__ = [
     "Training",
     "TrainingOptions",
     "View",
+    "build_optimizer",
+    "build_schedule",
     "create_loss",
     "create_model",
     "exit_code",

@@ -10,10 +10,10 @@ from torchvision.transforms.v2 import functional as F
 from tinyrefinery.data.crops import Crops
 from tinyrefinery.data.images import ResidentImages
 from tinyrefinery.detection import augment
-from tinyrefinery.detection.augment import AugmentSpec, BoxCropSpec, ZoomOutSpec
 from tinyrefinery.detection.boxes import BoxData, Given
 from tinyrefinery.detection.shapes import open_shapes
 from tinyrefinery.detection.view import BoxView, paint, placement
+from tinyrefinery.recipe.detection import Augment, BoxCrop, ZoomOut
 
 SIZE = (60, 90)
 BOXES = np.array([[10, 5, 40, 30], [50, 20, 85, 55], [0, 40, 12, 60]], np.float32)
@@ -27,12 +27,12 @@ def draws(spec, count=3000, boxes=BOXES, size=SIZE):
 
 def only(**parts):
     nothing = {"flip": 0.0, "zoom_out": None, "crop": None, "color": None}
-    return AugmentSpec(**(nothing | parts))
+    return Augment(**(nothing | parts))
 
 
 def test_draws_are_functions_of_seed_epoch_and_row():
     data = open_shapes(train=12, validation=1, test=0)
-    view = BoxView(data, 64, AugmentSpec(), seed=3)
+    view = BoxView(data, 64, Augment(), seed=3)
     rows = np.arange(12)
     together = view.render(rows, 5)
     for row in (7, 0, 11):
@@ -41,12 +41,12 @@ def test_draws_are_functions_of_seed_epoch_and_row():
         own = together.labels[row]
         assert torch.equal(alone.labels[0], own[: len(alone.labels[0])])
     assert not torch.equal(view.render(rows, 6).images, together.images)
-    other = BoxView(data, 64, AugmentSpec(), seed=4)
+    other = BoxView(data, 64, Augment(), seed=4)
     assert not torch.equal(other.render(rows, 5).images, together.images)
 
 
 def test_zoom_out_has_torchvisions_distribution():
-    found = draws(only(zoom_out=ZoomOutSpec(0.5, 4.0))).boxes
+    found = draws(only(zoom_out=ZoomOut(probability=0.5, most=4.0))).boxes
     zoomed = found[found[:, 2] != SIZE[0]]
     assert abs(len(zoomed) / len(found) - 0.5) < 0.04
     torch.manual_seed(0)
@@ -61,7 +61,7 @@ def test_zoom_out_has_torchvisions_distribution():
 
 
 def test_crops_keep_their_promises():
-    spec = only(crop=BoxCropSpec(overlaps=(0.5,)))
+    spec = only(crop=BoxCrop(overlaps=(0.5,)))
     found = draws(spec, 500).boxes
     cut = found[(found[:, 2:] != SIZE).any(axis=1)]
     assert len(cut) > 300
@@ -78,7 +78,7 @@ def test_crops_keep_their_promises():
 
 
 def test_crops_have_torchvisions_distribution():
-    found = draws(only(crop=BoxCropSpec())).boxes
+    found = draws(only(crop=BoxCrop())).boxes
     torch.manual_seed(0)
     image = tv_tensors.Image(torch.zeros(3, *SIZE))
     boxes = tv_tensors.BoundingBoxes(torch.tensor(BOXES), format="XYXY", canvas_size=SIZE)
@@ -100,9 +100,9 @@ def test_crops_have_torchvisions_distribution():
 
 def test_images_without_objects_and_tiny_ones_are_drawn_too():
     none = np.zeros((0, 4), np.float32)
-    assert (draws(only(crop=BoxCropSpec()), 50, none).boxes[:, 2:] == SIZE).all()
+    assert (draws(only(crop=BoxCrop()), 50, none).boxes[:, 2:] == SIZE).all()
     tiny = np.array([[0, 0, 1, 1]], np.float32)
-    found = draws(AugmentSpec(), 200, tiny, (1, 2)).boxes
+    found = draws(Augment(), 200, tiny, (1, 2)).boxes
     assert (found[:, 2:] >= 1).all()
 
 

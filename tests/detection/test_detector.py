@@ -8,13 +8,14 @@ from torch import nn
 from torchvision.models.detection import ssdlite320_mobilenet_v3_large
 from torchvision.models.detection.ssd import SSD
 
-from tinyrefinery.detection.detections import Decoding, decode
-from tinyrefinery.detection.detector import Detector, DetectorSpec
+from tinyrefinery.detection.detections import decode
+from tinyrefinery.detection.detector import Detector
 from tinyrefinery.detection.detector_file import DetectorInfo, load_detector, save_detector
 from tinyrefinery.detection.matching import CODER
 from tinyrefinery.errors import CheckpointError
 from tinyrefinery.models import create
 from tinyrefinery.models.digest import weights_digest
+from tinyrefinery.recipe.detection import DetectorSpec, Inference
 
 SMALL = DetectorSpec(size=128, extra=(32, 32, 32, 32))
 
@@ -72,7 +73,7 @@ def test_decoding_is_torchvisions(seed):
     detector = small()
     boxes = detector.default_boxes
     outputs = torch.randn(2, len(boxes), 8) * 2
-    decoding = Decoding(score=0.05, overlap=0.45, candidates=50, most=20)
+    decoding = Inference(score=0.05, overlap=0.45, candidates=50, most=20)
     ssd = SimpleNamespace(
         box_coder=CODER,
         score_thresh=0.05,
@@ -93,7 +94,7 @@ def test_decoding_that_finds_nothing():
     detector = small()
     outputs = torch.zeros(1, len(detector.default_boxes), 8)
     outputs[..., 4] = 50
-    (found,) = decode(outputs, detector.default_boxes, 128, Decoding())
+    (found,) = decode(outputs, detector.default_boxes, 128, Inference())
     assert found.boxes.shape == (0, 4)
     assert found.labels.shape == found.scores.shape == (0,)
 

@@ -4,11 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from tinyrefinery.detection.detector import Detector, DetectorSpec
+from tinyrefinery.detection.detector import Detector
 from tinyrefinery.detection.maps import find_maps, maps_of
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.evaluation.cost import parameters
 from tinyrefinery.models import MODELS, create
+from tinyrefinery.recipe.detection import DetectorSpec
 
 # Strides and channels at 16 and 32, from the architectures' tables; ends at a finer stride: that.
 KNOWN = {

@@ -243,9 +243,9 @@ def test_a_backbone_from_a_file(tmp_path):
     save_network(path, network, name="resnet8", kwargs={"stem": "imagenet"}, **facts)
     from tinyrefinery.detection.build import detector
 
-    new = detector(tiny(f"detector.backbone.init_from=file:{path}"), ("x", "y"))
-    assert (new.info.mean, new.info.built_for) == ((0.4, 0.4, 0.4), (96, 96))
-    own = dict(new.network.backbone.named_parameters())
+    new, info = detector(tiny(f"detector.backbone.init_from=file:{path}"), ("x", "y"))
+    assert (info.mean, info.built_for) == ((0.4, 0.4, 0.4), (96, 96))
+    own = dict(new.backbone.named_parameters())
     assert own
     for name, weights in network.named_parameters():
         if name in own:

@@ -94,7 +94,7 @@ def test_rows_share_what_they_have_in_common(tmp_path):
     hard = load_recipe(path, ["stages.refined.labels.hard=true"])
     run([Job(soft, "soft"), Job(hard, "hard")], tmp_path / "table")
     stages = [json.loads(p.read_text()) for p in (tmp_path / "table").glob("stages/*/stage.json")]
-    assert sorted((s["id"], s["rows"]) for s in stages) == [
+    assert sorted((s["stage"], s["rows"]) for s in stages) == [
         ("plain", ["soft", "hard"]),
         ("refined", ["hard"]),
         ("refined", ["soft"]),

@@ -89,7 +89,7 @@ def _write_stage(
     place.mkdir(parents=True)
     data = open_data("folder", root=photos, channels=1)
     write_images(folder, data.manifest.digest, image_table(data.manifest))
-    facts = {"id": stage, "key": key, "kind": "classifier", "seed": seed, "rows": []}
+    facts = {"stage": stage, "key": key, "kind": "classifier", "seed": seed, "rows": []}
     facts |= {"model": "street_cnn", "labels": "ground truth", "refiners": []}
     facts |= {"generation": generation, "data": data.manifest.digest[:16]}
     (place / "stage.json").write_text(json.dumps(facts))

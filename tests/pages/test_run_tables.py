@@ -109,7 +109,7 @@ def test_rows_find_their_baseline(run):
         if not path.with_name("done.json").exists():
             continue
         facts = json.loads(path.read_text())
-        facts |= {"rows": rows[facts["id"]], "model": "tiny_cnn"}
+        facts |= {"rows": rows[facts["stage"]], "model": "tiny_cnn"}
         path.write_text(json.dumps(facts))
     found = comparisons(group_stages([open_run(run)]))
     assert {each.group.name: each.baseline.name for each in found} == {

@@ -101,7 +101,13 @@ def _write_stage(folder: Path, stage: str, seed: int, epochs: int) -> None:
     path = folder / "stages" / f"{stage}-{key(stage, seed)[:8]}"
     path.mkdir(parents=True)
     facts = STAGES[stage]
-    names = {"id": stage, "key": key(stage, seed), "seed": seed, "rows": []}
+    names = {
+        "data": "0123456789abcdef",
+        "stage": stage,
+        "key": key(stage, seed),
+        "seed": seed,
+        "rows": [],
+    }
     names |= {"kind": "classifier", "model": facts["model"], "labels": facts["labels"]}
     names["generation"] = {"refined": 2, "again": 3}.get(stage, 1)
     names["refiners"] = [key(each, seed) for each in facts.get("refiners", ())]

@@ -24,7 +24,7 @@ def test_everything_is_read(run):
 
 def test_generations_of_a_stage_follow_it(run):
     path = run / "stages" / f"large-{key('large', 0)[:8]}" / "stage.json"
-    facts = json.loads(path.read_text()) | {"id": "compact_2", "generation": 2}
+    facts = json.loads(path.read_text()) | {"stage": "compact_2", "generation": 2}
     path.write_text(json.dumps(facts))
     order = list(dict.fromkeys(stage.stage for stage in open_run(run).stages))
     assert order == ["compact", "compact_2", "large", "refined", "again"]
@@ -73,7 +73,7 @@ def test_any_recipe_will_do(run, text):
     [
         ("evaluation.json", '{"train": ', r"evaluation\.json: can't be read"),
         ("evaluation.json", "[]", "holds list"),
-        ("stage.json", '{"id": "compact"}', r"stage\.json: lacks or misstates 'rows'"),
+        ("stage.json", '{"stage": "compact"}', r"stage\.json: lacks or misstates 'key'"),
         ("metrics.jsonl", "{}\n{}\n", r"metrics\.jsonl: line 1"),
     ],
 )

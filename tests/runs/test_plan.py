@@ -43,8 +43,14 @@ def plan_of(tmp_path):
 def test_steps_come_after_those_that_they_need(plan_of, tmp_path):
     plan = plan_of(("", []))
     (job,) = plan.jobs
-    assert [step.id for step in plan.steps] == ["plain", "refined", "refined_2", "both", "beside"]
-    assert {step.id: step.needs for step in plan.steps} == {
+    assert [step.stage for step in plan.steps] == [
+        "plain",
+        "refined",
+        "refined_2",
+        "both",
+        "beside",
+    ]
+    assert {step.stage: step.needs for step in plan.steps} == {
         "plain": (),
         "refined": ("plain",),
         "refined_2": ("plain", "refined"),
@@ -62,7 +68,7 @@ def test_steps_come_after_those_that_they_need(plan_of, tmp_path):
 def test_rows_share_the_networks_that_are_alike(plan_of):
     hard = ["stages.refined.labels.hard=true"]
     plan = plan_of(("soft", []), ("hard", hard), ("soft", ["seed=1"]))
-    rows = {(step.seed, step.id, step.row): step.rows for step in plan.steps}
+    rows = {(step.seed, step.stage, step.fills): step.rows for step in plan.steps}
     assert rows[0, "plain", "soft"] == ("soft", "hard")
     assert rows[0, "refined", "soft"] == ("soft",)
     assert rows[0, "refined", "hard"] == ("hard",)

@@ -20,7 +20,6 @@ from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.losses.targets import SparseTargets
 from tinyrefinery.options.crops import Inception
 from tinyrefinery.options.engine import Engine
-from tinyrefinery.options.optimizers import Sgd
 from tinyrefinery.options.schedules import Constant, Cosine, Plateau
 from tinyrefinery.options.training import TrainingOptions
 from tinyrefinery.training import schedules
@@ -64,7 +63,7 @@ def job(folder, network=None, schedule=None, validate=None, lr=0.1, **settings):
         loss=create_loss("cross_entropy"),
         optimizer=torch.optim.SGD(network.parameters(), lr=lr, momentum=0.9),
         schedule=schedule or schedules.build(Cosine(), 3),
-        options=TrainingOptions(optimizer=Sgd(lr=lr), schedule=Constant(), **options),
+        options=TrainingOptions(**options),
         engine=Engine(**engine),
         fabric=Fabric(accelerator="cpu", devices=1),
         validate=validate or (lambda network: {"validation_top1": 0.5}),

@@ -38,7 +38,7 @@ def found(tmp_path, seed):
     for place in sorted((tmp_path / "run" / "stages").iterdir()):
         dynamics = load_dynamics(place / "dynamics.parquet")
         wrong = dynamics["label"].to_numpy() != true[dynamics["row"].to_numpy()]
-        yield json.loads((place / "stage.json").read_text())["id"], dynamics, wrong
+        yield json.loads((place / "stage.json").read_text())["stage"], dynamics, wrong
 
 
 def precisions(tmp_path, seed):

@@ -64,7 +64,7 @@ def build_detector(recipe: DetectionRecipe, source: str) -> str:
     part = recipe.detector.model_copy(update={"backbone": bare})
     try:
         classes = tuple(f"class {number}" for number in range(CLASSES))
-        new = detector(recipe.model_copy(update={"detector": part}), classes).network
+        new, _ = detector(recipe.model_copy(update={"detector": part}), classes)
     except RecipeError as error:
         raise RecipeError(f"{source}: {error}") from error
     size = sum(weights.numel() for weights in new.parameters())

@@ -97,11 +97,11 @@ def _inception(
     """Boxes with the distribution of torchvision's RandomResizedCrop, from 22 draws a sample."""
     draws = random.uniform(seed, "crop", epoch, rows, 2 * ATTEMPTS + 2)  # (B, 22)
     area, aspect = crop.area, crop.aspect
-    # Most first tries fit; the others are worked out for the rest only.
-    height, width, fitted = _first_that_fits(draws, sizes, area, aspect, 1)
-    rest = np.flatnonzero(~fitted)
-    later = _first_that_fits(draws[rest], sizes[rest], area, aspect, ATTEMPTS)
-    height[rest], width[rest], fitted[rest] = later
+    # The first attempt fits most images. Compute the others only for the rest.
+    height, width, fits = _first_fit(draws, sizes, area, aspect, 1)
+    rest = np.flatnonzero(~fits)
+    later = _first_fit(draws[rest], sizes[rest], area, aspect, ATTEMPTS)
+    height[rest], width[rest], fits[rest] = later
     image_h, image_w = sizes[:, 0], sizes[:, 1]
     # A box of whole pixels has (free + 1) positions, all equally likely.
     top = np.floor(draws[:, -2] * (image_h - height + 1))
@@ -171,8 +171,8 @@ def _center(sizes: np.ndarray, crop: Center) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _color(draws: np.ndarray, part: Color) -> np.ndarray:
-    reach = np.array([part.brightness, part.contrast, part.saturation, part.hue])
-    base = np.array([1.0, 1.0, 1.0, 0.0])
-    low = base - reach
+    spread = np.array([part.brightness, part.contrast, part.saturation, part.hue])
+    neutral = np.array([1.0, 1.0, 1.0, 0.0])
+    low = neutral - spread
     low[:3] = np.maximum(low[:3], 0.0)
     return low + draws * (neutral + spread - low)

@@ -7,60 +7,19 @@ names draw from the one global generator, which threads share, and so can't be r
 arithmetic is what the tests compare with.
 """
 
-from dataclasses import dataclass, field
-
 import numpy as np
 
 from tinyrefinery import random
 from tinyrefinery.data.crops import Crops
+from tinyrefinery.recipe.detection import Augment, BoxCrop, Distortion, ZoomOut
 
 TRIALS = 40  # for a crop that overlaps enough, for each overlap drawn; torchvision's number
 NO_CROP = 1.0  # the overlap that stands for the whole image
 _SAME = (1.0, 1.0, 1.0, 0.0)  # factors that change no colour
 
 
-@dataclass(frozen=True)
-class ZoomOutSpec:
-    """The image on a larger canvas."""
-
-    probability: float = 0.5
-    most: float = 4.0
-    """Largest side of the canvas over the image's."""
-
-
-@dataclass(frozen=True)
-class BoxCropSpec:
-    """A crop that overlaps some object enough."""
-
-    scale: tuple[float, float] = (0.3, 1.0)
-    """Least and greatest height and width over the image's, drawn apart."""
-    aspect: tuple[float, float] = (0.5, 2.0)
-    """Least and greatest width over height of the crop in pixels."""
-    overlaps: tuple[float, ...] = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, NO_CROP)
-
-
-@dataclass(frozen=True)
-class DistortionSpec:
-    """Colour changes, each with probability one half."""
-
-    brightness: float = 0.125
-    contrast: float = 0.5
-    saturation: float = 0.5
-    hue: float = 0.05
-
-
-@dataclass(frozen=True)
-class AugmentSpec:
-    """All of it; None: not done."""
-
-    flip: float = 0.5
-    zoom_out: ZoomOutSpec | None = field(default_factory=ZoomOutSpec)
-    crop: BoxCropSpec | None = field(default_factory=BoxCropSpec)
-    color: DistortionSpec | None = field(default_factory=DistortionSpec)
-
-
 def draw(
-    spec: AugmentSpec,
+    spec: Augment,
     seed: int,
     epoch: int,
     rows: np.ndarray,
@@ -95,7 +54,7 @@ def whole(sizes: np.ndarray) -> Crops:
 
 
 def _one(
-    spec: AugmentSpec, generator: np.random.Generator, size: np.ndarray, boxes: np.ndarray
+    spec: Augment, generator: np.random.Generator, size: np.ndarray, boxes: np.ndarray
 ) -> tuple[tuple[float, ...], bool, tuple[float, ...]]:
     """Box (top, left, height, width) in source pixels, flip, colour factors."""
     color = _distortion(spec.color, generator) if spec.color else _SAME
@@ -113,7 +72,7 @@ def _one(
 
 
 def _canvas(
-    spec: ZoomOutSpec, generator: np.random.Generator, height: int, width: int
+    spec: ZoomOut, generator: np.random.Generator, height: int, width: int
 ) -> tuple[int, int, int, int]:
     """The canvas as a box in pixels of the image, which lies somewhere on it."""
     factor = 1 + generator.random() * (spec.most - 1)
@@ -123,7 +82,7 @@ def _canvas(
 
 
 def _crop(
-    spec: BoxCropSpec, generator: np.random.Generator, height: int, width: int, boxes: np.ndarray
+    spec: BoxCrop, generator: np.random.Generator, height: int, width: int, boxes: np.ndarray
 ) -> tuple[int, int, int, int] | None:
     """Top, left, height, width of a crop that holds an object's centre and overlaps one enough.
 
@@ -160,7 +119,7 @@ def _overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return shared / (areas[0][:, None] + areas[1] - shared)
 
 
-def _distortion(spec: DistortionSpec, generator: np.random.Generator) -> tuple[float, ...]:
+def _distortion(spec: Distortion, generator: np.random.Generator) -> tuple[float, ...]:
     """Factors of brightness, contrast, saturation; hue shift in turns."""
     reach = (spec.brightness, spec.contrast, spec.saturation, spec.hue)
     draws = generator.random((4, 2))

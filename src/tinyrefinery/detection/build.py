@@ -1,7 +1,6 @@
 """From a detector's recipe to objects."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +9,8 @@ from torch import nn
 
 from tinyrefinery import random
 from tinyrefinery.data.batches import IMAGENET_MEAN, IMAGENET_STD
-from tinyrefinery.detection.augment import AugmentSpec, BoxCropSpec, DistortionSpec, ZoomOutSpec
 from tinyrefinery.detection.boxes import BoxData
-from tinyrefinery.detection.detections import Decoding
-from tinyrefinery.detection.detector import Detector, DetectorSpec
+from tinyrefinery.detection.detector import Detector
 from tinyrefinery.detection.detector_file import DetectorInfo
 from tinyrefinery.detection.shapes import open_shapes
 from tinyrefinery.detection.view import BoxView
@@ -22,7 +19,7 @@ from tinyrefinery.errors import CheckpointError, RecipeError
 from tinyrefinery.models import create
 from tinyrefinery.models.network_file import NetworkInfo, load_network
 from tinyrefinery.names import check_options, look_up
-from tinyrefinery.recipe.detection import Augment, Backbone, BoxSource, DetectionRecipe, Voc
+from tinyrefinery.recipe.detection import Backbone, BoxSource, DetectionRecipe, DetectorSpec, Voc
 
 
 def box_data(source: BoxSource, *, measured: bool = False) -> BoxData:
@@ -31,30 +28,7 @@ def box_data(source: BoxSource, *, measured: bool = False) -> BoxData:
     return open_boxes(source.name, **source.model_dump(exclude={"name"}), **more)
 
 
-def augmentation(part: Augment) -> AugmentSpec:
-    """How training images vary."""
-
-    def made(kind: Any, options: Any) -> Any:
-        """The specification, where there is one."""
-        return None if options is None else kind(**options.model_dump())
-
-    return AugmentSpec(
-        flip=part.flip,
-        zoom_out=made(ZoomOutSpec, part.zoom_out),
-        crop=made(BoxCropSpec, part.crop),
-        color=made(DistortionSpec, part.color),
-    )
-
-
-@dataclass(frozen=True)
-class NewDetector:
-    """A detector to be trained."""
-
-    network: Detector
-    info: DetectorInfo
-
-
-def detector(recipe: DetectionRecipe, classes: tuple[str, ...]) -> NewDetector:
+def detector(recipe: DetectionRecipe, classes: tuple[str, ...]) -> tuple[Detector, DetectorInfo]:
     """A new detector, its weights a function of seed and architecture, or of the backbone's file.
 
     Raises:
@@ -62,13 +36,13 @@ def detector(recipe: DetectionRecipe, classes: tuple[str, ...]) -> NewDetector:
         CheckpointError: when its file is unreadable, or of another architecture.
     """
     part = recipe.detector
-    options = part.model_dump(exclude={"backbone"})
+    spec = DetectorSpec(**part.model_dump(exclude={"backbone"}))
     size = (part.size, part.size)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(random.integer(recipe.seed, "weights"))
         backbone, known = _backbone(part.backbone, len(classes), size)
         try:
-            network = Detector(backbone, len(classes), DetectorSpec(**options))
+            network = Detector(backbone, len(classes), spec)
         except RecipeError as error:
             name = part.backbone.name
             raise RecipeError(f"detector.backbone '{name}': {error}") from error
@@ -79,13 +53,13 @@ def detector(recipe: DetectionRecipe, classes: tuple[str, ...]) -> NewDetector:
         kwargs=dict(known.kwargs) if known else kwargs,
         built_for=known.size if known else size,
         classes=classes,
-        spec=DetectorSpec(**options),
+        spec=spec,
         mean=recipe.data.mean or mean,
         std=recipe.data.std or std,
         extra={"seed": recipe.seed},
     )
     layout = torch.channels_last if recipe.engine.channels_last else torch.contiguous_format
-    return NewDetector(network.to(memory_format=layout).train(), info)
+    return network.to(memory_format=layout).train(), info
 
 
 def _backbone(
@@ -111,14 +85,9 @@ def box_view(
     recipe: DetectionRecipe, data: BoxData, info: DetectorInfo, device: torch.device, *, train: bool
 ) -> BoxView:
     """Training images as they vary, or whole ones."""
-    spec = augmentation(recipe.data.augment) if train else None
+    spec = recipe.data.augment if train else None
     seed = random.integer(recipe.seed, "augment")
     return BoxView(data, info.spec.size, spec, seed, info.mean, info.std, device)
-
-
-def decoding(recipe: DetectionRecipe) -> Decoding:
-    """How outputs become boxes."""
-    return Decoding(**recipe.inference.model_dump())
 
 
 SOURCES: dict[str, Callable[..., BoxData]] = {"voc": open_voc, "shapes": open_shapes}

@@ -19,22 +19,9 @@ from tinyrefinery.detection.view import BoxView
 from tinyrefinery.errors import DataError
 from tinyrefinery.files import writing
 from tinyrefinery.layers.modes import evaluating
+from tinyrefinery.recipe.detection import Inference
 
 _BATCH = 32
-
-
-@dataclass(frozen=True)
-class Decoding:
-    """How outputs become boxes; the defaults are SSD's."""
-
-    score: float = 0.01
-    """Least probability."""
-    overlap: float = 0.45
-    """Largest IoU of two boxes of one class; the less probable one is dropped."""
-    candidates: int = 400
-    """Most boxes of a class before that."""
-    most: int = 200
-    """Most boxes of an image after that."""
 
 
 @dataclass(frozen=True)
@@ -49,31 +36,31 @@ class Found:
     """(n,) float32, probabilities."""
 
 
-def decode(outputs: Tensor, default_boxes: Tensor, size: int, decoding: Decoding) -> list[Found]:
+def decode(outputs: Tensor, default_boxes: Tensor, size: int, inference: Inference) -> list[Found]:
     """The boxes of each image, in pixels of the input; as torchvision's `postprocess_detections`.
 
     Args:
         outputs: (B, A, 4 + 1 + K).
         default_boxes: (A, 4).
         size: height and width of the input.
-        decoding: thresholds.
+        inference: thresholds.
     """
     probabilities = F.softmax(outputs[..., 4:].float(), dim=2)[..., 1:]
     found = []
     for offsets, scores in zip(outputs[..., :4].float(), probabilities, strict=True):
         boxes = clip_boxes_to_image(CODER.decode_single(offsets, default_boxes), (size, size))
-        found.append(_kept(boxes, scores, decoding))
+        found.append(_kept(boxes, scores, inference))
     return found
 
 
-def _kept(boxes: Tensor, scores: Tensor, decoding: Decoding) -> Found:
+def _kept(boxes: Tensor, scores: Tensor, inference: Inference) -> Found:
     """Boxes (A, 4) and their scores (A, K), thinned out."""
-    count = min(decoding.candidates, len(boxes))
+    count = min(inference.candidates, len(boxes))
     best, which = scores.topk(count, dim=0)
     labels = torch.arange(scores.shape[1], device=scores.device).expand_as(which)
-    good = best > decoding.score
+    good = best > inference.score
     best, which, labels = best[good], which[good], labels[good]
-    kept = batched_nms(boxes[which], best, labels, decoding.overlap)[: decoding.most]
+    kept = batched_nms(boxes[which], best, labels, inference.overlap)[: inference.most]
     return Found(
         boxes[which[kept]].cpu().numpy(), labels[kept].cpu().numpy(), best[kept].cpu().numpy()
     )
@@ -83,7 +70,7 @@ def detect(
     network: nn.Module,
     view: BoxView,
     rows: np.ndarray,
-    decoding: Decoding,
+    inference: Inference,
     *,
     workers: int = 0,
     look: Callable[[Tensor, Batch], None] | None = None,
@@ -94,7 +81,7 @@ def detect(
         network: a detector; its modules are left in the modes they were in.
         view: of whole images.
         rows: their numbers.
-        decoding: thresholds.
+        inference: thresholds.
         workers: threads that prepare images.
         look: is shown the outputs for every batch, for a loss.
     """
@@ -106,7 +93,7 @@ def detect(
             if look is not None:
                 look(outputs, batch)
             boxes = network.default_boxes
-            found += decode(outputs, boxes, view.size, decoding)  # type: ignore[arg-type]
+            found += decode(outputs, boxes, view.size, inference)  # type: ignore[arg-type]
     sizes = view.data.images.sizes[rows]
     return [_in_image(each, side, view.size) for each, side in zip(found, sizes, strict=True)]
 

@@ -1,8 +1,6 @@
 """SSD (arXiv 1512.02325) on any backbone, with SSDLite's layers (arXiv 1801.04381, section 6.2)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,23 +12,7 @@ from torchvision.ops import Conv2dNormActivation
 
 from tinyrefinery.detection.maps import find_maps, maps_of
 from tinyrefinery.layers.modes import pass_shapes
-
-
-@dataclass(frozen=True)
-class DetectorSpec:
-    """What a detector is made of besides its backbone."""
-
-    size: int
-    """Height and width of the input in pixels."""
-    strides: tuple[int, ...] = (16, 32)
-    """Of the backbone's maps that are looked at; those it lacks are left out."""
-    extra: tuple[int, ...] = (512, 256, 256, 128)
-    """Channels of the further maps; those after a map of one point are left out."""
-    head: Literal["lite", "full"] = "lite"
-    scales: tuple[float, float] = (0.2, 0.95)
-    """Sides of the finest and coarsest maps' default boxes over the image's."""
-    aspects: tuple[float, ...] = (2.0, 3.0)
-    """Aspect ratios besides 1."""
+from tinyrefinery.recipe.detection import DetectorSpec
 
 
 class Detector(nn.Module):

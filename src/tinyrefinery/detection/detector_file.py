@@ -1,17 +1,18 @@
 """A trained detector in one file: safetensors, with what is needed to build it in the header."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from tinyrefinery.detection.detector import Detector, DetectorSpec
+from tinyrefinery.detection.detector import Detector
 from tinyrefinery.errors import CheckpointError, RefineryError
 from tinyrefinery.models import create
 from tinyrefinery.models.headed_file import read_header, write_headed
 from tinyrefinery.models.weights import check_weights, read_safetensors
+from tinyrefinery.recipe.detection import DetectorSpec
 
 _ENTRY = "tinyrefinery_detector"
 
@@ -48,7 +49,7 @@ def save_detector(path: Path, network: nn.Module, info: DetectorInfo) -> None:
     Raises:
         StorageError: when the file can't be written.
     """
-    write_headed(path, network, _ENTRY, asdict(info))
+    write_headed(path, network, _ENTRY, vars(info) | {"spec": info.spec.model_dump(mode="json")})
 
 
 def read_detector_info(path: Path) -> DetectorInfo:
@@ -63,10 +64,7 @@ def read_detector_info(path: Path) -> DetectorInfo:
 def _info(known: dict[str, Any]) -> DetectorInfo:
     for key in ("classes", "built_for", "mean", "std"):
         known[key] = tuple(known[key])
-    spec: dict[str, Any] = {
-        k: tuple(v) if isinstance(v, list) else v for k, v in known.pop("spec").items()
-    }
-    return DetectorInfo(spec=DetectorSpec(**spec), **known)
+    return DetectorInfo(spec=DetectorSpec(**known.pop("spec")), **known)
 
 
 def load_detector(path: Path) -> tuple[Detector, DetectorInfo]:

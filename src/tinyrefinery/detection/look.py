@@ -15,7 +15,7 @@ from tinyrefinery.data.manifest import SPLITS
 from tinyrefinery.detection import build
 from tinyrefinery.detection.boxes import BoxData, Given
 from tinyrefinery.detection.coco_measure import check_installed
-from tinyrefinery.detection.detections import Decoding, detect
+from tinyrefinery.detection.detections import detect
 from tinyrefinery.detection.detector import Detector
 from tinyrefinery.detection.detector_file import DetectorInfo, load_detector
 from tinyrefinery.detection.drawing import draw_boxes, draw_sheet
@@ -24,9 +24,10 @@ from tinyrefinery.detection.view import BoxView
 from tinyrefinery.errors import ChoiceError, DataError
 from tinyrefinery.files import writing
 from tinyrefinery.names import nearest
-from tinyrefinery.recipe.detection import DetectionRecipe, Voc, load_detection
+from tinyrefinery.recipe.detection import DetectionRecipe, Inference, Voc, load_detection
 from tinyrefinery.recipe.load import part_hash
-from tinyrefinery.runs.folder import DETECTOR, TrainedStage, open_run, open_stage, stage_folder_of
+from tinyrefinery.runs.folder import TrainedStage, open_run, open_stage, stage_folder_of
+from tinyrefinery.runs.stage import DETECTOR
 
 Measured = dict[str, dict[str, Any]]
 """Stage key -> split -> what `measures` gives; and `cost`."""
@@ -125,7 +126,7 @@ def measure_again(path: Path, overrides: Sequence[str], split: str) -> Measured:
         network, info = load_detector(stage.network)
         same = _renumbered(data, info.classes)
         view = BoxView(same, info.spec.size, mean=info.mean, std=info.std)
-        found = detect(network, view, rows, build.decoding(recipe), workers=recipe.data.workers)
+        found = detect(network, view, rows, recipe.inference, workers=recipe.data.workers)
         measured = {split: measures(same, rows, found), "cost": stage.evaluation["cost"]}
         result[stage.key] = measured
     return result
@@ -208,12 +209,12 @@ def draw_files(
         DataError: when a file is no image, or there is no such detector.
     """
     stage = choose_detector(path, seed)
-    (network, info), decoding = _opened(stage)
+    (network, info), inference = _opened(stage)
     _check_distinct(images)
     written = []
     for file in images:
         pixels = _decoded(file)
-        found = detect(network, _view_of(pixels, info), np.array([0]), decoding)[0]
+        found = detect(network, _view_of(pixels, info), np.array([0]), inference)[0]
         target = out / f"{file.stem}-boxes.png"
         drawn = draw_boxes(pixels, found, info.classes, score=score)
         _save(drawn, target)
@@ -221,8 +222,8 @@ def draw_files(
     return written
 
 
-def _opened(stage: TrainedStage) -> tuple[tuple[Detector, DetectorInfo], Decoding]:
-    return load_detector(stage.network), build.decoding(changed_recipe(stage, []))
+def _opened(stage: TrainedStage) -> tuple[tuple[Detector, DetectorInfo], Inference]:
+    return load_detector(stage.network), changed_recipe(stage, []).inference
 
 
 def _check_distinct(images: Sequence[Path]) -> None:
@@ -247,12 +248,12 @@ def draw_split(
         DataError: when the split is empty, or there is no such detector.
     """
     stage = choose_detector(path, seed)
-    (network, info), decoding = _opened(stage)
+    (network, info), inference = _opened(stage)
     data = _renumbered(build.box_data(changed_recipe(stage, []).data.source), info.classes)
     rows = _rows(data, split)[:count]
     view = BoxView(data, info.spec.size, mean=info.mean, std=info.std)
     target = out / f"sheet-{split}.png"
-    draw_sheet(target, data, rows, detect(network, view, rows, decoding), score=score)
+    draw_sheet(target, data, rows, detect(network, view, rows, inference), score=score)
     return target
 
 

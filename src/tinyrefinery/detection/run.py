@@ -75,7 +75,7 @@ def run_detectors(
         ready = train_backbones(jobs, folder)
         steps = plan_detectors(ready, [data.digest for data in datasets], folder)
         opened = list(map(OpenDetector, ready, datasets, steps))
-        for row in {each.step.row: each for each in opened}.values():
+        for row in {each.step.fills: each for each in opened}.values():
             build.detector(row.recipe, row.data.classes)  # raises what is wrong before training
         facts = {data.digest: box_facts(data) for data in datasets}
         write_run(folder, jobs[0].recipe, list(facts.values()))
@@ -177,8 +177,8 @@ class OpenDetector:
         """The boxes that a detector finds in each of the images `rows`; see `detect`."""
         device = next(network.parameters()).device
         view = build.box_view(self.recipe, self.data, info, device, train=False)
-        workers, decoding = self.recipe.data.workers, build.decoding(self.recipe)
-        return detect(network, view, rows, decoding, workers=workers, look=look)
+        workers, inference = self.recipe.data.workers, self.recipe.inference
+        return detect(network, view, rows, inference, workers=workers, look=look)
 
 
 def _run_step(opened: OpenDetector) -> None:
@@ -200,25 +200,25 @@ def _run_step(opened: OpenDetector) -> None:
 
 def _train(opened: OpenDetector, fabric: Fabric) -> None:
     recipe, data, step = opened.recipe, opened.data, opened.step
-    new = build.detector(recipe, data.classes)
+    network, info = build.detector(recipe, data.classes)
     part = recipe.training.loss
-    policy = MatchedBoxes(new.network.default_boxes, part.overlap)
+    policy = MatchedBoxes(network.default_boxes, part.overlap)
     loss = partial(multibox, negatives=part.negatives, least_negatives=part.least_negatives)
-    rows, boxes = data.rows("train"), len(new.network.default_boxes)
+    rows, boxes = data.rows("train"), len(network.default_boxes)
     log.info(f"{step.title}: {step.model}, {len(rows)} images, {boxes} default boxes")
 
-    def validate(network: nn.Module) -> Record:
+    def validate(net: nn.Module) -> Record:
         """`validation_loss`, and `validation_map11` where there is an object to find."""
-        return _validate(opened, network, new.info, lambda o, b: float(loss(o, policy(b))))
+        return _validate(opened, net, info, lambda o, b: float(loss(o, policy(b))))
 
-    network, history = fit(
+    trained, history = fit(
         Training(
-            network=new.network,
-            view=build.box_view(recipe, data, new.info, fabric.device, train=True),
+            network=network,
+            view=build.box_view(recipe, data, info, fabric.device, train=True),
             rows=rows,
             policy=policy,
             loss=loss,
-            optimizer=optimizers.build(recipe.training.optimizer, new.network),
+            optimizer=optimizers.build(recipe.training.optimizer, network),
             schedule=schedules.build(recipe.training.schedule, recipe.training.epochs),
             options=recipe.training,
             engine=recipe.engine,
@@ -231,8 +231,8 @@ def _train(opened: OpenDetector, fabric: Fabric) -> None:
             hits=matched_right,
         )
     )
-    save_detector(step.network, network, new.info)
-    _keep(opened, network, new.info, sum(record["seconds"] for record in history))
+    save_detector(step.network, trained, info)
+    _keep(opened, trained, info, sum(record["seconds"] for record in history))
 
 
 def _validate(

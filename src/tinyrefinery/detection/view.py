@@ -12,9 +12,9 @@ from tinyrefinery.data.batches import IMAGENET_MEAN, IMAGENET_STD, Batch
 from tinyrefinery.data.crops import Crops
 from tinyrefinery.data.images import ChangedImageError
 from tinyrefinery.detection import augment
-from tinyrefinery.detection.augment import AugmentSpec
 from tinyrefinery.detection.boxes import BoxData
 from tinyrefinery.errors import DataError
+from tinyrefinery.recipe.detection import Augment
 
 LEAST = 1.0  # pixels of the input that a box must have each way; what is smaller is gone
 _CPU = torch.device("cpu")
@@ -32,7 +32,7 @@ class BoxView:
     data: BoxData
     size: int
     """Height and width of the input in pixels, to which images are stretched."""
-    spec: AugmentSpec | None = None
+    spec: Augment | None = None
     """None: whole images, as for evaluation."""
     seed: int = 0
     mean: tuple[float, ...] = IMAGENET_MEAN

@@ -43,40 +43,34 @@ def train_jobs(jobs: Sequence[OpenJob], folder: Path, only: Collection[str] | No
 
 
 def _train_job(job: OpenJob, labels: JobLabels, only: Collection[str] | None) -> None:
+    steps = [step for step in job.planned.steps if only is None or step.stage in only]
     skipped: set[str] = set()
-    for step in job.planned.steps:
-        if only is not None and step.id not in only:
-            continue
+    for step in steps:
         reason = _reason_to_skip(job, step, skipped)
         if reason:
             log.info(f"{step.title}: not trained, {reason}")
-            skipped.add(step.id)
+            skipped.add(step.stage)
             continue
         note_step(job, step)
         if not step.is_done:
             # Stages beside it take part now. When their turn comes they are done.
-            beside = [each for each in _beside(job, step, skipped) if not only or each.id in only]
-            for each in beside:
-                note_step(job, each)
+            beside = [
+                other
+                for other in steps
+                if other.beside == step.stage
+                and not other.is_done
+                and not _reason_to_skip(job, other, skipped)
+            ]
+            for other in beside:
+                note_step(job, other)
             train_steps(job, labels, [step, *beside])
         (step.folder / files.STATE).unlink(missing_ok=True)
         job.chain.add(_generation(job, step))  # which ends the job where the network collapsed
 
 
-def _beside(job: OpenJob, step: Step, skipped: set[str]) -> list[Step]:
-    """The steps that are to train in step with this one."""
-    return [
-        other
-        for other in job.planned.steps
-        if other.beside == step.id
-        and not other.is_done
-        and not _reason_to_skip(job, other, skipped)
-    ]
-
-
 def _reason_to_skip(job: OpenJob, step: Step, skipped: set[str]) -> str | None:
     """Why a step is not to be trained, given the steps before it; None: it is."""
-    refiners = refiners_of(job.stages[step.id])
+    refiners = refiners_of(job.stages[step.stage])
     lost = [name for name in refiners if name in skipped]
     if lost:
         return f"since its refiner '{lost[0]}' was not"
@@ -93,10 +87,10 @@ def _generation(job: OpenJob, step: Step) -> Generation:
     """The finished network of a step."""
     evaluation = json.loads((step.folder / files.EVALUATION).read_text("utf-8"))
     return Generation(
-        id=step.id,
-        network=job.trained(step.id).network.cpu(),
+        id=step.stage,
+        network=job.trained(step.stage).network.cpu(),
         validation_top1=evaluation["validation"]["top1"],
-        refined_by=refiners_of(job.stages[step.id]),
+        refined_by=refiners_of(job.stages[step.stage]),
         architecture=step.model,
         evaluation=evaluation,
     )

@@ -33,7 +33,7 @@ def note_step(job: OpenJob, step: Step) -> None:
     if not job.fabric.is_global_zero:
         return
     write_stage(step)
-    taxonomy = builders.taxonomy(job.stages[step.id], job.data)
+    taxonomy = builders.taxonomy(job.stages[step.stage], job.data)
     if taxonomy is not None and not step.is_done:
         taxonomy.save(step.folder)
 
@@ -46,7 +46,7 @@ def train_steps(job: OpenJob, labels: JobLabels, steps: Sequence[Step]) -> None:
     Raises:
         ChainError: when one diverges.
     """
-    first = job.stages[steps[0].id]
+    first = job.stages[steps[0].stage]
     view = labels.view(first)
     policy, batches = labels.policy(first, view), load
     if len(steps) > 1:
@@ -57,7 +57,7 @@ def train_steps(job: OpenJob, labels: JobLabels, steps: Sequence[Step]) -> None:
     for step, training, end in zip(steps, trainings, ended, strict=True):
         # One process measures and writes; the others wait for it.
         if job.fabric.is_global_zero and not isinstance(end, ChainError):
-            size = job.stages[step.id].batch_size
+            size = job.stages[step.stage].batch_size
             quality = policy_quality(policy, view, job.train_rows, batch_size=size)
             _keep(job, step, training, end, quality)
         job.fabric.barrier()
@@ -67,7 +67,7 @@ def train_steps(job: OpenJob, labels: JobLabels, steps: Sequence[Step]) -> None:
 
 
 def _training(job: OpenJob, step: Step, view: View, policy: LabelPolicy, batches: Load) -> Training:
-    stage, recipe, data = job.stages[step.id], job.recipe, job.data
+    stage, recipe, data = job.stages[step.stage], job.recipe, job.data
     network, frozen = builders.initial_network(
         stage, data, recipe, step.generation, lambda name: job.frozen(name).network
     )
@@ -115,7 +115,7 @@ def _keep(
     result = keep_network(
         step,
         network,
-        builders.describe(job.recipe, job.stages[step.id], job.data),
+        builders.describe(job.recipe, job.stages[step.stage], job.data),
         manifest=job.data.manifest,
         predict=lambda rows: job.predict(network, rows),
         label_quality=quality,

@@ -10,11 +10,8 @@ from tinyrefinery.options.schedules import Plateau, Schedule
 
 
 class TrainingOptions(Part):
-    """How one network is trained, whatever it learns: a stage has these, and so has a detector."""
+    """What the training loop needs to know, whatever the network learns."""
 
-    optimizer: Optimizer
-    schedule: Schedule
-    """The learning rate over time."""
     epochs: PositiveInt
     """Passes over the training split."""
     batch_size: PositiveInt = 128
@@ -29,8 +26,16 @@ class TrainingOptions(Part):
     evaluate_every: PositiveInt = 1
     """Epochs between two evaluations on the validation split."""
 
+
+class TrainingRecipe(TrainingOptions):
+    """How a recipe trains a network: a stage has these options, and so has a detector."""
+
+    optimizer: Optimizer
+    schedule: Schedule
+    """The learning rate over time."""
+
     @model_validator(mode="after")
-    def _schedule_fits(self) -> "TrainingOptions":
+    def _schedule_fits(self) -> "TrainingRecipe":
         warmup, epochs, every = self.schedule.warmup, self.epochs, self.evaluate_every
         if warmup >= epochs:
             text = f"warmup ({warmup:g}) must be shorter than epochs ({epochs})"

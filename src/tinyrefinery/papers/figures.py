@@ -72,7 +72,11 @@ def paper_figures(folders: Sequence[Run], groups: Sequence[StageGroup]) -> list[
             profiles(pairs_of(groups)[:MOST_PAIRS]),
         ),
     ]
-    drawn = [PaperFigure(*texts, figure) for *texts, figure in figures if figure is not None]
+    drawn = [
+        PaperFigure(name, title, note, figure)
+        for name, title, note, figure in figures
+        if figure is not None
+    ]
     return [*drawn, *_sample_figures(folders)]
 
 

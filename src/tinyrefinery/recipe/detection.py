@@ -14,7 +14,7 @@ from tinyrefinery.options.engine import Engine
 from tinyrefinery.options.part import NonNegative, Part, Positive, Range, Share, wrong
 from tinyrefinery.options.schedules import Plateau
 from tinyrefinery.options.sources import ShareLeft
-from tinyrefinery.options.training import TrainingOptions
+from tinyrefinery.options.training import TrainingRecipe
 from tinyrefinery.recipe.document import read
 from tinyrefinery.recipe.load import check, load_recipe
 from tinyrefinery.recipe.overrides import apply
@@ -165,10 +165,9 @@ class Backbone(Part):
         return self
 
 
-class DetectorPart(Part):
-    """SSD on a backbone."""
+class DetectorSpec(Part):
+    """What a detector (SSD) is made of besides its backbone."""
 
-    backbone: Backbone
     size: Annotated[int, Field(ge=LEAST_SIDE, le=2048)]
     """Height and width in pixels to which images are stretched."""
     strides: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (16, 32)
@@ -184,13 +183,19 @@ class DetectorPart(Part):
     """Aspect ratios of default boxes besides 1, each upright too."""
 
     @model_validator(mode="after")
-    def _in_order(self) -> "DetectorPart":
+    def _in_order(self) -> "DetectorSpec":
         powers = all(stride & (stride - 1) == 0 for stride in self.strides)
         if list(self.strides) != sorted(set(self.strides)) or not powers:
             raise wrong(("strides", f"should be rising powers of two, not {list(self.strides)}"))
         if not 0 < self.scales[0] < self.scales[1]:
             raise wrong(("scales", f"should be [smallest, largest], not {list(self.scales)}"))
         return self
+
+
+class DetectorPart(DetectorSpec):
+    """SSD on a backbone."""
+
+    backbone: Backbone
 
 
 class MultiBox(Part):
@@ -204,7 +209,7 @@ class MultiBox(Part):
     """At least so many count, so that images without objects teach too; 0: as SSD."""
 
 
-class Training(TrainingOptions):
+class Training(TrainingRecipe):
     """How a detector is trained."""
 
     batch_size: Annotated[int, Field(ge=2)] = 16

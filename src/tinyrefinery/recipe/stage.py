@@ -7,7 +7,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from tinyrefinery.options.labels import GroundTruth, Labels, Refined
 from tinyrefinery.options.losses import Loss
 from tinyrefinery.options.part import Frozen, Part, Slug, wrong
-from tinyrefinery.options.training import EarlyStop, Jitter, TrainingOptions
+from tinyrefinery.options.training import EarlyStop, Jitter, TrainingRecipe
 
 
 class Model(Part):
@@ -21,7 +21,7 @@ class Model(Part):
     """Checkpoint file to start from; null: random weights."""
 
 
-class Stage(TrainingOptions):
+class Stage(TrainingRecipe):
     """One trained network; with `generations`, a row of them, each refined by the one before."""
 
     id: Slug

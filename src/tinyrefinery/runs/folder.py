@@ -10,43 +10,19 @@ import yaml
 
 from tinyrefinery.errors import DataError
 from tinyrefinery.files import read_csv
-from tinyrefinery.names import nearest
 from tinyrefinery.runs import files
 from tinyrefinery.runs.images import images_file, read_ids, read_images
-
-DEPTH = 3  # runs/NAME/stages/ID-KEY8/model.safetensors
-CLASSIFIER, DETECTOR = "classifier", "detector"
-"""Kinds of networks, in stage.json."""
+from tinyrefinery.runs.stage import StageFacts, read_facts
 
 
-@dataclass(frozen=True)
-class TrainedStage:
-    """One finished network: one stage at one seed."""
+@dataclass(frozen=True, kw_only=True)
+class TrainedStage(StageFacts):
+    """One finished network."""
 
     folder: Path
     """Where it is kept."""
     run: str
     """Name of the run folder."""
-    rows: tuple[str, ...]
-    """Rows of the table that it belongs to; none for a lone recipe."""
-    stage: str
-    seed: int
-    key: str
-    kind: str
-    """`CLASSIFIER` or `DETECTOR`."""
-    model: str
-    labels: str
-    """What it learned from, in words."""
-    refiners: tuple[str, ...]
-    """Keys of the stages whose labels it learned from; empty when it learned from given labels."""
-    generation: int
-    """1 for given labels, else one more than the latest refiner's; a refiner file counts as 1."""
-    data: str
-    """Digest of its data set, the first 16 digits."""
-    outside: tuple[str, ...]
-    """Networks from outside the run that it depends on, `file:PATH` or `timm:NAME`."""
-    unknown_origin: tuple[str, ...]
-    """Those of them, and of the networks behind them, whose training images are not known."""
     finished: float
     """When, seconds since 1970."""
     evaluation: dict[str, Any] = field(repr=False)
@@ -54,24 +30,9 @@ class TrainedStage:
     """One object per epoch, oldest first."""
 
     @property
-    def row(self) -> str:
-        """Its rows as one text, empty when it has none."""
-        return " + ".join(self.rows)
-
-    @property
-    def label(self) -> str:
-        """Row, stage and seed, for people."""
-        return " ".join(filter(None, (self.row, self.stage, f"(seed {self.seed})")))
-
-    @property
     def network(self) -> Path:
         """File of the trained network."""
         return self.folder / files.NETWORK
-
-    @property
-    def file(self) -> Path:
-        """File of the trained network."""
-        return self.network
 
     @property
     def dynamics(self) -> Path | None:
@@ -99,11 +60,6 @@ class TrainedStage:
         Raises:
             DataError: when the run folder does not have them, or the file is damaged.
         """
-        if not self.data:
-            raise DataError(
-                f"{self.folder / files.STAGE}: does not name its data. Give the command that "
-                "trained the run again, which adds it."
-            )
         return read_images(images_file(self.run_folder, self.data))
 
     def seen_outside(self) -> frozenset[str]:
@@ -154,32 +110,6 @@ class Run:
     notes: tuple[str, ...]
     """What a reader of the numbers should know, e.g. that older networks were left out."""
 
-    def stages_called(self, *names: str) -> list[TrainedStage]:
-        """The finished stages with one of these ids, in order; all where none is named.
-
-        Raises:
-            DataError: when no finished stage has such an id, with the nearest and all others.
-        """
-        known = sorted({stage.stage for stage in self.stages})
-        for name in names:
-            if name not in known:
-                raise DataError(
-                    f"{self.path}: no finished stage '{name}'.{nearest(name, known)} Finished: "
-                    f"{', '.join(known) or 'none'}"
-                )
-        return [stage for stage in self.stages if not names or stage.stage in names]
-
-
-def run_around(path: Path) -> Path | None:
-    """The run folder that a path is, or that the stage folder or network file lies in; or None.
-
-    A run that has just started has its recipe and no stage yet.
-    """
-    for place in (path, *path.resolve().parents[:DEPTH]):
-        if (place / files.RECIPE).is_file() and (place == path or (place / files.STAGES).is_dir()):
-            return place
-    return None
-
 
 def stage_folder_of(path: Path) -> Path | None:
     """The stage's folder that a path is, or that a file lies in; None where it is in no stage."""
@@ -194,7 +124,7 @@ def open_run(path: Path) -> Run:
     """Read a run folder; unfinished stages (without done.json) are left out.
 
     Of two networks for one stage and seed, which a changed recipe leaves behind, the one that was
-    finished last counts; a note tells.
+    finished last counts, and a note reports the other.
 
     Raises:
         DataError: when it is no run folder, or a file of a finished stage is missing or broken.
@@ -205,7 +135,7 @@ def open_run(path: Path) -> Run:
             f"{path}: no run folder (it has no folder 'stages'). "
             "Give the folder that `tinyrefinery run` printed, usually runs/NAME."
         )
-    recipe_file = path / files.RECIPE
+    recipe_file, excluded = path / files.RECIPE, path / files.EXCLUDED
     recipe = recipe_file.read_text("utf-8") if recipe_file.exists() else ""
     name = path.resolve().name
     done = sorted((path / files.STAGES).glob(f"*/{files.DONE}"))
@@ -220,7 +150,7 @@ def open_run(path: Path) -> Run:
         recipe=recipe,
         environment=_read_json(path / files.ENVIRONMENT, {}),
         data=_read_json(path / files.DATA, {}),
-        excluded=_read_excluded(path / files.EXCLUDED),
+        excluded=tuple(read_csv(excluded)) if excluded.exists() else (),
         table=_read_table(path / files.TABLE),
         stages=tuple(stages),
         notes=tuple(notes),
@@ -255,33 +185,14 @@ def _newest(stages: list[TrainedStage]) -> tuple[list[TrainedStage], list[str]]:
 
 
 def _read_stage(folder: Path, run: str) -> TrainedStage:
-    """One finished stage."""
-    path = folder / files.STAGE
-    facts = _read_json(path)
-    try:
-        return TrainedStage(
-            folder=folder,
-            run=run,
-            rows=tuple(map(str, facts["rows"])),
-            stage=str(facts["id"]),
-            seed=int(facts["seed"]),
-            key=str(facts["key"]),
-            kind=str(facts["kind"]),
-            model=str(facts["model"]),
-            labels=str(facts["labels"]),
-            refiners=tuple(map(str, facts["refiners"])),
-            generation=int(facts["generation"]),
-            data=str(facts.get("data", "")),
-            outside=tuple(map(str, facts.get("outside", ()))),
-            unknown_origin=tuple(map(str, facts.get("unknown_origin", ()))),
-            finished=(folder / files.DONE).stat().st_mtime,
-            evaluation=_read_json(folder / files.EVALUATION),
-            metrics=_read_metrics(folder / files.METRICS),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(
-            f"{path}: lacks or misstates {error}. Delete its folder and run again to remake it."
-        ) from error
+    return TrainedStage(
+        **vars(read_facts(folder)),
+        folder=folder,
+        run=run,
+        finished=(folder / files.DONE).stat().st_mtime,
+        evaluation=_read_json(folder / files.EVALUATION),
+        metrics=_read_metrics(folder / files.METRICS),
+    )
 
 
 def _read_json(path: Path, default: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -331,11 +242,6 @@ def _read_metrics(path: Path) -> tuple[dict[str, Any], ...]:
             if number < len(lines):
                 raise DataError(f"{path}: line {number} is no epoch's metrics ({error})") from error
     return tuple(epochs[epoch] for epoch in sorted(epochs))
-
-
-def _read_excluded(path: Path) -> tuple[dict[str, str], ...]:
-    """Rows of excluded.csv."""
-    return tuple(read_csv(path)) if path.exists() else ()
 
 
 def _recipe_content(text: str) -> dict[str, Any]:

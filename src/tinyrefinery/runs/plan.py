@@ -11,7 +11,7 @@ share no step (`shares`).
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tinyrefinery import builders
 from tinyrefinery.data.dataset import Dataset
@@ -20,7 +20,6 @@ from tinyrefinery.recipe.load import part_hash
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.stage import Stage
 from tinyrefinery.runs import files
-from tinyrefinery.runs.folder import CLASSIFIER, DETECTOR
 from tinyrefinery.runs.keys import detector_key, stage_keys
 from tinyrefinery.runs.lineage import (
     architecture,
@@ -30,6 +29,7 @@ from tinyrefinery.runs.lineage import (
     outside_networks,
     refiners_of,
 )
+from tinyrefinery.runs.stage import CLASSIFIER, DETECTOR, StageFacts
 
 R = TypeVar("R", bound=Recipe | DetectionRecipe)
 
@@ -50,42 +50,22 @@ class DetectorJob:
     row: str = ""
 
 
-@dataclass(frozen=True)
-class Step:
+@dataclass(frozen=True, kw_only=True)
+class Step(StageFacts):
     """One network to train, and where it is kept."""
 
-    id: str
-    """Of the stage."""
-    key: str
-    """Digest of all that its weights depend on."""
     folder: Path
-    kind: str
-    """`CLASSIFIER` or `DETECTOR`."""
-    seed: int
-    row: str
-    """Of its job."""
-    rows: tuple[str, ...]
-    """All rows of the table that share the network, in the order of the jobs."""
-    model: str
-    labels: str
-    """What it learns from, in words."""
-    data: str
-    """Digest of its data set."""
-    generation: int = 1
-    """1 for given labels, else one more than the latest refiner's; a refiner file counts as 1."""
-    refiners: tuple[str, ...] = ()
-    """Keys of the networks whose labels it learns from; names of those from outside the recipe."""
+    fills: str = ""
+    """The row of its job."""
     needs: tuple[str, ...] = ()
     """Ids of the stages of the same job whose networks it needs, near or far."""
     beside: str | None = None
     """Id of the stage of the same job that it trains in step with."""
-    outside: tuple[str, ...] = ()
-    """Networks from outside the recipe that it depends on, `file:PATH` or `timm:NAME`."""
 
     @property
     def title(self) -> str:
-        """Row, id and seed, for messages."""
-        return f"{f'{self.row} ' if self.row else ''}{self.id} (seed {self.seed})"
+        """Row of its job, stage and seed, for messages."""
+        return " ".join(filter(None, (self.fills, self.stage, f"(seed {self.seed})")))
 
     @property
     def network(self) -> Path:
@@ -107,11 +87,11 @@ class PlannedJob:
 
     def __getitem__(self, stage: str) -> Step:
         """The step of a stage, by its id."""
-        return next(step for step in self.steps if step.id == stage)
+        return next(step for step in self.steps if step.stage == stage)
 
     def __contains__(self, stage: str) -> bool:
         """Whether a name is the id of one of its stages."""
-        return any(step.id == stage for step in self.steps)
+        return any(step.stage == stage for step in self.steps)
 
 
 @dataclass(frozen=True)
@@ -174,13 +154,8 @@ def plan_detectors(jobs: Sequence[DetectorJob], data: Sequence[str], folder: Pat
     rows = _rows_by_key(jobs, [{STAGE: key} for key in keys])
     return [
         Step(
-            id=STAGE,
-            key=key,
-            folder=folder / files.STAGES / files.stage_folder(STAGE, key),
+            **_place(job, STAGE, key, rows, folder),
             kind=DETECTOR,
-            seed=job.recipe.seed,
-            row=job.row,
-            rows=tuple(rows[key]),
             model=architecture(job.recipe.detector.backbone),
             labels="given boxes",
             data=digest,
@@ -209,24 +184,37 @@ def _step(
     rows: Mapping[str, Sequence[str]],
     folder: Path,
 ) -> Step:
-    stages, key = {each.id: each for each in job.recipe.generations}, keys[stage.id]
+    stages = {each.id: each for each in job.recipe.generations}
     return Step(
-        id=stage.id,
-        key=key,
-        folder=folder / files.STAGES / files.stage_folder(stage.id, key),
+        **_place(job, stage.id, keys[stage.id], rows, folder),
         kind=CLASSIFIER,
-        seed=job.recipe.seed,
-        row=job.row,
-        rows=tuple(rows[key]),
         model=architecture(stage.model),
         labels=builders.describe_labels(stage),
-        data=data,
-        generation=generation(stage, stages),
         refiners=tuple(keys.get(name, name) for name in refiners_of(stage)),
+        generation=generation(stage, stages),
+        data=data,
+        outside=outside_networks(stage, stages),
         needs=needs(stage, stages),
         beside=stage.beside,
-        outside=outside_networks(stage, stages),
     )
+
+
+def _place(
+    job: Job | DetectorJob,
+    stage: str,
+    key: str,
+    rows: Mapping[str, Sequence[str]],
+    folder: Path,
+) -> dict[str, Any]:
+    """What steps of both kinds have in common."""
+    return {
+        "stage": stage,
+        "key": key,
+        "rows": tuple(rows[key]),
+        "seed": job.recipe.seed,
+        "folder": folder / files.STAGES / files.stage_folder(stage, key),
+        "fills": job.row,
+    }
 
 
 def run_folder(runs: Path, name: str, recipe: Recipe | DetectionRecipe) -> Path:

@@ -16,9 +16,10 @@ from tinyrefinery.files import write_atomic, write_csv
 from tinyrefinery.recipe.load import dump
 from tinyrefinery.runs import files
 from tinyrefinery.runs.environment import environment
-from tinyrefinery.runs.images import DIGITS, image_table, write_ids, write_images
+from tinyrefinery.runs.images import image_table, write_ids, write_images
 from tinyrefinery.runs.origins import find_origin
 from tinyrefinery.runs.plan import DetectorJob, Job, Step
+from tinyrefinery.runs.stage import facts_of
 
 log = logging.getLogger("tinyrefinery")
 
@@ -104,8 +105,8 @@ def write_table(
     stages = {row["id"]: row["stage"] for row in table["rows"]}
     keys = {row: dict(known.get(row, {})) for row in stages}
     for step in steps:
-        if step.id == stages[step.row]:
-            keys[step.row][str(step.seed)] = step.key
+        if step.stage == stages[step.fills]:
+            keys[step.fills][str(step.seed)] = step.key
     for row, recipe in {job.row: job.recipe for job in reversed(jobs)}.items():
         write_atomic(folder / files.RECIPES / f"{row}.yaml", dump(recipe))
     write_atomic(path, json.dumps({**table, "keys": keys}, indent=1))
@@ -115,19 +116,9 @@ def write_stage(step: Step) -> None:
     """Write what a stage is, before it is trained. Rows of a table that come later are added."""
     path = step.folder / files.STAGE
     before = _read_stage_facts(path)
-    facts = {
-        "id": step.id,
-        "key": step.key,
-        "kind": step.kind,
-        "rows": _all_rows(before.get("rows", []), step.rows),
-        "seed": step.seed,
-        "model": step.model,
-        "labels": step.labels,
-        "refiners": list(step.refiners),
-        "generation": step.generation,
-        "data": step.data[:DIGITS],
-        **(_origin(step, before) if step.outside else {}),
-    }
+    facts = facts_of(step) | {"rows": _all_rows(before.get("rows", []), step.rows)}
+    if step.outside:
+        facts |= _origin(step, before)
     if facts != before:
         write_atomic(path, json.dumps(facts, indent=1))
 
