@@ -98,7 +98,7 @@ def test_layers_that_give_no_maps() -> None:
     with pytest.raises(DataError, match=r"'stem.halves' returns 15 maps for 30 images"):
         feature_variances(network_with(net.stem), VIEW, ROWS, ("stem.halves",))
     nn.init.constant_(net.stem.conv.weight, torch.nan)
-    with pytest.raises(DataError, match="'stem': 30 of 30 variances are no numbers"):
+    with pytest.raises(DataError, match="'stem': 30 of 30 variances are not finite"):
         feature_variances(network_with(net.stem), VIEW, ROWS, ("stem",))
 
 
