@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from tests.contracts.test_label_policies import ROWS, VIEW, small_network
 from tests.labels.policies import refined_labels
 from tinyrefinery.data import transforms
-from tinyrefinery.data.batches import View, shuffled, split_batches
+from tinyrefinery.data.batches import shuffled, split_batches
 from tinyrefinery.errors import CheckpointError, LabelStoreError
 from tinyrefinery.labels.crop_labels import CropLabels
 from tinyrefinery.labels.refiner import Refiner
@@ -93,9 +93,9 @@ def test_labels_are_made_once_for_all_readers(tmp_path, monkeypatch):
         ({"bf16": True}, "another refiner"),
         ({"batch_norm": "running"}, "another refiner"),
         ({"group": 20}, "other BN groups"),
-        ({"view": View(VIEW.dataset, VIEW.spec, seed=5)}, "other crops"),
-        ({"view": View(VIEW.dataset, Inception(size=12), seed=4)}, "other crops"),
-        ({"view": View(VIEW.dataset, VIEW.spec, 4, mean=(0.1,) * 3)}, "other crops"),
+        ({"view": replace(VIEW, seed=5)}, "other crops"),
+        ({"view": replace(VIEW, augment=None)}, "other crops"),
+        ({"view": replace(VIEW, mean=(0.1,) * 3)}, "other crops"),
     ],
 )
 def test_other_labels_get_a_store_of_their_own_and_the_reason_is_told(
@@ -150,7 +150,7 @@ def test_reading_without_a_refiner(tmp_path):
 
 
 def test_a_pool_goes_around(tmp_path):
-    view = View(VIEW.dataset, VIEW.spec, VIEW.seed, pool=2)
+    view = replace(VIEW, pool=2)
     labels = CropLabels(refiner(), view, ROWS, group=16)
     policy = StoredLabels(labels, tmp_path, EXACT)
     for epoch in range(5):
@@ -175,7 +175,7 @@ def trained(steps=150):
 
 
 def test_a_stream_is_the_same_in_a_pool_and_without(tmp_path):
-    pooled = View(VIEW.dataset, VIEW.spec, VIEW.seed, pool=2)
+    pooled = replace(VIEW, pool=2)
     in_pool = StoredLabels(CropLabels(refiner(), pooled, ROWS, group=16), tmp_path, EXACT)
     assert torch.equal(
         in_pool.make(3), StoredLabels(crop_labels(), tmp_path / "own", EXACT).make(3)
@@ -208,7 +208,7 @@ def test_calibrated_labels_are_known_by_the_network_not_by_what_was_measured():
         return made.facts()
 
     assert facts(80) == facts(40)
-    assert facts(80) != refiner(1, "calibrated").facts()
+    assert facts(80) != refiner(1, batch_norm="calibrated").facts()
 
 
 def test_single_crops_can_be_labelled_with_running_statistics():
