@@ -191,8 +191,8 @@ def _movements(
 def _truth(setting: Setting, streams: int) -> np.ndarray | None:
     """True labels of the training crops, (S * N, K); None if unknown."""
     truths = [setting.view.truth(setting.train_rows, stream) for stream in range(streams)]
-    known = [truth for truth in truths if truth is not None]
-    return np.concatenate(known) if len(known) == streams else None
+    given_truths = [truth for truth in truths if truth is not None]
+    return np.concatenate(given_truths) if len(known) == streams else None
 
 
 def _quality(

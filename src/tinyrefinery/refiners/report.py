@@ -19,7 +19,7 @@ UNKNOWN = ", and how accurate the student is: name it with --student"
 
 WHOLE = 3  # place of whole images in `table_cells`, for which the terminal has no space
 
-Found = Mapping[str, Any]
+Assessment = Mapping[str, Any]
 """Content of refiners.json, or of one of its refiners."""
 
 
@@ -32,23 +32,23 @@ def read_refiners(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        found = json.loads(path.read_text("utf-8"))
-        same_format = found["format"] == 1
+        assessment = json.loads(path.read_text("utf-8"))
+        same_format = assessment["format"] == 1
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: can't be read ({error}): delete it or rerun") from error
     if not same_format:
         raise DataError(f"{path}: written by another version: delete it or rerun")
-    return found
+    return assessment
 
 
-def refiner_table(found: Found) -> Table:
+def refiner_table(assessment: Assessment) -> Table:
     """One line per refiner, the best first. It fits into 80 columns."""
-    truth = any(refiner["crop_truth"] for refiner in found["refiners"])
+    truth = any(refiner["crop_truth"] for refiner in assessment["refiners"])
     table = Table(
         box=None,
         pad_edge=False,
         header_style="bold",
-        caption=_caption(found, truth),
+        caption=_caption(assessment, truth),
         caption_justify="left",
     )
     table.add_column("", justify="right", no_wrap=True)
@@ -58,19 +58,19 @@ def refiner_table(found: Found) -> Table:
     for title in titles:
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
-    for place, refiner in by_place(found):
+    for place, refiner in by_place(assessment):
         cells = table_cells(refiner, truth)
         table.add_row(str(place), escape(refiner["name"]), *cells[:WHOLE], *cells[WHOLE + 1 :])
     return table
 
 
-def by_place(found: Found) -> list[tuple[int, Found]]:
+def by_place(assessment: Assessment) -> list[tuple[int, Assessment]]:
     """Place and entry of each refiner, the best first."""
-    refiners = {refiner["name"]: refiner for refiner in found["refiners"]}
-    return [(place["place"], refiners[place["name"]]) for place in found["ranking"]["places"]]
+    refiners = {refiner["name"]: refiner for refiner in assessment["refiners"]}
+    return [(place["place"], refiners[place["name"]]) for place in assessment["ranking"]["places"]]
 
 
-def table_cells(refiner: Found, truth: bool) -> list[str]:
+def table_cells(refiner: Assessment, truth: bool) -> list[str]:
     """The numbers of one refiner as text, in the order of the table."""
     train, held, gap = refiner["train_crops"], refiner["validation_crops"], refiner["gap"]
     cells = [
@@ -87,8 +87,8 @@ def table_cells(refiner: Found, truth: bool) -> list[str]:
     return [*cells, refiner["verdict"]]
 
 
-def _caption(found: Found, truth: bool) -> str:
-    on = found["on"]
+def _caption(assessment: Assessment, truth: bool) -> str:
+    on = assessment["on"]
     return (
         f"Top-1 in percent on {on['train_images']} training and {on['validation_images']} "
         f"validation images, {on['crops']} crops per image, BN {on['batch_norm']}. Gap ± standard "
@@ -97,27 +97,27 @@ def _caption(found: Found, truth: bool) -> str:
     ) + (" Truth KL in nats." if truth else "")
 
 
-def report_lines(found: Found) -> list[str]:
+def report_lines(assessment: Assessment) -> list[str]:
     """Verdicts with reasons, further measures, the ranking and its limits, as lines."""
     lines = []
-    for _, refiner in by_place(found):
+    for _, refiner in by_place(assessment):
         lines += ["", f"{refiner['name']}: {refiner['verdict']}"]
         lines += [f"  {_MARK[reason['grade']]} {reason['what']}" for reason in refiner["reasons"]]
         lines += [f"    {line}" for line in (whole_image_line(refiner), *movement_lines(refiner))]
         lines += [f"    {line}" for line in human_lines(refiner)]
-    return [*lines, "", *ranking_lines(found), limits(found)]
+    return [*lines, "", *ranking_lines(assessment), limits(assessment)]
 
 
-def limits(found: Found) -> str:
+def limits(assessment: Assessment) -> str:
     """The limits of the verdicts."""
-    has_student = found["on"].get("student") is not None
+    has_student = assessment["on"].get("student") is not None
     return LIMITS.format(student="" if has_student else UNKNOWN)
 
 
 _MARK = {"sound": "+", "with care": "!", "poor": "-"}
 
 
-def whole_image_line(refiner: Found) -> str:
+def whole_image_line(refiner: Assessment) -> str:
     """Accuracy on whole validation images."""
     measures = refiner["validation"]
     low, high = measures["top1_interval"]
@@ -127,7 +127,7 @@ def whole_image_line(refiner: Found) -> str:
     )
 
 
-def movement_lines(refiner: Found) -> list[str]:
+def movement_lines(refiner: Assessment) -> list[str]:
     """How much labels change with the BN mode, one line per mode."""
     names = {"other_mates": "other BN groups"}
     return [
@@ -138,7 +138,7 @@ def movement_lines(refiner: Found) -> list[str]:
     ]
 
 
-def human_lines(refiner: Found) -> list[str]:
+def human_lines(refiner: Assessment) -> list[str]:
     """Quality against human labels, one line per split."""
     return [
         f"KL to human labels, {split} images (n = {kinds['labels']['n']}): "
@@ -148,24 +148,24 @@ def human_lines(refiner: Found) -> list[str]:
     ]
 
 
-def ranking_lines(found: Found) -> list[str]:
+def ranking_lines(assessment: Assessment) -> list[str]:
     """The ranking of two or more refiners, and whether accuracy alone gives the same order."""
-    places = found["ranking"]["places"]
+    places = assessment["ranking"]["places"]
     if len(places) < 2:
         return []
     order = " > ".join(_tied(places))
-    by_accuracy = sorted(found["refiners"], key=lambda r: -r["validation_crops"]["top1"])
+    by_accuracy = sorted(assessment["refiners"], key=lambda r: -r["validation_crops"]["top1"])
     names = [refiner["name"] for refiner in by_accuracy]
     same = names == [place["name"] for place in places]
     return [
         f"Ranking: {order}",
-        f"Score: {found['ranking']['rests_on']}. '=' means a difference within 1.96 standard "
+        f"Score: {assessment['ranking']['rests_on']}. '=' means a difference within 1.96 standard "
         "errors, paired by image.",
         f"By accuracy on unseen crops alone: {'the same order' if same else ' > '.join(names)}",
     ]
 
 
-def _tied(places: Sequence[Found]) -> list[str]:
+def _tied(places: Sequence[Assessment]) -> list[str]:
     """Names by place, joined by '=' if they share it."""
     names_by_place: dict[int, list[str]] = {}
     for place in places:

@@ -103,7 +103,7 @@ def advantage(refiner: Measurement, student: Measurement) -> Advantage:
     """
     terms = {"refiner": (refiner.held_out,), "student": (student.held_out,)}
     difference, error = _difference(terms, "refiner", "student")
-    top1 = (float(each.held_out.mean()) for each in (refiner, student))
+    top1 = (float(network.held_out.mean()) for network in (refiner, student))
     return Advantage(difference, error, *top1)
 
 
