@@ -192,7 +192,7 @@ def _truth(setting: Setting, streams: int) -> np.ndarray | None:
     """True labels of the training crops, (S * N, K); None if unknown."""
     truths = [setting.view.truth(setting.train_rows, stream) for stream in range(streams)]
     given_truths = [truth for truth in truths if truth is not None]
-    return np.concatenate(given_truths) if len(known) == streams else None
+    return np.concatenate(given_truths) if len(given_truths) == streams else None
 
 
 def _quality(
