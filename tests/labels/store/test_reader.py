@@ -93,9 +93,9 @@ def test_labels_are_made_once_for_all_readers(tmp_path, monkeypatch):
         ({"bf16": True}, "another refiner"),
         ({"batch_norm": "running"}, "another refiner"),
         ({"group": 20}, "other BN groups"),
-        ({"view": View(VIEW.dataset, VIEW.spec, seed=5)}, "other crops"),
+        ({"view": replace(VIEW, seed=5)}, "other crops"),
         ({"view": View(VIEW.dataset, Inception(size=12), seed=4)}, "other crops"),
-        ({"view": View(VIEW.dataset, VIEW.spec, 4, mean=(0.1,) * 3)}, "other crops"),
+        ({"view": replace(VIEW, mean=(0.1,) * 3)}, "other crops"),
     ],
 )
 def test_other_labels_get_a_store_of_their_own_and_the_reason_is_told(
@@ -150,7 +150,7 @@ def test_reading_without_a_refiner(tmp_path):
 
 
 def test_a_pool_goes_around(tmp_path):
-    view = View(VIEW.dataset, VIEW.spec, VIEW.seed, pool=2)
+    view = replace(VIEW, pool=2)
     labels = CropLabels(refiner(), view, ROWS, group=16)
     policy = StoredLabels(labels, tmp_path, EXACT)
     for epoch in range(5):
@@ -175,7 +175,7 @@ def trained(steps=150):
 
 
 def test_a_stream_is_the_same_in_a_pool_and_without(tmp_path):
-    pooled = View(VIEW.dataset, VIEW.spec, VIEW.seed, pool=2)
+    pooled = replace(VIEW, pool=2)
     in_pool = StoredLabels(CropLabels(refiner(), pooled, ROWS, group=16), tmp_path, EXACT)
     assert torch.equal(
         in_pool.label_stream(3),
