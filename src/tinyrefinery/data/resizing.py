@@ -12,15 +12,18 @@ from torch import Tensor
 
 from tinyrefinery.data.crops import Crops
 from tinyrefinery.data.moving import to_device
+from tinyrefinery.shapes import Bool, Float
 
 # Largest table of weights in numbers: 16 MB, enough for images of 44 pixels. For larger images the
 # products cost so much more that computing the weights doesn't matter.
 TABLE = 1 << 22
 
+RowsAndColumns = tuple[Float[Tensor, "B h H"], Float[Tensor, "B w W"]]
+
 
 def crop_weights(
     sides: tuple[int, int], crops: Crops, size: tuple[int, int], device: torch.device
-) -> tuple[Tensor, Tensor]:
+) -> RowsAndColumns:
     """Weights of the rows (B, h, H) and columns (B, w, W) of crops; the columns include flips.
 
     Args:
@@ -35,7 +38,7 @@ def crop_weights(
 
 def weights_from_tables(
     sides: tuple[int, int], crops: Crops, size: tuple[int, int], device: torch.device
-) -> tuple[Tensor, Tensor] | None:
+) -> RowsAndColumns | None:
     """`crop_weights` from tables; None if the crops or images are not suitable.
 
     Tables need small images, and boxes of whole pixels inside the image.
@@ -57,7 +60,7 @@ def weights_from_tables(
 
 def computed_weights(
     sides: tuple[int, int], crops: Crops, size: tuple[int, int], device: torch.device
-) -> tuple[Tensor, Tensor]:
+) -> RowsAndColumns:
     """`crop_weights` for any crops."""
     image_h, image_w = sides
     boxes = to_device(torch.as_tensor(crops.boxes, dtype=torch.float32), device)
@@ -80,7 +83,9 @@ def computed_weights(
 
 
 @lru_cache(maxsize=8)
-def interval_weights(out: int, source: int, device: torch.device) -> Tensor:
+def interval_weights(
+    out: int, source: int, device: torch.device
+) -> Float[Tensor, "2 S {out} {source}"]:
     """`resize_weights` of all intervals of whole pixels, (2, S, out, source): S = (n^2 + n) / 2.
 
     Intervals are in the order of `_interval_number`. The second half is flipped. Small images have
@@ -100,14 +105,14 @@ def _interval_number(start: np.ndarray, length: np.ndarray, source: int) -> np.n
 
 
 def resize_weights(
-    start: Tensor,
-    scale: Tensor,
+    start: Float[Tensor, " B"],
+    scale: Float[Tensor, " B"],
     out: int,
     source: int,
-    low: Tensor,
-    high: Tensor,
-    flipped: Tensor | None = None,
-) -> Tensor:
+    low: Float[Tensor, " B"],
+    high: Float[Tensor, " B"],
+    flipped: Bool[Tensor, " B"] | None = None,
+) -> Float[Tensor, "B {out} {source}"]:
     """Antialiased bilinear weights along one axis, (B, out, source).
 
     Args:
