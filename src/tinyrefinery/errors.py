@@ -32,7 +32,7 @@ class RecipeError(RefineryError):
 
 
 class DataError(RefineryError):
-    """A data set can't be opened, or breaks a promise that training needs."""
+    """A dataset can't be opened, or breaks a promise that training needs."""
 
 
 class ChoiceError(DataError):

@@ -77,7 +77,7 @@ def test_what_is_wrong_is_named(tmp_path: Path):
         open_hugging_face(folder, splits={"train": "tset"})
     with pytest.raises(DataError, match=r"no column 'knd'.*Did you mean 'kind'"):
         open_hugging_face(folder, label="knd")
-    with pytest.raises(DataError, match="nobody/nothing: the data set can't be loaded"):
+    with pytest.raises(DataError, match="nobody/nothing: the dataset can't be loaded"):
         open_hugging_face("nobody/nothing")
     bare = datasets.Dataset.from_dict({"text": ["a", "b"]})
     bare.save_to_disk(str(tmp_path / "bare"))

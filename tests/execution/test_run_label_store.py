@@ -42,9 +42,9 @@ engine:"""
 def test_stages_with_seeds_of_their_own_share_stored_labels(tmp_path, monkeypatch):
     from tinyrefinery.labels.store.reader import StoredLabels
 
-    made, make = [], StoredLabels.make
+    made, make = [], StoredLabels.label_stream
     monkeypatch.setattr(
-        StoredLabels, "make", lambda s, stream: made.append(stream) or make(s, stream)
+        StoredLabels, "label_stream", lambda s, stream: made.append(stream) or make(s, stream)
     )
     path = str(tmp_path / "labels")
     both = [f"stages.{stage}.labels.store={path}" for stage in ("refined", "second")]

@@ -1,1 +1,1 @@
-"""Data sets: images, their manifest and their crops."""
+"""Datasets: images, their manifest and their crops."""

@@ -1,4 +1,4 @@
-"""Load batches of normalized crops from rows of a data set, in a reproducible order."""
+"""Load batches of normalized crops from rows of a dataset, in a reproducible order."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -64,7 +64,7 @@ class BatchSource(Protocol):
 
 @dataclass(frozen=True)
 class View:
-    """A data set with one kind of crop. The same rows and epoch always give the same pixels."""
+    """A dataset with one kind of crop. The same rows and epoch always give the same pixels."""
 
     dataset: Dataset
     crop: Crop

@@ -1,4 +1,4 @@
-"""Checks when a data set is opened: find problems, and leave out rows that can't be used.
+"""Checks when a dataset is opened: find problems, and leave out rows that can't be used.
 
 Kinds of problem: `broken_image`, `missing_label`, `duplicate_across_splits`, `group_across_splits`,
 `conflicting_labels`, `empty_class`, `empty_split`, `auto_labels_measure`, and from the folder

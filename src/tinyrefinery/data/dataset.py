@@ -1,4 +1,4 @@
-"""A data set, independent of its source."""
+"""A dataset, independent of its source."""
 
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -45,7 +45,7 @@ class Dataset:
         return self.manifest.classes
 
     def select(self, rows: np.ndarray) -> "Dataset":
-        """The data set of some rows, in that order, with their pixels and true crop labels."""
+        """The dataset of some rows, in that order, with their pixels and true crop labels."""
         rows = np.asarray(rows, np.int64)
         truth = None if self.truth is None else SelectedTruth(self.truth, rows)
         manifest, images = self.manifest.select(rows), self.images.select(rows)

@@ -1,4 +1,4 @@
-"""Decode all images once when a data set is opened, to find their identity, size and defects."""
+"""Decode all images once when a dataset is opened, to find their identity, size and defects."""
 
 import os
 import sys

@@ -11,7 +11,7 @@ from tinyrefinery.errors import DataError
 
 
 class ChangedImageError(DataError):
-    """An image was changed or removed after its data set was opened."""
+    """An image was changed or removed after its dataset was opened."""
 
     def __init__(self, row: int, what: str) -> None:
         super().__init__(f"image {row} changed since it was opened: {what}")
@@ -98,7 +98,7 @@ class EncodedImages:
 
         Raises:
             ChangedImageError: if the image is no longer readable or has another size than when the
-                data set was opened.
+                dataset was opened.
         """
         try:
             pixels = decode(self.encoded(row), self.channels)

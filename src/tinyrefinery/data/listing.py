@@ -1,4 +1,4 @@
-"""A source's listing of images, and how it becomes a data set."""
+"""A source's listing of images, and how it becomes a dataset."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -43,7 +43,7 @@ class Listing:
     """All images of a source, in its order, before any is decoded.
 
     Attributes:
-        name: of the data set, for messages and the cache.
+        name: of the dataset, for messages and the cache.
         classes: class names; a label is an index into them.
         labels: (N,) int64, -1 for a missing label.
         splits: (N,) train, validation or test.

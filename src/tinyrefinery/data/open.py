@@ -1,4 +1,4 @@
-"""Open a data set by the name of its source."""
+"""Open a dataset by the name of its source."""
 
 import inspect
 from collections.abc import Callable
@@ -42,7 +42,7 @@ def open_data(
     ambiguous: Ambiguous = "soft",
     **options: Any,
 ) -> Dataset:
-    """Open a data set by the name of its source.
+    """Open a dataset by the name of its source.
 
     Args:
         name: a key of `SOURCES`.

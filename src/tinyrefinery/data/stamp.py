@@ -23,7 +23,7 @@ def file_stamp(path: str) -> str:
 def source_stamp(options: Mapping[str, Any]) -> str:
     """SHA-256 (hex) over path, size and modification time of all files in a source's options.
 
-    Synthetic sources, and data sets from a hub, have no files here. The hub's revision is one of
+    Synthetic sources, and datasets from a hub, have no files here. The hub's revision is one of
     the options.
 
     Args:

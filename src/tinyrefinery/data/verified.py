@@ -1,4 +1,4 @@
-"""A cache of findings about encoded images, which makes reopening a data set fast.
+"""A cache of findings about encoded images, which makes reopening a dataset fast.
 
 There is one Parquet file per source, in `$TINYREFINERY_CACHE` or e.g. `~/.cache/tinyrefinery`. If
 it can't be read or written, the images are examined again, without an error.
@@ -95,7 +95,7 @@ def write_findings(home: str, stamps: list[str], findings: Findings) -> None:
         with atomic_file(_cache_file(home)) as temporary:
             pq.write_table(table, temporary, compression="zstd")
     except (StorageError, OSError):
-        pass  # opening a data set works without a cache, even if the disk is full
+        pass  # opening a dataset works without a cache, even if the disk is full
 
 
 def _cache_file(home: str) -> Path:

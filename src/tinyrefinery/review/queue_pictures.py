@@ -27,7 +27,7 @@ STATIC_LONGEST = 640
 """The same for a static page, to limit its file size."""
 _FILTERS = ("overlay", "train_limit", "validation_limit", "test_limit")
 """Options that leave images out. A queue still needs the pictures of images that it dropped."""
-UNLABELED = "unlabelled"
+UNLABELED = "unlabeled"
 """Name, in a queue, of a source that is a folder of images without labels."""
 
 

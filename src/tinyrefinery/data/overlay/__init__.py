@@ -1,1 +1,1 @@
-"""Review decisions about images, applied to a data set when it is opened."""
+"""Review decisions about images, applied to a dataset when it is opened."""

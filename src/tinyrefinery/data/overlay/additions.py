@@ -1,4 +1,4 @@
-"""New images that an overlay adds to the training images of a data set.
+"""New images that an overlay adds to the training images of a dataset.
 
 A line with the verdict `add` has an image file, the SHA-256 of its bytes and a label. These images
 are for training only. Validation and test images are chosen by people and don't change.
@@ -27,7 +27,7 @@ _SHOWN = 3
 
 
 def with_additions(dataset: Dataset, path: Path, decisions: Iterable[Decision]) -> Dataset:
-    """Add the images of an overlay to a data set's training split.
+    """Add the images of an overlay to a dataset's training split.
 
     Images that the data already has, in any split, are not added. Images whose file is missing,
     changed or broken are left out and listed as problems.

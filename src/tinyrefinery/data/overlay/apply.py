@@ -1,4 +1,4 @@
-"""Apply review decisions to a data set when it is opened, without changing its files."""
+"""Apply review decisions to a dataset when it is opened, without changing its files."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ Ambiguous = Literal["soft", "given", "drop"]
 
 
 def with_overlay(dataset: Dataset, path: Path, ambiguous: Ambiguous = "soft") -> Dataset:
-    """Apply the decisions of an overlay to a data set.
+    """Apply the decisions of an overlay to a dataset.
 
     `relabel` changes the label. `drop` removes the image. `too_hard` removes it from training only.
     `ok`, `ambiguous` and `too_hard` mark it. The manifest gets the columns `label_source`
@@ -56,7 +56,7 @@ def with_overlay(dataset: Dataset, path: Path, ambiguous: Ambiguous = "soft") ->
     if by_uid and not matching and not newest_additions(lines):
         raise DataError(
             f"{path}: none of its {len(by_uid)} decisions is about an image of "
-            f"'{dataset.name}'. Is it the overlay of another data set?"
+            f"'{dataset.name}'. Is it the overlay of another dataset?"
         )
     current, stale = _split_stale(dataset, matching)
     manifest, kept = _apply_decisions(dataset.manifest, current, path)

@@ -16,7 +16,7 @@ MEASURES: dict[str, str] = {
     "red_green": "mean of red minus green",
     "yellow_blue": "mean of (red + green) / 2 minus blue",
 }
-"""Property -> description, for all images. Gray data sets lack the last four, which need color."""
+"""Property -> description, for all images. Gray datasets lack the last four, which need color."""
 
 COLOR = ("colorfulness", "saturation", "red_green", "yellow_blue")
 

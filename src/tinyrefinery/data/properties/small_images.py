@@ -38,7 +38,7 @@ class Stack:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some rows of a data set with their small images."""
+    """Some rows of a dataset with their small images."""
 
     rows: np.ndarray
     """Manifest rows, (n,) int64."""

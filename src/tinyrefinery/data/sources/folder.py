@@ -114,7 +114,7 @@ def _is_text(path: str) -> bool:
 
 
 def open_unlabeled(root: str | Path, **options: Unpack[OpeningOptions]) -> Dataset:
-    """Open all images below a folder at any depth, as a single class `unlabelled`.
+    """Open all images below a folder at any depth, as a single class `unlabeled`.
 
     Args:
         root: the folder.
@@ -128,7 +128,7 @@ def open_unlabeled(root: str | Path, **options: Unpack[OpeningOptions]) -> Datas
     if not paths:
         raise DataError(f"{root}: no folder with images in it")
     numbers = pa.chunked_array([pa.array([0] * len(paths))])
-    names = ["unlabelled", "labelled"]  # data sets need at least two classes
+    names = ["unlabeled", "labeled"]  # datasets need at least two classes
     splits = ["train"] * len(paths)
     listing = _listing(root, paths, numbers, splits, names=names, problems=[])
     return assemble(listing, **{"validation": 0.0, **options})

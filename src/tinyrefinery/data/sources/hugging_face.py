@@ -1,4 +1,4 @@
-"""Image data sets of the Hugging Face hub or local ones, through the `datasets` library."""
+"""Image datasets of the Hugging Face hub or local ones, through the `datasets` library."""
 
 import os
 from collections.abc import Mapping
@@ -27,14 +27,14 @@ def open_hugging_face(
     data_files: Any = None,
     **options: Unpack[OpeningOptions],
 ) -> Dataset:
-    """Open a data set of the hub, a local one, or one written by `save_to_disk`.
+    """Open a dataset of the hub, a local one, or one written by `save_to_disk`.
 
-    Images stay encoded, and memory-mapped if the library does so. Nothing is downloaded if the data
-    set is in the library's cache.
+    Images stay encoded, and memory-mapped if the library does so. Nothing is downloaded if the
+    dataset is in the library's cache.
 
     Args:
         path: argument of `datasets.load_dataset`: a name on the hub, a folder, or a kind of file
-            ("imagefolder", "parquet") with `data_dir` or `data_files`. Or the folder of a data set
+            ("imagefolder", "parquet") with `data_dir` or `data_files`. Or the folder of a dataset
             written by `save_to_disk`.
         config: name of the configuration.
         splits: our split names -> its split names, e.g. {"train": "train", "test": "validation"};
@@ -48,7 +48,7 @@ def open_hugging_face(
         **options: see `assemble`.
 
     Raises:
-        DataError: if the library is not installed, the data set can't be loaded, or it has no such
+        DataError: if the library is not installed, the dataset can't be loaded, or it has no such
             split or column, and as `assemble`.
     """
     keywords = {"revision": revision, "data_dir": data_dir, "data_files": data_files}
@@ -70,7 +70,7 @@ def _load(path: str, config: str | None, keywords: dict[str, Any]) -> Mapping[st
         import datasets
     except ImportError as error:
         raise DataError(
-            f"{path}: Hugging Face data sets need the 'datasets' library: pip install datasets"
+            f"{path}: Hugging Face datasets need the 'datasets' library: pip install datasets"
         ) from error
     try:
         if _is_saved(path):
@@ -79,7 +79,7 @@ def _load(path: str, config: str | None, keywords: dict[str, Any]) -> Mapping[st
             loaded = datasets.load_dataset(path, config, **keywords)
     except Exception as error:  # errors of the library, the hub and file readers
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{path}: the data set can't be loaded ({reason})") from error
+        raise DataError(f"{path}: the dataset can't be loaded ({reason})") from error
     return loaded if isinstance(loaded, dict) else {"train": loaded}
 
 
@@ -138,7 +138,7 @@ def _part(path: str, loaded: Any, ours: str, theirs: str, image: str, label: str
     feature = loaded.features.get(label)
     names = list(feature.names) if isinstance(feature, ClassLabel) else None
     table = loaded.with_format("arrow")[:]
-    # Fingerprints don't cover files on disk, so local data sets are examined each time.
+    # Fingerprints don't cover files on disk, so local datasets are examined each time.
     fingerprint = getattr(loaded, "_fingerprint", None)
     stamp = f"{path}\x1f{fingerprint}" if fingerprint and not os.path.isdir(path) else None
     return Part(where, table.replace_schema_metadata(None), ours, names, stamp)

@@ -63,7 +63,7 @@ def pool(seed: int, split: str, values: np.ndarray) -> tuple[np.ndarray, ...]:
     pools.
 
     Args:
-        seed: the data set's seed.
+        seed: the dataset's seed.
         split: train, validation or test.
         values: the digit of each glyph, (G,).
     """

@@ -1,4 +1,4 @@
-"""The built-in data set: house numbers from real handwritten digits, rendered without a download.
+"""The built-in dataset: house numbers from real handwritten digits, rendered without a download.
 
 House numbers such as 38 and 39 share half of their ink, like similar real classes, and an
 aggressive crop often shows one digit only. The scene is known, so the true label distribution of

@@ -20,7 +20,7 @@ READABLE = 0.7  # our choice: a digit with more visible ink is fully readable
 
 
 class StreetTruth:
-    """True crop labels of all scenes of a data set, in manifest order (a `CropTruth`)."""
+    """True crop labels of all scenes of a dataset, in manifest order (a `CropTruth`)."""
 
     def __init__(self, layouts: Sequence[Layout], glyphs: Glyphs) -> None:
         """Store the positions of all digits, and the ink of each glyph."""

@@ -1,4 +1,4 @@
-"""Well-known data sets, through torchvision's loaders.
+"""Well-known datasets, through torchvision's loaders.
 
 The loaders also verify checksums. Where they list image files, only their paths are used, and this
 package decodes the images.
@@ -250,7 +250,7 @@ LOADERS: dict[str, Loader] = {
         "VOCdevkit/VOC2012/ (or of the other year; VOC2011 is in TrainVal/VOCdevkit/)",
     ),
 }
-"""Data set name -> loader."""
+"""Dataset name -> loader."""
 
 
 def _advice(name: str, root: Path, loader: Loader, download: bool, error: Exception) -> str:
