@@ -21,7 +21,7 @@ from PIL import Image
 from tests.detection.voc_files import sound, write
 from tinyrefinery.detection import look as detection_look
 from tinyrefinery.detection.build import open_boxes
-from tinyrefinery.detection.detections import read_found
+from tinyrefinery.detection.detections import read_detections
 from tinyrefinery.detection.detector_file import load_detector
 from tinyrefinery.detection.run import run_detectors
 from tinyrefinery.errors import CheckpointError, DataError, RecipeError
@@ -120,7 +120,7 @@ def test_what_was_measured_is_what_was_found(trained):
     assert again[0]["test"] == runs[0].evaluation["test"]
     data = open_boxes(**tiny().data.source.model_dump())
     rows = data.rows("test")
-    found = read_found(runs[0].folder / "found-test.parquet", rows)
+    found = read_detections(runs[0].folder / "found-test.parquet", rows)
     assert len(found) == len(rows)
     assert all((np.diff(each.scores) <= 0).all() for each in found)
     fewer = measured(folder, "inference.score=0.9999")

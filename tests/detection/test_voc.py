@@ -34,8 +34,8 @@ def test_a_sound_folder(tmp_path):
     assert data.problems == ()
     row = data.paths.index("JPEGImages/im1.jpg")
     # Both corners belong to a VOC box, which counts pixels from 1.
-    assert data.given[row].boxes.tolist() == [[1, 4, 27, 30]]
-    assert data.given[row].labels.tolist() == [0]
+    assert data.truth[row].boxes.tolist() == [[1, 4, 27, 30]]
+    assert data.truth[row].labels.tolist() == [0]
     assert data.images.pixels(row).shape == (40, 60, 3)
     assert sum(data.counts("train").values()) == 6
 
@@ -156,7 +156,7 @@ def test_a_photograph_on_its_side_in_a_set(tmp_path):
     assert [(p.kind, p.where) for p in data.problems] == [("turned_image", "Annotations/im1.xml")]
     row = data.paths.index("JPEGImages/im1.jpg")
     assert data.images.pixels(row).shape == (60, 40, 3)
-    assert data.given[row].boxes.tolist() == [[10, 1, 36, 27]]
+    assert data.truth[row].boxes.tolist() == [[10, 1, 36, 27]]
 
 
 def test_everything_that_can_be_wrong_with_files(tmp_path):
@@ -188,7 +188,7 @@ def test_everything_that_can_be_wrong_with_files(tmp_path):
     assert len(found) == 11
     kept = {path.removesuffix(".jpg").removeprefix("JPEGImages/") for path in data.paths}
     assert kept == {f"im{i}" for i in range(5, 20)} - {"im7"}
-    assert len(data.given[data.paths.index("JPEGImages/im5.jpg")]) == 0
+    assert len(data.truth[data.paths.index("JPEGImages/im5.jpg")]) == 0
     assert data.splits[data.paths.index("JPEGImages/im8.jpg")] == "test"
 
 

@@ -16,7 +16,7 @@ from tinyrefinery.data.images import Images
 
 
 @dataclass(frozen=True)
-class Given:
+class GroundTruth:
     """The ground-truth objects of one image."""
 
     boxes: np.ndarray
@@ -27,7 +27,7 @@ class Given:
     """(n,) bool: objects that count neither as missed nor as found."""
 
     @classmethod
-    def nothing(cls) -> "Given":
+    def nothing(cls) -> "GroundTruth":
         """An image without objects."""
         return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, bool))
 
@@ -48,7 +48,7 @@ class BoxData:
     """Path of each image, for people."""
     splits: np.ndarray = field(repr=False)
     """(N,) train, validation or test."""
-    given: tuple[Given, ...] = field(repr=False)
+    truth: tuple[GroundTruth, ...] = field(repr=False)
     problems: tuple[Problem, ...] = field(default=(), repr=False)
 
     def __len__(self) -> int:
@@ -62,15 +62,15 @@ class BoxData:
     def digest(self) -> str:
         """SHA-256 of images, splits, classes and boxes, all that training and evaluation use."""
         digest = sha256("\x1f".join(self.classes).encode())
-        for identity, split, given in zip(self.ids, self.splits, self.given, strict=True):
-            digest.update(f"\x1e{identity}\x1f{split}\x1f{len(given)}\x1f".encode())
-            digest.update(given.boxes.astype("<f4").tobytes())
-            digest.update(given.labels.astype("<i8").tobytes())
-            digest.update(given.difficult.astype("u1").tobytes())
+        for identity, split, truth in zip(self.ids, self.splits, self.truth, strict=True):
+            digest.update(f"\x1e{identity}\x1f{split}\x1f{len(truth)}\x1f".encode())
+            digest.update(truth.boxes.astype("<f4").tobytes())
+            digest.update(truth.labels.astype("<i8").tobytes())
+            digest.update(truth.difficult.astype("u1").tobytes())
         return digest.hexdigest()
 
     def counts(self, split: str) -> dict[str, int]:
         """Number of objects per class in a split."""
-        labels = [np.zeros(0, np.int64), *(self.given[row].labels for row in self.rows(split))]
+        labels = [np.zeros(0, np.int64), *(self.truth[row].labels for row in self.rows(split))]
         counts = np.bincount(np.concatenate(labels), minlength=len(self.classes))
         return {name: int(n) for name, n in zip(self.classes, counts, strict=True)}

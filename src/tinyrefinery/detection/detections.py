@@ -25,7 +25,7 @@ _BATCH = 32
 
 
 @dataclass(frozen=True)
-class Found:
+class Detections:
     """The boxes detected in one image, the most probable first."""
 
     boxes: np.ndarray
@@ -36,7 +36,9 @@ class Found:
     """(n,) float32, probabilities."""
 
 
-def decode(outputs: Tensor, default_boxes: Tensor, size: int, inference: Inference) -> list[Found]:
+def decode(
+    outputs: Tensor, default_boxes: Tensor, size: int, inference: Inference
+) -> list[Detections]:
     """Decode the boxes of each image, in pixels of the input.
 
     As in torchvision's `postprocess_detections`.
@@ -48,14 +50,14 @@ def decode(outputs: Tensor, default_boxes: Tensor, size: int, inference: Inferen
         inference: thresholds.
     """
     probabilities = F.softmax(outputs[..., 4:].float(), dim=2)[..., 1:]  # (B, A, K)
-    found = []
+    detections = []
     for offsets, scores in zip(outputs[..., :4].float(), probabilities, strict=True):
         boxes = clip_boxes_to_image(CODER.decode_single(offsets, default_boxes), (size, size))
-        found.append(_select(boxes, scores, inference))
-    return found
+        detections.append(_select(boxes, scores, inference))
+    return detections
 
 
-def _select(boxes: Tensor, scores: Tensor, inference: Inference) -> Found:
+def _select(boxes: Tensor, scores: Tensor, inference: Inference) -> Detections:
     """Select from boxes (A, 4) with scores (A, K) by score, overlap and number."""
     count = min(inference.candidates, len(boxes))
     best, index = scores.topk(count, dim=0)  # (count, K), boxes compete per class
@@ -63,7 +65,7 @@ def _select(boxes: Tensor, scores: Tensor, inference: Inference) -> Found:
     good = best > inference.score
     best, index, labels = best[good], index[good], labels[good]  # (n,)
     kept = batched_nms(boxes[index], best, labels, inference.overlap)[: inference.most]
-    return Found(
+    return Detections(
         boxes[index[kept]].cpu().numpy(), labels[kept].cpu().numpy(), best[kept].cpu().numpy()
     )
 
@@ -76,7 +78,7 @@ def detect(
     *,
     workers: int = 0,
     look: Callable[[Tensor, Batch], None] | None = None,
-) -> list[Found]:
+) -> list[Detections]:
     """Detect boxes in the images `rows`, in pixels of each image.
 
     Args:
@@ -88,23 +90,25 @@ def detect(
         look: called with the outputs of every batch, e.g. for a loss.
     """
     batches = split_batches(rows, _BATCH, drop_last=False)
-    found: list[Found] = []
+    detections: list[Detections] = []
     with evaluation_mode(network), torch.inference_mode():
         for batch in load(view, batches, 0, workers=workers):
             outputs = network(batch.images)
             if look is not None:
                 look(outputs, batch)
             boxes = network.default_boxes
-            found += decode(outputs, boxes, view.size, inference)  # type: ignore[arg-type]
+            detections += decode(outputs, boxes, view.size, inference)  # type: ignore[arg-type]
     sizes = view.data.images.sizes[rows]
-    return [_in_image(boxes, sides, view.size) for boxes, sides in zip(found, sizes, strict=True)]
+    return [
+        _in_image(boxes, sides, view.size) for boxes, sides in zip(detections, sizes, strict=True)
+    ]
 
 
-def _in_image(found: Found, sides: np.ndarray, size: int) -> Found:
+def _in_image(detections: Detections, sides: np.ndarray, size: int) -> Detections:
     """Convert pixels of the input to pixels of the image."""
     height, width = sides.tolist()
     scale = np.array([width, height, width, height], np.float32) / size
-    return Found(found.boxes * scale, found.labels, found.scores)
+    return Detections(detections.boxes * scale, detections.labels, detections.scores)
 
 
 _SCHEMA = pa.schema(
@@ -121,15 +125,17 @@ _SCHEMA = pa.schema(
 )
 
 
-def save_found(path: Path, data: BoxData, rows: np.ndarray, found: Sequence[Found]) -> None:
+def save_detections(
+    path: Path, data: BoxData, rows: np.ndarray, detections: Sequence[Detections]
+) -> None:
     """Write one row per box: id and number of the image, class, probability, corners in pixels."""
-    counts = [len(image.labels) for image in found]
-    boxes = np.concatenate([image.boxes for image in found] or [np.zeros((0, 4), np.float32)])
+    counts = [len(image.labels) for image in detections]
+    boxes = np.concatenate([image.boxes for image in detections] or [np.zeros((0, 4), np.float32)])
     columns = {
         "id": np.repeat(np.array(data.ids, object)[rows], counts),
         "row": np.repeat(rows, counts),
-        "label": np.concatenate([i.labels for i in found] or [np.zeros(0, np.int64)]),
-        "score": np.concatenate([i.scores for i in found] or [np.zeros(0, np.float32)]),
+        "label": np.concatenate([i.labels for i in detections] or [np.zeros(0, np.int64)]),
+        "score": np.concatenate([i.scores for i in detections] or [np.zeros(0, np.float32)]),
         **{name: boxes[:, i] for i, name in enumerate(("x1", "y1", "x2", "y2"))},
     }
     table = pa.table({name: pa.array(c) for name, c in columns.items()}).cast(_SCHEMA)
@@ -137,8 +143,8 @@ def save_found(path: Path, data: BoxData, rows: np.ndarray, found: Sequence[Foun
         pq.write_table(table, temporary)
 
 
-def read_found(path: Path, rows: np.ndarray) -> list[Found]:
-    """Read the boxes that `save_found` wrote, for each of the images `rows`.
+def read_detections(path: Path, rows: np.ndarray) -> list[Detections]:
+    """Read the boxes that `save_detections` wrote, for each of the images `rows`.
 
     Raises:
         DataError: when the file is missing, truncated or has other columns.
@@ -151,4 +157,4 @@ def read_found(path: Path, rows: np.ndarray) -> list[Found]:
     corners = np.stack([table.column(n).to_numpy() for n in ("x1", "y1", "x2", "y2")], axis=1)
     labels, scores = (table.column(name).to_numpy() for name in ("label", "score"))
     lines = [np.flatnonzero(row_of == row) for row in rows]
-    return [Found(corners[index], labels[index], scores[index]) for index in lines]
+    return [Detections(corners[index], labels[index], scores[index]) for index in lines]

@@ -10,7 +10,7 @@ import torch
 from tinyrefinery import random
 from tinyrefinery.data.images import ResidentImages
 from tinyrefinery.data.manifest import SPLITS
-from tinyrefinery.detection.boxes import BoxData, Given
+from tinyrefinery.detection.boxes import BoxData, GroundTruth
 
 CLASSES = ("disc", "square", "triangle")
 _EMPTY = 0.1  # share of images without an object, our choice
@@ -48,11 +48,13 @@ def open_shapes(
         ids=tuple(f"{random.key(seed, 'shapes', s, n, side, most):032x}" for s, n in names),
         paths=tuple(f"{split}-{number}" for split, number in names),
         splits=np.array([split for split, _ in names], dtype=str),
-        given=tuple(given for _, given in drawn),
+        truth=tuple(objects for _, objects in drawn),
     )
 
 
-def _image(seed: int, split: str, number: int, side: int, most: int) -> tuple[np.ndarray, Given]:
+def _image(
+    seed: int, split: str, number: int, side: int, most: int
+) -> tuple[np.ndarray, GroundTruth]:
     """Pixels (3, side, side) uint8 and objects."""
     draw = random.generator(seed, f"shapes/{split}/{number}")
     image = draw.uniform(60, 200, (3, 1, 1)) + draw.normal(0, 20, (3, side, side))
@@ -74,8 +76,8 @@ def _image(seed: int, split: str, number: int, side: int, most: int) -> tuple[np
         image[:, top : top + size, left : left + size][:, inside] = ink
     pixels = image.clip(0, 255).astype(np.uint8)
     if not boxes:
-        return pixels, Given.nothing()
-    return pixels, Given(np.stack(boxes), np.array(labels), np.zeros(len(labels), bool))
+        return pixels, GroundTruth.nothing()
+    return pixels, GroundTruth(np.stack(boxes), np.array(labels), np.zeros(len(labels), bool))
 
 
 def _mask(name: str, size: int) -> np.ndarray:

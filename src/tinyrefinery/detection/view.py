@@ -12,7 +12,7 @@ from tinyrefinery.data.batches import IMAGENET_MEAN, IMAGENET_STD, Batch
 from tinyrefinery.data.crops import Crops
 from tinyrefinery.data.images import ChangedImageError
 from tinyrefinery.detection import augment
-from tinyrefinery.detection.boxes import BoxData, Given
+from tinyrefinery.detection.boxes import BoxData, GroundTruth
 from tinyrefinery.errors import DataError
 from tinyrefinery.recipe.detection import Augment
 
@@ -44,7 +44,7 @@ class BoxView:
         sizes = self.data.images.sizes[rows]
         if self.spec is None:
             return augment.whole(sizes)
-        boxes = [self.data.given[row].boxes for row in rows]
+        boxes = [self.data.truth[row].boxes for row in rows]
         return augment.draw(self.spec, self.seed, epoch, rows, sizes, boxes)
 
     def render_many(
@@ -67,7 +67,7 @@ class BoxView:
             place = placement(crops.boxes[i], pixels.shape[:2], self.size)
             color = None if crops.color is None else crops.color[i]
             images[i] = paint(pixels, place, self.size, self.mean, color)
-            boxes.append(_visible_objects(self.data.given[row], place))
+            boxes.append(_visible_objects(self.data.truth[row], place))
             if crops.flip[i]:
                 images[i] = images[i].flip(2)
                 boxes[-1][:, [0, 2]] = self.size - boxes[-1][:, [2, 0]]
@@ -129,19 +129,19 @@ def paint(
     return canvas
 
 
-def _visible_objects(given: Given, place: Placement) -> np.ndarray:
+def _visible_objects(objects: GroundTruth, place: Placement) -> np.ndarray:
     """The objects whose center is visible, (n, 5): box in pixels of the input, class from 1."""
     top, left, bottom, right = place.source
     to_top, to_left, to_bottom, to_right = place.target
     scale = np.array([(to_right - to_left) / (right - left), (to_bottom - to_top) / (bottom - top)])
-    boxes = given.boxes.astype(np.float64)
+    boxes = objects.boxes.astype(np.float64)
     centers = (boxes[:, :2] + boxes[:, 2:]) / 2
     visible = ((centers > (left, top)) & (centers < (right, bottom))).all(axis=1)
     boxes = (boxes - [left, top] * 2) * np.tile(scale, 2) + [to_left, to_top] * 2
     edges = np.array([to_left, to_top, to_right, to_bottom])
     boxes = np.clip(boxes, np.tile(edges[:2], 2), np.tile(edges[2:], 2))
     kept = visible & (boxes[:, 2:] - boxes[:, :2] >= LEAST).all(axis=1)
-    return np.concatenate([boxes[kept], given.labels[kept, None] + 1], axis=1)
+    return np.concatenate([boxes[kept], objects.labels[kept, None] + 1], axis=1)
 
 
 def _padded(boxes: Sequence[np.ndarray]) -> Tensor:

@@ -26,7 +26,7 @@ from tinyrefinery.data.images import EncodedImages
 from tinyrefinery.data.manifest import SPLITS, Manifest
 from tinyrefinery.data.sources.folder import ENDINGS
 from tinyrefinery.data.splits import SPLIT_WORDS, choose_stratified
-from tinyrefinery.detection.boxes import BoxData, Given
+from tinyrefinery.detection.boxes import BoxData, GroundTruth
 from tinyrefinery.detection.container import Container, open_container
 from tinyrefinery.detection.voc_xml import Annotation, has_swapped_size, parse, place_objects
 from tinyrefinery.errors import DataError
@@ -268,14 +268,14 @@ def _decode(
         kept.append(row)
         objects.append(image_objects)
     names = tuple(classes) if classes and measured else _class_names(objects, classes)
-    given = []
+    truth = []
     for row, image_objects in zip(kept, objects, strict=True):
-        boxes, unknown = _given(image_objects, names)
+        boxes, unknown = _ground_truth(image_objects, names)
         problems += [Problem("unknown_class", entries[row].xml, text) for text in unknown]
         if not len(boxes):
             text = "no object; kept as an example of background"
             problems.append(Problem("no_objects", entries[row].xml, text))
-        given.append(boxes)
+        truth.append(boxes)
     rows = np.array(kept, np.int64)
     return BoxData(
         name=name,
@@ -284,7 +284,7 @@ def _decode(
         ids=tuple(examined.ids[row] for row in kept),
         paths=tuple(entries[row].image for row in kept),
         splits=np.array([entries[row].split for row in kept], dtype=str),
-        given=tuple(given),
+        truth=tuple(truth),
         problems=tuple(problems),
     )
 
@@ -304,9 +304,9 @@ def _class_names(
     return tuple(classes)
 
 
-def _given(
+def _ground_truth(
     objects: Sequence[tuple[str, np.ndarray, bool]], classes: Sequence[str]
-) -> tuple[Given, list[str]]:
+) -> tuple[GroundTruth, list[str]]:
     """The boxes of one image, and messages on objects of other classes."""
     kept = [entry for entry in objects if entry[0] in classes]
     unknown = [
@@ -315,10 +315,10 @@ def _given(
         if name not in classes
     ]
     if not kept:
-        return Given.nothing(), unknown
+        return GroundTruth.nothing(), unknown
     labels = np.array([classes.index(name) for name, _, _ in kept], np.int64)
     boxes = np.stack([box for _, box, _ in kept]).astype(np.float32)
-    return Given(boxes, labels, np.array([hard for _, _, hard in kept], bool)), unknown
+    return GroundTruth(boxes, labels, np.array([hard for _, _, hard in kept], bool)), unknown
 
 
 def _assign_splits(data: BoxData, validation: float, test: float, seed: int) -> BoxData:
@@ -345,7 +345,7 @@ def _assign_splits(data: BoxData, validation: float, test: float, seed: int) -> 
         ids=tuple(data.ids[row] for row in kept),
         paths=tuple(data.paths[row] for row in kept),
         splits=splits[kept],
-        given=tuple(data.given[row] for row in kept),
+        truth=tuple(data.truth[row] for row in kept),
     )
     return replace(selected, problems=(*problems, *copies))
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinyrefinery.detection.boxes import Given
-from tinyrefinery.detection.detections import Found
+from tinyrefinery.detection.boxes import GroundTruth
+from tinyrefinery.detection.detections import Detections
 
 OVERLAP = 0.5
 
@@ -35,22 +35,25 @@ class Curve:
 
 
 def curve(
-    given: Sequence[Given], found: Sequence[Found], label: int, overlap: float = OVERLAP
+    truth: Sequence[GroundTruth],
+    detections: Sequence[Detections],
+    label: int,
+    overlap: float = OVERLAP,
 ) -> Curve:
     """Compute the curve of a class over all images. Ties are in the order of the images."""
-    truth = [(g.boxes[g.labels == label], g.difficult[g.labels == label]) for g in given]
-    objects = sum(int((~hard).sum()) for _, hard in truth)
-    matched = [np.zeros(len(boxes), bool) for boxes, _ in truth]
+    of_class = [(t.boxes[t.labels == label], t.difficult[t.labels == label]) for t in truth]
+    objects = sum(int((~hard).sum()) for _, hard in of_class)
+    matched = [np.zeros(len(boxes), bool) for boxes, _ in of_class]
     ranked = [
         (-float(score), image, number)
-        for image, boxes in enumerate(found)
+        for image, boxes in enumerate(detections)
         for number, score in enumerate(boxes.scores)
         if boxes.labels[number] == label
     ]
     correct = []
     for _, image, number in sorted(ranked):
-        boxes, hard = truth[image]
-        overlaps = _overlaps(found[image].boxes[number], boxes)
+        boxes, hard = of_class[image]
+        overlaps = _overlaps(detections[image].boxes[number], boxes)
         best = int(overlaps.argmax()) if len(boxes) else -1
         if best < 0 or overlaps[best] < overlap:
             correct.append(False)
@@ -84,10 +87,10 @@ def area(curve: Curve) -> float:
 
 
 def voc_measures(
-    given: Sequence[Given], found: Sequence[Found], classes: Sequence[str]
+    truth: Sequence[GroundTruth], detections: Sequence[Detections], classes: Sequence[str]
 ) -> dict[str, dict[str, float]]:
     """`ap11`, `ap_area`, `recall` and `objects` of each class with ground-truth objects."""
-    curves = {name: curve(given, found, label) for label, name in enumerate(classes)}
+    curves = {name: curve(truth, detections, label) for label, name in enumerate(classes)}
     return {
         name: {
             "ap11": eleven_points(points),
