@@ -12,7 +12,7 @@ from tinyrefinery.data.batches import View, shuffled
 from tinyrefinery.labels.crop_labels import CropLabels
 from tinyrefinery.labels.policy import RefinedLabels
 from tinyrefinery.labels.refiner import Refiner
-from tinyrefinery.losses import create
+from tinyrefinery.losses import build
 from tinyrefinery.options.crops import Inception
 from tinyrefinery.options.labels import Refining
 from tinyrefinery.options.losses import Kl
@@ -39,7 +39,7 @@ def refined(steps: int, options: dict | None) -> Way:
     jitter = None if options is None else CropJitter(Jitter(**options), policy)
     batch = view.render(shuffled(rows, view.seed, 0), 0)
     natural = batch.images.contiguous(memory_format=torch.channels_last)
-    net, loss = network(channels_last=True), create("kl", **Kl().options)
+    net, loss = network(channels_last=True), build(Kl())
     optimizer = sgd(net)
 
     def way() -> int:

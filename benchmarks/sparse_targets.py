@@ -36,8 +36,7 @@ def draw(classes: int) -> tuple[Tensor, SparseTargets]:
 def learn(loss: str, classes: int, form: str, calls: int) -> Way:
     """So many calls of the loss, and back to the logits, with targets in the form given."""
     keep_freed_memory()
-    part = LOSSES[loss]
-    function, (logits, sparse) = losses.create(part.name, **part.options), draw(classes)
+    function, (logits, sparse) = losses.build(LOSSES[loss]), draw(classes)
     logits.requires_grad_()
     ready: Targets = sparse.dense() if form == "dense" else sparse
 

@@ -27,6 +27,7 @@ from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.options.crops import Augment, Inception, Pad
 from tinyrefinery.options.engine import Engine
 from tinyrefinery.options.labels import Refining
+from tinyrefinery.options.losses import CrossEntropy
 from tinyrefinery.options.schedules import Cosine
 from tinyrefinery.options.training import TrainingOptions
 from tinyrefinery.training import schedules
@@ -125,7 +126,7 @@ def fitted(
         view=view,
         rows=rows,
         policy=policy,
-        loss=losses.create("cross_entropy"),
+        loss=losses.build(CrossEntropy()),
         optimizer=sgd(net),
         schedule=schedules.build(Cosine(), 1),
         options=TrainingOptions(epochs=1, batch_size=BATCH),
@@ -184,7 +185,7 @@ def ready() -> tuple[View, np.ndarray]:
 def looped(view: View, rows: np.ndarray, net: nn.Module, steps: int) -> Way:
     """What `fit` does to the weights, and nothing else: no log, no state, no check, no schedule."""
     keep_freed_memory()
-    optimizer, policy, loss = sgd(net), GivenLabels(CLASSES), losses.create("cross_entropy")
+    optimizer, policy, loss = sgd(net), GivenLabels(CLASSES), losses.build(CrossEntropy())
 
     def way() -> int:
         batches = split_batches(shuffled(rows, view.seed, 0), BATCH, drop_last=True)

@@ -53,7 +53,7 @@ larger = train("refiner", 2, tr.GivenLabels(classes), nn.functional.cross_entrop
 crop_labels = tr.CropLabels(tr.Refiner([larger]), crops, rows, group=batch_size)
 stored = tr.StoredLabels(crop_labels, options.labels, tr.label_form("float16", classes))
 for width in (0.5, 1):
-    train(f"student of width {width:g}", width, stored, tr.create_loss("kl"))
+    train(f"student of width {width:g}", width, stored, tr.build_loss(tr.Kl()))
 
 store = tr.LabelStore(stored.store.folder)
 size_of_all = sum(path.stat().st_size for path in store.streams().values()) / 1e6

@@ -26,13 +26,9 @@ words = parser.parse_args()
 data = tr.open_data("street_numbers", train=words.images, validation=1000, test=2000)
 rows, classes = data.manifest.rows("train"), len(data.classes)
 size = (24, 36)  # height, width
-crop = tr.Inception(size=size)  # 8 to 100 % of the image
-crops = tr.View(data, crop, mean=(0.5,), std=(0.25,))
+crops = tr.View(data, tr.Inception(size=size), mean=(0.5,), std=(0.25,))
 whole = replace(crops, crop=tr.Center(size=size))
-optimizer, schedule = tr.AdamW(lr=4e-3), tr.Cosine()
-options = tr.TrainingOptions(
-    optimizer=optimizer, schedule=schedule, epochs=words.epochs, batch_size=64
-)
+options = tr.TrainingOptions(epochs=words.epochs, batch_size=64)
 
 
 def accuracy(network: nn.Module, split: str) -> float:
@@ -41,7 +37,7 @@ def accuracy(network: nn.Module, split: str) -> float:
     return float((predictions.probabilities.argmax(axis=1) == predictions.labels).mean())
 
 
-def train(name: str, width: float, policy, loss: str) -> nn.Module:
+def train(name: str, width: float, policy, loss) -> nn.Module:
     """A network trained with one label policy. The order and the crops are always the same."""
     torch.manual_seed(0)
     network = tr.create_model("street_cnn", classes, size=size, channels=1, width=width)
@@ -50,9 +46,9 @@ def train(name: str, width: float, policy, loss: str) -> nn.Module:
         view=crops,
         rows=rows,
         policy=policy,
-        loss=tr.create_loss(loss),
-        optimizer=tr.build_optimizer(optimizer, network),
-        schedule=tr.build_schedule(schedule, words.epochs),
+        loss=tr.build_loss(loss),
+        optimizer=tr.build_optimizer(tr.AdamW(lr=4e-3), network),
+        schedule=tr.build_schedule(tr.Cosine(), words.epochs),
         options=options,
         engine=tr.Engine(device="cpu"),
         fabric=Fabric(accelerator="cpu", devices=1),
@@ -65,9 +61,9 @@ def train(name: str, width: float, policy, loss: str) -> nn.Module:
 
 
 given = tr.GivenLabels(classes)
-train("plain", 1, given, "cross_entropy")
-larger = train("refiner", 2, given, "cross_entropy")
+train("plain", 1, given, tr.CrossEntropy())
+larger = train("refiner", 2, given, tr.CrossEntropy())
 
 # The refiner labels crops in groups that share batch statistics, here one group per batch.
 labels = tr.CropLabels(tr.Refiner([larger]), crops, rows, group=64)
-train("refined", 1, tr.RefinedLabels(tr.Refining(), labels), "kl")
+train("refined", 1, tr.RefinedLabels(tr.Refining(), labels), tr.Kl())

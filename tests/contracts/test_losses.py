@@ -220,8 +220,3 @@ def test_wrong_names_and_values(loss: str, message: str, tmp_path: Path) -> None
     """A range is declared once, in `options.losses`, and its message comes from there."""
     with pytest.raises(RecipeError, match=message):
         load_recipe(write_tiny(tmp_path), [f"stages.plain.loss={loss}"])
-
-
-def test_an_unknown_loss_names_the_nearest() -> None:
-    with pytest.raises(RecipeError, match=r"no loss is named 'focall'.*mean 'focal'"):
-        create("focall")

@@ -10,5 +10,4 @@ PARTS = {part.model_fields["name"].default: part for part in get_args(get_args(L
 
 def create(name: str, **options: Any) -> Any:
     """The loss of that name, its other options as a recipe has them by default."""
-    part = PARTS.get(name)
-    return losses.create(name, **(part(**options).options if part else options))
+    return losses.build(PARTS[name](**options))

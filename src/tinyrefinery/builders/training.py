@@ -22,7 +22,7 @@ logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
 
 def loss(stage: Stage) -> Loss:
     """The stage's loss."""
-    return losses.create(stage.loss.name, **stage.loss.options)
+    return losses.build(stage.loss)
 
 
 def jitter(stage: Stage, policy: LabelPolicy) -> CropJitter | None:

@@ -11,16 +11,19 @@ import torch
 from torch import Tensor
 
 from tinyrefinery.data.crops import Crops
-from tinyrefinery.data.moving import moved
+from tinyrefinery.data.moving import to_device
+from tinyrefinery.shapes import Bool, Float
 
 # Largest table of weights in numbers: 16 MB, enough for images of 44 pixels. For larger images the
 # products cost so much more that computing the weights doesn't matter.
 TABLE = 1 << 22
 
+RowsAndColumns = tuple[Float[Tensor, "B h H"], Float[Tensor, "B w W"]]
+
 
 def crop_weights(
     sides: tuple[int, int], crops: Crops, size: tuple[int, int], device: torch.device
-) -> tuple[Tensor, Tensor]:
+) -> RowsAndColumns:
     """Weights of the rows (B, h, H) and columns (B, w, W) of crops; the columns include flips.
 
     Args:
@@ -35,7 +38,7 @@ def crop_weights(
 
 def weights_from_tables(
     sides: tuple[int, int], crops: Crops, size: tuple[int, int], device: torch.device
-) -> tuple[Tensor, Tensor] | None:
+) -> RowsAndColumns | None:
     """`crop_weights` from tables; None if the crops or images are not suitable.
 
     Tables need small images, and boxes of whole pixels inside the image.
@@ -51,16 +54,16 @@ def weights_from_tables(
         table = interval_weights(out, n, device)  # (2, S, out, n)
         interval = _interval_number(boxes[:, axis], boxes[:, axis + 2], n)
         index = interval + flips[axis] * table.shape[1]  # into (2 S, out, n)
-        weights.append(table.flatten(0, 1).index_select(0, moved(index, device)))
+        weights.append(table.flatten(0, 1).index_select(0, to_device(index, device)))
     return weights[0], weights[1]
 
 
 def computed_weights(
     sides: tuple[int, int], crops: Crops, size: tuple[int, int], device: torch.device
-) -> tuple[Tensor, Tensor]:
+) -> RowsAndColumns:
     """`crop_weights` for any crops."""
     image_h, image_w = sides
-    boxes = moved(torch.as_tensor(crops.boxes, dtype=torch.float32), device)
+    boxes = to_device(torch.as_tensor(crops.boxes, dtype=torch.float32), device)
     top, left, height, width = boxes.unbind(1)  # (B, 4) -> four (B,)
     if crops.resized is None:
         # Crop, then resize: pixels outside the box have no weight.
@@ -69,18 +72,20 @@ def computed_weights(
         bounds_x = left.clamp(min=0), (left + width).clamp(max=image_w)
     else:
         # Resize, then crop: the filter may extend beyond the box.
-        resized = moved(torch.as_tensor(crops.resized, dtype=torch.float32), device)
+        resized = to_device(torch.as_tensor(crops.resized, dtype=torch.float32), device)
         zoom_y, zoom_x = image_h / resized[:, 0], image_w / resized[:, 1]
         bounds_y = torch.zeros_like(top), torch.full_like(top, image_h)
         bounds_x = torch.zeros_like(top), torch.full_like(top, image_w)
         top, left = top * zoom_y, left * zoom_x
-    flip = moved(crops.flip, device)
+    flip = to_device(crops.flip, device)
     rows = resize_weights(top, zoom_y, size[0], image_h, *bounds_y)
     return rows, resize_weights(left, zoom_x, size[1], image_w, *bounds_x, flipped=flip)
 
 
 @lru_cache(maxsize=8)
-def interval_weights(out: int, source: int, device: torch.device) -> Tensor:
+def interval_weights(
+    out: int, source: int, device: torch.device
+) -> Float[Tensor, "2 S {out} {source}"]:
     """`resize_weights` of all intervals of whole pixels, (2, S, out, source): S = (n^2 + n) / 2.
 
     Intervals are in the order of `_interval_number`. The second half is flipped. Small images have
@@ -100,14 +105,14 @@ def _interval_number(start: np.ndarray, length: np.ndarray, source: int) -> np.n
 
 
 def resize_weights(
-    start: Tensor,
-    scale: Tensor,
+    start: Float[Tensor, " B"],
+    scale: Float[Tensor, " B"],
     out: int,
     source: int,
-    low: Tensor,
-    high: Tensor,
-    flipped: Tensor | None = None,
-) -> Tensor:
+    low: Float[Tensor, " B"],
+    high: Float[Tensor, " B"],
+    flipped: Bool[Tensor, " B"] | None = None,
+) -> Float[Tensor, "B {out} {source}"]:
     """Antialiased bilinear weights along one axis, (B, out, source).
 
     Args:

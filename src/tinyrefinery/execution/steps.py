@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from tinyrefinery import builders
-from tinyrefinery.data.batches import View, evenly, load
+from tinyrefinery.data.batches import View, evenly_spaced, load
 from tinyrefinery.data.manifest import SPLITS, Manifest
 from tinyrefinery.errors import ChainError
 from tinyrefinery.evaluation import cost
@@ -154,7 +154,7 @@ def _keep_predictions(job: OpenJob, step: Step, network: nn.Module) -> dict[str,
     predictions: dict[str, Predictions] = {}
     for split in SPLITS:
         rows = job.data.manifest.rows(split)
-        rows = evenly(rows, TRAIN_ROWS) if split == "train" else rows
+        rows = evenly_spaced(rows, TRAIN_ROWS) if split == "train" else rows
         predictions[split] = job.predict(network, rows)
         if len(rows):
             predictions[split].save(step.folder / files.predictions(split))

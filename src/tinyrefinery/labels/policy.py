@@ -18,11 +18,12 @@ from torch.nn import functional as F
 
 from tinyrefinery.data.batches import Batch, View
 from tinyrefinery.data.manifest import Manifest
-from tinyrefinery.data.moving import moved
+from tinyrefinery.data.moving import to_device
 from tinyrefinery.labels.batch_norm import GroupPlan
 from tinyrefinery.labels.crop_labels import CropLabels
 from tinyrefinery.losses.targets import SparseTargets, Targets
 from tinyrefinery.options.labels import LabelSmoothing, Refining
+from tinyrefinery.shapes import Float32, Int64
 
 
 class LabelPolicy(Protocol):
@@ -44,7 +45,7 @@ class GivenLabels:
         self._place = np.full(0 if manifest is None else len(manifest), -1)
         self._place[rows] = np.arange(len(rows))
 
-    def __call__(self, batch: Batch) -> Tensor:
+    def __call__(self, batch: Batch) -> Float32[Tensor, "B {self.classes}"]:
         """Targets, (B, K)."""
         targets = F.one_hot(batch.labels, self.classes).float()  # (B,) -> (B, K)
         if self._soft is None:
@@ -65,7 +66,7 @@ class SmoothedLabels:
         self.epsilon, self.classes = part.epsilon, classes
         self._given = GivenLabels(classes, manifest)
 
-    def __call__(self, batch: Batch) -> Tensor:
+    def __call__(self, batch: Batch) -> Float32[Tensor, "B {self.classes}"]:
         """(1 - epsilon) ground truth + epsilon / K, (B, K)."""
         return self._given(batch) * (1 - self.epsilon) + self.epsilon / self.classes
 
@@ -104,7 +105,7 @@ class RefinedLabels:
             labels = self.store(batch) if self.store else self._crop_labels(batch)
         elif self.part.level == "image":
             labels = self._image_labels[
-                moved(batch.rows, batch.images.device)
+                to_device(batch.rows, batch.images.device)
             ]  # (rows, K) -> (B, K)
         else:
             labels = self._category_labels[batch.labels]  # (K, K) -> (B, K)
@@ -112,7 +113,7 @@ class RefinedLabels:
             return F.one_hot(_top_class(labels), self.classes).float()
         return labels
 
-    def _crop_labels(self, batch: Batch) -> Tensor:
+    def _crop_labels(self, batch: Batch) -> Float32[Tensor, "B {self.classes}"]:
         # A label that depends on the batch is made in its planned BN group, or it would change
         # with the batch size. Without `order_seed`, training's batches are whole groups.
         if self.plan is None:
@@ -121,7 +122,7 @@ class RefinedLabels:
             return self.crop_labels.of_groups(batch)
         return self._planned_labels(batch, self.plan)
 
-    def _planned_labels(self, batch: Batch, plan: GroupPlan) -> Tensor:
+    def _planned_labels(self, batch: Batch, plan: GroupPlan) -> Float32[Tensor, "B {self.classes}"]:
         """Labels for a batch that cuts across BN groups: render and label the groups it touches."""
         stream, device = self.view.stream(batch.epoch), batch.images.device
         if stream != self._stream:
@@ -136,12 +137,12 @@ class RefinedLabels:
             # The last group is filled up with rows of the first, whose label is the first one's.
             belongs = np.flatnonzero(plan.group_of(group.rows, stream) == number)
             rows = group.rows[belongs]
-            self._labels[moved(rows, device)] = labels[moved(belongs, device)]
+            self._labels[to_device(rows, device)] = labels[to_device(belongs, device)]
             self._is_made[rows] = True
-        return self._labels[moved(batch.rows, device)]  # (rows, K) -> (B, K)
+        return self._labels[to_device(batch.rows, device)]  # (rows, K) -> (B, K)
 
     @cached_property
-    def _image_labels(self) -> Tensor:
+    def _image_labels(self) -> Float32[Tensor, "rows {self.classes}"]:
         """One label per image, from its central crop, by manifest row: (rows, K), made once."""
         groups = list(self.crop_labels.plan.groups(0))
         labels = torch.zeros((int(self.rows.max()) + 1, self.classes), device=self.view.device)
@@ -152,7 +153,7 @@ class RefinedLabels:
         return labels
 
     @cached_property
-    def _category_labels(self) -> Tensor:
+    def _category_labels(self) -> Float32[Tensor, "{self.classes} {self.classes}"]:
         """Mean label of each given class's images, (K, K); zeros for a class without images."""
         given = torch.from_numpy(self.view.dataset.manifest.labels[self.rows]).to(self.view.device)
         # A product rather than index_add_, whose order of summation varies on accelerators.
@@ -161,7 +162,7 @@ class RefinedLabels:
         return sums / member.sum(dim=0).clamp(min=1)[:, None]
 
 
-def _top_class(labels: Targets) -> Tensor:
+def _top_class(labels: Targets) -> Int64[Tensor, " B"]:
     """Most likely class of each label, (B,) int64."""
     if isinstance(labels, SparseTargets):
         return labels.index.gather(1, labels.probability.argmax(dim=1, keepdim=True))[:, 0]

@@ -15,18 +15,19 @@ from torch import Tensor, nn
 
 from tinyrefinery.data.moving import constant
 from tinyrefinery.labels.batch_norm import has_batch_norm, recalibrate, use_batch_statistics
-from tinyrefinery.labels.fast_bf16 import hasten
+from tinyrefinery.labels.fast_bf16 import speed_up
 from tinyrefinery.layers.depthwise import DepthwiseConv2d
 from tinyrefinery.options.labels import Refining
+from tinyrefinery.shapes import Float, Float32
 
 DEFAULTS = Refining()
 
 
 def renormalize(
-    images: Tensor,
+    images: Float[Tensor, "B C h w"],
     given: tuple[Sequence[float], Sequence[float]],
     wanted: tuple[Sequence[float], Sequence[float]],
-) -> Tensor:
+) -> Float[Tensor, "B C h w"]:
     """Images normalized with one (mean, std) as another network expects them, (B, C, h, w)."""
     if tuple(map(tuple, given)) == tuple(map(tuple, wanted)):
         return images
@@ -71,7 +72,7 @@ class Refiner:
                 use_batch_statistics(network)
             if bf16:
                 _cast_products(network)
-                hasten(network)
+                speed_up(network)
 
     @property
     def depends_on_batch(self) -> bool:
@@ -105,13 +106,13 @@ class Refiner:
         for network, prepare in zip(self.networks, self.prepare, strict=True):
             recalibrate(network, map(partial(self._input, prepare=prepare), batches()), self.bf16)
 
-    def __call__(self, images: Tensor) -> Tensor:
+    def __call__(self, images: Float[Tensor, "B C h w"]) -> Float32[Tensor, "B K"]:
         """Label distributions of crops (B, C, h, w): (B, K) float32, rows sum to one."""
         with torch.inference_mode():
             labels = self.differentiable(images)
         return labels.clone()  # a tensor made in inference mode can't take part in a loss
 
-    def differentiable(self, images: Tensor) -> Tensor:
+    def differentiable(self, images: Float[Tensor, "B C h w"]) -> Float32[Tensor, "B K"]:
         """The same, from which a gradient flows to the crops; the weights stay frozen."""
         total: Tensor | None = None  # (B, K)
         for network, prepare in zip(self.networks, self.prepare, strict=True):

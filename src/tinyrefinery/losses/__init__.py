@@ -13,7 +13,6 @@ from tinyrefinery.losses.bias import BiasLoss
 from tinyrefinery.losses.cross_entropy import cross_entropy, focal
 from tinyrefinery.losses.refinery import kl, l2
 from tinyrefinery.losses.targets import Targets
-from tinyrefinery.names import look_up
 
 
 class Loss(Protocol):
@@ -45,11 +44,21 @@ LOSSES: dict[str, Callable[..., Any]] = {
 """Functions of a batch, and classes, of which each training has an object."""
 
 
-def create(name: str, **options: Any) -> Loss:
-    """The loss of that name with all of its options set, e.g. `create("focal", gamma=2.0)`.
+class Options(Protocol):
+    """A part of `options.losses`: which loss, and its options."""
 
-    Raises:
-        RecipeError: when no loss has that name; the message lists the nearest.
-    """
-    loss = look_up("loss", name, LOSSES)
-    return loss(**options) if isinstance(loss, type) else partial(loss, **options)
+    @property
+    def name(self) -> str:
+        """A key of `LOSSES`."""
+        ...
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What the function of that name takes besides the batch."""
+        ...
+
+
+def build(part: Options) -> Loss:
+    """The loss with its options set, e.g. `build(Focal(gamma=1))`."""
+    loss = LOSSES[part.name]
+    return loss(**part.options) if isinstance(loss, type) else partial(loss, **part.options)

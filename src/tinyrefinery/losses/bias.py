@@ -11,6 +11,7 @@ from torch import Tensor, distributed, nn
 
 from tinyrefinery.losses.cross_entropy import cross_entropies
 from tinyrefinery.losses.targets import Targets
+from tinyrefinery.shapes import Float
 
 
 class BiasLoss(nn.Module):
@@ -50,7 +51,9 @@ class BiasLoss(nn.Module):
         if scaling == "running_minimum":
             self.register_buffer("minimum", torch.tensor(torch.inf))
 
-    def forward(self, logits: Tensor, targets: Targets, features: Tensor | None = None) -> Tensor:
+    def forward(
+        self, logits: Tensor, targets: Targets, features: Tensor | None = None
+    ) -> Float[Tensor, ""]:
         """The loss of a batch; see `losses.Loss`.
 
         Args:
@@ -71,7 +74,7 @@ class BiasLoss(nn.Module):
         return (self.weights(features).to(values.dtype) * values).mean()
 
     @torch.no_grad()
-    def weights(self, features: Tensor) -> Tensor:
+    def weights(self, features: Float[Tensor, "B ..."]) -> Float[Tensor, " B"]:
         """The weight of each crop, (B,), without gradient; notes a new running minimum."""
         variance = variances(features)
         edges = features if self.scaling == "activations" else variance
@@ -86,7 +89,7 @@ class BiasLoss(nn.Module):
         return z / _mean(z) if self.mean_normalized else z
 
 
-def variances(features: Tensor) -> Tensor:
+def variances(features: Float[Tensor, "B ..."]) -> Float[Tensor, " B"]:
     """Unbiased variance over the c h w numbers of each crop's feature map, (B,).
 
     In float32 or better, and without gradient.
@@ -105,7 +108,12 @@ def variances(features: Tensor) -> Tensor:
     return wide.var(dim=tuple(range(1, wide.ndim)), correction=1)
 
 
-def scaled(variance: Tensor, floor: Tensor, least: Tensor, most: Tensor) -> Tensor:
+def scaled(
+    variance: Float[Tensor, " B"],
+    floor: Float[Tensor, ""],
+    least: Float[Tensor, ""],
+    most: Float[Tensor, ""],
+) -> Float[Tensor, " B"]:
     """`(variance - floor) / (most - least)`, (B,); equation 3 and its other readings.
 
     * `activations`, as equation 3 is printed: `floor = least`, and `least` and `most` are those of
@@ -123,7 +131,9 @@ def scaled(variance: Tensor, floor: Tensor, least: Tensor, most: Tensor) -> Tens
     return torch.where(equal, 0.0, (variance - floor) / torch.where(equal, 1.0, spread))
 
 
-def weights(v: Tensor, *, alpha: float, beta: float, formula: str) -> Tensor:
+def weights(
+    v: Float[Tensor, " B"], *, alpha: float, beta: float, formula: str
+) -> Float[Tensor, " B"]:
     """Weights of scaled variances, (B,), before any clamping.
 
     * `paper`: exp(alpha v) - beta, equation 6; .7 at v = 0, 1.05 at v = 1.

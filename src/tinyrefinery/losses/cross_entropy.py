@@ -4,9 +4,12 @@ from torch import Tensor
 
 from tinyrefinery.losses.distributions import comparable
 from tinyrefinery.losses.targets import SparseTargets, Targets
+from tinyrefinery.shapes import Float
 
 
-def cross_entropy(logits: Tensor, targets: Targets, features: Tensor | None = None) -> Tensor:
+def cross_entropy(
+    logits: Tensor, targets: Targets, features: Tensor | None = None
+) -> Float[Tensor, ""]:
     """Mean over the batch of -sum_k t_k log p_k, in nats.
 
     It is least where p = t, and then equals the entropy of t, which is 0 for a hard target only.
@@ -19,7 +22,7 @@ def cross_entropy(logits: Tensor, targets: Targets, features: Tensor | None = No
     return cross_entropies(logits, targets).mean()
 
 
-def cross_entropies(logits: Tensor, targets: Targets) -> Tensor:
+def cross_entropies(logits: Tensor, targets: Targets) -> Float[Tensor, " B"]:
     """The cross-entropy of each crop, (B,), in nats; see `cross_entropy`."""
     log_p, t = comparable(logits, targets)
     return -t.dot(log_p) if isinstance(t, SparseTargets) else -(t * log_p).sum(1)
@@ -27,7 +30,7 @@ def cross_entropies(logits: Tensor, targets: Targets) -> Tensor:
 
 def focal(
     logits: Tensor, targets: Targets, features: Tensor | None = None, *, gamma: float
-) -> Tensor:
+) -> Float[Tensor, ""]:
     """Mean over the batch of sum_k t_k (1 - p_k)^gamma (-log p_k).
 
     This is the focal loss of a hard label, averaged over hard labels drawn from the target. For a

@@ -5,11 +5,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tinyrefinery.losses.targets import SparseTargets, Targets
+from tinyrefinery.shapes import Float
 
 _HALF = (torch.bfloat16, torch.float16)
 
 
-def comparable(logits: Tensor, targets: Targets) -> tuple[Tensor, Targets]:
+def comparable(logits: Tensor, targets: Targets) -> tuple[Float[Tensor, "B K"], Targets]:
     """Log-probabilities of the network and the targets, both (B, K), in float32 or better.
 
     Sparse targets stay sparse.

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from tinyrefinery.losses.distributions import comparable
 from tinyrefinery.losses.targets import SparseTargets, Targets
+from tinyrefinery.shapes import Float
 
 
 def kl(
@@ -14,7 +15,7 @@ def kl(
     *,
     direction: str,
     floor: float,
-) -> Tensor:
+) -> Float[Tensor, ""]:
     """Mean over the batch of a Kullback-Leibler divergence between label t and output p, in nats.
 
     * `label_to_output`: sum_k t_k (log t_k - log p_k); the paper's choice (equation 1). It differs
@@ -44,7 +45,7 @@ def kl(
     return (log_p.exp() * (log_p - log_t)).sum(1).mean()
 
 
-def l2(logits: Tensor, targets: Targets, features: Tensor | None = None) -> Tensor:
+def l2(logits: Tensor, targets: Targets, features: Tensor | None = None) -> Float[Tensor, ""]:
     """Mean over the batch of sum_k (p_k - t_k)^2: the squared distance of the two distributions.
 
     Between 0 and 2. Its gradient vanishes where the output is certain, right or wrong, so it learns

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from tinyrefinery.shapes import Float
+
 
 @dataclass(frozen=True, eq=False)
 class SparseTargets:
@@ -57,7 +59,7 @@ class SparseTargets:
         return self.classes - self.index.shape[1]
 
     @property
-    def rest(self) -> Tensor:
+    def rest(self) -> Float[Tensor, " B"]:
         """Probability of each class that a row does not name, (B,); 0 where it names all."""
         left = (1 - self.probability.sum(1)).clamp_min(0)  # rounding may bring the sum above one
         return left / self.others if self.others else torch.zeros_like(left)
@@ -69,33 +71,35 @@ class SparseTargets:
         probability = self.probability.to(device=device, dtype=dtype)
         return SparseTargets(self.index.to(device=device), probability, self.classes)
 
-    def dense(self) -> Tensor:
+    def dense(self) -> Float[Tensor, "B {self.classes}"]:
         """All probabilities, (B, K)."""
         spread = self.rest[:, None].repeat(1, self.classes)
         return spread.scatter_(1, self.index, self.probability)
 
-    def dot(self, values: Tensor) -> Tensor:
+    def dot(self, values: Float[Tensor, "B {self.classes}"]) -> Float[Tensor, " B"]:
         """`sum_c t_c values_c`, (B,), of values (B, K)."""
         rest = self.rest
         named = ((self.probability - rest[:, None]) * values.gather(1, self.index)).sum(1)
         return named + rest * values.sum(1)
 
-    def negative_entropy(self) -> Tensor:
+    def negative_entropy(self) -> Float[Tensor, " B"]:
         """`sum_c t_c log t_c`, (B,), in nats, with 0 log 0 = 0."""
         named, rest = self.probability, self.rest
         return torch.xlogy(named, named).sum(1) + self.others * torch.xlogy(rest, rest)
 
-    def distance_of(self, values: Tensor) -> Tensor:
+    def distance_of(self, values: Float[Tensor, "B K"]) -> Float[Tensor, "B K"]:
         """`values_c - t_c`, (B, K)."""
         return self._subtract(values, self.probability, self.rest)
 
-    def log_ratio_of(self, log_p: Tensor, floor: float) -> Tensor:
+    def log_ratio_of(self, log_p: Float[Tensor, "B K"], floor: float) -> Float[Tensor, "B K"]:
         """`log p_c - log t_c`, (B, K), for targets raised to `floor`, then divided by their sum."""
         named, rest = self.probability.clamp_min(floor), self.rest.clamp_min(floor)
         total = named.sum(1) + self.others * rest
         return self._subtract(log_p, (named / total[:, None]).log(), (rest / total).log())
 
-    def _subtract(self, values: Tensor, named: Tensor, rest: Tensor) -> Tensor:
+    def _subtract(
+        self, values: Float[Tensor, "B K"], named: Float[Tensor, "B k"], rest: Float[Tensor, " B"]
+    ) -> Float[Tensor, "B K"]:
         """From values (B, K): `named` (B, k) where a row names a class, elsewhere `rest` (B,)."""
         less = values - rest[:, None]
         # Its derivative is the identity, whatever is subtracted, so autograd need not see this; nor

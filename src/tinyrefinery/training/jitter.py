@@ -20,12 +20,15 @@ from tinyrefinery.data.transforms import normalize_
 from tinyrefinery.errors import DataError
 from tinyrefinery.labels.batch_norm import SMALLEST_GROUP
 from tinyrefinery.labels.policy import RefinedLabels
-from tinyrefinery.layers.modes import evaluating
+from tinyrefinery.layers.modes import evaluation_mode
 from tinyrefinery.losses.targets import SparseTargets, Targets
 from tinyrefinery.options.training import Jitter
+from tinyrefinery.shapes import Float, Float32
 
 
-def divergences(labels: Tensor, logits: Tensor, direction: str) -> Tensor:
+def divergences(
+    labels: Float[Tensor, "B K"], logits: Float[Tensor, "B K"], direction: str
+) -> Float[Tensor, " B"]:
     """KL divergence of each crop between label (B, K) and output (logits), (B,), in nats.
 
     Differentiable in both, also where a label has a probability of 0.
@@ -38,7 +41,9 @@ def divergences(labels: Tensor, logits: Tensor, direction: str) -> Tensor:
     return (log_p.exp() * (log_p - log_t)).sum(dim=1)
 
 
-def ascend(images: Tensor, gradient: Tensor, step: float, norm: str) -> Tensor:
+def ascend(
+    images: Float[Tensor, "B C h w"], gradient: Float[Tensor, "B C h w"], step: float, norm: str
+) -> Float[Tensor, "B C h w"]:
     """Crops (B, C, h, w) one step along a gradient of their shape.
 
     Args:
@@ -68,7 +73,7 @@ def at_rest(network: nn.Module, *, batch_statistics: bool) -> Iterator[None]:
     # Batch normalization of frozen parts isn't among them: it uses running statistics anyway.
     norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.training]
     kept = [norm.track_running_stats for norm in norms]
-    with evaluating(network):
+    with evaluation_mode(network):
         try:
             for norm in norms if batch_statistics else ():
                 # In this state PyTorch neither reads nor writes the running statistics.
@@ -94,8 +99,8 @@ class CropJitter:
         self.bounds = black_and_white(policy.crop_labels.view) if part.clamp else None
 
     def __call__(
-        self, images: Tensor, targets: Targets, network: nn.Module
-    ) -> tuple[Tensor, Targets]:
+        self, images: Float[Tensor, "B C h w"], targets: Targets, network: nn.Module
+    ) -> tuple[Float[Tensor, "N C h w"], Targets]:
         """Add jittered crops to a batch: the natural ones first, (B + J, C, h, w) and (B + J, K).
 
         Args:
@@ -129,7 +134,9 @@ class CropJitter:
             return 1
         return max(1, round(crops / self.policy.crop_labels.plan.group))
 
-    def _ascend(self, images: Tensor, targets: Targets, network: nn.Module) -> Tensor:
+    def _ascend(
+        self, images: Float[Tensor, "B C h w"], targets: Targets, network: nn.Module
+    ) -> Float[Tensor, "B C h w"]:
         """The jittered form of each crop, (B, C, h, w)."""
         part = self.part
         with torch.enable_grad(), at_rest(network, batch_statistics=part.batch_norm == "batch"):
@@ -146,7 +153,9 @@ class CropJitter:
         jittered = ascend(images, gradient, part.step, part.norm)
         return jittered if self.bounds is None else jittered.clamp(*self.bounds)
 
-    def _label(self, images: Tensor, jittered: Tensor) -> Tensor:
+    def _label(
+        self, images: Float[Tensor, "B C h w"], jittered: Float[Tensor, "J C h w"]
+    ) -> Float32[Tensor, "J K"]:
         """The refiner's labels of the jittered crops, (J, K)."""
         count = min(self._group_count(len(images)), max(1, len(jittered) // SMALLEST_GROUP))
         apart = self.part.refiner_batch == "jittered" or not self.refiner.depends_on_batch

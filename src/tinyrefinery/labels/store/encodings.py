@@ -8,6 +8,7 @@ from torch import Tensor
 
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.losses.targets import SparseTargets, Targets
+from tinyrefinery.shapes import Float, UInt8
 
 FormName = Literal["auto", "float32", "float16", "compact"]
 DENSE_CLASSES = 32  # up to here, 8 bits for each class take no more space than the top ten classes
@@ -49,7 +50,7 @@ class Form:
     def _index_bytes(self) -> int:
         return 1 if self.classes <= 256 else 2
 
-    def encode(self, labels: Tensor) -> Tensor:
+    def encode(self, labels: Float[Tensor, "B {self.classes}"]) -> UInt8[Tensor, "B {self.bytes}"]:
         """Encode distributions (B, K) float32 as bytes, (B, `bytes`) uint8."""
         if self.name == "float32":
             return labels.float().contiguous().view(torch.uint8)
@@ -64,7 +65,7 @@ class Form:
         # (B, top) of one or two bytes -> (B, top * index bytes), after the roots
         return torch.cat([roots, numbers.contiguous().view(torch.uint8)], dim=1)
 
-    def decode(self, records: Tensor) -> Targets:
+    def decode(self, records: UInt8[Tensor, "B {self.bytes}"]) -> Targets:
         """Decode labels (B, `bytes`) uint8 to targets, on the same device."""
         if self.name == "float32":
             return records.contiguous().view(torch.float32)
