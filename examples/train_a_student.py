@@ -29,7 +29,6 @@ size = (24, 36)  # height, width
 crop = tr.Inception(size=size)  # 8 to 100 % of the image
 crops = tr.View(data, crop, mean=(0.5,), std=(0.25,))
 whole = replace(crops, crop=tr.Center(size=size))
-optimizer, schedule = tr.AdamW(lr=4e-3), tr.Cosine()
 options = tr.TrainingOptions(epochs=words.epochs, batch_size=64)
 
 
@@ -49,8 +48,8 @@ def train(name: str, width: float, policy, loss) -> nn.Module:
         rows=rows,
         policy=policy,
         loss=tr.build_loss(loss),
-        optimizer=tr.build_optimizer(optimizer, network),
-        schedule=tr.build_schedule(schedule, words.epochs),
+        optimizer=torch.optim.AdamW(network.parameters(), lr=4e-3),
+        schedule=lambda epoch: 1 - epoch / words.epochs,  # falls linearly to zero
         options=options,
         engine=tr.Engine(device="cpu"),
         fabric=Fabric(accelerator="cpu", devices=1),

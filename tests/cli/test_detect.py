@@ -106,8 +106,8 @@ def test_what_is_wrong_with_images(journey):
             ),
             "can't look at an image of 256 pixels",
         ),
-        (("evaluate", "/nowhere"), "no run folder of a detector"),
-        (("draw", "/nowhere"), "no run folder of a detector"),
+        (("evaluate", "/nowhere"), "no run folder"),
+        (("draw", "/nowhere"), "no run folder"),
         (("draw", "/nowhere", "--split", "tset"), "no split is named 'tset'. Did you mean 'test'"),
     ],
 )

@@ -284,19 +284,23 @@ def test_drawing(trained, tmp_path):
     _, folder = trained
     pixels = np.full((80, 120, 3), 90, np.uint8)
     Image.fromarray(pixels).save(tmp_path / "photo.png")
-    written = detection_look.draw_files(folder, [tmp_path / "photo.png"], tmp_path, score=0.0)
+    stage = detection_look.choose_detector(folder)
+    assert stage.seed == 0
+    written = detection_look.draw_files(stage, [tmp_path / "photo.png"], tmp_path, score=0.0)
     ((path, count),) = written
     drawn = opened(path)
     assert drawn.shape == pixels.shape
     assert count > 0
     assert (drawn != pixels).any()
-    nothing = detection_look.draw_files(folder, [tmp_path / "photo.png"], tmp_path, score=1.0)
+    nothing = detection_look.draw_files(stage, [tmp_path / "photo.png"], tmp_path, score=1.0)
     assert nothing[0][1] == 0
     assert np.array_equal(opened(path), pixels)
-    sheet = detection_look.draw_split(folder, "test", tmp_path, seed=1, count=3)
+    other = detection_look.choose_detector(folder, seed=1)
+    assert detection_look.choose_detector(other.folder).key == other.key
+    sheet = detection_look.draw_split(other, "test", tmp_path, count=3)
     assert opened(sheet).shape[1] > 3 * 320
-    with pytest.raises(DataError, match="no detector of seed 7"):
-        detection_look.draw_split(folder, "test", tmp_path, seed=7)
+    with pytest.raises(DataError, match="has no seed 7"):
+        detection_look.choose_detector(folder, seed=7)
 
 
 def test_other_images(trained, tmp_path):
@@ -382,7 +386,9 @@ def test_faults_of_other_images_and_known_ones_are_logged(trained, tmp_path, mon
     there = dataclasses.replace(data, splits=swapped)
     monkeypatch.setattr(detection_look.build, "box_data", lambda source, measured: there)
     measured(folder, "inference.most=9")
-    assert logged[1:] == [f"seed {seed}: was trained on 20 of these 20 images" for seed in (0, 1)]
+    assert logged[1:] == [
+        f"detector (seed {seed}): was trained on 20 of these 20 images" for seed in (0, 1)
+    ]
 
 
 def test_other_images_have_other_lists(tmp_path):

@@ -113,6 +113,23 @@ def test_rows_one_after_the_other_make_one_table(table):
     gain = 100 * (precisions["small"] - precisions["plain"]).mean()
     assert float(lines["small"]["gain"]) == pytest.approx(gain, abs=1e-6)
     assert (lines["plain"]["paper_map"], lines["plain"]["gain"]) == ("40.0", "")
+    detect(folder)
+
+
+def detect(folder):
+    """What `detect` does with a run of several rows."""
+
+    def call(*arguments):
+        return CliRunner(env={"COLUMNS": "200"}).invoke(app, ["detect", *map(str, arguments)])
+
+    shown = call("evaluate", folder, "inference.score=0.2")
+    assert shown.exit_code == 0, shown.output
+    assert all(row in shown.output for row in ("plain", "small"))
+    refused = call("draw", folder)
+    assert refused.exit_code == 2
+    assert "Name one with --row" in " ".join(refused.output.split())
+    assert call("draw", folder, "--row", "small", "--seed", "1").exit_code == 0
+    assert (folder / "drawn" / "sheet-validation.png").exists()
 
 
 def test_what_a_table_of_detectors_is_not(table):

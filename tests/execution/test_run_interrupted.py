@@ -98,7 +98,7 @@ def test_no_space_left(finished, tmp_path, monkeypatch):
     code, _, errors = finish(full)
     assert code == 4, errors
     assert "state.pt: is not writable" in errors
-    assert "free some space" in errors
+    assert "Free some disk space" in errors
     assert "Traceback" not in errors
     assert weights(tmp_path / "runs" / "run", "plain") == before
     assert not list(tmp_path.rglob("*.part"))
@@ -140,7 +140,7 @@ def test_a_refiner_file_of_other_classes(finished, tmp_path):
     by = f"stages.refined.labels.by=file:{model}"
     chain = go(tmp_path, overrides=[by])
     assert chain[-1].refined_by == (f"file:{model}",)
-    with pytest.raises(CheckpointError, match=r"knows 10 classes, but data set .* has 100"):
+    with pytest.raises(CheckpointError, match=r"has 10 classes, but dataset .* has 100"):
         go(tmp_path, overrides=[by, "data.source.digits=2"])
     with pytest.raises(
         CheckpointError, match=r"nowhere\.safetensors: .*(no such file|can't be read)"

@@ -10,6 +10,7 @@ from tinyrefinery.cli.options import (
     DataOverrides,
     Overrides,
     RecipeName,
+    Row,
     RunName,
     Runs,
     Seed,
@@ -84,6 +85,7 @@ def draw(
         float, option("P", "Smallest probability of a drawn box, 0 to 1.", min=0, max=1)
     ] = 0.5,
     seed: Seed = None,
+    row: Row = None,
     split: Split = "validation",
     count: Annotated[int, option("N", "Number of images on the contact sheet.", min=1)] = 16,
 ) -> None:
@@ -91,14 +93,14 @@ def draw(
 
     Without IMAGES, a contact sheet shows images of SPLIT with predicted and true boxes.
     """
-    from tinyrefinery.detection.look import draw_files, draw_split
+    from tinyrefinery.detection.look import choose_detector, draw_files, draw_split
 
     _check_split(split)
-    folder = out or run / "drawn"
+    stage, folder = choose_detector(run, seed, row), out or run / "drawn"
     if not images:
-        typer.echo(draw_split(run, split, folder, seed=seed, score=score, count=count))
+        typer.echo(draw_split(stage, split, folder, score=score, count=count))
         return
-    for path, boxes in draw_files(run, images, folder, seed=seed, score=score):
+    for path, boxes in draw_files(stage, images, folder, score=score):
         typer.echo(f"{path}: {boxes} box{'' if boxes == 1 else 'es'}")
 
 

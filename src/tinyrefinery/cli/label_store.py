@@ -53,14 +53,14 @@ def make(
 
     folder = runs / name if name else run_folder(runs, path.stem, loaded)
     made = make_labels(loaded, folder, stages=stage or (), streams=wanted, processes=processes)
-    for store in dict.fromkeys(each.folder for each in made):
-        _tell(store)
+    for store in dict.fromkeys(store.folder for store in made):
+        _show(store)
 
 
 def info(stores: Stores) -> None:
     """Show what label stores contain."""
     for folder in _folders(stores):
-        _tell(folder)
+        _show(folder)
 
 
 def verify(stores: Stores) -> None:
@@ -73,10 +73,10 @@ def verify(stores: Stores) -> None:
             wrong.append(str(error))
             typer.echo(f"bad  {folder}")
             continue
-        found = store.verify()
-        wrong += found
+        damages = store.verify()
+        wrong += damages
         streams = len(store.streams())
-        typer.echo(f"{'bad' if found else 'ok '}  {folder}: {streams} streams")
+        typer.echo(f"{'bad' if damages else 'ok '}  {folder}: {streams} streams")
     if wrong:
         raise LabelStoreError("\n".join(wrong))
 
@@ -105,18 +105,18 @@ def _open(folder: Path) -> "LabelStore":
     return LabelStore(folder)
 
 
-def _tell(folder: Path) -> None:
+def _show(folder: Path) -> None:
     from tinyrefinery.labels.store.reader import ranges
 
     store = _open(folder)
-    facts, there = store.facts, list(store.streams())
+    facts, streams = store.facts, list(store.streams())
     groups, refiner = facts["groups"], facts["refiner"]
     form = f"top {store.form.top}" if store.form.name == "top" else store.form.name
-    size = len(there) * store.bytes_per_stream
+    size = len(streams) * store.bytes_per_stream
     lines = {
-        "streams": f"{len(there)} ({ranges(there)}), {size / 1e6:.1f} MB",
-        "labels a stream": f"{len(store):,} of {len(facts['classes'])} classes",
-        "form": f"{form}, {store.form.bytes} bytes a label",
+        "streams": f"{len(streams)} ({ranges(streams)}), {size / 1e6:.1f} MB",
+        "labels per stream": f"{len(store):,} of {len(facts['classes'])} classes",
+        "form": f"{form}, {store.form.bytes} bytes per label",
         "crops": ", ".join(f"{k} {v}" for k, v in facts["crops"].items() if v is not None),
         "refiner": f"{', '.join(d[:12] for d in refiner['networks'])}, "
         f"BN {refiner['batch_norm']}, T={refiner['temperature']:g}, {refiner['precision']}",
@@ -130,19 +130,19 @@ def _tell(folder: Path) -> None:
 
 def _folders(given: list[Path]) -> list[Path]:
     """The stores that are meant: each folder itself, or those in it."""
-    found = []
+    folders = []
     for path in given:
-        own = [path] if (path / "manifest.json").exists() else []
-        inside = own or sorted(each.parent for each in path.glob("[!.]*/manifest.json"))
+        itself = [path] if (path / "manifest.json").exists() else []
+        inside = itself or sorted(file.parent for file in path.glob("[!.]*/manifest.json"))
         if not inside:
             raise LabelStoreError(f"{path}: no label store, and none in it")
-        found += inside
-    return found
+        folders += inside
+    return folders
 
 
 def _one(folders: list[Path]) -> list[Path]:
     if len(folders) > 1:
-        names = ", ".join(each.name for each in folders)
+        names = ", ".join(folder.name for folder in folders)
         raise LabelStoreError(
             f"{folders[0].parent}: holds {len(folders)} stores, name one: {names}"
         )

@@ -77,7 +77,7 @@ def train_seeds(
 
     stem = f"{path.stem}-smoke" if smoke else path.stem
     folder = runs / name if name else run_folder(runs, stem, recipe)
-    _train([("", each) for each in seeded(recipe, seeds)], folder, processes)
+    _train([("", at_seed) for at_seed in seeded(recipe, seeds)], folder, processes)
 
 
 def reproduce(
@@ -144,11 +144,13 @@ def _execute(
 ) -> None:
     from tinyrefinery.runs.plan import DetectorJob, Job
 
-    detectors = [DetectorJob(each, row) for row, each in jobs if isinstance(each, DetectionRecipe)]
+    detectors = [
+        DetectorJob(recipe, row) for row, recipe in jobs if isinstance(recipe, DetectionRecipe)
+    ]
     if not detectors:
         from tinyrefinery.execution.run import run as run_jobs
 
-        networks = [Job(each, row) for row, each in jobs if isinstance(each, Recipe)]
+        networks = [Job(recipe, row) for row, recipe in jobs if isinstance(recipe, Recipe)]
         run_jobs(networks, folder, processes=processes, table=table)
         return
     if processes > 1:

@@ -71,13 +71,13 @@ def _backbone(
     path = Path(part.init_from.removeprefix("file:"))
     network, known = load_network(path)
     if known.name != part.name or (part.kwargs and known.kwargs != part.kwargs):
-        told = f"{known.name} {known.kwargs or ''}".strip()
+        holds = f"{known.name} {known.kwargs or ''}".strip()
         raise CheckpointError(
-            f"{path}: holds a {told}, not a {part.name} {part.kwargs or ''}; set "
+            f"{path}: holds a {holds}, not a {part.name} {part.kwargs or ''}; set "
             f"detector.backbone.name={known.name}"
         )
     if known.channels != 3:
-        raise CheckpointError(f"{path}: looks at grey images; a detector needs colour")
+        raise CheckpointError(f"{path}: takes grayscale images, but a detector takes color images")
     return network, known
 
 

@@ -21,9 +21,10 @@ from tinyrefinery.detection.detector_file import DetectorInfo, load_detector
 from tinyrefinery.detection.drawing import draw_boxes, draw_sheet
 from tinyrefinery.detection.summary import measures
 from tinyrefinery.detection.view import BoxView
-from tinyrefinery.errors import ChoiceError, DataError
+from tinyrefinery.errors import DataError
 from tinyrefinery.files import writing
 from tinyrefinery.names import nearest
+from tinyrefinery.networks.choice import Choice, choose_one
 from tinyrefinery.recipe.detection import DetectionRecipe, Inference, Voc, load_detection
 from tinyrefinery.recipe.load import part_hash
 from tinyrefinery.runs.folder import TrainedStage, open_run, open_stage, stage_folder_of
@@ -43,39 +44,25 @@ def detectors(path: Path) -> list[TrainedStage]:
     """
     folder = stage_folder_of(path)
     stages = open_run(path).stages if folder is None else [open_stage(folder)]
-    found = [stage for stage in stages if stage.kind == DETECTOR]
-    if not found:
+    finished = [stage for stage in stages if stage.kind == DETECTOR]
+    if not finished:
         raise DataError(
             f"{path}: has no finished detector. Give the folder that `tinyrefinery detect train` "
             "printed, usually runs/NAME."
         )
-    return found
+    return finished
 
 
-def choose_detector(path: Path, seed: int | None = None) -> TrainedStage:
-    """The detector of a run folder or of a stage's folder.
-
-    Args:
-        path: the folder.
-        seed: of a run with several; None: the lowest.
+def choose_detector(path: Path, seed: int | None = None, row: str | None = None) -> TrainedStage:
+    """The detector of a run folder or of a stage's folder; see `networks.choice`.
 
     Raises:
         DataError: when there is none.
-        ChoiceError: when the run has no such seed, or several rows of a table have it.
+        ChoiceError: when the run has no such seed or row, or rows of a table differ in it.
     """
-    found = detectors(path)
-    wanted = min(stage.seed for stage in found) if seed is None else seed
-    chosen = [stage for stage in found if stage.seed == wanted]
-    if not chosen:
-        seeds = sorted({stage.seed for stage in found})
-        raise ChoiceError(f"{path}: no detector of seed {wanted}; there are {seeds}")
-    if len(chosen) > 1:
-        folders = ", ".join(f"{stage.row}: {stage.folder}" for stage in chosen)
-        raise ChoiceError(
-            f"{path}: {len(chosen)} rows of a table have a detector of seed {wanted}; give the "
-            f"folder of one: {folders}"
-        )
-    return chosen[0]
+    if len(finished := detectors(path)) == 1 and (seed, row) == (None, None):
+        return finished[0]
+    return choose_one(open_run(path), Choice(seed=seed, row=row))
 
 
 def changed_recipe(stage: TrainedStage, overrides: Sequence[str]) -> DetectionRecipe:
@@ -126,8 +113,8 @@ def measure_again(path: Path, overrides: Sequence[str], split: str) -> Measured:
         network, info = load_detector(stage.network)
         same = _renumbered(data, info.classes)
         view = BoxView(same, info.spec.size, mean=info.mean, std=info.std)
-        found = detect(network, view, rows, recipe.inference, workers=recipe.data.workers)
-        measured = {split: measures(same, rows, found), "cost": stage.evaluation["cost"]}
+        boxes = detect(network, view, rows, recipe.inference, workers=recipe.data.workers)
+        measured = {split: measures(same, rows, boxes), "cost": stage.evaluation["cost"]}
         result[stage.key] = measured
     return result
 
@@ -147,21 +134,21 @@ def _log_known(stage: TrainedStage, data: BoxData, rows: np.ndarray) -> None:
     ids, splits = table.column("id").to_pylist(), table.column("split").to_pylist()
     trained = {id for id, split in zip(ids, splits, strict=True) if split == "train"}
     if known := len(trained & {data.ids[row] for row in rows}):
-        log.info(f"seed {stage.seed}: was trained on {known} of these {len(rows)} images")
+        log.info(f"{stage.label}: was trained on {known} of these {len(rows)} images")
 
 
-def _images(recipe: DetectionRecipe, own: DetectionRecipe, overrides: Sequence[str]) -> BoxData:
-    """The images of a changed recipe; in another folder or zip, the `own` one's lists mean nothing.
+def _images(recipe: DetectionRecipe, trained: DetectionRecipe, overrides: Sequence[str]) -> BoxData:
+    """The images of a changed recipe. Lists of the `trained` one mean nothing in another folder.
 
     Args:
         recipe: with the overrides.
-        own: without them.
+        trained: without them.
         overrides: of the recipe.
     """
     source = recipe.data.source
-    other = isinstance(source, Voc) and source.root != getattr(own.data.source, "root", None)
-    if other and not any(each.startswith("data.source.splits") for each in overrides):
-        given = any(each.startswith("data.source=") for each in overrides)
+    other = isinstance(source, Voc) and source.root != getattr(trained.data.source, "root", None)
+    if other and not any(override.startswith("data.source.splits") for override in overrides):
+        given = any(override.startswith("data.source=") for override in overrides)
         source = source if given else source.model_copy(update={"splits": None})
     return build.box_data(source, measured=other)
 
@@ -191,34 +178,32 @@ def _renumbered(data: BoxData, classes: tuple[str, ...]) -> BoxData:
 
 
 def draw_files(
-    path: Path, images: Sequence[Path], out: Path, *, seed: int | None = None, score: float = 0.5
+    stage: TrainedStage, images: Sequence[Path], out: Path, *, score: float = 0.5
 ) -> list[tuple[Path, int]]:
     """Draw what a detector finds on image files.
 
     Args:
-        path: a run folder, or a stage's folder.
+        stage: the detector.
         images: the files.
         out: the folder to write to.
-        seed: see `choose_detector`.
         score: least probability of a box that is drawn.
 
     Returns:
         The written files, and how many boxes each has.
 
     Raises:
-        DataError: when a file is no image, or there is no such detector.
+        DataError: when a file is no image.
     """
-    stage = choose_detector(path, seed)
     (network, info), inference = _opened(stage)
     _check_distinct(images)
     written = []
     for file in images:
         pixels = _decoded(file)
-        found = detect(network, _view_of(pixels, info), np.array([0]), inference)[0]
+        boxes = detect(network, _view_of(pixels, info), np.array([0]), inference)[0]
         target = out / f"{file.stem}-boxes.png"
-        drawn = draw_boxes(pixels, found, info.classes, score=score)
+        drawn = draw_boxes(pixels, boxes, info.classes, score=score)
         _save(drawn, target)
-        written.append((target, int((found.scores >= score).sum())))
+        written.append((target, int((boxes.scores >= score).sum())))
     return written
 
 
@@ -234,20 +219,13 @@ def _check_distinct(images: Sequence[Path]) -> None:
 
 
 def draw_split(
-    path: Path,
-    split: str,
-    out: Path,
-    *,
-    seed: int | None = None,
-    score: float = 0.5,
-    count: int = 16,
+    stage: TrainedStage, split: str, out: Path, *, score: float = 0.5, count: int = 16
 ) -> Path:
     """A contact sheet of a split's first images, with given boxes (white) and found ones.
 
     Raises:
-        DataError: when the split is empty, or there is no such detector.
+        DataError: when the split is empty.
     """
-    stage = choose_detector(path, seed)
     (network, info), inference = _opened(stage)
     data = _renumbered(build.box_data(changed_recipe(stage, []).data.source), info.classes)
     rows = _rows(data, split)[:count]
@@ -266,7 +244,7 @@ def _decoded(path: Path) -> np.ndarray:
 
 
 def _view_of(pixels: np.ndarray, info: DetectorInfo) -> BoxView:
-    """One image as a data set."""
+    """One image as a dataset."""
     images = ResidentImages(torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None].contiguous())
     given = (Given.nothing(),)
     data = BoxData("image", info.classes, images, ("",), ("",), np.array(["test"]), given)

@@ -75,14 +75,15 @@ def run_detectors(
         ready = train_backbones(jobs, folder)
         steps = plan_detectors(ready, [data.digest for data in datasets], folder)
         opened = list(map(OpenDetector, ready, datasets, steps))
-        for row in {each.step.fills: each for each in opened}.values():
-            build.detector(row.recipe, row.data.classes)  # raises what is wrong before training
+        for detector in {each.step.fills: each for each in opened}.values():
+            # Raises what is wrong before anything is trained.
+            build.detector(detector.recipe, detector.data.classes)
         facts = {data.digest: box_facts(data) for data in datasets}
         write_run(folder, jobs[0].recipe, list(facts.values()))
         if table is not None:
             write_table(folder, table, jobs, steps)
-        for each in opened:
-            _run_step(each)
+        for detector in opened:
+            _run_step(detector)
         return [open_stage(step.folder) for step in steps]
 
 
@@ -139,7 +140,7 @@ def _from_file(recipe: DetectionRecipe, file: Path) -> DetectionRecipe:
 
 
 def box_facts(data: BoxData) -> DataFacts:
-    """What a run keeps of a data set of boxes; an image has no class of its own."""
+    """What a run keeps of a dataset of boxes; an image has no class of its own."""
     splits = {
         split: {"images": len(data.rows(split)), "objects": data.counts(split)} for split in SPLITS
     }
@@ -250,8 +251,8 @@ def _validate(
         """Note the loss of a batch, weighted by its images."""
         losses.append(loss(outputs, batch) * len(batch.labels))
 
-    found = opened.find(network, info, rows, look)
-    result = measures(opened.data, rows, found, coco=False)
+    boxes = opened.find(network, info, rows, look)
+    result = measures(opened.data, rows, boxes, coco=False)
     record = {"validation_loss": sum(losses) / len(rows)}
     return record | ({} if result["map11"] is None else {"validation_map11": result["map11"]})
 
@@ -264,12 +265,12 @@ def _keep(opened: OpenDetector, network: nn.Module, info: DetectorInfo, seconds:
         rows = data.rows(split)
         if not len(rows):
             continue
-        found = opened.find(network, info, rows)
-        save_found(step.folder / f"found-{split}.parquet", data, rows, found)
-        result[split] = measures(data, rows, found)
+        boxes = opened.find(network, info, rows)
+        save_found(step.folder / f"found-{split}.parquet", data, rows, boxes)
+        result[split] = measures(data, rows, boxes)
         if split == "validation":
             shown = rows[:SHEET]
-            draw_sheet(step.folder / "sheet.jpg", data, shown, found, score=SHEET_SCORE)
+            draw_sheet(step.folder / "sheet.jpg", data, shown, boxes, score=SHEET_SCORE)
     size = (info.spec.size, info.spec.size)
     result["cost"] = {
         "parameters": cost.parameters(network),

@@ -18,7 +18,7 @@ def measures(
 
     Args:
         data: the images.
-        rows: those that were looked at.
+        rows: those that boxes were predicted for.
         found: what was found in each of them.
         coco: whether to take COCO's too, which costs more.
 
@@ -48,7 +48,7 @@ def measures(
 
 
 def blind(data: BoxData, rows: np.ndarray) -> list[Found]:
-    """What a detector would find that looks at nothing: each class's median training box.
+    """The boxes of a control that ignores the image: each class's median training box.
 
     Where objects fill the middle of most pictures, this control does surprisingly well, and a
     detector's measures mean what they are above it. The probability of a box is the share of

@@ -26,7 +26,7 @@ class Generation:
     network: nn.Module = field(repr=False)
     validation_top1: float
     refined_by: tuple[str, ...] = ()
-    """Ids of the generations that labelled for it; empty when it learned from given labels."""
+    """Ids of the generations that labeled for it; empty when it learned from given labels."""
     architecture: str = ""
     """Equal for networks that differ in their weights only."""
     evaluation: dict[str, Any] = field(default_factory=dict, repr=False)
@@ -110,7 +110,7 @@ class Chain:
                 f"stage '{generation.id}' collapsed: {reason}. The chain stops here, since later "
                 "generations would learn from its labels; everything trained so far is kept. Look "
                 "at its curves; a lower optimizer.lr, a warm-up, more epochs, or soft labels at "
-                "level: crop usually mend it. chain.collapse sets what counts as a collapse."
+                "level: crop usually fix it. chain.collapse sets what counts as a collapse."
             )
 
     def has_stopped_gaining(self, refiner: str, architecture: str, rule: ChainPart) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.execution.jobs import train_jobs
 from tinyrefinery.execution.labels import JobLabels, crop_streams
-from tinyrefinery.execution.processes import side_by_side
+from tinyrefinery.execution.processes import run_in_processes
 from tinyrefinery.execution.run import describe, open_jobs, train_starts
 from tinyrefinery.labels.store.store import LabelStore
 from tinyrefinery.names import nearest
@@ -41,7 +41,7 @@ def make_labels(
         some out.
 
     Raises:
-        RefineryError: for anything that the user can fix; what was labelled until then is kept.
+        RefineryError: for anything that the user can fix; what was labeled until then is kept.
     """
     stages = [_known(recipe, stage) for stage in stages] or stored_stages(recipe)
     with locked(folder):
@@ -57,10 +57,10 @@ def make_labels(
             name for name in stages if all(job.planned[near].is_done for near in needed[name])
         ]
         for stage in set(stages) - set(possible):
-            log.info(f"{stage}: not labelled, since its refiner was not trained")
+            log.info(f"{stage}: not labeled, since its refiner was not trained")
         if processes > 1:
             work = (ready[0].recipe, folder, possible, streams)
-            side_by_side(_make, [(*work, i, processes) for i in range(processes)], processes)
+            run_in_processes(_make, [(*work, i, processes) for i in range(processes)], processes)
         _make(ready[0].recipe, folder, possible, streams, 0, 1)
         labels = JobLabels(job, folder)
         return [labels.stored(job.stages[stage]).store for stage in possible]
@@ -81,19 +81,19 @@ def stored_stages(recipe: Recipe) -> list[str]:
     Raises:
         RecipeError: when there is none.
     """
-    found = [
+    stored = [
         stage.id
         for stage in recipe.generations
         if isinstance(stage.labels, Refined) and stage.labels.store is not None
     ]
-    if not found:
+    if not stored:
         refined = [s.id for s in recipe.generations if isinstance(s.labels, Refined)]
         example = refined[0] if refined else "ID"
         raise RecipeError(
             f"no stage of the recipe has a label store; name one, e.g. "
             f"stages.{example}.labels.store=labels/"
         )
-    return found
+    return stored
 
 
 def _known(recipe: Recipe, stage: str) -> str:

@@ -29,7 +29,7 @@ class OpenJob:
 
         Args:
             planned: the job.
-            data: its data set.
+            data: its dataset.
             fabric: its devices and precision, launched.
 
         Raises:
@@ -85,7 +85,7 @@ class OpenJob:
         except CheckpointError as error:
             raise CheckpointError(
                 f"{error}. Delete the folder {path.parent} and give the command again to train "
-                "this stage anew; all other stages are kept."
+                "this stage from its start. All other stages are kept."
             ) from error
         network = network.to(self.fabric.device)
         return FrozenNetwork(network, info.mean, info.std, info.classes)
@@ -97,8 +97,8 @@ class OpenJob:
 
     def validate(self, network: nn.Module) -> Record:
         """Loss and top-1 (0 to 1) of a network in training on the validation split."""
-        found = self.predict(network, self.data.manifest.rows("validation"))
+        predicted = self.predict(network, self.data.manifest.rows("validation"))
         return {
-            "validation_loss": negative_log_likelihood(found.probabilities, found.labels),
-            "validation_top1": float(found.correct.mean()),
+            "validation_loss": negative_log_likelihood(predicted.probabilities, predicted.labels),
+            "validation_top1": float(predicted.correct.mean()),
         }

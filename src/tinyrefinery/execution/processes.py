@@ -11,15 +11,15 @@ from typing import Any
 
 import torch
 
-say = logging.getLogger("tinyrefinery").info
+log = logging.getLogger("tinyrefinery")
 
 
-def side_by_side(
+def run_in_processes(
     work: Callable[..., None], shares: Sequence[tuple[Any, ...]], processes: int
 ) -> None:
     """Call `work(*share)` for each share in one of several new processes.
 
-    What the work has to say is said here when a share is done; its errors are raised here. On CPUs
+    The messages of a share are logged here when it is done, and its errors are raised here. On CPUs
     this is faster than one process with many threads, for networks as small as ours.
     """
     threads = max(1, (os.cpu_count() or 1) // processes)
@@ -27,11 +27,13 @@ def side_by_side(
     os.environ["OMP_NUM_THREADS"] = str(threads)  # read by the new processes as they start
     try:
         with ProcessPoolExecutor(
-            processes, get_context("spawn"), _begin, (os.getpid(), threads)
+            processes, get_context("spawn"), _set_up, (os.getpid(), threads)
         ) as pool:
-            for done in as_completed([pool.submit(_told, work, share) for share in shares]):
+            for done in as_completed(
+                [pool.submit(_keep_messages, work, share) for share in shares]
+            ):
                 for line in done.result():
-                    say(line)
+                    log.info(line)
     finally:
         if before is None:
             del os.environ["OMP_NUM_THREADS"]
@@ -39,13 +41,13 @@ def side_by_side(
             os.environ["OMP_NUM_THREADS"] = before
 
 
-def _begin(parent: int, threads: int) -> None:
-    """Set a process up: its share of the cores, and an end when the parent is no more."""
+def _set_up(parent: int, threads: int) -> None:
+    """Give a process its share of the cores, and end it when the parent ends."""
     torch.set_num_threads(threads)
     os.environ["TQDM_DISABLE"] = "1"  # bars of several processes would tear one another
 
     def follow() -> None:
-        """End with the parent."""
+        """End this process once its parent is another one."""
         while os.getppid() == parent:
             time.sleep(0.5)
         os._exit(1)
@@ -53,8 +55,8 @@ def _begin(parent: int, threads: int) -> None:
     threading.Thread(target=follow, daemon=True).start()
 
 
-def _told(work: Callable[..., None], share: tuple[Any, ...]) -> list[str]:
-    """Do a share; what there is to say goes back to the parent."""
+def _keep_messages(work: Callable[..., None], share: tuple[Any, ...]) -> list[str]:
+    """Do a share, and return its messages."""
     lines: list[str] = []
 
     class Keep(logging.Handler):

@@ -20,7 +20,7 @@ from tinyrefinery.errors import ChainError, DataError, RecipeError
 from tinyrefinery.execution.chain import Chain
 from tinyrefinery.execution.jobs import train_jobs
 from tinyrefinery.execution.opened import OpenJob
-from tinyrefinery.execution.processes import side_by_side
+from tinyrefinery.execution.processes import run_in_processes
 from tinyrefinery.execution.sample_crops import save_samples
 from tinyrefinery.execution.starts import Files, Start, starts_of, with_start_files
 from tinyrefinery.files import check_places
@@ -47,7 +47,7 @@ def run(
     Args:
         jobs: recipes, of one table or of several seeds.
         folder: the run folder, made where it doesn't exist.
-        data: the data set, for callers who have it open; else as each recipe says.
+        data: the dataset, for callers who have it open; else as each recipe says.
         processes: how many seeds to train at the same time, each on its share of the cores.
         table: what the folder keeps of the table that the jobs are rows of (`table_facts`).
 
@@ -78,7 +78,7 @@ def _run_locked(
             write_table(folder, table, jobs, steps)
     if processes > 1 and data is None:
         # Afterwards this process reads everything back, and raises what went wrong.
-        side_by_side(_train_share, [(share, folder) for share in plan.shares()], processes)
+        run_in_processes(_train_share, [(share, folder) for share in plan.shares()], processes)
     try:
         train_jobs(opened, folder)
     finally:
@@ -121,9 +121,9 @@ def train_recipes(wanted: Iterable[tuple[Start, int]], folder: Path, processes: 
     for start, seed in dict.fromkeys(wanted):  # all are checked before the first is trained
         seeds.setdefault(start, []).append(seed)
     trained: dict[tuple[Start, int], Path] = {}
-    for start, those in seeds.items():
-        jobs = _train_recipe(start, those, folder, processes)
-        for seed, job in zip(those, jobs, strict=True):
+    for start, wanted_seeds in seeds.items():
+        jobs = _train_recipe(start, wanted_seeds, folder, processes)
+        for seed, job in zip(wanted_seeds, jobs, strict=True):
             trained[start, seed] = job.planned[job.chain[-1].id].network
     return trained
 
@@ -167,17 +167,17 @@ def open_jobs(
         if engine not in fabrics:
             fabrics[engine] = builders.fabric(job.recipe.engine)
             fabrics[engine].launch()
-    mine = [fabrics[part_hash(job.recipe.engine)] for job in jobs]
-    datasets = _open_data(jobs, mine, data)
+    launched = [fabrics[part_hash(job.recipe.engine)] for job in jobs]
+    datasets = _open_data(jobs, launched, data)
     plan = make_plan(jobs, datasets, folder)
-    opened = map(OpenJob, plan.jobs, datasets, mine)
+    opened = map(OpenJob, plan.jobs, datasets, launched)
     return list(opened), plan
 
 
 def _open_data(
     jobs: Sequence[Job], fabrics: Sequence[Fabric], data: Dataset | None
 ) -> list[Dataset]:
-    """The data set of each job; those of one source share it."""
+    """The dataset of each job; those of one source share it."""
     opened: dict[str, Dataset] = {}
     for job, fabric in zip(jobs, fabrics, strict=True):
         source = part_hash(job.recipe.data.source)
@@ -201,7 +201,7 @@ def _check_splits(data: Dataset) -> None:
         ("validation", "a chain is judged by it; set data.source.validation"),
     ):
         if not len(data.manifest.rows(split)):
-            raise DataError(f"data set '{data.name}': the {split} split is empty; {why}")
+            raise DataError(f"dataset '{data.name}': the {split} split is empty; {why}")
 
 
 def describe(folder: Path, opened: Sequence[OpenJob], jobs: Sequence[Job]) -> None:

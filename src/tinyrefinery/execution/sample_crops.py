@@ -25,7 +25,7 @@ from tinyrefinery.runs.lineage import longest_line
 from tinyrefinery.runs.top_changes import most_changed
 
 CANVAS = 128  # longest side at which a source image is shown, in pixels
-GROUP = 256  # crops labelled together, so that batch statistics are those of a real batch
+GROUP = 256  # crops labeled together, so that batch statistics are those of a real batch
 
 CHOSEN = 3  # crops, and validation images, that changed most
 
@@ -78,7 +78,7 @@ def _title(job: OpenJob, stage: str) -> str:
 
 def _longest_line(job: OpenJob) -> Line | None:
     """The longest line of generations that refined one another; None without two."""
-    ids = longest_line({each.id: each.refined_by for each in job.chain.generations})
+    ids = longest_line({one.id: one.refined_by for one in job.chain.generations})
     if len(ids) < 2:
         return None
     steps = [job.planned[id] for id in ids]
@@ -111,7 +111,7 @@ def _line_arrays(
     line: Line, data: Dataset, titles: Sequence[str], candidates: int
 ) -> dict[str, np.ndarray]:
     """The generations, among how many crops was chosen, and validation images."""
-    predicted = np.stack([each.probabilities for each in line.validation])
+    predicted = np.stack([predictions.probabilities for predictions in line.validation])
     rows = line.validation[0].rows
     rows = rows[most_changed(predicted, rows, CHOSEN)]
     return {

@@ -56,19 +56,19 @@ def keep_network(
         The measures, as evaluation.json holds them.
     """
     save_network(step.network, network, **vars(info))
-    found: dict[str, Predictions] = {}
+    predictions: dict[str, Predictions] = {}
     for split in ("train", "validation", "test"):
         rows = manifest.rows(split)
         rows = evenly(rows, TRAIN_ROWS) if split == "train" else rows
-        found[split] = predict(rows)
+        predictions[split] = predict(rows)
         if len(rows):
-            found[split].save(step.folder / files.predictions(split))
+            predictions[split].save(step.folder / files.predictions(split))
     costs = {
         "parameters": cost.parameters(network),
         "macs": cost.macs(network, info.channels, info.size),
         "frozen_parameters": cost.frozen_parameters(network),
     }
-    result = evaluate(found, label_quality=label_quality, cost=costs)
+    result = evaluate(predictions, label_quality=label_quality, cost=costs)
     if training is not None:
         result["training"] = dict(training)
     finish_stage(step, result)

@@ -50,7 +50,7 @@ def train_steps(job: OpenJob, labels: JobLabels, steps: Sequence[Step]) -> None:
     view = labels.view(first)
     policy, batches = labels.policy(first, view), load
     if len(steps) > 1:
-        # Each batch is rendered and labelled once, for all of them.
+        # Each batch is rendered and labeled once, for all of them.
         policy, batches = SharedLabels(policy), SharedBatches()
     trainings = [_training(job, step, view, policy, batches) for step in steps]
     ended = fit_in_step(trainings)

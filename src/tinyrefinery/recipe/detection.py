@@ -1,6 +1,6 @@
-"""The recipe of a detector: one experiment, as YAML can say it. A file of its own kind.
+"""The recipe of a detector: one experiment in YAML, a file of its own kind.
 
-It is told from a classification recipe by its key `detector`.
+Its key `detector` tells it apart from a recipe of classifiers.
 """
 
 from collections.abc import Sequence
@@ -69,7 +69,7 @@ BoxSource = Annotated[Shapes | Voc, Field(discriminator="name")]
 
 
 class ZoomOut(Part):
-    """The image on a larger canvas of the mean colour, so that objects get smaller."""
+    """The image on a larger canvas of the mean color, so that objects get smaller."""
 
     probability: Share = 0.5
     most: Annotated[float, Field(ge=1, le=16)] = 4.0
@@ -96,7 +96,7 @@ class BoxCrop(Part):
 
 
 class Distortion(Part):
-    """Changes of colour, each drawn with probability one half, as torchvision's ranges."""
+    """Changes of color, each drawn with probability one half, as torchvision's ranges."""
 
     brightness: Annotated[float, Field(ge=0, lt=1)] = 0.125
     contrast: Annotated[float, Field(ge=0, lt=1)] = 0.5
@@ -171,7 +171,7 @@ class DetectorSpec(Part):
     size: Annotated[int, Field(ge=LEAST_SIDE, le=2048)]
     """Height and width in pixels to which images are stretched."""
     strides: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (16, 32)
-    """Strides of the backbone's maps that are looked at: the last layer of each."""
+    """Strides of the backbone's maps that boxes are predicted from: the last layer of each."""
     extra: tuple[PositiveInt, ...] = (512, 256, 256, 128)
     """Channels of the further maps, each half as large as the one before; those that would come
     after a map of one point are left out. Default: SSDLite's."""
@@ -216,7 +216,7 @@ class Training(TrainingRecipe):
     """Images a step; at least 2, for batch normalization of maps of one point."""
     loss: MultiBox = MultiBox()
     evaluate_every: PositiveInt = 10
-    """Epochs between two looks at the validation split."""
+    """Epochs between two evaluations on the validation split."""
 
     @model_validator(mode="after")
     def _metric_of_a_detector(self) -> "Training":

@@ -37,9 +37,9 @@ def detector_table(stages: Sequence[TrainedStage], measured: Measured, split: st
     for column in ("seed", *points, "COCO AP", "AP50", "AP75", "params", "MACs"):
         table.add_column(column, justify="right")
     for stage in stages:
-        found, cost = measured[stage.key][split], measured[stage.key]["cost"]
-        voc = [_percent(found[name]) for name in VOC]
-        coco = [_percent(found["coco"][name]) for name in COCO]
+        measures, cost = measured[stage.key][split], measured[stage.key]["cost"]
+        voc = [_percent(measures[name]) for name in VOC]
+        coco = [_percent(measures["coco"][name]) for name in COCO]
         sizes = [kilo(cost[name]) for name in ("parameters", "macs")]
         table.add_row(escape(stage.row or stage.model), str(stage.seed), *voc, *coco, *sizes)
     return table
@@ -50,10 +50,10 @@ def class_table(stages: Sequence[TrainedStage], measured: Measured, split: str) 
     table = Table(title="each class, mean over the detectors; percent")
     for column in ("class", "objects", "AP 11 points", "AP area", "recall"):
         table.add_column(column, justify="left" if column == "class" else "right")
-    found = [measured[stage.key][split]["classes"] for stage in stages]
-    for name, first in found[0].items():
+    by_detector = [measured[stage.key][split]["classes"] for stage in stages]
+    for name, first in by_detector[0].items():
         means = [
-            float(np.mean([each[name][measure] for each in found]))
+            float(np.mean([classes[name][measure] for classes in by_detector]))
             for measure in ("ap11", "ap_area", "recall")
         ]
         table.add_row(escape(name), str(first["objects"]), *map(_percent, means))
@@ -82,15 +82,15 @@ def write_detector_results(run: Run) -> Path:
 
 
 def _line(stage: TrainedStage, split: str) -> dict[str, Any]:
-    found = stage.evaluation[split]
+    measures = stage.evaluation[split]
     names = {"run": stage.run, "row": stage.row, "model": stage.model, "seed": stage.seed}
     numbers = ("images", "objects", "map11", "map_area", "blind_map11")
     return {
         **names,
         "split": split,
-        **{name: found[name] for name in numbers},
-        **{f"coco_{name}": value for name, value in found["coco"].items()},
-        **{f"ap11_{name}": one["ap11"] for name, one in found["classes"].items()},
+        **{name: measures[name] for name in numbers},
+        **{f"coco_{name}": value for name, value in measures["coco"].items()},
+        **{f"ap11_{name}": one["ap11"] for name, one in measures["classes"].items()},
         **stage.evaluation["cost"],
         "stage_key": stage.key,
     }

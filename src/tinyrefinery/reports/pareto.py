@@ -21,7 +21,7 @@ from tinyrefinery.papers.figures import PaperFigure
 from tinyrefinery.runs.folder import Run
 
 IMAGENET = "imagenet"
-"""Name of the data set that the literature's points are of."""
+"""Name of the dataset that the literature's points are of."""
 COSTS = {
     "macs": ("multiply-accumulates of an image", "millions"),
     "parameters": ("parameters", "millions"),
@@ -59,8 +59,8 @@ def literature() -> list[Point]:
 
 
 def own_points(folders: Sequence[Run], groups: Sequence[StageGroup]) -> dict[str, list[Point]]:
-    """The networks of runs by their data set, those whose cost and accuracy were measured."""
-    # Data sets are named "cifar10 in FOLDER".
+    """The networks of runs by their dataset, those whose cost and accuracy were measured."""
+    # Datasets are named "cifar10 in FOLDER".
     names = {each.name: str(each.data.get("name") or "data") for each in folders}
     data = {run: name.partition(" in ")[0] for run, name in names.items()}
     found: dict[str, list[Point]] = {}
@@ -95,7 +95,7 @@ def front(costs: Sequence[float], values: Sequence[float]) -> list[int]:
 def pareto_figures(folders: Sequence[Run], groups: Sequence[StageGroup]) -> list[PaperFigure]:
     """Two figures, accuracy against multiply-accumulates and against parameters.
 
-    The first panel is ImageNet, with ours if there are any; each other data set has its own.
+    The first panel is ImageNet, with ours if there are any; each other dataset has its own.
     """
     ours = own_points(folders, groups)
     panels = {IMAGENET: [*literature(), *ours.pop(IMAGENET, [])], **ours}
@@ -106,7 +106,7 @@ def pareto_figures(folders: Sequence[Run], groups: Sequence[StageGroup]) -> list
             f"Accuracy against {what}",
             "Line: networks that no other one beats in both. Left: ImageNet at 224 pixels, each "
             f"point as its source has it, by recipes of their own ({sources}). Costs by the plain "
-            "count; accuracies of different data sets can't be compared.",
+            "count; accuracies of different datasets can't be compared.",
             _figure(panels, cost, f"{what}, {unit}"),
         )
         for cost, (what, unit) in COSTS.items()
@@ -126,7 +126,7 @@ def _figure(panels: dict[str, list[Point]], cost: str, label: str) -> Figure:
 
 
 def _panel(axes: Axes, points: Sequence[Point], cost: str) -> None:
-    """One data set: a marker a family, names beside the points, the front as a line."""
+    """One dataset: a marker a family, names beside the points, the front as a line."""
     families = list(dict.fromkeys(point.family for point in points))
     for number, family in enumerate(families):
         own = [point for point in points if point.family == family]

@@ -38,7 +38,7 @@ class Label:
 
 @dataclass(frozen=True)
 class Sample:
-    """One crop: where it lies, what it shows and what it was labelled."""
+    """One crop: where it lies, what it shows and what it was labeled."""
 
     category: str
     source: str

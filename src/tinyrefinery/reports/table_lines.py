@@ -17,19 +17,23 @@ from tinyrefinery.statistics.paired import Gain, Spread, paired_gain, spread
 class Metric:
     """The measure that fills a table, a share in [0, 1] of the held-out images."""
 
-    printed: str
-    """What the paper's number is called in a table's file."""
     name: str
-    """What ours is called in evaluation.json and table.csv."""
+    """In evaluation.json and table.csv."""
     title: str
+    printed: tuple[str, ...]
+    """What papers print, by its name in a table's file; the measure itself first."""
+    further: Mapping[str, tuple[str, ...]]
+    """Further columns of table.csv, and the names that lead to them in evaluation.json."""
 
 
 METRICS = {
-    metric.printed: metric
-    for metric in (
-        Metric("top1", "top1", "Top-1"),
-        Metric("map", "map11", "Mean average precision, eleven points,"),
-    )
+    "top1": Metric("top1", "Top-1", ("top1", "top5"), {"top5": ("top5",)}),
+    "map": Metric(
+        "map11",
+        "Mean average precision, eleven points,",
+        ("map",),
+        {"coco_ap": ("coco", "ap"), "of_median_boxes": ("blind_map11",)},
+    ),
 }
 """By the `metric` of table.json."""
 
@@ -58,7 +62,7 @@ class TableLine:
     @property
     def paper(self) -> float | None:
         """What the paper prints of the metric."""
-        return self.printed.get(self.metric.printed)
+        return self.printed.get(self.metric.printed[0])
 
     @property
     def ours(self) -> Spread | None:
@@ -84,16 +88,16 @@ class TableLine:
 
 def held_out_values(group: StageGroup | None, *path: str) -> dict[int, float]:
     """A measure of the held-out images by seed, where it was measured; see `TableLine.spread`."""
-    found: dict[int, float] = {}
+    by_seed: dict[int, float] = {}
     if group is None:
-        return found
+        return by_seed
     for run in group.runs:
         value: Any = run.evaluation.get(group.held_out)
         for name in path:
             value = value.get(name) if value else None
         if value is not None:
-            found[run.seed] = float(value)
-    return found
+            by_seed[run.seed] = float(value)
+    return by_seed
 
 
 def table_lines(folder: Run) -> list[TableLine]:
@@ -110,7 +114,7 @@ def table_lines(folder: Run) -> list[TableLine]:
     lines = []
     for row, entry in rows.items():
         base = entry.get("baseline")
-        ours, theirs = (printed.get(name, {}).get(metric.printed) for name in (row, base))
+        ours, theirs = (printed.get(name, {}).get(metric.printed[0]) for name in (row, base))
         lines.append(
             TableLine(
                 row=row,
@@ -135,7 +139,7 @@ def _group(folder: Run, row: str) -> StageGroup | None:
 
 
 def _gain(group: StageGroup | None, base: StageGroup | None, metric: Metric) -> Gain | None:
-    before, after = (held_out_values(each, metric.name) for each in (base, group))
+    before, after = (held_out_values(either, metric.name) for either in (base, group))
     seeds = sorted(before.keys() & after.keys())
     return paired_gain([before[s] for s in seeds], [after[s] for s in seeds]) if seeds else None
 
@@ -166,19 +170,16 @@ def write_table(folder: Run) -> Path | None:
 
 def _csv_line(line: TableLine) -> dict[str, Value]:
     first, metric, ours, gain = line.group and line.group.first, line.metric, line.ours, line.gain
-    found: dict[str, Value] = {
+    further = {name: line.spread(*path) for name, path in metric.further.items()}
+    return {
         "row": line.row,
         "stage": line.stage,
         "model": first and first.model,
         "labels": first and first.labels,
-        f"paper_{metric.printed}": _percent(line.paper),
-    }
-    if metric.printed == "top1":
-        found["paper_top5"] = _percent(line.printed.get("top5"))
-    found |= {
+        **{f"paper_{name}": _percent(line.printed.get(name)) for name in metric.printed},
         metric.name: _percent(ours and ours.mean),
         f"{metric.name}_std": _percent(ours and ours.std),
-        **_further_measures(line),
+        **{name: _percent(value and value.mean) for name, value in further.items()},
         "n": ours.n if ours else 0,
         "difference": _percent(line.difference),
         "baseline": line.baseline,
@@ -188,19 +189,6 @@ def _csv_line(line: TableLine) -> dict[str, Value]:
         "gain_high": _percent(gain and gain.high),
         "gain_n": gain and gain.n,
     }
-    return found
-
-
-FURTHER = {
-    "top1": {"top5": ("top5",)},
-    "map": {"coco_ap": ("coco", "ap"), "of_median_boxes": ("blind_map11",)},
-}
-"""Further columns of table.csv by metric, and where evaluation.json has them."""
-
-
-def _further_measures(line: TableLine) -> dict[str, Value]:
-    found = {name: line.spread(*path) for name, path in FURTHER[line.metric.printed].items()}
-    return {name: _percent(value and value.mean) for name, value in found.items()}
 
 
 def _percent(share: float | None) -> float | None:

@@ -16,7 +16,7 @@ def columns(lines: Sequence[TableLine]) -> list[str]:
     gains = any(line.baseline for line in lines)
     paper = ["paper"] if printed else []
     difference = ["difference"] if printed and any(line.comparable for line in lines) else []
-    boxes = ["COCO AP", "median boxes"] if lines[0].metric.printed == "map" else []
+    boxes = ["COCO AP", "median boxes"] if lines[0].metric.name == "map11" else []
     gain = [*(["paper's gain"] if printed else []), "our gain"] if gains else []
     return [*paper, "ours", *difference, *boxes, *gain, "n"]
 
@@ -40,7 +40,7 @@ def cells(line: TableLine, titles: Sequence[str]) -> list[str]:
 def network(line: TableLine, lines: Sequence[TableLine]) -> str:
     """The network of a row, and the row its gain is over where rows have different ones."""
     model = line.group.first.model if line.group else "not run"
-    several = len({each.baseline for each in lines if each.baseline}) > 1
+    several = len({other.baseline for other in lines if other.baseline}) > 1
     return f"{model}; gain over {line.baseline}" if several and line.baseline else model
 
 
@@ -56,30 +56,30 @@ def notes(folder: Run, lines: Sequence[TableLine]) -> list[str]:
     held_out = next((line.group.held_out for line in lines if line.group), "held-out")
     baselines = {line.baseline for line in lines if line.baseline}
     metric = lines[0].metric
-    found = [
+    texts = [
         f"{metric.title} in percent of the {held_out} images; mean ± standard deviation over n "
         "seeds."
     ]
-    if metric.printed == "map":
-        found.append("Median boxes: a control that gives each class's median box for every image.")
+    if metric.name == "map11":
+        texts.append("Median boxes: a control that gives each class's median box for every image.")
     if baselines:
         over = f" over row '{baselines.pop()}'" if len(baselines) == 1 else ""
-        found.append(f"Gain{over} in points, paired by seed, with its 95 % interval.")
+        texts.append(f"Gain{over} in points, paired by seed, with its 95 % interval.")
     if paper:
         number = f"arXiv {paper['arxiv']}, " if paper.get("arxiv") else ""
-        found.append(f"Paper: {number}{paper['where']}.")
+        texts.append(f"Paper: {number}{paper['where']}.")
     if table["smoke"]:
-        found.append("Smoke: tiny data and one epoch, so that the numbers mean nothing.")
+        texts.append("Smoke: tiny data and one epoch, so that the numbers mean nothing.")
     elif table["scale"]:
-        found.append(
+        texts.append(
             f"Data and networks are not the paper's ({table['recipe']}): compare the order of the "
             "rows and the gains, not the accuracies."
         )
     kept, pairs = order_kept(lines)
     if pairs and not table["smoke"]:
-        found.append(f"Order: {kept} of {pairs} pairs of rows stand as in the paper, by the means.")
-    found += [f"Left out: {row}: {reason}" for row, reason in table["without"].items()]
-    return found
+        texts.append(f"Order: {kept} of {pairs} pairs of rows stand as in the paper, by the means.")
+    texts += [f"Left out: {row}: {reason}" for row, reason in table["without"].items()]
+    return texts
 
 
 def terminal_lines(lines: Sequence[TableLine]) -> Table:
@@ -87,9 +87,9 @@ def terminal_lines(lines: Sequence[TableLine]) -> Table:
     titles = columns(lines)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("row", overflow="fold", min_width=9)
-    for each in titles:
-        table.add_column(each.replace(" ", "\n", 1), justify="right", no_wrap=True)
+    for name in titles:
+        table.add_column(name.replace(" ", "\n", 1), justify="right", no_wrap=True)
     for line in lines:
-        name, what = escape(line.row), escape(network(line, lines))
-        table.add_row(f"{name}\n[dim]{what}[/dim]", *cells(line, titles))
+        row, what = escape(line.row), escape(network(line, lines))
+        table.add_row(f"{row}\n[dim]{what}[/dim]", *cells(line, titles))
     return table

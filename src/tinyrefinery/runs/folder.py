@@ -55,7 +55,7 @@ class TrainedStage(StageFacts):
         return _existing(self.folder / files.predictions(split))
 
     def images(self) -> pa.Table:
-        """The images of its data set: `id`, `path`, `label` (the class name) and `split`.
+        """The images of its dataset: `id`, `path`, `label` (the class name) and `split`.
 
         Raises:
             DataError: when the run folder does not have them, or the file is damaged.
@@ -172,7 +172,7 @@ def _newest(stages: list[TrainedStage]) -> tuple[list[TrainedStage], list[str]]:
     """The network finished last for each stage and seed, and notes about the others."""
     kept: dict[tuple[tuple[str, ...], str, int], TrainedStage] = {}
     notes = []
-    for stage in sorted(stages, key=lambda each: each.finished):
+    for stage in sorted(stages, key=lambda stage: stage.finished):
         place = (stage.rows, stage.stage, stage.seed)
         if place in kept:
             old, new = kept[place].key[:8], stage.key[:8]
@@ -220,7 +220,7 @@ def _read_table(path: Path) -> dict[str, Any]:
     if content and lacking:
         raise DataError(
             f"{path}: lacks {', '.join(lacking)}. Delete this file, and give the `reproduce` "
-            "command again, which writes it anew."
+            "command again, which writes it."
         )
     return content
 

@@ -1,7 +1,7 @@
 """Which images a run's networks were trained and measured on, kept in the run folder.
 
 A source can be opened again with other splits, or with more images. What a network was trained on
-stays written here, so that held-out images can be told from training images later.
+stays written here, so that held-out images can be recognized later.
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ from tinyrefinery.runs import files
 
 COLUMNS = ("id", "path", "label", "split")
 DIGITS = 16
-"""Of a data set's digest, in file names and in stage.json."""
+"""Of a dataset's digest, in file names and in stage.json."""
 
 
 def image_table(manifest: Manifest) -> pa.Table:
@@ -27,12 +27,12 @@ def image_table(manifest: Manifest) -> pa.Table:
 
 
 def images_file(run: Path, digest: str) -> Path:
-    """Where a run folder keeps the images of the data set with this digest, or its first 16."""
+    """Where a run folder keeps the images of the dataset with this digest, or its first 16."""
     return run / files.IMAGES / f"{digest[:DIGITS]}.parquet"
 
 
 def write_images(run: Path, digest: str, table: pa.Table) -> None:
-    """Keep the images of a data set, unless they are kept already."""
+    """Keep the images of a dataset, unless they are kept already."""
     path = images_file(run, digest)
     if not path.exists():
         with writing(path) as aside:
@@ -49,7 +49,7 @@ def read_images(path: Path) -> pa.Table:
     if tuple(table.column_names) != COLUMNS:
         raise DataError(
             f"{path}: has the columns {table.column_names}, not {list(COLUMNS)}. Delete the file "
-            "and give the command that trained the run again, which writes it anew."
+            "and give the command that trained the run again, which writes it."
         )
     return table
 
@@ -76,6 +76,6 @@ def _read(path: Path) -> pa.Table:
     except (OSError, pa.ArrowInvalid, KeyError) as error:
         raise DataError(
             f"{path}: can't be read ({error}). It lists the images that networks were trained on. "
-            "Give the command that trained the run again, which writes it anew."
+            "Give the command that trained the run again, which writes it."
         ) from error
     return table

@@ -61,7 +61,7 @@ def detector_key(recipe: DetectionRecipe, data: str) -> str:
     init = recipe.detector.backbone.init_from
     without = {"backbone": {"init_from", "start"}}
     training = recipe.training.model_dump(mode="json")
-    if recipe.training.schedule.name != "plateau":  # which looks at the evaluations
+    if recipe.training.schedule.name != "plateau":  # which depends on the evaluations
         del training["evaluate_every"]
     facts = {
         "augment": recipe.data.augment.model_dump(mode="json"),
@@ -81,7 +81,7 @@ def _digest(seed: int, data: str, facts: Mapping[str, Any]) -> str:
 def _stage_facts(stage: Stage, data: Dataset) -> dict[str, Any]:
     """The settings of a stage on which its weights depend; an exact store changes nothing."""
     without = {"generations", "beside"}
-    if stage.schedule.name != "plateau" and stage.stop is None:  # which look at the evaluations
+    if stage.schedule.name != "plateau" and stage.stop is None:  # which depend on the evaluations
         without.add("evaluate_every")
     facts = stage.model_dump(mode="json", exclude=without)
     # Files count by their content, wherever they lie; `stage_keys` adds it.

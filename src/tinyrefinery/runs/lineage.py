@@ -47,8 +47,8 @@ def parents(stage: Stage) -> tuple[str, ...]:
 
 def needs(stage: Stage, stages: Stages) -> tuple[str, ...]:
     """Ids of the stages that a stage needs, and of those that they need, in order of training."""
-    inside = [stages[name] for name in parents(stage) if name in stages]
-    behind = {each.id for each in inside}.union(*(needs(each, stages) for each in inside))
+    near = [name for name in parents(stage) if name in stages]
+    behind = {*near}.union(*(needs(stages[name], stages) for name in near))
     return tuple(name for name in stages if name in behind)
 
 
@@ -60,14 +60,14 @@ def generation(stage: Stage, stages: Stages) -> int:
 
 def outside_networks(stage: Stage, stages: Stages) -> tuple[str, ...]:
     """Names of the networks from outside that a stage depends on, or a stage that it needs."""
-    found: dict[str, None] = {}
+    names: dict[str, None] = {}
     for part in (*(stages[name] for name in needs(stage, stages)), stage):
-        found |= dict.fromkeys(name for name in parents(part) if ":" in name)
+        names |= dict.fromkeys(name for name in parents(part) if ":" in name)
         if part.model.weights is not None:
-            found[f"file:{part.model.weights}"] = None
+            names[f"file:{part.model.weights}"] = None
         if part.model.kwargs.get("pretrained"):
-            found[part.model.name] = None
-    return tuple(found)
+            names[part.model.name] = None
+    return tuple(names)
 
 
 def backbone_origin(part: Backbone) -> tuple[str, ...]:

@@ -104,10 +104,10 @@ class Plan:
     @property
     def steps(self) -> tuple[Step, ...]:
         """The networks to train, each once, each after those that it needs."""
-        found: dict[str, Step] = {}
+        steps: dict[str, Step] = {}
         for step in (step for job in self.jobs for step in job.steps):
-            found.setdefault(step.key, step)
-        return tuple(found.values())
+            steps.setdefault(step.key, step)
+        return tuple(steps.values())
 
     def shares(self) -> list[list[Job]]:
         """The jobs by seed. Jobs of two seeds share no network, so they can run anywhere apart."""
@@ -122,7 +122,7 @@ def make_plan(jobs: Sequence[Job], datasets: Sequence[Dataset], folder: Path) ->
 
     Args:
         jobs: recipes, of one table or of several seeds.
-        datasets: the data set of each job; no pixel of it is read.
+        datasets: the dataset of each job; no pixel of it is read.
         folder: the run folder.
 
     Raises:
@@ -132,9 +132,10 @@ def make_plan(jobs: Sequence[Job], datasets: Sequence[Dataset], folder: Path) ->
     keys = [stage_keys(job.recipe, data) for job, data in zip(jobs, datasets, strict=True)]
     rows = _rows_by_key(jobs, keys)
     planned = []
-    for job, data, own in zip(jobs, datasets, keys, strict=True):
+    for job, data, by_stage in zip(jobs, datasets, keys, strict=True):
         digest = data.manifest.digest
-        steps = [_step(stage, job, digest, own, rows, folder) for stage in job.recipe.generations]
+        stages = job.recipe.generations
+        steps = [_step(stage, job, digest, by_stage, rows, folder) for stage in stages]
         planned.append(PlannedJob(job, tuple(steps)))
     return Plan(folder, tuple(planned))
 
@@ -150,7 +151,7 @@ def plan_detectors(jobs: Sequence[DetectorJob], data: Sequence[str], folder: Pat
     Raises:
         CheckpointError: when the file of a backbone can't be read.
     """
-    keys = [detector_key(job.recipe, each) for job, each in zip(jobs, data, strict=True)]
+    keys = [detector_key(job.recipe, digest) for job, digest in zip(jobs, data, strict=True)]
     rows = _rows_by_key(jobs, [{STAGE: key} for key in keys])
     return [
         Step(
@@ -170,8 +171,8 @@ def _rows_by_key(
 ) -> dict[str, list[str]]:
     """The rows of the table that share each network; none for a lone recipe."""
     rows: dict[str, list[str]] = {}
-    for job, own in zip(jobs, keys, strict=True):
-        for key in own.values():
+    for job, by_stage in zip(jobs, keys, strict=True):
+        for key in by_stage.values():
             rows.setdefault(key, []).extend([job.row] if job.row else [])
     return rows
 
@@ -184,7 +185,7 @@ def _step(
     rows: Mapping[str, Sequence[str]],
     folder: Path,
 ) -> Step:
-    stages = {each.id: each for each in job.recipe.generations}
+    stages = {other.id: other for other in job.recipe.generations}
     return Step(
         **_place(job, stage.id, keys[stage.id], rows, folder),
         kind=CLASSIFIER,

@@ -36,7 +36,7 @@ class StageFacts:
     generation: int = 1
     """1 for given labels, else one more than the latest refiner's; a refiner file counts as 1."""
     data: str
-    """Digest of its data set."""
+    """Digest of its dataset."""
     outside: tuple[str, ...] = ()
     """Networks from outside the recipe that it depends on, `file:PATH` or `timm:NAME`."""
     unknown_origin: tuple[str, ...] = ()
@@ -58,8 +58,8 @@ _READ = TypeAdapter(StageFacts)
 
 def facts_of(stage: StageFacts) -> dict[str, Any]:
     """What stage.json holds of a stage, as plain values."""
-    found = {field.name: getattr(stage, field.name) for field in fields(StageFacts)}
-    return {name: list(v) if isinstance(v, tuple) else v for name, v in found.items()}
+    facts = {field.name: getattr(stage, field.name) for field in fields(StageFacts)}
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in facts.items()}
 
 
 def read_facts(folder: Path) -> StageFacts:

@@ -26,7 +26,7 @@ log = logging.getLogger("tinyrefinery")
 
 @dataclass(frozen=True)
 class DataFacts:
-    """What a run keeps of a data set."""
+    """What a run keeps of a dataset."""
 
     name: str
     digest: str
@@ -40,7 +40,7 @@ class DataFacts:
 
 
 def data_facts(data: Dataset) -> DataFacts:
-    """What a run keeps of a data set to classify."""
+    """What a run keeps of a dataset to classify."""
     manifest = data.manifest
     splits = {split: len(manifest.rows(split)) for split in ("train", "validation", "test")}
     images, problems = image_table(manifest), tuple(data.problems)
@@ -53,7 +53,7 @@ def write_run(folder: Path, recipe: BaseModel, data: Sequence[DataFacts]) -> Non
     Args:
         folder: of the run.
         recipe: its first recipe, as it was given.
-        data: the data sets of its recipes, each once, the first recipe's first.
+        data: the datasets of its recipes, each once, the first recipe's first.
     """
     first = data[0]
     facts = {
@@ -65,9 +65,9 @@ def write_run(folder: Path, recipe: BaseModel, data: Sequence[DataFacts]) -> Non
     write_atomic(folder / files.RECIPE, dump(recipe))
     write_atomic(folder / files.ENVIRONMENT, json.dumps(environment(), indent=1))
     write_atomic(folder / files.DATA, json.dumps(facts, indent=1))
-    for each in data:
-        write_images(folder, each.digest, each.images)
-    _write_problems(folder, list(dict.fromkeys(p for each in data for p in each.problems)))
+    for facts in data:
+        write_images(folder, facts.digest, facts.images)
+    _write_problems(folder, list(dict.fromkeys(p for facts in data for p in facts.problems)))
 
 
 def _write_problems(folder: Path, problems: Sequence[Problem]) -> None:
