@@ -161,7 +161,15 @@ class Taxonomy:
     def save(self, folder: Path) -> None:
         """Write `synsets.csv`, the synset of each class, and `similarity.csv`, (K, K)."""
         rows = [
-            [c.category, c.name, c.synset.wnid, c.by, c.meanings, f"{probability:.4f}", c.synset.gloss]
+            [
+                c.category,
+                c.name,
+                c.synset.wnid,
+                c.by,
+                c.meanings,
+                f"{probability:.4f}",
+                c.synset.gloss,
+            ]
             for c, probability in zip(self.choices, self.labels.diagonal(), strict=True)
         ]
         header = ["class", "synset", "wnid", "found_by", "meanings", "own_probability", "gloss"]
