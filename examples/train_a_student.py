@@ -26,8 +26,7 @@ words = parser.parse_args()
 data = tr.open_data("street_numbers", train=words.images, validation=1000, test=2000)
 rows, classes = data.manifest.rows("train"), len(data.classes)
 size = (24, 36)  # height, width
-crop = tr.Inception(size=size)  # 8 to 100 % of the image
-crops = tr.View(data, crop, mean=(0.5,), std=(0.25,))
+crops = tr.View(data, tr.Inception(size=size), mean=(0.5,), std=(0.25,))
 whole = replace(crops, crop=tr.Center(size=size))
 options = tr.TrainingOptions(epochs=words.epochs, batch_size=64)
 
@@ -48,8 +47,8 @@ def train(name: str, width: float, policy, loss) -> nn.Module:
         rows=rows,
         policy=policy,
         loss=tr.build_loss(loss),
-        optimizer=torch.optim.AdamW(network.parameters(), lr=4e-3),
-        schedule=lambda epoch: 1 - epoch / words.epochs,  # falls linearly to zero
+        optimizer=tr.build_optimizer(tr.AdamW(lr=4e-3), network),
+        schedule=tr.build_schedule(tr.Cosine(), words.epochs),
         options=options,
         engine=tr.Engine(device="cpu"),
         fabric=Fabric(accelerator="cpu", devices=1),

@@ -32,40 +32,25 @@ if TYPE_CHECKING:
     from tinyrefinery.options.engine import Engine
     from tinyrefinery.options.labels import Refining
     from tinyrefinery.options.losses import CrossEntropy, Kl
+    from tinyrefinery.options.optimizers import AdamW
+    from tinyrefinery.options.schedules import Cosine
     from tinyrefinery.options.training import TrainingOptions
     from tinyrefinery.recipe.load import load_recipe
     from tinyrefinery.training.job import Training
     from tinyrefinery.training.loop import fit
+    from tinyrefinery.training.optimizers import build as build_optimizer
+    from tinyrefinery.training.schedules import build as build_schedule
 
 __version__ = "0.1.0"
 
 # Where each public name lives. Type checkers and `__all__` have lists of their own, since both
 # want literals. A test compares the three.
 _HOME = {
-    "Center": "tinyrefinery.options.crops:Center",
-    "Chain": "tinyrefinery.execution.chain:Chain",
-    "CrossEntropy": "tinyrefinery.options.losses:CrossEntropy",
-    "Kl": "tinyrefinery.options.losses:Kl",
-    "CropLabels": "tinyrefinery.labels.crop_labels:CropLabels",
-    "Dataset": "tinyrefinery.data.dataset:Dataset",
-    "Engine": "tinyrefinery.options.engine:Engine",
-    "Generation": "tinyrefinery.execution.chain:Generation",
-    "GivenLabels": "tinyrefinery.labels.policy:GivenLabels",
-    "Inception": "tinyrefinery.options.crops:Inception",
-    "LabelStore": "tinyrefinery.labels.store.store:LabelStore",
-    "RefinedLabels": "tinyrefinery.labels.policy:RefinedLabels",
-    "Refining": "tinyrefinery.options.labels:Refining",
-    "Refiner": "tinyrefinery.labels.refiner:Refiner",
-    "RefineryError": "tinyrefinery.errors:RefineryError",
-    "SmoothedLabels": "tinyrefinery.labels.policy:SmoothedLabels",
-    "StoredLabels": "tinyrefinery.labels.store.reader:StoredLabels",
-    "Training": "tinyrefinery.training.job:Training",
-    "TrainingOptions": "tinyrefinery.options.training:TrainingOptions",
-    "View": "tinyrefinery.data.batches:View",
     "build_loss": "tinyrefinery.losses:build",
+    "build_optimizer": "tinyrefinery.training.optimizers:build",
+    "build_schedule": "tinyrefinery.training.schedules:build",
     "create_model": "tinyrefinery.models:create",
     "exit_code": "tinyrefinery.data_tests.verdicts:exit_code",
-    "open_network": "tinyrefinery.networks.opening:open_network",
     "fine_tune": "tinyrefinery.api:fine_tune",
     "fit": "tinyrefinery.training.loop:fit",
     "label_form": "tinyrefinery.labels.store.encodings:choose",
@@ -73,6 +58,7 @@ _HOME = {
     "load_network": "tinyrefinery.models.network_file:load_network",
     "load_recipe": "tinyrefinery.recipe.load:load_recipe",
     "open_data": "tinyrefinery.data.open:open_data",
+    "open_network": "tinyrefinery.networks.opening:open_network",
     "predict": "tinyrefinery.evaluation.predictions:predict",
     "refine": "tinyrefinery.api:refine",
     "run_tests": "tinyrefinery.data_tests.session:run_tests",
@@ -80,11 +66,35 @@ _HOME = {
     "shuffled": "tinyrefinery.data.batches:shuffled",
     "split_batches": "tinyrefinery.data.batches:split_batches",
     "train": "tinyrefinery.api:train",
+    "AdamW": "tinyrefinery.options.optimizers:AdamW",
+    "Center": "tinyrefinery.options.crops:Center",
+    "Chain": "tinyrefinery.execution.chain:Chain",
+    "Cosine": "tinyrefinery.options.schedules:Cosine",
+    "CropLabels": "tinyrefinery.labels.crop_labels:CropLabels",
+    "CrossEntropy": "tinyrefinery.options.losses:CrossEntropy",
+    "Dataset": "tinyrefinery.data.dataset:Dataset",
+    "Engine": "tinyrefinery.options.engine:Engine",
+    "Generation": "tinyrefinery.execution.chain:Generation",
+    "GivenLabels": "tinyrefinery.labels.policy:GivenLabels",
+    "Inception": "tinyrefinery.options.crops:Inception",
+    "Kl": "tinyrefinery.options.losses:Kl",
+    "LabelStore": "tinyrefinery.labels.store.store:LabelStore",
+    "RefinedLabels": "tinyrefinery.labels.policy:RefinedLabels",
+    "Refiner": "tinyrefinery.labels.refiner:Refiner",
+    "RefineryError": "tinyrefinery.errors:RefineryError",
+    "Refining": "tinyrefinery.options.labels:Refining",
+    "SmoothedLabels": "tinyrefinery.labels.policy:SmoothedLabels",
+    "StoredLabels": "tinyrefinery.labels.store.reader:StoredLabels",
+    "Training": "tinyrefinery.training.job:Training",
+    "TrainingOptions": "tinyrefinery.options.training:TrainingOptions",
+    "View": "tinyrefinery.data.batches:View",
 }
 
 __all__ = [
+    "AdamW",
     "Center",
     "Chain",
+    "Cosine",
     "CropLabels",
     "CrossEntropy",
     "Dataset",
@@ -104,6 +114,8 @@ __all__ = [
     "TrainingOptions",
     "View",
     "build_loss",
+    "build_optimizer",
+    "build_schedule",
     "create_model",
     "exit_code",
     "fine_tune",
