@@ -24,7 +24,7 @@ from tinyrefinery.audit import duplicates
 from tinyrefinery.audit.fingerprints import Fingerprints, fingerprint, hashes, thumbnails
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.open import open_data
-from tinyrefinery.data.properties.small_images import each_chunk
+from tinyrefinery.data.properties.small_images import map_chunks
 
 MOST, PLANTED = 10_000, 500
 SETS = {"mnist10k": 1, "fashion_mnist900": 1, "cifar10": 3, "person_crops": 3}
@@ -116,7 +116,7 @@ def _twice(data: Dataset, rows: np.ndarray) -> Dataset:
 def measured(name: str, folder: Path) -> list[dict[str, object]]:
     data = opened(folder, SETS[name])
     every = np.arange(len(data.manifest))
-    prints = Fingerprints.concatenate(list(each_chunk(data, every, fingerprint)))
+    prints = Fingerprints.concatenate(list(map_chunks(data, every, fingerprint)))
     found = []
     for relative in (False, True):
         way = "relative to strangers" if relative else "likeness alone"

@@ -27,7 +27,7 @@ from tinyrefinery.data_tests.reports import page
 from tinyrefinery.data_tests.reports.records import Facts
 from tinyrefinery.data_tests.rows import rows_of
 from tinyrefinery.data_tests.schema import Suite
-from tinyrefinery.evaluation.prediction_table import Answers
+from tinyrefinery.evaluation.prediction_table import ModelPredictions
 from tinyrefinery.evaluation.predictions import Predictions
 from tinyrefinery.networks import data as network_data
 from tinyrefinery.networks.opening import open_network
@@ -157,7 +157,7 @@ def scene(row: int, height: int, width: int) -> np.ndarray:
 def page_size() -> float:
     """Megabytes of a page with `PICTURES` images, each as its source and as a network sees it."""
     rows = rows_of(manifest(Path("photos"), 4000))
-    said = Answers("network", predictions(manifest(Path("photos"), 4000)).probabilities)
+    said = ModelPredictions("network", predictions(manifest(Path("photos"), 4000)).probabilities)
     many = {f"t{i}": {"where": f"brightness < {80 + i}", "at_least": 0.99} for i in range(25)}
     results = [replace(r, worst=r.worst[:20]) for r in judge(_suite(many), rows, said)]
     facts = Facts("data_tests.yaml", "", "network", "", None, "folder", "", 4000, "")

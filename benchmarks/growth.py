@@ -51,7 +51,7 @@ def stored(view: View, rows: np.ndarray, net: torch.nn.Module, group: int) -> Re
     store = StoredLabels(labels, Path(tempfile.mkdtemp()), form)
     guesses = torch.rand(1024, len(view.dataset.classes)).softmax(dim=1)
     records = form.encode(guesses).repeat(-(-len(rows) // 1024), 1)[: len(rows)]
-    store.store.made(0, lambda: records)
+    store.store.get_or_create(0, lambda: records)
     return RefinedLabels(Refining(), labels, store=store)
 
 

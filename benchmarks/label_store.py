@@ -50,7 +50,7 @@ def stored(pixels: np.ndarray, steps: int, form: Form) -> Way:
     labels = labels_of(pixels, steps * BATCH, "resnet8")
     folder = tempfile.mkdtemp()
     store = StoredLabels(labels, Path(folder), form)
-    store.store.made(0, lambda: store.make(0))
+    store.store.get_or_create(0, lambda: store.label_stream(0))
     policy = RefinedLabels(Refining(), labels, store=store)
     net = network(channels_last=True)
     return fitted(labels.view, labels.rows, net, policy, steps, bf16=True)
@@ -73,7 +73,7 @@ def making(pixels: np.ndarray, images: int, refiner: str) -> Way:
     keep_freed_memory()
 
     def way() -> int:
-        labels.make(0)
+        labels.label_stream(0)
         return images
 
     return way

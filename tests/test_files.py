@@ -6,7 +6,7 @@ import pyarrow.csv
 import pytest
 
 from tinyrefinery.errors import RefineryError, StorageError
-from tinyrefinery.files import check_places, read_csv, write_atomic, write_csv, writing
+from tinyrefinery.files import atomic_file, check_writable, read_csv, write_atomic, write_csv
 
 
 def test_text_and_bytes(tmp_path):
@@ -18,7 +18,7 @@ def test_text_and_bytes(tmp_path):
 
 def test_a_failure_leaves_the_old_file_and_no_litter(tmp_path):
     write_atomic(tmp_path / "a", "old")
-    with pytest.raises(KeyError), writing(tmp_path / "a") as aside:
+    with pytest.raises(KeyError), atomic_file(tmp_path / "a") as aside:
         aside.write_text("half")
         raise KeyError("stop")
     assert (tmp_path / "a").read_text() == "old"
@@ -44,7 +44,7 @@ def test_a_full_disk_is_named(tmp_path):
     # /dev/full is Linux's disk without space.
     with (
         pytest.raises(StorageError, match=r"a: is not writable \(No space left on device\)"),
-        writing(tmp_path / "a"),
+        atomic_file(tmp_path / "a"),
         open("/dev/full", "w") as full,
     ):
         full.write("x")
@@ -71,8 +71,8 @@ def test_places_that_can_be_written_are_taken_and_nothing_is_made(tmp_path, monk
     monkeypatch.chdir(tmp_path)
     (tmp_path / "there").write_text("old")
     (tmp_path / "loose").symlink_to(tmp_path / "nowhere")
-    check_places(files=[None, tmp_path / "there", tmp_path / "a" / "b", Path("c"), Path("loose")])
-    check_places(folders=[None, tmp_path, tmp_path / "a" / "b", Path("c/d"), Path()])
+    check_writable(files=[None, tmp_path / "there", tmp_path / "a" / "b", Path("c"), Path("loose")])
+    check_writable(folders=[None, tmp_path, tmp_path / "a" / "b", Path("c/d"), Path()])
     assert sorted(each.name for each in tmp_path.iterdir()) == ["loose", "there"]
 
 
@@ -98,7 +98,7 @@ def test_places_that_can_not_be_written(asked, told, tmp_path, monkeypatch):
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     places = {kind: [each and Path(each) for each in paths] for kind, paths in asked.items()}
     with pytest.raises(RefineryError) as caught:
-        check_places(**places)
+        check_writable(**places)
     assert told in str(caught.value)
     assert caught.value.exit_code == 2
 
@@ -106,4 +106,4 @@ def test_places_that_can_not_be_written(asked, told, tmp_path, monkeypatch):
 def test_a_folder_without_permission(tmp_path, monkeypatch):
     monkeypatch.setattr("os.access", lambda path, _: Path(path) != tmp_path)
     with pytest.raises(RefineryError, match=f"no permission to write to {tmp_path}"):
-        check_places(files=[tmp_path / "new" / "a"])
+        check_writable(files=[tmp_path / "new" / "a"])

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from tinyrefinery.data.open import open_data
-from tinyrefinery.data.overlay.decisions import Decision, append_decisions, now
+from tinyrefinery.data.overlay.decisions import Decision, append_decisions, timestamp
 from tinyrefinery.review.queue import Item, read_queue
 
 
@@ -31,7 +31,7 @@ def decided(item: Item, shown: str, queue: str) -> Decision:
         label=None if right else shown,
         was=item.given,
         by="oracle",
-        at=now(),
+        at=timestamp(),
         queue=queue,
         reason=item.reason,
     )

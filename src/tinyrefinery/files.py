@@ -13,7 +13,7 @@ from tinyrefinery.errors import RefineryError, StorageError
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`. Rename it to `path` on success, else delete it.
 
     Readers find either the old file or the new one, never half a file, even after a crash.
@@ -41,10 +41,12 @@ def writing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def check_places(*, files: Iterable[Path | None] = (), folders: Iterable[Path | None] = ()) -> None:
+def check_writable(
+    *, files: Iterable[Path | None] = (), folders: Iterable[Path | None] = ()
+) -> None:
     """Check that outputs are writable before starting the work that produces them.
 
-    Creates nothing. Errors that can't be predicted, such as a full disk, are raised by `writing`.
+    Creates nothing. Unpredictable errors, such as a full disk, are raised by `atomic_file`.
 
     Args:
         files: files to write; None entries are skipped.
@@ -72,7 +74,7 @@ def _obstacle(path: Path, *, is_folder: bool) -> str | None:
     if not is_folder and os.path.exists(path) and not os.path.isfile(path):
         return f"it is {'a folder' if path.is_dir() else 'a device'}, not a file"
     lowest = path if is_folder else path.parent
-    # The lowest folder that exists decides. `writing` creates the folders below it.
+    # The lowest folder that exists decides. `atomic_file` creates the folders below it.
     for folder in (lowest, *lowest.parents):
         if os.path.lexists(folder):
             if not os.path.isdir(folder):
@@ -87,15 +89,15 @@ def _obstacle(path: Path, *, is_folder: bool) -> str | None:
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:
-    """Write `data` (text as UTF-8) to `path` atomically, through `writing`."""
-    with writing(path) as temporary:
+    """Write `data` (text as UTF-8) to `path` atomically, through `atomic_file`."""
+    with atomic_file(path) as temporary:
         temporary.write_bytes(data.encode() if isinstance(data, str) else data)
 
 
 def write_csv(
     path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object] | Sequence[object]]
 ) -> None:
-    """Write a CSV table with a header line atomically, through `writing`.
+    """Write a CSV table with a header line atomically, through `atomic_file`.
 
     Args:
         path: the file; UTF-8, lines end with a line feed.

@@ -10,7 +10,7 @@ from tinyrefinery.errors import RecipeError
 T = TypeVar("T")
 
 
-def nearest(name: str, names: Iterable[str]) -> str:
+def did_you_mean(name: str, names: Iterable[str]) -> str:
     """' Did you mean "x"?' if one of `names` is similar to `name`, else an empty text."""
     matches = get_close_matches(name, list(names), n=1)
     return f" Did you mean '{matches[0]}'?" if matches else ""
@@ -31,7 +31,7 @@ def look_up(kind: str, name: str, table: Mapping[str, T], more: str = "") -> T:
     if name in table:
         return table[name]
     choices = ", ".join([*table, *([more] if more else [])])
-    raise RecipeError(f"no {kind} is named '{name}'.{nearest(name, table)} Known: {choices}.")
+    raise RecipeError(f"no {kind} is named '{name}'.{did_you_mean(name, table)} Known: {choices}.")
 
 
 def check_options(
@@ -58,6 +58,5 @@ def check_options(
     for option in options:
         if option not in allowed:
             choices = f"Options: {', '.join(allowed)}." if allowed else "It has no options."
-            raise RecipeError(
-                f"{kind} '{name}' has no option '{option}'.{nearest(option, allowed)} {choices}"
-            )
+            hint = did_you_mean(option, allowed)
+            raise RecipeError(f"{kind} '{name}' has no option '{option}'.{hint} {choices}")

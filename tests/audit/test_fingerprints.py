@@ -13,7 +13,7 @@ from tinyrefinery.audit.duplicates import find_copies
 from tinyrefinery.audit.fingerprints import MIRROR, Fingerprints, fingerprint, hashes, likeness
 from tinyrefinery.audit.hash_pairs import close_pairs
 from tinyrefinery.data.open import open_data
-from tinyrefinery.data.properties.small_images import each_chunk
+from tinyrefinery.data.properties.small_images import map_chunks
 
 NONE = np.uint64(0)
 
@@ -109,7 +109,7 @@ def copied(tmp_path):
 
 def searched(data):
     rows = np.arange(len(data.manifest))
-    prints = Fingerprints.concatenate(list(each_chunk(data, rows, fingerprint)))
+    prints = Fingerprints.concatenate(list(map_chunks(data, rows, fingerprint)))
     return find_copies(data, prints)
 
 

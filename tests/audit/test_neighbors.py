@@ -13,7 +13,7 @@ from tinyrefinery.audit.duplicates import find_copies
 from tinyrefinery.audit.fingerprints import Fingerprints, fingerprint
 from tinyrefinery.audit.neighbors import FEWEST, RANK, unrelated_distances
 from tinyrefinery.data.open import open_data
-from tinyrefinery.data.properties.small_images import each_chunk
+from tinyrefinery.data.properties.small_images import map_chunks
 
 
 def test_the_distance_is_that_of_the_nearest_of_a_rank():
@@ -32,7 +32,7 @@ def test_the_distance_is_that_of_the_nearest_of_a_rank():
 
 def copies_in(folder):
     data = open_data("folder", root=str(folder), channels=1, validation=0.0)
-    chunks = each_chunk(data, np.arange(len(data.manifest)), fingerprint)
+    chunks = map_chunks(data, np.arange(len(data.manifest)), fingerprint)
     paths = data.manifest.column("path")
     return [
         {paths[row].rpartition("/")[2] for row in each.rows}

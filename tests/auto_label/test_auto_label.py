@@ -11,7 +11,7 @@ from tinyrefinery.auto_label.labelling import AUDIT, Limits, auto_label
 from tinyrefinery.cli.main import app
 from tinyrefinery.data.open import open_data
 from tinyrefinery.data.overlay.decisions import Decision, append_decisions
-from tinyrefinery.data.sources.folder import open_unlabelled
+from tinyrefinery.data.sources.folder import open_unlabeled
 from tinyrefinery.errors import DataError
 from tinyrefinery.review.queue import read_queue
 
@@ -57,7 +57,7 @@ def places(tmp_path_factory):
 @pytest.fixture
 def data(places):
     gold = open_data("folder", root=str(places / "gold"), channels=1, validation=0.0)
-    return open_unlabelled(places / "photos", channels=1), gold, np.arange(600)
+    return open_unlabeled(places / "photos", channels=1), gold, np.arange(600)
 
 
 def said(uid, verdict, was, **more):

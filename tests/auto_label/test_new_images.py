@@ -17,10 +17,10 @@ from tinyrefinery.data.open import open_data
 from tinyrefinery.data.overlay.decisions import (
     Decision,
     append_decisions,
-    now,
     read_decisions,
+    timestamp,
 )
-from tinyrefinery.data.sources.folder import open_unlabelled
+from tinyrefinery.data.sources.folder import open_unlabeled
 from tinyrefinery.errors import DataError
 from tinyrefinery.review.queue_pictures import open_queue_data
 
@@ -46,7 +46,7 @@ class Doubtful(Brightness):
 def label(home):
     """What `tinyrefinery label` does; its queue."""
     gold = open_data("folder", root="gold", channels=1, validation=0.0)
-    images = open_unlabelled("photos", channels=1)
+    images = open_unlabeled("photos", channels=1)
     labeller = Doubtful()
     made = auto_label(labeller, images, gold, np.arange(400), Limits(precision=0.9, audit=0.3))
     queue = queue_of(made, home / "photos", labeller, ())
@@ -70,10 +70,16 @@ def test_the_cycle_closes_with_new_pictures(home):
     checked = [each for each in queue.items if each.reason == "audit"]
     word = dict(by="ann", queue=queue.name)
     said = [
-        Decision(doubtful[0].uid, "relabel", at=now(), label="person", reason="auto_label", **word),
-        Decision(doubtful[1].uid, "drop", at=now(), **word),
-        Decision(checked[0].uid, "drop", at=now(), was=checked[0].given, reason="audit", **word),
-        Decision(checked[1].uid, "ok", at=now(), was=checked[1].given, reason="audit", **word),
+        Decision(
+            doubtful[0].uid, "relabel", at=timestamp(), label="person", reason="auto_label", **word
+        ),
+        Decision(doubtful[1].uid, "drop", at=timestamp(), **word),
+        Decision(
+            checked[0].uid, "drop", at=timestamp(), was=checked[0].given, reason="audit", **word
+        ),
+        Decision(
+            checked[1].uid, "ok", at=timestamp(), was=checked[1].given, reason="audit", **word
+        ),
     ]
     append_decisions(home / "auto" / "queue.decisions.jsonl", said)
     done = call("apply", "auto")
@@ -121,7 +127,9 @@ def add(home, name, label="person", uid=None):
     """A line that adds a picture."""
     path = home / "photos" / "new" / name
     uid = uid or sha256(path.read_bytes()).hexdigest()
-    line = Decision(uid, "add", "human:bob", now(), label=label, file_name=f"../photos/new/{name}")
+    line = Decision(
+        uid, "add", "human:bob", timestamp(), label=label, file_name=f"../photos/new/{name}"
+    )
     append_decisions(home / "labels" / "decisions.jsonl", [line])
     return line
 
@@ -163,7 +171,7 @@ def test_undone_and_said_anew(home):
     newest = laid(home).manifest
     assert newest.classes[newest.labels[list(newest.column("id")).index(first.uid)]] == "no_person"
     last = read_decisions(path)[-1]
-    undo = Decision(last.uid, "undo", last.by, now(), of=last.at)
+    undo = Decision(last.uid, "undo", last.by, timestamp(), of=last.at)
     append_decisions(path, [undo])
     assert len(laid(home).manifest) == 121
     add(home, "0003.png", "cat")
@@ -204,6 +212,6 @@ def test_other_folders_are_refused(home):
 
 def test_a_folder_of_which_only_other_images_were_decided(home):
     add(home, "0000.png")
-    word = Decision("f" * 64, "drop", "ann", now())
+    word = Decision("f" * 64, "drop", "ann", timestamp())
     append_decisions(home / "labels" / "decisions.jsonl", [word])
     assert len(laid(home).manifest) == 121

@@ -3,18 +3,18 @@
 import numpy as np
 import torch
 
-from tinyrefinery.data.moving import constant, moved
+from tinyrefinery.data.moving import constant, to_device
 
 CPU = torch.device("cpu")
 
 
 def test_what_is_there_already_is_not_copied():
     values = np.arange(5)
-    there = moved(values, CPU)
+    there = to_device(values, CPU)
     assert there.dtype == torch.int64
     values[0] = 7
     assert there[0] == 7
-    assert moved(there, CPU) is there
+    assert to_device(there, CPU) is there
 
 
 def test_constants_are_made_once():

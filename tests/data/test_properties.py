@@ -13,7 +13,7 @@ from tinyrefinery.data.decode import decode
 from tinyrefinery.data.open import open_data
 from tinyrefinery.data.properties.measure import image_properties, pixel_properties
 from tinyrefinery.data.properties.property_names import KINDS, MEASURES
-from tinyrefinery.data.properties.small_images import LONGEST, load_chunk, reduced
+from tinyrefinery.data.properties.small_images import LONGEST, load_chunk, shrink
 
 NAMES = list(MEASURES)[3:]
 
@@ -112,9 +112,9 @@ def test_large_images_are_measured_small(mixed):
     assert sum(len(stack.places) for stack in chunk.stacks) == 4
     assert {stack.pixels.shape[1:] for stack in chunk.stacks} >= {(64, 128, 3), (20, 30, 3)}
     whole = mixed.images.pixels(0)
-    fast, slow = chunk.stacks[0].pixels[0].astype(float), reduced(whole).astype(float)
+    fast, slow = chunk.stacks[0].pixels[0].astype(float), shrink(whole).astype(float)
     assert np.abs(fast - slow).mean() < 2
-    assert reduced(whole).shape == (LONGEST // 2, LONGEST, 3)
+    assert shrink(whole).shape == (LONGEST // 2, LONGEST, 3)
 
 
 def test_a_jpeg_is_decoded_no_smaller_than_asked():

@@ -8,7 +8,7 @@ import torch
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.images import ResidentImages
 from tinyrefinery.data.manifest import Manifest
-from tinyrefinery.data.splits import carve, split_named, subset
+from tinyrefinery.data.splits import choose_stratified, split_named, subset
 from tinyrefinery.errors import DataError
 
 
@@ -18,31 +18,31 @@ def names(n: int) -> np.ndarray:
 
 def test_each_class_gives_its_share():
     labels = np.repeat([0, 1, 2], [100, 50, 20])
-    chosen = carve(names(170), labels, 0.1, seed=0, name="validation")
+    chosen = choose_stratified(names(170), labels, 0.1, seed=0, name="validation")
     np.testing.assert_array_equal(np.bincount(labels[chosen]), [10, 5, 2])
 
 
 def test_order_does_not_matter_and_seed_and_name_do():
     labels = np.repeat([0, 1], 100)
     order = np.random.default_rng(0).permutation(200)
-    first = carve(names(200), labels, 0.2, seed=0, name="validation")
-    again = carve(names(200)[order], labels[order], 0.2, seed=0, name="validation")
+    first = choose_stratified(names(200), labels, 0.2, seed=0, name="validation")
+    again = choose_stratified(names(200)[order], labels[order], 0.2, seed=0, name="validation")
     np.testing.assert_array_equal(first[order], again)
     for other in ({"seed": 1, "name": "validation"}, {"seed": 0, "name": "test"}):
-        assert (carve(names(200), labels, 0.2, **other) != first).sum() > 20
+        assert (choose_stratified(names(200), labels, 0.2, **other) != first).sum() > 20
 
 
 def test_adding_images_moves_only_those_at_the_edge():
     labels = np.zeros(1000, int)
-    before = carve(names(990), labels[:990], 0.1, seed=0, name="validation")
-    after = carve(names(1000), labels, 0.1, seed=0, name="validation")
+    before = choose_stratified(names(990), labels[:990], 0.1, seed=0, name="validation")
+    after = choose_stratified(names(1000), labels, 0.1, seed=0, name="validation")
     assert (before != after[:990]).sum() <= 2  # 99 chosen of 990, 100 of 1,000
 
 
 def test_groups_stay_whole_and_copies_are_a_group():
     groups = np.array([f"patient{i // 7}" for i in range(700)])
     labels = np.arange(700) % 2
-    chosen = carve(groups, labels, 0.2, seed=0, name="validation")
+    chosen = choose_stratified(groups, labels, 0.2, seed=0, name="validation")
     per_group = chosen.reshape(100, 7).mean(1)
     assert set(per_group) == {0.0, 1.0}
     assert 0.17 <= chosen.mean() <= 0.23
@@ -50,7 +50,7 @@ def test_groups_stay_whole_and_copies_are_a_group():
 
 def test_a_class_of_two_gives_one_and_a_class_of_one_none():
     labels = np.array([0, 0, 1])
-    chosen = carve(names(3), labels, 0.1, seed=0, name="validation")
+    chosen = choose_stratified(names(3), labels, 0.1, seed=0, name="validation")
     assert chosen[:2].sum() == 1
     assert not chosen[2]
 
@@ -58,12 +58,12 @@ def test_a_class_of_two_gives_one_and_a_class_of_one_none():
 def test_a_huge_group_is_not_taken_for_a_small_share():
     groups = np.array(["huge"] * 90 + ["small"] * 10)
     for seed in range(8):
-        chosen = carve(groups, np.zeros(100, int), 0.1, seed=seed, name="validation")
+        chosen = choose_stratified(groups, np.zeros(100, int), 0.1, seed=seed, name="validation")
         assert not chosen[:90].any()
 
 
 def test_share_zero_takes_nothing():
-    assert not carve(names(5), np.zeros(5, int), 0.0, seed=0, name="x").any()
+    assert not choose_stratified(names(5), np.zeros(5, int), 0.0, seed=0, name="x").any()
 
 
 def test_words_for_splits():

@@ -162,7 +162,7 @@ def test_a_crop_is_the_same_to_the_last_bit_in_any_batch(kind, channels, side, s
 
     def rendered(batch):
         parts = [slice(i, i + batch) for i in range(0, N, batch)]
-        found = [transforms.crop_resident(images[s], crops.part(s), size) for s in parts]
+        found = [transforms.crop_resident(images[s], crops.subset(s), size) for s in parts]
         return torch.cat([transforms.normalize_(f, (0.4,) * 3, (0.3,) * 3) for f in found])
 
     whole = rendered(N)

@@ -8,7 +8,7 @@ import pyarrow as pa
 from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.data_tests.rows import Rows, rows_of
 from tinyrefinery.data_tests.schema import Suite
-from tinyrefinery.evaluation.prediction_table import Answers
+from tinyrefinery.evaluation.prediction_table import ModelPredictions
 from tinyrefinery.recipe.load import check
 
 CLASSES = ("no_person", "person")
@@ -30,14 +30,16 @@ def rows(n: int = 400, classes: tuple[str, ...] = CLASSES, **columns: Any) -> Ro
     return rows_of(manifest(n, classes, **columns))
 
 
-def answers(rows: Rows, wrong: Any = (), name: str = "network", sure: float = 0.9) -> Answers:
+def answers(
+    rows: Rows, wrong: Any = (), name: str = "network", sure: float = 0.9
+) -> ModelPredictions:
     """A network that is wrong on some rows, saying the next class there."""
     n, k = len(rows.labels), len(rows.classes)
     said = rows.labels.copy()
     said[list(wrong)] = (said[list(wrong)] + 1) % k
     probabilities = np.full((n, k), (1 - sure) / max(1, k - 1), np.float32)
     probabilities[np.arange(n), said] = sure
-    return Answers(name, probabilities)
+    return ModelPredictions(name, probabilities)
 
 
 def suite(tests: dict[str, Any], **rest: Any) -> Suite:

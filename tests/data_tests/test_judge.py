@@ -10,7 +10,7 @@ from tests.data_tests.cases import answers, manifest, rows, suite
 from tinyrefinery.data_tests.judge import judge
 from tinyrefinery.data_tests.rows import rows_of
 from tinyrefinery.data_tests.verdicts import Verdict
-from tinyrefinery.evaluation.prediction_table import Answers
+from tinyrefinery.evaluation.prediction_table import ModelPredictions
 from tinyrefinery.statistics import proportions
 
 ROWS = rows()
@@ -21,7 +21,7 @@ THREE = ("cat", "dog", "fox")
 def test_metrics_are_those_of_the_confusion_matrix(seed):
     random = np.random.default_rng(seed)
     data = rows(200, THREE, label=random.integers(0, 3, 200))
-    said = Answers("network", random.dirichlet(np.ones(3), 200).astype(np.float32))
+    said = ModelPredictions("network", random.dirichlet(np.ones(3), 200).astype(np.float32))
     matrix = confusion_matrix(data.labels, said.probabilities.argmax(1), labels=range(3))
     metrics = ["accuracy", "recall(dog)", "precision(dog)", "false_positive_rate(dog)", "errors"]
     tests = {f"t{i}": {"metric": m, "at_most": 1} for i, m in enumerate(metrics)}
@@ -61,7 +61,7 @@ def test_every_class_in_turn():
 
 def test_flips_are_counted_against_the_undisturbed_images():
     clean, changed = answers(ROWS, range(10)), answers(ROWS, range(4, 30))
-    said = Answers("network", clean.probabilities, {"gain 0.5": changed.probabilities})
+    said = ModelPredictions("network", clean.probabilities, {"gain 0.5": changed.probabilities})
     tests = {
         "flips": {"perturb": {"gain": 0.5}, "metric": "flip_rate", "at_most": 0.5},
         "right": {"perturb": {"gain": 0.5}, "at_least": 0.5},

@@ -87,7 +87,7 @@ def convolved(maps, weight, bias=None, stride=1, **options):
     layer.weight.data = weight
     if bias is not None and layer.bias is not None:
         layer.bias.data = bias
-    fast_bf16.hasten(layer)
+    fast_bf16.speed_up(layer)
     seen = []
     products = fast_bf16.row_products
     with pytest.MonkeyPatch.context() as patch, torch.no_grad():
@@ -139,7 +139,7 @@ def test_strided_convolutions_of_single_pixels_against_float64(stride, layout):
     layer = nn.Conv2d(5, 6, 1, stride).to(torch.bfloat16)
     with torch.no_grad():
         usual = layer(maps)
-        fast_bf16.hasten(layer)
+        fast_bf16.speed_up(layer)
         assert "forward" in vars(layer)
         found = layer(maps)
         assert layer(maps[0]).shape == usual[0].shape
@@ -163,7 +163,7 @@ def test_a_refiner_takes_them_and_labels_as_well_as_without(name, monkeypatch):
     faster = refiner(images)
     assert len(took) == (5 if name == "resnet8" else 4)
     assert torch.equal(faster, refiner(images))
-    monkeypatch.setattr("tinyrefinery.labels.refiner.hasten", lambda network: None)
+    monkeypatch.setattr("tinyrefinery.labels.refiner.speed_up", lambda network: None)
     plain = Refiner([network], bf16=True, channels_last=True)(images)
     assert not torch.equal(plain, faster)
     torch.testing.assert_close(faster, plain, atol=0.004, rtol=0)

@@ -6,7 +6,7 @@ from tinyrefinery.cli.main import app
 from tinyrefinery.data.overlay.decisions import (
     Decision,
     append_decisions,
-    newest,
+    newest_by_image,
     read_decisions,
 )
 from tinyrefinery.review.error_rate import label_error
@@ -62,7 +62,7 @@ def test_an_undo_reaches_the_overlay_later(tmp_path, monkeypatch):
     CliRunner().invoke(app, ["apply", str(path)])
     append_decisions(path, [said(1, "undo", 3, of=drop.at)])
     CliRunner().invoke(app, ["apply", str(path)])
-    assert newest(read_decisions(tmp_path / "labels" / "decisions.jsonl")) == {}
+    assert newest_by_image(read_decisions(tmp_path / "labels" / "decisions.jsonl")) == {}
 
 
 def test_what_is_taken_back_or_dropped_leaves_its_list(tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tinyrefinery.cli.main import app
-from tinyrefinery.data.overlay.decisions import conflicts, newest, read_decisions
+from tinyrefinery.data.overlay.decisions import disagreements, newest_by_image, read_decisions
 from tinyrefinery.errors import DataError
 from tinyrefinery.review.label_studio import interface, read_export, tasks
 from tinyrefinery.review.queue import Item, Queue, write_queue
@@ -53,8 +53,8 @@ def test_an_export_is_read_back():
         (C, "4", "skip", None, None),
     ]
     assert (said[0].reason, said[0].queue, said[0].was) == ("random", "q-1", "cat")
-    assert set(conflicts(said)) == {A}
-    assert set(newest(said)) == {A, B}
+    assert set(disagreements(said)) == {A}
+    assert set(newest_by_image(said)) == {A, B}
 
 
 def test_both_ways_through_the_commands(tmp_path, queue, monkeypatch):

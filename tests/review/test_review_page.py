@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from tests.review.queues import served, small_queue
-from tinyrefinery.data.overlay.decisions import newest, read_decisions, standing
+from tinyrefinery.data.overlay.decisions import newest_by_image, read_decisions, valid_decisions
 from tinyrefinery.review.page import static_page
 from tinyrefinery.review.queue_pictures import Pictures, open_queue_data
 from tinyrefinery.review.reviewing import open_review
@@ -103,7 +103,7 @@ def test_keys_decide(page, tmp_path):
         at(page, 6)
         press(page, "u")
         at(page, 5)
-    said = standing(read_decisions(path))
+    said = valid_decisions(read_decisions(path))
     assert [each.verdict for each in said] == ["ok", "relabel", "relabel", "drop", "relabel"]
     assert [each.uid for each in said] == [each.uid for each in items[:5]]
     assert said[1].label == items[1].suggest
@@ -171,7 +171,7 @@ def test_the_page_to_take_along(page, tmp_path):
     with page.expect_download() as waiting:
         page.click("#download")
     waiting.value.save_as(tmp_path / "taken.jsonl")
-    said = newest(read_decisions(tmp_path / "taken.jsonl"))
+    said = newest_by_image(read_decisions(tmp_path / "taken.jsonl"))
     assert [each.verdict for each in said.values()] == ["ok", "relabel", "drop"]
     assert list(said) == [each.uid for each in queue.items[:3]]
     assert said[queue.items[1].uid].slices == ("fixed",)

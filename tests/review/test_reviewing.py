@@ -5,7 +5,12 @@ import pytest
 from sklearn.metrics import cohen_kappa_score
 
 from tests.review.queues import SOURCE, small_queue
-from tinyrefinery.data.overlay.decisions import Decision, newest, read_decisions, standing
+from tinyrefinery.data.overlay.decisions import (
+    Decision,
+    newest_by_image,
+    read_decisions,
+    valid_decisions,
+)
 from tinyrefinery.errors import DataError
 from tinyrefinery.review.agreement import agreements, assigned, cohen_kappa
 from tinyrefinery.review.queue import Item
@@ -35,7 +40,7 @@ def test_every_word_is_on_disk_and_comes_back(tmp_path):
     assert again.state()["decided"] == review.state()["decided"]
     assert again.undo() == {"index": 2}
     assert again.undo() == {"index": 1}
-    assert list(newest(read_decisions(path))) == [queue.items[0].uid]
+    assert list(newest_by_image(read_decisions(path))) == [queue.items[0].uid]
     assert open_review(queue, path, "ann").undo() == {"index": 0}
     assert open_review(queue, path, "ann").undo() == {"index": None}
     assert len(path.read_text().splitlines()) == 6  # nothing is ever taken out
@@ -43,13 +48,13 @@ def test_every_word_is_on_disk_and_comes_back(tmp_path):
 
 def test_times_grow_even_when_the_clock_does_not(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "tinyrefinery.review.reviewing.now", lambda: "2026-11-21T02:00:00.000000+00:00"
+        "tinyrefinery.review.reviewing.timestamp", lambda: "2026-11-21T02:00:00.000000+00:00"
     )
     review = open_review(small_queue(), tmp_path / "d.jsonl", "ann")
     for verdict in ("ok", "drop", "ambiguous"):
         review.decide({"index": 0, "verdict": verdict})
     review.undo()
-    kept = standing(read_decisions(tmp_path / "d.jsonl"))
+    kept = valid_decisions(read_decisions(tmp_path / "d.jsonl"))
     assert [each.verdict for each in kept] == ["ok", "drop"]
 
 
@@ -95,8 +100,8 @@ def test_disagreement_comes_back_and_is_settled(tmp_path):
     assert third.undo() == {"index": 5}
     third.decide({"index": 5, "verdict": "relabel", "label": "5"})
     said = read_decisions(path)
-    assert newest(said)[queue.items[1].uid].label == "5"
-    assert newest(said)[queue.items[1].uid].reason == queue.items[1].reason
+    assert newest_by_image(said)[queue.items[1].uid].label == "5"
+    assert newest_by_image(said)[queue.items[1].uid].reason == queue.items[1].reason
     assert not [each for each in open_review(queue, path, "eve").tasks if each.settles]
 
 

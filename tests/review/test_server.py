@@ -13,7 +13,7 @@ from PIL import Image
 
 from tests.review.queues import SOURCE, served, small_queue
 from tinyrefinery.data.open import open_data
-from tinyrefinery.data.overlay.decisions import newest, read_decisions
+from tinyrefinery.data.overlay.decisions import newest_by_image, read_decisions
 from tinyrefinery.review.queue import write_queue
 
 
@@ -67,7 +67,7 @@ def test_a_decision_is_on_disk_when_it_is_answered(server):
     assert asked(server, "POST", "decide", OK)[0] == 200
     assert [each.verdict for each in read_decisions(server.review.path)] == ["ok"]
     assert asked(server, "POST", "undo", "{}")[0] == 200
-    assert newest(read_decisions(server.review.path)) == {}
+    assert newest_by_image(read_decisions(server.review.path)) == {}
 
 
 def test_without_the_token_nobody_gets_in(server):

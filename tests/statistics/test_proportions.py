@@ -150,7 +150,7 @@ def test_no_number_of_images_proves_what_is_not_so():
 
 
 def test_distances_within_an_interval():
-    assert ours.farthest((-0.3, 0.1)) == 0.3
-    assert ours.nearest_to_zero((-0.3, 0.1)) == 0
-    assert ours.nearest_to_zero((0.1, 0.2)) == 0.1
-    assert ours.nearest_to_zero((-0.4, -0.2)) == 0.2
+    assert ours.largest_absolute((-0.3, 0.1)) == 0.3
+    assert ours.smallest_absolute((-0.3, 0.1)) == 0
+    assert ours.smallest_absolute((0.1, 0.2)) == 0.1
+    assert ours.smallest_absolute((-0.4, -0.2)) == 0.2

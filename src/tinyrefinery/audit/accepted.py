@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from tinyrefinery.errors import DataError
-from tinyrefinery.names import nearest
+from tinyrefinery.names import did_you_mean
 
 _EXAMPLE = (
     "Expected: accept: [{property: yellow_blue, class: ship, reason: water is part of the task}]"
@@ -44,13 +44,13 @@ def _entry(entry: Any, where: str, classes: Sequence[str]) -> tuple[str, str, st
         raise DataError(f"{where}: is not a mapping. {_EXAMPLE}")
     keys = ("property", "class", "reason")
     if unknown := [str(key) for key in entry if key not in keys]:
-        raise DataError(f"{where}: unknown key '{unknown[0]}'.{nearest(unknown[0], keys)}")
+        raise DataError(f"{where}: unknown key '{unknown[0]}'.{did_you_mean(unknown[0], keys)}")
     if missing := [key for key in keys if not str(entry.get(key) or "").strip()]:
         raise DataError(f"{where}: has no {missing[0]}. {_EXAMPLE}")
     column, label, reason = (str(entry[key]) for key in keys)
     if label not in classes:
         raise DataError(
-            f"{where}: no class '{label}'.{nearest(label, classes)} "
+            f"{where}: no class '{label}'.{did_you_mean(label, classes)} "
             f"The classes are {', '.join(classes[:8])}"
         )
     return column, label, reason

@@ -30,10 +30,14 @@ from tinyrefinery.audit.shortcuts import find_shortcuts
 from tinyrefinery.audit.unrecognizable import Hardness, too_hard_findings
 from tinyrefinery.data.check import groups_across_splits
 from tinyrefinery.data.dataset import Dataset
-from tinyrefinery.data.properties.measure import chunk_properties, image_properties, joined
-from tinyrefinery.data.properties.small_images import Chunk, each_chunk
+from tinyrefinery.data.properties.measure import (
+    chunk_properties,
+    image_properties,
+    properties_table,
+)
+from tinyrefinery.data.properties.small_images import Chunk, map_chunks
 from tinyrefinery.errors import DataError
-from tinyrefinery.names import nearest
+from tinyrefinery.names import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -121,8 +125,8 @@ def _measure(dataset: Dataset, rows: np.ndarray) -> tuple[pa.Table, Fingerprints
         """Both for one chunk."""
         return chunk_properties(dataset, chunk), fingerprint(chunk)
 
-    chunks = list(each_chunk(dataset, rows, measure_chunk))
-    table = joined(dataset, rows, (properties for properties, _ in chunks))
+    chunks = list(map_chunks(dataset, rows, measure_chunk))
+    table = properties_table(dataset, rows, (properties for properties, _ in chunks))
     return table, Fingerprints.concatenate([prints for _, prints in chunks])
 
 
@@ -170,7 +174,7 @@ def _check_accepted(accepted: Mapping[tuple[str, str], str], names: Sequence[str
     for name, _ in accepted:
         if name not in names:
             raise DataError(
-                f"accept list: no property or column '{name}'.{nearest(name, names)} "
+                f"accept list: no property or column '{name}'.{did_you_mean(name, names)} "
                 f"There are: {', '.join(names)}"
             )
 

@@ -39,7 +39,7 @@ class Evidence:
                 f"{self.title}: predicts {list(self.predictions.classes)[:5]}, but the classes of "
                 f"'{dataset.name}' are {list(dataset.classes)[:5]}"
             )
-        rows = dataset.manifest.places(self.predictions.ids, self.predictions.rows)
+        rows = dataset.manifest.current_rows(self.predictions.ids, self.predictions.rows)
         class_of = np.array([dataset.classes.index(name) for name in self.predictions.classes])
         return rows[rows >= 0], class_of[self.predictions.predicted[rows >= 0]]
 

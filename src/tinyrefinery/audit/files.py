@@ -19,7 +19,7 @@ from tinyrefinery.audit.page import render_audit
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.properties.small_images import load_chunk
 from tinyrefinery.evaluation.label_suspicion import save_suspects
-from tinyrefinery.files import write_atomic, writing
+from tinyrefinery.files import atomic_file, write_atomic
 
 MOST_PICTURES = 500  # per page
 SIDE = 96  # pixels at most: 500 pictures take about 1.2 MB
@@ -57,7 +57,7 @@ def save_audit(
             write_atomic(path, f"# the audit of {' '.join(target.split())} found none\n")
     text = json.dumps(as_json(target, dataset, result), indent=1, ensure_ascii=False, default=str)
     write_atomic(folder / "audit.json", text + "\n")
-    with writing(folder / "properties.parquet") as temporary:
+    with atomic_file(folder / "properties.parquet") as temporary:
         pq.write_table(result.properties, temporary)
     page = folder / "audit.html"
     write_atomic(page, as_page(target, dataset, result))

@@ -47,9 +47,7 @@ MIRROR = np.uint64(sum(1 << (LOW * v + u) for v in range(LOW) for u in range(1, 
 
 def fingerprint(chunk: Chunk) -> Fingerprints:
     """Fingerprints of a chunk's images, in the order of its rows."""
-    return Fingerprints(
-        chunk.gathered(hashes), chunk.gathered(thumbnails), chunk.gathered(_is_flat)
-    )
+    return Fingerprints(chunk.measure(hashes), chunk.measure(thumbnails), chunk.measure(_is_flat))
 
 
 def hashes(pixels: np.ndarray) -> np.ndarray:

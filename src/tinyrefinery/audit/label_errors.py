@@ -21,7 +21,7 @@ def suspect_findings(dataset: Dataset, evidence: Evidence) -> list[Finding]:
     assert dynamics is not None
     places = find_suspects(dynamics)
     ids = np.array(dynamics.column("id").to_pylist(), object)
-    at = dataset.manifest.places(ids, dynamics.column("row").to_numpy())
+    at = dataset.manifest.current_rows(ids, dynamics.column("row").to_numpy())
     suspects = [(int(at[place]), int(place)) for place in places if at[place] >= 0]
     if not suspects:
         return []

@@ -15,7 +15,7 @@ from tinyrefinery.audit.evidence import Evidence, stage_evidence
 from tinyrefinery.audit.unrecognizable import Hardness, hardness
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.open import open_data
-from tinyrefinery.data.sources.folder import open_unlabelled
+from tinyrefinery.data.sources.folder import open_unlabeled
 from tinyrefinery.data.splits import SPLIT_WORDS
 from tinyrefinery.errors import CheckpointError, DataError
 from tinyrefinery.evaluation.predictions import predict
@@ -166,7 +166,7 @@ def open_reference(path: Path, channels: int) -> Dataset:
     except DataError:
         if not path.is_dir():
             raise
-        return open_unlabelled(path, resident="never", channels=3 if channels == 3 else 1)
+        return open_unlabeled(path, resident="never", channels=3 if channels == 3 else 1)
 
 
 def predictions_as_evidence(network: Network, dataset: Dataset) -> Evidence:

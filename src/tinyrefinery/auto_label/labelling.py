@@ -28,9 +28,9 @@ from tinyrefinery.auto_label.bands import (
 from tinyrefinery.auto_label.labellers import Labeller, with_manifest_of
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.manifest import Manifest
-from tinyrefinery.data.overlay.decisions import AUTO, Decision, newest, standing
+from tinyrefinery.data.overlay.decisions import AUTO, Decision, newest_by_image, valid_decisions
 from tinyrefinery.errors import DataError
-from tinyrefinery.files import write_atomic, write_csv, writing
+from tinyrefinery.files import atomic_file, write_atomic, write_csv
 from tinyrefinery.random import integer
 from tinyrefinery.review.error_rate import LabelError, label_error
 from tinyrefinery.review.queue import Item, Queue, top_classes, write_queue
@@ -149,7 +149,7 @@ def _audit_error(labels: AutoLabels, decisions: Sequence[Decision]) -> LabelErro
     names = np.array(manifest.classes, object)[manifest.labels]
     current = {str(manifest.column("id")[row]): names[row] for row in labels.audited}
     # Remove undone decisions first, because an undo does not record the label.
-    checks = [d for d in standing(decisions) if current.get(d.uid) == d.was]
+    checks = [d for d in valid_decisions(decisions) if current.get(d.uid) == d.was]
     return label_error(checks, AUDIT)
 
 
@@ -180,7 +180,7 @@ def save_auto_labels(
         "probabilities": pa.array(labels.probabilities.tolist(), pa.list_(pa.float32())),
     }
     facts = {"classes": json.dumps(manifest.classes, ensure_ascii=False)}
-    with writing(out / "probabilities.parquet") as temporary:
+    with atomic_file(out / "probabilities.parquet") as temporary:
         pq.write_table(pa.table(columns, metadata=facts), temporary)
     content = {
         "labeller": labels.labeller,
@@ -194,7 +194,7 @@ def save_auto_labels(
 
 def _metadata(out: Path, labels: AutoLabels, decisions: Sequence[Decision]) -> list[list[str]]:
     """One line per accepted or human-labeled image. Paths are relative to `out`."""
-    manifest, human = labels.dataset.manifest, newest(decisions)
+    manifest, human = labels.dataset.manifest, newest_by_image(decisions)
     lines = []
     for row in range(len(manifest)):
         decision = human.get(str(manifest.column("id")[row]))
@@ -221,7 +221,7 @@ def queue_of(
         labeller: gives the input size to show.
         decisions: images with a decision are left out.
     """
-    done = newest(decisions)
+    done = newest_by_image(decisions)
     checks = [_item(labels, int(row), AUDIT) for row in labels.audited]
     middle = labels.bands.rows(REVIEW)
     middle = middle[np.argsort(-labels.bands.probability[middle], kind="stable")]

@@ -14,10 +14,10 @@ from tinyrefinery.data.overlay.apply import HUMAN
 from tinyrefinery.data.overlay.decisions import (
     ADD,
     Decision,
-    additions,
-    newest,
-    now,
+    newest_additions,
+    newest_by_image,
     read_decisions,
+    timestamp,
 )
 from tinyrefinery.errors import DataError
 from tinyrefinery.files import read_csv
@@ -46,7 +46,7 @@ def read_labelled(folder: Path, overlay: Path) -> list[Decision]:
     file = folder / "queue.decisions.jsonl"
     decisions = read_decisions(file) if file.exists() else []
     new = {line.uid: line for line in _accepted(folder)}
-    human = {uid: d for uid, d in newest(decisions).items() if d.verdict in _LABELS}
+    human = {uid: d for uid, d in newest_by_image(decisions).items() if d.verdict in _LABELS}
     if not_accepted := {uid: d for uid, d in human.items() if uid not in new}:
         paths = _paths(folder)
         new |= {uid: _human(d, paths) for uid, d in not_accepted.items() if uid in paths}
@@ -61,7 +61,7 @@ def _accepted(folder: Path) -> list[Decision]:
         lines = []
         for row in read_csv(file):
             path = folder / row["file_name"]
-            lines.append(_add(_digest(path), row["label"], row["label_source"], now(), path))
+            lines.append(_add(_digest(path), row["label"], row["label_source"], timestamp(), path))
         return lines
     except (OSError, KeyError, TypeError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{file}: can't be read ({error}): rerun `tinyrefinery label`") from error
@@ -110,7 +110,7 @@ def _relative(line: Decision, overlay: Path) -> str:
 
 def not_yet_added(lines: Sequence[Decision], existing: Sequence[Decision]) -> list[Decision]:
     """Remove added images that the overlay already has with the same label, source and path."""
-    present = {uid: _content(line) for uid, line in additions(existing).items()}
+    present = {uid: _content(line) for uid, line in newest_additions(existing).items()}
     return [
         line for line in lines if line.verdict != ADD or _content(line) != present.get(line.uid)
     ]

@@ -15,7 +15,7 @@ from tinyrefinery.auto_label.labellers import (
     read_classes,
 )
 from tinyrefinery.builders import dataset as recipe_data
-from tinyrefinery.data.check import given_by_networks
+from tinyrefinery.data.check import labels_from_networks
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.errors import DataError
 from tinyrefinery.networks.facts import Facts
@@ -114,7 +114,7 @@ def audited_images(labeller: Labeller, gold: Path | None) -> tuple[Dataset, np.n
 
 def _refuse_auto(found: Dataset, rows: np.ndarray) -> None:
     """A network's labels can't vouch for a network's labels."""
-    auto = int(given_by_networks(found.manifest)[rows].sum())
+    auto = int(labels_from_networks(found.manifest)[rows].sum())
     if auto:
         raise DataError(
             f"{found.name}: {auto} of {len(rows)} audited labels are a network's (label_source "

@@ -11,10 +11,10 @@ from tinyrefinery.cli.options import option, output_file, output_folder
 from tinyrefinery.data.overlay.decisions import (
     AUTO,
     Decision,
-    additions,
-    conflicts,
+    disagreements,
     merge_decisions,
-    newest,
+    newest_additions,
+    newest_by_image,
     read_decisions,
 )
 from tinyrefinery.errors import DataError
@@ -50,14 +50,14 @@ def apply(
     lists = add_to_slices(slices, said, there)
     new = merge_decisions(overlay, _not_there(said, overlay))
     every = read_decisions(overlay) if overlay.exists() else []
-    counts = Counter(each.verdict for each in newest(every).values())
+    counts = Counter(each.verdict for each in newest_by_image(every).values())
     told = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
     typer.echo(f"{overlay}: {len(new)} new lines; now {told or 'no decision'}")
-    if added := additions(every):
+    if added := newest_additions(every):
         typer.echo(f"{len(added)} images are added to training, {_whose(added.values())}")
     for path, count in lists.items():
         typer.echo(f"{path}: {count} images more; in a data test: list: {path}")
-    if torn := conflicts(every):
+    if torn := disagreements(every):
         typer.echo(f"reviewers disagree about {len(torn)} images; review them again to settle it")
     if (error := label_error(every)) is not None:
         typer.echo(f"wrong labels, by the images drawn at random: {error}")

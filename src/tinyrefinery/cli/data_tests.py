@@ -26,7 +26,7 @@ from tinyrefinery.data_tests.reports.folding import Line, folded, lines
 from tinyrefinery.data_tests.suggest import as_yaml, template_text, weak_slices
 from tinyrefinery.data_tests.verdicts import Verdict, exit_code
 from tinyrefinery.errors import RefineryError
-from tinyrefinery.files import check_places, write_atomic
+from tinyrefinery.files import check_writable, write_atomic
 
 if TYPE_CHECKING:
     from tinyrefinery.data_tests.reports.page import Overlay
@@ -81,7 +81,7 @@ def judge(
     from tinyrefinery.networks.opening import open_network
 
     network = open_network(run, stage=stage, seed=seed, row=row, like=like)
-    check_places(files=[kept_results(network, tests)])
+    check_writable(files=[kept_results(network, tests)])
     against = None
     if baseline is not None or baseline_stage is not None:
         own = None if baseline else seed

@@ -23,7 +23,7 @@ from tinyrefinery.cli.options import (
 from tinyrefinery.cli.progress import log_progress
 from tinyrefinery.cli.run import strictness, train_seeds
 from tinyrefinery.errors import DataError
-from tinyrefinery.names import nearest
+from tinyrefinery.names import did_you_mean
 from tinyrefinery.recipe.detection import load_detection
 from tinyrefinery.recipe.shipped import locate
 from tinyrefinery.reports.detectors import class_table, detector_table
@@ -108,5 +108,5 @@ def _check_split(split: str) -> None:
     splits = ("train", "validation", "test")
     if split not in splits:
         raise DataError(
-            f"no split is named '{split}'.{nearest(split, splits)} Known: {', '.join(splits)}."
+            f"no split is named '{split}'.{did_you_mean(split, splits)} Known: {', '.join(splits)}."
         )

@@ -8,7 +8,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from tinyrefinery.cli.catalog import Commands
 from tinyrefinery.cli.help import argument_name, print_help
-from tinyrefinery.names import nearest
+from tinyrefinery.names import did_you_mean
 
 OTHER_NAMES = {"train": "run"}
 """Names that are tried for a command, where the nearest name misleads."""
@@ -62,7 +62,7 @@ class LazyGroup(TyperGroup):
         }
         inner = {each: f"{group} {each}" for group, inside in groups.items() for each in inside}
         meant = (inner | OTHER_NAMES if self.name == "tinyrefinery" else inner).get(name)
-        return f" Did you mean '{meant}'?" if meant else nearest(name, self.commands)
+        return f" Did you mean '{meant}'?" if meant else did_you_mean(name, self.commands)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print the help. Like Typer, print it at once: the formatter stays empty."""

@@ -66,12 +66,12 @@ def label(
     """
     from tinyrefinery.auto_label.labelling import Limits, auto_label, queue_of, save_auto_labels
     from tinyrefinery.auto_label.setup import Wish, audited_images, open_labeller
-    from tinyrefinery.data.sources.folder import open_unlabelled
+    from tinyrefinery.data.sources.folder import open_unlabeled
 
     labeller = open_labeller(Wish(by, classes, size, weights, stage, seed, row, timeout, retries))
     said = _decided(decisions or [])
     channels = 1 if labeller.channels == 1 else 3
-    new: Dataset = open_unlabelled(images, channels=channels, resident="never")
+    new: Dataset = open_unlabeled(images, channels=channels, resident="never")
     known, rows = audited_images(labeller, gold)
     limits = Limits(precision, least, reject_below, audit)
     made = auto_label(labeller, new, known, rows, limits, said)

@@ -16,7 +16,7 @@ from tinyrefinery.cli.options import (
     output_file,
 )
 from tinyrefinery.cli.progress import log_progress
-from tinyrefinery.files import check_places
+from tinyrefinery.files import check_writable
 from tinyrefinery.networks.opening import open_networks
 from tinyrefinery.refiners.label_report import quality_table, write_lines
 from tinyrefinery.refiners.targets import recipe_for, split_words
@@ -51,7 +51,7 @@ def label_quality(
     loaded = recipe_for(targets, recipe, overrides)
     run = next((each.run for each in targets if each.run is not None), None)
     path = out or (run / "label-quality.csv" if run else Path("label-quality.csv"))
-    check_places(files=[path])
+    check_writable(files=[path])
     log_progress()
     from tinyrefinery.refiners.assessment import HumanFile
     from tinyrefinery.refiners.label_grid import Grid, label_lines

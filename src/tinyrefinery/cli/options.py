@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tinyrefinery.files import check_places
+from tinyrefinery.files import check_writable
 
 
 def option(metavar: str, help: str, *names: str, default: str = "", **limits: Any) -> Any:
@@ -34,12 +34,12 @@ def output_folder(help: str, *names: str, default: str = "") -> Any:
 
 def a_file(path: Path | None) -> Path | None:
     """Callback of arguments that name a file to write."""
-    check_places(files=[path])
+    check_writable(files=[path])
     return path
 
 
 def _a_folder(path: Path | None) -> Path | None:
-    check_places(folders=[path])
+    check_writable(folders=[path])
     return path
 
 

@@ -22,7 +22,7 @@ from tinyrefinery.cli.options import (
     output_file,
 )
 from tinyrefinery.cli.progress import log_progress
-from tinyrefinery.files import check_places, write_atomic
+from tinyrefinery.files import check_writable, write_atomic
 from tinyrefinery.networks.opening import open_networks
 from tinyrefinery.refiners.report import refiner_table, told
 from tinyrefinery.refiners.targets import find_student, recipe_for, split_words
@@ -63,7 +63,7 @@ def refiner(
     loaded = recipe_for(targets, recipe, overrides)
     run = next((each.run for each in targets if each.run is not None), None)
     path = out or (run / "refiners.json" if run else None)
-    check_places(files=[path])
+    check_writable(files=[path])
     log_progress()
     from tinyrefinery.refiners.assessment import HumanFile, Options, assess
 

@@ -17,7 +17,7 @@ from tinyrefinery.cli.options import (
     output_file,
 )
 from tinyrefinery.cli.progress import log_progress
-from tinyrefinery.files import check_places
+from tinyrefinery.files import check_writable
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.refiners.gains_report import gains_table, rank_table, write_gains
 from tinyrefinery.runs.folder import open_run
@@ -47,7 +47,7 @@ def refiner_gains(
     open_run(run)  # reports a bad folder before torch is imported
     recipe = load_recipe(run / "recipe.yaml", overrides or [])
     path = out or run / "refiner-gains.csv"
-    check_places(files=[path])
+    check_writable(files=[path])
     log_progress()
     from tinyrefinery.refiners.assessment import Options
     from tinyrefinery.refiners.gains import gain_lines

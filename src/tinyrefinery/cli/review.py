@@ -10,7 +10,7 @@ import typer
 
 from tinyrefinery.cli.options import option, output_file
 from tinyrefinery.errors import DataError
-from tinyrefinery.files import check_places, write_atomic
+from tinyrefinery.files import check_writable, write_atomic
 from tinyrefinery.review.label_studio import interface, tasks
 from tinyrefinery.review.queue import Queue, read_queue
 from tinyrefinery.review.reviewing import Review, open_review, summary
@@ -58,7 +58,7 @@ def review(
         _write_tasks(content, label_studio, root)
         return
     path = decisions or queue.with_name(f"{queue.stem}.decisions.jsonl")
-    check_places(files=[path])
+    check_writable(files=[path])
     opened = open_review(
         content,
         path,

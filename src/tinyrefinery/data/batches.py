@@ -16,7 +16,7 @@ from tinyrefinery.data import transforms
 from tinyrefinery.data.crops import Crops
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.images import ChangedImageError
-from tinyrefinery.data.moving import moved
+from tinyrefinery.data.moving import to_device
 from tinyrefinery.errors import DataError
 from tinyrefinery.options.crops import IMAGENET_MEAN, IMAGENET_STD, Augment, Crop
 
@@ -37,13 +37,13 @@ class Batch:
     epoch: int
     crops: Crops
 
-    def part(self, which: slice) -> "Batch":
+    def subset(self, which: slice) -> "Batch":
         """A contiguous part of the batch."""
         arrays = (self.images[which], self.labels[which], self.rows[which])
-        return Batch(*arrays, self.epoch, self.crops.part(which))
+        return Batch(*arrays, self.epoch, self.crops.subset(which))
 
 
-class Renders(Protocol):
+class BatchSource(Protocol):
     """A source of batches: a `View`, or anything else that renders rows."""
 
     @property
@@ -109,7 +109,7 @@ class View:
         """
         rows = np.asarray(rows, dtype=np.int64)
         draws = [self.crops(rows, epoch) for epoch in epochs] if draws is None else draws
-        labels = moved(self.dataset.manifest.labels[rows], self.device)
+        labels = to_device(self.dataset.manifest.labels[rows], self.device)
         return [
             Batch(transforms.normalize_(images, self.mean, self.std), labels, rows, epoch, crops)
             for images, epoch, crops in zip(self._pixels(rows, draws), epochs, draws, strict=True)
@@ -126,7 +126,7 @@ class View:
 
     def _augment(self, images: Tensor, crops: Crops) -> Tensor:
         """Move crops (B, C, h, w) to the device, rotate and recolor them."""
-        images = moved(images, self.device)
+        images = to_device(images, self.device)
         if crops.angle is not None:
             images = transforms.rotate(images, torch.as_tensor(crops.angle))
         if crops.color is not None:
@@ -146,7 +146,7 @@ def shuffled(rows: np.ndarray, seed: int, epoch: int) -> np.ndarray:
     return rows[random.permutation(seed, "order", epoch, len(rows))]
 
 
-def evenly(rows: np.ndarray, count: int) -> np.ndarray:
+def evenly_spaced(rows: np.ndarray, count: int) -> np.ndarray:
     """Choose at most `count` rows, evenly spaced in their order."""
     if len(rows) <= count:
         return rows
@@ -164,7 +164,7 @@ def split_batches(rows: np.ndarray, size: int, *, drop_last: bool) -> list[np.nd
 
 
 def load(
-    view: Renders, batches: Sequence[np.ndarray], epoch: int, *, workers: int = 0
+    view: BatchSource, batches: Sequence[np.ndarray], epoch: int, *, workers: int = 0
 ) -> Iterator[Batch]:
     """Render batches of rows in the given order, in advance, in `workers` threads.
 
@@ -176,7 +176,7 @@ def load(
 
 
 def load_many(
-    view: Renders, batches: Sequence[np.ndarray], epochs: Sequence[int], *, workers: int = 0
+    view: BatchSource, batches: Sequence[np.ndarray], epochs: Sequence[int], *, workers: int = 0
 ) -> Iterator[list[Batch]]:
     """Like `load`, for several epochs at once: yields one `Batch` per epoch for each batch of rows.
 
@@ -201,7 +201,7 @@ def load_many(
 
 
 def _with_crops(
-    view: Renders, batches: Sequence[np.ndarray], epochs: Sequence[int]
+    view: BatchSource, batches: Sequence[np.ndarray], epochs: Sequence[int]
 ) -> Iterator[tuple[np.ndarray, list[Crops]]]:
     """Batches of rows with their crops per epoch. Draws for `DRAW_AT_ONCE` batches at a time."""
     for start in range(0, len(batches), DRAW_AT_ONCE):
@@ -210,4 +210,4 @@ def _with_crops(
         ends = np.cumsum([len(rows) for rows in group])
         for rows, end in zip(group, ends, strict=True):
             span = slice(int(end) - len(rows), int(end))
-            yield rows, [crops.part(span) for crops in draws]
+            yield rows, [crops.subset(span) for crops in draws]

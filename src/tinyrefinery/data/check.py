@@ -94,7 +94,7 @@ def empty_classes(manifest: Manifest) -> list[Problem]:
     ]
 
 
-def given_by_networks(manifest: Manifest) -> np.ndarray:
+def labels_from_networks(manifest: Manifest) -> np.ndarray:
     """Whether a network gave the label, by the column `label_source`, (N,) bool."""
     if "label_source" not in manifest.table.column_names:
         return np.zeros(len(manifest), bool)
@@ -102,9 +102,9 @@ def given_by_networks(manifest: Manifest) -> np.ndarray:
     return np.fromiter((str(source).startswith(AUTO) for source in sources), bool, len(manifest))
 
 
-def measured_by_networks(manifest: Manifest) -> list[Problem]:
+def held_out_labels_from_networks(manifest: Manifest) -> list[Problem]:
     """Validation and test splits with labels from a network: the source has put them there."""
-    splits, auto = manifest.column("split"), given_by_networks(manifest)
+    splits, auto = manifest.column("split"), labels_from_networks(manifest)
     counts = {split: int((auto & (splits == split)).sum()) for split in ("validation", "test")}
     what = "labels are from a network, without review; kept: review them, or use them for training"
     return [
@@ -114,7 +114,7 @@ def measured_by_networks(manifest: Manifest) -> list[Problem]:
     ]
 
 
-def refuse(name: str, problems: Sequence[Problem]) -> None:
+def raise_problems(name: str, problems: Sequence[Problem]) -> None:
     """Raise an error if there are problems, for strict opening.
 
     Raises:

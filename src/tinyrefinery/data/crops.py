@@ -35,7 +35,7 @@ class Crops:
     """Whether crops of this kind are always copied without resizing. Not inferred from the boxes:
     a crop must not depend on the other crops in its batch."""
 
-    def part(self, which: slice) -> "Crops":
+    def subset(self, which: slice) -> "Crops":
         """The draws of a contiguous part of the batch."""
         optional = (self.angle, self.color, self.resized)
         return Crops(

@@ -10,7 +10,7 @@ import numpy as np
 
 from tinyrefinery.data.blobs import Blobs
 from tinyrefinery.data.decode import decode
-from tinyrefinery.data.verified import Findings, recall, remember
+from tinyrefinery.data.verified import Findings, read_findings, write_findings
 from tinyrefinery.errors import DataError
 
 _CHUNK = 128  # images per task: hides the pool's overhead and keeps the progress bar smooth
@@ -63,8 +63,8 @@ def examine(
         undefined.
     """
     n = len(blobs)
-    findings = Findings.nothing(n) if stamps is None else recall(home, stamps)
-    cached = findings.known
+    findings = Findings.nothing(n) if stamps is None else read_findings(home, stamps)
+    cached = findings.examined
     shelf = _shelf(blobs, findings, channels, resident_bytes)
 
     def examine_rows(rows: Iterable[int]) -> int:
@@ -82,7 +82,7 @@ def examine(
             for _ in _with_progress(pool.map(examine_rows, chunks), n):
                 pass
     if stamps is not None and not cached.all():
-        remember(home, stamps, findings)
+        write_findings(home, stamps, findings)
     return findings, shelf.array if shelf.open else None
 
 
@@ -107,7 +107,7 @@ def _examine_image(blobs: Blobs, row: int, channels: int, findings: Findings, sh
 def _shelf(blobs: Blobs, findings: Findings, channels: int, limit: int) -> Shelf:
     """A shelf for the size of the cached images or, without any, of the first intact image."""
     shelf = Shelf(len(blobs), channels, limit)
-    sizes = np.unique(findings.sizes[findings.whole], axis=0)
+    sizes = np.unique(findings.sizes[findings.intact], axis=0)
     if len(sizes) > 1:
         shelf.open = False
     for row in range(len(blobs) if shelf.open and not len(sizes) else 0):

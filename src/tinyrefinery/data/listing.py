@@ -17,9 +17,9 @@ from tinyrefinery.data.decode import to_channels
 from tinyrefinery.data.examine import examine
 from tinyrefinery.data.images import EncodedImages, Images, ResidentImages
 from tinyrefinery.data.manifest import REQUIRED, Manifest
-from tinyrefinery.data.splits import carve
+from tinyrefinery.data.splits import choose_stratified
 from tinyrefinery.errors import DataError
-from tinyrefinery.names import nearest
+from tinyrefinery.names import did_you_mean
 
 RESIDENT_BYTES = 2 << 30  # our choice: fits a laptop, and about 170,000 RGB images of 64x64
 
@@ -108,7 +108,7 @@ def assemble(
     if not usable.any():
         raise DataError(f"{listing.name}: no usable image. {_first(problems)}")
     if strict:
-        check.refuse(listing.name, problems)
+        check.raise_problems(listing.name, problems)
     rows = np.flatnonzero(usable)
     manifest = _manifest(listing, ids, rows)
     group = _group_column(listing, group)
@@ -119,7 +119,7 @@ def assemble(
     manifest, rows = manifest.select(kept), rows[kept]
     problems += copies + _problems_of_splits(manifest, group, validation, test)
     if strict:
-        check.refuse(listing.name, problems)
+        check.raise_problems(listing.name, problems)
     if not len(manifest.rows("train")):
         raise DataError(f"{listing.name}: no training image is left. {_first(problems)}")
     images = images if len(rows) == len(images) else images.select(rows)
@@ -134,7 +134,7 @@ def _usable(
     usable = np.array([not reason for reason in reasons], bool) & (listing.labels >= 0)
     if exclude is None:
         return usable, []
-    left_out = excluded(Path(exclude), listing.paths, ids)
+    left_out = exclusion_mask(Path(exclude), listing.paths, ids)
     note = Problem("excluded", exclude, f"{(left_out & usable).sum()} images left out")
     return usable & ~left_out, [note]
 
@@ -148,7 +148,7 @@ def _check_resident(name: str, images: Images, resident: str) -> None:
         )
 
 
-def excluded(file: Path, paths: Sequence[str], ids: Sequence[str]) -> np.ndarray:
+def exclusion_mask(file: Path, paths: Sequence[str], ids: Sequence[str]) -> np.ndarray:
     """Whether a list of excluded images contains each image, (N,) bool.
 
     Raises:
@@ -214,10 +214,12 @@ def _split_off(
     if share == 0 or len(manifest.rows(split)) or not len(rows):
         return manifest
     groups = _groups(manifest, group)
-    if (auto := check.given_by_networks(manifest)).any():
+    if (auto := check.labels_from_networks(manifest)).any():
         # Labels from a network must not measure networks. Their whole groups stay in training.
         rows = rows[~np.isin(groups[rows], groups[auto])]
-    chosen = rows[carve(groups[rows], manifest.labels[rows], share, seed=seed, name=split)]
+    chosen = rows[
+        choose_stratified(groups[rows], manifest.labels[rows], share, seed=seed, name=split)
+    ]
     splits = manifest.column("split").copy()
     splits[chosen] = split
     index = manifest.table.schema.get_field_index("split")
@@ -239,7 +241,7 @@ def _problems_of_splits(
 ) -> list[Problem]:
     problems = check.groups_across_splits(manifest, group) if group else []
     problems += check.conflicting_labels(manifest) + check.empty_classes(manifest)
-    problems += check.measured_by_networks(manifest)
+    problems += check.held_out_labels_from_networks(manifest)
     for split, share in (("validation", validation), ("test", test)):
         if share and not len(manifest.rows(split)):
             what = "too few training images with human labels to split it off"
@@ -262,7 +264,7 @@ def _group_column(listing: Listing, group: str | None) -> str | None:
     if group not in columns:
         raise DataError(
             f"{listing.name}: no column '{group}' to group by. The further columns are {columns}."
-            f"{nearest(group, columns)}"
+            f"{did_you_mean(group, columns)}"
         )
     return f"source_{group}" if group in REQUIRED else group
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tinyrefinery.errors import DataError
-from tinyrefinery.files import writing
+from tinyrefinery.files import atomic_file
 
 _SUM_TOLERANCE = 1e-6  # for sums of float64 shares
 SPLITS = ("train", "validation", "test")
@@ -76,7 +76,7 @@ class Manifest:
         """Row numbers of a split in manifest order, int64."""
         return np.flatnonzero(self.column("split") == split)
 
-    def places(self, ids: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    def current_rows(self, ids: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Current rows of images from an earlier manifest, (n,) int64; -1 for missing images.
 
         Args:
@@ -152,7 +152,7 @@ class Manifest:
     def save(self, path: Path) -> None:
         """Write as Parquet, with the class names in the schema's metadata."""
         metadata = {b"classes": "\x1f".join(self.classes).encode()}
-        with writing(path) as temporary:
+        with atomic_file(path) as temporary:
             pq.write_table(self.table.replace_schema_metadata(metadata), temporary)
 
     @classmethod

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 
-def moved(values: np.ndarray | Tensor, device: torch.device) -> Tensor:
+def to_device(values: np.ndarray | Tensor, device: torch.device) -> Tensor:
     """`values` as a tensor on `device`, without a copy if they are already there."""
     tensor = torch.as_tensor(values)
     if device.type == "cuda" and tensor.device.type == "cpu":

@@ -11,7 +11,7 @@ from tinyrefinery.data.listing import assemble
 from tinyrefinery.data.overlay.apply import Ambiguous, with_overlay
 from tinyrefinery.data.splits import subset
 from tinyrefinery.errors import DataError
-from tinyrefinery.names import nearest
+from tinyrefinery.names import did_you_mean
 
 _PACKAGE = "tinyrefinery.data.sources."
 
@@ -60,7 +60,7 @@ def open_data(
     """
     if name not in SOURCES:
         raise DataError(
-            f"no data source '{name}'.{nearest(name, SOURCES)} Known: {', '.join(SOURCES)}."
+            f"no data source '{name}'.{did_you_mean(name, SOURCES)} Known: {', '.join(SOURCES)}."
         )
     module, function, fixed = SOURCES[name]
     opener = getattr(import_module(_PACKAGE + module), function)
@@ -90,7 +90,7 @@ def _check_options(
     for option in options:
         if option not in allowed:
             raise DataError(
-                f"data source '{name}' has no option '{option}'.{nearest(option, allowed)} "
+                f"data source '{name}' has no option '{option}'.{did_you_mean(option, allowed)} "
                 f"Options: {', '.join(allowed)}."
             )
     if missing:

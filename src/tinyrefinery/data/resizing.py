@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tinyrefinery.data.crops import Crops
-from tinyrefinery.data.moving import moved
+from tinyrefinery.data.moving import to_device
 from tinyrefinery.shapes import Bool, Float
 
 # Largest table of weights in numbers: 16 MB, enough for images of 44 pixels. For larger images the
@@ -54,7 +54,7 @@ def weights_from_tables(
         table = interval_weights(out, n, device)  # (2, S, out, n)
         interval = _interval_number(boxes[:, axis], boxes[:, axis + 2], n)
         index = interval + flips[axis] * table.shape[1]  # into (2 S, out, n)
-        weights.append(table.flatten(0, 1).index_select(0, moved(index, device)))
+        weights.append(table.flatten(0, 1).index_select(0, to_device(index, device)))
     return weights[0], weights[1]
 
 
@@ -63,7 +63,7 @@ def computed_weights(
 ) -> RowsAndColumns:
     """`crop_weights` for any crops."""
     image_h, image_w = sides
-    boxes = moved(torch.as_tensor(crops.boxes, dtype=torch.float32), device)
+    boxes = to_device(torch.as_tensor(crops.boxes, dtype=torch.float32), device)
     top, left, height, width = boxes.unbind(1)  # (B, 4) -> four (B,)
     if crops.resized is None:
         # Crop, then resize: pixels outside the box have no weight.
@@ -72,12 +72,12 @@ def computed_weights(
         bounds_x = left.clamp(min=0), (left + width).clamp(max=image_w)
     else:
         # Resize, then crop: the filter may extend beyond the box.
-        resized = moved(torch.as_tensor(crops.resized, dtype=torch.float32), device)
+        resized = to_device(torch.as_tensor(crops.resized, dtype=torch.float32), device)
         zoom_y, zoom_x = image_h / resized[:, 0], image_w / resized[:, 1]
         bounds_y = torch.zeros_like(top), torch.full_like(top, image_h)
         bounds_x = torch.zeros_like(top), torch.full_like(top, image_w)
         top, left = top * zoom_y, left * zoom_x
-    flip = moved(crops.flip, device)
+    flip = to_device(crops.flip, device)
     rows = resize_weights(top, zoom_y, size[0], image_h, *bounds_y)
     return rows, resize_weights(left, zoom_x, size[1], image_w, *bounds_x, flipped=flip)
 

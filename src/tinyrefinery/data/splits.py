@@ -10,7 +10,7 @@ import numpy as np
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.manifest import SPLITS
 from tinyrefinery.errors import DataError
-from tinyrefinery.names import nearest
+from tinyrefinery.names import did_you_mean
 from tinyrefinery.random import integer
 
 SPLIT_WORDS = {
@@ -42,11 +42,11 @@ def split_named(word: str, where: str = "") -> str:
         prefix = f"{where}: " if where else ""
         raise DataError(
             f"{prefix}unknown split '{word}'. Known: {', '.join(SPLITS)}."
-            f"{nearest(word, SPLIT_WORDS)}"
+            f"{did_you_mean(word, SPLIT_WORDS)}"
         ) from None
 
 
-def carve(
+def choose_stratified(
     groups: np.ndarray, labels: np.ndarray, share: float, *, seed: int, name: str
 ) -> np.ndarray:
     """Choose a share of the images, stratified by class, without dividing groups.

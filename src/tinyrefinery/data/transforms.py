@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from tinyrefinery.data.crops import Crops
 from tinyrefinery.data.images import Images, ResidentImages
-from tinyrefinery.data.moving import constant, moved
+from tinyrefinery.data.moving import constant, to_device
 from tinyrefinery.data.resizing import crop_weights
 
 # Luminance weights of ITU-R BT.601, as in Pillow and torchvision.
@@ -117,7 +117,7 @@ def crop_batches(
     """
     # Dense weights cost H*W per pixel. On CPUs, resizing one by one is faster above 160 pixels.
     if isinstance(images, ResidentImages) and max(images.array.shape[2:]) <= 160:
-        selected = images.array.index_select(0, moved(rows, images.array.device))
+        selected = images.array.index_select(0, to_device(rows, images.array.device))
         return [crop_resident(selected, crops, size) for crops in draws]
     # Decoders and the resize have the channels last. So has the batch, to need one copy only.
     batches = [torch.empty((len(rows), *size, images.channels)) for _ in draws]
@@ -136,7 +136,7 @@ def rotate(images: Tensor, angle: Tensor) -> Tensor:
         angle: (B,) degrees.
     """
     h, w = images.shape[2:]
-    turn = torch.deg2rad(moved(angle, images.device).to(images.dtype))
+    turn = torch.deg2rad(to_device(angle, images.device).to(images.dtype))
     cos, sin, zero = turn.cos(), turn.sin(), torch.zeros_like(turn)
     # (B, 2, 3): from output to input in normalized coordinates; the ratio keeps pixels square.
     theta = torch.stack(
@@ -154,7 +154,7 @@ def recolor(images: Tensor, factors: Tensor) -> Tensor:
         factors: (B, 4): three factors and a hue shift in turns.
     """
     has_hue = bool(factors[:, 3].any())  # checked before the move, so that the host doesn't wait
-    factors = moved(factors, images.device).to(images.dtype)
+    factors = to_device(factors, images.device).to(images.dtype)
     brightness, contrast, saturation = (factors[:, i, None, None, None] for i in range(3))
     images = (images * brightness).clamp(0, 255)
     mean = _gray(images).mean(dim=(2, 3), keepdim=True)

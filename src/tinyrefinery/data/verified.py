@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tinyrefinery.errors import StorageError
-from tinyrefinery.files import writing
+from tinyrefinery.files import atomic_file
 
 _VERSION = 1  # raise it when `decode` accepts other images or decodes to other sizes
 
@@ -40,15 +40,15 @@ class Findings:
         return cls([""] * n, np.zeros((n, 2), np.int32), [""] * n)
 
     @property
-    def known(self) -> np.ndarray:
+    def examined(self) -> np.ndarray:
         """Which images were examined, (N,) bool."""
         return np.fromiter((bool(i) for i in self.ids), bool, len(self.ids))
 
     @property
-    def whole(self) -> np.ndarray:
+    def intact(self) -> np.ndarray:
         """Which images were examined and are intact, (N,) bool."""
         broken = np.fromiter((bool(reason) for reason in self.reasons), bool, len(self.reasons))
-        return self.known & ~broken
+        return self.examined & ~broken
 
 
 def cache_folder() -> Path:
@@ -57,7 +57,7 @@ def cache_folder() -> Path:
     return Path(folder) if folder else platformdirs.user_cache_path("tinyrefinery")
 
 
-def recall(home: str, stamps: list[str]) -> Findings:
+def read_findings(home: str, stamps: list[str]) -> Findings:
     """Read cached findings by stamp. New and changed images have none.
 
     Args:
@@ -80,8 +80,8 @@ def recall(home: str, stamps: list[str]) -> Findings:
     return findings
 
 
-def remember(home: str, stamps: list[str], findings: Findings) -> None:
-    """Write findings to the cache for `recall`, replacing this source's earlier ones."""
+def write_findings(home: str, stamps: list[str], findings: Findings) -> None:
+    """Write findings to the cache for `read_findings`, replacing this source's earlier ones."""
     table = pa.table(
         {
             "stamp": pa.array(stamps),
@@ -92,7 +92,7 @@ def remember(home: str, stamps: list[str], findings: Findings) -> None:
         }
     )
     try:
-        with writing(_cache_file(home)) as temporary:
+        with atomic_file(_cache_file(home)) as temporary:
             pq.write_table(table, temporary, compression="zstd")
     except (StorageError, OSError):
         pass  # opening a data set works without a cache, even if the disk is full

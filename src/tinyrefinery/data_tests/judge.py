@@ -15,7 +15,7 @@ from tinyrefinery.data_tests.slices import choose
 from tinyrefinery.data_tests.verdicts import Measured, Part, Result, Ruling, Verdict
 from tinyrefinery.data_tests.where import parse
 from tinyrefinery.errors import DataTestError, RefineryError
-from tinyrefinery.evaluation.prediction_table import Answers
+from tinyrefinery.evaluation.prediction_table import ModelPredictions
 from tinyrefinery.statistics import proportions
 
 MOST_WORST = 60
@@ -37,7 +37,11 @@ class Case:
 
 
 def judge(
-    suite: Suite, rows: Rows, answers: Answers, baseline: Answers | None = None, home: Path = Path()
+    suite: Suite,
+    rows: Rows,
+    answers: ModelPredictions,
+    baseline: ModelPredictions | None = None,
+    home: Path = Path(),
 ) -> list[Result]:
     """Judge every test of a file, in order.
 
@@ -77,7 +81,11 @@ def _cases(name: str, test: DataTest, suite: Suite, rows: Rows, home: Path) -> I
 
 
 def _judge_or_error(
-    case: Case, suite: Suite, rows: Rows, answers: Answers, baseline: Answers | None
+    case: Case,
+    suite: Suite,
+    rows: Rows,
+    answers: ModelPredictions,
+    baseline: ModelPredictions | None,
 ) -> Result:
     try:
         return _judge(case, suite, rows, answers, baseline)
@@ -117,7 +125,11 @@ def describe_slice(test: DataTest) -> str:
 
 
 def _judge(
-    case: Case, suite: Suite, rows: Rows, answers: Answers, baseline: Answers | None
+    case: Case,
+    suite: Suite,
+    rows: Rows,
+    answers: ModelPredictions,
+    baseline: ModelPredictions | None,
 ) -> Result:
     """Judge one case.
 
@@ -168,13 +180,13 @@ def _why_none(case: Case) -> str:
     return f"{which} is labeled '{case.metric.category}'"
 
 
-def _probabilities(case: Case, answers: Answers) -> np.ndarray:
+def _probabilities(case: Case, answers: ModelPredictions) -> np.ndarray:
     if case.test.perturb is None:
         return answers.probabilities
     return answers.perturbed[case.test.perturb.named()]
 
 
-def _count(case: Case, answers: Answers) -> Count:
+def _count(case: Case, answers: ModelPredictions) -> Count:
     """The metric's images and hits within the slice."""
     probabilities = _probabilities(case, answers)
     missing = case.chosen & np.isnan(probabilities[:, 0])
@@ -271,7 +283,7 @@ _SEVERITY = {Verdict.PASS: 0, Verdict.UNPROVEN: 1, Verdict.TOO_FEW: 2, Verdict.F
 
 def _width(pair: tuple[Measured, Ruling]) -> tuple[float, float]:
     measured = pair[0]
-    return abs(measured.value), proportions.farthest(measured.interval)
+    return abs(measured.value), proportions.largest_absolute(measured.interval)
 
 
 def _difference(first: Count, second: Count, confidence: float) -> Measured:

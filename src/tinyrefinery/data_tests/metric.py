@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinyrefinery.names import nearest
+from tinyrefinery.names import did_you_mean
 
 OF_ALL = ("accuracy", "errors", "flip_rate")
 OF_A_CLASS = ("recall", "precision", "false_positive_rate")
@@ -46,7 +46,7 @@ def parse_metric(text: str) -> Metric:
     match = re.fullmatch(r"\s*(\w+)\s*(?:\((.*)\))?\s*", text)
     name = match[1] if match else text
     if match is None or name not in (*OF_ALL, *OF_A_CLASS):
-        hint = nearest(name, (*OF_ALL, *OF_A_CLASS))
+        hint = did_you_mean(name, (*OF_ALL, *OF_A_CLASS))
         raise ValueError(f"no metric is named '{name}'.{hint} Metrics: {', '.join(names)}")
     category = match[2].strip() if match[2] is not None else None
     if name in OF_A_CLASS and not category:

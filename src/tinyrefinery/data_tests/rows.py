@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from tinyrefinery.data.arrow import pc
 from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.errors import DataError, DataTestError
-from tinyrefinery.names import nearest
+from tinyrefinery.names import did_you_mean
 
 KEYS = ("id", "path", "file_name")
 """Columns by which a file of further columns may identify its images."""
@@ -41,7 +41,7 @@ class Rows:
         if name not in self.classes:
             names = ", ".join(self.classes[:20]) + (", ..." if len(self.classes) > 20 else "")
             raise DataTestError(
-                f"no class is named '{name}'.{nearest(name, self.classes)} Classes: {names}"
+                f"no class is named '{name}'.{did_you_mean(name, self.classes)} Classes: {names}"
             )
         return self.classes.index(name)
 

@@ -20,7 +20,7 @@ from tinyrefinery.data_tests.slices import choose
 from tinyrefinery.data_tests.verdicts import Result
 from tinyrefinery.data_tests.where import parse
 from tinyrefinery.errors import DataTestError
-from tinyrefinery.evaluation.prediction_table import Answers
+from tinyrefinery.evaluation.prediction_table import ModelPredictions
 from tinyrefinery.networks.data import NetworkData, open_network_data, rows_in, tool_version
 from tinyrefinery.networks.network import Network
 from tinyrefinery.networks.opening import open_network
@@ -41,8 +41,8 @@ class Session:
     baseline: Network | None
     data: NetworkData = field(repr=False)
     rows: Rows = field(repr=False)
-    answers: Answers = field(repr=False)
-    baseline_answers: Answers | None = field(repr=False)
+    answers: ModelPredictions = field(repr=False)
+    baseline_answers: ModelPredictions | None = field(repr=False)
     results: tuple[Result, ...] = field(repr=False)
 
     @property
@@ -230,10 +230,11 @@ def past_values(test: str, networks: Sequence[Network], suite: Path) -> list[dic
         record = records.read(path)
         results = {each["name"]: each for each in record["results"]}
         if test not in results:
-            from tinyrefinery.names import nearest
+            from tinyrefinery.names import did_you_mean
 
             raise DataTestError(
-                f"{path}: no test '{test}'.{nearest(test, results)} Tests: {', '.join(results)}"
+                f"{path}: no test '{test}'.{did_you_mean(test, results)} "
+                f"Tests: {', '.join(results)}"
             )
         on = {"data_digest": record["data_digest"]}
         found.append({"network": network.name, "when": record["when"]} | on | results[test])

@@ -17,7 +17,7 @@ import yaml
 from tinyrefinery.data.arrow import pc
 from tinyrefinery.data_tests.rows import Rows
 from tinyrefinery.errors import DataTestError
-from tinyrefinery.names import nearest
+from tinyrefinery.names import did_you_mean
 from tinyrefinery.statistics.proportions import wilson
 
 BINS = 4
@@ -234,6 +234,7 @@ def template_text(name: str) -> str:
     names = template_names()
     if name not in names:
         raise DataTestError(
-            f"no template is named '{name}'.{nearest(name, names)} Templates: {', '.join(names)}"
+            f"no template is named '{name}'.{did_you_mean(name, names)} "
+            f"Templates: {', '.join(names)}"
         )
     return (HERE / f"{name}.yaml").read_text("utf-8")

@@ -4,7 +4,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from tinyrefinery.errors import RefineryError
-from tinyrefinery.statistics.proportions import Interval, farthest, images_to_prove, nearest_to_zero
+from tinyrefinery.statistics.proportions import (
+    Interval,
+    images_to_prove,
+    largest_absolute,
+    smallest_absolute,
+)
 
 LEVEL = 0.05
 """A difference between two networks is significant below this p value."""
@@ -143,12 +148,12 @@ def _images_needed(hits: int, n: int, bound: float, confidence: float) -> str:
 
 def gap(measured: Measured, bound: float, *, least_n: int, min_n: int) -> Ruling:
     """Judge the difference of two slices. `least_n` is the size of the smaller one."""
-    refuted = nearest_to_zero(measured.interval) > bound
+    refuted = smallest_absolute(measured.interval) > bound
     # A difference of two shares is rounded: .8 - .7 is slightly more than .1.
     wide = abs(measured.value) > bound + ROUNDING
     if least_n < min_n and not refuted:
         return Ruling(Verdict.TOO_FEW, remark=f"{least_n} of {min_n} images in the smaller slice")
-    if farthest(measured.interval) <= bound:
+    if largest_absolute(measured.interval) <= bound:
         return Ruling(Verdict.PASS)
     if wide:
         return Ruling(Verdict.FAIL, not refuted)

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from tinyrefinery.data.arrow import pc
 from tinyrefinery.errors import DataTestError
-from tinyrefinery.names import nearest
+from tinyrefinery.names import did_you_mean
 
 LONGEST = 2000
 """Largest number of characters in an expression."""
@@ -83,9 +83,9 @@ class Expression:
 
 def unknown_column(name: str, columns: list[str]) -> DataTestError:
     """The error for an unknown column, with the most similar name and a list of all columns."""
-    quotes = " Write text in 'single quotes'." if not nearest(name, columns) else ""
+    quotes = " Write text in 'single quotes'." if not did_you_mean(name, columns) else ""
     return DataTestError(
-        f"no column '{name}'.{nearest(name, columns)} Columns: {', '.join(columns)}.{quotes}"
+        f"no column '{name}'.{did_you_mean(name, columns)} Columns: {', '.join(columns)}.{quotes}"
     )
 
 

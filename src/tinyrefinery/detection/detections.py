@@ -17,8 +17,8 @@ from tinyrefinery.detection.boxes import BoxData
 from tinyrefinery.detection.matching import CODER
 from tinyrefinery.detection.view import BoxView
 from tinyrefinery.errors import DataError
-from tinyrefinery.files import writing
-from tinyrefinery.layers.modes import evaluating
+from tinyrefinery.files import atomic_file
+from tinyrefinery.layers.modes import evaluation_mode
 from tinyrefinery.recipe.detection import Inference
 
 _BATCH = 32
@@ -87,7 +87,7 @@ def detect(
     """
     batches = split_batches(rows, _BATCH, drop_last=False)
     found: list[Found] = []
-    with evaluating(network), torch.inference_mode():
+    with evaluation_mode(network), torch.inference_mode():
         for batch in load(view, batches, 0, workers=workers):
             outputs = network(batch.images)
             if look is not None:
@@ -131,7 +131,7 @@ def save_found(path: Path, data: BoxData, rows: np.ndarray, found: Sequence[Foun
         **{name: boxes[:, i] for i, name in enumerate(("x1", "y1", "x2", "y2"))},
     }
     table = pa.table({name: pa.array(c) for name, c in columns.items()}).cast(_SCHEMA)
-    with writing(path) as aside:
+    with atomic_file(path) as aside:
         pq.write_table(table, aside)
 
 

@@ -11,7 +11,7 @@ from torchvision.models.detection.ssdlite import SSDLiteHead
 from torchvision.ops import Conv2dNormActivation
 
 from tinyrefinery.detection.maps import find_maps, maps_of
-from tinyrefinery.layers.modes import pass_shapes
+from tinyrefinery.layers.modes import output_shapes
 from tinyrefinery.recipe.detection import DetectorSpec
 
 
@@ -35,7 +35,7 @@ class Detector(nn.Module):
         self.backbone, self.classes, self.spec = backbone, classes, spec
         found = find_maps(backbone, spec.strides)
         self.places = [place.module for place in found]
-        shapes = pass_shapes(_Maps(backbone, self.places), (1, 3, spec.size, spec.size))
+        shapes = output_shapes(_Maps(backbone, self.places), (1, 3, spec.size, spec.size))
         sides = [tuple(each.shape[2:]) for each in shapes]
         channels = [place.channels for place in found]
         self.extra = nn.ModuleList()

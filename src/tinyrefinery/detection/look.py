@@ -22,8 +22,8 @@ from tinyrefinery.detection.drawing import draw_boxes, draw_sheet
 from tinyrefinery.detection.summary import measures
 from tinyrefinery.detection.view import BoxView
 from tinyrefinery.errors import DataError
-from tinyrefinery.files import writing
-from tinyrefinery.names import nearest
+from tinyrefinery.files import atomic_file
+from tinyrefinery.names import did_you_mean
 from tinyrefinery.networks.choice import Choice, choose_one
 from tinyrefinery.recipe.detection import DetectionRecipe, Inference, Voc, load_detection
 from tinyrefinery.recipe.load import part_hash
@@ -167,8 +167,8 @@ def _renumbered(data: BoxData, classes: tuple[str, ...]) -> BoxData:
     if strange:
         raise DataError(
             f"{data.name}: has objects of class '{strange[0]}', which the detector was not trained "
-            f"on.{nearest(strange[0], classes)} Its classes: {', '.join(classes)}. Name those that "
-            "count with data.source.classes"
+            f"on.{did_you_mean(strange[0], classes)} Its classes: {', '.join(classes)}. Name those "
+            "that count with data.source.classes"
         )
     numbers = np.array([classes.index(name) for name in data.classes] or [0], np.int64)
     given = tuple(Given(g.boxes, numbers[g.labels], g.difficult) for g in data.given)
@@ -252,5 +252,5 @@ def _view_of(pixels: np.ndarray, info: DetectorInfo) -> BoxView:
 
 
 def _save(image: Image.Image, path: Path) -> None:
-    with writing(path) as aside:
+    with atomic_file(path) as aside:
         image.save(aside, format="PNG")

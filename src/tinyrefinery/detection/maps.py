@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from tinyrefinery.errors import RecipeError
-from tinyrefinery.layers.modes import evaluating
+from tinyrefinery.layers.modes import evaluation_mode
 
 REFERENCE = 256
 """Side of the image at which strides are found: so large that they can't be mistaken."""
@@ -46,7 +46,7 @@ def find_maps(network: nn.Module, strides: Sequence[int], channels: int = 3) -> 
     image = torch.zeros(1, channels, REFERENCE, REFERENCE, device=device)
     try:
         with (
-            evaluating(network),
+            evaluation_mode(network),
             _outputs(network, [n for n, _ in network.named_modules() if n]) as out,
         ):
             network.forward_features(image)  # type: ignore[operator]

@@ -18,19 +18,19 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pyarrow as pa
 
-from tinyrefinery.data.check import copies_across_splits, refuse
+from tinyrefinery.data.check import copies_across_splits, raise_problems
 from tinyrefinery.data.dataset import Problem
 from tinyrefinery.data.decode import jpeg_orientation
 from tinyrefinery.data.examine import examine
 from tinyrefinery.data.images import EncodedImages
 from tinyrefinery.data.manifest import SPLITS, Manifest
 from tinyrefinery.data.sources.folder import ENDINGS
-from tinyrefinery.data.splits import SPLIT_WORDS, carve
+from tinyrefinery.data.splits import SPLIT_WORDS, choose_stratified
 from tinyrefinery.detection.boxes import BoxData, Given
 from tinyrefinery.detection.container import Container, open_container
 from tinyrefinery.detection.voc_xml import Annotation, lies_on_its_side, parse, placed
 from tinyrefinery.errors import DataError
-from tinyrefinery.names import nearest
+from tinyrefinery.names import did_you_mean
 
 _LAYOUT = "Expected JPEGImages/*.jpg, Annotations/*.xml and, if there are splits, ImageSets/Main"
 
@@ -90,7 +90,7 @@ def open_voc(
     if not measured:
         data = replace(data, problems=(*data.problems, *_empty(data)))
     if strict:
-        refuse(name, [p for p in data.problems if p.kind != "no_objects"])
+        raise_problems(name, [p for p in data.problems if p.kind != "no_objects"])
     if not measured and not sum(data.counts("train").values()):
         raise DataError(
             f"{root}: no training image with an object is left. {_first(data.problems)}"
@@ -189,7 +189,7 @@ def _chosen(
                 known = ", ".join(sorted(lists)) or "none"
                 raise DataError(
                     f"{root}: splits.{split}: no list '{name}' in ImageSets/Main."
-                    f"{nearest(name, lists)} Known: {known}."
+                    f"{did_you_mean(name, lists)} Known: {known}."
                 )
         return {split: lists[name] for split, name in splits.items()}
     chosen = {SPLIT_WORDS[name]: file for name, file in lists.items() if name in SPLIT_WORDS}
@@ -297,7 +297,7 @@ def _class_names(
     for name in classes:
         if name not in names:
             raise DataError(
-                f"data.source.classes: no object is a '{name}'.{nearest(name, names)} "
+                f"data.source.classes: no object is a '{name}'.{did_you_mean(name, names)} "
                 f"There are: {', '.join(names)}."
             )
     return tuple(classes)
@@ -327,7 +327,7 @@ def _split_up(data: BoxData, validation: float, test: float, seed: int) -> BoxDa
         train = np.flatnonzero(splits == "train")
         if share and not (splits == split).any() and len(train):
             ids = np.array(data.ids)[train]
-            splits[train[carve(ids, none[train], share, seed=seed, name=split)]] = split
+            splits[train[choose_stratified(ids, none[train], share, seed=seed, name=split)]] = split
     table = pa.table(
         {
             "id": list(data.ids),

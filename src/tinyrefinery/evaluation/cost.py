@@ -4,7 +4,7 @@ import math
 
 from torch import Tensor, nn
 
-from tinyrefinery.layers.modes import pass_shapes
+from tinyrefinery.layers.modes import output_shapes
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _ELEMENTWISE = (
@@ -54,7 +54,7 @@ def macs(
     layers = [module for module in network.modules() if isinstance(module, kinds)]
     handles = [layer.register_forward_hook(count) for layer in layers]
     try:
-        pass_shapes(network, (1, channels, *size))
+        output_shapes(network, (1, channels, *size))
     finally:
         for handle in handles:
             handle.remove()

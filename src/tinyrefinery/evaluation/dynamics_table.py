@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.errors import DataError
-from tinyrefinery.files import writing
+from tinyrefinery.files import atomic_file
 
 
 def dynamics_table(
@@ -35,7 +35,7 @@ def dynamics_table(
 
 def save_dynamics(path: Path, table: pa.Table) -> None:
     """Write the table as Parquet, atomically."""
-    with writing(path) as temporary:
+    with atomic_file(path) as temporary:
         pq.write_table(table, temporary)
 
 

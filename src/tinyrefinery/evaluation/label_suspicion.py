@@ -78,7 +78,7 @@ def save_suspects(path: Path, dynamics: pa.Table, manifest: Manifest) -> None:
     """
     suspects = dynamics.take(pa.array(find_suspects(dynamics)))
     ids = np.array(suspects.column("id").to_pylist(), object)
-    rows = manifest.places(ids, suspects.column("row").to_numpy())
+    rows = manifest.current_rows(ids, suspects.column("row").to_numpy())
     suspects, rows = suspects.filter(pa.array(rows >= 0)), rows[rows >= 0]
     classes = json.loads(dynamics.schema.metadata[b"classes"])
     paths = manifest.column("path")

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tinyrefinery.errors import DataError
-from tinyrefinery.files import writing
+from tinyrefinery.files import atomic_file
 
 _SUM_TOLERANCE = 1e-3  # our choice; a float32 softmax over a thousand classes is within 1e-5
 
@@ -78,7 +78,7 @@ class Predictions:
             "probabilities": pa.FixedSizeListArray.from_arrays(flat, len(self.classes)),
         }
         metadata = {"classes": json.dumps(self.classes, ensure_ascii=False)}
-        with writing(path) as temporary:
+        with atomic_file(path) as temporary:
             pq.write_table(pa.table(columns, metadata=metadata), temporary)
 
     @classmethod
@@ -106,7 +106,7 @@ class Predictions:
 
 
 @dataclass(frozen=True)
-class Answers:
+class ModelPredictions:
     """Predictions of one network on N images."""
 
     name: str

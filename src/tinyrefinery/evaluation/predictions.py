@@ -37,12 +37,12 @@ def predict(
     import torch
 
     from tinyrefinery.data.batches import load
-    from tinyrefinery.layers.modes import evaluating
+    from tinyrefinery.layers.modes import evaluation_mode
 
     manifest = view.dataset.manifest
     chunks = [np.empty((0, len(manifest.classes)), np.float32)]
     batches = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
-    with evaluating(network), torch.inference_mode():
+    with evaluation_mode(network), torch.inference_mode():
         for batch in load(view, batches, 0, workers=workers):
             logits = network(batch.images)  # (B, C, h, w) -> (B, K)
             if logits.shape[1] != len(manifest.classes):

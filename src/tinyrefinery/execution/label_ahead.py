@@ -10,7 +10,7 @@ from tinyrefinery.execution.labels import JobLabels, crop_streams
 from tinyrefinery.execution.processes import run_in_processes
 from tinyrefinery.execution.run import describe, open_jobs, train_starts
 from tinyrefinery.labels.store.store import LabelStore
-from tinyrefinery.names import nearest
+from tinyrefinery.names import did_you_mean
 from tinyrefinery.options.labels import Refined
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.runs.lock import locked
@@ -100,7 +100,7 @@ def _known(recipe: Recipe, stage: str) -> str:
     ids = stored_stages(recipe)
     if stage not in ids:
         raise RecipeError(
-            f"--stage {stage}: no stage of this id has a label store.{nearest(stage, ids)} "
+            f"--stage {stage}: no stage of this id has a label store.{did_you_mean(stage, ids)} "
             f"Those that have one: {', '.join(ids)}"
         )
     return stage
@@ -121,4 +121,6 @@ def _make(
         stage = job.stages[name]
         labels = JobLabels(job, folder).stored(stage)
         for stream in (crop_streams(stage) if streams is None else streams)[first::step]:
-            labels.store.made(stream, lambda labels=labels, stream=stream: labels.make(stream))
+            labels.store.get_or_create(
+                stream, lambda labels=labels, stream=stream: labels.label_stream(stream)
+            )

@@ -23,7 +23,7 @@ from tinyrefinery.execution.opened import OpenJob
 from tinyrefinery.execution.processes import run_in_processes
 from tinyrefinery.execution.sample_crops import save_samples
 from tinyrefinery.execution.starts import Files, Start, starts_of, with_start_files
-from tinyrefinery.files import check_places
+from tinyrefinery.files import check_writable
 from tinyrefinery.options.labels import Refined
 from tinyrefinery.recipe.load import part_hash
 from tinyrefinery.runs import files
@@ -150,7 +150,7 @@ def _check_label_places(jobs: Sequence[Job]) -> None:
         store = stage.labels.store if isinstance(stage.labels, Refined) else None
         if store is not None and store.path is not None:
             place = Path(store.path).expanduser()
-            check_places(folders=[None if place.is_dir() else place])
+            check_writable(folders=[None if place.is_dir() else place])
 
 
 def open_jobs(

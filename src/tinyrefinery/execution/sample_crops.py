@@ -18,7 +18,7 @@ from tinyrefinery.data.batches import View, shuffled
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.evaluation.predictions import Predictions
 from tinyrefinery.execution.opened import OpenJob
-from tinyrefinery.files import writing
+from tinyrefinery.files import atomic_file
 from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.runs import files
 from tinyrefinery.runs.lineage import longest_line
@@ -68,7 +68,7 @@ def save_samples(path: Path, job: OpenJob, count: int = 12) -> None:
     for number, (title, distributions) in enumerate(labels.items()):
         arrays[f"labels_{number}"] = distributions[places]
         arrays[f"title_{number}"] = np.array(title)
-    with writing(path) as aside, aside.open("wb") as file:
+    with atomic_file(path) as aside, aside.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from tinyrefinery.data.batches import evenly
+from tinyrefinery.data.batches import evenly_spaced
 from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.evaluation import cost
 from tinyrefinery.evaluation.dynamics_table import dynamics_table, save_dynamics
@@ -59,7 +59,7 @@ def keep_network(
     predictions: dict[str, Predictions] = {}
     for split in ("train", "validation", "test"):
         rows = manifest.rows(split)
-        rows = evenly(rows, TRAIN_ROWS) if split == "train" else rows
+        rows = evenly_spaced(rows, TRAIN_ROWS) if split == "train" else rows
         predictions[split] = predict(rows)
         if len(rows):
             predictions[split].save(step.folder / files.predictions(split))

@@ -56,7 +56,7 @@ class CropLabels:
         """Labels of crops that are whole BN groups, one after the other, (B, K) float32."""
         size = self.plan.group
         starts = range(0, len(batch.rows), size)
-        return torch.cat([self.of_group(batch.part(slice(i, i + size))) for i in starts])
+        return torch.cat([self.of_group(batch.subset(slice(i, i + size))) for i in starts])
 
     def of_stream(self, stream: int, *, workers: int = 0) -> Iterator[tuple[np.ndarray, Tensor]]:
         """Rows (B,) and labels (B, K) of the groups of a stream's crops, each row once."""

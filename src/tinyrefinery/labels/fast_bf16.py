@@ -30,7 +30,7 @@ SMALL_MAP = 4  # pixels per side of a convolution's output
 MANY_WEIGHTS = 1 << 20  # 2 MiB: more than a core's cache holds besides the maps
 
 
-def hasten(network: nn.Module) -> None:
+def speed_up(network: nn.Module) -> None:
     """Use faster implementations in a frozen network, where they apply and no gradient is needed.
 
     Modules keep their types, names and state. The weights must not change afterwards.

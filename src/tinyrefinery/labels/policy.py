@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from tinyrefinery.data.batches import Batch, View
 from tinyrefinery.data.manifest import Manifest
-from tinyrefinery.data.moving import moved
+from tinyrefinery.data.moving import to_device
 from tinyrefinery.labels.batch_norm import GroupPlan
 from tinyrefinery.labels.crop_labels import CropLabels
 from tinyrefinery.losses.targets import SparseTargets, Targets
@@ -105,7 +105,7 @@ class RefinedLabels:
             labels = self.store(batch) if self.store else self._crop_labels(batch)
         elif self.part.level == "image":
             labels = self._image_labels[
-                moved(batch.rows, batch.images.device)
+                to_device(batch.rows, batch.images.device)
             ]  # (rows, K) -> (B, K)
         else:
             labels = self._category_labels[batch.labels]  # (K, K) -> (B, K)
@@ -137,9 +137,9 @@ class RefinedLabels:
             # The last group is filled up with rows of the first, whose label is the first one's.
             belongs = np.flatnonzero(plan.group_of(group.rows, stream) == number)
             rows = group.rows[belongs]
-            self._labels[moved(rows, device)] = labels[moved(belongs, device)]
+            self._labels[to_device(rows, device)] = labels[to_device(belongs, device)]
             self._is_made[rows] = True
-        return self._labels[moved(batch.rows, device)]  # (rows, K) -> (B, K)
+        return self._labels[to_device(batch.rows, device)]  # (rows, K) -> (B, K)
 
     @cached_property
     def _image_labels(self) -> Float32[Tensor, "rows {self.classes}"]:

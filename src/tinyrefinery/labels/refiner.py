@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from tinyrefinery.data.moving import constant
 from tinyrefinery.labels.batch_norm import has_batch_norm, recalibrate, use_batch_statistics
-from tinyrefinery.labels.fast_bf16 import hasten
+from tinyrefinery.labels.fast_bf16 import speed_up
 from tinyrefinery.layers.depthwise import DepthwiseConv2d
 from tinyrefinery.options.labels import Refining
 from tinyrefinery.shapes import Float, Float32
@@ -72,7 +72,7 @@ class Refiner:
                 use_batch_statistics(network)
             if bf16:
                 _cast_products(network)
-                hasten(network)
+                speed_up(network)
 
     @property
     def depends_on_batch(self) -> bool:

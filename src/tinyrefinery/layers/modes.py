@@ -10,7 +10,7 @@ from torch.func import functional_call
 
 
 @contextmanager
-def evaluating(network: nn.Module) -> Iterator[None]:
+def evaluation_mode(network: nn.Module) -> Iterator[None]:
     """Switch to evaluation mode, then restore the mode of each module, frozen ones included.
 
     In between, dropout is off and running statistics don't change.
@@ -24,7 +24,7 @@ def evaluating(network: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def pass_shapes(network: nn.Module, shape: tuple[int, ...]) -> Any:
+def output_shapes(network: nn.Module, shape: tuple[int, ...]) -> Any:
     """Output of `network` for a batch of `shape`, as tensors on the meta device (shapes only).
 
     Runs in evaluation mode, so batch normalization accepts a single image. Forward hooks run.
@@ -32,5 +32,5 @@ def pass_shapes(network: nn.Module, shape: tuple[int, ...]) -> Any:
     """
     state = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     empty = {name: torch.empty_like(tensor, device="meta") for name, tensor in state.items()}
-    with evaluating(network), torch.no_grad():
+    with evaluation_mode(network), torch.no_grad():
         return functional_call(network, empty, torch.empty(shape, device="meta"))

@@ -57,7 +57,7 @@ def is_zoo(variant: str, stem: str) -> bool:
     return variant == "zoo"
 
 
-def with_biases(network: nn.Module) -> None:
+def add_biases(network: nn.Module) -> None:
     """Add a zero bias to each convolution that has none, in place.
 
     The zoo's networks have these biases. They have no effect before a normalization.

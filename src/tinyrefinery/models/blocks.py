@@ -66,7 +66,7 @@ def blocks(network: nn.Module) -> list[tuple[str, ...]]:
     return result
 
 
-def named(network: nn.Module, name: str) -> set[str]:
+def parameters_in(network: nn.Module, name: str) -> set[str]:
     """Names of the parameters in the module of this name, e.g. `stem` or `blocks.0`.
 
     Empty if there is no such module. For timm's models, timm's own names work too.

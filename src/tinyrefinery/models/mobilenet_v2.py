@@ -14,7 +14,7 @@ from torchvision.ops.misc import Conv2dNormActivation
 
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.layers.initialize import initialize
-from tinyrefinery.layers.stem import Stem, Variant, is_small, is_zoo, with_biases
+from tinyrefinery.layers.stem import Stem, Variant, add_biases, is_small, is_zoo
 
 # Expansion, channels, repeats, stride. As Table 2, except the stride of the sixth row.
 _ZOO_BLOCKS = [
@@ -68,7 +68,7 @@ class MobileNetV2(nn.Module):
         self.features = nn.Sequential(first, *blocks)
         self.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(base.last_channel, classes))
         if zoo:
-            with_biases(self)
+            add_biases(self)
         initialize(self)
 
     def forward_features(self, x: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torchvision.models.shufflenetv2 import ShuffleNetV2 as TorchvisionShuffleNe
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.layers.conv_norm import conv_norm
 from tinyrefinery.layers.initialize import initialize
-from tinyrefinery.layers.stem import Stem, Variant, is_small, is_zoo, with_biases
+from tinyrefinery.layers.stem import Stem, Variant, add_biases, is_small, is_zoo
 
 # Table 5: width -> channels of stages 2 to 4 and of the last convolution.
 _WIDTHS = {
@@ -70,7 +70,7 @@ class ShuffleNetV2(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(base.fc.in_features, classes)
         if zoo:
-            with_biases(self)
+            add_biases(self)
         initialize(self)
 
     def forward_features(self, x: Tensor) -> Tensor:

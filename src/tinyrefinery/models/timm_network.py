@@ -5,8 +5,8 @@ from typing import Any, Literal, Protocol, cast
 from torch import Tensor, nn
 
 from tinyrefinery.errors import RecipeError
-from tinyrefinery.layers.modes import pass_shapes
-from tinyrefinery.names import nearest
+from tinyrefinery.layers.modes import output_shapes
+from tinyrefinery.names import did_you_mean
 
 TIMM = "timm:"
 """Prefix of the names of timm's models."""
@@ -94,14 +94,14 @@ def timm_network(
     if ":" not in name and not timm.is_model(plain):
         names = timm.list_models()
         raise RecipeError(
-            f"timm has no model named '{name}'.{nearest(plain, names)} "
+            f"timm has no model named '{name}'.{did_you_mean(plain, names)} "
             f"timm.list_models() lists its {len(names)} models."
         )
     if ":" not in name and _has_fixed_size(plain):
         options.setdefault("img_size", size)
     try:
         network = timm.create_model(name, num_classes=classes, in_chans=channels, **options)
-        features = pass_shapes(_Features(network), (1, channels, *size))
+        features = output_shapes(_Features(network), (1, channels, *size))
     except (TypeError, ValueError, AssertionError, RuntimeError, OSError) as error:
         raise RecipeError(
             f"timm can't build '{name}' for {size[0]}x{size[1]} pixels, {channels} channels and "

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from tinyrefinery.errors import ChoiceError, DataError
-from tinyrefinery.names import nearest
+from tinyrefinery.names import did_you_mean
 from tinyrefinery.runs.folder import Run, TrainedStage
 
 Seeds = Collection[int] | Literal["lowest", "all"]
@@ -107,7 +107,7 @@ def _check(kind: str, names: Sequence[str], known: Sequence[str], path: Path) ->
     for name in names:
         if name not in known:
             raise ChoiceError(
-                f"{path}: no {kind} '{name}'.{nearest(name, known)} There are: {_list(known)}"
+                f"{path}: no {kind} '{name}'.{did_you_mean(name, known)} There are: {_list(known)}"
             )
 
 

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from tinyrefinery.data.manifest import SPLITS, Manifest
 from tinyrefinery.errors import CheckpointError, DataError
-from tinyrefinery.files import check_places, writing
+from tinyrefinery.files import atomic_file, check_writable
 from tinyrefinery.networks.held_out import held_out
 from tinyrefinery.networks.network import Network
 from tinyrefinery.options.sources import Source
@@ -59,7 +59,7 @@ class NetworkData:
         from tinyrefinery.data.properties.measure import image_properties
 
         table = image_properties(self.dataset, np.arange(len(self.manifest)))
-        with writing(path) as aside:
+        with atomic_file(path) as aside:
             pq.write_table(table, aside)
         return table
 
@@ -84,7 +84,7 @@ def open_network_data(networks: Sequence[Network], source: Source | None = None)
     path = first.home / f"data-{key}.parquet"
     opened, manifest = None, _kept(path)
     if manifest is None:
-        check_places(files=[path])  # before opening, which may take long
+        check_writable(files=[path])  # before opening, which may take long
         opened = open_source(chosen)
         manifest = opened.manifest
         manifest.save(path)

@@ -13,9 +13,9 @@ import pyarrow as pa
 from tinyrefinery.data.arrow import pc
 from tinyrefinery.data.perturb import perturb
 from tinyrefinery.errors import CheckpointError, DataError
-from tinyrefinery.evaluation.prediction_table import Answers
+from tinyrefinery.evaluation.prediction_table import ModelPredictions
 from tinyrefinery.evaluation.predictions import Predictions
-from tinyrefinery.files import check_places
+from tinyrefinery.files import check_writable
 from tinyrefinery.networks.data import NetworkData
 from tinyrefinery.networks.network import Network
 from tinyrefinery.options.perturbation import Perturbation
@@ -34,7 +34,7 @@ class Wanted:
     """By the perturbation's name: what it is, and on which splits."""
 
 
-def predictions_of(network: Network, data: NetworkData, wanted: Wanted) -> Answers:
+def predictions_of(network: Network, data: NetworkData, wanted: Wanted) -> ModelPredictions:
     """Predictions of a network for rows of the data, in the data's classes.
 
     Raises:
@@ -45,7 +45,7 @@ def predictions_of(network: Network, data: NetworkData, wanted: Wanted) -> Answe
     for name, (how, splits) in wanted.perturbed.items():
         rows = {split: wanted.rows[split] for split in splits if split in wanted.rows}
         perturbed[name] = _filled(network, data, rows, how)
-    return Answers(network.name, clean, perturbed)
+    return ModelPredictions(network.name, clean, perturbed)
 
 
 def _filled(
@@ -70,7 +70,7 @@ def _of_split(
             probabilities = _by_id(stored, network, data, rows)
             if probabilities is not None:
                 return probabilities
-    check_places(files=[kept])
+    check_writable(files=[kept])
     predicted = _predicted(network, data, rows, how)
     predicted.save(kept)
     probabilities = _by_id(predicted, network, data, rows)

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from tinyrefinery.errors import CheckpointError, RefineryError
-from tinyrefinery.names import nearest
+from tinyrefinery.names import did_you_mean
 from tinyrefinery.networks.facts import Facts
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def timm_facts(word: str, stated: Facts) -> "NetworkInfo":
     if config is None:
         known = timm.list_models(pretrained=stated.weights is None)
         raise CheckpointError(
-            f"{word}: timm has no pretrained model of this name.{nearest(name, known)}"
+            f"{word}: timm has no pretrained model of this name.{did_you_mean(name, known)}"
         )
     usual: dict[str, Any] = resolve_data_config(pretrained_cfg=config.to_dict())
     return NetworkInfo(

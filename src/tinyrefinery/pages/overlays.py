@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from tinyrefinery.files import writing
+from tinyrefinery.files import atomic_file
 
 FOR, AGAINST = (230, 97, 1), (94, 60, 153)
 """Orange and purple, safe for color-blind readers (ColorBrewer PuOr)."""
@@ -121,7 +121,7 @@ def contact_sheet(
             sheet.paste(_fitted(picture, side), (left + place * side, top))
         for place, line in enumerate(tile.lines):
             draw.text((left, top + side + LINE * place), line, fill="black", font=font)
-    with writing(path) as temporary, temporary.open("wb") as file:
+    with atomic_file(path) as temporary, temporary.open("wb") as file:
         sheet.save(file, "JPEG" if path.suffix == ".jpg" else "PNG", quality=90)
 
 

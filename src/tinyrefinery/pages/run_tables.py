@@ -9,7 +9,7 @@ from rich.table import Table
 
 from tinyrefinery.errors import DataError
 from tinyrefinery.files import write_csv
-from tinyrefinery.names import nearest
+from tinyrefinery.names import did_you_mean
 from tinyrefinery.pages.numbers import gain_points, nats, percent
 from tinyrefinery.runs import files
 from tinyrefinery.runs.folder import Run, TrainedStage
@@ -171,7 +171,7 @@ def comparisons(groups: Sequence[StageGroup], baseline: str | None = None) -> li
     names = {group.first.stage for group in groups}
     if baseline is not None and baseline not in names:
         raise DataError(
-            f"baseline '{baseline}': no such stage.{nearest(baseline, names)} "
+            f"baseline '{baseline}': no such stage.{did_you_mean(baseline, names)} "
             f"Finished: {', '.join(sorted(names))}."
         )
     result = []

@@ -6,7 +6,7 @@ from typing import Any
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from tinyrefinery.files import writing
+from tinyrefinery.files import atomic_file
 
 INK, MUTED, GRID = "#1b1d21", "#6a707a", "#e3e5e9"
 PLAIN, REFINED = "#8b919c", "#1f62d6"
@@ -51,7 +51,7 @@ def save_plots(figures: dict[str, Figure], folder: Path) -> list[Path]:
         for kind in ("svg", "png"):
             path = folder / f"{title}.{kind}"
             undated = {"Date": None} if kind == "svg" else None  # same data, same file
-            with rc_context({**STYLE, "svg.hashsalt": title}), writing(path) as temporary:
+            with rc_context({**STYLE, "svg.hashsalt": title}), atomic_file(path) as temporary:
                 figure.savefig(temporary, format=kind, dpi=160, facecolor="white", metadata=undated)
             paths.append(path)
     return paths

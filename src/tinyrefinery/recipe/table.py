@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, NonNegativeInt, WithJsonSchema
 
 from tinyrefinery.errors import RecipeError
-from tinyrefinery.names import nearest
+from tinyrefinery.names import did_you_mean
 from tinyrefinery.options.part import Part, Slug
 from tinyrefinery.recipe.detection import STAGE, DetectionRecipe, load_any
 from tinyrefinery.recipe.document import read
@@ -189,7 +189,8 @@ def at_scale(table: Table, scale: str | None, path: Path | str) -> Table:
         return table
     if scale not in table.scales:
         known = list(table.scales)
-        scales = f"{nearest(scale, known)} Scales: {', '.join(known)}" if known else " It has none"
+        nearest = did_you_mean(scale, known)
+        scales = f"{nearest} Scales: {', '.join(known)}" if known else " It has none"
         raise RecipeError(f"{path}: no scale '{scale}'.{scales}")
     part = table.scales[scale]
     rows = [
@@ -212,7 +213,7 @@ def check_rows(ids: Sequence[str], table: Table, path: Path | str) -> None:
         if name in table.without:
             raise RecipeError(f"{path}: row '{name}' is left out: {table.without[name]}")
         if name not in known:
-            raise RecipeError(f"{path}: no row '{name}'.{nearest(name, known)} Rows: {known}")
+            raise RecipeError(f"{path}: no row '{name}'.{did_you_mean(name, known)} Rows: {known}")
 
 
 def table_rows(

@@ -11,7 +11,7 @@ import torch
 
 from tinyrefinery import builders
 from tinyrefinery.builders import FrozenNetwork
-from tinyrefinery.data.batches import evenly
+from tinyrefinery.data.batches import evenly_spaced
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.errors import DataError
 from tinyrefinery.labels.refiner import Refiner
@@ -163,8 +163,8 @@ def _setting(recipe: Recipe, data: Dataset, options: Options) -> Setting:
     return Setting(
         view=builders.train_view(recipe, data, unseen_generation(recipe), device),
         image_view=builders.eval_view(recipe, data, device),
-        train_rows=evenly(rows["train"], options.images),
-        held_out_rows=evenly(rows["validation"], options.images),
+        train_rows=evenly_spaced(rows["train"], options.images),
+        held_out_rows=evenly_spaced(rows["validation"], options.images),
         crops=options.crops,
         bn_group=options.bn_group or recipe.generations[-1].batch_size,
         workers=builders.workers(recipe, data),

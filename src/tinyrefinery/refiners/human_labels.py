@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.errors import DataError
-from tinyrefinery.names import nearest
+from tinyrefinery.names import did_you_mean
 
 KEYS = ("path", "id")
 """Columns that identify an image beyond doubt, tried in this order where no key is named."""
@@ -105,7 +105,7 @@ def _key(table: pa.Table, manifest: Manifest, wanted: str | None, path: Path) ->
     for names, where in ((table.column_names, path), (manifest.table.column_names, "the data")):
         if wanted not in names:
             raise DataError(
-                f"{where}: no key column '{wanted}' (has {names}){nearest(wanted, names)}"
+                f"{where}: no key column '{wanted}' (has {names}){did_you_mean(wanted, names)}"
             )
     return wanted
 
@@ -116,7 +116,7 @@ def _numbers(
     """A number a line and class, (lines, K) float64, in the order of `classes`."""
     names = table.column_names
     if wanted is not None and wanted not in names:
-        raise DataError(f"{path}: no column '{wanted}' (has {names}){nearest(wanted, names)}")
+        raise DataError(f"{path}: no column '{wanted}' (has {names}){did_you_mean(wanted, names)}")
     lists = [name for name in ([wanted] if wanted else COLUMNS) if name in names]
     if not lists:
         missing = [each for each in classes if each not in names]

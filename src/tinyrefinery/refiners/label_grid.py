@@ -14,7 +14,7 @@ import torch
 
 from tinyrefinery import builders
 from tinyrefinery.builders import FrozenNetwork
-from tinyrefinery.data.batches import View, evenly
+from tinyrefinery.data.batches import View, evenly_spaced
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.errors import DataError
 from tinyrefinery.evaluation.label_quality import label_quality
@@ -103,12 +103,12 @@ def _human(data: Dataset, grid: Grid) -> list[_Truth]:
     mine = grid.human.read(data).of_rows(data.manifest.rows(grid.split))
     if not len(mine):
         raise DataError(f"{grid.human.path}: people labelled no image of the {grid.split} split")
-    chosen = evenly(np.arange(len(mine)), grid.images)
+    chosen = evenly_spaced(np.arange(len(mine)), grid.images)
     return [_Truth("people", grid.split, mine.rows[chosen], mine.distributions[chosen])]
 
 
 def _crop_truth(view: View, grid: Grid) -> list[_Truth]:
-    rows = evenly(view.dataset.manifest.rows("train"), grid.images)
+    rows = evenly_spaced(view.dataset.manifest.rows("train"), grid.images)
     found = view.truth(rows, 0)
     return [] if found is None else [_Truth("crop truth", "train", rows, found)]
 

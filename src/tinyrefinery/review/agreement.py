@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from tinyrefinery.data.overlay.decisions import Decision, standing
+from tinyrefinery.data.overlay.decisions import Decision, valid_decisions
 from tinyrefinery.errors import DataError
 from tinyrefinery.random import integer
 from tinyrefinery.review.queue import Item
@@ -72,7 +72,7 @@ def agreements(decisions: Iterable[Decision]) -> list[Agreement]:
     Cohen (1960), "A coefficient of agreement for nominal scales".
     """
     first: dict[str, dict[str, str]] = {}
-    for decision in standing(decisions):
+    for decision in valid_decisions(decisions):
         if decision.verdict != "skip" and not decision.settles:
             first.setdefault(decision.by, {}).setdefault(decision.uid, _answer(decision))
     result = []

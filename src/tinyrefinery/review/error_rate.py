@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tinyrefinery.data.overlay.decisions import Decision, newest
+from tinyrefinery.data.overlay.decisions import Decision, newest_by_image
 from tinyrefinery.statistics.proportions import wilson
 
 
@@ -51,7 +51,9 @@ def label_error(
     Returns:
         The error rate, or None if no such image was judged correct or wrong.
     """
-    reviewed = [decision for decision in newest(decisions).values() if decision.reason == reason]
+    reviewed = [
+        decision for decision in newest_by_image(decisions).values() if decision.reason == reason
+    ]
     judged = [decision for decision in reviewed if decision.verdict in ("ok", "relabel")]
     if not judged:
         return None

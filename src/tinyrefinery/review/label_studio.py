@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
-from tinyrefinery.data.overlay.decisions import VERDICTS, Decision, decision
+from tinyrefinery.data.overlay.decisions import VERDICTS, Decision, parse_decision
 from tinyrefinery.errors import DataError
 from tinyrefinery.review.queue import Item, Queue
 
@@ -159,7 +159,9 @@ def _decision(
     if (seconds := annotation.get("lead_time")) is not None:
         content["seconds"] = round(float(seconds), 2)
     content |= {name: data[name] for name in ("queue", "reason", "file_name") if data.get(name)}
-    return decision({name: value for name, value in content.items() if value is not None}, where)
+    return parse_decision(
+        {name: value for name, value in content.items() if value is not None}, where
+    )
 
 
 def _choices(annotation: Mapping[str, Any]) -> tuple[str | None, str | None]:

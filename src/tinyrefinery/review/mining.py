@@ -11,7 +11,7 @@ import numpy as np
 from tinyrefinery.audit.duplicates import find_copies
 from tinyrefinery.audit.fingerprints import Fingerprints, fingerprint
 from tinyrefinery.data.dataset import Dataset
-from tinyrefinery.data.properties.small_images import each_chunk
+from tinyrefinery.data.properties.small_images import map_chunks
 from tinyrefinery.data_tests.session import Session, run_tests
 from tinyrefinery.errors import DataError
 from tinyrefinery.evaluation.dynamics_table import load_dynamics
@@ -157,7 +157,7 @@ def _refiner_of(network: Network) -> Network | None:
 def _groups(dataset: Dataset, ids: np.ndarray) -> tuple[dict[str, str], int]:
     """Group of near copies by uid, and how many training images are copies of another one."""
     say(f"{dataset.name}: looking for near copies among {len(ids):,} images")
-    chunks = each_chunk(dataset, np.arange(len(ids)), fingerprint)
+    chunks = map_chunks(dataset, np.arange(len(ids)), fingerprint)
     groups: dict[str, str] = {}
     train = dataset.manifest.column("split") == "train"
     repeated = 0

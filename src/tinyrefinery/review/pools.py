@@ -91,7 +91,7 @@ def of_suspects(known: Known, dataset: Dataset, dynamics: pa.Table) -> list[Item
     """
     places = find_suspects(dynamics)
     ids = np.array(dynamics.column("id").to_pylist(), object)[places]
-    rows = dataset.manifest.places(ids, dynamics.column("row").to_numpy()[places])
+    rows = dataset.manifest.current_rows(ids, dynamics.column("row").to_numpy()[places])
     names = json.loads((dynamics.schema.metadata or {}).get(b"classes", b"[]"))
     labels, aum = (dynamics.column(name).to_numpy()[places] for name in ("label", "aum"))
     refined = "refined_class" in dynamics.column_names

@@ -15,7 +15,7 @@ from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.open import open_data
 from tinyrefinery.data.overlay.additions import with_additions
 from tinyrefinery.data.overlay.decisions import read_decisions
-from tinyrefinery.data.sources.folder import open_unlabelled
+from tinyrefinery.data.sources.folder import open_unlabeled
 from tinyrefinery.errors import DataError
 from tinyrefinery.options.crops import Center
 from tinyrefinery.pages.overlays import as_image
@@ -43,7 +43,7 @@ def open_queue_data(queue: Queue) -> list[Dataset]:
         name = str(options.pop("name", ""))
         if name == UNLABELED:
             channels = 1 if queue.channels == 1 else 3
-            datasets.append(open_unlabelled(options["root"], channels=channels))
+            datasets.append(open_unlabeled(options["root"], channels=channels))
         else:
             dataset = open_data(name, **options)
             datasets.append(_with_additions(dataset, source.get("overlay")))

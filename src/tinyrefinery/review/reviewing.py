@@ -12,10 +12,10 @@ from tinyrefinery.data.overlay.decisions import (
     VERDICTS,
     Decision,
     append_decisions,
-    conflicts,
-    now,
+    disagreements,
     read_decisions,
-    standing,
+    timestamp,
+    valid_decisions,
 )
 from tinyrefinery.errors import DataError
 from tinyrefinery.review.agreement import agreements, assigned
@@ -97,7 +97,7 @@ class Review:
 
     def _next_time(self) -> str:
         """The current time, but later than all decisions, even if the clock was set back."""
-        moment = datetime.fromisoformat(now())
+        moment = datetime.fromisoformat(timestamp())
         if self.decided:
             moment = max(moment, self.decided[-1][1].when + timedelta(microseconds=1))
         return moment.isoformat(timespec="microseconds")
@@ -122,7 +122,7 @@ class Review:
             uid=item.uid,
             verdict=verdict,
             by=self.reviewer,
-            at=now(),
+            at=timestamp(),
             label=label if verdict == "relabel" else None,
             was=item.given,
             shares=_even_shares(item) if verdict == "ambiguous" and not task.settles else (),
@@ -202,7 +202,7 @@ def open_review(
     if not reviewer.strip() or any(ord(letter) < 32 for letter in reviewer):
         raise DataError("--reviewer needs a name: decisions are recorded under it")
     decisions = read_decisions(path) if path.exists() else []
-    disputed = conflicts(decisions)
+    disputed = disagreements(decisions)
     items = assigned(queue.items, reviewer, reviewers, overlap)
     tasks = [Task(item) for item in items if item.uid not in disputed]
     for item in queue.items:
@@ -211,7 +211,7 @@ def open_review(
             tasks.append(Task(replace(item, why=f"reviewers disagree. {votes}"), settles=True))
     place = {task.item.uid: n for n, task in enumerate(tasks) if not task.settles}
     decided: dict[int, Decision] = {}
-    for decision in standing(decisions):
+    for decision in valid_decisions(decisions):
         if decision.by == reviewer and decision.uid in place:
             decided.pop(place[decision.uid], None)  # keeps the dictionary in order of time
             decided[place[decision.uid]] = decision
@@ -225,6 +225,6 @@ def summary(path: Path, review: Review) -> list[str]:
     lines = [f"{path}: {count} images decided by {review.reviewer}"]
     decisions = read_decisions(path) if path.exists() else []
     lines += [str(agreement) for agreement in agreements(decisions)]
-    if disputed := conflicts(decisions):
+    if disputed := disagreements(decisions):
         lines.append(f"reviewers disagree on {len(disputed)} images: rerun to settle them")
     return lines

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from tinyrefinery.errors import DataError
-from tinyrefinery.names import nearest
+from tinyrefinery.names import did_you_mean
 from tinyrefinery.review.queue import REASONS, Item
 
 SHARES: Mapping[str, float] = {
@@ -27,7 +27,7 @@ def checked_shares(changes: Mapping[str, float] | None) -> dict[str, float]:
     for name, share in (changes or {}).items():
         if name not in SHARES:
             raise DataError(
-                f"no reason '{name}'.{nearest(name, SHARES)} Reasons: {', '.join(SHARES)}"
+                f"no reason '{name}'.{did_you_mean(name, SHARES)} Reasons: {', '.join(SHARES)}"
             )
         if not 0 <= share < float("inf"):
             raise DataError(f"share of '{name}' is {share}, but shares must be 0 or more")

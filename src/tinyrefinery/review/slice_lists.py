@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from tinyrefinery.data.overlay.decisions import Decision, newest, standing
+from tinyrefinery.data.overlay.decisions import Decision, newest_by_image, valid_decisions
 from tinyrefinery.errors import DataError
 from tinyrefinery.files import write_atomic
 
@@ -66,10 +66,12 @@ def add_to_slices(
 
 def _members(decisions: list[Decision], name: str) -> dict[str, Decision]:
     """The decisions in force that add an image to a list, by uid."""
-    dropped = {uid for uid, decision in newest(decisions).items() if decision.verdict == "drop"}
+    dropped = {
+        uid for uid, decision in newest_by_image(decisions).items() if decision.verdict == "drop"
+    }
     return {
         decision.uid: decision
-        for decision in standing(decisions)
+        for decision in valid_decisions(decisions)
         if name in decision.slices
         and decision.verdict not in ("drop", "skip")
         and decision.uid not in dropped

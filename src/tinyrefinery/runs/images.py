@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.errors import DataError
-from tinyrefinery.files import writing
+from tinyrefinery.files import atomic_file
 from tinyrefinery.runs import files
 
 COLUMNS = ("id", "path", "label", "split")
@@ -35,7 +35,7 @@ def write_images(run: Path, digest: str, table: pa.Table) -> None:
     """Keep the images of a dataset, unless they are kept already."""
     path = images_file(run, digest)
     if not path.exists():
-        with writing(path) as aside:
+        with atomic_file(path) as aside:
             pq.write_table(table, aside)
 
 
@@ -56,7 +56,7 @@ def read_images(path: Path) -> pa.Table:
 
 def write_ids(path: Path, ids: frozenset[str]) -> None:
     """Write identities of images, in order, as the column `id`."""
-    with writing(path) as aside:
+    with atomic_file(path) as aside:
         pq.write_table(pa.table({"id": pa.array(sorted(ids), pa.string())}), aside)
 
 

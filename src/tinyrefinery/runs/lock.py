@@ -8,7 +8,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from tinyrefinery.errors import StorageError
-from tinyrefinery.files import check_places
+from tinyrefinery.files import check_writable
 from tinyrefinery.runs import files
 
 
@@ -22,7 +22,7 @@ def locked(folder: Path) -> Iterator[None]:
         RefineryError: when the folder can't be written.
         StorageError: when another command holds the lock, or the folder can't be made.
     """
-    check_places(folders=[folder])
+    check_writable(folders=[folder])
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if int(os.environ.get("LOCAL_RANK", "0")) > 0:

@@ -7,7 +7,7 @@ import numpy as np
 
 from tinyrefinery.data_tests.session import Session
 from tinyrefinery.errors import DataError, DataTestError
-from tinyrefinery.names import nearest
+from tinyrefinery.names import did_you_mean
 from tinyrefinery.networks.data import NetworkData, open_network_data, rows_in
 from tinyrefinery.networks.network import Network
 from tinyrefinery.networks.predictions import Wanted, predictions_of
@@ -88,7 +88,8 @@ def failures_of(session: Session, name: str, count: int) -> Picked:
     results = {each.name: each for each in session.results}
     if name not in results:
         raise DataTestError(
-            f"{session.path}: no test '{name}'.{nearest(name, results)} Tests: {', '.join(results)}"
+            f"{session.path}: no test '{name}'.{did_you_mean(name, results)} "
+            f"Tests: {', '.join(results)}"
         )
     result = results[name]
     if not result.worst:

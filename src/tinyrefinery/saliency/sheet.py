@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tinyrefinery.files import writing
+from tinyrefinery.files import atomic_file
 from tinyrefinery.pages.overlays import Tile, contact_sheet, overlay
 
 SHORT = 58  # characters of a path that fit under three pictures
@@ -89,7 +89,7 @@ def write_overlays(folder: Path, images: Sequence[ExplainedImage], *, least: flo
         )
         name = "-".join(_file_name(part) for part in (image.label, "said", image.predicted))
         path = folder / f"{image.row:06d}-{name}.png"
-        with writing(path) as temporary, temporary.open("wb") as file:
+        with atomic_file(path) as temporary, temporary.open("wb") as file:
             enlarged.save(file, "PNG")
         paths.append(path)
     return paths

@@ -160,12 +160,12 @@ def images_to_prove(
     return enough
 
 
-def farthest(interval: Interval) -> float:
+def largest_absolute(interval: Interval) -> float:
     """The largest absolute value in an interval."""
     return max(abs(interval[0]), abs(interval[1]))
 
 
-def nearest_to_zero(interval: Interval) -> float:
+def smallest_absolute(interval: Interval) -> float:
     """The smallest absolute value in an interval."""
     low, high = interval
     return 0.0 if low <= 0 <= high else min(abs(low), abs(high), inf)

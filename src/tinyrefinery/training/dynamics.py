@@ -17,7 +17,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from tinyrefinery.data.moving import moved
+from tinyrefinery.data.moving import to_device
 from tinyrefinery.losses.targets import Targets
 from tinyrefinery.training.target_dynamics import (
     concatenate,
@@ -129,7 +129,7 @@ class Dynamics:
 
     def _index(self, rows: np.ndarray) -> Tensor:
         """Places of manifest rows in the accumulators."""
-        return moved(self._place[rows], self.device)
+        return to_device(self._place[rows], self.device)
 
     def share(self, fabric: Fabric) -> None:
         """Exchange what all processes have counted; every process must call it.

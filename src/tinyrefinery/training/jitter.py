@@ -20,7 +20,7 @@ from tinyrefinery.data.transforms import normalize_
 from tinyrefinery.errors import DataError
 from tinyrefinery.labels.batch_norm import SMALLEST_GROUP
 from tinyrefinery.labels.policy import RefinedLabels
-from tinyrefinery.layers.modes import evaluating
+from tinyrefinery.layers.modes import evaluation_mode
 from tinyrefinery.losses.targets import SparseTargets, Targets
 from tinyrefinery.options.training import Jitter
 from tinyrefinery.shapes import Float, Float32
@@ -73,7 +73,7 @@ def at_rest(network: nn.Module, *, batch_statistics: bool) -> Iterator[None]:
     # Batch normalization of frozen parts isn't among them: it uses running statistics anyway.
     norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.training]
     kept = [norm.track_running_stats for norm in norms]
-    with evaluating(network):
+    with evaluation_mode(network):
         try:
             for norm in norms if batch_statistics else ():
                 # In this state PyTorch neither reads nor writes the running statistics.

@@ -9,7 +9,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from tinyrefinery.data.batches import Batch, Renders, load
+from tinyrefinery.data.batches import Batch, BatchSource, load
 from tinyrefinery.labels.policy import LabelPolicy
 from tinyrefinery.losses import Loss
 from tinyrefinery.losses.targets import Targets
@@ -39,7 +39,7 @@ class Training:
     """Everything that the training of one network is made of."""
 
     network: nn.Module
-    view: Renders
+    view: BatchSource
     rows: np.ndarray
     """Manifest rows to train on."""
     policy: LabelPolicy

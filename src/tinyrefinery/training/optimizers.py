@@ -13,8 +13,8 @@ from torch import nn
 from torch.optim import Optimizer
 
 from tinyrefinery.errors import RecipeError
-from tinyrefinery.models.blocks import blocks, depths, named
-from tinyrefinery.names import nearest
+from tinyrefinery.models.blocks import blocks, depths, parameters_in
+from tinyrefinery.names import did_you_mean
 from tinyrefinery.options.optimizers import Groups
 from tinyrefinery.options.optimizers import Optimizer as Options
 
@@ -95,12 +95,12 @@ def to_freeze(
 
 def _parameters_of(network: nn.Module, part: str) -> set[str]:
     """Names of a part's parameters."""
-    names = named(network, part)
+    names = parameters_in(network, part)
     if not names:
         known = [name for block in blocks(network) for name in block]
         tops = list(dict.fromkeys(name.split(".")[0] for name in known))
         raise RecipeError(
-            f"freeze: no part '{part}' with weights.{nearest(part, [*tops, *known])} "
+            f"freeze: no part '{part}' with weights.{did_you_mean(part, [*tops, *known])} "
             f"Blocks, from the first: {', '.join(known)}"
         )
     return names

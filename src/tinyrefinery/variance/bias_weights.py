@@ -6,7 +6,7 @@ from torch import nn
 
 from tinyrefinery.data.batches import View, load, shuffled
 from tinyrefinery.errors import DataError
-from tinyrefinery.layers.modes import evaluating
+from tinyrefinery.layers.modes import evaluation_mode
 from tinyrefinery.losses.bias import BiasLoss
 from tinyrefinery.options.losses import Bias
 
@@ -48,7 +48,7 @@ def bias_weights(
     found: dict[str, list[np.ndarray]] = {name: [] for name in losses}
     order = shuffled(rows, 0, 0)
     cuts = [order[start : start + batch] for start in range(0, whole, batch)]
-    with evaluating(network), torch.inference_mode():
+    with evaluation_mode(network), torch.inference_mode():
         for each in load(view, cuts, 0, workers=workers):
             maps = network.forward_features(each.images)  # type: ignore[operator]
             for name, loss in losses.items():

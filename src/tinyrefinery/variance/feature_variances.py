@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from tinyrefinery.data.batches import View, load
 from tinyrefinery.errors import DataError
-from tinyrefinery.layers.modes import evaluating
+from tinyrefinery.layers.modes import evaluation_mode
 from tinyrefinery.losses.bias import variances
-from tinyrefinery.names import nearest
+from tinyrefinery.names import did_you_mean
 
 LAST = "features"
 """Stands for the last feature maps before pooling and dropout, as Bias Loss sees them."""
@@ -51,7 +51,7 @@ def feature_variances(
     """
     found: dict[str, list[np.ndarray]] = {layer: [] for layer in layers}
     cuts = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
-    with evaluating(network), _watching(network, layers) as seen, torch.inference_mode():
+    with evaluation_mode(network), _watching(network, layers) as seen, torch.inference_mode():
         for batch in load(view, cuts, 0, workers=workers):
             maps = network.forward_features(batch.images)  # type: ignore[operator]
             seen[LAST] = _variances(LAST, maps)
@@ -125,7 +125,7 @@ def _watching(network: nn.Module, layers: tuple[str, ...]) -> Iterator[dict[str,
                 known = [name for name in modules if name]
                 top = [name for name in known if "." not in name]
                 raise DataError(
-                    f"no layer is named '{layer}'.{nearest(layer, known)} Known: {LAST}, "
+                    f"no layer is named '{layer}'.{did_you_mean(layer, known)} Known: {LAST}, "
                     f"{', '.join(top)}, and the {len(known) - len(top)} modules inside them."
                 )
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from tinyrefinery import models
-from tinyrefinery.data.batches import View, evenly, load, shuffled, split_batches
+from tinyrefinery.data.batches import View, evenly_spaced, load, shuffled, split_batches
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.errors import DataError
 from tinyrefinery.labels.batch_norm import has_batch_norm, recalibrate
@@ -170,7 +170,7 @@ def _rows(measured: Measured, question: Question) -> np.ndarray:
             f"{', '.join(splits) or 'none'}"
         )
     rows = splits[question.split]
-    return rows if question.limit is None else evenly(rows, question.limit)
+    return rows if question.limit is None else evenly_spaced(rows, question.limit)
 
 
 def _untrained(info: NetworkInfo, view: View, rows: np.ndarray) -> nn.Module:

@@ -5,12 +5,12 @@ import pytest
 from tinyrefinery.data.overlay.decisions import (
     Decision,
     append_decisions,
-    conflicts,
-    decision,
+    disagreements,
     merge_decisions,
-    newest,
+    newest_by_image,
+    parse_decision,
     read_decisions,
-    standing,
+    valid_decisions,
 )
 from tinyrefinery.errors import DataError
 
@@ -36,41 +36,43 @@ def test_lines_come_back_as_they_were(tmp_path):
 def test_the_newest_counts_wherever_it_stands():
     late = said(verdict="drop", minute=9)
     other_zone = Decision(A, "too_hard", "bob", "2026-11-21T03:05:00+01:00")  # 02:05 UTC
-    assert newest([late, said(minute=1), other_zone])[A] is late
-    assert [each.verdict for each in standing([late, said(minute=1), other_zone])] == [
+    assert newest_by_image([late, said(minute=1), other_zone])[A] is late
+    assert [each.verdict for each in valid_decisions([late, said(minute=1), other_zone])] == [
         "ok",
         "too_hard",
         "drop",
     ]
     twin = said(verdict="ambiguous", minute=9)
-    assert newest([late, twin])[A] is twin  # the later line
+    assert newest_by_image([late, twin])[A] is twin  # the later line
 
 
 def test_a_skip_leaves_what_was_said():
-    assert newest([said(verdict="drop"), said(verdict="skip", minute=5)])[A].verdict == "drop"
-    assert newest([said(verdict="skip")]) == {}
+    assert (
+        newest_by_image([said(verdict="drop"), said(verdict="skip", minute=5)])[A].verdict == "drop"
+    )
+    assert newest_by_image([said(verdict="skip")]) == {}
 
 
 def test_undo_takes_back_one_decision_of_its_own_person():
     first, second = said(minute=1), said(verdict="drop", minute=2)
     bobs = said(verdict="drop", by="bob", minute=2)
     undo = said(verdict="undo", minute=3, of=second.at)
-    assert newest([undo, first, second])[A] is first
-    assert newest([undo, first, second, bobs])[A] is bobs
+    assert newest_by_image([undo, first, second])[A] is first
+    assert newest_by_image([undo, first, second, bobs])[A] is bobs
     same_time = said(verdict="undo", minute=3, of="2026-11-21T02:02:00Z")
-    assert newest([first, second, same_time])[A] is first
+    assert newest_by_image([first, second, same_time])[A] is first
 
 
 def test_conflicts_are_between_people_and_end_when_settled():
     ann, bob = said(), said(verdict="relabel", label="dog", by="bob", minute=1)
-    assert set(conflicts([ann, bob])) == {A}
-    assert not conflicts([ann, said(by="bob", minute=1)])
-    assert not conflicts([ann, said(verdict="drop", minute=1)])  # ann changed her mind
-    assert not conflicts([ann, said(verdict="skip", by="bob")])
-    assert conflicts([bob, said(verdict="relabel", label="cat", by="eve", minute=2)])
+    assert set(disagreements([ann, bob])) == {A}
+    assert not disagreements([ann, said(by="bob", minute=1)])
+    assert not disagreements([ann, said(verdict="drop", minute=1)])  # ann changed her mind
+    assert not disagreements([ann, said(verdict="skip", by="bob")])
+    assert disagreements([bob, said(verdict="relabel", label="cat", by="eve", minute=2)])
     settled = said(verdict="drop", by="eve", minute=5, settles=True)
-    assert not conflicts([ann, bob, settled])
-    assert conflicts([ann, bob, settled, said(by="bob", minute=6)])
+    assert not disagreements([ann, bob, settled])
+    assert disagreements([ann, bob, settled, said(by="bob", minute=6)])
 
 
 def test_a_line_cut_short_is_left_out_and_cut_off_before_the_next(tmp_path):
@@ -127,4 +129,7 @@ def test_merging_again_changes_nothing(tmp_path):
 
 
 def test_a_decision_needs_no_prefix():
-    assert decision({"uid": A, "verdict": "ok", "by": "a", "at": "2026-01-01T00:00:00Z"}).uid == A
+    assert (
+        parse_decision({"uid": A, "verdict": "ok", "by": "a", "at": "2026-01-01T00:00:00Z"}).uid
+        == A
+    )

@@ -10,10 +10,10 @@ from tinyrefinery.data.open import open_data
 from tinyrefinery.data.overlay.decisions import (
     Decision,
     append_decisions,
-    decision,
+    parse_decision,
     read_decisions,
 )
-from tinyrefinery.data.overlay.votes import shares, words
+from tinyrefinery.data.overlay.votes import latest_votes, soft_label
 from tinyrefinery.errors import DataError
 from tinyrefinery.labels.policy import GivenLabels, SmoothedLabels
 from tinyrefinery.options.crops import Center
@@ -28,7 +28,7 @@ def word(verdict, minute, by="ann", uid=UID, **more):
 
 
 def votes(*said):
-    return shares(words(said)[UID], "cat")
+    return soft_label(latest_votes(said)[UID], "cat")
 
 
 def test_two_reviewers_who_disagree_share_the_label():
@@ -69,9 +69,9 @@ def test_shares_stay_in_the_file(tmp_path):
     wrong = ({}, [], {"cat": 0}, {"cat": "much"}, {"cat": True}, {"cat": float("inf")})
     for value in wrong:
         with pytest.raises(DataError, match="share"):
-            decision(line | {"shares": value})
+            parse_decision(line | {"shares": value})
     with pytest.raises(DataError, match="need the verdict ambiguous"):
-        decision(line | {"verdict": "ok", "shares": {"cat": 1}})
+        parse_decision(line | {"verdict": "ok", "shares": {"cat": 1}})
 
 
 @pytest.fixture

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from tinyrefinery.deploy.bench.timing import Clocks, Timed, by_turns, is_busy, ratio, summary
+from tinyrefinery.deploy.bench.timing import (
+    Clocks,
+    Times,
+    is_busy,
+    ratio,
+    summary,
+    time_interleaved,
+)
 
 
 class Machine:
@@ -25,7 +32,7 @@ class Machine:
 
 def test_times_are_those_of_the_clocks():
     machine = Machine()
-    quick, slow = by_turns(
+    quick, slow = time_interleaved(
         [machine.work("quick", 2.0, waited=1.0), machine.work("slow", 8.0)],
         4,
         clocks=machine.clocks,
@@ -41,7 +48,7 @@ def test_turns_go_round_and_another_one_begins():
     machine = Machine()
     passes = [machine.work(name, 1.0) for name in "abc"]
     turned = []
-    by_turns(
+    time_interleaved(
         passes,
         3,
         burst=2,
@@ -55,23 +62,25 @@ def test_turns_go_round_and_another_one_begins():
 
 def test_warming_up_lasts_as_long_and_as_often_as_told():
     machine = Machine()
-    by_turns([machine.work("a", 1.0)], 1, burst=1, warm_up=(3, 0.02), clocks=machine.clocks)
+    time_interleaved([machine.work("a", 1.0)], 1, burst=1, warm_up=(3, 0.02), clocks=machine.clocks)
     assert len(machine.order) == 20 + 2
     machine = Machine()
-    by_turns([machine.work("a", 100.0)], 1, burst=1, warm_up=(3, 0.02), clocks=machine.clocks)
+    time_interleaved(
+        [machine.work("a", 100.0)], 1, burst=1, warm_up=(3, 0.02), clocks=machine.clocks
+    )
     assert len(machine.order) == 3 + 2
 
 
 def test_a_ratio_compares_within_turns():
     """A neighbour who slows a whole turn changes neither ratio."""
-    base = Timed(np.ones((4, 1)), np.array([1.0, 5.0, 1.0, 1.0]))
-    other = Timed(np.ones((4, 1)), np.array([2.0, 10.0, 2.0, 2.2]))
+    base = Times(np.ones((4, 1)), np.array([1.0, 5.0, 1.0, 1.0]))
+    other = Times(np.ones((4, 1)), np.array([2.0, 10.0, 2.0, 2.2]))
     assert ratio(other, base) == pytest.approx(2.0)
 
 
 def test_summary_is_numpys():
     wall = np.random.default_rng(0).gamma(2, size=(20, 5))
-    found = summary(Timed(wall, wall.mean(axis=1)))
+    found = summary(Times(wall, wall.mean(axis=1)))
     assert found["n"] == 100
     assert found["median"] == pytest.approx(np.median(wall))
     assert found["p10"] == pytest.approx(np.quantile(wall, 0.1))
@@ -83,4 +92,4 @@ def test_summary_is_numpys():
 @pytest.mark.parametrize(("wall", "busy"), [(0.6, False), (1.1, False), (2.0, True)])
 def test_a_busy_machine_is_seen(wall, busy):
     """Below 1: two threads take more CPU time than time on the wall."""
-    assert is_busy([Timed(np.full((3, 5), wall), np.ones(3))]) is busy
+    assert is_busy([Times(np.full((3, 5), wall), np.ones(3))]) is busy

@@ -17,7 +17,7 @@ from tinyrefinery.labels.crop_labels import CropLabels
 from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.labels.store import reader as stored
 from tinyrefinery.labels.store.encodings import choose
-from tinyrefinery.labels.store.reader import Reading, StoredLabels, check_pixels, ranges
+from tinyrefinery.labels.store.reader import StoredLabels, StoreReader, check_pixels, ranges
 from tinyrefinery.labels.store.store import LabelStore
 from tinyrefinery.options.crops import Inception
 from tinyrefinery.options.labels import Refining
@@ -74,14 +74,14 @@ def test_streams_made_out_of_order_are_the_same(tmp_path):
     forward, backward = (
         StoredLabels(crop_labels(), tmp_path / name, EXACT) for name in ("forward", "backward")
     )
-    made = {stream: forward.make(stream) for stream in (0, 1, 2)}
+    made = {stream: forward.label_stream(stream) for stream in (0, 1, 2)}
     for stream in (2, 0, 1):
-        assert torch.equal(backward.make(stream), made[stream])
+        assert torch.equal(backward.label_stream(stream), made[stream])
 
 
 def test_labels_are_made_once_for_all_readers(tmp_path, monkeypatch):
     dense(0, StoredLabels(crop_labels(), tmp_path, EXACT))
-    monkeypatch.setattr(StoredLabels, "make", lambda *_: pytest.fail("labelled again"))
+    monkeypatch.setattr(StoredLabels, "label_stream", lambda *_: pytest.fail("labelled again"))
     dense(0, StoredLabels(crop_labels(), tmp_path, EXACT))
 
 
@@ -102,7 +102,7 @@ def test_other_labels_get_a_store_of_their_own_and_the_reason_is_told(
     tmp_path, told, change, reason
 ):
     first = StoredLabels(crop_labels(), tmp_path, EXACT)
-    first.store.made(0, lambda: first.make(0))
+    first.store.get_or_create(0, lambda: first.label_stream(0))
     second = StoredLabels(crop_labels(**change), tmp_path, EXACT)
     assert second.store.folder != first.store.folder
     assert second.store.streams() == {}
@@ -140,10 +140,10 @@ def test_a_refiner_that_labels_differently_is_refused(tmp_path, monkeypatch):
 
 def test_reading_without_a_refiner(tmp_path):
     made = StoredLabels(crop_labels(), tmp_path, EXACT)
-    made.store.made(0, lambda: made.make(0))
+    made.store.get_or_create(0, lambda: made.label_stream(0))
     store = LabelStore(made.store.folder)
     check_pixels(store, VIEW)
-    reading = Reading(store, VIEW, ROWS)
+    reading = StoreReader(store, VIEW, ROWS)
     assert torch.equal(dense(0, reading), dense(0, live()))
     with pytest.raises(LabelStoreError, match=r"no labels of stream 1 \(it has 1: 0\)"):
         dense(1, reading)
@@ -178,7 +178,8 @@ def test_a_stream_is_the_same_in_a_pool_and_without(tmp_path):
     pooled = replace(VIEW, pool=2)
     in_pool = StoredLabels(CropLabels(refiner(), pooled, ROWS, group=16), tmp_path, EXACT)
     assert torch.equal(
-        in_pool.make(3), StoredLabels(crop_labels(), tmp_path / "own", EXACT).make(3)
+        in_pool.label_stream(3),
+        StoredLabels(crop_labels(), tmp_path / "own", EXACT).label_stream(3),
     )
 
 
@@ -264,7 +265,7 @@ def test_labels_that_are_no_numbers_are_refused(tmp_path, form, top):
     assert not (tmp_path / "unsound").exists()
     sound.labels = unsound
     with pytest.raises(CheckpointError, match="of stream 3 are NaN or infinite"):
-        sound.store.made(3, lambda: sound.make(3))
+        sound.store.get_or_create(3, lambda: sound.label_stream(3))
     assert sound.store.streams() == {}
 
 

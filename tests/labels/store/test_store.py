@@ -204,7 +204,7 @@ def test_a_stream_is_made_by_one_of_many_threads(store):
         return records(5)
 
     def work():
-        found.append(LabelStore(store.folder).made(5, make))
+        found.append(LabelStore(store.folder).get_or_create(5, make))
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
@@ -223,7 +223,8 @@ from tinyrefinery.labels.store.store import LabelStore
 store = LabelStore(Path(sys.argv[1]))
 print("ready", flush=True)
 for stream in range(100_000):
-    store.made(stream, lambda: torch.full((len(store), 12), stream % 251, dtype=torch.uint8))
+    records = torch.full((len(store), 12), stream % 251, dtype=torch.uint8)
+    store.get_or_create(stream, lambda: records)
 """
 MANY = np.arange(200_000)  # labels of 2.4 MB a stream, so that a kill falls into the writing
 
@@ -250,7 +251,9 @@ def test_killed_writers_leave_whole_streams(tmp_path):
     assert len(there) > 3
     assert store.verify() == []
     last = there[-1] + 1
-    store.made(last, lambda: torch.zeros(len(MANY), 12, dtype=torch.uint8))  # nothing is locked
+    store.get_or_create(
+        last, lambda: torch.zeros(len(MANY), 12, dtype=torch.uint8)
+    )  # nothing is locked
     assert all((store.read(stream) == stream % 251).all() for stream in there)
     assert list(store.streams()) == list(range(last + 1))
 
@@ -261,7 +264,7 @@ def test_no_space_is_told_and_what_was_there_stays(store, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(StorageError, match="No space left on device"):
-        store.made(7, lambda: records(7))
+        store.get_or_create(7, lambda: records(7))
     monkeypatch.undo()
     assert list(store.streams()) == [0, 2, 12]
     assert store.verify() == []

@@ -18,10 +18,10 @@ from tinyrefinery.data.dataset import Dataset, Problem
 from tinyrefinery.data.examine import examine
 from tinyrefinery.data.images import EncodedImages, Images, ResidentImages
 from tinyrefinery.data.manifest import Manifest
-from tinyrefinery.data.overlay.decisions import Decision, additions
+from tinyrefinery.data.overlay.decisions import Decision, newest_additions
 from tinyrefinery.data.stamp import file_stamp
 from tinyrefinery.errors import DataError
-from tinyrefinery.names import nearest
+from tinyrefinery.names import did_you_mean
 
 _SHOWN = 3
 
@@ -40,7 +40,7 @@ def with_additions(dataset: Dataset, path: Path, decisions: Iterable[Decision]) 
     Raises:
         DataError: if a line has a class that the data lacks, or all files are missing or broken.
     """
-    added = additions(decisions)
+    added = newest_additions(decisions)
     ids = set(dataset.manifest.column("id"))
     new = {uid: decision for uid, decision in added.items() if uid not in ids}
     if not new:
@@ -61,7 +61,7 @@ def with_additions(dataset: Dataset, path: Path, decisions: Iterable[Decision]) 
     what = f"{len(intact)} new training images"
     what += f"; {duplicates} are already in the data" if duplicates else ""
     problems = (*dataset.problems, Problem("additions", str(path), what), *problems)
-    pixels = joined(dataset.images, images)
+    pixels = concatenate(dataset.images, images)
     # True crop labels are known for the data's own scenes only.
     return replace(dataset, manifest=manifest, images=pixels, truth=None, problems=problems)
 
@@ -74,7 +74,7 @@ def check_class(label: str, decision: Decision, classes: tuple[str, ...], path: 
     """
     if label not in classes:
         raise DataError(
-            f"{path}, line {decision.line}: no class '{label}'.{nearest(label, classes)} "
+            f"{path}, line {decision.line}: no class '{label}'.{did_you_mean(label, classes)} "
             f"The classes are {', '.join(classes[:20])}"
         )
     return classes.index(label)
@@ -122,10 +122,10 @@ def _append_rows(manifest: Manifest, new: list[Decision], files: Mapping[str, st
     return Manifest(table.combine_chunks(), manifest.classes)
 
 
-def joined(first: Images, second: EncodedImages) -> Images:
+def concatenate(first: Images, second: EncodedImages) -> Images:
     """Concatenate images."""
     if isinstance(first, EncodedImages):
-        blobs = JoinedBlobs(first.blobs, second.blobs)
+        blobs = ConcatenatedBlobs(first.blobs, second.blobs)
         rows = np.concatenate([first.rows, second.rows + len(first.blobs)])
         sizes = np.concatenate([first.sizes, second.sizes])
         return EncodedImages(blobs, sizes, first.channels, rows)
@@ -133,10 +133,10 @@ def joined(first: Images, second: EncodedImages) -> Images:
         pixels = np.stack([second.pixels(row) for row in range(len(second))])
         new = torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy()).to(first.array.device)
         return ResidentImages(torch.cat([first.array, new]))
-    return JoinedImages(first, second)
+    return ConcatenatedImages(first, second)
 
 
-class JoinedBlobs:
+class ConcatenatedBlobs:
     """Two sequences of image files, concatenated."""
 
     def __init__(self, first: Blobs, second: Blobs) -> None:
@@ -151,7 +151,7 @@ class JoinedBlobs:
         return self.first[row] if second_row < 0 else self.second[second_row]
 
 
-class JoinedImages:
+class ConcatenatedImages:
     """Two sequences of images of different kinds, e.g. resident and encoded ones, concatenated."""
 
     def __init__(self, first: Images, second: Images) -> None:

@@ -14,12 +14,12 @@ from tinyrefinery.data.manifest import SOFT, Manifest
 from tinyrefinery.data.overlay.additions import check_class, with_additions
 from tinyrefinery.data.overlay.decisions import (
     Decision,
-    additions,
-    conflicts,
-    newest,
+    disagreements,
+    newest_additions,
+    newest_by_image,
     read_decisions,
 )
-from tinyrefinery.data.overlay.votes import shares, words
+from tinyrefinery.data.overlay.votes import latest_votes, soft_label
 from tinyrefinery.errors import DataError
 
 GIVEN, HUMAN = "given", "human"
@@ -49,25 +49,25 @@ def with_overlay(dataset: Dataset, path: Path, ambiguous: Ambiguous = "soft") ->
             an image of the data, or leaves no training image.
     """
     lines = read_decisions(path)
-    by_uid = newest(lines)
+    by_uid = newest_by_image(lines)
     dataset = with_additions(dataset, path, lines)
     ids = set(dataset.manifest.column("id"))
     matching = {uid: decision for uid, decision in by_uid.items() if uid in ids}
-    if by_uid and not matching and not additions(lines):
+    if by_uid and not matching and not newest_additions(lines):
         raise DataError(
             f"{path}: none of its {len(by_uid)} decisions is about an image of "
             f"'{dataset.name}'. Is it the overlay of another data set?"
         )
     current, stale = _split_stale(dataset, matching)
     manifest, kept = _apply_decisions(dataset.manifest, current, path)
-    soft = _soft_labels(manifest, words(lines), path)
+    soft = _soft_labels(manifest, latest_votes(lines), path)
     if ambiguous == "soft":
         manifest = _with_soft(manifest, soft)
     elif ambiguous == "drop":
         unclear = np.array([label is not None for label in soft], bool)
         unclear |= manifest.column("verdict") == "ambiguous"
         kept &= ~(unclear & (manifest.column("split") == "train"))
-    disputed = {uid for uid in conflicts(lines) if uid in ids}
+    disputed = {uid for uid in disagreements(lines) if uid in ids}
     others = len(by_uid) - len(matching)
     problems = (*dataset.problems, *_problems(path, current, others, stale, disputed))
     dataset = replace(dataset, manifest=manifest, problems=problems)
@@ -128,7 +128,7 @@ def _soft_labels(
     soft: list[list[float] | None] = [None] * len(manifest)
     for row in np.flatnonzero(np.isin(ids, list(votes))) if votes else ():
         by_reviewer = votes[ids[row]]
-        by_name = shares(by_reviewer, classes[manifest.labels[row]])
+        by_name = soft_label(by_reviewer, classes[manifest.labels[row]])
         if by_name is None:
             continue
         label, newest_vote = [0.0] * len(classes), list(by_reviewer.values())[-1]

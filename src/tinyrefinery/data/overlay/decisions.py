@@ -19,7 +19,7 @@ from typing import Any
 from filelock import FileLock
 
 from tinyrefinery.errors import DataError, StorageError
-from tinyrefinery.names import nearest
+from tinyrefinery.names import did_you_mean
 
 VERDICTS = ("ok", "relabel", "too_hard", "ambiguous", "drop", "skip")
 UNDO, ADD = "undo", "add"
@@ -88,12 +88,12 @@ class Decision:
         return json.dumps(content, ensure_ascii=False)
 
 
-def now() -> str:
+def timestamp() -> str:
     """The current time for decisions. Microseconds distinguish decisions of one reviewer."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
-def decision(content: Any, where: str = "decision", line: int = 0) -> Decision:
+def parse_decision(content: Any, where: str = "decision", line: int = 0) -> Decision:
     """Parse a decision.
 
     Args:
@@ -129,7 +129,7 @@ def _mistake(content: Any) -> str:
     if not isinstance(content, dict):
         return "is not a JSON object"
     if unknown := [str(name) for name in content if name not in _FIELDS]:
-        return f"unknown field '{unknown[0]}'.{nearest(unknown[0], _FIELDS)}"
+        return f"unknown field '{unknown[0]}'.{did_you_mean(unknown[0], _FIELDS)}"
     for name in ("uid", "verdict", "by", "at"):
         if not isinstance(content.get(name), str) or not content[name]:
             return f"'{name}' is missing or not a text"
@@ -144,7 +144,7 @@ def _wrong_value(content: Mapping[str, Any]) -> str:
     if not _UID.fullmatch(content["uid"]):
         return f"uid '{content['uid'][:80]}' is not a SHA-256 of 64 hexadecimal digits"
     if verdict not in (*VERDICTS, UNDO, ADD):
-        return f"unknown verdict '{verdict}'.{nearest(verdict, VERDICTS)} Known: {VERDICTS}"
+        return f"unknown verdict '{verdict}'.{did_you_mean(verdict, VERDICTS)} Known: {VERDICTS}"
     if wrong := _missing_field(content) or _wrong_shares(content.get("shares"), verdict):
         return wrong
     slices = content.get("slices")
@@ -234,10 +234,10 @@ def _read_line(line: str, where: str, number: int) -> Decision:
         raise DataError(
             f"{where}: is not JSON ({error}). Fix or delete this line; the others stay valid."
         ) from error
-    return decision(content, where, number)
+    return parse_decision(content, where, number)
 
 
-def standing(decisions: Iterable[Decision]) -> list[Decision]:
+def valid_decisions(decisions: Iterable[Decision]) -> list[Decision]:
     """Decisions about images that are not revoked, without additions, oldest first.
 
     Of equal times the later line is the newer.
@@ -245,7 +245,7 @@ def standing(decisions: Iterable[Decision]) -> list[Decision]:
     return [decision for decision in _not_revoked(decisions) if decision.verdict != ADD]
 
 
-def additions(decisions: Iterable[Decision]) -> dict[str, Decision]:
+def newest_additions(decisions: Iterable[Decision]) -> dict[str, Decision]:
     """The newest addition of each added image that is not revoked, by uid."""
     return {d.uid: d for d in _not_revoked(decisions) if d.verdict == ADD}
 
@@ -266,18 +266,18 @@ def _not_revoked(decisions: Iterable[Decision]) -> list[Decision]:
     return sorted(valid, key=lambda decision: decision.when)
 
 
-def newest(decisions: Iterable[Decision]) -> dict[str, Decision]:
+def newest_by_image(decisions: Iterable[Decision]) -> dict[str, Decision]:
     """The decision that counts for each image, by uid: the newest that is not a `skip`."""
-    return {d.uid: d for d in standing(decisions) if d.verdict != "skip"}
+    return {d.uid: d for d in valid_decisions(decisions) if d.verdict != "skip"}
 
 
-def conflicts(decisions: Iterable[Decision]) -> dict[str, tuple[Decision, ...]]:
+def disagreements(decisions: Iterable[Decision]) -> dict[str, tuple[Decision, ...]]:
     """Images that reviewers disagree about: uid -> the newest decision of each reviewer.
 
     A decision that `settles` replaces all earlier ones.
     """
     by_uid: dict[str, dict[str, Decision]] = {}
-    for decision in standing(decisions):
+    for decision in valid_decisions(decisions):
         if decision.verdict == "skip":
             continue
         if decision.settles:

@@ -6,20 +6,20 @@ uncertainty makes classification more robust").
 
 from collections.abc import Iterable, Mapping
 
-from tinyrefinery.data.overlay.decisions import Decision, standing
+from tinyrefinery.data.overlay.decisions import Decision, valid_decisions
 
 AMBIGUOUS = "ambiguous"
 _VOTES = ("ok", "relabel", AMBIGUOUS)
 
 
-def words(decisions: Iterable[Decision]) -> dict[str, dict[str, Decision]]:
+def latest_votes(decisions: Iterable[Decision]) -> dict[str, dict[str, Decision]]:
     """The newest decision of each reviewer on each image: uid -> reviewer -> decision.
 
     Skips are ignored. A decision that settles a disagreement replaces all earlier ones. But if it
     is `ambiguous` without shares, the earlier votes stay: they are the disagreement.
     """
     by_uid: dict[str, dict[str, Decision]] = {}
-    for decision in standing(decisions):
+    for decision in valid_decisions(decisions):
         if decision.verdict == "skip":
             continue
         votes = by_uid.setdefault(decision.uid, {})
@@ -35,7 +35,7 @@ def words(decisions: Iterable[Decision]) -> dict[str, dict[str, Decision]]:
     return by_uid
 
 
-def shares(votes: Mapping[str, Decision], given: str) -> dict[str, float] | None:
+def soft_label(votes: Mapping[str, Decision], given: str) -> dict[str, float] | None:
     """The soft label from the votes on one image: class -> probability; None for a single class.
 
     `ok` and `relabel` vote for one class. `ambiguous` votes for several: by its shares or, without

@@ -13,7 +13,7 @@ from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.images import ChangedImageError, EncodedImages
 from tinyrefinery.data.properties.file_facts import file_facts
 from tinyrefinery.data.properties.property_names import COLOR, KINDS, MEASURES
-from tinyrefinery.data.properties.small_images import Chunk, each_chunk
+from tinyrefinery.data.properties.small_images import Chunk, map_chunks
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601, as in `decode`
 
@@ -33,11 +33,13 @@ def image_properties(dataset: Dataset, rows: np.ndarray) -> pa.Table:
         ChangedImageError: if an image is no longer readable.
     """
     rows = np.asarray(rows, np.int64)
-    chunks = each_chunk(dataset, rows, lambda chunk: chunk_properties(dataset, chunk))
-    return joined(dataset, rows, chunks)
+    chunks = map_chunks(dataset, rows, lambda chunk: chunk_properties(dataset, chunk))
+    return properties_table(dataset, rows, chunks)
 
 
-def joined(dataset: Dataset, rows: np.ndarray, chunks: Iterable[dict[str, Any]]) -> pa.Table:
+def properties_table(
+    dataset: Dataset, rows: np.ndarray, chunks: Iterable[dict[str, Any]]
+) -> pa.Table:
     """The table of `image_properties` from the results of `chunk_properties`."""
     columns: dict[str, list[Any]] = {}
     for chunk in chunks:
@@ -56,7 +58,7 @@ def chunk_properties(dataset: Dataset, chunk: Chunk) -> dict[str, Any]:
     height, width = images.sizes[chunk.rows].astype(np.float64).T
     result: dict[str, Any] = {"width": width, "height": height, "aspect": width / height}
     names = [n for n in MEASURES if n not in result and (images.channels == 3 or n not in COLOR)]
-    values = chunk.gathered(pixel_properties)  # (n, properties)
+    values = chunk.measure(pixel_properties)  # (n, properties)
     result |= {name: values[:, number] for number, name in enumerate(names)}
     if isinstance(images, EncodedImages):
         try:

@@ -45,7 +45,7 @@ class Chunk:
     stacks: tuple[Stack, ...]
     """Each row is in one of them."""
 
-    def gathered(self, measure: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    def measure(self, measure: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         """Apply a function of stacks (m, H, W, C) -> (m, ...); results in the order of `rows`."""
         results = [(stack.places, measure(stack.pixels)) for stack in self.stacks]
         out = np.empty((len(self.rows), *results[0][1].shape[1:]), results[0][1].dtype)
@@ -54,7 +54,7 @@ class Chunk:
         return out
 
 
-def each_chunk(dataset: Dataset, rows: np.ndarray, work: Callable[[Chunk], T]) -> Iterator[T]:
+def map_chunks(dataset: Dataset, rows: np.ndarray, work: Callable[[Chunk], T]) -> Iterator[T]:
     """Apply `work` to the rows in chunks, in several threads; yields the results in order.
 
     Raises:
@@ -73,13 +73,13 @@ def load_chunk(dataset: Dataset, rows: np.ndarray) -> Chunk:
         full = images.array[rows].permute(0, 2, 3, 1).contiguous().cpu().numpy()
         if max(full.shape[1:3]) <= LONGEST:
             return Chunk(rows, tuple(_cut(np.arange(len(rows)), full)))
-        pixels = [reduced(image) for image in full]
+        pixels = [shrink(image) for image in full]
     else:
-        pixels = [reduced(_pixels(dataset, int(row))) for row in rows]
+        pixels = [shrink(_pixels(dataset, int(row))) for row in rows]
     return Chunk(rows, tuple(_stacks(pixels)))
 
 
-def reduced(pixels: np.ndarray) -> np.ndarray:
+def shrink(pixels: np.ndarray) -> np.ndarray:
     """Reduce an image, uint8 (H, W, C), to at most `LONGEST` pixels high and wide."""
     height, width = pixels.shape[:2]
     scale = LONGEST / max(height, width)

@@ -113,7 +113,7 @@ def _is_text(path: str) -> bool:
     return True
 
 
-def open_unlabelled(root: str | Path, **options: Unpack[OpeningOptions]) -> Dataset:
+def open_unlabeled(root: str | Path, **options: Unpack[OpeningOptions]) -> Dataset:
     """Open all images below a folder at any depth, as a single class `unlabelled`.
 
     Args:

@@ -10,7 +10,7 @@ from tinyrefinery.data.listing import OpeningOptions, assemble
 from tinyrefinery.data.sources.parquet import Part, listing_of
 from tinyrefinery.data.splits import SPLIT_WORDS, split_named
 from tinyrefinery.errors import DataError
-from tinyrefinery.names import nearest
+from tinyrefinery.names import did_you_mean
 
 _LABELS = ("label", "labels", "class", "fine_label", "target")  # names in use on the hub
 
@@ -98,7 +98,8 @@ def _choose_splits(
     for name in names.values():
         if name not in theirs:
             raise DataError(
-                f"{path}: no split '{name}'; it has {', '.join(theirs)}.{nearest(name, theirs)}"
+                f"{path}: no split '{name}'; it has {', '.join(theirs)}."
+                f"{did_you_mean(name, theirs)}"
             )
     return names
 

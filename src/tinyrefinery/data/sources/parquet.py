@@ -16,7 +16,7 @@ from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.listing import Listing, OpeningOptions, assemble
 from tinyrefinery.data.splits import split_named
 from tinyrefinery.errors import DataError
-from tinyrefinery.names import nearest
+from tinyrefinery.names import did_you_mean
 
 Files = str | Path | Sequence[str | Path]
 _BATCH_ROWS = 1000  # Arrow allows at most 2 GiB of nested bytes per array
@@ -128,7 +128,7 @@ def require_column(schema: pa.Schema, column: str, where: str) -> None:
     if column not in schema.names:
         raise DataError(
             f"{where}: no column '{column}'; the columns are {', '.join(schema.names)}."
-            f"{nearest(column, schema.names)}"
+            f"{did_you_mean(column, schema.names)}"
         )
 
 

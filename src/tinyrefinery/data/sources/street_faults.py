@@ -30,7 +30,7 @@ class Faults:
     """Number of training scenes of the last class."""
 
 
-def darkened(
+def darken(
     layout: Layout, scenes: np.ndarray, split: str, share: float, seed: int
 ) -> tuple[Layout, np.ndarray, np.ndarray]:
     """Darken some scenes of a split. Returns layout, pixels, and which scenes are dark, (N,)."""
@@ -82,7 +82,7 @@ def with_copies(
     return {**layouts, "train": replace(train, **arrays)}, {**scenes, "train": pixels}
 
 
-def kept_of_rare(labels: np.ndarray, splits: np.ndarray, label: int, count: int) -> np.ndarray:
+def limit_class(labels: np.ndarray, splits: np.ndarray, label: int, count: int) -> np.ndarray:
     """Rows to keep so that a class has `count` training scenes, (M,) int64. Keeps the first."""
     rows = np.flatnonzero((labels == label) & (splits == "train"))
     return np.setdiff1d(np.arange(len(labels)), rows[count:])

@@ -16,9 +16,9 @@ import torch
 
 from tinyrefinery.data.dataset import Dataset, Problem
 from tinyrefinery.data.images import ResidentImages
-from tinyrefinery.data.listing import excluded
+from tinyrefinery.data.listing import exclusion_mask
 from tinyrefinery.data.manifest import Manifest
-from tinyrefinery.data.sources.street_faults import Faults, darkened, kept_of_rare, with_copies
+from tinyrefinery.data.sources.street_faults import Faults, darken, limit_class, with_copies
 from tinyrefinery.data.sources.street_glyphs import load_glyphs
 from tinyrefinery.data.sources.street_layout import Layout, SceneOptions, lay_out
 from tinyrefinery.data.sources.street_scenes import compose
@@ -93,7 +93,7 @@ def open_street_numbers(
 def _without(dataset: Dataset, exclude: str) -> Dataset:
     """Leave out the scenes that a file lists."""
     ids, paths = (dataset.manifest.column(name).tolist() for name in ("id", "path"))
-    left_out = excluded(Path(exclude), paths, ids)
+    left_out = exclusion_mask(Path(exclude), paths, ids)
     kept = dataset.select(np.flatnonzero(~left_out))
     if not len(kept.manifest.rows("train")):
         raise DataError(f"{exclude}: leaves no training scene")
@@ -111,7 +111,7 @@ def _render(options: SceneOptions, counts: dict[str, int], faults: Faults, seed:
         layout = lay_out(options, seed, split, rows, glyphs)
         scenes = compose(options, seed, split, rows, layout, glyphs)
         if faults.dark_class > 0:
-            layout, scenes, dark = darkened(layout, scenes, split, faults.dark_class, seed)
+            layout, scenes, dark = darken(layout, scenes, split, faults.dark_class, seed)
         layouts[split], pixels[split] = layout, scenes
     if faults.copies > 0:  # copies of scenes that aren't dark; `dark` is of the last split, test
         free = np.flatnonzero(~dark) if len(dark) else np.arange(counts["test"])
@@ -130,7 +130,7 @@ def _render(options: SceneOptions, counts: dict[str, int], faults: Faults, seed:
         return dataset
     manifest = dataset.manifest
     last, splits = len(dataset.classes) - 1, manifest.column("split")
-    return dataset.select(kept_of_rare(manifest.labels, splits, last, faults.rare_class))
+    return dataset.select(limit_class(manifest.labels, splits, last, faults.rare_class))
 
 
 def _table(split: str, layout: Layout, scenes: np.ndarray) -> pa.Table:

@@ -21,7 +21,7 @@ from tinyrefinery.data.dataset import Dataset, Problem
 from tinyrefinery.data.listing import Listing, OpeningOptions, assemble
 from tinyrefinery.data.stamp import file_stamp
 from tinyrefinery.errors import DataError
-from tinyrefinery.names import nearest
+from tinyrefinery.names import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,8 @@ def open_torchvision(
     """
     if name not in LOADERS:
         raise DataError(
-            f"no torchvision set '{name}'.{nearest(name, LOADERS)} Known: {', '.join(LOADERS)}."
+            f"no torchvision set '{name}'.{did_you_mean(name, LOADERS)} "
+            f"Known: {', '.join(LOADERS)}."
         )
     if year is not None and (name != "voc" or year not in _VOC_YEARS):
         raise DataError(

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tinyrefinery.data_tests.verdicts import Result, Verdict
-from tinyrefinery.statistics.proportions import farthest
+from tinyrefinery.statistics.proportions import largest_absolute
 
 FEW = 3
 """Our choice: up to this number, the passing classes of a test have one line each."""
@@ -85,4 +85,4 @@ def margin(result: Result) -> float:
     assert bound is not None
     if result.need.startswith(">="):
         return measured.low - bound
-    return bound - (farthest(measured.interval) if result.parts else measured.high)
+    return bound - (largest_absolute(measured.interval) if result.parts else measured.high)

@@ -11,7 +11,7 @@ import torch
 
 from tinyrefinery.deploy.bench.backends import prepare, torch_threads
 from tinyrefinery.deploy.bench.candidates import Candidate
-from tinyrefinery.deploy.bench.timing import BURST, by_turns, is_busy, ratio, summary
+from tinyrefinery.deploy.bench.timing import BURST, is_busy, ratio, summary, time_interleaved
 from tinyrefinery.errors import DataError
 from tinyrefinery.runs.environment import environment
 
@@ -63,7 +63,7 @@ def measure(
             )
         turns = -(-question.passes // BURST)
         say(f"timing {len(pairs)} networks interleaved, {turns * BURST} passes each")
-        timed = by_turns(passes, turns)
+        timed = time_interleaved(passes, turns)
         machine = _machine(question, load)
     first = {backend: number for number, (_, backend) in reversed(list(enumerate(pairs)))}
     sizes = {id(candidate): (candidate.parameters, candidate.macs) for candidate in networks}

@@ -28,7 +28,7 @@ class Clocks:
 
 
 @dataclass(frozen=True, eq=False)
-class Timed:
+class Times:
     """The times of one network, in milliseconds."""
 
     wall: np.ndarray
@@ -37,7 +37,7 @@ class Timed:
     """(turns,), mean pass of a turn: the CPU clock is too coarse for a single pass."""
 
 
-def by_turns(
+def time_interleaved(
     passes: Sequence[Pass],
     turns: int,
     *,
@@ -45,7 +45,7 @@ def by_turns(
     warm_up: tuple[int, float] = (10, 0.2),
     clocks: Clocks | None = None,
     after_turn: Callable[[], object] = lambda: None,
-) -> list[Timed]:
+) -> list[Times]:
     """Time all `passes` in turns. Each round of turns starts with another one.
 
     Args:
@@ -66,7 +66,7 @@ def by_turns(
             number = (place + turn) % len(passes)
             wall[number, turn], cpu[number, turn] = _turn(passes[number], burst, clocks)
         after_turn()
-    return [Timed(w, c) for w, c in zip(wall, cpu, strict=True)]
+    return [Times(w, c) for w, c in zip(wall, cpu, strict=True)]
 
 
 def _warm_up(run: Pass, passes: int, seconds: float, clocks: Clocks) -> None:
@@ -87,7 +87,7 @@ def _turn(run: Pass, burst: int, clocks: Clocks) -> tuple[list[float], float]:
     return times, (clocks.cpu() - cpu_start) / 1e6 / burst
 
 
-def summary(timed: Timed) -> dict[str, float | int]:
+def summary(timed: Times) -> dict[str, float | int]:
     """`n`, `median`, `min`, `p10`, `p90`, `p99` of wall time and median `cpu` time, in ms."""
     p10, median, p90, p99 = np.percentile(timed.wall, [10, 50, 90, 99])
     return {
@@ -101,12 +101,12 @@ def summary(timed: Timed) -> dict[str, float | int]:
     }
 
 
-def ratio(timed: Timed, base: Timed) -> float:
+def ratio(timed: Times, base: Times) -> float:
     """CPU time relative to `base`: the median over rounds, each with a turn of both."""
     return float(np.median(timed.cpu / base.cpu))
 
 
-def is_busy(timed: Sequence[Timed]) -> bool:
+def is_busy(timed: Sequence[Times]) -> bool:
     """Whether other processes used the cores too: wall time clearly exceeds CPU time.
 
     With several threads this is less sensitive, as they use more CPU time than wall time.

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from torch import Tensor
 
 from tinyrefinery.errors import LabelStoreError
-from tinyrefinery.files import writing
+from tinyrefinery.files import atomic_file
 from tinyrefinery.labels.store.store import LabelStore
 from tinyrefinery.losses.targets import SparseTargets
 
@@ -35,7 +35,7 @@ def export(store: LabelStore, path: Path, streams: Sequence[int]) -> int:
     names = store.facts["classes"]
     schema = _schema(store).with_metadata({_CLASSES: "\n".join(names)})
     with (
-        writing(path) as temporary,
+        atomic_file(path) as temporary,
         pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
     ):
         for stream in streams:

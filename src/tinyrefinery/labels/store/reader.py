@@ -10,7 +10,7 @@ import torch
 from tqdm.auto import tqdm
 
 from tinyrefinery.data.batches import Batch, View
-from tinyrefinery.data.moving import moved
+from tinyrefinery.data.moving import to_device
 from tinyrefinery.errors import CheckpointError, LabelStoreError
 from tinyrefinery.labels.crop_labels import CropLabels
 from tinyrefinery.labels.store.encodings import Form
@@ -54,7 +54,7 @@ class StoredLabels:
         """
         self.labels, self.workers = labels, workers
         facts = facts_of(labels, form)
-        folder = LabelStore.place(root, facts)
+        folder = LabelStore.folder_of(root, facts)
         if folder.exists():
             self.store = LabelStore(folder)
             if reasons := differences(self.store.facts, facts):
@@ -67,16 +67,16 @@ class StoredLabels:
         else:
             _log_new_store(root, facts)
             self.store = _create_store(labels, root, facts, made_with or {})
-        self._reading = Reading(self.store, labels.view, labels.rows)
+        self._reading = StoreReader(self.store, labels.view, labels.rows)
 
     def __call__(self, batch: Batch) -> Targets:
         """Targets of the batch, (B, K). Labels its whole stream first if that is missing."""
         stream = self.labels.view.stream(batch.epoch)
         if not self._reading.has(stream):
-            self.store.made(stream, lambda: self.make(stream))
+            self.store.get_or_create(stream, lambda: self.label_stream(stream))
         return self._reading(batch)
 
-    def make(self, stream: int) -> torch.Tensor:
+    def label_stream(self, stream: int) -> torch.Tensor:
         """Label a whole stream with the refiner: (N, bytes) uint8 in the order of the samples.
 
         Raises:
@@ -100,7 +100,7 @@ def _positions(rows: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(positions)
 
 
-class Reading:
+class StoreReader:
     """Reads targets from a store, for the view whose crops it labels."""
 
     def __init__(self, store: LabelStore, view: View, rows: np.ndarray) -> None:
@@ -134,7 +134,7 @@ class Reading:
                 f"{self.store.folder}: has no labels of stream {stream} (it has {len(streams)}: "
                 f"{ranges(streams)}). Create them with `tinyrefinery label-store make`."
             )
-        position = self._positions.index_select(0, moved(batch.rows, self.view.device))
+        position = self._positions.index_select(0, to_device(batch.rows, self.view.device))
         records = self._records.index_select(0, position)  # (N, bytes) -> (B, bytes)
         return self.store.form.decode(records)
 
@@ -214,7 +214,7 @@ def _log_new_store(root: Path, facts: Facts) -> None:
             others.append((differences(LabelStore(path.parent).facts, facts), path.parent))
         except LabelStoreError as error:
             others.append(([str(error)], path.parent))
-    text = f"{LabelStore.place(root, facts)}: new label store"
+    text = f"{LabelStore.folder_of(root, facts)}: new label store"
     if others:
         reasons, nearest = min(others, key=lambda other: len(other[0]))
         text += f". The most similar existing store, {nearest.name}, has {'; '.join(reasons)}"

@@ -28,7 +28,7 @@ from filelock import FileLock
 from torch import Tensor
 
 from tinyrefinery.errors import LabelStoreError, StorageError
-from tinyrefinery.files import write_atomic, writing
+from tinyrefinery.files import atomic_file, write_atomic
 from tinyrefinery.labels.store import identity
 from tinyrefinery.labels.store.encodings import Form
 from tinyrefinery.labels.store.identity import Facts
@@ -55,7 +55,7 @@ class LabelStore:
         self.form = Form(labels["form"], len(classes), labels["top"])
 
     @classmethod
-    def place(cls, root: Path, facts: Facts) -> Path:
+    def folder_of(cls, root: Path, facts: Facts) -> Path:
         """Folder of the store for these facts under `root`."""
         return Path(root) / identity.key(facts)[:_NAME_DIGITS]
 
@@ -82,14 +82,14 @@ class LabelStore:
         Raises:
             StorageError: if it is not writable.
         """
-        folder = cls.place(root, facts)
+        folder = cls.folder_of(root, facts)
         temporary = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}.part")
         try:
-            with writing(temporary / "probes.npz") as path, path.open("wb") as file:
+            with atomic_file(temporary / "probes.npz") as path, path.open("wb") as file:
                 np.savez(file, **probes)  # type: ignore[arg-type]
             digest = blake2b((temporary / "probes.npz").read_bytes(), digest_size=16).hexdigest()
             table = pa.table({"row": pa.array(rows, pa.int64()), "id": pa.array(ids, pa.string())})
-            with writing(temporary / "rows.parquet") as path:
+            with atomic_file(temporary / "rows.parquet") as path:
                 pq.write_table(table, path)
             manifest = {"key": identity.key(facts), "facts": facts, "probes": digest}
             manifest |= {"made_with": dict(made_with)}
@@ -228,7 +228,7 @@ class LabelStore:
         name = f"stream-{stream:05d}.{self._digest(stream, flat)}.labels"
         write_atomic(self.folder / name, flat.numpy().tobytes())
 
-    def made(self, stream: int, make: Callable[[], Tensor]) -> Tensor:
+    def get_or_create(self, stream: int, make: Callable[[], Tensor]) -> Tensor:
         """Read a stream, or compute it with `make` and store it, in one process at a time."""
         if (records := self.read(stream)) is not None:
             return records
