@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from tests.detection.test_run import TINY
+from tests.detection.tiny_detector import TINY
 from tests.detection.voc_files import sound, write, xml
 from tinyrefinery.cli.main import app
 

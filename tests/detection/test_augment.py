@@ -10,7 +10,7 @@ from torchvision.transforms.v2 import functional as F
 from tinyrefinery.data.crops import Crops
 from tinyrefinery.data.images import ResidentImages
 from tinyrefinery.detection import augment
-from tinyrefinery.detection.boxes import BoxData, Given
+from tinyrefinery.detection.boxes import BoxData, GroundTruth
 from tinyrefinery.detection.shapes import open_shapes
 from tinyrefinery.detection.view import BoxView, paint, placement
 from tinyrefinery.recipe.detection import Augment, BoxCrop, ZoomOut
@@ -148,7 +148,7 @@ def test_boxes_and_pixels_go_where_torchvision_puts_them(box, flip):
 def rendered(pixels, box, flip, side):
     """One image of a view whose draws are given: unnormalized less the mean, and its boxes."""
     images = ResidentImages(torch.from_numpy(pixels).permute(2, 0, 1)[None].contiguous())
-    given = Given(BOXES, np.array([0, 1, 0]), np.zeros(3, bool))
+    given = GroundTruth(BOXES, np.array([0, 1, 0]), np.zeros(3, bool))
     data = BoxData("x", ("a", "b"), images, ("",), ("",), np.array(["train"]), (given,))
     view = BoxView(data, side, mean=MEAN, std=(1.0, 1.0, 1.0))
     crops = Crops(np.array([box], float), np.array([flip]))
@@ -184,7 +184,7 @@ def test_what_is_not_image_stays_the_mean_also_when_recoloured():
 def test_batches_are_padded_with_class_zero():
     data = open_shapes(train=40, validation=1, test=0, most=4)
     batch = BoxView(data, 96).render(data.rows("train"), 0)
-    counts = [len(data.given[row]) for row in data.rows("train")]
+    counts = [len(data.truth[row]) for row in data.rows("train")]
     assert batch.labels.shape == (40, max(counts), 5)
     assert (batch.labels[..., 4] > 0).sum(dim=1).tolist() == counts
     assert 0 in counts

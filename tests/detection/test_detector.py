@@ -145,5 +145,5 @@ def test_files_that_are_no_detectors(tmp_path):
     from safetensors.torch import save_file
 
     save_file({"x": torch.zeros(1)}, path)
-    with pytest.raises(CheckpointError, match="no detector that"):
+    with pytest.raises(CheckpointError, match="was not written by"):
         load_detector(path)

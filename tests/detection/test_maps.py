@@ -51,7 +51,7 @@ def test_every_network_becomes_a_detector(name):
 
 def test_a_network_without_maps_is_refused():
     network = create("timm:vit_tiny_patch16_224", 5, size=224)
-    with pytest.raises(RecipeError, match="can't look at an image of 256 pixels"):
+    with pytest.raises(RecipeError, match="can't process an image of 256 pixels"):
         find_maps(network, (16, 32))
 
     class Flat(nn.Module):
@@ -62,7 +62,7 @@ def test_a_network_without_maps_is_refused():
         def forward_features(self, x):
             return self.fc(x.mean(dim=(2, 3)))
 
-    with pytest.raises(RecipeError, match="gives no maps"):
+    with pytest.raises(RecipeError, match="has no feature maps"):
         find_maps(Flat(), (16, 32))
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from tinyrefinery.detection.boxes import Given
+from tinyrefinery.detection.boxes import GroundTruth
 from tinyrefinery.detection.coco_measure import coco_measures
-from tinyrefinery.detection.detections import Found
+from tinyrefinery.detection.detections import Detections
 from tinyrefinery.detection.shapes import open_shapes
 from tinyrefinery.detection.summary import blind, measures
 from tinyrefinery.detection.voc_measure import Curve, area, curve, eleven_points, voc_measures
@@ -16,13 +16,13 @@ def given(*boxes, labels=None, difficult=None):
     labels = [0] * n if labels is None else labels
     hard = [False] * n if difficult is None else difficult
     array = np.array(boxes, np.float32).reshape(-1, 4)
-    return Given(array, np.array(labels, np.int64), np.array(hard, bool))
+    return GroundTruth(array, np.array(labels, np.int64), np.array(hard, bool))
 
 
 def found(*boxes, scores, labels=None):
     labels = [0] * len(boxes) if labels is None else labels
     array = np.array(boxes, np.float32).reshape(-1, 4)
-    return Found(array, np.array(labels, np.int64), np.array(scores, np.float32))
+    return Detections(array, np.array(labels, np.int64), np.array(scores, np.float32))
 
 
 A, B, C = (0, 0, 10, 10), (20, 20, 30, 30), (40, 40, 60, 60)
@@ -170,7 +170,7 @@ def test_the_blind_control_knows_the_training_boxes_only():
     data = open_shapes(train=9, validation=4, test=0)
     rows = data.rows("validation")
     found_blind = blind(data, rows)
-    train = [data.given[row] for row in data.rows("train")]
+    train = [data.truth[row] for row in data.rows("train")]
     boxes = np.concatenate([each.boxes for each in train])
     labels = np.concatenate([each.labels for each in train])
     for each in found_blind:
@@ -178,7 +178,7 @@ def test_the_blind_control_knows_the_training_boxes_only():
             np.testing.assert_allclose(box, np.median(boxes[labels == label], axis=0), rtol=1e-5)
             assert score == pytest.approx(np.mean([(t.labels == label).any() for t in train]))
         assert (np.diff(each.scores) <= 0).all()
-    by_hand = voc_measures([data.given[row] for row in rows], found_blind, data.classes)
+    by_hand = voc_measures([data.truth[row] for row in rows], found_blind, data.classes)
     result = measures(data, rows, [found(scores=[])] * 4, coco=False)
     assert result["blind_map11"] == pytest.approx(np.mean([c["ap11"] for c in by_hand.values()]))
     assert result["map11"] == 0

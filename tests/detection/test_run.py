@@ -1,9 +1,7 @@
 """Detectors trained, interrupted, looked at again: the run folder as a whole."""
 
 import csv
-import dataclasses
 import json
-import logging
 import os
 import shutil
 import signal
@@ -16,64 +14,21 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from PIL import Image
 
+from tests.detection.tiny_detector import TINY, digest, measured, run_detection, tiny
 from tests.detection.voc_files import sound, write
-from tinyrefinery.detection import look as detection_look
 from tinyrefinery.detection.build import open_boxes
-from tinyrefinery.detection.detections import read_found
-from tinyrefinery.detection.detector_file import load_detector
-from tinyrefinery.detection.run import run_detectors
-from tinyrefinery.errors import CheckpointError, DataError, RecipeError
+from tinyrefinery.detection.detections import read_detections
+from tinyrefinery.errors import CheckpointError, DataError
 from tinyrefinery.models import create
-from tinyrefinery.models.digest import weights_digest
 from tinyrefinery.models.network_file import save_network
-from tinyrefinery.recipe.detection import DetectionRecipe, load_detection
-from tinyrefinery.recipe.document import parse
-from tinyrefinery.recipe.load import check
-from tinyrefinery.recipe.overrides import apply
+from tinyrefinery.recipe.detection import load_detection
 from tinyrefinery.reports.detectors import write_detector_results
 from tinyrefinery.runs.folder import open_run
 from tinyrefinery.runs.keys import detector_key
-from tinyrefinery.runs.plan import DetectorJob, run_folder, seeded
+from tinyrefinery.runs.plan import run_folder
 
 pytest.importorskip("pycocotools")
-
-TINY = """
-title: a tiny detector
-data:
-  source: {name: shapes, train: 20, validation: 6, test: 6, side: 64}
-detector:
-  backbone: {name: resnet8, kwargs: {stem: imagenet}}
-  size: 64
-  extra: [16]
-training:
-  optimizer: {name: sgd, lr: 0.01}
-  schedule: {name: cosine}
-  epochs: 3
-  batch_size: 8
-  ema: 0.9
-  evaluate_every: 2
-engine: {device: cpu, threads: 1}
-"""
-
-
-def run_detection(recipe, folder, seeds=1):
-    return run_detectors([DetectorJob(each) for each in seeded(recipe, seeds)], folder)
-
-
-def tiny(*overrides: str) -> DetectionRecipe:
-    return check(apply(parse(TINY), list(overrides)), DetectionRecipe, "tiny")
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs") / "tiny"
-    return run_detection(tiny(), folder, seeds=2), folder
-
-
-def digest(folder: Path) -> str:
-    return weights_digest(load_detector(folder / "model.safetensors")[0])
 
 
 def test_the_folder_is_whole(trained):
@@ -120,7 +75,7 @@ def test_what_was_measured_is_what_was_found(trained):
     assert again[0]["test"] == runs[0].evaluation["test"]
     data = open_boxes(**tiny().data.source.model_dump())
     rows = data.rows("test")
-    found = read_found(runs[0].folder / "found-test.parquet", rows)
+    found = read_detections(runs[0].folder / "found-test.parquet", rows)
     assert len(found) == len(rows)
     assert all((np.diff(each.scores) <= 0).all() for each in found)
     fewer = measured(folder, "inference.score=0.9999")
@@ -173,12 +128,6 @@ def test_workers_change_nothing(trained, tmp_path):
     runs, _ = trained
     (run,) = run_detection(tiny("data.workers=2"), tmp_path / "threads")
     assert digest(run.folder) == digest(runs[0].folder)
-
-
-def measured(path, *overrides, split="test"):
-    """What `measure_again` gives, by seed."""
-    found = detection_look.measure_again(path, overrides, split)
-    return {each.seed: found[each.key] for each in detection_look.detectors(path)}
 
 
 class StoppedError(Exception):
@@ -273,143 +222,6 @@ def test_results_have_a_line_a_seed_and_split(trained):
         (str(seed), split) for seed in (0, 1) for split in ("train", "validation", "test")
     ]
     assert all(0 <= float(r["map11"]) <= 1 and float(r["parameters"]) > 0 for r in rows)
-
-
-def opened(path: Path) -> np.ndarray:
-    with Image.open(path) as image:
-        return np.array(image)
-
-
-def test_drawing(trained, tmp_path):
-    _, folder = trained
-    pixels = np.full((80, 120, 3), 90, np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "photo.png")
-    stage = detection_look.choose_detector(folder)
-    assert stage.seed == 0
-    written = detection_look.draw_files(stage, [tmp_path / "photo.png"], tmp_path, score=0.0)
-    ((path, count),) = written
-    drawn = opened(path)
-    assert drawn.shape == pixels.shape
-    assert count > 0
-    assert (drawn != pixels).any()
-    nothing = detection_look.draw_files(stage, [tmp_path / "photo.png"], tmp_path, score=1.0)
-    assert nothing[0][1] == 0
-    assert np.array_equal(opened(path), pixels)
-    other = detection_look.choose_detector(folder, seed=1)
-    assert detection_look.choose_detector(other.folder).key == other.key
-    sheet = detection_look.draw_split(other, "test", tmp_path, count=3)
-    assert opened(sheet).shape[1] > 3 * 320
-    with pytest.raises(DataError, match="has no seed 7"):
-        detection_look.choose_detector(folder, seed=7)
-
-
-def test_other_images(trained, tmp_path):
-    _, folder = trained
-    files = sound()
-    renamed = {
-        k: v.replace("cat", "square").replace("dog", "disc") if isinstance(v, str) else v
-        for k, v in files.items()
-    }
-    source = f"data.source={{name: voc, root: {write(tmp_path / 'voc', renamed)}}}"
-    found = measured(folder, source)
-    assert found[0]["test"]["classes"].keys() == {"square", "disc"}
-    strange = f"data.source={{name: voc, root: {write(tmp_path / 'cats', files)}}}"
-    with pytest.raises(DataError, match="class 'cat', which the detector was not trained on"):
-        measured(folder, strange)
-    with pytest.raises(DataError, match="nothing else"):
-        measured(folder, "detector.size=96")
-    with pytest.raises(RecipeError, match="inference"):
-        measured(folder, "inference.score=2")
-
-
-def test_other_images_need_no_training_split(trained, tmp_path):
-    """New pictures are rarely sorted into lists; then all of them count."""
-    _, folder = trained
-    files = {
-        k: v.replace("cat", "square").replace("dog", "disc") if isinstance(v, str) else v
-        for k, v in sound().items()
-    }
-    lists = {k: v for k, v in files.items() if k.startswith("ImageSets")}
-    bare = {k: v for k, v in files.items() if k not in lists}
-    for name, some, images in (("bare", {}, 12), ("test", {"train": None}, 4)):
-        kept = {k: v for k, v in lists.items() if "test" in k} if some else {}
-        root = write(tmp_path / name, bare | kept)
-        source = f"data.source={{name: voc, root: {root}}}"
-        found = measured(folder, source)[0]["test"]
-        assert (found["images"], found["blind_map11"]) == (images, None)
-        only = [source, "data.source.classes=[disc, triangle]"]  # no triangle is there
-        found = measured(folder, *only)[0]["test"]
-        assert (found["images"], found["classes"].keys()) == (images, {"disc"})
-    with pytest.raises(DataError, match="the validation split is empty; it has test"):
-        measured(folder, source, split="validation")
-    (tmp_path / "test" / "ImageSets" / "Main" / "test.txt").rename(tmp_path / "gone")
-    (tmp_path / "test" / "ImageSets" / "Main" / "mine.txt").write_text("im1")
-    with pytest.raises(DataError, match=r"no train.txt.*data.source.splits"):
-        measured(folder, source)
-
-
-@pytest.fixture
-def logged():
-    """The messages that are logged during a test."""
-    lines: list[str] = []
-
-    class Keep(logging.Handler):
-        def emit(self, record):
-            lines.append(record.getMessage())
-
-    logger, handler = logging.getLogger("tinyrefinery"), Keep()
-    level = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    yield lines
-    logger.removeHandler(handler)
-    logger.setLevel(level)
-
-
-def test_faults_of_other_images_and_known_ones_are_logged(trained, tmp_path, monkeypatch, logged):
-    _, folder = trained
-    measured(folder, "inference.most=9")
-    assert logged == []
-    measured(folder, "data.source={name: shapes, train: 2, validation: 2, test: 2, side: 64}")
-    assert logged == []
-    files = {k: v for k, v in sound().items() if not k.startswith("ImageSets")}
-    files = {
-        k: v.replace("cat", "square").replace("dog", "disc") if isinstance(v, str) else v
-        for k, v in files.items()
-    }
-    del files["Annotations/im3.xml"]
-    measured(folder, f"data.source={{name: voc, root: {write(tmp_path / 'voc', files)}}}")
-    (line,) = logged
-    assert line.startswith("voc: 1 problem with the data, the first: missing annotation: JPEGIm")
-    data = open_boxes(**tiny().data.source.model_dump())
-    swapped = np.where(data.splits == "train", "test", "train")
-    there = dataclasses.replace(data, splits=swapped)
-    monkeypatch.setattr(detection_look.build, "box_data", lambda source, measured: there)
-    measured(folder, "inference.most=9")
-    assert logged[1:] == [
-        f"detector (seed {seed}): was trained on 20 of these 20 images" for seed in (0, 1)
-    ]
-
-
-def test_other_images_have_other_lists(tmp_path):
-    """Only the lists of the folder that it was trained on are a run's own."""
-    files = sound()
-    files["ImageSets/Main/mine.txt"] = files.pop("ImageSets/Main/train.txt")
-    root = write(tmp_path / "a", files)
-    source = f"{{name: voc, root: {root}, splits: {{train: mine, test: test}}}}"
-    own = tiny(f"data.source={source}")
-    write(tmp_path / "b", {k: v for k, v in files.items() if "mine" not in k})
-
-    def opened(*overrides):
-        changed = check(apply(own.model_dump(mode="json"), list(overrides)), DetectionRecipe, "x")
-        return detection_look._images(changed, own, overrides)
-
-    assert len(opened("inference.score=0.5").rows("train")) == 7  # one in seven validates
-    there = f"data.source.root={tmp_path / 'b'}"
-    assert len(opened(there).rows("test")) == 4
-    assert len(opened(there, "data.source.splits={validation: test}").rows("validation")) == 4
-    with pytest.raises(DataError, match="no list 'mine'"):
-        opened(f"data.source={source.replace(str(root), str(tmp_path / 'b'))}")
 
 
 def test_sets_that_nothing_can_be_learned_from(tmp_path):

@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 import pytest
 from typer.testing import CliRunner
 
-from tests.detection.test_run import TINY, run_detection, tiny
+from tests.detection.tiny_detector import TINY, run_detection, tiny
 from tests.recipe_files import is_detector_table, write_tiny
 from tinyrefinery.cli.main import app
 from tinyrefinery.errors import RecipeError

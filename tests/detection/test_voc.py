@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 from tests.detection.voc_files import jpeg, sound, write, write_zip, xml
 from tests.real import real_data
 from tinyrefinery.detection.voc import open_voc
-from tinyrefinery.detection.voc_xml import parse, placed
+from tinyrefinery.detection.voc_xml import parse, place_objects
 from tinyrefinery.errors import DataError
 
 
@@ -19,7 +19,7 @@ def kinds(data):
 
 
 def faults_of(boxes, size=(40, 60), image=(40, 60)):
-    sound_ones, faults = placed(parse(xml("a", boxes, size).encode()), *image)
+    sound_ones, faults = place_objects(parse(xml("a", boxes, size).encode()), *image)
     return [box.tolist() for _, box, _ in sound_ones], [kind for kind, _ in faults]
 
 
@@ -34,8 +34,8 @@ def test_a_sound_folder(tmp_path):
     assert data.problems == ()
     row = data.paths.index("JPEGImages/im1.jpg")
     # Both corners belong to a VOC box, which counts pixels from 1.
-    assert data.given[row].boxes.tolist() == [[1, 4, 27, 30]]
-    assert data.given[row].labels.tolist() == [0]
+    assert data.truth[row].boxes.tolist() == [[1, 4, 27, 30]]
+    assert data.truth[row].labels.tolist() == [0]
     assert data.images.pixels(row).shape == (40, 60, 3)
     assert sum(data.counts("train").values()) == 6
 
@@ -92,14 +92,14 @@ def test_sizes_that_differ():
 def test_objects_that_cannot_be_read():
     text = xml("a", [("cat", 1, 1, 30, 20), ("dog", 3, 3, 30, 30), ("dog", 5, 5, 9, 9)])
     text = text.replace("<name>cat</name>", "").replace("<xmin>3</xmin>", "<xmin>3px</xmin>", 1)
-    sound_ones, faults = placed(parse(text.encode()), 40, 60)
+    sound_ones, faults = place_objects(parse(text.encode()), 40, 60)
     assert [name for name, _, _ in sound_ones] == ["dog"]
     assert [kind for kind, _ in faults] == ["unreadable_object"] * 2
     assert "object 1: has no name" in faults[0][1]
     assert "3px" in faults[1][1]
     for bad in ("nan", "inf"):
         again = xml("a", [("cat", 1, 1, 30, 20)], **{"<xmax>30": f"<xmax>{bad}"})
-        assert placed(parse(again.encode()), 40, 60)[0] == []
+        assert place_objects(parse(again.encode()), 40, 60)[0] == []
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_objects_that_cannot_be_read():
 )
 def test_difficult_objects_keep_their_mark(mark, hard):
     text = xml("a", [("cat", 1, 1, 30, 20)], **{"<difficult>0": f"<difficult>{mark}"})
-    assert [each for _, _, each in placed(parse(text.encode()), 40, 60)[0]] == [hard]
+    assert [each for _, _, each in place_objects(parse(text.encode()), 40, 60)[0]] == [hard]
 
 
 @pytest.mark.parametrize("name", ["gb2312", "gbk", "big5", "shift_jis", "utf-16", "latin-1"])
@@ -122,7 +122,7 @@ def test_encodings_that_the_parser_does_not_know(name):
 @pytest.mark.parametrize("name", ["klingon", "gbk"])
 def test_encodings_that_are_none_or_wrong(name):
     text = f'<?xml version="1.0" encoding="{name}"?>' + xml("\xff", [])
-    with pytest.raises(DataError, match="no XML"):
+    with pytest.raises(DataError, match="not XML"):
         parse(text.encode("latin-1"))
 
 
@@ -140,7 +140,7 @@ def test_boxes_turn_with_an_image_that_was_annotated_as_it_lies(orientation):
     rows, columns = (np.flatnonzero(upright.any(axis=axis)) for axis in (1, 0))
     expected = [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
     annotation = parse(xml("a", [("cat", *box)], sides).encode())
-    ((_, found, _),), faults = placed(annotation, *upright.shape, orientation)
+    ((_, found, _),), faults = place_objects(annotation, *upright.shape, orientation)
     assert found.tolist() == expected
     assert [kind for kind, _ in faults] == ["turned_image"]
 
@@ -156,7 +156,7 @@ def test_a_photograph_on_its_side_in_a_set(tmp_path):
     assert [(p.kind, p.where) for p in data.problems] == [("turned_image", "Annotations/im1.xml")]
     row = data.paths.index("JPEGImages/im1.jpg")
     assert data.images.pixels(row).shape == (60, 40, 3)
-    assert data.given[row].boxes.tolist() == [[10, 1, 36, 27]]
+    assert data.truth[row].boxes.tolist() == [[10, 1, 36, 27]]
 
 
 def test_everything_that_can_be_wrong_with_files(tmp_path):
@@ -188,7 +188,7 @@ def test_everything_that_can_be_wrong_with_files(tmp_path):
     assert len(found) == 11
     kept = {path.removesuffix(".jpg").removeprefix("JPEGImages/") for path in data.paths}
     assert kept == {f"im{i}" for i in range(5, 20)} - {"im7"}
-    assert len(data.given[data.paths.index("JPEGImages/im5.jpg")]) == 0
+    assert len(data.truth[data.paths.index("JPEGImages/im5.jpg")]) == 0
     assert data.splits[data.paths.index("JPEGImages/im8.jpg")] == "test"
 
 
@@ -197,7 +197,7 @@ def test_given_classes_choose_and_order(tmp_path):
     assert data.classes == ("dog",)
     assert kinds(data).count("unknown_class") == 6
     assert kinds(data).count("no_objects") == 6
-    with pytest.raises(DataError, match=r"no object is a 'dgo'.*mean 'dog'.*cat, dog"):
+    with pytest.raises(DataError, match=r"no object has the class 'dgo'.*mean 'dog'.*cat, dog"):
         open_voc(tmp_path, classes=["dgo"])
 
 
@@ -229,7 +229,7 @@ def test_without_lists_images_without_annotation_are_told(tmp_path):
     data = open_voc(write(tmp_path, files))
     (problem,) = data.problems
     assert (problem.kind, problem.where) == ("missing_annotation", "JPEGImages/im2.jpg")
-    assert "write one without objects" in problem.what
+    assert "write an annotation without objects" in problem.what
     assert len(data) == 11
 
 
@@ -258,7 +258,7 @@ def without(files, *words):
     [
         ({"readme.txt": "x"}, r"no Annotations/\*.xml. Expected JPEGImages"),
         (without(sound(), "JPEGImages"), "no annotated image. 12 problems, the first: missing_im"),
-        (without(sound(), "train.txt"), "has no train.txt; name a list.*splits"),
+        (without(sound(), "train.txt"), "has no train.txt: name a list.*splits"),
         (sound() | {f"JPEGImages/im{i}.jpg": b"" for i in range(12)}, "no usable image.*zero byt"),
         (
             sound() | {f"Annotations/im{i}.xml": xml("x", []) for i in range(12)},
@@ -266,7 +266,7 @@ def without(files, *words):
         ),
         (
             {f"{top}/{k}": v for top in "ab" for k, v in sound(2).items()},
-            "holds several data sets",
+            "contains several datasets",
         ),
     ],
 )
@@ -279,7 +279,7 @@ def test_what_is_no_folder_or_zip(tmp_path):
     with pytest.raises(DataError, match=r"no such folder or zip"):
         open_voc(tmp_path / "nothing")
     (tmp_path / "x.zip").write_bytes(b"PK no zip")
-    with pytest.raises(DataError, match=r"neither a folder nor a whole zip"):
+    with pytest.raises(DataError, match=r"neither a folder nor a valid zip"):
         open_voc(tmp_path / "x.zip")
 
 

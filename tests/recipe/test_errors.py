@@ -190,7 +190,7 @@ def test_replacing_only_the_name_leaves_foreign_keys_behind(good):
 FILES = {
     "": "should be a mapping of keys, but is empty",
     "- 1": "should be a mapping of keys, but is a list",
-    "title: a\ntitle: b": "line 2: the key 'title' stands here twice",
+    "title: a\ntitle: b": "line 2: the key 'title' is here twice",
     "title: [a\n": "line 2: expected ',' or ']', but got '<stream end>'",
     "title: a\nrows: []": "is a table of recipes (it has rows), not a recipe",
     "title: a": "data: missing",

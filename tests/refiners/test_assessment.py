@@ -104,7 +104,7 @@ def test_the_command(finished, tmp_path):
     words = ["refiner", str(finished), "--crops", "2", "--images", "64", "--out", str(out)]
     done = CliRunner().invoke(app, [*words, "data.source.noise=0.1"])
     assert done.exit_code == 0, done.output
-    for text in ("verdict", "Ranking:", "plain (seed 0): ", "A rule, not a forecast", "Written:"):
+    for text in ("verdict", "Ranking:", "plain (seed 0): ", "a rule, not a forecast", "Written:"):
         assert text in done.output
     assert len(json.loads(out.read_text())["refiners"]) == 2
     assert max(len(line) for line in done.output.splitlines()[:8]) <= 80
@@ -113,7 +113,7 @@ def test_the_command(finished, tmp_path):
     assert "on which data" in done.output
 
 
-def test_who_is_to_learn(finished, tmp_path):
+def test_verdicts_for_a_student(finished, tmp_path):
     out = tmp_path / "refiners.json"
     words = ["refiner", str(finished), "--crops", "2", "--images", "64", "--out", str(out)]
     done = CliRunner().invoke(app, [*words, "--student", "plain"])
@@ -122,18 +122,16 @@ def test_who_is_to_learn(finished, tmp_path):
     found = json.loads(out.read_text())
     assert found["on"]["student"] == "plain (seed 0)"
     entries = {each["name"]: each for each in found["refiners"]}
-    itself = [r["grade"] for r in entries["plain (seed 0)"]["reasons"] if "to learn" in r["what"]]
+    itself = [r["grade"] for r in entries["plain (seed 0)"]["reasons"] if "student" in r["what"]]
     assert itself == ["with care"]
     (file,) = finished.glob("stages/plain-*/model.safetensors")
     alone = ["refiner", str(finished), "--stage", "refined", *words[2:]]
     done = CliRunner().invoke(app, [*alone, "--student", str(file)])
     assert done.exit_code == 0, done.output
     found = json.loads(out.read_text())
-    (entry,) = found["refiners"]  # who is to learn isn't ranked
-    assert [each["what"] for each in entry["reasons"] if "to learn" in each["what"]] == [
-        each["what"]
-        for each in entries["refined (seed 0)"]["reasons"]
-        if "to learn" in each["what"]
+    (entry,) = found["refiners"]  # a student isn't ranked
+    assert [each["what"] for each in entry["reasons"] if "student" in each["what"]] == [
+        each["what"] for each in entries["refined (seed 0)"]["reasons"] if "student" in each["what"]
     ]
     done = CliRunner().invoke(app, [*words, "--student", "nobody"])
     assert done.exit_code == 2

@@ -11,7 +11,7 @@ from tinyrefinery.labels.batch_norm import GroupPlan
 from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.options.crops import Center, Inception
 from tinyrefinery.options.labels import Refining
-from tinyrefinery.refiners.crop_labelling import hardened, labels_of_level, labels_of_streams
+from tinyrefinery.refiners.crop_labelling import hard_labels, labels_of_level, labels_of_streams
 
 DATA = stripes()
 ROWS = DATA.manifest.rows("train")[::-1].copy()  # any order
@@ -43,10 +43,10 @@ def test_labels_of_planned_groups_and_of_other_mates():
     expected = refiner(VIEW.render(mates, 0).images).numpy()
     place = {row: i for i, row in enumerate(ROWS)}
     np.testing.assert_allclose(found[[place[row] for row in mates]], expected, atol=1e-6)
-    other = labels_of_streams(refiner, VIEW, ROWS, streams=1, bn_group=16, mates_seed=9)[0]
+    other = labels_of_streams(refiner, VIEW, ROWS, streams=1, bn_group=16, group_seed=9)[0]
     assert 0.001 < np.abs(found - other).max() < 0.9
     whole = [
-        labels_of_streams(refiner, VIEW, ROWS, streams=1, bn_group=999, mates_seed=seed)[0]
+        labels_of_streams(refiner, VIEW, ROWS, streams=1, bn_group=999, group_seed=seed)[0]
         for seed in (1, 2)
     ]
     np.testing.assert_allclose(*whole, atol=1e-5)  # one group of all has no other mates
@@ -60,7 +60,7 @@ def test_levels(mode):
         for level in ("crop", "image", "category")
     }
     crops = labels_of_streams(refiner, VIEW, ROWS, streams=1, bn_group=32)[0]
-    images = labels_of_streams(refiner, WHOLE, ROWS, streams=1, bn_group=32, mates_seed=VIEW.seed)
+    images = labels_of_streams(refiner, WHOLE, ROWS, streams=1, bn_group=32, group_seed=VIEW.seed)
     np.testing.assert_allclose(made["crop"], crops, atol=1e-6)
     np.testing.assert_allclose(made["image"], images[0], atol=1e-6)
     given = DATA.manifest.labels[ROWS]
@@ -70,5 +70,5 @@ def test_levels(mode):
 
 def test_hard_is_the_first_of_equals():
     np.testing.assert_array_equal(
-        hardened(np.array([[0.4, 0.4, 0.2], [0, 0, 1]])), np.eye(3)[[0, 2]]
+        hard_labels(np.array([[0.4, 0.4, 0.2], [0, 0, 1]])), np.eye(3)[[0, 2]]
     )

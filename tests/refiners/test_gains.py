@@ -15,8 +15,13 @@ from tinyrefinery.files import read_csv
 from tinyrefinery.networks.opening import open_networks
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.refiners.assessment import Options, assess
-from tinyrefinery.refiners.gains import gain_lines, lessons
-from tinyrefinery.refiners.gains_report import SAID, by_seed, foretold, in_order
+from tinyrefinery.refiners.gains import gain_lines, student_gains
+from tinyrefinery.refiners.gains_report import (
+    MEASURES,
+    correlation_with_gain,
+    correlations_by_seed,
+    pairs_by_gain,
+)
 from tinyrefinery.runs.plan import Job
 
 OTHERS = """
@@ -55,7 +60,7 @@ def test_the_command(several):
         app, ["refiner-gains", str(several), "--images", "40", "--crops", "2"]
     )
     assert done.exit_code == 0, done.output
-    for text in ("wide > by_wide", "with the", "the verdict", "Written:"):
+    for text in ("wide > by_wide", "correlation", "measure of the refiner", "Written:"):
         assert text in done.output
     lines = read_csv(several / "refiner-gains.csv")
     assert [(each["refiner"], each["student"]) for each in lines if each["seed"] == "1"] == [
@@ -78,12 +83,12 @@ def test_the_command(several):
         refiner = name.split(" > ")[0]
         mine = [each for each in lines if each["refiner"] == refiner]
         means[name] = [np.mean([float(e[c]) for e in mine]) for c in ("unseen_nll", "gain")]
-    assert in_order(lines) == sorted(means, key=lambda name: -means[name][1])
+    assert pairs_by_gain(lines) == sorted(means, key=lambda name: -means[name][1])
     nll, gain = zip(*means.values(), strict=True)
-    found = foretold(lines, "unseen_nll")
+    found = correlation_with_gain(lines, "unseen_nll")
     assert found.rho == pytest.approx(-spearmanr(nll, gain).statistic)  # less is better
-    assert len(by_seed(lines, "unseen_nll")) <= 2
-    assert set(SAID) <= set(lines[0])
+    assert len(correlations_by_seed(lines, "unseen_nll")) <= 2
+    assert set(MEASURES) <= set(lines[0])
 
 
 def test_measures_are_those_of_refiner(several):
@@ -103,12 +108,12 @@ def test_measures_are_those_of_refiner(several):
 
 
 def test_what_gains_are_measured_against(several, finished):
-    taught = lessons(several, plain="small")
+    taught = student_gains(several, plain="small")
     assert {each.plain.stage for each in taught} == {"small"}
     assert {(each.plain.seed, each.student.seed) for each in taught} == {(0, 0), (1, 1)}
-    with pytest.raises(DataError, match=r"against what.*--plain STAGE"):
-        lessons(several, plain="nothing")
-    assert [each.refiner.stage for each in lessons(finished)] == ["plain"]
+    with pytest.raises(DataError, match=r"can't choose the stage.*--plain STAGE"):
+        student_gains(several, plain="nothing")
+    assert [each.refiner.stage for each in student_gains(finished)] == ["plain"]
 
 
 def test_a_run_without_students(tmp_path):
@@ -126,7 +131,7 @@ def test_rows_of_a_table_stay_apart():
     """Two rows train the same stage with other labels: they are two students."""
     both = {"refiner": "large", "student": "small", "seed": 0}
     lines = [{**both, "row": "soft", "gain": 0.1}, {**both, "row": "hard", "gain": 0.3}]
-    assert in_order(lines) == ["large > small (hard)", "large > small (soft)"]
+    assert pairs_by_gain(lines) == ["large > small (hard)", "large > small (soft)"]
 
 
 def test_rows_are_named_where_they_tell_students_apart(tmp_path):

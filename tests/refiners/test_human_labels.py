@@ -60,13 +60,13 @@ def test_class_names_of_the_file_set_the_order(tmp_path):
     ("columns", "options", "message"),
     [
         ({"path": ["stripes/0"], "votes": [[1, 2]]}, {}, "lines of 2 numbers, but the data has 3"),
-        ({"path": ["stripes/0"], "votes": [[0, 0, 0]]}, {}, "1 lines are no votes"),
-        ({"path": ["stripes/0"], "votes": [[1, -1, 3]]}, {}, "1 lines are no votes"),
+        ({"path": ["stripes/0"], "votes": [[0, 0, 0]]}, {}, "1 lines are not votes"),
+        ({"path": ["stripes/0"], "votes": [[1, -1, 3]]}, {}, "1 lines are not votes"),
         ({"path": ["stripes/0"], "votes": [[0.5, 0.2, 0.2]]}, {}, "line 0 sums to 0.9"),
         ({"path": ["stripes/0", "stripes/1"], "votes": [[1, 0, 0], None]}, {}, "empty values"),
         ({"path": ["stripes/0"], "votes": [[1, None, 0]]}, {}, "empty values"),
         ({"path": ["stripes/0"], "votes": [3]}, {}, "not a list"),
-        ({"path": ["nothing"], "votes": [[1, 0, 0]]}, {}, "no line belongs to an image"),
+        ({"path": ["nothing"], "votes": [[1, 0, 0]]}, {}, "no line matches an image"),
         ({"path": ["stripes/0"] * 2, "votes": [[1, 0, 0]] * 2}, {}, "'path' is not unique"),
         ({"label": [1], "votes": [[1, 0, 0]]}, {"key": "label"}, "not unique"),
         ({"file": ["a"], "votes": [[1, 0, 0]]}, {}, "name the key column"),
@@ -82,9 +82,9 @@ def test_what_is_refused(tmp_path, columns, options, message):
 
 def test_a_file_that_is_none(tmp_path):
     (tmp_path / "votes.parquet").write_bytes(b"PAR1")
-    with pytest.raises(DataError, match="no readable Parquet"):
+    with pytest.raises(DataError, match="can't read the human labels"):
         read_human_labels(tmp_path / "votes.parquet", MANIFEST)
-    with pytest.raises(DataError, match="no readable Parquet"):
+    with pytest.raises(DataError, match="can't read the human labels"):
         read_human_labels(tmp_path / "none.parquet", MANIFEST)
 
 

@@ -68,15 +68,15 @@ def test_the_command_with_people(finished, tmp_path):
     words = ["label-quality", str(finished), "--stage", "plain", "--bn-group", "16"]
     done = CliRunner().invoke(app, [*words, "--human", str(path), "--out", str(out)])
     assert done.exit_code == 0, done.output
-    assert "against crop truth" in done.output
-    assert "against people" in done.output
+    assert "to true crop labels in nats" in done.output
+    assert "to human labels in nats" in done.output
     kept = read_csv(out)
     assert {each["basis"] for each in kept} == {"crop truth", "people"}
     assert {each["n"] for each in kept if each["basis"] == "people"} == {str(n)}
     assert over_seeds(kept, basis="people", stage="given labels").n == 1
     done = CliRunner().invoke(app, [*words, "--human", str(path), "--split", "train"])
     assert done.exit_code == 2
-    assert "no line belongs to an image" in done.output
+    assert "no line matches an image" in done.output
 
 
 def test_nothing_to_compare_with(finished, monkeypatch):
@@ -85,10 +85,10 @@ def test_nothing_to_compare_with(finished, monkeypatch):
     data = builders.dataset(recipe.data)
     object.__setattr__(data, "truth", None)
     monkeypatch.setattr("tinyrefinery.builders.dataset", lambda _: data)
-    with pytest.raises(DataError, match="name a file of people's labels"):
+    with pytest.raises(DataError, match="give a file of human labels"):
         next(label_lines(targets, recipe, Grid()))
     nobody = Grid(human=HumanFile(finished / "none.parquet"))
-    with pytest.raises(DataError, match="no readable Parquet"):
+    with pytest.raises(DataError, match="can't read the human labels"):
         next(label_lines(targets, recipe, nobody))
 
 

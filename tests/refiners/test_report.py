@@ -1,4 +1,4 @@
-"""What is said of refiners: the numbers of the file, ties told, damage refused."""
+"""What is said of refiners: the numbers of the file, ties report_lines, damage refused."""
 
 import json
 
@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from tinyrefinery.errors import DataError
-from tinyrefinery.refiners.report import ranking_lines, read_refiners, refiner_table, told
+from tinyrefinery.refiners.report import ranking_lines, read_refiners, refiner_table, report_lines
 from tinyrefinery.reports.page import write_page
 from tinyrefinery.runs.folder import open_run
 
@@ -47,10 +47,10 @@ def test_the_table_has_the_numbers_and_fits():
 
 
 def test_what_is_told():
-    text = "\n".join(told(found()))
+    text = "\n".join(report_lines(found()))
     assert "a: with care" in text
-    assert "running 3.1% of the top classes and 2.1% of the probability (KL 0.012 nats)" in text
-    assert "people, test images (n = 9): KL 0.321 nats; given labels 0.271" in text
+    assert "3.1% of the top classes and 2.1% of the probability change (KL 0.012 nats)" in text
+    assert "KL to human labels, test images (n = 9): 0.321 nats, given labels 0.271" in text
     assert "top-1 61.0% [50.0%, 70.0%]" in text
 
 
@@ -64,11 +64,11 @@ def test_ties_and_another_order_by_accuracy():
 def test_the_page(run):
     (run / "refiners.json").write_text(json.dumps(found()))
     html = write_page([open_run(run)]).read_text()
-    assert "<h2>As refiners" in html
+    assert "<h2>Refiner assessment" in html
     assert "right on 50% of &lt;crops&gt;" in html
-    assert "people, test images" in html
+    assert "KL to human labels, test images" in html
     (run / "refiners.json").unlink()
-    assert "As refiners" not in write_page([open_run(run)]).read_text()
+    assert "Refiner assessment" not in write_page([open_run(run)]).read_text()
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"format": 2}'])

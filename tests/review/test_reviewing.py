@@ -12,7 +12,7 @@ from tinyrefinery.data.overlay.decisions import (
     valid_decisions,
 )
 from tinyrefinery.errors import DataError
-from tinyrefinery.review.agreement import agreements, assigned, cohen_kappa
+from tinyrefinery.review.agreement import agreements, assigned_items, cohen_kappa
 from tinyrefinery.review.queue import Item
 from tinyrefinery.review.queue_pictures import Pictures, open_queue_data
 from tinyrefinery.review.reviewing import open_review, summary
@@ -118,17 +118,17 @@ def test_a_queue_can_go_on_after_its_decisions_were_applied(tmp_path):
 def test_a_queue_is_dealt_out():
     items = [Item(f"{n:064x}", "", "random", "") for n in range(101)]
     names = ["ann", "bob", "eve"]
-    own = {name: {each.uid for each in assigned(items, name, names, 0.1)} for name in names}
+    own = {name: {each.uid for each in assigned_items(items, name, names, 0.1)} for name in names}
     shared = set.intersection(*own.values())
     assert len(shared) == 10
     assert set.union(*own.values()) == {each.uid for each in items}
     assert sorted(len(each) for each in own.values()) == [40, 40, 41]
     assert sum(len(each - shared) for each in own.values()) == 91
-    assert assigned(items, "x", [], 0.1) == items
+    assert assigned_items(items, "x", [], 0.1) == items
     with pytest.raises(DataError, match="not among"):
-        assigned(items, "x", names, 0.1)
+        assigned_items(items, "x", names, 0.1)
     with pytest.raises(DataError, match="overlap is 2"):
-        assigned(items, "ann", names, 2)
+        assigned_items(items, "ann", names, 2)
 
 
 def test_kappa_is_cohens():

@@ -57,7 +57,7 @@ def test_each_reading_is_its_formula(seen):
 
 def test_too_few_images_are_told(seen):
     view, rows, network, _ = seen
-    with pytest.raises(DataError, match="batches of 128 images, and there are 25"):
+    with pytest.raises(DataError, match="batch of 128 images, but there are 25"):
         bias_weights(network, view, rows)
 
 

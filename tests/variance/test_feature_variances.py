@@ -74,7 +74,7 @@ def test_timms_networks_too() -> None:
     [
         (
             "blocks.9",
-            r"no layer is named 'blocks.9'. Did you mean 'blocks\.\d'\? Known: features, ",
+            r"no layer is named 'blocks.9'. Did you mean 'blocks\.\d'\? Layers: features, ",
         ),
         ("", "no layer is named ''"),
         ("pool.nothing", "no layer is named 'pool.nothing'"),
@@ -88,17 +88,17 @@ def test_layers_that_wont_do(layer: str, message: str) -> None:
 def test_layers_that_give_no_maps() -> None:
     net = network()
     net.unused = nn.Linear(1, 1)
-    with pytest.raises(DataError, match="'unused' takes no part in the forward pass"):
+    with pytest.raises(DataError, match="'unused' is not used in the forward pass"):
         feature_variances(net, VIEW, ROWS, ("unused",))
     net.fc = nn.Linear(64, 1)
-    with pytest.raises(DataError, match=r"'fc' gives \(30, 1\), not maps of two or more numbers"):
+    with pytest.raises(DataError, match=r"'fc' returns \(30, 1\), not maps of two or more numbers"):
         feature_variances(net, VIEW, ROWS, ("fc",))
     net.stem.add_module("halves", nn.Unflatten(0, (15, 2)))
     net.stem.add_module("whole", nn.Flatten(0, 1))
-    with pytest.raises(DataError, match=r"'stem.halves' gives 15 maps for 30 images"):
+    with pytest.raises(DataError, match=r"'stem.halves' returns 15 maps for 30 images"):
         feature_variances(network_with(net.stem), VIEW, ROWS, ("stem.halves",))
     nn.init.constant_(net.stem.conv.weight, torch.nan)
-    with pytest.raises(DataError, match="'stem': 30 of 30 variances are no numbers"):
+    with pytest.raises(DataError, match="'stem': 30 of 30 variances are not finite"):
         feature_variances(network_with(net.stem), VIEW, ROWS, ("stem",))
 
 

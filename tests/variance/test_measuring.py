@@ -152,4 +152,4 @@ def test_weights_of_the_readings(finished, tmp_path):
     assert (tmp_path / "weights.svg").exists()
     done = CliRunner().invoke(app, [*command, "--limit", "100"])
     assert done.exit_code != 0
-    assert "batches of 128 images, and there are 100" in " ".join(done.output.split())
+    assert "batch of 128 images, but there are 100" in " ".join(done.output.split())

@@ -3,7 +3,12 @@
 from tables.papers import SCALES
 from tables.reading import NOT_RUN, load, load_or_none, markdown
 from tinyrefinery.pages.numbers import gain_points, nats, percent
-from tinyrefinery.refiners.gains_report import in_order, over_refiners, rank_lines, verdicts_of
+from tinyrefinery.refiners.gains_report import (
+    pairs_by_gain,
+    rank_lines,
+    values_by_pair,
+    verdicts_of,
+)
 from tinyrefinery.statistics.paired import paired_gain, spread
 
 WHO = ("plain", "student")
@@ -17,10 +22,10 @@ def refiner_gains() -> str:
     head = ["refiner", "network", "verdict", "unseen crops", "gap", "truth KL"]
     lines = [[*head, "student gain", "n"]]
     columns = {
-        column: over_refiners(rows, column)
+        column: values_by_pair(rows, column)
         for column in ("unseen_top1", "gap", "truth_kl", "student_top1", "plain_top1")
     }
-    for name in in_order(rows):
+    for name in pairs_by_gain(rows):
         found = {column: each[name] for column, each in columns.items()}
         refiner = name.split(" > ")[0]
         model = next(r["model"] for r in rows if r["refiner"] == refiner)
@@ -47,10 +52,10 @@ def verdicts_on_real_images() -> str:
     for name in ("cifar10", "imagenette"):
         rows = load(f"refiner_gains-{name}")
         own = [r for r in rows if "self" in r["student"] or r["row"] == "soft_dynamic"]
-        for pair in in_order(own):
-            before, after = (over_refiners(own, f"{who}_top1")[pair] for who in WHO)
+        for pair in pairs_by_gain(own):
+            before, after = (values_by_pair(own, f"{who}_top1")[pair] for who in WHO)
             gain = paired_gain(before, after)
             refiner = f"`{pair.split(' > ')[0]}`"
             lines.append([SCALES[name], refiner, verdicts_of(own, pair), gain_points(gain)])
-            lines[-1].append(str(len(over_refiners(own, "gain")[pair])))
+            lines[-1].append(str(len(values_by_pair(own, "gain")[pair])))
     return markdown(lines)

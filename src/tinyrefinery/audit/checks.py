@@ -69,7 +69,7 @@ def audit(
     accepted: Mapping[tuple[str, str], str] | None = None,
     group: str | None = None,
     hard: tuple[Hardness, tuple[int, int]] | None = None,
-    mend: str = "leave out the images listed in {}",
+    remedy: str = "leave out the images listed in {}",
 ) -> Audit:
     """Check a dataset.
 
@@ -80,7 +80,7 @@ def audit(
         accepted: associations that are part of the task.
         group: column whose values must not share images or splits.
         hard: a refiner's predictions, and the small network's input size.
-        mend: how to leave out the images of a list, with `{}` for its file.
+        remedy: how to leave out the images of a list, with `{}` for its file.
 
     Raises:
         ChangedImageError: when an image can no longer be read.
@@ -89,8 +89,8 @@ def audit(
     rows = np.arange(len(dataset.manifest))
     properties, prints = _measure(dataset, rows)
     columns = property_columns(properties)
-    findings = problem_findings(_with_split_groups(dataset, group), mend)
-    findings += copy_findings(dataset, find_copies(dataset, prints), group, mend)
+    findings = problem_findings(_with_split_groups(dataset, group), remedy)
+    findings += copy_findings(dataset, find_copies(dataset, prints), group, remedy)
     findings += class_findings(dataset)
     findings += outlier_findings(dataset, columns)
     skipped: dict[str, str] = {}
@@ -103,7 +103,7 @@ def audit(
     if hard is None:
         skipped["too_hard"] = "needs a network with a large input: --refiner, --input-size"
     else:
-        findings += too_hard_findings(dataset, *hard, mend)
+        findings += too_hard_findings(dataset, *hard, remedy)
     if group is None:
         notes.append("groups in several splits were not checked: give --group COLUMN")
     return Audit(tuple(worst_first(findings)), skipped, tuple(notes), properties)

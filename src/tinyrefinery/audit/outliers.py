@@ -46,10 +46,10 @@ def far_out(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Args:
         values: (N,), NaN where unknown.
     """
-    known = values[~np.isnan(values)]
-    if not len(known):
+    present = values[~np.isnan(values)]
+    if not len(present):
         return np.empty(0, np.int64), np.empty(0, np.int64)
-    first, middle, last = np.percentile(known, [PERCENTILE, 50, 100 - PERCENTILE])
+    first, middle, last = np.percentile(present, [PERCENTILE, 50, 100 - PERCENTILE])
     with np.errstate(invalid="ignore"):
         low = np.flatnonzero(values < middle - TIMES * (middle - first))
         high = np.flatnonzero(values > middle + TIMES * (last - middle))

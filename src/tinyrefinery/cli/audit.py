@@ -76,7 +76,7 @@ def audit(
         accepted=read_accepted(accept, data.classes) if accept else {},
         group=_group(group, opened),
         hard=_hard(refiner, input_size, opened),
-        mend=opened.mend,
+        remedy=opened.mend,
     )
     page = save_audit(out, opened.name, data, found, evidence)
     _show(opened, found, page)

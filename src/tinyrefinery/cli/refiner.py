@@ -24,7 +24,7 @@ from tinyrefinery.cli.options import (
 from tinyrefinery.cli.progress import log_progress
 from tinyrefinery.files import check_writable, write_atomic
 from tinyrefinery.networks.opening import open_networks
-from tinyrefinery.refiners.report import refiner_table, told
+from tinyrefinery.refiners.report import refiner_table, report_lines
 from tinyrefinery.refiners.targets import find_student, recipe_for, split_words
 
 
@@ -75,5 +75,5 @@ def refiner(
         write_atomic(path, json.dumps(found, indent=1, allow_nan=False))
     console = Console(emoji=False)  # a path may hold :x:
     console.print(refiner_table(found))
-    for line in (*told(found), *([f"Written: {path}"] if path else [])):
+    for line in (*report_lines(found), *([f"Written: {path}"] if path else [])):
         console.print(line, soft_wrap=True, markup=False, highlight=False)

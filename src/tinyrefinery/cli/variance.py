@@ -11,7 +11,7 @@ from tinyrefinery.errors import DataError
 from tinyrefinery.recipe.shipped import locate
 
 if TYPE_CHECKING:
-    from tinyrefinery.variance.measuring import LayerVariances, Weighed
+    from tinyrefinery.variance.measuring import ImageWeights, LayerVariances
 
 
 def variance(
@@ -73,7 +73,7 @@ def variance(
         console.print(f"\nWritten: {out}", soft_wrap=True, markup=False, highlight=False)
 
 
-def _weigh(console: Console, weighed: "list[Weighed]", out: Path | None) -> None:
+def _weigh(console: Console, weighed: "list[ImageWeights]", out: Path | None) -> None:
     """Print what Bias Loss weighs images by, and write it beside the variances."""
     from tinyrefinery.variance.report import save_figures
     from tinyrefinery.variance.weights_report import weight_figure, weights_table, write_weights

@@ -283,13 +283,13 @@ def _pair(a: Any, b: Any, table: pa.Table) -> tuple[Any, Any]:
     return left, right
 
 
-def _of_kind(node: Any, table: pa.Table, wanted: str) -> Any:
+def _of_kind(node: Any, table: pa.Table, kind: str) -> Any:
     value = _value(node, table)
     if _kind(value) == "nothing":
-        return value.cast({"a number": pa.float64(), "text": pa.string()}.get(wanted, pa.bool_()))
-    if _kind(value) != wanted:
-        raise DataTestError(f"{node.sql()} is {_kind(value)}, but must be {wanted}")
-    return value.cast(pa.float64()) if wanted == "a number" else value
+        return value.cast({"a number": pa.float64(), "text": pa.string()}.get(kind, pa.bool_()))
+    if _kind(value) != kind:
+        raise DataTestError(f"{node.sql()} is {_kind(value)}, but must be {kind}")
+    return value.cast(pa.float64()) if kind == "a number" else value
 
 
 def _number(node: Any, table: pa.Table) -> Any:

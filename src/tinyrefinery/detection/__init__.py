@@ -1,1 +1,1 @@
-"""Detectors: which objects are in an image, and where (SSD, arXiv 1512.02325)."""
+"""Object detection (SSD, arXiv 1512.02325)."""

@@ -1,10 +1,10 @@
-"""How training images of a detector vary (SSD, section 2.2 and 3.6), drawn, not yet done.
+"""Random draws for the augmentation of a detector's training images (SSD, sections 2.2 and 3.6).
 
-Zooming out, cropping and resizing come down to one box in the source image, which may reach outside
-of it, and which is stretched to the detector's input. So the draws are `Crops`, as those of
-classifiers; each is a pure function of (seed, epoch, row). torchvision's transforms of the same
-names draw from the one global generator, which threads share, and so can't be replayed; their
-arithmetic is what the tests compare with.
+Zooming out, cropping and resizing combine to one box in the source image, which may extend beyond
+it and is stretched to the detector's input. So the draws are `Crops`, as for classifiers, and each
+is a pure function of (seed, epoch, row). torchvision's transforms of the same names draw from a
+global generator that threads share, so their draws can't be repeated. Tests compare with their
+arithmetic.
 """
 
 import numpy as np
@@ -13,9 +13,9 @@ from tinyrefinery import random
 from tinyrefinery.data.crops import Crops
 from tinyrefinery.recipe.detection import Augment, BoxCrop, Distortion, ZoomOut
 
-TRIALS = 40  # for a crop that overlaps enough, for each overlap drawn; torchvision's number
-NO_CROP = 1.0  # the overlap that stands for the whole image
-_SAME = (1.0, 1.0, 1.0, 0.0)  # factors that change no colour
+TRIALS = 40  # attempts per drawn overlap to find a crop that overlaps enough, as in torchvision
+NO_CROP = 1.0  # the overlap that means the whole image
+_UNCHANGED = (1.0, 1.0, 1.0, 0.0)  # factors that change no color
 
 
 def draw(
@@ -26,55 +26,55 @@ def draw(
     sizes: np.ndarray,
     boxes: list[np.ndarray],
 ) -> Crops:
-    """Draw how images `rows` (B,) vary in an epoch.
+    """Draw the augmentation of images `rows` (B,) in an epoch.
 
     Args:
-        spec: what is drawn.
-        seed: of the draws.
-        epoch: the pass over the data.
+        spec: the augmentation.
+        seed: seed of the draws.
+        epoch: the epoch.
         rows: numbers of the images.
-        sizes: (B, 2) their heights and widths in pixels.
-        boxes: of their objects, (n, 4) each.
+        sizes: (B, 2) heights and widths of the images in pixels.
+        boxes: boxes of the objects, (n, 4) per image.
     """
-    each = [
-        _one(spec, random.generator(seed, f"boxes/{int(row)}", epoch), size, own)
-        for row, size, own in zip(rows, sizes, boxes, strict=True)
+    draws = [
+        _draw_image(spec, random.generator(seed, f"boxes/{int(row)}", epoch), size, image_boxes)
+        for row, size, image_boxes in zip(rows, sizes, boxes, strict=True)
     ]
     return Crops(
-        np.array([box for box, _, _ in each], float).reshape(-1, 4),
-        np.array([flip for _, flip, _ in each], bool),
-        color=None if spec.color is None else np.array([c for _, _, c in each], float),
+        np.array([box for box, _, _ in draws], float).reshape(-1, 4),
+        np.array([flip for _, flip, _ in draws], bool),
+        color=None if spec.color is None else np.array([color for _, _, color in draws], float),
     )
 
 
 def whole(sizes: np.ndarray) -> Crops:
-    """The draws that leave images of `sizes` (B, 2) as they are, for evaluation."""
+    """Draws without augmentation for images of `sizes` (B, 2), for evaluation."""
     boxes = np.concatenate([np.zeros((len(sizes), 2)), np.asarray(sizes, float)], axis=1)
     return Crops(boxes, np.zeros(len(sizes), bool))
 
 
-def _one(
+def _draw_image(
     spec: Augment, generator: np.random.Generator, size: np.ndarray, boxes: np.ndarray
 ) -> tuple[tuple[float, ...], bool, tuple[float, ...]]:
-    """Box (top, left, height, width) in source pixels, flip, colour factors."""
-    color = _distortion(spec.color, generator) if spec.color else _SAME
+    """Box (top, left, height, width) in source pixels, flip, color factors."""
+    color = _distortion(spec.color, generator) if spec.color else _UNCHANGED
     height, width = (int(side) for side in size)
     top = left = 0
     if spec.zoom_out and generator.random() < spec.zoom_out.probability:
         top, left, height, width = _canvas(spec.zoom_out, generator, height, width)
     if spec.crop and len(boxes):
-        moved = boxes - [left, top, left, top]
-        found = _crop(spec.crop, generator, height, width, moved)
-        if found is not None:
-            top, left = top + found[0], left + found[1]
-            height, width = found[2:]
+        on_canvas = boxes - [left, top, left, top]
+        crop = _crop(spec.crop, generator, height, width, on_canvas)
+        if crop is not None:
+            top, left = top + crop[0], left + crop[1]
+            height, width = crop[2:]
     return (top, left, height, width), bool(generator.random() < spec.flip), color
 
 
 def _canvas(
     spec: ZoomOut, generator: np.random.Generator, height: int, width: int
 ) -> tuple[int, int, int, int]:
-    """The canvas as a box in pixels of the image, which lies somewhere on it."""
+    """The canvas around the image, as a box (top, left, height, width) in pixels of the image."""
     factor = 1 + generator.random() * (spec.most - 1)
     tall, wide = int(height * factor), int(width * factor)
     down, right = generator.random(2)
@@ -84,10 +84,10 @@ def _canvas(
 def _crop(
     spec: BoxCrop, generator: np.random.Generator, height: int, width: int, boxes: np.ndarray
 ) -> tuple[int, int, int, int] | None:
-    """Top, left, height, width of a crop that holds an object's centre and overlaps one enough.
+    """Top, left, height, width of a crop that contains an object's center and overlaps it enough.
 
-    None: the whole image. An overlap that no crop was found for is drawn anew, so that it ends
-    only with the whole image if that is among the overlaps, else after as many as there are.
+    If no crop is found for the drawn overlap, another overlap is drawn, at most as many times as
+    there are overlaps. None is for the whole image.
     """
     low, high = spec.scale
     centers = (boxes[:, :2] + boxes[:, 2:]) / 2
@@ -115,15 +115,15 @@ def _overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """IoU of boxes (n, 4) with boxes (m, 4), (n, m)."""
     low, high = np.maximum(a[:, None, :2], b[:, :2]), np.minimum(a[:, None, 2:], b[:, 2:])
     shared = (high - low).clip(0).prod(axis=2)
-    areas = [(each[:, 2:] - each[:, :2]).prod(axis=1) for each in (a, b)]
+    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(axis=1) for boxes in (a, b)]
     return shared / (areas[0][:, None] + areas[1] - shared)
 
 
 def _distortion(spec: Distortion, generator: np.random.Generator) -> tuple[float, ...]:
-    """Factors of brightness, contrast, saturation; hue shift in turns."""
-    reach = (spec.brightness, spec.contrast, spec.saturation, spec.hue)
+    """Factors of brightness, contrast and saturation, and hue shift in turns."""
+    ranges = (spec.brightness, spec.contrast, spec.saturation, spec.hue)
     draws = generator.random((4, 2))
     return tuple(
-        base + (2 * where - 1) * far if happens < 0.5 else base
-        for base, far, (happens, where) in zip(_SAME, reach, draws, strict=True)
+        base + (2 * position - 1) * most if chance < 0.5 else base
+        for base, most, (chance, position) in zip(_UNCHANGED, ranges, draws, strict=True)
     )

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tinyrefinery.detection.boxes import Given
-from tinyrefinery.detection.detections import Found
+from tinyrefinery.detection.boxes import GroundTruth
+from tinyrefinery.detection.detections import Detections
 from tinyrefinery.errors import RecipeError
 
 NAMES = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
@@ -30,31 +30,34 @@ def check_installed() -> None:
 
 
 def coco_measures(
-    given: Sequence[Given], found: Sequence[Found], sizes: np.ndarray, classes: Sequence[str]
+    truth: Sequence[GroundTruth],
+    detections: Sequence[Detections],
+    sizes: np.ndarray,
+    classes: Sequence[str],
 ) -> dict[str, float | None]:
-    """The measures `NAMES`, 0 to 1; None where no object (of the size) is given.
+    """The measures `NAMES`, 0 to 1; None without objects, or without objects of that size.
 
-    Difficult objects are COCO's crowds: whatever lies in them counts neither way.
+    Difficult objects become COCO's crowds: detections inside one count neither as right nor wrong.
 
     Args:
-        given: objects of each image.
-        found: found boxes of each image, of which COCO takes the 100 most probable.
+        truth: objects per image.
+        detections: detected boxes per image. COCO takes the 100 most probable.
         sizes: (N, 2) heights and widths in pixels.
-        classes: names.
+        classes: class names.
     """
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    if not any(len(each) for each in given):
+    if not any(len(image) for image in truth):
         return dict.fromkeys(NAMES)
     with redirect_stdout(StringIO()):  # it reports every step
-        truth: Any = COCO()
-        truth.dataset = _dataset(given, sizes, classes)
-        truth.createIndex()
-        results = _results(found)
+        reference: Any = COCO()
+        reference.dataset = _dataset(truth, sizes, classes)
+        reference.createIndex()
+        results = _results(detections)
         if not results:
             return dict.fromkeys(NAMES, 0.0)
-        evaluation = COCOeval(truth, truth.loadRes(results), "bbox")
+        evaluation = COCOeval(reference, reference.loadRes(results), "bbox")
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
@@ -62,12 +65,16 @@ def coco_measures(
     return {n: v if v >= 0 else None for n, v in zip(NAMES, values, strict=True)}
 
 
-def _dataset(given: Sequence[Given], sizes: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
-    """COCO's own format; numbers of everything count from 1."""
+def _dataset(
+    truth: Sequence[GroundTruth], sizes: np.ndarray, classes: Sequence[str]
+) -> dict[str, Any]:
+    """The dataset in COCO's format, in which all ids start at 1."""
     objects = [
         (image, box, label, hard)
-        for image, each in enumerate(given, 1)
-        for box, label, hard in zip(each.boxes, each.labels, each.difficult, strict=True)
+        for image, objects_of_image in enumerate(truth, 1)
+        for box, label, hard in zip(
+            objects_of_image.boxes, objects_of_image.labels, objects_of_image.difficult, strict=True
+        )
     ]
     return {
         "images": [
@@ -89,7 +96,7 @@ def _dataset(given: Sequence[Given], sizes: np.ndarray, classes: Sequence[str]) 
     }
 
 
-def _results(found: Sequence[Found]) -> list[dict[str, Any]]:
+def _results(detections: Sequence[Detections]) -> list[dict[str, Any]]:
     return [
         {
             "image_id": image,
@@ -97,8 +104,8 @@ def _results(found: Sequence[Found]) -> list[dict[str, Any]]:
             "bbox": _corner_and_size(box),
             "score": float(score),
         }
-        for image, each in enumerate(found, 1)
-        for box, label, score in zip(each.boxes, each.labels, each.scores, strict=True)
+        for image, found in enumerate(detections, 1)
+        for box, label, score in zip(found.boxes, found.labels, found.scores, strict=True)
     ]
 
 

@@ -1,4 +1,4 @@
-"""Files by name, in a folder or in a zip: a data set may lie in either."""
+"""Reading files by name from a folder or a zip."""
 
 import os
 import struct
@@ -19,7 +19,7 @@ class Container(Protocol):
     """A folder or a zip."""
 
     names: tuple[str, ...]
-    """All files, with `/` between folders, sorted; hidden ones left out."""
+    """All files except hidden ones, with `/` between folders, sorted."""
 
     def read(self, name: str) -> bytes:
         """Content of one file.
@@ -30,11 +30,11 @@ class Container(Protocol):
         ...
 
     def blobs(self, names: Sequence[str]) -> Blobs:
-        """Some files by number."""
+        """Several files, read by number."""
         ...
 
     def stamp(self, name: str) -> str:
-        """A text that changes when the file does."""
+        """A text that changes if the file changes."""
         ...
 
 
@@ -53,31 +53,31 @@ def open_container(root: str | Path) -> Container:
 
 
 class FolderFiles:
-    """The files below a folder."""
+    """The files in a folder and its subfolders."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        found = []
-        for folder, inner, names in os.walk(root, followlinks=True):
-            inner[:] = [name for name in inner if name[0] != "."]
-            here = Path(folder).relative_to(root)
-            found += [(here / name).as_posix() for name in names if name[0] != "."]
-        self.names = tuple(sorted(found))
+        paths = []
+        for folder, subfolders, names in os.walk(root, followlinks=True):
+            subfolders[:] = [name for name in subfolders if name[0] != "."]
+            relative = Path(folder).relative_to(root)
+            paths += [(relative / name).as_posix() for name in names if name[0] != "."]
+        self.names = tuple(sorted(paths))
 
     def read(self, name: str) -> bytes:
         """Content of one file."""
         return (self.root / name).read_bytes()
 
     def blobs(self, names: Sequence[str]) -> Blobs:
-        """Some files by number."""
+        """Several files, read by number."""
         return FileBlobs([str(self.root / name) for name in names])
 
     def stamp(self, name: str) -> str:
-        """Path, size and time of change."""
+        """Path, size and time of modification."""
         path = self.root / name
         try:
             status = path.stat()
-        except OSError:  # a dangling link: reading it will tell why
+        except OSError:  # a dangling link: reading it will raise the reason
             return f"{path}\x1fmissing"
         return f"{path.absolute()}\x1f{status.st_size}\x1f{status.st_mtime_ns}"
 
@@ -86,7 +86,7 @@ class ZipFiles:
     """The files in a zip.
 
     Raises:
-        DataError: when it is none, or is compressed in a way that isn't known here.
+        DataError: when it is not a zip, or its compression is not supported.
     """
 
     def __init__(self, path: Path) -> None:
@@ -95,11 +95,11 @@ class ZipFiles:
             with zipfile.ZipFile(path) as file:
                 infos = [info for info in file.infolist() if not info.is_dir()]
         except (zipfile.BadZipFile, OSError) as error:
-            raise DataError(f"{path}: neither a folder nor a whole zip file ({error})") from error
+            raise DataError(f"{path}: neither a folder nor a valid zip file ({error})") from error
         for info in infos:
             if info.compress_type not in (_STORED, _DEFLATED) or info.flag_bits & 1:
                 raise DataError(
-                    f"{path}: '{info.filename}' is encrypted or compressed in an unusual way; "
+                    f"{path}: '{info.filename}' is encrypted or has an unsupported compression: "
                     "unpack the zip and give the folder"
                 )
         hidden = ("__MACOSX/",)
@@ -115,17 +115,17 @@ class ZipFiles:
         return self.blobs([name])[0]
 
     def blobs(self, names: Sequence[str]) -> Blobs:
-        """Some files by number."""
+        """Several files, read by number."""
         return ZipBlobs(str(self.path), [self.infos[name] for name in names])
 
     def stamp(self, name: str) -> str:
-        """Checksum, size and place in the zip, which itself may be moved."""
+        """Path of the zip, name, checksum and size."""
         info = self.infos[name]
         return f"{self.path.absolute()}\x1f{name}\x1f{info.CRC}\x1f{info.file_size}"
 
 
 class ZipBlobs:
-    """Members of a zip; picklable, and may be read from many threads, as it keeps no open file."""
+    """Members of a zip. Picklable and thread-safe, as it keeps no open file."""
 
     def __init__(self, path: str, members: Sequence[zipfile.ZipInfo]) -> None:
         self.path = path
@@ -147,7 +147,7 @@ class ZipBlobs:
             file.seek(offset)
             header = file.read(_LOCAL_HEADER)
             if len(header) < _LOCAL_HEADER:
-                raise OSError("the zip ends early")
+                raise OSError("the zip is truncated")
             name, extra = struct.unpack("<HH", header[26:30])
             file.seek(name + extra, os.SEEK_CUR)
             data = file.read(size)

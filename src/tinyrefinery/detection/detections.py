@@ -1,4 +1,4 @@
-"""Found boxes: from a detector's outputs, for the images of a split, kept as Parquet."""
+"""Detected boxes: decoding them from a detector's outputs, and storing them as Parquet."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,8 +25,8 @@ _BATCH = 32
 
 
 @dataclass(frozen=True)
-class Found:
-    """The boxes found in one image, the most probable first."""
+class Detections:
+    """The boxes detected in one image, the most probable first."""
 
     boxes: np.ndarray
     """(n, 4) float32, in pixels."""
@@ -36,33 +36,37 @@ class Found:
     """(n,) float32, probabilities."""
 
 
-def decode(outputs: Tensor, default_boxes: Tensor, size: int, inference: Inference) -> list[Found]:
-    """The boxes of each image, in pixels of the input; as torchvision's `postprocess_detections`.
+def decode(
+    outputs: Tensor, default_boxes: Tensor, size: int, inference: Inference
+) -> list[Detections]:
+    """Decode the boxes of each image, in pixels of the input.
+
+    As in torchvision's `postprocess_detections`.
 
     Args:
         outputs: (B, A, 4 + 1 + K).
         default_boxes: (A, 4).
-        size: height and width of the input.
+        size: height and width of the input in pixels.
         inference: thresholds.
     """
-    probabilities = F.softmax(outputs[..., 4:].float(), dim=2)[..., 1:]
-    found = []
+    probabilities = F.softmax(outputs[..., 4:].float(), dim=2)[..., 1:]  # (B, A, K)
+    detections = []
     for offsets, scores in zip(outputs[..., :4].float(), probabilities, strict=True):
         boxes = clip_boxes_to_image(CODER.decode_single(offsets, default_boxes), (size, size))
-        found.append(_kept(boxes, scores, inference))
-    return found
+        detections.append(_select(boxes, scores, inference))
+    return detections
 
 
-def _kept(boxes: Tensor, scores: Tensor, inference: Inference) -> Found:
-    """Boxes (A, 4) and their scores (A, K), thinned out."""
+def _select(boxes: Tensor, scores: Tensor, inference: Inference) -> Detections:
+    """Select from boxes (A, 4) with scores (A, K) by score, overlap and number."""
     count = min(inference.candidates, len(boxes))
-    best, which = scores.topk(count, dim=0)
-    labels = torch.arange(scores.shape[1], device=scores.device).expand_as(which)
+    best, index = scores.topk(count, dim=0)  # (count, K), boxes compete per class
+    labels = torch.arange(scores.shape[1], device=scores.device).expand_as(index)
     good = best > inference.score
-    best, which, labels = best[good], which[good], labels[good]
-    kept = batched_nms(boxes[which], best, labels, inference.overlap)[: inference.most]
-    return Found(
-        boxes[which[kept]].cpu().numpy(), labels[kept].cpu().numpy(), best[kept].cpu().numpy()
+    best, index, labels = best[good], index[good], labels[good]  # (n,)
+    kept = batched_nms(boxes[index], best, labels, inference.overlap)[: inference.most]
+    return Detections(
+        boxes[index[kept]].cpu().numpy(), labels[kept].cpu().numpy(), best[kept].cpu().numpy()
     )
 
 
@@ -74,35 +78,37 @@ def detect(
     *,
     workers: int = 0,
     look: Callable[[Tensor, Batch], None] | None = None,
-) -> list[Found]:
-    """Boxes in pixels of each of the images `rows`.
+) -> list[Detections]:
+    """Detect boxes in the images `rows`, in pixels of each image.
 
     Args:
-        network: a detector; its modules are left in the modes they were in.
-        view: of whole images.
-        rows: their numbers.
+        network: a detector. Its modules are returned to their previous modes.
+        view: renders whole images.
+        rows: numbers of the images.
         inference: thresholds.
         workers: threads that prepare images.
-        look: is shown the outputs for every batch, for a loss.
+        look: called with the outputs of every batch, e.g. for a loss.
     """
     batches = split_batches(rows, _BATCH, drop_last=False)
-    found: list[Found] = []
+    detections: list[Detections] = []
     with evaluation_mode(network), torch.inference_mode():
         for batch in load(view, batches, 0, workers=workers):
             outputs = network(batch.images)
             if look is not None:
                 look(outputs, batch)
             boxes = network.default_boxes
-            found += decode(outputs, boxes, view.size, inference)  # type: ignore[arg-type]
+            detections += decode(outputs, boxes, view.size, inference)  # type: ignore[arg-type]
     sizes = view.data.images.sizes[rows]
-    return [_in_image(each, side, view.size) for each, side in zip(found, sizes, strict=True)]
+    return [
+        _in_image(boxes, sides, view.size) for boxes, sides in zip(detections, sizes, strict=True)
+    ]
 
 
-def _in_image(found: Found, sides: np.ndarray, size: int) -> Found:
-    """From pixels of the input to those of the image."""
+def _in_image(detections: Detections, sides: np.ndarray, size: int) -> Detections:
+    """Convert pixels of the input to pixels of the image."""
     height, width = sides.tolist()
     scale = np.array([width, height, width, height], np.float32) / size
-    return Found(found.boxes * scale, found.labels, found.scores)
+    return Detections(detections.boxes * scale, detections.labels, detections.scores)
 
 
 _SCHEMA = pa.schema(
@@ -119,34 +125,36 @@ _SCHEMA = pa.schema(
 )
 
 
-def save_found(path: Path, data: BoxData, rows: np.ndarray, found: Sequence[Found]) -> None:
-    """One row a box: id and number of the image, class, probability, corners in pixels."""
-    count = [len(each.labels) for each in found]
-    boxes = np.concatenate([each.boxes for each in found] or [np.zeros((0, 4), np.float32)])
+def save_detections(
+    path: Path, data: BoxData, rows: np.ndarray, detections: Sequence[Detections]
+) -> None:
+    """Write one row per box: id and number of the image, class, probability, corners in pixels."""
+    counts = [len(image.labels) for image in detections]
+    boxes = np.concatenate([image.boxes for image in detections] or [np.zeros((0, 4), np.float32)])
     columns = {
-        "id": np.repeat(np.array(data.ids, object)[rows], count),
-        "row": np.repeat(rows, count),
-        "label": np.concatenate([e.labels for e in found] or [np.zeros(0, np.int64)]),
-        "score": np.concatenate([e.scores for e in found] or [np.zeros(0, np.float32)]),
+        "id": np.repeat(np.array(data.ids, object)[rows], counts),
+        "row": np.repeat(rows, counts),
+        "label": np.concatenate([i.labels for i in detections] or [np.zeros(0, np.int64)]),
+        "score": np.concatenate([i.scores for i in detections] or [np.zeros(0, np.float32)]),
         **{name: boxes[:, i] for i, name in enumerate(("x1", "y1", "x2", "y2"))},
     }
     table = pa.table({name: pa.array(c) for name, c in columns.items()}).cast(_SCHEMA)
-    with atomic_file(path) as aside:
-        pq.write_table(table, aside)
+    with atomic_file(path) as temporary:
+        pq.write_table(table, temporary)
 
 
-def read_found(path: Path, rows: np.ndarray) -> list[Found]:
-    """What `save_found` wrote, for each of the images `rows`.
+def read_detections(path: Path, rows: np.ndarray) -> list[Detections]:
+    """Read the boxes that `save_detections` wrote, for each of the images `rows`.
 
     Raises:
-        DataError: when the file is missing, truncated or another one.
+        DataError: when the file is missing, truncated or has other columns.
     """
     try:
         table = pq.read_table(path).cast(_SCHEMA)
     except (OSError, pa.ArrowInvalid, ValueError) as error:
-        raise DataError(f"{path}: no readable found boxes ({error})") from error
-    at = table.column("row").to_numpy()
+        raise DataError(f"{path}: can't read the detected boxes ({error})") from error
+    row_of = table.column("row").to_numpy()
     corners = np.stack([table.column(n).to_numpy() for n in ("x1", "y1", "x2", "y2")], axis=1)
     labels, scores = (table.column(name).to_numpy() for name in ("label", "score"))
-    mine = [np.flatnonzero(at == row) for row in rows]
-    return [Found(corners[which], labels[which], scores[which]) for which in mine]
+    lines = [np.flatnonzero(row_of == row) for row in rows]
+    return [Detections(corners[index], labels[index], scores[index]) for index in lines]

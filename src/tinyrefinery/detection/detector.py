@@ -16,28 +16,28 @@ from tinyrefinery.recipe.detection import DetectorSpec
 
 
 class Detector(nn.Module):
-    """Maps images to what every default box sees: offsets and classes.
+    """Predicts offsets and classes for every default box.
 
     Args:
-        backbone: a network with `forward_features`; its layers that classify are taken out.
+        backbone: a network with `forward_features`. Its classification layers are removed.
         classes: K, without the background.
-        spec: the rest.
+        spec: the detector's layers and default boxes.
 
     Raises:
-        RecipeError: when the backbone gives no maps.
+        RecipeError: when the backbone has no feature maps.
     """
 
     default_boxes: Tensor
-    """(A, 4) in pixels of the input; they may reach outside of it."""
+    """(A, 4) in pixels of the input. They may extend beyond it."""
 
     def __init__(self, backbone: nn.Module, classes: int, spec: DetectorSpec) -> None:
         super().__init__()
         self.backbone, self.classes, self.spec = backbone, classes, spec
-        found = find_maps(backbone, spec.strides)
-        self.places = [place.module for place in found]
-        shapes = output_shapes(_Maps(backbone, self.places), (1, 3, spec.size, spec.size))
-        sides = [tuple(each.shape[2:]) for each in shapes]
-        channels = [place.channels for place in found]
+        sources = find_maps(backbone, spec.strides)
+        self.places = [source.module for source in sources]
+        maps = output_shapes(_Maps(backbone, self.places), (1, 3, spec.size, spec.size))
+        sides = [tuple(shape.shape[2:]) for shape in maps]
+        channels = [source.channels for source in sources]
         self.extra = nn.ModuleList()
         for width in spec.extra:
             if max(sides[-1]) == 1:
@@ -53,16 +53,20 @@ class Detector(nn.Module):
         self.register_buffer("default_boxes", _tiled(boxes, sides, spec.size), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, A, 4 + 1 + K): offsets, then logits, the background first; images normalized."""
+        """Predict (B, A, 4 + 1 + K), offsets, then logits with the background first.
+
+        Args:
+            images: normalized, (B, 3, size, size).
+        """
         maps = maps_of(self.backbone, self.places, images)
         for block in self.extra:
             maps.append(block(maps[-1]))
-        found = self.head(maps)
-        return torch.cat([found["bbox_regression"], found["cls_logits"]], dim=2)
+        outputs = self.head(maps)
+        return torch.cat([outputs["bbox_regression"], outputs["cls_logits"]], dim=2)
 
 
 class _Maps(nn.Module):
-    """Makes maps the output of a backbone."""
+    """A backbone that returns its feature maps."""
 
     def __init__(self, backbone: nn.Module, places: Sequence[str]) -> None:
         super().__init__()
@@ -73,7 +77,7 @@ class _Maps(nn.Module):
 
 
 def default_box_generator(maps: int, spec: DetectorSpec) -> DefaultBoxGenerator:
-    """torchvision's, with the same aspect ratios on every map."""
+    """The generator of torchvision, with the same aspect ratios for every map."""
     return DefaultBoxGenerator(
         [list(spec.aspects)] * maps,  # type: ignore[arg-type]
         min_ratio=spec.scales[0],
@@ -82,14 +86,14 @@ def default_box_generator(maps: int, spec: DetectorSpec) -> DefaultBoxGenerator:
 
 
 def _tiled(boxes: DefaultBoxGenerator, sides: Sequence[tuple[int, ...]], size: int) -> Tensor:
-    with torch.device("cpu"):  # the generator makes its boxes there, whatever the default is
+    with torch.device("cpu"):  # the generator creates its boxes there, whatever the default is
         maps = [torch.empty(1, 1, *side) for side in sides]
         image = ImageList(torch.empty(1, 3, size, size), [(size, size)])
         return boxes(image, maps)[0]
 
 
 def _extra_block(channels: int, width: int) -> nn.Sequential:
-    """A map of half the size: 1x1 to half the width, 3x3 depthwise of stride 2, 1x1."""
+    """Layers for a map of half the size: 1x1 to half the width, 3x3 depthwise of stride 2, 1x1."""
     inner = max(1, width // 2)
     relu = nn.ReLU6
     return nn.Sequential(
@@ -100,7 +104,7 @@ def _extra_block(channels: int, width: int) -> nn.Sequential:
 
 
 def _draw_weights(layers: nn.Module) -> None:
-    """Normal with deviation .03, as torchvision's SSDLite."""
+    """Draw weights from a normal distribution with deviation .03, as in torchvision's SSDLite."""
     for layer in layers.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.normal_(layer.weight, std=0.03)

@@ -1,4 +1,4 @@
-"""A trained detector in one file: safetensors, with what is needed to build it in the header."""
+"""A trained detector in one file: safetensors, with a header that is needed to build it."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,32 +19,32 @@ _ENTRY = "tinyrefinery_detector"
 
 @dataclass(frozen=True)
 class DetectorInfo:
-    """What the header tells about a detector."""
+    """The header of a detector's file."""
 
     backbone: str
     """Architecture, as `models.create` takes it."""
     kwargs: dict[str, Any]
-    """Its options."""
+    """Options of the architecture."""
     built_for: tuple[int, int]
-    """Height and width in pixels that the backbone was built for; they decide its stem."""
+    """Height and width in pixels that the backbone was built for. They determine its stem."""
     classes: tuple[str, ...]
-    """Names; the logits have the background before them."""
+    """Class names. In the logits, the background is before them."""
     spec: DetectorSpec
     mean: tuple[float, ...]
     """Subtracted from each channel of images in [0, 1]."""
     std: tuple[float, ...]
-    """What each channel is then divided by."""
+    """Divides each channel after that."""
     extra: dict[str, Any] = field(default_factory=dict)
-    """Whatever else was noted, e.g. the seed."""
+    """Further facts, e.g. the seed."""
 
     def build(self) -> Detector:
-        """A detector with random weights."""
+        """Build the detector with random weights."""
         backbone = create(self.backbone, len(self.classes), size=self.built_for, **self.kwargs)
         return Detector(backbone, len(self.classes), self.spec)
 
 
 def save_detector(path: Path, network: nn.Module, info: DetectorInfo) -> None:
-    """Write weights, buffers and header in one step; equal detectors give equal bytes.
+    """Write weights, buffers and header in one step. Equal detectors give equal bytes.
 
     Raises:
         StorageError: when the file can't be written.
@@ -53,22 +53,24 @@ def save_detector(path: Path, network: nn.Module, info: DetectorInfo) -> None:
 
 
 def read_detector_info(path: Path) -> DetectorInfo:
-    """The header alone.
+    """Read only the header.
 
     Raises:
-        CheckpointError: when the file is missing, truncated or no detector of ours.
+        CheckpointError: when the file is missing, truncated or not a detector of this tool.
     """
-    return read_header(path, _ENTRY, _info, "is no detector that `tinyrefinery detect train` wrote")
+    return read_header(
+        path, _ENTRY, _info, "was not written by `tinyrefinery detect train`: give a detector"
+    )
 
 
-def _info(known: dict[str, Any]) -> DetectorInfo:
+def _info(content: dict[str, Any]) -> DetectorInfo:
     for key in ("classes", "built_for", "mean", "std"):
-        known[key] = tuple(known[key])
-    return DetectorInfo(spec=DetectorSpec(**known.pop("spec")), **known)
+        content[key] = tuple(content[key])
+    return DetectorInfo(spec=DetectorSpec(**content.pop("spec")), **content)
 
 
 def load_detector(path: Path) -> tuple[Detector, DetectorInfo]:
-    """The detector of a file, on the CPU and in evaluation mode, and what is known about it.
+    """Load a detector on the CPU, in evaluation mode, and its header.
 
     Raises:
         CheckpointError: when the file is missing, truncated, or has tensors that don't fit.
@@ -79,6 +81,6 @@ def load_detector(path: Path) -> tuple[Detector, DetectorInfo]:
         with torch.random.fork_rng(devices=[]):
             detector = info.build()
     except RefineryError as error:
-        raise CheckpointError(f"{path}: its detector can't be built: {error}") from error
+        raise CheckpointError(f"{path}: can't build the detector: {error}") from error
     detector.load_state_dict(check_weights(detector, weights, len(info.classes), path))
     return detector.eval(), info

@@ -1,4 +1,4 @@
-"""Boxes on images, for people."""
+"""Drawing boxes on images."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,49 +6,49 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from tinyrefinery.detection.boxes import BoxData, Given
-from tinyrefinery.detection.detections import Found
+from tinyrefinery.detection.boxes import BoxData, GroundTruth
+from tinyrefinery.detection.detections import Detections
 from tinyrefinery.pages.overlays import Tile, contact_sheet
 
 COLORS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#808000")
-"""Of classes, in turn."""
-SHEET_SIDE = 320  # pixels of an image on a contact sheet
+"""Colors of classes, in turn."""
+SHEET_SIDE = 320  # pixels per side of an image on a contact sheet
 GIVEN = "#ffffff"
-"""Of given boxes."""
+"""Color of ground-truth boxes."""
 
 
 def draw_boxes(
     pixels: np.ndarray,
-    found: Found,
+    detections: Detections,
     classes: Sequence[str],
     *,
     score: float = 0.5,
-    given: Given | None = None,
+    truth: GroundTruth | None = None,
 ) -> Image.Image:
-    """An image with the found boxes of at least `score`, and the given ones thin and white.
+    """Draw detected boxes of at least `score` on an image, and ground-truth boxes in thin white.
 
     Args:
         pixels: uint8 (H, W, 3).
-        found: boxes in pixels of the image.
-        classes: names.
-        score: least probability of a box that is drawn.
-        given: the true boxes, where they are known.
+        detections: detected boxes in pixels of the image.
+        classes: class names.
+        score: smallest probability of a box to draw.
+        truth: ground-truth boxes, if known.
     """
     image = Image.fromarray(pixels)
     pen = ImageDraw.Draw(image)
     width = max(1, round(max(image.size) / 250))
     height = max(10, round(max(image.size) / 40))
     font = ImageFont.load_default(height)
-    for box in [] if given is None else given.boxes:
-        pen.rectangle(_ordered(box), outline=GIVEN, width=max(1, width // 2))
-    for number in np.argsort(found.scores, kind="stable"):  # the most probable on top
-        if found.scores[number] < score:
+    for box in [] if truth is None else truth.boxes:
+        pen.rectangle(_corners(box), outline=GIVEN, width=max(1, width // 2))
+    for number in np.argsort(detections.scores, kind="stable"):  # the most probable on top
+        if detections.scores[number] < score:
             continue
-        label = int(found.labels[number])
-        corners = _ordered(found.boxes[number])
+        label = int(detections.labels[number])
+        corners = _corners(detections.boxes[number])
         color = COLORS[label % len(COLORS)]
         pen.rectangle(corners, outline=color, width=width)
-        text = f"{classes[label]} {found.scores[number]:.0%}"
+        text = f"{classes[label]} {detections.scores[number]:.0%}"
         place = (corners[0], max(0.0, corners[1] - height - 2))
         pen.rectangle(pen.textbbox(place, text, font=font), fill=color)
         pen.text(place, text, fill="white", font=font)
@@ -56,26 +56,26 @@ def draw_boxes(
 
 
 def draw_sheet(
-    path: Path, data: BoxData, rows: np.ndarray, found: Sequence[Found], *, score: float
+    path: Path, data: BoxData, rows: np.ndarray, detections: Sequence[Detections], *, score: float
 ) -> None:
-    """Write a contact sheet of images with their given boxes (white) and the found ones.
+    """Write a contact sheet of images with ground-truth boxes (white) and detected ones.
 
     Args:
         path: the file.
         data: the images.
-        rows: those that are shown.
-        found: the boxes of each; more than are shown do no harm.
-        score: least probability of a box that is drawn.
+        rows: the images to show.
+        detections: detected boxes per image. It may have more entries than `rows`.
+        score: smallest probability of a box to draw.
     """
     tiles = []
-    for row, boxes in zip(rows, found, strict=False):
-        pixels, given = data.images.pixels(int(row)), data.given[row]
-        drawn = draw_boxes(pixels, boxes, data.classes, score=score, given=given)
+    for row, boxes in zip(rows, detections, strict=False):
+        pixels, truth = data.images.pixels(int(row)), data.truth[row]
+        drawn = draw_boxes(pixels, boxes, data.classes, score=score, truth=truth)
         tiles.append(Tile([np.asarray(drawn)], []))
     contact_sheet(path, tiles, side=SHEET_SIDE)
 
 
-def _ordered(box: np.ndarray) -> tuple[float, float, float, float]:
-    """Corners that Pillow takes: a box of no area still has one pixel."""
+def _corners(box: np.ndarray) -> tuple[float, float, float, float]:
+    """Corners for Pillow, which includes the second corner. A box has at least one pixel."""
     x1, y1, x2, y2 = (float(value) for value in box)
     return x1, y1, max(x1, x2 - 1), max(y1, y2 - 1)

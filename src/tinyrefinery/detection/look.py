@@ -13,7 +13,7 @@ from tinyrefinery.data.decode import BrokenImageError, decode
 from tinyrefinery.data.images import ResidentImages
 from tinyrefinery.data.manifest import SPLITS
 from tinyrefinery.detection import build
-from tinyrefinery.detection.boxes import BoxData, Given
+from tinyrefinery.detection.boxes import BoxData, GroundTruth
 from tinyrefinery.detection.coco_measure import check_installed
 from tinyrefinery.detection.detections import detect
 from tinyrefinery.detection.detector import Detector
@@ -171,9 +171,9 @@ def _renumbered(data: BoxData, classes: tuple[str, ...]) -> BoxData:
             "that count with data.source.classes"
         )
     numbers = np.array([classes.index(name) for name in data.classes] or [0], np.int64)
-    given = tuple(Given(g.boxes, numbers[g.labels], g.difficult) for g in data.given)
+    truth = tuple(GroundTruth(t.boxes, numbers[t.labels], t.difficult) for t in data.truth)
     return BoxData(
-        data.name, classes, data.images, data.ids, data.paths, data.splits, given, data.problems
+        data.name, classes, data.images, data.ids, data.paths, data.splits, truth, data.problems
     )
 
 
@@ -221,7 +221,7 @@ def _check_distinct(images: Sequence[Path]) -> None:
 def draw_split(
     stage: TrainedStage, split: str, out: Path, *, score: float = 0.5, count: int = 16
 ) -> Path:
-    """A contact sheet of a split's first images, with given boxes (white) and found ones.
+    """A contact sheet of a split's first images, with ground-truth boxes (white) and detected ones.
 
     Raises:
         DataError: when the split is empty.
@@ -246,8 +246,8 @@ def _decoded(path: Path) -> np.ndarray:
 def _view_of(pixels: np.ndarray, info: DetectorInfo) -> BoxView:
     """One image as a dataset."""
     images = ResidentImages(torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None].contiguous())
-    given = (Given.nothing(),)
-    data = BoxData("image", info.classes, images, ("",), ("",), np.array(["test"]), given)
+    truth = (GroundTruth.nothing(),)
+    data = BoxData("image", info.classes, images, ("",), ("",), np.array(["test"]), truth)
     return BoxView(data, info.spec.size, mean=info.mean, std=info.std)
 
 

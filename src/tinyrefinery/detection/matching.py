@@ -1,9 +1,10 @@
-"""Which default boxes stand for which objects: the targets of a detector's training.
+"""Matching default boxes to objects: the targets of a detector's training.
 
-SSD, section 2.2: each object gets the default box that overlaps it most; further, every default box
-that overlaps an object by at least the threshold stands for the one it overlaps most. The first
-step is done as in the authors' code, one object after the other, the largest overlap first, so that
-two objects never share a box (torchvision's `SSDMatcher` lets the last one have it).
+SSD, section 2.2: each object is matched to the default box with the largest overlap. In addition,
+every default box that overlaps an object by at least the threshold is matched to the object that it
+overlaps most. As in the authors' code, the first step matches one object after the other, the
+largest overlap first, so that no two objects share a box. In torchvision's `SSDMatcher`, the last
+one gets it.
 """
 
 import torch
@@ -14,20 +15,21 @@ from torchvision.ops import box_iou
 from tinyrefinery.data.batches import Batch
 
 CODER = BoxCoder(weights=(10.0, 10.0, 5.0, 5.0))
-"""Offsets from default boxes; the weights are the inverse variances .1 and .2 of SSD's code."""
+"""Offsets from default boxes. The weights are the inverse variances .1 and .2 in SSD's code."""
 
 
 def match(overlaps: Tensor, threshold: float) -> Tensor:
-    """The object that each default box stands for, (A,) int64; -1 for none.
+    """Match each default box to an object, (A,) int64, -1 for none.
 
     Args:
         overlaps: (G, A) IoU of objects with default boxes.
-        threshold: least IoU at which a box may stand for an object that has another already.
+        threshold: smallest IoU for further matches of an object.
     """
     if not len(overlaps):
         return overlaps.new_full((overlaps.shape[1],), -1, dtype=torch.int64)
     best, owner = overlaps.max(dim=0)
     owner = torch.where(best >= threshold, owner, -1)
+    # Give each object its best box: repeatedly take the largest overlap that is left.
     left = overlaps.clone()
     for _ in range(min(left.shape)):
         object_number, box = divmod(int(left.argmax()), left.shape[1])
@@ -37,21 +39,21 @@ def match(overlaps: Tensor, threshold: float) -> Tensor:
 
 
 class MatchedBoxes:
-    """Labels a batch of a `BoxView`: targets (B, A, 5), class from 1 (0: none) and four offsets."""
+    """The label policy of detectors: matches the objects of a `BoxView` batch to default boxes."""
 
     def __init__(self, default_boxes: Tensor, threshold: float = 0.5) -> None:
-        """Match with `default_boxes`, (A, 4) in pixels of the input."""
+        """Store `default_boxes`, (A, 4) in pixels of the input, and the threshold for `match`."""
         self.default_boxes, self.threshold = default_boxes, threshold
 
     def __call__(self, batch: Batch) -> Tensor:
-        """Targets (B, A, 5), float32; the offsets of boxes without object are zero."""
+        """Targets (B, A, 5) float32: class from 1, or 0 for none, and four offsets, or zeros."""
         boxes = self.default_boxes.to(batch.labels.device)
         targets = torch.zeros(len(batch.labels), len(boxes), 5, device=batch.labels.device)
-        for target, given in zip(targets, batch.labels, strict=True):
-            given = given[given[:, 4] > 0]
-            owner = match(box_iou(given[:, :4], boxes), self.threshold)
-            taken = owner >= 0
-            own = given[owner[taken]]
-            target[taken, 0] = own[:, 4]
-            target[taken, 1:] = CODER.encode_single(own[:, :4], boxes[taken])
+        for target, objects in zip(targets, batch.labels, strict=True):
+            objects = objects[objects[:, 4] > 0]  # without padding
+            owner = match(box_iou(objects[:, :4], boxes), self.threshold)
+            matched = owner >= 0
+            owners = objects[owner[matched]]
+            target[matched, 0] = owners[:, 4]
+            target[matched, 1:] = CODER.encode_single(owners[:, :4], boxes[matched])
         return targets

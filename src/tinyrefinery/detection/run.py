@@ -24,7 +24,7 @@ from tinyrefinery.data.manifest import SPLITS
 from tinyrefinery.detection import build
 from tinyrefinery.detection.boxes import BoxData
 from tinyrefinery.detection.coco_measure import check_installed
-from tinyrefinery.detection.detections import Found, detect, save_found
+from tinyrefinery.detection.detections import Detections, detect, save_detections
 from tinyrefinery.detection.detector_file import DetectorInfo, load_detector, save_detector
 from tinyrefinery.detection.drawing import draw_sheet
 from tinyrefinery.detection.loss import matched_right, multibox
@@ -174,7 +174,7 @@ class OpenDetector:
         info: DetectorInfo,
         rows: np.ndarray,
         look: Callable[[Tensor, Batch], None] | None = None,
-    ) -> list[Found]:
+    ) -> list[Detections]:
         """The boxes that a detector finds in each of the images `rows`; see `detect`."""
         device = next(network.parameters()).device
         view = build.box_view(self.recipe, self.data, info, device, train=False)
@@ -266,7 +266,7 @@ def _keep(opened: OpenDetector, network: nn.Module, info: DetectorInfo, seconds:
         if not len(rows):
             continue
         boxes = opened.find(network, info, rows)
-        save_found(step.folder / f"found-{split}.parquet", data, rows, boxes)
+        save_detections(step.folder / f"found-{split}.parquet", data, rows, boxes)
         result[split] = measures(data, rows, boxes)
         if split == "validation":
             shown = rows[:SHEET]

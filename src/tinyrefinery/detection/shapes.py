@@ -1,6 +1,7 @@
-"""The embedded set of images with boxes: coloured discs, squares and triangles on noise.
+"""The generated detection dataset: colored discs, squares and triangles on noise.
 
-For a first look, for tests and for `--smoke`. Each image is a function of seed, split and number.
+It is for a quick start, for tests and for `--smoke`. Each image is a function of seed, split and
+number.
 """
 
 import numpy as np
@@ -9,12 +10,12 @@ import torch
 from tinyrefinery import random
 from tinyrefinery.data.images import ResidentImages
 from tinyrefinery.data.manifest import SPLITS
-from tinyrefinery.detection.boxes import BoxData, Given
+from tinyrefinery.detection.boxes import BoxData, GroundTruth
 
 CLASSES = ("disc", "square", "triangle")
 _EMPTY = 0.1  # share of images without an object, our choice
-_SIZES = (0.2, 0.5)  # least and greatest side of an object over the image's
-_TRIES = 20
+_SIZES = (0.2, 0.5)  # smallest and largest side of an object relative to the image
+_ATTEMPTS = 20
 
 
 def open_shapes(
@@ -26,15 +27,15 @@ def open_shapes(
     most: int = 3,
     seed: int = 0,
 ) -> BoxData:
-    """Draw the set.
+    """Generate the dataset.
 
     Args:
-        train: training images.
-        validation: validation images.
-        test: test images.
-        side: height and width in pixels.
-        most: most objects in an image.
-        seed: another seed, other images.
+        train: number of training images.
+        validation: number of validation images.
+        test: number of test images.
+        side: height and width of the images in pixels.
+        most: largest number of objects per image.
+        seed: seed of the images.
     """
     counts = dict(zip(SPLITS, (train, validation, test), strict=True))
     names = [(split, number) for split, count in counts.items() for number in range(count)]
@@ -47,24 +48,26 @@ def open_shapes(
         ids=tuple(f"{random.key(seed, 'shapes', s, n, side, most):032x}" for s, n in names),
         paths=tuple(f"{split}-{number}" for split, number in names),
         splits=np.array([split for split, _ in names], dtype=str),
-        given=tuple(given for _, given in drawn),
+        truth=tuple(objects for _, objects in drawn),
     )
 
 
-def _image(seed: int, split: str, number: int, side: int, most: int) -> tuple[np.ndarray, Given]:
+def _image(
+    seed: int, split: str, number: int, side: int, most: int
+) -> tuple[np.ndarray, GroundTruth]:
     """Pixels (3, side, side) uint8 and objects."""
     draw = random.generator(seed, f"shapes/{split}/{number}")
     image = draw.uniform(60, 200, (3, 1, 1)) + draw.normal(0, 20, (3, side, side))
     boxes: list[np.ndarray] = []
     labels: list[int] = []
-    wanted = 0 if draw.random() < _EMPTY else int(draw.integers(1, most + 1))
-    for _ in range(_TRIES):
-        if len(boxes) == wanted:
+    count = 0 if draw.random() < _EMPTY else int(draw.integers(1, most + 1))
+    for _ in range(_ATTEMPTS):
+        if len(boxes) == count:
             break
         size = round(side * draw.uniform(*_SIZES))
         left, top = (int(v) for v in draw.integers(0, side - size + 1, 2))
         box = np.array([left, top, left + size, top + size], np.float32)
-        if any(_touch(box, other) for other in boxes):
+        if any(_overlap(box, other) for other in boxes):
             continue
         labels.append(int(draw.integers(len(CLASSES))))
         boxes.append(box)
@@ -73,8 +76,8 @@ def _image(seed: int, split: str, number: int, side: int, most: int) -> tuple[np
         image[:, top : top + size, left : left + size][:, inside] = ink
     pixels = image.clip(0, 255).astype(np.uint8)
     if not boxes:
-        return pixels, Given.nothing()
-    return pixels, Given(np.stack(boxes), np.array(labels), np.zeros(len(labels), bool))
+        return pixels, GroundTruth.nothing()
+    return pixels, GroundTruth(np.stack(boxes), np.array(labels), np.zeros(len(labels), bool))
 
 
 def _mask(name: str, size: int) -> np.ndarray:
@@ -87,5 +90,5 @@ def _mask(name: str, size: int) -> np.ndarray:
     return np.abs(x - 0.5) <= y / 2
 
 
-def _touch(a: np.ndarray, b: np.ndarray) -> bool:
+def _overlap(a: np.ndarray, b: np.ndarray) -> bool:
     return bool((np.maximum(a[:2], b[:2]) < np.minimum(a[2:], b[2:])).all())

@@ -1,4 +1,4 @@
-"""From rows of a set of images to batches of a detector's input, with the boxes in it."""
+"""Rendering rows of a dataset as batches for a detector, with their boxes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,51 +12,51 @@ from tinyrefinery.data.batches import IMAGENET_MEAN, IMAGENET_STD, Batch
 from tinyrefinery.data.crops import Crops
 from tinyrefinery.data.images import ChangedImageError
 from tinyrefinery.detection import augment
-from tinyrefinery.detection.boxes import BoxData
+from tinyrefinery.detection.boxes import BoxData, GroundTruth
 from tinyrefinery.errors import DataError
 from tinyrefinery.recipe.detection import Augment
 
-LEAST = 1.0  # pixels of the input that a box must have each way; what is smaller is gone
+LEAST = 1.0  # smallest width and height of a box in pixels of the input; smaller ones are dropped
 _CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
 class BoxView:
-    """Images seen through one kind of augmentation: rows and an epoch give pixels and boxes.
+    """Images under one kind of augmentation. Renders rows of an epoch as pixels and boxes.
 
-    The `labels` of its batches are the given boxes, (B, M, 5) float32: x1, y1, x2, y2 in pixels of
-    the input and the class from 1; M is the most that an image of the batch has, at least 1, and
-    what an image has less is filled up with zeros, class 0.
+    The `labels` of its batches are the ground-truth boxes, (B, M, 5) float32: x1, y1, x2, y2 in
+    pixels of the input, and the class from 1. M is the largest number of boxes per image in the
+    batch, at least 1. Images with fewer boxes are padded with zeros, class 0.
     """
 
     data: BoxData
     size: int
-    """Height and width of the input in pixels, to which images are stretched."""
+    """Height and width of the input in pixels. Images are stretched to it."""
     spec: Augment | None = None
-    """None: whole images, as for evaluation."""
+    """None for whole images, as for evaluation."""
     seed: int = 0
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
     device: torch.device = _CPU
 
     def crops(self, rows: np.ndarray, epoch: int) -> Crops:
-        """The draws of these rows in this epoch."""
+        """Draw the augmentation of these rows in this epoch."""
         sizes = self.data.images.sizes[rows]
         if self.spec is None:
             return augment.whole(sizes)
-        boxes = [self.data.given[row].boxes for row in rows]
+        boxes = [self.data.truth[row].boxes for row in rows]
         return augment.draw(self.spec, self.seed, epoch, rows, sizes, boxes)
 
     def render_many(
         self, rows: np.ndarray, epochs: Sequence[int], draws: Sequence[Crops] | None = None
     ) -> list[Batch]:
-        """The batches of these rows in several epochs."""
+        """Render these rows in several epochs, one batch per epoch."""
         rows = np.asarray(rows, np.int64)
         draws = [self.crops(rows, epoch) for epoch in epochs] if draws is None else draws
-        return [self._batch(rows, epoch, each) for epoch, each in zip(epochs, draws, strict=True)]
+        return [self._batch(rows, epoch, crops) for epoch, crops in zip(epochs, draws, strict=True)]
 
     def render(self, rows: np.ndarray, epoch: int) -> Batch:
-        """The batch of these rows in this epoch, normalized."""
+        """Render these rows in this epoch as one normalized batch."""
         return self.render_many(rows, [epoch])[0]
 
     def _batch(self, rows: np.ndarray, epoch: int, crops: Crops) -> Batch:
@@ -67,7 +67,7 @@ class BoxView:
             place = placement(crops.boxes[i], pixels.shape[:2], self.size)
             color = None if crops.color is None else crops.color[i]
             images[i] = paint(pixels, place, self.size, self.mean, color)
-            boxes.append(_moved(self.data.given[row], place, self.size))
+            boxes.append(_visible_objects(self.data.truth[row], place))
             if crops.flip[i]:
                 images[i] = images[i].flip(2)
                 boxes[-1][:, [0, 2]] = self.size - boxes[-1][:, [2, 0]]
@@ -83,21 +83,21 @@ class BoxView:
 
 @dataclass(frozen=True)
 class Placement:
-    """Which part of an image is seen, and where in the input."""
+    """The visible part of an image, and its place in the input."""
 
     source: tuple[int, int, int, int]
     """Top, left, bottom, right in pixels of the image."""
     target: tuple[int, int, int, int]
-    """The same in pixels of the input; both have an area."""
+    """The same in pixels of the input. Neither is empty."""
 
 
 def placement(box: np.ndarray, sides: tuple[int, ...], size: int) -> Placement:
-    """Where the visible part of an image goes when `box` is stretched to the input.
+    """Compute the visible part of an image and its place if `box` is stretched to the input.
 
     Args:
-        box: top, left, height, width in whole pixels of the image; overlaps it.
-        sides: height and width of the image.
-        size: height and width of the input.
+        box: top, left, height, width in whole pixels of the image. It overlaps the image.
+        sides: height and width of the image in pixels.
+        size: height and width of the input in pixels.
     """
     spans = []
     for start, extent, side in zip(box[:2], box[2:], sides, strict=True):
@@ -116,38 +116,37 @@ def paint(
     mean: tuple[float, ...],
     color: np.ndarray | None = None,
 ) -> Tensor:
-    """The input (3, size, size), 0-255: the part that is seen, recoloured, on the mean colour."""
+    """Draw the visible part, recolored, on a canvas of the mean color, (3, size, size) 0-255."""
     canvas = (torch.tensor(mean) * 255)[:, None, None].repeat(1, size, size)
     top, left, bottom, right = place.source
-    seen = torch.from_numpy(
-        np.array(pixels[top:bottom, left:right])
-    )  # decoders lend read-only ones
+    visible = torch.from_numpy(np.array(pixels[top:bottom, left:right]))  # may be read-only
     top, left, bottom, right = place.target
-    part = transforms.resize_pixels(seen, (bottom - top, right - left)).permute(2, 0, 1).float()
+    part = transforms.resize_pixels(visible, (bottom - top, right - left))
+    part = part.permute(2, 0, 1).float()  # (h, w, 3) -> (3, h, w)
     if color is not None and (color != (1, 1, 1, 0)).any():
         part = transforms.recolor(part[None], torch.as_tensor(color)[None])[0]
     canvas[:, top:bottom, left:right] = part
     return canvas
 
 
-def _moved(given, place: Placement, size: int) -> np.ndarray:
-    """The objects whose centre is seen, (n, 5): box in pixels of the input, class from 1."""
+def _visible_objects(objects: GroundTruth, place: Placement) -> np.ndarray:
+    """The objects whose center is visible, (n, 5): box in pixels of the input, class from 1."""
     top, left, bottom, right = place.source
     to_top, to_left, to_bottom, to_right = place.target
     scale = np.array([(to_right - to_left) / (right - left), (to_bottom - to_top) / (bottom - top)])
-    boxes = given.boxes.astype(np.float64)
+    boxes = objects.boxes.astype(np.float64)
     centers = (boxes[:, :2] + boxes[:, 2:]) / 2
-    seen = ((centers > (left, top)) & (centers < (right, bottom))).all(axis=1)
-    moved = (boxes - [left, top] * 2) * np.tile(scale, 2) + [to_left, to_top] * 2
+    visible = ((centers > (left, top)) & (centers < (right, bottom))).all(axis=1)
+    boxes = (boxes - [left, top] * 2) * np.tile(scale, 2) + [to_left, to_top] * 2
     edges = np.array([to_left, to_top, to_right, to_bottom])
-    moved = np.clip(moved, np.tile(edges[:2], 2), np.tile(edges[2:], 2))
-    kept = seen & (moved[:, 2:] - moved[:, :2] >= LEAST).all(axis=1)
-    return np.concatenate([moved[kept], given.labels[kept, None] + 1], axis=1)
+    boxes = np.clip(boxes, np.tile(edges[:2], 2), np.tile(edges[2:], 2))
+    kept = visible & (boxes[:, 2:] - boxes[:, :2] >= LEAST).all(axis=1)
+    return np.concatenate([boxes[kept], objects.labels[kept, None] + 1], axis=1)
 
 
 def _padded(boxes: Sequence[np.ndarray]) -> Tensor:
-    most = max([len(each) for each in boxes] + [1])
-    out = np.zeros((len(boxes), most, 5), np.float32)
-    for i, each in enumerate(boxes):
-        out[i, : len(each)] = each
-    return torch.from_numpy(out)
+    most = max([len(image_boxes) for image_boxes in boxes] + [1])
+    padded = np.zeros((len(boxes), most, 5), np.float32)
+    for i, image_boxes in enumerate(boxes):
+        padded[i, : len(image_boxes)] = image_boxes
+    return torch.from_numpy(padded)

@@ -1,14 +1,14 @@
-"""Images and boxes in Pascal VOC's layout, in a folder or a zip.
+"""Opening images and boxes in Pascal VOC's layout, from a folder or a zip.
 
-    ROOT/JPEGImages/NAME.jpg     (or another kind of image)
+    ROOT/JPEGImages/NAME.jpg     (or another image format)
     ROOT/Annotations/NAME.xml
-    ROOT/ImageSets/Main/train.txt, val.txt, test.txt: a NAME a line; may be missing
+    ROOT/ImageSets/Main/train.txt, val.txt, test.txt (optional): one NAME per line
 
-Nothing that is wrong with single files stops the opening; each is told with what was done about it.
-Kinds of problem: `broken_annotation`, `missing_image`, `missing_annotation`, `listed_twice`,
-`broken_image`, `missing_size`, `resized_image`, `turned_image`, `other_size`, `unreadable_object`,
-`inverted_box`, `zero_area`, `outside`, `clipped`, `unknown_class`, `no_objects`,
-`duplicate_across_splits`, `empty_class`, `empty_split`.
+A problem in a single file does not stop the opening. It is reported with the action taken. Kinds of
+problem: `broken_annotation`, `missing_image`, `missing_annotation`, `listed_twice`, `broken_image`,
+`missing_size`, `resized_image`, `turned_image`, `other_size`, `unreadable_object`, `inverted_box`,
+`zero_area`, `outside`, `clipped`, `unknown_class`, `no_objects`, `duplicate_across_splits`,
+`empty_class`, `empty_split`.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -26,18 +26,18 @@ from tinyrefinery.data.images import EncodedImages
 from tinyrefinery.data.manifest import SPLITS, Manifest
 from tinyrefinery.data.sources.folder import ENDINGS
 from tinyrefinery.data.splits import SPLIT_WORDS, choose_stratified
-from tinyrefinery.detection.boxes import BoxData, Given
+from tinyrefinery.detection.boxes import BoxData, GroundTruth
 from tinyrefinery.detection.container import Container, open_container
-from tinyrefinery.detection.voc_xml import Annotation, lies_on_its_side, parse, placed
+from tinyrefinery.detection.voc_xml import Annotation, has_swapped_size, parse, place_objects
 from tinyrefinery.errors import DataError
 from tinyrefinery.names import did_you_mean
 
-_LAYOUT = "Expected JPEGImages/*.jpg, Annotations/*.xml and, if there are splits, ImageSets/Main"
+_LAYOUT = "Expected JPEGImages/*.jpg, Annotations/*.xml and, optionally, ImageSets/Main/*.txt"
 
 
 @dataclass(frozen=True)
 class _Entry:
-    """An annotated image before it was looked at."""
+    """An annotated image before decoding."""
 
     name: str
     image: str
@@ -57,23 +57,24 @@ def open_voc(
     strict: bool = False,
     measured: bool = False,
 ) -> BoxData:
-    """Open a data set.
+    """Open a dataset.
 
     Args:
         root: the folder or zip.
-        classes: names in their order; objects of others are left out. None: all, by name.
-        splits: our splits' names to lists of ImageSets/Main; None: by name.
-        validation: share of the training images that validate, where no list says so.
-        test: share of the training images that test, where no list says so.
-        seed: of these shares.
-        strict: raise on any problem but images without objects.
-        measured: a trained detector is to be measured on it: without lists all images are for
-            test, no shares are held out, and neither training images nor objects of each class
-            need to be there.
+        classes: class names in order. Objects of other classes are left out. None for all classes
+            in alphabetical order.
+        splits: split -> name of a list in ImageSets/Main; None to match lists by name.
+        validation: share of the training images for validation, if there is no list for it.
+        test: share of the training images for testing, if there is no list for it.
+        seed: seed of the random splits.
+        strict: raise on any problem except images without objects.
+        measured: open it to evaluate a trained detector. Without lists, all images are test images.
+            No shares are split off, and neither training images nor objects of each class are
+            required.
 
     Raises:
-        DataError: when there is nothing to train on, a named list is missing, or `strict` found a
-            problem.
+        DataError: when there is nothing to train on, a named list is missing, or there is a problem
+            and `strict` is set.
     """
     files = open_container(root)
     name = Path(root).stem
@@ -81,14 +82,14 @@ def open_voc(
     entries, problems = _entries(files, base, splits, root, measured=measured)
     if not entries:
         raise DataError(f"{root}: no annotated image. {_first(problems)}")
-    data = _looked_at(name, files, entries, problems, classes, measured=measured)
+    data = _decode(name, files, entries, problems, classes, measured=measured)
     if not len(data):
         raise DataError(f"{root}: no usable image. {_first(data.problems)}")
     if measured:
         validation = test = 0.0
-    data = _split_up(data, validation, test, seed)
+    data = _assign_splits(data, validation, test, seed)
     if not measured:
-        data = replace(data, problems=(*data.problems, *_empty(data)))
+        data = replace(data, problems=(*data.problems, *_empty_problems(data)))
     if strict:
         raise_problems(name, [p for p in data.problems if p.kind != "no_objects"])
     if not measured and not sum(data.counts("train").values()):
@@ -99,7 +100,7 @@ def open_voc(
 
 
 def _base(files: Container, root: str | Path) -> str:
-    """The folder that holds Annotations, with a slash at its end where it isn't the root itself."""
+    """The folder that contains Annotations, with a trailing slash, or empty for the root."""
     tops = {
         name.rpartition("Annotations/")[0]
         for name in files.names
@@ -111,8 +112,8 @@ def _base(files: Container, root: str | Path) -> str:
     nearest_tops = sorted(top for top in tops if top.count("/") == least)
     if len(nearest_tops) > 1:
         raise DataError(
-            f"{root}: holds several data sets ({', '.join(nearest_tops)}); "
-            "name one of these folders"
+            f"{root}: contains several datasets ({', '.join(nearest_tops)}): give one of these "
+            "folders"
         )
     return nearest_tops[0]
 
@@ -125,20 +126,20 @@ def _entries(
     *,
     measured: bool,
 ) -> tuple[list[_Entry], list[Problem]]:
-    """Annotations with their images and splits, and what is missing."""
+    """Annotations with their images and splits, and problems with missing ones."""
     images = _by_stem(files, f"{base}JPEGImages/", ENDINGS)
     xmls = _by_stem(files, f"{base}Annotations/", {".xml"})
     lists = _by_stem(files, f"{base}ImageSets/Main/", {".txt"})
-    chosen = _chosen(lists, splits, root, measured=measured)
-    if chosen:
-        listed, problems = _listed(files, chosen, {*xmls, *images})
+    split_lists = _split_lists(lists, splits, root, measured=measured)
+    if split_lists:
+        split_of, problems = _read_lists(files, split_lists, {*xmls, *images})
     else:
-        listed, problems = dict.fromkeys(sorted(xmls), "test" if measured else "train"), []
+        split_of, problems = dict.fromkeys(sorted(xmls), "test" if measured else "train"), []
     entries = []
-    for name, split in listed.items():
+    for name, split in split_of.items():
         if name not in xmls:
             what = "no annotation" if name in images else "neither image nor annotation"
-            text = f"listed for {split}, but there is {what}; left out"
+            text = f"in the list of {split}, but there is {what}; left out"
             problems.append(Problem("missing_annotation", name, text))
             continue
         try:
@@ -148,11 +149,11 @@ def _entries(
             continue
         image = images.get(name) or images.get(PurePosixPath(annotation.filename).stem)
         if image is None:
-            text = f"there is no image of this name in {base}JPEGImages; left out"
+            text = f"no image with this name in {base}JPEGImages; left out"
             problems.append(Problem("missing_image", xmls[name], text))
             continue
         entries.append(_Entry(name, image, split, annotation, xmls[name]))
-    if not chosen:
+    if not split_lists:
         problems += _unannotated(images, xmls, {entry.image for entry in entries})
     return entries, problems
 
@@ -160,85 +161,85 @@ def _entries(
 def _unannotated(
     images: Mapping[str, str], xmls: Collection[str], used: Collection[str]
 ) -> list[Problem]:
-    """Images of a data set without lists that no annotation is of."""
-    text = "there is no annotation; left out. Where nothing is to be found, write one without"
+    """Images without annotation, in a dataset without lists."""
+    text = "no annotation; left out. If it shows no object, write an annotation without objects"
     return [
-        Problem("missing_annotation", image, f"{text} objects")
+        Problem("missing_annotation", image, text)
         for name, image in sorted(images.items())
         if name not in xmls and image not in used
     ]
 
 
 def _by_stem(files: Container, folder: str, endings: set[str] | frozenset[str]) -> dict[str, str]:
-    """The files of a folder by their names without ending; the first of several."""
-    found: dict[str, str] = {}
+    """The files of a folder by their names without extension. The first of several counts."""
+    by_stem: dict[str, str] = {}
     for name in files.names:
         path = PurePosixPath(name)
         if name.startswith(folder) and path.suffix.lower() in endings:
-            found.setdefault(name[len(folder) : len(name) - len(path.suffix)], name)
-    return found
+            by_stem.setdefault(name[len(folder) : len(name) - len(path.suffix)], name)
+    return by_stem
 
 
-def _chosen(
+def _split_lists(
     lists: Mapping[str, str], splits: Mapping[str, str] | None, root: str | Path, *, measured: bool
 ) -> dict[str, str]:
-    """The file of each split; empty where the data set has no lists."""
+    """The list file of each split; empty if the dataset has no lists."""
     if splits is not None:
         for split, name in splits.items():
             if name not in lists:
-                known = ", ".join(sorted(lists)) or "none"
+                names = ", ".join(sorted(lists)) or "none"
                 raise DataError(
                     f"{root}: splits.{split}: no list '{name}' in ImageSets/Main."
-                    f"{did_you_mean(name, lists)} Known: {known}."
+                    f"{did_you_mean(name, lists)} Lists: {names}."
                 )
         return {split: lists[name] for split, name in splits.items()}
-    chosen = {SPLIT_WORDS[name]: file for name, file in lists.items() if name in SPLIT_WORDS}
-    if "train" not in chosen and "trainval" in lists:
-        chosen["train"] = lists["trainval"]
-    if lists and not (chosen if measured else "train" in chosen):
+    by_name = {SPLIT_WORDS[name]: file for name, file in lists.items() if name in SPLIT_WORDS}
+    if "train" not in by_name and "trainval" in lists:
+        by_name["train"] = lists["trainval"]
+    if lists and not (by_name if measured else "train" in by_name):
         raise DataError(
-            f"{root}: ImageSets/Main has no train.txt; name a list with data.source.splits, e.g. "
+            f"{root}: ImageSets/Main has no train.txt: name a list with data.source.splits, e.g. "
             f"{{train: {min(lists)}}}"
         )
-    return chosen
+    return by_name
 
 
-def _listed(
-    files: Container, chosen: Mapping[str, str], known: Collection[str]
+def _read_lists(
+    files: Container, lists: Mapping[str, str], names: Collection[str]
 ) -> tuple[dict[str, str], list[Problem]]:
-    """The split of each name; a name in two lists goes to test before validation before train.
+    """The split of each name. A name in two lists goes to test, else to validation.
 
     Args:
-        files: that hold the lists.
-        chosen: the list of each split.
-        known: names of images and annotations.
+        files: the files.
+        lists: the list file of each split.
+        names: names of images and annotations.
     """
-    found: dict[str, str] = {}
+    split_of: dict[str, str] = {}
     problems = []
     for split in reversed(SPLITS):
-        if split not in chosen:
+        if split not in lists:
             continue
-        lines = files.read(chosen[split]).decode("utf-8-sig", "replace").splitlines()
-        for name in dict.fromkeys(_name(line.strip(), known) for line in lines if line.strip()):
-            if name in found:
-                text = f"also listed for {found[name]}; left out of {split}"
+        lines = files.read(lists[split]).decode("utf-8-sig", "replace").splitlines()
+        for name in dict.fromkeys(_name(line.strip(), names) for line in lines if line.strip()):
+            if name in split_of:
+                text = f"also in the list of {split_of[name]}; left out of {split}"
                 problems.append(Problem("listed_twice", name, text))
             else:
-                found[name] = split
-    return dict(sorted(found.items())), problems
+                split_of[name] = split
+    return dict(sorted(split_of.items())), problems
 
 
-def _name(line: str, known: Collection[str]) -> str:
-    """The image that a line of a list means: a name, with spaces or an ending, perhaps a mark."""
+def _name(line: str, names: Collection[str]) -> str:
+    """The image of a line in a list. A name may have spaces, an extension, or a flag after it."""
     first = line.split()[0]
-    for said in (line, line.rpartition(" ")[0].strip(), first):  # "NAME 1", as in lists of classes
-        for name in (said, PurePosixPath(said).stem):
-            if name in known:
+    for text in (line, line.rpartition(" ")[0].strip(), first):  # "NAME 1", as in lists of classes
+        for name in (text, PurePosixPath(text).stem):
+            if name in names:
                 return name
     return first
 
 
-def _looked_at(
+def _decode(
     name: str,
     files: Container,
     entries: Sequence[_Entry],
@@ -247,43 +248,43 @@ def _looked_at(
     *,
     measured: bool,
 ) -> BoxData:
-    """Decode every image once, and place its boxes in it."""
-    names = [entry.image for entry in entries]
-    blobs = files.blobs(names)
-    stamps = [files.stamp(each) for each in names]
-    found, _ = examine(blobs, channels=3, home=name, stamps=stamps, resident_bytes=0)
+    """Decode every image once, and convert its boxes to its pixels."""
+    image_names = [entry.image for entry in entries]
+    blobs = files.blobs(image_names)
+    stamps = [files.stamp(image) for image in image_names]
+    examined, _ = examine(blobs, channels=3, home=name, stamps=stamps, resident_bytes=0)
     problems = list(problems)
     kept, objects = [], []
     for row, entry in enumerate(entries):
-        if found.reasons[row]:
-            text = f"{found.reasons[row]}; left out"
+        if examined.reasons[row]:
+            text = f"{examined.reasons[row]}; left out"
             problems.append(Problem("broken_image", entry.image, text))
             continue
-        sides = int(found.sizes[row][0]), int(found.sizes[row][1])
-        turned = lies_on_its_side(entry.annotation, *sides)
-        orientation = jpeg_orientation(blobs[row]) if turned else 1
-        sound, faults = placed(entry.annotation, *sides, orientation)
+        sides = int(examined.sizes[row][0]), int(examined.sizes[row][1])
+        rotated = has_swapped_size(entry.annotation, *sides)
+        orientation = jpeg_orientation(blobs[row]) if rotated else 1
+        image_objects, faults = place_objects(entry.annotation, *sides, orientation)
         problems += [Problem(kind, entry.xml, what) for kind, what in faults]
         kept.append(row)
-        objects.append(sound)
-    known = tuple(classes) if classes and measured else _class_names(objects, classes)
-    given = []
-    for row, sound in zip(kept, objects, strict=True):
-        one, strange = _given(sound, known)
-        problems += [Problem("unknown_class", entries[row].xml, text) for text in strange]
-        if not len(one):
-            text = "no object; kept, as it shows what is background"
+        objects.append(image_objects)
+    names = tuple(classes) if classes and measured else _class_names(objects, classes)
+    truth = []
+    for row, image_objects in zip(kept, objects, strict=True):
+        boxes, unknown = _ground_truth(image_objects, names)
+        problems += [Problem("unknown_class", entries[row].xml, text) for text in unknown]
+        if not len(boxes):
+            text = "no object; kept as an example of background"
             problems.append(Problem("no_objects", entries[row].xml, text))
-        given.append(one)
+        truth.append(boxes)
     rows = np.array(kept, np.int64)
     return BoxData(
         name=name,
-        classes=known,
-        images=EncodedImages(blobs, found.sizes[rows], 3, rows),
-        ids=tuple(found.ids[row] for row in kept),
+        classes=names,
+        images=EncodedImages(blobs, examined.sizes[rows], 3, rows),
+        ids=tuple(examined.ids[row] for row in kept),
         paths=tuple(entries[row].image for row in kept),
         splits=np.array([entries[row].split for row in kept], dtype=str),
-        given=tuple(given),
+        truth=tuple(truth),
         problems=tuple(problems),
     )
 
@@ -291,36 +292,37 @@ def _looked_at(
 def _class_names(
     objects: Sequence[Sequence[tuple[str, np.ndarray, bool]]], classes: Sequence[str] | None
 ) -> tuple[str, ...]:
-    names = sorted({name for sound in objects for name, _, _ in sound})
+    names = sorted({name for image_objects in objects for name, _, _ in image_objects})
     if classes is None:
         return tuple(names)
     for name in classes:
         if name not in names:
             raise DataError(
-                f"data.source.classes: no object is a '{name}'.{did_you_mean(name, names)} "
-                f"There are: {', '.join(names)}."
+                f"data.source.classes: no object has the class '{name}'."
+                f"{did_you_mean(name, names)} Classes: {', '.join(names)}."
             )
     return tuple(classes)
 
 
-def _given(
-    sound: Sequence[tuple[str, np.ndarray, bool]], classes: Sequence[str]
-) -> tuple[Given, list[str]]:
-    own = [each for each in sound if each[0] in classes]
-    strange = [
+def _ground_truth(
+    objects: Sequence[tuple[str, np.ndarray, bool]], classes: Sequence[str]
+) -> tuple[GroundTruth, list[str]]:
+    """The boxes of one image, and messages on objects of other classes."""
+    kept = [entry for entry in objects if entry[0] in classes]
+    unknown = [
         f"'{name}' is not among the classes; left out"
-        for name, _, _ in sound
+        for name, _, _ in objects
         if name not in classes
     ]
-    if not own:
-        return Given.nothing(), strange
-    labels = np.array([classes.index(name) for name, _, _ in own], np.int64)
-    boxes = np.stack([box for _, box, _ in own]).astype(np.float32)
-    return Given(boxes, labels, np.array([hard for _, _, hard in own], bool)), strange
+    if not kept:
+        return GroundTruth.nothing(), unknown
+    labels = np.array([classes.index(name) for name, _, _ in kept], np.int64)
+    boxes = np.stack([box for _, box, _ in kept]).astype(np.float32)
+    return GroundTruth(boxes, labels, np.array([hard for _, _, hard in kept], bool)), unknown
 
 
-def _split_up(data: BoxData, validation: float, test: float, seed: int) -> BoxData:
-    """Shares carved where there are no lists; copies kept in one split."""
+def _assign_splits(data: BoxData, validation: float, test: float, seed: int) -> BoxData:
+    """Split off shares for splits without lists, and keep copies in one split."""
     splits, problems = data.splits.astype("<U10"), data.problems
     none = np.zeros(len(data), np.int64)
     for split, share in (("test", test), ("validation", validation)):
@@ -337,25 +339,26 @@ def _split_up(data: BoxData, validation: float, test: float, seed: int) -> BoxDa
         }
     )
     kept, copies = copies_across_splits(Manifest(table, data.classes or ("",)))
-    chosen = replace(
+    selected = replace(
         data,
         images=data.images.select(kept),
         ids=tuple(data.ids[row] for row in kept),
         paths=tuple(data.paths[row] for row in kept),
         splits=splits[kept],
-        given=tuple(data.given[row] for row in kept),
+        truth=tuple(data.truth[row] for row in kept),
     )
-    return replace(chosen, problems=(*problems, *copies))
+    return replace(selected, problems=(*problems, *copies))
 
 
-def _empty(data: BoxData) -> list[Problem]:
+def _empty_problems(data: BoxData) -> list[Problem]:
+    """Problems with classes and splits that have no objects or images."""
     problems = [
-        Problem("empty_class", name, "no object in the training images; still a class")
+        Problem("empty_class", name, "no object in the training images; the class is kept")
         for name, count in data.counts("train").items()
         if count == 0
     ]
     if not len(data.rows("validation")):
-        text = "no validation image; training can't be looked at while it lasts"
+        text = "no validation image; training is not evaluated"
         problems.append(Problem("empty_split", "validation", text))
     return problems
 
@@ -363,5 +366,5 @@ def _empty(data: BoxData) -> list[Problem]:
 def _first(problems: Sequence[Problem]) -> str:
     if not problems:
         return _LAYOUT
-    one = problems[0]
-    return f"{len(problems)} problems, the first: {one.kind}: {one.where}: {one.what}"
+    first = problems[0]
+    return f"{len(problems)} problems, the first: {first.kind}: {first.where}: {first.what}"

@@ -1,12 +1,14 @@
-"""Average precision as Pascal VOC defines it: eleven points (2007) and the area (from 2010 on).
+"""Average precision as defined by Pascal VOC: eleven points (2007) and area (from 2010 on).
 
-The rules of the development kit, which other packages don't all keep: a found box is compared with
-the given box that it overlaps most, and if that one is taken already it is wrong; the overlap must
-be at least one half (`ovmax>=VOCopts.minoverlap`; the articles say above one half); what overlaps a
-difficult object counts neither way. Overlaps are those of the continuous boxes, which for whole
-pixels are the kit's (there both corners belong to a box).
+These are the rules of the development kit, which not all packages follow. A detected box is
+compared to the ground-truth box that it overlaps most, and is wrong if that one is already matched.
+The overlap must be at least one half (`ovmax>=VOCopts.minoverlap`; the articles say above one
+half). A box that overlaps a difficult object counts neither as correct nor as wrong. Overlaps are
+those of continuous boxes. For whole pixels, they are equal to the kit's, where both corners belong
+to a box.
 
-No well-kept package has the eleven points, hence these lines. COCO's measures are pycocotools'.
+No maintained package has the eleven-point metric, so it is implemented here. COCO's metrics are
+from pycocotools.
 """
 
 from collections.abc import Sequence
@@ -14,53 +16,53 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinyrefinery.detection.boxes import Given
-from tinyrefinery.detection.detections import Found
+from tinyrefinery.detection.boxes import GroundTruth
+from tinyrefinery.detection.detections import Detections
 
 OVERLAP = 0.5
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Precision and recall of one class as boxes are added, the most probable first."""
+    """Precision and recall of one class, as boxes are added in order of probability."""
 
     recall: np.ndarray
     """(n,) from 0 to 1."""
     precision: np.ndarray
     """(n,) from 0 to 1."""
     objects: int
-    """Given objects that are not difficult."""
+    """Number of ground-truth objects that are not difficult."""
 
 
 def curve(
-    given: Sequence[Given], found: Sequence[Found], label: int, overlap: float = OVERLAP
+    truth: Sequence[GroundTruth],
+    detections: Sequence[Detections],
+    label: int,
+    overlap: float = OVERLAP,
 ) -> Curve:
-    """The curve of a class over the images; equal scores in the order of the images."""
-    own = [
-        (each.boxes[each.labels == label], each.difficult[each.labels == label]) for each in given
-    ]
-    objects = sum(int((~hard).sum()) for _, hard in own)
-    taken = [np.zeros(len(boxes), bool) for boxes, _ in own]
-    listed = [
+    """Compute the curve of a class over all images. Ties are in the order of the images."""
+    of_class = [(t.boxes[t.labels == label], t.difficult[t.labels == label]) for t in truth]
+    objects = sum(int((~hard).sum()) for _, hard in of_class)
+    matched = [np.zeros(len(boxes), bool) for boxes, _ in of_class]
+    ranked = [
         (-float(score), image, number)
-        for image, each in enumerate(found)
-        for number, score in enumerate(each.scores)
-        if each.labels[number] == label
+        for image, boxes in enumerate(detections)
+        for number, score in enumerate(boxes.scores)
+        if boxes.labels[number] == label
     ]
-    verdicts = []
-    for _, image, number in sorted(listed):
-        boxes, hard = own[image]
-        overlaps = _overlaps(found[image].boxes[number], boxes)
+    correct = []
+    for _, image, number in sorted(ranked):
+        boxes, hard = of_class[image]
+        overlaps = _overlaps(detections[image].boxes[number], boxes)
         best = int(overlaps.argmax()) if len(boxes) else -1
         if best < 0 or overlaps[best] < overlap:
-            verdicts.append(False)
+            correct.append(False)
         elif not hard[best]:
-            verdicts.append(not taken[image][best])
-            taken[image][best] = True
-    right = np.cumsum(verdicts, dtype=np.float64)
-    return Curve(
-        right / max(objects, 1), right / np.arange(1, len(verdicts) + 1, dtype=float), objects
-    )
+            correct.append(not matched[image][best])
+            matched[image][best] = True
+    hits = np.cumsum(correct, dtype=np.float64)
+    precision = hits / np.arange(1, len(correct) + 1, dtype=float)
+    return Curve(hits / max(objects, 1), precision, objects)
 
 
 def _overlaps(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
@@ -72,30 +74,30 @@ def _overlaps(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
 
 
 def eleven_points(curve: Curve) -> float:
-    """Mean over recalls 0, .1, ... 1 of the highest precision at that recall or a higher one."""
-    # The recalls as tenths: .3 of ten objects must be reached by three, whatever floats say.
+    """Mean over recalls 0, .1, ... 1 of the highest precision at this or a higher recall."""
+    # The tolerance is for rounding: three of ten objects must reach a recall of .3.
     reached = [curve.recall >= tenth / 10 - 1e-9 for tenth in range(11)]
-    return float(np.mean([curve.precision[which].max(initial=0) for which in reached]))
+    return float(np.mean([curve.precision[points].max(initial=0) for points in reached]))
 
 
 def area(curve: Curve) -> float:
-    """Area below the highest precision at each recall or a higher one."""
+    """Area under the highest precision at each or a higher recall."""
     highest = np.maximum.accumulate(curve.precision[::-1])[::-1]
     return float((np.diff(curve.recall, prepend=0.0) * highest).sum())
 
 
 def voc_measures(
-    given: Sequence[Given], found: Sequence[Found], classes: Sequence[str]
+    truth: Sequence[GroundTruth], detections: Sequence[Detections], classes: Sequence[str]
 ) -> dict[str, dict[str, float]]:
-    """Of each class that has a given object: `ap11`, `ap_area`, `recall`, `objects`."""
-    curves = {name: curve(given, found, label) for label, name in enumerate(classes)}
+    """`ap11`, `ap_area`, `recall` and `objects` of each class with ground-truth objects."""
+    curves = {name: curve(truth, detections, label) for label, name in enumerate(classes)}
     return {
         name: {
-            "ap11": eleven_points(each),
-            "ap_area": area(each),
-            "recall": float(each.recall.max(initial=0)),
-            "objects": each.objects,
+            "ap11": eleven_points(points),
+            "ap_area": area(points),
+            "recall": float(points.recall.max(initial=0)),
+            "objects": points.objects,
         }
-        for name, each in curves.items()
-        if each.objects
+        for name, points in curves.items()
+        if points.objects
     }

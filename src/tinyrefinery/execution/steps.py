@@ -2,21 +2,31 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+import numpy as np
 import torch
+from torch import nn
 
 from tinyrefinery import builders
-from tinyrefinery.data.batches import View, load
+from tinyrefinery.data.batches import View, evenly_spaced, load
+from tinyrefinery.data.manifest import SPLITS, Manifest
 from tinyrefinery.errors import ChainError
+from tinyrefinery.evaluation import cost
+from tinyrefinery.evaluation.dynamics_table import dynamics_table, save_dynamics
+from tinyrefinery.evaluation.label_suspicion import save_suspects
 from tinyrefinery.evaluation.policy_quality import policy_quality
+from tinyrefinery.evaluation.predictions import Predictions
+from tinyrefinery.evaluation.summary import evaluate
 from tinyrefinery.execution.labels import JobLabels
 from tinyrefinery.execution.opened import OpenJob
-from tinyrefinery.execution.stage_results import keep_dynamics, keep_network
 from tinyrefinery.labels.policy import LabelPolicy
+from tinyrefinery.models.network_file import save_network
 from tinyrefinery.options.labels import Refined
 from tinyrefinery.recipe.stage import Stage
+from tinyrefinery.runs import files
 from tinyrefinery.runs.plan import Step
-from tinyrefinery.runs.writing import write_stage
+from tinyrefinery.runs.writing import finish_stage, write_stage
 from tinyrefinery.training import optimizers, schedules
 from tinyrefinery.training.dynamics import Dynamics
 from tinyrefinery.training.in_step import SharedBatches, SharedLabels
@@ -24,6 +34,9 @@ from tinyrefinery.training.job import Load, Training
 from tinyrefinery.training.loop import Trained, fit_in_step
 from tinyrefinery.training.state import bare
 from tinyrefinery.training.stopping import EarlyStopping
+
+TRAIN_ROWS = 50_000
+"""Training samples evaluated at the end, at most."""
 
 log = logging.getLogger("tinyrefinery")
 
@@ -108,20 +121,41 @@ def _head(job: OpenJob, stage: Stage) -> frozenset[str]:
 def _keep(
     job: OpenJob, step: Step, training: Training, end: Trained, quality: Mapping[str, float]
 ) -> None:
-    """Write all that is kept of a trained network."""
+    """Write all that is kept of a trained network, and declare the stage done."""
     network, history = bare(end[0]), end[1]
     if training.dynamics is not None:
-        keep_dynamics(step.folder, training.dynamics, job.train_rows, job.data.manifest)
-    result = keep_network(
-        step,
-        network,
-        builders.describe(job.recipe, job.stages[step.stage], job.data),
-        manifest=job.data.manifest,
-        predict=lambda rows: job.predict(network, rows),
-        label_quality=quality,
-        training=training.stop.outcome(len(history)) if training.stop is not None else None,
-    )
-    held_out = result.get("test") or result["validation"]
-    log.info(
-        f"{step.title}: train top-1 {result['train']['top1']:.1%}, held-out {held_out['top1']:.1%}"
-    )
+        _keep_dynamics(step.folder, training.dynamics, job.train_rows, job.data.manifest)
+    info = builders.describe(job.recipe, job.stages[step.stage], job.data)
+    save_network(step.network, network, **vars(info))
+    costs = {
+        "parameters": cost.parameters(network),
+        "macs": cost.macs(network, info.channels, info.size),
+        "frozen_parameters": cost.frozen_parameters(network),
+    }
+    predictions = _keep_predictions(job, step, network)
+    measures = evaluate(predictions, label_quality=quality, cost=costs)
+    if training.stop is not None:
+        measures["training"] = training.stop.outcome(len(history))
+    finish_stage(step, measures)
+    held_out = measures.get("test") or measures["validation"]
+    train = measures["train"]
+    log.info(f"{step.title}: train top-1 {train['top1']:.1%}, held-out {held_out['top1']:.1%}")
+
+
+def _keep_dynamics(folder: Path, dynamics: Dynamics, rows: np.ndarray, manifest: Manifest) -> None:
+    """Write what training recorded of each sample, and the likely label errors among them."""
+    table = dynamics_table(manifest, rows, dynamics.measures())
+    save_dynamics(folder / files.DYNAMICS, table)
+    save_suspects(folder / files.SUSPECTS, table, manifest)
+
+
+def _keep_predictions(job: OpenJob, step: Step, network: nn.Module) -> dict[str, Predictions]:
+    """Write the network's predictions on each split that has an image."""
+    predictions: dict[str, Predictions] = {}
+    for split in SPLITS:
+        rows = job.data.manifest.rows(split)
+        rows = evenly_spaced(rows, TRAIN_ROWS) if split == "train" else rows
+        predictions[split] = job.predict(network, rows)
+        if len(rows):
+            predictions[split].save(step.folder / files.predictions(split))
+    return predictions

@@ -29,7 +29,7 @@ from tinyrefinery.options.labels import Taxonomy as Options
 
 @dataclass(frozen=True)
 class Choice:
-    """The synset that stands for a class."""
+    """The synset of a class."""
 
     category: str
     synset: Synset
@@ -45,32 +45,33 @@ def wu_palmer(net: WordNet, one: int, other: int, definition: str) -> float:
     """Similarity of two synsets by offset, in (0, 1]; 0 where they have no common ancestor."""
     if one == other:
         return 1.0
-    mine, theirs = net.distances(one), net.distances(other)
-    common = mine.keys() & theirs.keys()
+    up_from_one, up_from_other = net.distances(one), net.distances(other)
+    common = up_from_one.keys() & up_from_other.keys()
     if not common:
         return 0.0
-    deepest = max(net.depths(each)[0] for each in common)
-    equals = [each for each in common if net.depths(each)[0] == deepest]
+    deepest = max(net.depths(offset)[0] for offset in common)
+    equals = [offset for offset in common if net.depths(offset)[0] == deepest]
     ancestor = one if one in equals else min(equals, key=lambda o: net.name_of(net.synsets[o]))
     depth = net.depths(ancestor)[1] + 1
     if definition == "textbook":
-        apart = mine[ancestor] + theirs[ancestor]
+        edges = up_from_one[ancestor] + up_from_other[ancestor]
     else:
         above = net.distances(ancestor)
-        apart = sum(
-            min(far + above[each] for each, far in way.items() if each in above)
-            for way in (mine, theirs)
+        edges = sum(
+            min(far + above[offset] for offset, far in way.items() if offset in above)
+            for way in (up_from_one, up_from_other)
         )
-    return 2 * depth / (apart + 2 * depth)
+    return 2 * depth / (edges + 2 * depth)
 
 
 def similarities(net: WordNet, synsets: Sequence[Synset], definition: str) -> np.ndarray:
     """Wu-Palmer similarity of each pair, float64 (K, K), symmetric, 1 on the diagonal."""
-    found = np.eye(len(synsets))
+    similarity = np.eye(len(synsets))
     for i, one in enumerate(synsets):
         for j, other in enumerate(synsets[:i]):
-            found[i, j] = found[j, i] = wu_palmer(net, one.offset, other.offset, definition)
-    return found
+            value = wu_palmer(net, one.offset, other.offset, definition)
+            similarity[i, j] = similarity[j, i] = value
+    return similarity
 
 
 def distributions(similarity: np.ndarray, temperature: float) -> np.ndarray:
@@ -107,41 +108,39 @@ def choose_synsets(
             f"labels.synsets: the data has no class {', '.join(map(repr, unknown))}; its classes "
             f"are {', '.join(classes[:20])}{', ...' if len(classes) > 20 else ''}"
         )
-    chosen, lost = [], []
+    choices, missing = [], []
     for number, category in enumerate(classes):
         choice = _choice(net, category, given.get(category), wnids[number] if wnids else None)
         if choice is None:
-            lost.append(_lost(net, category, given.get(category)))
+            missing.append(category)
         else:
-            chosen.append(choice)
-    if lost:
+            choices.append(choice)
+    if missing:
+        names = "; ".join(_with_near_lemmas(net, name, given.get(name)) for name in missing)
         raise DataError(
-            "labels: no synset for " + "; ".join(lost) + ". Write the synset in the recipe, e.g. "
-            f"labels.synsets={{{_word(lost[0])}: cat.n.01}}, or a wnid such as n02121620"
+            f"labels: no synset for {names}. Write the synset in the recipe, e.g. "
+            f"labels.synsets={{{missing[0]}: cat.n.01}}, or a wnid such as n02121620"
         )
-    return chosen
+    return choices
 
 
 def _choice(net: WordNet, category: str, given: str | None, wnid: str | None) -> Choice | None:
-    found = [m for part in (category, *category.split(",")) for m in net.meanings(part)]
+    meanings = [m for part in (category, *category.split(",")) for m in net.meanings(part)]
+    count = len(dict.fromkeys(meanings))
     for name, by in ((given, "recipe"), (wnid, "wnid"), (category, "wnid")):
         if name is not None and (synset := net.named(name)):
-            return Choice(category, synset, net.name_of(synset), by, len(dict.fromkeys(found)))
+            return Choice(category, synset, net.name_of(synset), by, count)
         if given is not None:
             return None
-    if not found:
+    if not meanings:
         return None
-    return Choice(category, found[0], net.name_of(found[0]), "name", len(dict.fromkeys(found)))
+    return Choice(category, meanings[0], net.name_of(meanings[0]), "name", count)
 
 
-def _lost(net: WordNet, category: str, given: str | None) -> str:
+def _with_near_lemmas(net: WordNet, category: str, given: str | None) -> str:
     near = net.near(given.split(".")[0] if given else category)
     hint = f" (near: {', '.join(near)})" if near else ""
     return f"'{category}'" + (f" = {given}" if given else "") + hint
-
-
-def _word(lost: str) -> str:
-    return lost.split("'")[1]
 
 
 class Taxonomy:
@@ -160,10 +159,18 @@ class Taxonomy:
         return sha256(np.round(self.labels * 1e8).astype(np.int64).tobytes()).hexdigest()
 
     def save(self, folder: Path) -> None:
-        """Write `synsets.csv`, what stands for each class, and `similarity.csv`, (K, K)."""
+        """Write `synsets.csv`, the synset of each class, and `similarity.csv`, (K, K)."""
         rows = [
-            [c.category, c.name, c.synset.wnid, c.by, c.meanings, f"{own:.4f}", c.synset.gloss]
-            for c, own in zip(self.choices, self.labels.diagonal(), strict=True)
+            [
+                c.category,
+                c.name,
+                c.synset.wnid,
+                c.by,
+                c.meanings,
+                f"{probability:.4f}",
+                c.synset.gloss,
+            ]
+            for c, probability in zip(self.choices, self.labels.diagonal(), strict=True)
         ]
         header = ["class", "synset", "wnid", "found_by", "meanings", "own_probability", "gloss"]
         write_csv(folder / "synsets.csv", header, rows)

@@ -65,9 +65,9 @@ class WordNet:
         parts = re.fullmatch(r"(.+)\.n\.(\d+)", name)
         if not parts:
             return None
-        found = self.senses.get(parts[1].lower(), ())
+        senses = self.senses.get(parts[1].lower(), ())
         number = int(parts[2])
-        return self.synsets[found[number - 1]] if 1 <= number <= len(found) else None
+        return self.synsets[senses[number - 1]] if 1 <= number <= len(senses) else None
 
     def name_of(self, synset: Synset) -> str:
         """As people write it, by its first lemma: cat.n.01."""
@@ -99,21 +99,22 @@ class WordNet:
     def distances(self, offset: int) -> dict[int, int]:
         """Edges on the shortest way up to each ancestor, the synset itself (0) among them."""
         if offset not in self._distances:
-            found, level, far = {}, [offset], 0
+            # Level by level, so that the first distance of a synset is its shortest.
+            distances, level, distance = {}, [offset], 0
             while level:
-                fresh = [each for each in dict.fromkeys(level) if each not in found]
-                found |= dict.fromkeys(fresh, far)
-                level = [parent for each in fresh for parent in self.synsets[each].parents]
-                far += 1
-            self._distances[offset] = found
+                fresh = [synset for synset in dict.fromkeys(level) if synset not in distances]
+                distances |= dict.fromkeys(fresh, distance)
+                level = [parent for synset in fresh for parent in self.synsets[synset].parents]
+                distance += 1
+            self._distances[offset] = distances
         return self._distances[offset]
 
     def depths(self, offset: int) -> tuple[int, int]:
         """Edges on the shortest and on the longest way up to a root."""
         if offset not in self._depths:
             above = [self.depths(parent) for parent in self.synsets[offset].parents]
-            shortest = 1 + min((each[0] for each in above), default=-1)
-            longest = 1 + max((each[1] for each in above), default=-1)
+            shortest = 1 + min((depths[0] for depths in above), default=-1)
+            longest = 1 + max((depths[1] for depths in above), default=-1)
             self._depths[offset] = shortest, longest
         return self._depths[offset]
 
@@ -134,19 +135,19 @@ def read_wordnet(path: Path) -> WordNet:
         synsets = {synset.offset: synset for synset in map(_synset, _entries(data))}
         senses = dict(map(_senses, _entries(index)))
         missing = {p for synset in synsets.values() for p in synset.parents} - synsets.keys()
-        missing |= {offset for found in senses.values() for offset in found} - synsets.keys()
+        missing |= {offset for offsets in senses.values() for offset in offsets} - synsets.keys()
     except (ValueError, IndexError) as error:
         raise DataError(f"{path}: no WordNet noun files ({error}); {REMEDY}") from error
     if missing or not synsets:
         raise DataError(
             f"{path}: data.noun and index.noun don't fit together ({len(missing)} synsets are "
-            f"named that aren't there); {REMEDY}"
+            f"named but missing); {REMEDY}"
         )
     return WordNet(synsets, senses)
 
 
 def _entries(lines: Iterable[str]) -> Iterable[str]:
-    """Without the licence, whose lines begin with blanks."""
+    """Without the license, whose lines begin with blanks."""
     return (line for line in lines if line and not line.startswith(" "))
 
 
@@ -166,17 +167,17 @@ def _synset(line: str) -> Synset:
 def _senses(line: str) -> tuple[str, tuple[int, ...]]:
     """Fields: lemma pos count count(symbols) symbol... senses tagged offset..."""
     fields = line.split()
-    return fields[0], tuple(int(each) for each in fields[len(fields) - int(fields[2]) :])
+    return fields[0], tuple(int(offset) for offset in fields[len(fields) - int(fields[2]) :])
 
 
 def _text(path: Path, name: str) -> str:
     try:
         if path.is_dir():
             places = [path / inner / name for inner in ("", "dict", "wordnet", "corpora/wordnet")]
-            found = next((place for place in places if place.is_file()), places[0])
-            return found.read_text(encoding="utf-8")
+            file = next((place for place in places if place.is_file()), places[0])
+            return file.read_text(encoding="utf-8")
         with zipfile.ZipFile(path) as archive:
-            inside = [each for each in archive.namelist() if each.split("/")[-1] == name]
+            inside = [path for path in archive.namelist() if path.split("/")[-1] == name]
             if not inside:
                 raise DataError(f"{path}: has no {name}; {REMEDY}")
             return archive.read(inside[0]).decode()

@@ -18,7 +18,7 @@ def _unique_keys(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     for key, _ in node.value:
         if key.value in seen:
             raise yaml.MarkedYAMLError(
-                problem=f"the key '{key.value}' stands here twice", problem_mark=key.start_mark
+                problem=f"the key '{key.value}' is here twice", problem_mark=key.start_mark
             )
         seen.add(key.value)
     return loader.construct_mapping(node, deep=True)
@@ -51,8 +51,8 @@ def parse(text: str) -> Any:
 def _unshared(value: Any) -> Any:
     """A copy in which what `*alias` repeats is no longer one object: one may change alone."""
     if isinstance(value, dict):
-        return {key: _unshared(each) for key, each in value.items()}
-    return [_unshared(each) for each in value] if isinstance(value, list) else value
+        return {key: _unshared(item) for key, item in value.items()}
+    return [_unshared(item) for item in value] if isinstance(value, list) else value
 
 
 def read(path: Path) -> dict[str, Any]:

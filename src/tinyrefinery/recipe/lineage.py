@@ -17,7 +17,7 @@ def ancestors(stage: str, stages: Sequence[Stage]) -> set[str]:
         stage: an id.
         stages: generations expanded, each after those that it refers to.
     """
-    part = next(each for each in stages if each.id == stage)
+    part = next(other for other in stages if other.id == stage)
     named = [*(part.labels.by if isinstance(part.labels, Refined) else ())]
     named += [name for name in (part.init_from, part.beside) if name is not None]
     direct = {name for name in named if ":" not in name}
@@ -31,18 +31,18 @@ def mistakes(stages: Sequence[Stage]) -> list[tuple[str, str]]:
         stages: in the order of training, generations expanded.
     """
     ids = [stage.id for stage in stages]
-    found = [
+    problems = [
         (f"stages.{name}", f"{ids.count(name)} stages have this id; each needs its own")
         for name in dict.fromkeys(ids)
         if ids.count(name) > 1
     ]
-    if found:
-        return found
+    if problems:
+        return problems
     for place, stage in enumerate(stages):
-        found += _wrong_refiners(stage, stages, place)
-        found += _wrong_start(stage, stages, place)
-        found += _wrong_neighbor(stage, stages, place)
-    return found
+        problems += _wrong_refiners(stage, stages, place)
+        problems += _wrong_start(stage, stages, place)
+        problems += _wrong_neighbor(stage, stages, place)
+    return problems
 
 
 def _wrong_refiners(stage: Stage, stages: Sequence[Stage], place: int) -> Iterator[tuple[str, str]]:
@@ -115,13 +115,13 @@ def _text(model: object) -> str:
 
 
 def _misplaced(name: str, ids: list[str], place: int, verb: str) -> str:
-    own, earlier = ids[place], ids[:place]
-    if name == own:
+    this, earlier = ids[place], ids[:place]
+    if name == this:
         return f"'{name}' can't {verb} itself ({_known(name, earlier, 'earlier stages')})"
     if name in ids:
         return (
-            f"'{name}' is a later generation, not yet trained when '{own}' needs it; "
-            f"put '{name}' before '{own}' ({_known(name, earlier, 'earlier stages')})"
+            f"'{name}' is a later generation, not yet trained when '{this}' needs it; "
+            f"put '{name}' before '{this}' ({_known(name, earlier, 'earlier stages')})"
         )
     return f"no stage '{name}' ({_known(name, earlier, 'earlier stages')})"
 

@@ -65,11 +65,12 @@ def _line(where: str, text: str) -> str:
 def _unknown_key(place: Path, raw: Any, root: type[BaseModel]) -> str:
     """What to write instead: the same key where it is known, else the nearest key here."""
     key, here = str(place[-1]), address(place[:-1], raw)
-    found = [path for path in _addresses(key, root, raw) if path.startswith(here)]
-    if not found:
+    places = [path for path in _addresses(key, root, raw) if path.startswith(here)]
+    if not places:
         return f"unknown key ({hint(key, list(known_keys(root, place)))})"
-    others = ", ..." if len(found) > 3 else ""
-    return f"no such key {'here' if here else 'at the top'}; write {' or '.join(found[:3])}{others}"
+    where = "here" if here else "at the top"
+    others = ", ..." if len(places) > 3 else ""
+    return f"no such key {where}; write {' or '.join(places[:3])}{others}"
 
 
 def _addresses(key: str, part: type[BaseModel], raw: Any, path: str = "") -> Iterator[str]:

@@ -54,9 +54,9 @@ def _set(raw: dict[str, Any], steps: list[str], value: Any, override: str) -> No
 
 def _place(elements: list[Any], name: str, path: list[str], override: str) -> int:
     """Position of the element with this id."""
-    ids = [str(each["id"]) for each in elements if isinstance(each, dict) and "id" in each]
-    for number, each in enumerate(elements):
-        if isinstance(each, dict) and str(each.get("id")) == name:
+    ids = [str(item["id"]) for item in elements if isinstance(item, dict) and "id" in item]
+    for number, item in enumerate(elements):
+        if isinstance(item, dict) and str(item.get("id")) == name:
             return number
     raise RecipeError(
         f"override '{override}': no element '{name}' in {'.'.join(path)} ({hint(name, ids)})"

@@ -61,8 +61,8 @@ class Recipe(Part):
 
     @model_validator(mode="after")
     def _stages_fit_together(self) -> "Recipe":
-        found = mistakes(self.generations)
-        found += [
+        problems = mistakes(self.generations)
+        problems += [
             (
                 f"stages.{stage.id}.batch_size",
                 f"{stage.batch_size} crops can't be shared evenly by {self.engine.devices} devices "
@@ -71,8 +71,8 @@ class Recipe(Part):
             for stage in self.stages
             if stage.batch_size % self.engine.devices
         ]
-        if found:
-            raise wrong(*found)
+        if problems:
+            raise wrong(*problems)
         return self
 
     @property

@@ -25,8 +25,8 @@ def recipes_in(folder: Path) -> list[Path]:
 
     Files of data tests, whose names end in `data_tests`, may stand beside recipes.
     """
-    found = [*folder.rglob("*.yaml"), *folder.rglob("*.yml")]
-    recipes = (path for path in found if not path.stem.endswith("data_tests"))
+    files = [*folder.rglob("*.yaml"), *folder.rglob("*.yml")]
+    recipes = (path for path in files if not path.stem.endswith("data_tests"))
     return sorted(path for path in recipes if path.is_file())
 
 
@@ -47,8 +47,8 @@ def locate(name: str | Path) -> Path:
     inside = Path(*parts).with_suffix(".yaml") if parts and not path.is_absolute() else None
     if inside is not None and ".." not in parts and (folder / inside).is_file():
         return folder / inside
-    known = [each.relative_to(folder).with_suffix("").as_posix() for each in recipes_in(folder)]
+    known = [file.relative_to(folder).with_suffix("").as_posix() for file in recipes_in(folder)]
     wanted = Path(*parts).with_suffix("").as_posix() if parts else ""
     near = get_close_matches(wanted, known, n=3)
-    told = f"did you mean {' or '.join(near)}?" if near else "`tinyrefinery recipe list` lists them"
-    raise RecipeError(f"{name}: no such file, and no shipped recipe of that name ({told})")
+    hint = f"did you mean {' or '.join(near)}?" if near else "`tinyrefinery recipe list` lists them"
+    raise RecipeError(f"{name}: no such file, and no shipped recipe of that name ({hint})")

@@ -43,7 +43,7 @@ def _small_recipe(recipe: Recipe) -> dict[str, Any]:
     raw["stages"] = [_small_stage(stage) for stage in raw["stages"]]
     if any(_names_outside(stage) for stage in raw["stages"]):
         raw["stages"] = [_stand_in(raw["stages"][0]), *map(_refined_inside, raw["stages"])]
-    raw["stages"] = _begun(raw["stages"])
+    raw["stages"] = _with_starts(raw["stages"])
     raw["engine"] |= {
         "device": "cpu",
         "devices": 1,
@@ -117,9 +117,9 @@ def _small_stage(stage: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _begun(stages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _with_starts(stages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The stages; those that start from weights from outside do so from a first stage."""
-    found: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
     starts: list[dict[str, Any]] = []
     for stage in stages:
         name = stage.get("init_from")
@@ -131,8 +131,8 @@ def _begun(stages: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 like[0]["model"] = stage["model"]
                 starts += like
             stage = stage | {"init_from": like[0]["id"]}
-        found.append(stage)
-    return [*starts, *found]
+        results.append(stage)
+    return [*starts, *results]
 
 
 def _refiners(stage: dict[str, Any]) -> list[str]:
@@ -181,7 +181,7 @@ def _differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
 def _by_id(value: Any) -> Any:
     """A list of stages as a mapping by id; anything else as it is."""
     if isinstance(value, list) and value and all(isinstance(v, dict) and "id" in v for v in value):
-        return {each["id"]: each for each in value}
+        return {stage["id"]: stage for stage in value}
     return value
 
 

@@ -134,16 +134,16 @@ def load_table(path: Path | str) -> Table:
         raise RecipeError(f"{path}: is a recipe (it has stages), not a table of recipes")
     table = check(raw, Table, source=str(path))
     if mistakes := list(dict.fromkeys(_mistakes(table))):
-        raise RecipeError("\n".join(f"{path}: {each}" for each in mistakes))
-    return _spelled_out(table)
+        raise RecipeError("\n".join(f"{path}: {mistake}" for mistake in mistakes))
+    return _without_like(table)
 
 
-def _spelled_out(table: Table) -> Table:
-    """The table with all overrides of its rows, also those of the rows that they are like."""
-    found: dict[str, tuple[str, ...]] = {}
+def _without_like(table: Table) -> Table:
+    """The table with all overrides in each row, also those of the row that it is like."""
+    overrides: dict[str, tuple[str, ...]] = {}
     for row in table.rows:
-        found[row.id] = (*(found[row.like] if row.like else ()), *row.set)
-    rows = [row.model_copy(update={"like": None, "set": found[row.id]}) for row in table.rows]
+        overrides[row.id] = (*(overrides[row.like] if row.like else ()), *row.set)
+    rows = [row.model_copy(update={"like": None, "set": overrides[row.id]}) for row in table.rows]
     return table.model_copy(update={"rows": tuple(rows)})
 
 
@@ -189,10 +189,9 @@ def at_scale(table: Table, scale: str | None, path: Path | str) -> Table:
         return table
     if scale not in table.scales:
         known = list(table.scales)
-        told = (
-            f"{did_you_mean(scale, known)} Scales: {', '.join(known)}" if known else " It has none"
-        )
-        raise RecipeError(f"{path}: no scale '{scale}'.{told}")
+        nearest = did_you_mean(scale, known)
+        scales = f"{nearest} Scales: {', '.join(known)}" if known else " It has none"
+        raise RecipeError(f"{path}: no scale '{scale}'.{scales}")
     part = table.scales[scale]
     rows = [
         row.model_copy(update={"set": (*row.set, *part.set)})
@@ -233,14 +232,14 @@ def table_rows(
         RecipeError: when the recipe or a row is wrong, or no stage has the row's stage id.
     """
     file = Path(path).parent / table.recipe
-    own_seed = any(each.split("=")[0] == "seed" for each in overrides)
+    one_seed = any(override.split("=")[0] == "seed" for override in overrides)
     jobs = []
     for row in table.rows:
         try:
             recipe = _of_row(load_any(file, [*row.set, *overrides]), row, table)
         except RecipeError as error:
             raise RecipeError(f"{path}: rows.{row.id}: {error}") from error
-        for seed in (recipe.seed,) if own_seed else table.seeds:
+        for seed in (recipe.seed,) if one_seed else table.seeds:
             jobs.append((row.id, recipe.model_copy(update={"seed": seed})))
     return jobs
 
@@ -253,13 +252,13 @@ def _of_row(recipe: Recipe | DetectionRecipe, row: Row, table: Table) -> Recipe 
         if row.paper and (row.paper.top1 or row.paper.top5):
             raise RecipeError("paper: of a detector a paper prints map")
         return recipe
-    stage, ids = row.stage or table.stage, [each.id for each in recipe.generations]
+    stage, ids = row.stage or table.stage, [generation.id for generation in recipe.generations]
     if stage is not None and stage not in ids:
         raise RecipeError(f"{table.recipe} has no stage '{stage}' ({hint(stage, ids)})")
     if row.stage is None:
         return recipe
     needed = {row.stage, *ancestors(row.stage, recipe.generations)}
-    stages = tuple(each for each in recipe.generations if each.id in needed)
+    stages = tuple(g for g in recipe.generations if g.id in needed)
     return recipe.model_copy(update={"stages": stages})
 
 
@@ -284,7 +283,7 @@ def table_facts(
         `without` (row -> reason) and `rows`, each with `id`, `stage`, `baseline` and `paper` (what
         is printed, in percent: `top1` and `top5`, or `map`).
     """
-    each_row = dict.fromkeys(part_hash(r.model_copy(update={"seed": 0})) for _, r in jobs)
+    digests = dict.fromkeys(part_hash(r.model_copy(update={"seed": 0})) for _, r in jobs)
     last = {row: _last_stage(recipe) for row, recipe in jobs}
     rows = [
         {
@@ -302,7 +301,7 @@ def table_facts(
         "scale": scale,
         "smoke": smoke,
         "recipe": jobs[0][1].title,
-        "digest": sha256("".join(each_row).encode()).hexdigest(),
+        "digest": sha256("".join(digests).encode()).hexdigest(),
         "without": table.without,
         "rows": rows,
     }

@@ -1,1 +1,1 @@
-"""Assess networks as refiners, and the labels that they give."""
+"""Assessing networks as refiners, and the quality of their labels."""

@@ -1,4 +1,4 @@
-"""How good are these refiners? Open the data, label, measure, judge and rank."""
+"""Assessing refiners: open the data, label crops, measure the labels, judge and rank."""
 
 import logging
 from collections.abc import Sequence
@@ -21,8 +21,8 @@ from tinyrefinery.networks.network import Network
 from tinyrefinery.options.labels import BatchNorm, Refining
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.refiners.human_labels import HumanLabels, read_human_labels
-from tinyrefinery.refiners.measures import Measured, Setting, measure_refiner
-from tinyrefinery.refiners.verdict import Ranking, Rule, Verdict, ahead, judge, rank
+from tinyrefinery.refiners.measures import Measurement, Setting, measure_refiner
+from tinyrefinery.refiners.verdict import Ranking, Rule, Verdict, advantage, judge, rank
 
 MODES: tuple[BatchNorm, ...] = ("batch", "running", "calibrated")
 
@@ -31,7 +31,7 @@ log = logging.getLogger("tinyrefinery")
 
 @dataclass(frozen=True)
 class HumanFile:
-    """A file of human labels and how it is joined; see `read_human_labels`."""
+    """A file of human labels and how to join it, see `read_human_labels`."""
 
     path: Path
     key: str | None = None
@@ -39,65 +39,70 @@ class HumanFile:
     split: str | None = None
 
     def read(self, data: Dataset) -> HumanLabels:
-        """The labels of the data's images."""
+        """Read the labels of the data's images."""
         options = {"key": self.key, "column": self.column, "split": self.split}
         return read_human_labels(self.path, data.manifest, **options)
 
 
 @dataclass(frozen=True)
 class Options:
-    """How refiners are looked at."""
+    """Settings of an assessment."""
 
     images: int = 2000
-    """Of the training and of the validation split each, at most."""
+    """Largest number of images per split, training and validation."""
     crops: int = 4
-    """Of each image."""
+    """Crops per image."""
     batch_norm: BatchNorm = "batch"
     bn_group: int | None = None
-    """Crops that share batch statistics; None: the batch size of the recipe's last stage."""
+    """Crops that share batch statistics. None for the batch size of the recipe's last stage."""
     human: HumanFile | None = None
 
 
 @dataclass(frozen=True)
 class Assessment:
-    """What was found of refiners that were looked at together."""
+    """The assessment of several refiners on the same crops."""
 
     targets: tuple[Network, ...]
-    measured: dict[str, Measured] = field(repr=False)
-    """By name, of the targets and of those that are to learn."""
+    """The refiners."""
+    measured: dict[str, Measurement] = field(repr=False)
+    """Measurements of refiners and students, by name."""
     ranking: Ranking
     facts: dict[str, Any]
-    """On what: data, images, crops, batch normalization."""
+    """Data, images, crops and batch normalization."""
 
     def verdict(self, refiner: str, student: str | None = None) -> Verdict:
-        """What a refiner is worth, for a student where one is named."""
-        own = self.measured[refiner]
-        over = None if student is None else ahead(own, self.measured[student])
-        return judge(own.measures, self.facts["classes"], over=over)
+        """The verdict on a refiner, for a student if one is named."""
+        measurement = self.measured[refiner]
+        lead = None if student is None else advantage(measurement, self.measured[student])
+        return judge(measurement.measures, self.facts["classes"], lead=lead)
 
     def as_json(self, student: str | None = None) -> dict[str, Any]:
-        """Everything but the values of single images, as plain data; `student`: who is to learn."""
+        """The assessment, JSON-ready, without values of single images.
+
+        Args:
+            student: name of the student that verdicts are for, if any.
+        """
         ranking = {"basis": self.ranking.basis, "rests_on": self.ranking.rests_on}
-        verdicts = {each.name: self.verdict(each.name, student) for each in self.targets}
+        verdicts = {target.name: self.verdict(target.name, student) for target in self.targets}
         return {
             "format": 1,
             "on": self.facts | {"student": student},
             "rule": {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(Rule()).items()},
             "refiners": [
                 {
-                    "name": each.name,
-                    "source": each.source,
-                    "model": architecture(each),
-                    "verdict": verdicts[each.name].grade,
+                    "name": target.name,
+                    "source": target.source,
+                    "model": architecture(target),
+                    "verdict": verdicts[target.name].grade,
                     "reasons": [
                         {"grade": grade, "what": what}
-                        for grade, what in verdicts[each.name].reasons
+                        for grade, what in verdicts[target.name].reasons
                     ],
-                    **self.measured[each.name].measures,
+                    **self.measured[target.name].measures,
                 }
-                for each in self.targets
+                for target in self.targets
             ],
-            "ranking": ranking | {"places": [asdict(each) for each in self.ranking.places]},
+            "ranking": ranking | {"places": [asdict(place) for place in self.ranking.places]},
         }
 
 
@@ -107,36 +112,36 @@ def assess(
     options: Options,
     students: Sequence[Network] = (),
 ) -> Assessment:
-    """Measure and rank refiners on one recipe's data, and measure who is to learn from them.
+    """Measure refiners and their students on one recipe's data, and rank the refiners.
 
-    The crops are of a generation that no stage of the recipe was trained on. The validation split
-    is what is held out: choosing a refiner is a choice, and the test split chooses nothing.
+    Crops are of a generation that no stage of the recipe was trained on. Held-out images are those
+    of the validation split, because the test split must not be used to choose a refiner.
 
     Raises:
-        DataError: when a split is empty, and as the data's source.
+        DataError: when a split is empty, or the data can't be opened.
         CheckpointError: when a network doesn't fit the data.
     """
-    everyone = list({each.name: each for each in (*targets, *students)}.values())
-    data = assessed_data(recipe, everyone)
+    networks = list({network.name: network for network in (*targets, *students)}.values())
+    data = assessed_data(recipe, networks)
     size = recipe.data.train_crop.size
-    frozen = {each.name: frozen_network(each, data, size) for each in everyone}
-    on = _setting(recipe, data, options)
+    frozen = {network.name: frozen_network(network, data, size) for network in networks}
+    setting = _setting(recipe, data, options)
+    images = len(setting.train_rows) + len(setting.held_out_rows)
     measured = {}
-    for target in everyone:
-        images = len(on.train_rows) + len(on.held_out_rows)
-        log.info(f"{target.name}: {on.crops} crops of each of {images} images")
-        modes = refiners(frozen[target.name], recipe, on)
-        measured[target.name] = measure_refiner(modes, options.batch_norm, on)
+    for network in networks:
+        log.info(f"{network.name}: labeling {setting.crops} crops of each of {images} images")
+        modes = refiners(frozen[network.name], recipe, setting)
+        measured[network.name] = measure_refiner(modes, options.batch_norm, setting)
     return Assessment(
         targets=tuple(targets),
         measured=measured,
-        ranking=rank({each.name: measured[each.name] for each in targets}),
-        facts=_facts(recipe, data, on, options),
+        ranking=rank({target.name: measured[target.name] for target in targets}),
+        facts=_facts(recipe, data, setting, options),
     )
 
 
 def assessed_data(recipe: Recipe, networks: Sequence[Network]) -> Dataset:
-    """The recipe's data; a held-out image that a network was trained on is moved to training."""
+    """Open the recipe's data, moving held-out images that a network was trained on to training."""
     data = builders.dataset(recipe.data)
     held = held_out(data.manifest, networks, own=True, fixed=True)
     for note in held.notes:
@@ -152,11 +157,12 @@ def architecture(network: Network) -> str:
 def _setting(recipe: Recipe, data: Dataset, options: Options) -> Setting:
     device = builders.fabric(recipe.engine).device
     rows = {split: data.manifest.rows(split) for split in ("train", "validation")}
-    for split, mine in rows.items():
-        if len(mine) < 2:
+    for split, split_rows in rows.items():
+        if len(split_rows) < 2:
             raise DataError(
-                f"data set '{data.name}': the {split} split has {len(mine)} images; a refiner is "
-                "looked at on training and on validation images"
+                f"dataset '{data.name}': the {split} split has {len(split_rows)} images, but an "
+                "assessment needs at least 2 training and 2 validation images: set "
+                "data.source.validation"
             )
     if recipe.engine.threads:
         torch.set_num_threads(recipe.engine.threads)
@@ -177,14 +183,14 @@ def unseen_generation(recipe: Recipe) -> int:
     return len(recipe.generations) + 1
 
 
-def refiners(frozen: FrozenNetwork, recipe: Recipe, on: Setting) -> dict[str, Refiner]:
-    """One network under each mode of batch normalization; calibrated on all training images."""
-    rows = on.view.dataset.manifest.rows("train")
+def refiners(frozen: FrozenNetwork, recipe: Recipe, setting: Setting) -> dict[str, Refiner]:
+    """One network in each mode of batch normalization, calibrated on all training images."""
+    rows = setting.view.dataset.manifest.rows("train")
     return {
         mode: builders.refiner(
             Refining(batch_norm=mode),
             [frozen],
-            on.view,
+            setting.view,
             rows,
             recipe.engine,
         )
@@ -192,7 +198,7 @@ def refiners(frozen: FrozenNetwork, recipe: Recipe, on: Setting) -> dict[str, Re
     }
 
 
-def _facts(recipe: Recipe, data: Dataset, on: Setting, options: Options) -> dict[str, Any]:
+def _facts(recipe: Recipe, data: Dataset, setting: Setting, options: Options) -> dict[str, Any]:
     crop = recipe.data.train_crop
     human = options.human
     return {
@@ -200,13 +206,13 @@ def _facts(recipe: Recipe, data: Dataset, on: Setting, options: Options) -> dict
         "data": data.name,
         "digest": data.manifest.digest,
         "classes": len(data.classes),
-        "train_images": len(on.train_rows),
-        "validation_images": len(on.held_out_rows),
-        "crops": on.crops,
+        "train_images": len(setting.train_rows),
+        "validation_images": len(setting.held_out_rows),
+        "crops": setting.crops,
         "train_crop": crop.model_dump(mode="json"),
         "batch_norm": options.batch_norm,
-        "bn_group": int(np.minimum(on.bn_group, len(on.train_rows))),
+        "bn_group": int(np.minimum(setting.bn_group, len(setting.train_rows))),
         "seed": recipe.seed,
         "human": None if human is None else str(human.path),
-        "human_images": None if on.human is None else len(on.human),
+        "human_images": None if setting.human is None else len(setting.human),
     }

@@ -1,4 +1,4 @@
-"""What labels of several crops of the same images say of each other, and how far labels move."""
+"""How much the labels of different crops of an image differ, and how much two labelings differ."""
 
 import numpy as np
 
@@ -8,17 +8,18 @@ _TINY = float(np.finfo(np.float32).tiny)  # a softmax in float32 can reach 0
 
 
 def crop_disagreement(labels: np.ndarray) -> dict[str, float | int]:
-    """How often crops of one image are labelled differently, averaged over images.
+    """Measure how much the labels of an image's crops differ, averaged over images.
 
     Args:
         labels: (S, N, K), S >= 2 crops of each of N images, rows sum to one.
 
     Returns:
-        `images`: N; `crops`: S; `entropy`: mean of the labels' entropies in nats, in [0, ln K];
-        `effective_classes`: its exponential, in [1, K]: so many equally likely classes would be as
-        uncertain; `pairs_disagree`: share of the pairs of crops of one image whose most probable
-        classes differ, in [0, 1]; `kl_to_mean`: mean of KL(label || mean label of its image) in
-        nats, >= 0, at most ln S (the generalized Jensen-Shannon divergence of an image's labels).
+        `images`: N; `crops`: S; `entropy`: mean entropy of the labels in nats, in [0, ln K];
+        `effective_classes`: its exponential, in [1, K], the number of equally likely classes that
+        are as uncertain; `pairs_disagree`: share of the pairs of crops of one image whose most
+        probable classes differ, in [0, 1]; `kl_to_mean`: mean of KL(label || mean label of its
+        image) in nats, from 0 to ln S (the generalized Jensen-Shannon divergence of an image's
+        labels).
 
     Raises:
         ValueError: when there is no pair of crops, or there are no images.
@@ -26,21 +27,21 @@ def crop_disagreement(labels: np.ndarray) -> dict[str, float | int]:
     crops, images, _ = labels.shape
     if crops < 2 or not images:
         raise ValueError(f"labels must be of two or more crops of an image, not {labels.shape}")
-    own = np.stack([entropy(each.astype(np.float64)) for each in labels])
-    mean = labels.mean(axis=0, dtype=np.float64)
-    uncertainty = float(own.mean())
+    entropies = np.stack([entropy(stream.astype(np.float64)) for stream in labels])  # (S, N)
+    mean = labels.mean(axis=0, dtype=np.float64)  # (N, K)
+    uncertainty = float(entropies.mean())
     return {
         "images": images,
         "crops": crops,
         "entropy": uncertainty,
         "effective_classes": float(np.exp(uncertainty)),
         "pairs_disagree": float(pairs_disagree(labels.argmax(axis=2)).mean()),
-        "kl_to_mean": float(np.maximum(entropy(mean) - own.mean(axis=0), 0).mean()),
+        "kl_to_mean": float(np.maximum(entropy(mean) - entropies.mean(axis=0), 0).mean()),
     }
 
 
 def pairs_disagree(tops: np.ndarray) -> np.ndarray:
-    """Share of the pairs of crops of each image that name different classes.
+    """Share of the pairs of crops of each image with different most probable classes.
 
     Args:
         tops: (S, N) most probable class of each crop, S >= 2.
@@ -54,16 +55,16 @@ def pairs_disagree(tops: np.ndarray) -> np.ndarray:
 
 
 def movement(labels: np.ndarray, others: np.ndarray) -> dict[str, float | int]:
-    """How far labels of the same crops, made in two ways, lie apart.
+    """Measure the difference between two labelings of the same crops.
 
     Args:
         labels: (N, K), rows sum to one.
-        others: (N, K), of the same crops, made another way.
+        others: (N, K), the other labels of the same crops.
 
     Returns:
         `n`; `top1_changed`: share of crops whose most probable class differs, in [0, 1];
-        `total_variation`: half the L1 distance, in [0, 1]; `kl`: KL(labels || others) in nats, a
-        zero among the others counting as the least normal float32.
+        `total_variation`: half the L1 distance, in [0, 1]; `kl`: KL(labels || others) in nats,
+        where zeros in `others` count as the smallest normal float32.
 
     Raises:
         ValueError: when the shapes differ or there are no rows.

@@ -1,4 +1,4 @@
-"""Labels that a refiner gives to crops of several streams, kept as one array."""
+"""Labeling crops with a refiner, as one array."""
 
 import numpy as np
 
@@ -19,52 +19,51 @@ def labels_of_streams(
     streams: int,
     bn_group: int,
     workers: int = 0,
-    mates_seed: int | None = None,
+    group_seed: int | None = None,
 ) -> np.ndarray:
-    """What a refiner says of one crop of each sample in each of several streams.
+    """Label one crop of each sample in each of several streams.
 
     Args:
         refiner: the frozen networks.
         view: the crops.
-        rows: (N,) manifest rows, which make up the BN groups.
-        streams: S, how many; they are numbered from 0.
-        bn_group: crops that share batch statistics, where the refiner uses those.
+        rows: (N,) manifest rows, from which the BN groups are formed.
+        streams: S, the number of streams, counted from 0.
+        bn_group: crops that share batch statistics, if the refiner uses them.
         workers: threads that prepare crops.
-        mates_seed: shuffles the BN groups differently from the view's own seed; the crops stay.
+        group_seed: forms other BN groups of the same crops; by default, those of the view's seed.
 
     Returns:
         (S, N, K) float32, in the order of `rows`; rows sum to one.
 
     Raises:
-        DataError: when a BN group can't give sound labels.
+        DataError: when a BN group is too small.
         CheckpointError: when the refiner has other classes than the data.
     """
-    made = CropLabels(refiner, view, rows, group=bn_group)
-    if mates_seed is not None:
+    crop_labels = CropLabels(refiner, view, rows, group=bn_group)
+    if group_seed is not None:
         least = SMALLEST_GROUP if refiner.depends_on_batch else 1
-        made.plan = GroupPlan(rows, group=bn_group, seed=mates_seed, smallest=least)
+        crop_labels.plan = GroupPlan(rows, group=bn_group, seed=group_seed, smallest=least)
     place = np.full(int(rows.max()) + 1, -1)
     place[rows] = np.arange(len(rows))
-    labels = np.zeros((streams, len(rows), made.classes), np.float32)
+    labels = np.zeros((streams, len(rows), crop_labels.classes), np.float32)
     for stream in range(streams):
-        for each, found in made.of_stream(stream, workers=workers):
-            labels[stream, place[each]] = found.cpu().numpy()
+        for batch_rows, batch in crop_labels.of_stream(stream, workers=workers):
+            labels[stream, place[batch_rows]] = batch.cpu().numpy()
     return labels
 
 
 def labels_of_level(
     refiner: Refiner, view: View, image_view: View, rows: np.ndarray, *, level: Level, bn_group: int
 ) -> np.ndarray:
-    """The soft targets of one stream of crops at a level of `labels.policy.RefinedLabels`.
+    """Compute soft targets of stream 0 at a level of `labels.policy.RefinedLabels`.
 
     Args:
         refiner: the frozen networks.
-        view: the crops, of its stream 0.
-        image_view: the crop that stands for the whole image.
-        rows: (N,) manifest rows; the samples of which BN groups, and means over a category, are
-            made.
-        level: of the crop, of its image, or of its category.
-        bn_group: crops that share batch statistics, where the refiner uses those.
+        view: the crops.
+        image_view: renders whole images.
+        rows: (N,) manifest rows, from which BN groups and means over a category are formed.
+        level: label of the crop, of its image, or of its category.
+        bn_group: crops that share batch statistics, if the refiner uses them.
 
     Returns:
         (N, K) float32, in the order of `rows`.
@@ -74,16 +73,16 @@ def labels_of_level(
     place = np.full(int(rows.max()) + 1, -1)
     place[rows] = np.arange(len(rows))
     labels = np.zeros((len(rows), policy.classes), np.float32)
-    # Whole BN groups in the order of the plan, so that none is labelled twice.
-    for each in split_batches(shuffled(rows, view.seed, 0), bn_group, drop_last=False):
-        found = policy(view.render(each, 0))
-        whole = found.dense() if isinstance(found, SparseTargets) else found
-        labels[place[each]] = whole.cpu().numpy()
+    # Whole BN groups in the order of the plan, so that no group is labeled twice.
+    for group_rows in split_batches(shuffled(rows, view.seed, 0), bn_group, drop_last=False):
+        targets = policy(view.render(group_rows, 0))
+        dense = targets.dense() if isinstance(targets, SparseTargets) else targets
+        labels[place[group_rows]] = dense.cpu().numpy()
     return labels
 
 
-def hardened(labels: np.ndarray) -> np.ndarray:
-    """One-hot of the most probable class of each row, the lowest number among equals."""
+def hard_labels(labels: np.ndarray) -> np.ndarray:
+    """The most probable class of each row as one-hot, with ties going to the lowest number."""
     hard = np.zeros_like(labels)
     hard[np.arange(len(labels)), labels.argmax(axis=1)] = 1
     return hard

@@ -1,4 +1,4 @@
-"""What a run's refiners were said to be worth, beside what those who learned from them gained."""
+"""Comparing the assessment of a run's refiners with the gains of their students."""
 
 import logging
 from collections import Counter
@@ -11,17 +11,17 @@ from tinyrefinery.errors import DataError
 from tinyrefinery.networks.opening import open_networks
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.refiners.assessment import Assessment, Options, assess
-from tinyrefinery.refiners.verdict import ahead
+from tinyrefinery.refiners.verdict import advantage
 from tinyrefinery.runs.folder import TrainedStage, open_run
 
 GIVEN = "ground truth"
 
-say = logging.getLogger("tinyrefinery").info
+log = logging.getLogger("tinyrefinery")
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """A network that learned from one refiner, and its like that learned from given labels."""
+class StudentGain:
+    """A student, its only refiner, and the same network trained on given labels."""
 
     refiner: TrainedStage
     student: TrainedStage
@@ -29,114 +29,121 @@ class Lesson:
 
     @property
     def split(self) -> str:
-        """Where the gain shows: the test split, or validation where there is none."""
+        """Split of the gain: test, else validation."""
         both = (self.student.evaluation, self.plain.evaluation)
-        return "test" if all("test" in each for each in both) else "validation"
+        return "test" if all("test" in measures for measures in both) else "validation"
+
+    @property
+    def top1(self) -> tuple[float, float]:
+        """Top-1 of student and plain network, 0 to 1."""
+        student, plain = (s.evaluation[self.split]["top1"] for s in (self.student, self.plain))
+        return student, plain
 
     @property
     def gain(self) -> float:
-        """Top-1 of the student minus that of its like, -1 to 1."""
-        top1 = [each.evaluation[self.split]["top1"] for each in (self.student, self.plain)]
-        return top1[0] - top1[1]
+        """Top-1 of the student minus that of the plain network, -1 to 1."""
+        student, plain = self.top1
+        return student - plain
 
 
-def lessons(run: Path, plain: str | None = None) -> list[Lesson]:
-    """All stages of a run that learned from one of its networks alone, seed by seed.
+def student_gains(run: Path, plain: str | None = None) -> list[StudentGain]:
+    """Find all stages of a run that learned from exactly one network of the run.
 
     Args:
         run: a run folder.
-        plain: id of the stage that gains are measured against; None: the one with the student's
-            seed and architecture, and given labels.
+        plain: id of the stage to compare students with. By default, it is the one with the
+            student's seed and architecture, and given labels.
 
     Raises:
-        DataError: when there is no such stage, more than one, or nothing was refined.
+        DataError: when there is no such stage, or more than one, or no student.
     """
     stages = open_run(run).stages
-    by_key = {each.key: each for each in stages}
-    found = [
-        Lesson(by_key[each.refiners[0]], each, _plain(run, stages, each, plain))
-        for each in stages
-        if len(each.refiners) == 1 and each.refiners[0] in by_key
+    by_key = {stage.key: stage for stage in stages}
+    case = [
+        StudentGain(by_key[stage.refiners[0]], stage, _plain(run, stages, stage, plain))
+        for stage in stages
+        if len(stage.refiners) == 1 and stage.refiners[0] in by_key
     ]
-    if not found:
+    if not case:
         raise DataError(
-            f"{run}: no finished stage learned from another one; a refiner's verdict is set beside "
-            "gains in a run with both, e.g. of `tinyrefinery demo`"
+            f"{run}: no finished stage learned from another stage: give a run with refiner and "
+            "student, such as that of `tinyrefinery demo`"
         )
-    return found
+    return case
 
 
 def _plain(
-    run: Path, stages: Sequence[TrainedStage], student: TrainedStage, wanted: str | None
+    run: Path, stages: Sequence[TrainedStage], student: TrainedStage, name: str | None
 ) -> TrainedStage:
-    alike = [
-        each for each in stages if each.seed == student.seed and _is_plain(each, student, wanted)
-    ]
-    found = [each for each in alike if set(each.rows) & set(student.rows)] or alike
-    if len(found) != 1:
-        named = ", ".join(dict.fromkeys(each.stage for each in found)) or "none"
+    """The stage to compare a student with, preferably of a row of the student."""
+
+    def is_plain(stage: TrainedStage) -> bool:
+        if name is not None:
+            return stage.stage == name
+        return stage.labels == GIVEN and stage.model == student.model
+
+    candidates = [stage for stage in stages if stage.seed == student.seed and is_plain(stage)]
+    candidates = [s for s in candidates if set(s.rows) & set(student.rows)] or candidates
+    if len(candidates) != 1:
+        names = ", ".join(dict.fromkeys(stage.stage for stage in candidates)) or "none"
         raise DataError(
-            f"{run}: against what is the gain of '{student.stage}' (seed {student.seed}) measured? "
-            f"Stages of its architecture with given labels: {named}. Name one with --plain STAGE"
+            f"{run}: can't choose the stage to compare '{student.stage}' (seed {student.seed}) "
+            f"with. Candidates with its architecture and given labels: {names}. Name one with "
+            "--plain STAGE"
         )
-    return found[0]
-
-
-def _is_plain(each: TrainedStage, student: TrainedStage, wanted: str | None) -> bool:
-    if wanted is not None:
-        return each.stage == wanted
-    return each.labels == GIVEN and each.model == student.model
+    return candidates[0]
 
 
 def gain_lines(
     run: Path, recipe: Recipe, options: Options, plain: str | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Lines of refiner-gains.csv, see `reports.refiner_gains.COLUMNS`: one a refiner and student.
+    """Assess a run's refiners and compute lines of refiner-gains.csv, one per refiner and student.
 
-    The refiners of a seed are looked at on the same crops, which none of them was trained on.
+    The refiners of a seed are assessed on the same crops, which none of them was trained on. See
+    `gains_report.COLUMNS`.
 
     Raises:
-        RefineryError: as `lessons` and `assess`.
+        RefineryError: see `student_gains` and `assess`.
     """
-    taught = lessons(run, plain)
-    for seed in sorted({each.student.seed for each in taught}):
-        mine = [each for each in taught if each.student.seed == seed]
-        folders = dict.fromkeys(str(each.refiner.folder) for each in mine)
-        plains = dict.fromkeys(str(each.plain.folder) for each in mine)
-        everyone = open_networks(list(folders | plains))
-        targets, others = everyone[: len(folders)], everyone[len(folders) :]
-        own = recipe.model_copy(update={"seed": seed})
-        say(f"seed {seed}: {len(targets)} refiners of {len(mine)} students")
-        assessment = assess(targets, own, options, others)
-        names = {each.source: each.name for each in everyone}
-        pairs = Counter((each.refiner.stage, each.student.stage) for each in mine)
-        for lesson in mine:
-            twice = pairs[lesson.refiner.stage, lesson.student.stage] > 1
-            row = lesson.student.rows[0] if twice and lesson.student.rows else ""
-            yield {"row": row, **_line(lesson, names, assessment)}
+    cases = student_gains(run, plain)
+    for seed in sorted({case.student.seed for case in cases}):
+        of_seed = [case for case in cases if case.student.seed == seed]
+        folders = dict.fromkeys(str(case.refiner.folder) for case in of_seed)
+        plains = dict.fromkeys(str(case.plain.folder) for case in of_seed)
+        networks = open_networks(list(folders | plains))
+        targets, students = networks[: len(folders)], networks[len(folders) :]
+        log.info(f"seed {seed}: {len(targets)} refiners of {len(of_seed)} students")
+        with_seed = recipe.model_copy(update={"seed": seed})
+        assessment = assess(targets, with_seed, options, students)
+        names = {network.source: network.name for network in networks}
+        pairs = Counter((case.refiner.stage, case.student.stage) for case in of_seed)
+        for case in of_seed:
+            repeated = pairs[case.refiner.stage, case.student.stage] > 1
+            row = case.student.rows[0] if repeated and case.student.rows else ""
+            yield {"row": row, **_line(case, names, assessment)}
 
 
-def _line(lesson: Lesson, names: Mapping[str, str], found: Assessment) -> dict[str, Any]:
-    name, student = (names[f"file:{each.network}"] for each in (lesson.refiner, lesson.plain))
-    measures = found.measured[name].measures
-    over = ahead(found.measured[name], found.measured[student])
-    place = next(each for each in found.ranking.places if each.name == name)
+def _line(case: StudentGain, names: Mapping[str, str], assessment: Assessment) -> dict[str, Any]:
+    name, student = (names[f"file:{stage.network}"] for stage in (case.refiner, case.plain))
+    measures = assessment.measured[name].measures
+    lead = advantage(assessment.measured[name], assessment.measured[student])
+    place = next(place for place in assessment.ranking.places if place.name == name)
     train, unseen = measures["train_crops"], measures["validation_crops"]
     truth = measures["crop_truth"].get("labels", {})
-    top1 = [each.evaluation[lesson.split]["top1"] for each in (lesson.student, lesson.plain)]
+    student_top1, plain_top1 = case.top1
     return {
-        "run": lesson.refiner.run,
-        "refiner": lesson.refiner.stage,
-        "seed": lesson.refiner.seed,
-        "model": lesson.refiner.model,
-        "verdict": found.verdict(name, student).grade,
+        "run": case.refiner.run,
+        "refiner": case.refiner.stage,
+        "seed": case.refiner.seed,
+        "model": case.refiner.model,
+        "verdict": assessment.verdict(name, student).grade,
         "place": place.place,
         "truth_kl": truth.get("kl"),
         "unseen_less_by_heart": 2 * unseen["top1"] - train["top1"],
         "unseen_top1": unseen["top1"],
         "train_top1": train["top1"],
-        "ahead": over.top1,
-        "ahead_error": over.standard_error,
+        "ahead": lead.top1,
+        "ahead_error": lead.standard_error,
         "whole_top1": measures["validation"]["top1"],
         "gap": measures["gap"]["top1"],
         "by_heart": measures["gap"]["top1"] / train["top1"] if train["top1"] else 0.0,
@@ -144,10 +151,10 @@ def _line(lesson: Lesson, names: Mapping[str, str], found: Assessment) -> dict[s
         "ece": unseen["ece"],
         "open_classes": train["effective_classes"],
         "crops_differ": train["pairs_disagree"],
-        "student": lesson.student.stage,
-        "plain": lesson.plain.stage,
-        "split": lesson.split,
-        "student_top1": top1[0],
-        "plain_top1": top1[1],
-        "gain": lesson.gain,
+        "student": case.student.stage,
+        "plain": case.plain.stage,
+        "split": case.split,
+        "student_top1": student_top1,
+        "plain_top1": plain_top1,
+        "gain": case.gain,
     }

@@ -1,4 +1,4 @@
-"""Measures of refiners beside the gains of those who learned from them: CSV, tables, ranks."""
+"""Reporting measures of refiners with the gains of their students: CSV, tables, correlations."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -28,92 +28,95 @@ COLUMNS = (
     *("student", "plain", "split", "student_top1", "plain_top1", "gain"),
 )
 VERDICTS = {"sound": 0, "with care": 1, "poor": 2}
-SAID = {
-    "truth_kl": ("KL to crop truth: the ranking's score where it is known", -1),
-    "unseen_less_by_heart": ("unseen crops less by heart: the ranking's score elsewhere", 1),
-    "verdict": ("the verdict", -1),
+MEASURES = {
+    "truth_kl": ("KL to true crop labels (the score of the ranking, if known)", -1),
+    "unseen_less_by_heart": ("top-1 on unseen crops minus gap (the score otherwise)", 1),
+    "verdict": ("verdict", -1),
     "unseen_top1": ("top-1 on unseen crops", 1),
-    "ahead": ("top-1 on unseen crops over who is to learn", 1),
+    "ahead": ("top-1 on unseen crops minus the student's", 1),
     "whole_top1": ("top-1 on whole validation images", 1),
     "gap": ("gap", -1),
-    "by_heart": ("by heart: gap as a share of training-crop top-1", -1),
+    "by_heart": ("memorized: gap as a share of top-1 on training crops", -1),
     "unseen_nll": ("NLL on unseen crops", -1),
     "ece": ("calibration error on unseen crops", -1),
-    "open_classes": ("open classes", 1),
-    "crops_differ": ("crops differ", 1),
+    "open_classes": ("effective classes", 1),
+    "crops_differ": ("crops that differ", 1),
 }
-"""Measure -> what it is, and the sign with which more of it should go with a larger gain."""
+"""Measure -> description, and the expected sign of its correlation with the gain."""
 
 Line = Mapping[str, Any]
 
 
 def write_gains(path: Path, lines: Iterable[Line]) -> None:
-    """Write lines as CSV with the columns `COLUMNS`; what a line doesn't have is empty."""
+    """Write lines as CSV with the columns `COLUMNS`. Missing values are empty."""
     write_csv(path, COLUMNS, lines)
 
 
-def over_refiners(lines: Sequence[Line], column: str) -> dict[str, list[float]]:
-    """A column's values by refiner and student, a value a seed; the verdict as 0, 1 or 2."""
-    found: dict[str, list[float]] = {}
+def values_by_pair(lines: Sequence[Line], column: str) -> dict[str, list[float]]:
+    """A column's values by refiner and student, one per seed. Verdicts become 0, 1 or 2."""
+    values: dict[str, list[float]] = {}
     for line in lines:
         value = line[column]
         if value is None or value == "":
             continue
         number = VERDICTS[value] if column == "verdict" else float(value)
-        found.setdefault(_name(line), []).append(number)
-    return found
+        values.setdefault(_name(line), []).append(number)
+    return values
 
 
 def _name(line: Line) -> str:
-    row = f" ({line['row']})" if line.get("row") else ""  # where that alone tells students apart
+    row = f" ({line['row']})" if line.get("row") else ""  # if only the row distinguishes students
     return f"{line['refiner']} > {line['student']}{row}"
 
 
-def foretold(lines: Sequence[Line], column: str) -> RankCorrelation | None:
-    """Rank correlation of a measure with the gain, both means over seeds, refiner by refiner.
+def correlation_with_gain(lines: Sequence[Line], column: str) -> RankCorrelation | None:
+    """Rank correlation of a measure with the gain, over pairs of refiner and student.
 
-    The sign is that of what a refiner's measure ought to tell: 1 where it gives the order of gains.
-    None where the measure isn't known, is the same for all, or there are fewer than three.
+    Both are means over seeds. The sign is relative to the expected one: 1 if the measure predicts
+    the order of the gains. None if the measure is missing, is constant, or there are fewer than
+    three pairs.
     """
-    measure, gain = over_refiners(lines, column), over_refiners(lines, "gain")
+    measure, gain = values_by_pair(lines, column), values_by_pair(lines, "gain")
     names = [name for name in gain if name in measure]
-    values = [SAID[column][1] * float(np.mean(measure[name])) for name in names]
+    values = [MEASURES[column][1] * float(np.mean(measure[name])) for name in names]
     return rank_correlation(np.array(values), np.array([np.mean(gain[name]) for name in names]))
 
 
-def by_seed(lines: Sequence[Line], column: str) -> list[float]:
-    """The same correlation within each seed; seeds without one are left out."""
-    seeds = dict.fromkeys(line["seed"] for line in lines)
-    found = [foretold([each for each in lines if each["seed"] == s], column) for s in seeds]
-    return [each.rho for each in found if each is not None]
+def correlations_by_seed(lines: Sequence[Line], column: str) -> list[float]:
+    """The same correlation within each seed, without seeds that have none."""
+    by_seed: dict[Any, list[Line]] = {}
+    for line in lines:
+        by_seed.setdefault(line["seed"], []).append(line)
+    correlations = [correlation_with_gain(of_seed, column) for of_seed in by_seed.values()]
+    return [correlation.rho for correlation in correlations if correlation is not None]
 
 
-def in_order(lines: Sequence[Line]) -> list[str]:
-    """Refiner and student, the largest mean gain first."""
-    gains = over_refiners(lines, "gain")
+def pairs_by_gain(lines: Sequence[Line]) -> list[str]:
+    """Pairs of refiner and student, the largest mean gain first."""
+    gains = values_by_pair(lines, "gain")
     return sorted(gains, key=lambda name: -float(np.mean(gains[name])))
 
 
 def verdicts_of(lines: Sequence[Line], name: str) -> str:
-    """The verdicts of one refiner's seeds, e.g. "sound (2), with care (1)"."""
-    said = [line["verdict"] for line in lines if _name(line) == name]
-    counts = {grade: said.count(grade) for grade in VERDICTS if grade in said}
+    """The verdicts of one pair over seeds, e.g. "sound (2), with care (1)"."""
+    verdicts = [line["verdict"] for line in lines if _name(line) == name]
+    counts = {grade: verdicts.count(grade) for grade in VERDICTS if grade in verdicts}
     if len(counts) == 1:
         return next(iter(counts))
     return ", ".join(f"{grade} ({count})" for grade, count in counts.items())
 
 
 def gains_table(lines: Sequence[Line]) -> Table:
-    """One line a refiner, the largest gain first."""
+    """One line per refiner and student, the largest gain first."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("refiner > student", "verdict"):
         table.add_column(name, overflow="fold")
     for name in ("gain", "unseen\ncrops", "gap", "truth\nKL", "n"):
         table.add_column(name, justify="right", no_wrap=True)
-    truth = over_refiners(lines, "truth_kl")
-    for name in in_order(lines):
+    truth = values_by_pair(lines, "truth_kl")
+    for name in pairs_by_gain(lines):
         gain, unseen, gap = (
-            over_refiners(lines, column)[name] for column in ("gain", "unseen_top1", "gap")
+            values_by_pair(lines, column)[name] for column in ("gain", "unseen_top1", "gap")
         )
         kl = f"{np.mean(truth[name]):.2f}" if name in truth else ""
         cells = [signed(float(np.mean(gain))), percent(spread(unseen)), percent(spread(gap)), kl]
@@ -122,31 +125,32 @@ def gains_table(lines: Sequence[Line]) -> Table:
 
 
 def rank_lines(lines: Sequence[Line]) -> list[list[str]]:
-    """A line a measure: what it is, rho with its p, and the range of rho within single seeds."""
-    found = []
-    for column, (what, _) in SAID.items():
-        whole = foretold(lines, column)
-        if whole is None:
-            found.append([what, "the same for all, or not known", "", ""])
+    """One line per measure: description, rho, its p, and the range of rho over single seeds."""
+    rows = []
+    for column, (description, _) in MEASURES.items():
+        correlation = correlation_with_gain(lines, column)
+        if correlation is None:
+            rows.append([description, "constant or unknown", "", ""])
             continue
-        single = by_seed(lines, column)
-        span = f"{min(single):+.2f} to {max(single):+.2f}" if len(single) > 1 else ""
-        found.append([what, f"{whole.rho:+.2f}", f"{whole.p:.3f}", span])
-    return [[each.replace("-", "−") if i else each for i, each in enumerate(r)] for r in found]
+        by_seed = correlations_by_seed(lines, column)
+        span = f"{min(by_seed):+.2f} to {max(by_seed):+.2f}" if len(by_seed) > 1 else ""
+        numbers = (f"{correlation.rho:+.2f}", f"{correlation.p:.3f}", span)
+        rows.append([description, *(number.replace("-", "−") for number in numbers)])
+    return rows
 
 
 def rank_table(lines: Sequence[Line]) -> Table:
-    """How well each measure gives the order of the gains."""
+    """How well each measure predicts the order of the gains."""
     table = Table(
         box=None,
         pad_edge=False,
         header_style="bold",
-        caption="Spearman's rank correlation of means over seeds; p: share of all orders that do "
-        "as well, two-sided. One refiner is one point: few of them prove little.",
+        caption="Spearman's rank correlation of means over seeds. p: share of all orders that "
+        "correlate as well, two-sided. One refiner is one point: few of them prove little.",
         caption_justify="left",
     )
-    table.add_column("what is said of a refiner", overflow="fold")
-    for name in ("with the\ngain", "p", "single\nseeds"):
+    table.add_column("measure of the refiner", overflow="fold")
+    for name in ("correlation\nwith gain", "p", "single\nseeds"):
         table.add_column(name, justify="right", no_wrap=True)
     for line in rank_lines(lines):
         table.add_row(*line)

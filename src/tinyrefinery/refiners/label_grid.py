@@ -1,7 +1,7 @@
-"""The quality of every kind of label that networks can give, where the truth is known.
+"""The quality of every kind of refined label, where true labels are known.
 
-A line a network, batch-norm mode, group size, level, and soft or hard: how far such labels are from
-the true distribution of each crop, or from what people said of each image.
+There is one line per network, batch-norm mode, group size, level, and soft or hard label. It has
+the distance of these labels to the true distribution of each crop, or to human labels.
 """
 
 import logging
@@ -28,30 +28,30 @@ from tinyrefinery.refiners.assessment import (
     assessed_data,
     unseen_generation,
 )
-from tinyrefinery.refiners.crop_labelling import hardened, labels_of_level
+from tinyrefinery.refiners.crop_labelling import hard_labels, labels_of_level
 
 LEVELS: tuple[Level, ...] = ("crop", "image", "category")
 SMOOTHING = (0.05, 0.1, 0.2)  # our choice; 0.1 is Szegedy et al. 2016, section 7
-FREE_GROUP = 256  # crops labelled at once where they don't share statistics
+FREE_GROUP = 256  # crops per batch if they don't share statistics
 
-say = logging.getLogger("tinyrefinery").info
+log = logging.getLogger("tinyrefinery")
 Line = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Which labels are looked at, and on how many images."""
+    """The labels to compare, and the number of images."""
 
     images: int = 10_000
     bn_groups: tuple[int, ...] = (16, 64, 256)
     human: HumanFile | None = None
     split: str = "test"
-    """Whose images people labelled."""
+    """Split of the human-labeled images."""
 
 
 @dataclass(frozen=True)
 class _Truth:
-    """What labels are compared with."""
+    """The true labels to compare with."""
 
     basis: str
     split: str
@@ -60,13 +60,13 @@ class _Truth:
 
 
 def label_lines(targets: Sequence[Network], recipe: Recipe, grid: Grid) -> Iterator[Line]:
-    """Lines of label-quality.csv, see `reports.label_quality.COLUMNS`.
+    """Label crops and compute lines of label-quality.csv, see `label_report.COLUMNS`.
 
-    The crops of a seed are the same for all its networks, and none was trained on them. People's
-    labels are of whole images, so their test images are labelled here for evaluation alone.
+    All networks of a seed label the same crops, which none of them was trained on. Human labels are
+    of whole images. Their test images are labeled here only for evaluation.
 
     Raises:
-        DataError: when nothing is known to compare labels with.
+        DataError: when no true labels are known.
         CheckpointError: when a network doesn't fit the data.
     """
     data = assessed_data(recipe, targets)
@@ -74,23 +74,24 @@ def label_lines(targets: Sequence[Network], recipe: Recipe, grid: Grid) -> Itera
     if recipe.engine.threads:
         torch.set_num_threads(recipe.engine.threads)
     size = recipe.data.train_crop.size
-    frozen = {each.name: frozen_network(each, data, size) for each in targets}
+    frozen = {target.name: frozen_network(target, data, size) for target in targets}
     human = _human(data, grid)
-    for seed in dict.fromkeys(_seed(each) for each in targets):
-        own = recipe if seed is None else recipe.model_copy(update={"seed": seed})
-        view = builders.train_view(own, data, unseen_generation(own), device)
+    for seed in dict.fromkeys(_seed(target) for target in targets):
+        with_seed = recipe if seed is None else recipe.model_copy(update={"seed": seed})
+        view = builders.train_view(with_seed, data, unseen_generation(with_seed), device)
         truths = [*_crop_truth(view, grid), *human]
         if not truths:
             raise DataError(
-                f"data set '{data.name}': the true labels of its crops are not known; name a file "
-                "of people's labels with --human"
+                f"dataset '{data.name}': the true labels of its crops are unknown: give a file of "
+                "human labels with --human"
             )
         for truth in truths:
-            for line in _given(truth, data):
+            for line in _given_lines(truth, data):
                 yield {"seed": seed, **line}
-            for target in (each for each in targets if _seed(each) == seed):
-                say(f"{target.name}: labels against {truth.basis}, {len(truth.rows)} images")
-                yield from _of_target(target, frozen[target.name], own, view, truth, grid)
+            for target in (target for target in targets if _seed(target) == seed):
+                log.info(f"{target.name}: comparing {len(truth.rows)} labels to {truth.basis}")
+                network = frozen[target.name]
+                yield from _target_lines(target, network, with_seed, view, truth, grid)
 
 
 def _seed(network: Network) -> int | None:
@@ -100,21 +101,23 @@ def _seed(network: Network) -> int | None:
 def _human(data: Dataset, grid: Grid) -> list[_Truth]:
     if grid.human is None:
         return []
-    mine = grid.human.read(data).of_rows(data.manifest.rows(grid.split))
-    if not len(mine):
-        raise DataError(f"{grid.human.path}: people labelled no image of the {grid.split} split")
-    chosen = evenly_spaced(np.arange(len(mine)), grid.images)
-    return [_Truth("people", grid.split, mine.rows[chosen], mine.distributions[chosen])]
+    labels = grid.human.read(data).of_rows(data.manifest.rows(grid.split))
+    if not len(labels):
+        raise DataError(
+            f"{grid.human.path}: no label is of an image of the {grid.split} split: give --split"
+        )
+    chosen = evenly_spaced(np.arange(len(labels)), grid.images)
+    return [_Truth("people", grid.split, labels.rows[chosen], labels.distributions[chosen])]
 
 
 def _crop_truth(view: View, grid: Grid) -> list[_Truth]:
     rows = evenly_spaced(view.dataset.manifest.rows("train"), grid.images)
-    found = view.truth(rows, 0)
-    return [] if found is None else [_Truth("crop truth", "train", rows, found)]
+    distributions = view.truth(rows, 0)
+    return [] if distributions is None else [_Truth("crop truth", "train", rows, distributions)]
 
 
-def _given(truth: _Truth, data: Dataset) -> Iterator[Line]:
-    """Given labels, one-hot and smoothed."""
+def _given_lines(truth: _Truth, data: Dataset) -> Iterator[Line]:
+    """Lines of the given labels, one-hot and smoothed."""
     one_hot = np.eye(len(data.classes))[data.manifest.labels[truth.rows]]
     for epsilon in (0.0, *SMOOTHING):
         name = f"smoothing {epsilon:g}" if epsilon else "given labels"
@@ -123,16 +126,16 @@ def _given(truth: _Truth, data: Dataset) -> Iterator[Line]:
         yield {"stage": name, "basis": truth.basis, "split": truth.split, **quality}
 
 
-def _of_target(
+def _target_lines(
     target: Network, frozen: FrozenNetwork, recipe: Recipe, view: View, truth: _Truth, grid: Grid
 ) -> Iterator[Line]:
     image_view = builders.eval_view(recipe, view.dataset, view.device)
     stage = target.trained
-    known: Line = {"run": target.run.name if target.run else "", "row": stage.row if stage else ""}
-    known |= {"stage": stage.stage if stage else target.name, "seed": _seed(target)}
-    known |= {"generation": stage.generation if stage else 1, "model": architecture(target)}
-    known |= {"basis": truth.basis, "split": truth.split}
-    for mode, group in _ways(grid, len(truth.rows)):
+    facts: Line = {"run": target.run.name if target.run else "", "row": stage.row if stage else ""}
+    facts |= {"stage": stage.stage if stage else target.name, "seed": _seed(target)}
+    facts |= {"generation": stage.generation if stage else 1, "model": architecture(target)}
+    facts |= {"basis": truth.basis, "split": truth.split}
+    for mode, group in _modes(grid, len(truth.rows)):
         refiner = builders.refiner(
             Refining(batch_norm=mode),
             [frozen],
@@ -141,18 +144,18 @@ def _of_target(
             recipe.engine,
         )
         if mode == "batch" and not refiner.depends_on_batch:
-            continue  # without batch normalization all modes are one
+            continue  # without batch normalization, all modes are the same
         for level in LEVELS:
             soft = labels_of_level(
                 refiner, view, image_view, truth.rows, level=level, bn_group=group or FREE_GROUP
             )
-            for form, labels in (("soft", soft), ("hard", hardened(soft))):
-                way = {"batch_norm": mode, "bn_group": group, "level": level, "form": form}
-                yield known | way | label_quality(labels, truth.distributions)
+            for form, labels in (("soft", soft), ("hard", hard_labels(soft))):
+                kind = {"batch_norm": mode, "bn_group": group, "level": level, "form": form}
+                yield facts | kind | label_quality(labels, truth.distributions)
 
 
-def _ways(grid: Grid, images: int) -> list[tuple[BatchNorm, int | None]]:
-    """Modes and groups; one larger than the images there are is a group of all of them."""
+def _modes(grid: Grid, images: int) -> list[tuple[BatchNorm, int | None]]:
+    """Modes and group sizes. A group has at most all images."""
     groups = dict.fromkeys(min(group, images) for group in grid.bn_groups)
     return [
         *(("batch", group) for group in groups),

@@ -1,4 +1,4 @@
-"""Label quality as a CSV file and a table: one line a kind of label, mean over seeds."""
+"""Label quality as a CSV file and a table with one line per kind of label, mean over seeds."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -21,40 +21,41 @@ KINDS = (
     *(("soft", "category"),),
 )
 """Form and level of the table's columns."""
+_BASES = {"crop truth": "true crop labels", "people": "human labels"}
 
 Line = Mapping[str, Any]
 
 
 def write_lines(path: Path, lines: Iterable[Line]) -> None:
-    """Write lines as CSV with the columns `COLUMNS`; what a line doesn't have is empty."""
+    """Write lines as CSV with the columns `COLUMNS`. Missing values are empty."""
     write_csv(path, COLUMNS, lines)
 
 
-def over_seeds(lines: Sequence[Line], measure: str = "kl", **which: Any) -> Spread | None:
-    """Mean, standard deviation and n over seeds of the lines with these values; None: no line."""
-    found = {
+def over_seeds(lines: Sequence[Line], measure: str = "kl", **values: Any) -> Spread | None:
+    """Mean, standard deviation and n over seeds of the lines with these values, or None."""
+    by_seed = {
         str(line.get("seed")): float(line[measure])
         for line in lines
-        if all(_text(line.get(name)) == _text(value) for name, value in which.items())
+        if all(_text(line.get(name)) == _text(value) for name, value in values.items())
     }
-    return spread(list(found.values())) if found else None
+    return spread(list(by_seed.values())) if by_seed else None
 
 
-def ways(lines: Sequence[Line]) -> list[dict[str, Any]]:
-    """What tells the table's lines apart, in the order in which they came."""
+def table_keys(lines: Sequence[Line]) -> list[dict[str, Any]]:
+    """The distinct facts that identify a line of the table, in order."""
     names = ("basis", "split", "run", "row", "stage", "batch_norm", "bn_group")
-    found = dict.fromkeys(tuple(_text(line.get(name)) for name in names) for line in lines)
-    return [dict(zip(names, each, strict=True)) for each in found]
+    distinct = dict.fromkeys(tuple(_text(line.get(name)) for name in names) for line in lines)
+    return [dict(zip(names, values, strict=True)) for values in distinct]
 
 
 def quality_table(lines: Sequence[Line], basis: str, measure: str = "kl") -> Table:
-    """One line a network and batch-norm mode, a column a level, soft and hard."""
+    """One line per network and batch-norm mode, one column per level, soft and hard."""
     table = Table(
         box=None,
         pad_edge=False,
         header_style="bold",
-        caption=f"{measure.replace('_', ' ')} against {basis} in nats, mean ± standard deviation "
-        "over n seeds",
+        caption=f"{measure.replace('_', ' ')} to {_BASES.get(basis, basis)} in nats, mean ± "
+        "standard deviation over n seeds",
         caption_justify="left",
     )
     table.add_column("labels", overflow="fold", min_width=9)
@@ -63,14 +64,14 @@ def quality_table(lines: Sequence[Line], basis: str, measure: str = "kl") -> Tab
         table.add_column(f"{form}\n{level}", justify="right", no_wrap=True)
     table.add_column("n", justify="right")
     several = len({line.get("run") for line in lines if line.get("run")}) > 1
-    for way in (each for each in ways(lines) if each["basis"] == basis):
-        found = [over_seeds(lines, measure, **way, form=f, level=k) for f, k in KINDS]
-        given = over_seeds(lines, measure, **way) if not way["batch_norm"] else None
-        cells = [_cell(each) for each in ([given, *found[1:]] if given else found)]
-        count = next(each.n for each in (given, *found) if each is not None)
-        of = way["run"] if several else ""
-        name = escape(" ".join(filter(None, (of, way["row"], way["stage"]))))
-        table.add_row(name, f"{way['batch_norm']} {way['bn_group']}".strip(), *cells, str(count))
+    for key in (key for key in table_keys(lines) if key["basis"] == basis):
+        kinds = [over_seeds(lines, measure, **key, form=f, level=k) for f, k in KINDS]
+        given = over_seeds(lines, measure, **key) if not key["batch_norm"] else None
+        cells = [_cell(value) for value in ([given, *kinds[1:]] if given else kinds)]
+        n = next(value.n for value in (given, *kinds) if value is not None)
+        run = key["run"] if several else ""
+        name = escape(" ".join(filter(None, (run, key["row"], key["stage"]))))
+        table.add_row(name, f"{key['batch_norm']} {key['bn_group']}".strip(), *cells, str(n))
     return table
 
 

@@ -1,4 +1,4 @@
-"""What was found of refiners, for the terminal and the page."""
+"""The assessment of refiners as text, for the terminal and the page."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,20 +11,20 @@ from rich.table import Table
 from tinyrefinery.errors import DataError
 
 LIMITS = (
-    "A rule, not a forecast. It doesn't know for how long the student will train{student}. The "
-    "bounds are our choice, the direction is the paper's (Table 6). Only training shows a gain: "
-    "run three seeds."
+    "The verdict is a rule, not a forecast. It ignores how long the student trains{student}. The "
+    "bounds are our choice, the direction is from the paper (Table 6). Only training shows the "
+    "gain: run three seeds."
 )
-UNKNOWN = ", nor how much it knows on its own: name it with --student"
+UNKNOWN = ", and how accurate the student is: name it with --student"
 
-WHOLE = 3  # place of whole images in `line_of`, for which the terminal has no room
+WHOLE = 3  # place of whole images in `table_cells`, for which the terminal has no space
 
-Found = Mapping[str, Any]
-"""Content of refiners.json."""
+Assessment = Mapping[str, Any]
+"""Content of refiners.json, or of one of its refiners."""
 
 
 def read_refiners(path: Path) -> dict[str, Any] | None:
-    """Content of refiners.json; None where there is no such file.
+    """Read refiners.json; None without such a file.
 
     Raises:
         DataError: when the file is damaged or from another version.
@@ -32,141 +32,142 @@ def read_refiners(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        found = json.loads(path.read_text("utf-8"))
-        known = found["format"] == 1
+        assessment = json.loads(path.read_text("utf-8"))
+        same_format = assessment["format"] == 1
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: not readable ({error}). Delete it, or ask again") from error
-    if not known:
-        raise DataError(f"{path}: was written by another Tiny Refinery. Delete it, or ask again")
-    return found
+        raise DataError(f"{path}: can't be read ({error}): delete it or rerun") from error
+    if not same_format:
+        raise DataError(f"{path}: written by another version: delete it or rerun")
+    return assessment
 
 
-def refiner_table(found: Found) -> Table:
-    """One line a refiner, the best first; it fits into 80 columns."""
-    truth = any(each["crop_truth"] for each in found["refiners"])
+def refiner_table(assessment: Assessment) -> Table:
+    """One line per refiner, the best first. It fits into 80 columns."""
+    truth = any(refiner["crop_truth"] for refiner in assessment["refiners"])
     table = Table(
         box=None,
         pad_edge=False,
         header_style="bold",
-        caption=_caption(found, truth),
+        caption=_caption(assessment, truth),
         caption_justify="left",
     )
     table.add_column("", justify="right", no_wrap=True)
     table.add_column("refiner", overflow="fold", min_width=12)
-    heads = ["train\ncrops", "unseen\ncrops", "gap", "open\nclasses"]
-    heads += ["crops\ndiffer", *(["truth\nKL"] if truth else [])]
-    for title in heads:
+    titles = ["train\ncrops", "unseen\ncrops", "gap", "eff.\nclasses"]
+    titles += ["crops\ndiffer", *(["truth\nKL"] if truth else [])]
+    for title in titles:
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
-    for place, each in ranked(found):
-        cells = line_of(each, truth)
-        table.add_row(str(place), escape(each["name"]), *cells[:WHOLE], *cells[WHOLE + 1 :])
+    for place, refiner in by_place(assessment):
+        cells = table_cells(refiner, truth)
+        table.add_row(str(place), escape(refiner["name"]), *cells[:WHOLE], *cells[WHOLE + 1 :])
     return table
 
 
-def ranked(found: Found) -> list[tuple[int, Found]]:
+def by_place(assessment: Assessment) -> list[tuple[int, Assessment]]:
     """Place and entry of each refiner, the best first."""
-    entries = {each["name"]: each for each in found["refiners"]}
-    return [(each["place"], entries[each["name"]]) for each in found["ranking"]["places"]]
+    refiners = {refiner["name"]: refiner for refiner in assessment["refiners"]}
+    return [(place["place"], refiners[place["name"]]) for place in assessment["ranking"]["places"]]
 
 
-def line_of(each: Found, truth: bool) -> list[str]:
+def table_cells(refiner: Assessment, truth: bool) -> list[str]:
     """The numbers of one refiner as text, in the order of the table."""
-    train, held, gap = each["train_crops"], each["validation_crops"], each["gap"]
+    train, held, gap = refiner["train_crops"], refiner["validation_crops"], refiner["gap"]
     cells = [
         f"{100 * train['top1']:.1f}",
         f"{100 * held['top1']:.1f}",
         f"{100 * gap['top1']:.1f}±{100 * gap['standard_error']:.1f}".replace("-", "−"),
-        f"{100 * each['validation']['top1']:.1f}",
+        f"{100 * refiner['validation']['top1']:.1f}",
         f"{train['effective_classes']:.2f}",
         f"{100 * train['pairs_disagree']:.1f}",
     ]
     if truth:
-        quality = each["crop_truth"]
+        quality = refiner["crop_truth"]
         cells.append(f"{quality['labels']['kl']:.2f}" if quality else "–")
-    return [*cells, each["verdict"]]
+    return [*cells, refiner["verdict"]]
 
 
-def _caption(found: Found, truth: bool) -> str:
-    on = found["on"]
+def _caption(assessment: Assessment, truth: bool) -> str:
+    on = assessment["on"]
     return (
-        f"percent; {on['train_images']} training, {on['validation_images']} validation images, "
-        f"{on['crops']} crops of each; BN {on['batch_norm']}; gap ± its standard error; open "
-        "classes: exp of the mean label entropy; crops differ: pairs of crops of one training "
-        "image with different top classes"
-    ) + ("; truth KL: nats" if truth else "")
+        f"Top-1 in percent on {on['train_images']} training and {on['validation_images']} "
+        f"validation images, {on['crops']} crops per image, BN {on['batch_norm']}. Gap ± standard "
+        "error. Effective classes: exponential of the mean label entropy. Crops differ: share of "
+        "pairs of crops of a training image with different top classes."
+    ) + (" Truth KL in nats." if truth else "")
 
 
-def told(found: Found) -> list[str]:
-    """Verdicts with their reasons, human labels, the ranking and its limits, a line each."""
+def report_lines(assessment: Assessment) -> list[str]:
+    """Verdicts with reasons, further measures, the ranking and its limits, as lines."""
     lines = []
-    for _, each in ranked(found):
-        lines += ["", f"{each['name']}: {each['verdict']}"]
-        lines += [f"  {_MARK[reason['grade']]} {reason['what']}" for reason in each["reasons"]]
-        lines += [f"    {line}" for line in (whole(each), *moves(each))]
-        lines += [f"    {line}" for line in human_lines(each)]
-    return [*lines, "", *ranking_lines(found), limits(found)]
+    for _, refiner in by_place(assessment):
+        lines += ["", f"{refiner['name']}: {refiner['verdict']}"]
+        lines += [f"  {_MARK[reason['grade']]} {reason['what']}" for reason in refiner["reasons"]]
+        lines += [f"    {line}" for line in (whole_image_line(refiner), *movement_lines(refiner))]
+        lines += [f"    {line}" for line in human_lines(refiner)]
+    return [*lines, "", *ranking_lines(assessment), limits(assessment)]
 
 
-def limits(found: Found) -> str:
-    """What the verdicts don't know."""
-    known = found["on"].get("student") is not None
-    return LIMITS.format(student="" if known else UNKNOWN)
+def limits(assessment: Assessment) -> str:
+    """The limits of the verdicts."""
+    has_student = assessment["on"].get("student") is not None
+    return LIMITS.format(student="" if has_student else UNKNOWN)
 
 
 _MARK = {"sound": "+", "with care": "!", "poor": "-"}
 
 
-def whole(each: Found) -> str:
-    """How right it is on whole validation images, in words."""
-    found = each["validation"]
-    low, high = found["top1_interval"]
+def whole_image_line(refiner: Assessment) -> str:
+    """Accuracy on whole validation images."""
+    measures = refiner["validation"]
+    low, high = measures["top1_interval"]
     return (
-        f"whole validation images (n = {found['n']}): top-1 {found['top1']:.1%} "
-        f"[{low:.1%}, {high:.1%}], NLL {found['nll']:.3f} nats, ECE {found['ece']:.3f}"
+        f"whole validation images (n = {measures['n']}): top-1 {measures['top1']:.1%} "
+        f"[{low:.1%}, {high:.1%}], NLL {measures['nll']:.3f} nats, ECE {measures['ece']:.3f}"
     )
 
 
-def moves(each: Found) -> list[str]:
-    """How far labels move with the BN mode, in words."""
-    parts = [
-        f"{mode.replace('_', ' ')} {moved['top1_changed']:.1%} of the top classes and "
-        f"{moved['total_variation']:.1%} of the probability (KL {moved['kl']:.3f} nats)"
-        for mode, moved in each["movement"].items()
-    ]
-    return [f"instead of BN {each['batch_norm']}: {part} change" for part in parts]
-
-
-def human_lines(each: Found) -> list[str]:
-    """Quality against people's labels, a line a split."""
+def movement_lines(refiner: Assessment) -> list[str]:
+    """How much labels change with the BN mode, one line per mode."""
+    names = {"other_mates": "other BN groups"}
     return [
-        f"people, {split} images (n = {kinds['labels']['n']}): KL {kinds['labels']['kl']:.3f} "
-        f"nats; given labels {kinds['given']['kl']:.3f}, smoothed {kinds['smoothed']['kl']:.3f}"
-        for split, kinds in each["human"].items()
+        f"{names.get(mode, f'BN {mode}')} instead of BN {refiner['batch_norm']}: "
+        f"{change['top1_changed']:.1%} of the top classes and {change['total_variation']:.1%} of "
+        f"the probability change (KL {change['kl']:.3f} nats)"
+        for mode, change in refiner["movement"].items()
     ]
 
 
-def ranking_lines(found: Found) -> list[str]:
-    """The ranking of two or more, and whether accuracy alone would say the same."""
-    places = found["ranking"]["places"]
+def human_lines(refiner: Assessment) -> list[str]:
+    """Quality against human labels, one line per split."""
+    return [
+        f"KL to human labels, {split} images (n = {kinds['labels']['n']}): "
+        f"{kinds['labels']['kl']:.3f} nats, given labels {kinds['given']['kl']:.3f}, smoothed "
+        f"labels {kinds['smoothed']['kl']:.3f}"
+        for split, kinds in refiner["human"].items()
+    ]
+
+
+def ranking_lines(assessment: Assessment) -> list[str]:
+    """The ranking of two or more refiners, and whether accuracy alone gives the same order."""
+    places = assessment["ranking"]["places"]
     if len(places) < 2:
         return []
     order = " > ".join(_tied(places))
-    by_accuracy = sorted(found["refiners"], key=lambda each: -each["validation_crops"]["top1"])
-    names = [each["name"] for each in by_accuracy]
-    same = names == [each["name"] for each in places]
-    other = "the same order" if same else " > ".join(names)
+    by_accuracy = sorted(assessment["refiners"], key=lambda r: -r["validation_crops"]["top1"])
+    names = [refiner["name"] for refiner in by_accuracy]
+    same = names == [place["name"] for place in places]
     return [
         f"Ranking: {order}",
-        f"It rests on: {found['ranking']['rests_on']}. '=' where the difference lies within 1.96 "
-        "standard errors, paired by image.",
-        f"By accuracy on unseen crops alone: {other}",
+        f"Score: {assessment['ranking']['rests_on']}. '=' means a difference within 1.96 standard "
+        "errors, paired by image.",
+        f"By accuracy on unseen crops alone: {'the same order' if same else ' > '.join(names)}",
     ]
 
 
-def _tied(places: Sequence[Found]) -> list[str]:
-    """Names of each place, joined where they share it."""
-    shared: dict[int, list[str]] = {}
-    for each in places:
-        shared.setdefault(each["place"], []).append(each["name"])
-    return [" = ".join(names) for names in shared.values()]
+def _tied(places: Sequence[Assessment]) -> list[str]:
+    """Names by place, joined by '=' if they share it."""
+    names_by_place: dict[int, list[str]] = {}
+    for place in places:
+        names_by_place.setdefault(place["place"], []).append(place["name"])
+    return [" = ".join(names) for names in names_by_place.values()]

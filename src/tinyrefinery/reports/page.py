@@ -23,12 +23,12 @@ from tinyrefinery.pages.style import save_plots
 from tinyrefinery.pages.templating import template
 from tinyrefinery.papers.figures import PaperFigure, paper_figures
 from tinyrefinery.refiners.report import (
+    by_place,
     human_lines,
-    line_of,
-    moves,
-    ranked,
+    movement_lines,
     ranking_lines,
     read_refiners,
+    table_cells,
 )
 from tinyrefinery.reports.pareto import pareto_figures
 from tinyrefinery.reports.samples import read_samples
@@ -273,9 +273,12 @@ def _refiners(folder: Run) -> dict[str, Any] | None:
     lines = [
         {
             **{"place": place, "name": each["name"], "is": each},
-            **{"cells": line_of(each, truth), "more": [*moves(each), *human_lines(each)]},
+            **{
+                "cells": table_cells(each, truth),
+                "more": [*movement_lines(each), *human_lines(each)],
+            },
         }
-        for place, each in ranked(found)
+        for place, each in by_place(found)
     ]
     return {"on": found["on"], "lines": lines, "truth": truth, "ranking": ranking_lines(found)}
 

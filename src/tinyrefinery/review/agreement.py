@@ -10,7 +10,7 @@ from tinyrefinery.random import integer
 from tinyrefinery.review.queue import Item
 
 
-def assigned(
+def assigned_items(
     items: Sequence[Item], reviewer: str, reviewers: Sequence[str], overlap: float
 ) -> list[Item]:
     """The images of one reviewer, in the queue's order.

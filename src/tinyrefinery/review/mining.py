@@ -20,15 +20,15 @@ from tinyrefinery.networks.network import Network
 from tinyrefinery.networks.opening import of_stage, open_network
 from tinyrefinery.networks.predictions import Wanted, predictions_of
 from tinyrefinery.review.pools import (
-    Known,
-    at_random,
-    of_disagreement,
-    of_failed_tests,
-    of_shortcuts,
-    of_suspects,
+    ImagePredictions,
+    disagreement_items,
+    failed_test_items,
+    random_items,
+    shortcut_items,
+    suspect_items,
 )
 from tinyrefinery.review.queue import Item, Queue
-from tinyrefinery.review.shares import checked_shares, chosen
+from tinyrefinery.review.shares import choose_items, normalize_shares
 from tinyrefinery.runs.folder import open_run
 
 say = logging.getLogger("tinyrefinery").info
@@ -80,7 +80,7 @@ def mine(
     """
     if budget < 1:
         raise DataError(f"a budget of {budget} images is none; give 1 or more")
-    parts = checked_shares(shares)
+    parts = normalize_shares(shares)
     network = open_network(run, stage=stage, seed=run_seed, row=row, like=like)
     data = open_network_data([network])
     other = open_network(refiner) if refiner is not None else _refiner_of(network)
@@ -88,7 +88,7 @@ def mine(
     session = run_tests(tests, network, like=like) if tests is not None else None
     pools, notes = _pools(network, data, known, session, seed)
     groups, copies = _groups(data.dataset, known.ids)
-    items = chosen(pools, budget, parts, groups)
+    items = choose_items(pools, budget, parts, groups)
     sources = [data] if session is None or session.suite.data is None else [data, session.data]
     queue = _queue(network, sources, items, seed=seed, budget=budget)
     population = len(set(known.ids[known.splits == "train"])) - copies
@@ -104,29 +104,29 @@ def _mined(
 
 
 def _pools(
-    network: Network, data: NetworkData, known: Known, session: Session | None, seed: int
+    network: Network, data: NetworkData, known: ImagePredictions, session: Session | None, seed: int
 ) -> tuple[dict[str, list[Item]], list[str]]:
     """Candidates by reason, and why a reason has none."""
     notes, pools = [], dict[str, list[Item]]()
     if session is None:
         notes.append("failed_test: no file of data tests was given")
     else:
-        pools["failed_test"] = of_failed_tests(_of_session(session), session.results)
+        pools["failed_test"] = failed_test_items(_of_session(session), session.results)
     dynamics = network.stage.dynamics if network.stage else None
     if dynamics is not None:
-        pools["label_suspect"] = of_suspects(known, data.dataset, load_dynamics(dynamics))
+        pools["label_suspect"] = suspect_items(known, data.dataset, load_dynamics(dynamics))
     else:
         notes.append("label_suspect: there are no training dynamics; mine the run itself")
     if known.refiner is None:
         notes.append("disagreement: the stage has no refiner; give one with --refiner")
-    pools["disagreement"] = of_disagreement(known)
-    pools["shortcut"] = of_shortcuts(known, data.dataset, data.properties(), seed)
+    pools["disagreement"] = disagreement_items(known)
+    pools["shortcut"] = shortcut_items(known, data.dataset, data.properties(), seed)
     train = np.flatnonzero(known.splits == "train")
-    pools["random"] = at_random(known, train, seed)
+    pools["random"] = random_items(known, train, seed)
     return pools, notes
 
 
-def _known(network: Network, data: NetworkData, refiner: Network | None) -> Known:
+def _known(network: Network, data: NetworkData, refiner: Network | None) -> ImagePredictions:
     """All rows of the run's data with the networks' words."""
     manifest = data.manifest
     wanted = Wanted(rows_in(manifest, ["any"]), {})
@@ -134,14 +134,14 @@ def _known(network: Network, data: NetworkData, refiner: Network | None) -> Know
     theirs = predictions_of(refiner, data, wanted).probabilities if refiner is not None else None
     columns = [manifest.column(name) for name in ("id", "path", "split")]
     ids, paths, splits = columns
-    return Known(ids, paths, manifest.labels, splits, manifest.classes, said, theirs)
+    return ImagePredictions(ids, paths, manifest.labels, splits, manifest.classes, said, theirs)
 
 
-def _of_session(session: Session) -> Known:
+def _of_session(session: Session) -> ImagePredictions:
     manifest = session.data.manifest
     ids, paths, splits = (manifest.column(name) for name in ("id", "path", "split"))
     said = session.answers.probabilities
-    return Known(ids, paths, manifest.labels, splits, manifest.classes, said)
+    return ImagePredictions(ids, paths, manifest.labels, splits, manifest.classes, said)
 
 
 def _refiner_of(network: Network) -> Network | None:

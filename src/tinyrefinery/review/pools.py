@@ -18,7 +18,7 @@ from tinyrefinery.review.queue import REASONS, Item, top_classes
 
 
 @dataclass(frozen=True)
-class Known:
+class ImagePredictions:
     """N images with labels and predictions."""
 
     ids: np.ndarray = field(repr=False)
@@ -54,11 +54,11 @@ class Known:
         )
 
 
-def of_failed_tests(known: Known, results: Sequence[Result]) -> list[Item]:
+def failed_test_items(images: ImagePredictions, results: Sequence[Result]) -> list[Item]:
     """Errors in failed data tests, taken in turn from each test.
 
     Args:
-        known: images of the tests.
+        images: images of the tests.
         results: results of the tests.
     """
     failed = [result for result in results if result.verdict is Verdict.FAIL]
@@ -70,7 +70,7 @@ def of_failed_tests(known: Known, results: Sequence[Result]) -> list[Item]:
     for place in range(max((len(result.worst) for result in failed), default=0)):
         rows |= {result.worst[place]: None for result in failed if place < len(result.worst)}
     return [
-        known.item(
+        images.item(
             row,
             "failed_test",
             f"counts as an error in {', '.join(tests[row])}",
@@ -81,11 +81,11 @@ def of_failed_tests(known: Known, results: Sequence[Result]) -> list[Item]:
     ]
 
 
-def of_suspects(known: Known, dataset: Dataset, dynamics: pa.Table) -> list[Item]:
+def suspect_items(images: ImagePredictions, dataset: Dataset, dynamics: pa.Table) -> list[Item]:
     """Training images whose label is likely wrong, in the order of `suspects.csv`.
 
     Args:
-        known: images of the dataset.
+        images: images of the dataset.
         dataset: the training data in its current state.
         dynamics: the training dynamics.
     """
@@ -98,30 +98,30 @@ def of_suspects(known: Known, dataset: Dataset, dynamics: pa.Table) -> list[Item
     refined_classes = dynamics.column("refined_class").to_numpy()[places] if refined else None
     items = []
     for place, row in enumerate(rows):
-        if row < 0 or names[labels[place]] != known.classes[known.labels[row]]:
+        if row < 0 or names[labels[place]] != images.classes[images.labels[row]]:
             continue  # removed or relabeled since training
         more: dict = {"aum": round(float(aum[place]), 3)}
         why = f"margin {aum[place]:+.2f} during training"
         if refined_classes is not None:
             more["suggest"] = names[int(refined_classes[place])]
             why += f", refined label {more['suggest']}"
-        items.append(known.item(int(row), "label_suspect", why, 1 - place / len(rows), **more))
+        items.append(images.item(int(row), "label_suspect", why, 1 - place / len(rows), **more))
     return items
 
 
-def of_disagreement(known: Known) -> list[Item]:
+def disagreement_items(images: ImagePredictions) -> list[Item]:
     """Images with different predictions from network and refiner, the most confident first."""
-    if known.refiner is None:
+    if images.refiner is None:
         return []
-    both = ~np.isnan(known.network[:, 0]) & ~np.isnan(known.refiner[:, 0])
-    network, refiner = np.nan_to_num(known.network), np.nan_to_num(known.refiner)
+    both = ~np.isnan(images.network[:, 0]) & ~np.isnan(images.refiner[:, 0])
+    network, refiner = np.nan_to_num(images.network), np.nan_to_num(images.refiner)
     by_network, by_refiner = network.argmax(axis=1), refiner.argmax(axis=1)
     score = network.max(axis=1) * refiner.max(axis=1)
     rows = np.flatnonzero(both & (by_network != by_refiner))
     rows = rows[np.argsort(-score[rows], kind="stable")]
-    names = known.classes
+    names = images.classes
     return [
-        known.item(
+        images.item(
             int(row),
             "disagreement",
             f"network predicts {names[by_network[row]]}, refiner {names[by_refiner[row]]}",
@@ -131,26 +131,28 @@ def of_disagreement(known: Known) -> list[Item]:
     ]
 
 
-def of_shortcuts(known: Known, dataset: Dataset, properties: pa.Table, seed: int = 0) -> list[Item]:
+def shortcut_items(
+    images: ImagePredictions, dataset: Dataset, properties: pa.Table, seed: int = 0
+) -> list[Item]:
     """Images with the cue of another class, taken in turn from each shortcut.
 
     For each shortcut, images for which the network predicts the cue's class come first.
 
     Args:
-        known: images of the dataset.
+        images: images of the dataset.
         dataset: all splits. Shortcuts are searched in training images.
         properties: of all rows, as `image_properties` returns them.
         seed: for the permutations.
     """
     columns = property_columns(properties)
     names = [column.name for column in columns]
-    columns += metadata_columns(dataset, np.arange(len(known.labels)), names)[0]
+    columns += metadata_columns(dataset, np.arange(len(images.labels)), names)[0]
     columns = [column for column in columns if column.name not in ("label_source", "verdict")]
     train = dataset.manifest.rows("train")
     train_columns = [Column(column.name, column.values[train]) for column in columns]
-    shortcuts, _ = find_shortcuts(train_columns, known.labels[train], known.classes, seed=seed)
+    shortcuts, _ = find_shortcuts(train_columns, images.labels[train], images.classes, seed=seed)
     values = {column.name: column.values for column in columns}
-    lists = [_conflicting(known, shortcut, values) for shortcut in shortcuts]
+    lists = [_conflicting(images, shortcut, values) for shortcut in shortcuts]
     items: dict[str, Item] = {}
     for place in range(max(map(len, lists), default=0)):
         for candidates in lists:
@@ -159,20 +161,22 @@ def of_shortcuts(known: Known, dataset: Dataset, properties: pa.Table, seed: int
     return list(items.values())
 
 
-def _conflicting(known: Known, shortcut: Shortcut, values: Mapping[str, np.ndarray]) -> list[Item]:
+def _conflicting(
+    images: ImagePredictions, shortcut: Shortcut, values: Mapping[str, np.ndarray]
+) -> list[Item]:
     """Images with the cue of a shortcut and another label."""
     cue, label = shortcut.cue, shortcut.label
-    rows = np.flatnonzero(cue.holds(values[cue.column]) & (known.labels != label))
-    probability = np.nan_to_num(known.network[rows, label])
+    rows = np.flatnonzero(cue.holds(values[cue.column]) & (images.labels != label))
+    probability = np.nan_to_num(images.network[rows, label])
     order = np.argsort(-probability, kind="stable")
-    name = known.classes[label]
+    name = images.classes[label]
     why = f"has {cue}, as {name} does ({shortcut.share:.0%} of such images), but another label"
-    return [known.item(int(rows[i]), "shortcut", why, probability[i]) for i in order]
+    return [images.item(int(rows[i]), "shortcut", why, probability[i]) for i in order]
 
 
-def at_random(known: Known, rows: np.ndarray, seed: int) -> list[Item]:
+def random_items(images: ImagePredictions, rows: np.ndarray, seed: int) -> list[Item]:
     """The given rows in random order, with identical images only once."""
     order = rows[permutation(seed, "queue", 0, len(rows))]
-    _, first = np.unique(known.ids[order].astype(str), return_index=True)
+    _, first = np.unique(images.ids[order].astype(str), return_index=True)
     why = REASONS["random"]
-    return [known.item(int(row), "random", why, 0.0) for row in order[np.sort(first)]]
+    return [images.item(int(row), "random", why, 0.0) for row in order[np.sort(first)]]

@@ -18,7 +18,7 @@ from tinyrefinery.data.overlay.decisions import (
     valid_decisions,
 )
 from tinyrefinery.errors import DataError
-from tinyrefinery.review.agreement import agreements, assigned
+from tinyrefinery.review.agreement import agreements, assigned_items
 from tinyrefinery.review.queue import Item, Queue
 from tinyrefinery.review.slice_lists import check_slice
 
@@ -203,7 +203,7 @@ def open_review(
         raise DataError("--reviewer needs a name: decisions are recorded under it")
     decisions = read_decisions(path) if path.exists() else []
     disputed = disagreements(decisions)
-    items = assigned(queue.items, reviewer, reviewers, overlap)
+    items = assigned_items(queue.items, reviewer, reviewers, overlap)
     tasks = [Task(item) for item in items if item.uid not in disputed]
     for item in queue.items:
         if item.uid in disputed:

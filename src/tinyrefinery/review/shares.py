@@ -17,7 +17,7 @@ SHARES: Mapping[str, float] = {
 """Our choice: failed tests get the most, and a few random images give an unbiased error rate."""
 
 
-def checked_shares(changes: Mapping[str, float] | None) -> dict[str, float]:
+def normalize_shares(changes: Mapping[str, float] | None) -> dict[str, float]:
     """Apply changes to the default shares, then normalize all shares to a sum of one.
 
     Raises:
@@ -38,7 +38,7 @@ def checked_shares(changes: Mapping[str, float] | None) -> dict[str, float]:
     return {name: share / total for name, share in shares.items()}
 
 
-def allotted(budget: int, shares: Mapping[str, float]) -> dict[str, int]:
+def allot(budget: int, shares: Mapping[str, float]) -> dict[str, int]:
     """Whole numbers that add up to the budget, by largest remainders, ties in order."""
     exact = {name: budget * share for name, share in shares.items()}
     counts = {name: int(value) for name, value in exact.items()}
@@ -49,7 +49,7 @@ def allotted(budget: int, shares: Mapping[str, float]) -> dict[str, int]:
     return counts
 
 
-def chosen(
+def choose_items(
     pools: Mapping[str, Sequence[Item]],
     budget: int,
     shares: Mapping[str, float],
@@ -67,7 +67,7 @@ def chosen(
         shares: share of each reason, with a sum of one.
         groups: group of near duplicates by uid. An image without duplicates has none.
     """
-    counts = allotted(budget, shares)
+    counts = allot(budget, shares)
     order = sorted(shares, key=lambda name: (name != "random", -shares[name]))
     picked: dict[str, list[Item]] = {name: [] for name in order}
     used_groups: set[str] = set()

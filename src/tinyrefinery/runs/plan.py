@@ -89,10 +89,6 @@ class PlannedJob:
         """The step of a stage, by its id."""
         return next(step for step in self.steps if step.stage == stage)
 
-    def __contains__(self, stage: str) -> bool:
-        """Whether a name is the id of one of its stages."""
-        return any(step.stage == stage for step in self.steps)
-
 
 @dataclass(frozen=True)
 class Plan:

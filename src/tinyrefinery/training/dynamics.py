@@ -1,10 +1,10 @@
-"""Training dynamics: what a training tells about each of its samples, at no further forward pass.
+"""Training dynamics: how each training sample fares, without any further forward pass.
 
 A network learns what samples have in common before it learns what sets one apart. So the samples
 that it classifies late, forgets, or never gets right are the hard ones and the mislabelled ones:
 the area under the margin (Pleiss et al. 2020, arXiv 2001.10528) and forgetting events (Toneva et
-al. 2019, arXiv 1812.05159). Where labels are refined, what the refiner said of a sample's many
-crops comes for free as well.
+al. 2019, arXiv 1812.05159). Where labels are refined, the refiner's labels of a sample's many crops
+are recorded as well.
 
 All of it is with respect to the GIVEN class, also where the network is trained on refined labels,
 and about the network in training, on its crops: not its moving average, not whole images.
@@ -19,7 +19,12 @@ from torch import Tensor
 
 from tinyrefinery.data.moving import to_device
 from tinyrefinery.losses.targets import Targets
-from tinyrefinery.training.target_dynamics import joined, probability_of, standout, top_class
+from tinyrefinery.training.target_dynamics import (
+    concatenate,
+    probability_of,
+    refined_class,
+    top_class,
+)
 
 # Our choice. Steps are counted many at a time, as small operations cost as much as large ones.
 STEPS_AT_ONCE = 32
@@ -31,7 +36,7 @@ _CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class _Step:
-    """What a step left to be counted."""
+    """A step that is not yet counted."""
 
     rows: np.ndarray
     logits: Tensor
@@ -50,7 +55,7 @@ class Dynamics:
         *,
         refined: bool = False,
     ) -> None:
-        """Start with nothing seen.
+        """Start with no visit.
 
         Args:
             rows: (N,) manifest rows to train on, no two the same; results are in their order.
@@ -70,19 +75,19 @@ class Dynamics:
             "learned": torch.full((n,), -1, dtype=_INT, device=device),
             "was_right": torch.zeros(n, dtype=_INT, device=device),  # at the last visit
         }
-        self._standout = standout(n, classes, device) if refined else None
-        if self._standout is not None:
+        self._refined_class = refined_class(n, classes, device) if refined else None
+        if self._refined_class is not None:
             self._state["given_probability"] = torch.zeros(n, device=device)
             self._state["disagreement"] = torch.zeros(n, dtype=_INT, device=device)
-            self._state |= self._standout.state
+            self._state |= self._refined_class.state
         self._steps: list[_Step] = []
         self._epoch = 0
-        self._shared = self._state["visits"].clone()  # visits that all processes know of
+        self._shared = self._state["visits"].clone()  # visits that all processes have
 
     def update(
         self, rows: np.ndarray, logits: Tensor, labels: Tensor, targets: Targets, epoch: int
     ) -> None:
-        """Take note of a step; nothing waits for the device.
+        """Record a step; nothing waits for the device.
 
         The tensors are kept as they are for a while, so they must not be changed afterwards.
 
@@ -116,33 +121,33 @@ class Dynamics:
         learned = state["learned"][at]
         first = (learned < 0) & (right > 0)
         state["learned"].index_copy_(0, at, torch.where(first, self._epoch + 1, learned).to(_INT))
-        if self._standout is not None:
-            targets = joined([step.targets for step in steps])
+        if self._refined_class is not None:
+            targets = concatenate([step.targets for step in steps])
             state["given_probability"].index_add_(0, at, probability_of(targets, labels))
             state["disagreement"].index_add_(0, at, (top_class(targets) != labels).to(_INT))
-            self._standout.add(at, targets)
+            self._refined_class.add(at, targets)
 
     def _index(self, rows: np.ndarray) -> Tensor:
         """Places of manifest rows in the accumulators."""
         return to_device(self._place[rows], self.device)
 
     def share(self, fabric: Fabric) -> None:
-        """Make all processes know what each has seen; every process must call it.
+        """Exchange what all processes have counted; every process must call it.
 
-        To be called at the end of every epoch, since the process that meets a sample in the next
-        one must know whether it was classified right in this one. Between two calls each sample is
-        seen by one process at most, so all figures, floats too, are exactly those of that process.
+        Call it at the end of every epoch, since the process that gets a sample in the next epoch
+        needs to know whether it was classified correctly in this one. Between two calls only one
+        process counts a sample, so all figures, floats too, are exactly those of that process.
         """
         self._count()
         if fabric.world_size == 1:
             return
-        mine = self._state["visits"] != self._shared
-        seen = _sum(fabric, mine.to(_INT)) > 0
+        is_here = self._state["visits"] != self._shared  # (N,): counted by this process
+        is_anywhere = _sum(fabric, is_here.to(_INT)) > 0
         for values in self._state.values():
             shape = (-1, *[1] * (values.ndim - 1))
-            total = _sum(fabric, torch.where(mine.view(shape), values, 0))
-            # In place: `_standout` holds the same tensors.
-            values.copy_(torch.where(seen.view(shape), total, values))
+            total = _sum(fabric, torch.where(is_here.view(shape), values, 0))
+            # In place: `_refined_class` holds the same tensors.
+            values.copy_(torch.where(is_anywhere.view(shape), total, values))
         self._shared = self._state["visits"].clone()
 
     def state(self) -> dict[str, Tensor]:
@@ -151,7 +156,7 @@ class Dynamics:
         return {name: values.to(_CPU, copy=True) for name, values in self._state.items()}
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Go on from what `state` gave.
+        """Resume from what `state` gave.
 
         Raises:
             KeyError: when something is missing from it.
@@ -167,7 +172,7 @@ class Dynamics:
         self._shared = self._state["visits"].clone()
 
     def measures(self) -> dict[str, np.ndarray]:
-        """What was found, each (N,) in the order of `rows`.
+        """All measures, (N,) each, in the order of `rows`.
 
         Returns:
             `visits`: crops that training took of the sample, int32. `aum`: mean over the visits of
@@ -181,26 +186,26 @@ class Dynamics:
             given class; `disagreement`: share of crops whose most probable class is another;
             `refined_class`, int64, and `refined_probability`: the class of largest mean
             probability, and that mean. For more than `MEAN_LIMIT` samples x classes these two are
-            found by vote, see `target_dynamics.TopVote`.
+            determined by vote, see `target_dynamics.TopVote`.
         """
         state = self.state()
         visits = torch.where(state["visits"] > 0, state["visits"], torch.nan)
-        found = {
+        measures = {
             "visits": state["visits"],
             "aum": state["margin"] / visits,
             "correct": state["correct"] / visits,
             "forgetting": state["forgetting"],
             "learned": state["learned"],
         }
-        if self._standout is not None:
-            top, probability = (each.cpu() for each in self._standout.found(visits.to(self.device)))
-            found |= {
+        if self._refined_class is not None:
+            top, probability = self._refined_class.result(visits.to(self.device))
+            measures |= {
                 "given_probability": state["given_probability"] / visits,
                 "disagreement": state["disagreement"] / visits,
-                "refined_class": top,
-                "refined_probability": probability,
+                "refined_class": top.cpu(),
+                "refined_probability": probability.cpu(),
             }
-        return {name: values.numpy() for name, values in found.items()}
+        return {name: values.numpy() for name, values in measures.items()}
 
 
 def _margin(logits: Tensor, labels: Tensor) -> Tensor:

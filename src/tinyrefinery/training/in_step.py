@@ -1,7 +1,7 @@
-"""What trainings in step have in common: each batch is rendered once, and labelled once.
+"""Networks that train in step share their batches: each is rendered once and labelled once.
 
-Several networks that learn from one refiner share its work this way without a label store; and
-where crops depend on the networks in training, it is the only way to share it.
+Students of one refiner share its work this way without a label store. Where crops depend on the
+networks in training, it is the only way to share it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ class SharedBatches:
     """Renders the batches of an epoch once for several trainings."""
 
     def __init__(self) -> None:
-        """Begin with nothing rendered."""
+        """Start with nothing rendered."""
         self._epoch = (-1, -1)
         self._coming: Iterator[Batch] = iter(())
         self._number, self._batch = -1, None
@@ -30,11 +30,12 @@ class SharedBatches:
             self._epoch = epoch, len(batches)
             self._coming = load(view, batches, epoch, workers=workers)
             self._number, self._batch = -1, None
-        mine = self._epoch
+        wanted = self._epoch
         for number, rows in enumerate(batches):
-            if self._epoch == mine and number == self._number + 1:
+            # The first training to get here renders; a later one may be epochs behind, or ahead.
+            if self._epoch == wanted and number == self._number + 1:
                 self._number, self._batch = number, next(self._coming)
-            shared = self._batch if (self._epoch, self._number) == (mine, number) else None
+            shared = self._batch if (self._epoch, self._number) == (wanted, number) else None
             yield view.render(rows, epoch) if shared is None else shared
 
 

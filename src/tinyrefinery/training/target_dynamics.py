@@ -1,10 +1,10 @@
-"""What the refined labels of a sample's crops had in common, over a whole training.
+"""The refiner's class for each training sample, over all crops of a training run.
 
-One crop's label says little: an aggressive crop may show another thing than its image. Summed over
-all crops that training makes of a sample, labels tell what a refiner takes the sample for.
+The label of one crop means little: an aggressive crop may show something else than its image. The
+sum over all crops of a sample shows which class the refiner predicts for the sample.
 
-Two ways to find the class that stands out. `MeanLabel` sums the distributions, N x K numbers, and
-is exact. Where that is too much, `TopVote` keeps three numbers a sample: the majority vote of
+There are two ways to find it. `MeanLabel` sums the distributions, N x K numbers, and is exact.
+Where that takes too much memory, `TopVote` keeps three numbers per sample: the majority vote of
 Boyer and Moore (1981, MJRTY) over the crops' top classes.
 """
 
@@ -19,9 +19,9 @@ from tinyrefinery.losses.targets import SparseTargets, Targets
 MEAN_LIMIT = 2**24  # our choice: 64 MiB of sums; they also go into every saved state
 
 
-def joined(targets: Sequence[Targets]) -> Tensor:
+def concatenate(targets: Sequence[Targets]) -> Tensor:
     """Targets of several batches in one, (B, K) float32; sparse ones expanded."""
-    dense = [each.dense() if isinstance(each, SparseTargets) else each for each in targets]
+    dense = [part.dense() if isinstance(part, SparseTargets) else part for part in targets]
     return torch.cat(dense).float()
 
 
@@ -40,8 +40,8 @@ def add_to(sums: Tensor, at: Tensor, targets: Tensor) -> None:
     sums.index_add_(0, at, targets)
 
 
-class Standout(Protocol):
-    """The class that stands out of a sample's refined labels."""
+class RefinedClass(Protocol):
+    """The class that most of a sample's refined labels have."""
 
     state: dict[str, Tensor]
     """Accumulators, the first dimension being the samples."""
@@ -50,12 +50,12 @@ class Standout(Protocol):
         """Count labels (B, K) of the samples `at`, (B,) int64, no two the same."""
         ...
 
-    def found(self, visits: Tensor) -> tuple[Tensor, Tensor]:
+    def result(self, visits: Tensor) -> tuple[Tensor, Tensor]:
         """The class (N,) int64, and its mean probability (N,) over `visits` (N,) crops each."""
         ...
 
 
-def standout(samples: int, classes: int, device: torch.device) -> Standout:
+def refined_class(samples: int, classes: int, device: torch.device) -> RefinedClass:
     """Exact where its N x K sums are at most `MEAN_LIMIT`, else by vote."""
     exact = samples * classes <= MEAN_LIMIT
     return MeanLabel(samples, classes, device) if exact else TopVote(samples, device)
@@ -68,10 +68,10 @@ class MeanLabel:
         self.state = {"label_sum": torch.zeros(samples, classes, device=device)}
 
     def add(self, at: Tensor, targets: Tensor) -> None:
-        """Count labels; see `Standout`."""
+        """Count labels; see `RefinedClass`."""
         add_to(self.state["label_sum"], at, targets)
 
-    def found(self, visits: Tensor) -> tuple[Tensor, Tensor]:
+    def result(self, visits: Tensor) -> tuple[Tensor, Tensor]:
         """Class and mean probability; the lowest number among equals."""
         top, at = self.state["label_sum"].max(dim=1)
         return at, top / visits
@@ -80,9 +80,9 @@ class MeanLabel:
 class TopVote:
     """The class that is the top one of most crops, and how probable it was at least.
 
-    It is found for certain where one class is the top one of more than half of the crops; else any
-    of those that were top may be given. The probability is summed from the crop on that last made
-    it the candidate: a lower bound of the mean, exact where it was the candidate throughout.
+    The class is certain where it is the top one of more than half of the crops. Otherwise it is
+    any of those that were top. Its probability is summed from the crop on that last made it the
+    candidate: a lower bound of the mean, exact where it was the candidate throughout.
     """
 
     def __init__(self, samples: int, device: torch.device) -> None:
@@ -93,17 +93,17 @@ class TopVote:
         }
 
     def add(self, at: Tensor, targets: Tensor) -> None:
-        """Count labels; see `Standout`."""
-        held, lead, support = (each[at] for each in self.state.values())
+        """Count labels; see `RefinedClass`."""
+        candidate, lead, support = (values[at] for values in self.state.values())  # (N,) -> (B,)
         top = top_class(targets)
-        is_new = (top != held) & (lead == 0)
-        candidate = torch.where(is_new, top, held)
-        gains = top == candidate
+        # A candidate that has lost its lead gives way to the next top class that differs.
+        is_new = (top != candidate) & (lead == 0)
+        candidate = torch.where(is_new, top, candidate)
+        lead = torch.where(top == candidate, lead + 1, lead - 1)
         support = support.masked_fill(is_new, 0) + probability_of(targets, candidate)
-        news = (candidate, torch.where(gains, lead + 1, lead - 1), support)
-        for each, new in zip(self.state.values(), news, strict=True):
-            each.index_copy_(0, at, new)
+        for values, new in zip(self.state.values(), (candidate, lead, support), strict=True):
+            values.index_copy_(0, at, new)
 
-    def found(self, visits: Tensor) -> tuple[Tensor, Tensor]:
+    def result(self, visits: Tensor) -> tuple[Tensor, Tensor]:
         """Class and a lower bound of its mean probability."""
         return self.state["candidate"], self.state["support"] / visits

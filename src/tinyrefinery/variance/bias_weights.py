@@ -1,4 +1,4 @@
-"""What each reading of Bias Loss would weigh images by (arXiv 2107.11170, equations 3 and 6)."""
+"""Weights of images by each interpretation of Bias Loss (arXiv 2107.11170, equations 3 and 6)."""
 
 import numpy as np
 import torch
@@ -19,23 +19,23 @@ READINGS = {
 """Options of Bias Loss: the paper as printed; scaled by the batch's variances; the authors' code
 since September 2022; that of the published checkpoints."""
 BATCH = 128
-"""The paper's batch on CIFAR-100: weights depend on whom a crop shares its batch with."""
+"""The paper's batch size on CIFAR-100. A crop's weight depends on the other crops in its batch."""
 
 
 def bias_weights(
     network: nn.Module, view: View, rows: np.ndarray, *, batch: int = BATCH, workers: int = 0
 ) -> dict[str, np.ndarray]:
-    """The weights of images by each of `READINGS`, (N,) float64.
+    """Compute the weights of images by each of `READINGS`, (N,) float64.
 
-    The network runs in evaluation mode, without gradients, on crops of epoch 0, batch by batch in
-    a shuffled order, as in training: a folder's images are sorted by class, and a batch of one
-    class has other extremes. Images that fill no batch at the end are left out.
+    The network runs in evaluation mode, without gradients, on crops of epoch 0. Batches are
+    shuffled as in training, because the images of a folder are sorted by class, and a batch of one
+    class has a different range of variances. An incomplete last batch is left out.
 
     Args:
-        network: has `forward_features`; on the view's device.
+        network: has `forward_features`, on the view's device.
         view: renders the images.
         rows: manifest rows.
-        batch: images that are scaled together.
+        batch: images per batch.
         workers: threads that prepare the images.
 
     Raises:
@@ -43,14 +43,16 @@ def bias_weights(
     """
     whole = len(rows) // batch * batch
     if not whole:
-        raise DataError(f"weights are of batches of {batch} images, and there are {len(rows)}")
+        raise DataError(
+            f"weights need at least one batch of {batch} images, but there are {len(rows)}"
+        )
     losses = {name: BiasLoss(**part.options).to(view.device) for name, part in READINGS.items()}
-    found: dict[str, list[np.ndarray]] = {name: [] for name in losses}
+    weights: dict[str, list[np.ndarray]] = {name: [] for name in losses}
     order = shuffled(rows, 0, 0)
-    cuts = [order[start : start + batch] for start in range(0, whole, batch)]
+    batches = [order[start : start + batch] for start in range(0, whole, batch)]
     with evaluation_mode(network), torch.inference_mode():
-        for each in load(view, cuts, 0, workers=workers):
-            maps = network.forward_features(each.images)  # type: ignore[operator]
+        for loaded in load(view, batches, 0, workers=workers):
+            maps = network.forward_features(loaded.images)  # type: ignore[operator]
             for name, loss in losses.items():
-                found[name].append(loss.weights(maps).cpu().double().numpy())
-    return {name: np.concatenate(parts) for name, parts in found.items()}
+                weights[name].append(loss.weights(maps).cpu().double().numpy())
+    return {name: np.concatenate(parts) for name, parts in weights.items()}

@@ -1,7 +1,7 @@
-"""Variance of feature maps, image by image (arXiv 2107.11170, Table 5).
+"""Variance of feature maps per image (arXiv 2107.11170, Table 5).
 
-How much a feature map varies over its channels and places is what Bias Loss weights crops by, and
-by which the paper compares networks: many unlike features give a high variance.
+Bias Loss weights crops by the variance of their feature map over channels and positions. The paper
+also compares networks by it: many different features give a high variance.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from tinyrefinery.losses.bias import variances
 from tinyrefinery.names import did_you_mean
 
 LAST = "features"
-"""Stands for the last feature maps before pooling and dropout, as Bias Loss sees them."""
+"""The last feature maps before pooling and dropout, which Bias Loss uses."""
 
 
 def feature_variances(
@@ -31,41 +31,44 @@ def feature_variances(
     batch_size: int = 256,
     workers: int = 0,
 ) -> dict[str, np.ndarray]:
-    """Unbiased variance of each image's feature map, by layer, (N,) float64 in the order of `rows`.
+    """Measure the unbiased variance of each image's feature map, by layer.
 
-    The network runs in evaluation mode, without gradients, and is left in the mode it came in.
-    Crops are those of epoch 0, as for `predict`. Variances are of the layers' own units, so those
-    of two networks can be compared as far as their activations can.
+    The network runs in evaluation mode, without gradients, and is returned to its previous mode.
+    Crops are those of epoch 0, as in `predict`. Variances have the units of the layers, so two
+    networks are as comparable as their activations are.
 
     Args:
-        network: has `forward_features` and `forward_head`; on the view's device.
+        network: has `forward_features` and `forward_head`, on the view's device.
         view: renders the images.
         rows: (N,) manifest rows.
-        layers: `features`, or paths of modules, e.g. `blocks.3`, as `named_modules` has them. Of a
-            module that runs several times an image the last output counts.
-        batch_size: images a forward pass; changes memory and time only.
+        layers: `features`, or names of modules as in `named_modules`, e.g. `blocks.3`. If a module
+            runs several times per image, its last output counts.
+        batch_size: images per forward pass. It only affects memory and time.
         workers: threads that prepare the images.
 
+    Returns:
+        (N,) float64 per layer, in the order of `rows`.
+
     Raises:
-        DataError: when there is no such layer, or its output is no map of two or more numbers.
+        DataError: when there is no such layer, or its output is not a map of two or more numbers.
     """
-    found: dict[str, list[np.ndarray]] = {layer: [] for layer in layers}
-    cuts = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
-    with evaluation_mode(network), _watching(network, layers) as seen, torch.inference_mode():
-        for batch in load(view, cuts, 0, workers=workers):
+    parts: dict[str, list[np.ndarray]] = {layer: [] for layer in layers}
+    batches = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
+    with evaluation_mode(network), _recording(network, layers) as latest, torch.inference_mode():
+        for batch in load(view, batches, 0, workers=workers):
             maps = network.forward_features(batch.images)  # type: ignore[operator]
-            seen[LAST] = _variances(LAST, maps)
+            latest[LAST] = _variances(LAST, maps)
             network.forward_head(maps)  # type: ignore[operator]
             for layer in layers:
-                found[layer].append(_checked(layer, seen.pop(layer, None), len(batch.rows)))
+                parts[layer].append(_checked(layer, latest.pop(layer, None), len(batch.rows)))
     return {
-        layer: np.concatenate([np.empty(0), *parts]).astype(np.float64)
-        for layer, parts in found.items()
+        layer: np.concatenate([np.empty(0), *values]).astype(np.float64)
+        for layer, values in parts.items()
     }
 
 
 def summary(values: np.ndarray) -> dict[str, Any]:
-    """`n`, `mean`, `max` and `min`, the paper's Table 5, and `std`, `p5`, `median`, `p95`.
+    """`n`, `mean`, `max` and `min` as in the paper's Table 5, and `std`, `p5`, `median`, `p95`.
 
     Raises:
         DataError: without values.
@@ -87,54 +90,54 @@ def summary(values: np.ndarray) -> dict[str, Any]:
 
 def _variances(layer: str, output: Any) -> np.ndarray:
     if not isinstance(output, Tensor) or output.ndim < 2 or output[:1].numel() < 2:
-        given = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise DataError(
-            f"layer '{layer}' gives {given}, not maps of two or more numbers for each image; "
-            "name another one"
+            f"layer '{layer}' returns {shape}, not maps of two or more numbers per image: choose "
+            "another layer"
         )
     return variances(output).cpu().numpy()
 
 
 def _checked(layer: str, values: np.ndarray | None, count: int) -> np.ndarray:
     if values is None:
-        raise DataError(f"layer '{layer}' takes no part in the forward pass; name another one")
+        raise DataError(f"layer '{layer}' is not used in the forward pass: choose another layer")
     if len(values) != count:
         raise DataError(
-            f"layer '{layer}' gives {len(values)} maps for {count} images; name another one"
+            f"layer '{layer}' returns {len(values)} maps for {count} images: choose another layer"
         )
     wrong = int((~np.isfinite(values)).sum())
     if wrong:
         raise DataError(
-            f"layer '{layer}': {wrong} of {count} variances are no numbers; the network's weights "
-            "or outputs overflow"
+            f"layer '{layer}': {wrong} of {count} variances are not finite: the network's weights "
+            "or activations overflow"
         )
     return values
 
 
 @contextmanager
-def _watching(network: nn.Module, layers: tuple[str, ...]) -> Iterator[dict[str, np.ndarray]]:
-    """Variances of what the layers gave last, by name, while the network runs."""
+def _recording(network: nn.Module, layers: tuple[str, ...]) -> Iterator[dict[str, np.ndarray]]:
+    """Record the variances of the layers' latest outputs, by name, while the network runs."""
     modules = dict(network.named_modules())
-    seen: dict[str, np.ndarray] = {}
+    latest: dict[str, np.ndarray] = {}
     handles = []
     try:
         for layer in layers:
             if layer == LAST:
                 continue
             if layer not in modules or layer == "":
-                known = [name for name in modules if name]
-                top = [name for name in known if "." not in name]
+                names = [name for name in modules if name]
+                top = [name for name in names if "." not in name]
                 raise DataError(
-                    f"no layer is named '{layer}'.{did_you_mean(layer, known)} Known: {LAST}, "
-                    f"{', '.join(top)}, and the {len(known) - len(top)} modules inside them."
+                    f"no layer is named '{layer}'.{did_you_mean(layer, names)} Layers: {LAST}, "
+                    f"{', '.join(top)}, and the {len(names) - len(top)} modules inside them."
                 )
 
-            def note(module: nn.Module, given: Any, output: Any, name: str = layer) -> None:
-                # At once, as what comes next may work in place (a ReLU after a convolution).
-                seen[name] = _variances(name, output)
+            def record(module: nn.Module, inputs: Any, output: Any, name: str = layer) -> None:
+                # Compute at once: the next layer may change the output in place, e.g. a ReLU.
+                latest[name] = _variances(name, output)
 
-            handles.append(modules[layer].register_forward_hook(note))
-        yield seen
+            handles.append(modules[layer].register_forward_hook(record))
+        yield latest
     finally:
         for handle in handles:
             handle.remove()

@@ -53,7 +53,7 @@ class LayerVariances:
 
 
 @dataclass(frozen=True, eq=False)
-class Weighed:
+class ImageWeights:
     """The weights that one reading of Bias Loss gives the images of one network."""
 
     network: str
@@ -121,14 +121,14 @@ def weigh(
     overrides: Sequence[str] = (),
     question: Question | None = None,
     recipe: Path | None = None,
-) -> list[Weighed]:
+) -> list[ImageWeights]:
     """The weights that Bias Loss, by each reading of it, would give the same images.
 
     Raises:
         DataError: as `measure`, and when there are fewer images than a batch.
     """
     return [
-        Weighed(each.title, each.seed, reading, values)
+        ImageWeights(each.title, each.seed, reading, values)
         for each in _opened(networks, overrides, question or Question(), recipe)
         for reading, values in bias_weights(
             each.network, each.view, each.rows, workers=each.workers

@@ -1,4 +1,4 @@
-"""Feature-map variances for people: a table, files, and the images at either end."""
+"""Reporting feature-map variances: a table, files, and the images with extreme variances."""
 
 import json
 import re
@@ -18,24 +18,24 @@ from tinyrefinery.files import write_atomic, write_csv
 from tinyrefinery.pages.style import STYLE, save_plots, short
 
 MOST_LINES = 12
-"""Networks in the plot of distributions."""
+"""Largest number of lines in the plot of distributions."""
 SIDE = 1.1
-"""Width of a picture on a sheet, in inches."""
+"""Width of a picture on a sheet in inches."""
 PIXELS = 176
-"""Largest side of a picture on a sheet, in pixels."""
+"""Largest side of a picture on a sheet in pixels."""
 
 
 class Variances(Protocol):
-    """One layer of one network, as `measuring.LayerVariances`."""
+    """Variances of one layer of one network, see `measuring.LayerVariances`."""
 
     @property
     def network(self) -> str:
-        """Its name."""
+        """Name of the network."""
         ...
 
     @property
     def seed(self) -> int | None:
-        """Of its training."""
+        """Seed of its training."""
         ...
 
     @property
@@ -50,22 +50,23 @@ class Variances(Protocol):
 
 
 def variance_table(measured: Sequence[Variances], summaries: Sequence[dict[str, Any]]) -> Table:
-    """One line a network and layer: average, maximum and minimum over images, as Table 5."""
+    """One line per network and layer: average, maximum and minimum over images, as in Table 5."""
     table = Table(
         box=None,
         pad_edge=False,
         header_style="bold",
-        caption="unbiased variance of each image's feature map; over images",
+        caption="Unbiased variance of each image's feature map, over images.",
         caption_justify="left",
     )
     table.add_column("network", overflow="fold", min_width=12)
     table.add_column("layer", overflow="fold")
     for title in ("seed", "n", "average", "maximum", "minimum", "std"):
         table.add_column(title, justify="right", no_wrap=True)
-    for each, found in zip(measured, summaries, strict=True):
-        numbers = [f"{found[name]:.4g}" for name in ("mean", "max", "min", "std")]
-        seed = "" if each.seed is None else str(each.seed)
-        table.add_row(escape(each.network), escape(each.layer), seed, str(found["n"]), *numbers)
+    for layer, summary in zip(measured, summaries, strict=True):
+        numbers = [f"{summary[name]:.4g}" for name in ("mean", "max", "min", "std")]
+        seed = "" if layer.seed is None else str(layer.seed)
+        names = (escape(layer.network), escape(layer.layer))
+        table.add_row(*names, seed, str(summary["n"]), *numbers)
     return table
 
 
@@ -75,41 +76,42 @@ def write_variances(
     summaries: Sequence[dict[str, Any]],
     images: Sequence[Sequence[tuple[str, str]]],
 ) -> None:
-    """Write `variances.json`, the summaries, and `variances.csv`, a line an image.
+    """Write `variances.json` with the summaries, and `variances.csv` with one line per image.
 
     Args:
-        folder: made if it isn't there.
-        measured: what was measured.
-        summaries: `evaluation.variance.summary` of each.
-        images: (id, category) of each image of each.
+        folder: folder for the files. It is created if needed.
+        measured: variances per network and layer.
+        summaries: `feature_variances.summary` of each of `measured`.
+        images: (id, category) of each image, for each of `measured`.
     """
     facts = [
-        {"network": each.network, "seed": each.seed, "layer": each.layer, **found}
-        for each, found in zip(measured, summaries, strict=True)
+        {"network": layer.network, "seed": layer.seed, "layer": layer.layer, **summary}
+        for layer, summary in zip(measured, summaries, strict=True)
     ]
     write_atomic(folder / "variances.json", json.dumps(facts, indent=1, allow_nan=False))
     rows = (
-        [each.network, each.seed, each.layer, id, category, f"{value:.9g}"]
-        for each, whose in zip(measured, images, strict=True)
-        for (id, category), value in zip(whose, each.values, strict=True)
+        [layer.network, layer.seed, layer.layer, id, category, f"{value:.9g}"]
+        for layer, layer_images in zip(measured, images, strict=True)
+        for (id, category), value in zip(layer_images, layer.values, strict=True)
     )
     columns = ["network", "seed", "layer", "id", "category", "variance"]
     write_csv(folder / "variances.csv", columns, rows)
 
 
 def distribution_plot(measured: Sequence[Variances]) -> Figure:
-    """Share of images below each variance, a line a network and layer; the first few of them."""
+    """Plot the share of images below each variance, one line per network and layer."""
+    measured = measured[:MOST_LINES]
     with rc_context(STYLE):
         figure = Figure(figsize=(8.5, 3.6), layout="constrained")
         axes = figure.add_subplot()
-    for number, each in enumerate(measured[:MOST_LINES]):
-        values = np.sort(each.values)
+    for number, layer in enumerate(measured):
+        values = np.sort(layer.values)
         share = np.arange(1, len(values) + 1) / len(values)
-        name = each.network if each.layer == "features" else f"{each.network} {each.layer}"
-        seed = "" if each.seed is None else f", seed {each.seed}"
+        name = layer.network if layer.layer == "features" else f"{layer.network} {layer.layer}"
+        seed = "" if layer.seed is None else f", seed {layer.seed}"
         style = "-" if number < 10 else "--"
         axes.step(values, share * 100, where="post", linestyle=style, label=short(name, 44) + seed)
-    if all(each.values.min() > 0 for each in measured[:MOST_LINES]):
+    if all(layer.values.min() > 0 for layer in measured):
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter("{x:g}")
@@ -125,12 +127,12 @@ def contact_sheet(
     low: Sequence[tuple[np.ndarray, str, float]],
     high: Sequence[tuple[np.ndarray, str, float]],
 ) -> Figure:
-    """The images of least variance above those of greatest, as figures of the paper show them.
+    """Draw the images with the lowest variance above those with the highest, as in the paper.
 
     Args:
-        title: above both.
-        low: pixels (H, W, C) uint8, category and variance, the least first.
-        high: the same, the greatest first.
+        title: title of the sheet.
+        low: pixels (H, W, C) uint8, category and variance, the lowest first.
+        high: the same, the highest first.
     """
     columns = max(len(low), len(high), 1)
     figure = Figure(figsize=(SIDE * columns, 2 * (SIDE + 0.45) + 0.3), layout="constrained")
@@ -138,7 +140,7 @@ def contact_sheet(
     grid = figure.subplots(2, columns, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
-    for line, (name, images) in enumerate((("least", low), ("greatest", high))):
+    for line, (name, images) in enumerate((("lowest", low), ("highest", high))):
         for axes, (pixels, category, value) in zip(grid[line], images, strict=False):
             axes.imshow(_small(pixels))
             axes.set_title(f"{short(category, 14)}\n{value:.3g}", fontsize=7, loc="center")
@@ -150,13 +152,13 @@ def contact_sheet(
 
 
 def _small(pixels: np.ndarray) -> Image.Image:
-    """A picture of at most `PIXELS`, in color."""
+    """A color picture of at most `PIXELS` per side."""
     image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).convert("RGB")
     image.thumbnail((PIXELS, PIXELS))
     return image
 
 
 def save_figures(figures: dict[str, Figure], folder: Path) -> list[Path]:
-    """As `save_plots`, under names that are safe for files."""
+    """Save figures with `save_plots`, under safe file names."""
     safe = {re.sub(r"[^\w.-]+", "_", name).strip("_"): figure for name, figure in figures.items()}
     return save_plots(safe, folder)

@@ -1,4 +1,4 @@
-"""Weights of Bias Loss for people: a table, a file, and the curve with what falls on it."""
+"""Reporting weights of Bias Loss: a table, a file, and a plot."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,22 +14,22 @@ from tinyrefinery.files import write_csv
 from tinyrefinery.pages.style import INK, MUTED, PLAIN, REFINED, STYLE, short
 
 SCALED = np.linspace(0, 3, 301)
-"""Scaled variances at which the curves are drawn; above 1 by the running minimum only."""
+"""Scaled variances at which the curves are drawn. Only the running minimum goes above 1."""
 STYLES = ("-", "--", ":", "-.")
 COLUMNS = ("network", "seed", "reading", "n", "mean", "std", "least", "greatest")
 
 
-class Weighed(Protocol):
-    """The weights of one network by one reading, as `variance_analysis.Weighed`."""
+class ImageWeights(Protocol):
+    """Weights of images by one network and reading, see `measuring.ImageWeights`."""
 
     @property
     def network(self) -> str:
-        """Its name."""
+        """Name of the network."""
         ...
 
     @property
     def seed(self) -> int | None:
-        """Of its training."""
+        """Seed of its training."""
         ...
 
     @property
@@ -43,45 +43,49 @@ class Weighed(Protocol):
         ...
 
 
-def _facts(each: Weighed) -> tuple[int, float, float, float, float]:
-    values = each.values
+def _facts(weights: ImageWeights) -> tuple[int, float, float, float, float]:
+    values = weights.values
     return len(values), values.mean(), values.std(ddof=1), values.min(), values.max()
 
 
-def weights_table(weighed: Sequence[Weighed]) -> Table:
-    """One line a network and reading: mean, standard deviation, least and greatest weight."""
+def weights_table(measured: Sequence[ImageWeights]) -> Table:
+    """One line per network and reading: mean, standard deviation, smallest and largest weight."""
     table = Table(
         box=None,
         pad_edge=False,
         header_style="bold",
-        caption="weights of Bias Loss by its readings, in batches of 128",
+        caption="Weights of Bias Loss by each reading, in batches of 128.",
         caption_justify="left",
     )
     table.add_column("network", overflow="fold", min_width=12)
     table.add_column("reading", overflow="fold")
     for title in ("n", "mean", "std", "least", "greatest"):
         table.add_column(title, justify="right", no_wrap=True)
-    for each in weighed:
-        n, *numbers = _facts(each)
-        name = each.network if each.seed is None else f"{each.network}, seed {each.seed}"
-        table.add_row(escape(name), each.reading, str(n), *(f"{v:.3f}" for v in numbers))
+    for weights in measured:
+        n, *numbers = _facts(weights)
+        seed = "" if weights.seed is None else f", seed {weights.seed}"
+        name = escape(f"{weights.network}{seed}")
+        table.add_row(name, weights.reading, str(n), *(f"{v:.3f}" for v in numbers))
     return table
 
 
-def write_weights(folder: Path, weighed: Sequence[Weighed]) -> None:
-    """Write `weights.csv`, a line a network and reading."""
+def write_weights(folder: Path, measured: Sequence[ImageWeights]) -> None:
+    """Write `weights.csv`, one line per network and reading."""
     rows = []
-    for each in weighed:
-        n, *numbers = _facts(each)
-        rows.append([each.network, each.seed, each.reading, n, *(f"{v:.6g}" for v in numbers)])
+    for weights in measured:
+        n, *numbers = _facts(weights)
+        facts = [weights.network, weights.seed, weights.reading, n]
+        rows.append([*facts, *(f"{v:.6g}" for v in numbers)])
     write_csv(folder / "weights.csv", COLUMNS, rows)
 
 
-def weight_figure(weighed: Sequence[Weighed], alpha: float = 0.3, beta: float = 0.3) -> Figure:
-    """The curve of the loss, and what falls on it.
+def weight_figure(
+    measured: Sequence[ImageWeights], alpha: float = 0.3, beta: float = 0.3
+) -> Figure:
+    """Plot the weight function, and the distribution of the weights.
 
-    Left: the weight of a scaled variance, by both formulas, with the paper's clamp. Right: the
-    share of images below each weight, of the first network, by each reading.
+    Left: the weight by scaled variance, by both formulas, with the paper's clamp. Right: the share
+    of images below each weight, for the first network, by each reading.
     """
     with rc_context(STYLE):
         figure = Figure(figsize=(8.5, 3.2), layout="constrained")
@@ -94,14 +98,14 @@ def weight_figure(weighed: Sequence[Weighed], alpha: float = 0.3, beta: float = 
     curve.set_xlabel("scaled variance v; gray: the paper's clamp")
     curve.set_ylabel("weight")
     curve.legend(frameon=False, fontsize=8, loc="upper left")
-    first = weighed[0]
-    own = [w for w in weighed if (w.network, w.seed) == (first.network, first.seed)]
-    for number, each in enumerate(own):
-        values = np.sort(each.values)
+    first = measured[0]
+    of_first = [w for w in measured if (w.network, w.seed) == (first.network, first.seed)]
+    for number, weights in enumerate(of_first):
+        values = np.sort(weights.values)
         share = 100 * np.arange(1, len(values) + 1) / len(values)
         style = STYLES[number % len(STYLES)]
-        tint = REFINED if each.reading == "paper" else INK
-        shares.step(values, share, where="post", c=tint, ls=style, label=each.reading)
+        tint = REFINED if weights.reading == "paper" else INK
+        shares.step(values, share, where="post", c=tint, ls=style, label=weights.reading)
     shares.set_xlabel(f"weight, {short(first.network)}")
     shares.set_ylabel("images below it, percent")
     shares.legend(frameon=False, fontsize=8)

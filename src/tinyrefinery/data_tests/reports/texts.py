@@ -64,11 +64,11 @@ def word(result: Result) -> str:
 
 def reason(result: Result) -> str:
     """Why the verdict is not PASS, in one line; empty without a remark."""
-    known = f"known: {result.known_failure}" if result.known_failure else ""
+    known_failure = f"known: {result.known_failure}" if result.known_failure else ""
     noise = "the interval includes the bound: within noise" if result.within_noise else ""
     if result.verdict is Verdict.XPASS:
-        known += "; it passes now: remove known_failure"
-    return "; ".join(part for part in (result.remark, noise, known) if part)
+        known_failure += "; it passes now: remove known_failure"
+    return "; ".join(part for part in (result.remark, noise, known_failure) if part)
 
 
 def message(result: Result) -> str:
