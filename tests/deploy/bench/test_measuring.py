@@ -47,7 +47,7 @@ def test_names_and_files(file):
     ("name", "kind", "told"),
     [
         ("runs/nowhere", DataError, "no such run folder"),
-        ("gone.safetensors", DataError, "no such run folder or network file"),
+        ("gone.safetensors", DataError, "gone.safetensors: there is no such file"),
         ("resnet9", RecipeError, "resnet8"),
     ],
 )
