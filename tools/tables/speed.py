@@ -7,14 +7,20 @@ from tables.reading import ROOT, markdown
 TRAINING = ("data_path", "imports", "training_step")  # benchmarks of docs/results.md
 
 
+def _rows() -> list[dict[str, str]]:
+    """Rows of the benchmarks, of all machines."""
+    rows: list[dict[str, str]] = []
+    for path in sorted((ROOT / "benchmarks" / "results").glob("*.csv")):
+        with path.open() as file:
+            rows += csv.DictReader(file)
+    return rows
+
+
 def speed(script: str | None = None) -> str:
     """Ratios of the benchmarks' last run, for one script or for those about training."""
-    (path,) = sorted((ROOT / "benchmarks" / "results").glob("*.csv"))
-    with path.open() as file:
-        rows = list(csv.DictReader(file))
-    last = {(r["figure"], r["unit"]): r for r in rows}
+    last = {(r["script"], r["figure"], r["unit"]): r for r in _rows()}
     lines = [["measurement", "unit", "median", "min to max", "n", "ratio", "relative to"]]
-    for (figure, unit), r in last.items():
+    for (_, figure, unit), r in last.items():
         if r["script"] not in ((script,) if script else TRAINING):
             continue
         numbers = [f"{float(r[key]):.4g}" for key in ("median", "min", "max")]
@@ -27,9 +33,7 @@ def speed(script: str | None = None) -> str:
 
 def store_claim() -> str:
     """The cost of refining per ResNet8 step, from the benchmark of the label store."""
-    (path,) = sorted((ROOT / "benchmarks" / "results").glob("*.csv"))
-    with path.open() as file:
-        rows = {r["figure"]: r for r in csv.DictReader(file) if r["script"] == "label_store"}
+    rows = {r["figure"]: r for r in _rows() if r["script"] == "label_store"}
     plain = float(rows["plain"]["median"])  # core-milliseconds per step of 128 crops
     labels = 128_000 / float(rows["resnet18: making labels"]["median"])
     numbers = {
