@@ -285,7 +285,9 @@ def test_the_file_tree_is_whole():
 
 def test_the_rows_are_those_that_are_checked():
     told = (ROOT / "ARCHITECTURE.md").read_text()
-    rows = re.findall(r'^  "([\w |]+)",$', (ROOT / "pyproject.toml").read_text(), re.M)
+    project = (ROOT / "pyproject.toml").read_text()
+    layers = project[project.index("layers = [") : project.index("exhaustive = true")]
+    rows = re.findall(r'^  "([\w |]+)",$', layers, re.M)
     named = [row.replace("\\|", "|") for row in re.findall(r"^\| `([\w |\\]+)` \|", told, re.M)]
     assert [row for row in named if row in rows] == rows[::-1]
 
