@@ -6,7 +6,8 @@ this, in every command and in Python:
 - row: all rows. A stage that several rows share is one network. Where different rows have networks
   of the same stage, one network can't be chosen for you, and the error lists the rows.
 - stage: the last one of the recipe where one network is wanted, else all.
-- seed: the lowest. Commands that summarize a run (`evaluate`, `variance`, `label-quality`) take all.
+- seed: the lowest. Commands that summarize a run (`evaluate`, `variance`, `label-quality`) take
+  all seeds.
 """
 
 from collections.abc import Collection, Iterable, Sequence
