@@ -65,7 +65,7 @@ def test_a_wrong_file_or_run_is_an_error_of_collection(pytester, with_plugin, ru
     done.assert_outcomes(errors=1)
     done.stdout.fnmatch_lines(["*did you mean 'at_least'*"])
     done = with_plugin("--tinyrefinery-run", "nowhere", "data_tests.yaml")
-    done.stdout.fnmatch_lines(["*no run folder*"])
+    done.stdout.fnmatch_lines(["*no such run folder*"])
 
 
 def test_a_baseline(with_plugin, run, pytester):

@@ -19,7 +19,7 @@ def test_report(tmp_path):
     assert result.exit_code == 0, result.output
     assert (tmp_path / "out.html").stat().st_size > 50_000
     assert (run / "results.csv").exists()
-    assert "compact refined by <large> over compact: +" in result.output
+    assert "refined over compact: +" in result.output
     assert "Report:" in result.output
 
 
