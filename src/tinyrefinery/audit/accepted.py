@@ -6,8 +6,7 @@ from typing import Any
 
 import yaml
 
-from tinyrefinery.errors import DataError
-from tinyrefinery.names import did_you_mean
+from tinyrefinery.errors import DataError, did_you_mean
 
 _EXAMPLE = (
     "Expected: accept: [{property: yellow_blue, class: ship, reason: water is part of the task}]"

@@ -36,8 +36,7 @@ from tinyrefinery.data.properties.measure import (
     properties_table,
 )
 from tinyrefinery.data.properties.small_images import Chunk, map_chunks
-from tinyrefinery.errors import DataError
-from tinyrefinery.names import did_you_mean
+from tinyrefinery.errors import DataError, did_you_mean
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,7 @@ from rich.text import Text
 
 from tinyrefinery.audit.accepted import read_accepted
 from tinyrefinery.cli.options import Like, Row, Seed, Stage, option, output_folder
-from tinyrefinery.errors import CHECK_FAILED, DataError
-from tinyrefinery.names import look_up
+from tinyrefinery.errors import CHECK_FAILED, DataError, look_up
 
 if TYPE_CHECKING:
     from tinyrefinery.audit.checks import Audit

@@ -22,8 +22,7 @@ from tinyrefinery.cli.options import (
 )
 from tinyrefinery.cli.progress import log_progress
 from tinyrefinery.cli.run import strictness, train_seeds
-from tinyrefinery.errors import DataError
-from tinyrefinery.names import did_you_mean
+from tinyrefinery.errors import DataError, did_you_mean
 from tinyrefinery.recipe.detection import load_detection
 from tinyrefinery.recipe.shipped import locate
 from tinyrefinery.reports.detectors import class_table, detector_table

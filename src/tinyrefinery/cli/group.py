@@ -8,7 +8,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from tinyrefinery.cli.catalog import Commands
 from tinyrefinery.cli.help import argument_name, print_help
-from tinyrefinery.names import did_you_mean
+from tinyrefinery.errors import did_you_mean
 
 OTHER_NAMES = {"train": "run"}
 """Names that are tried for a command, where the nearest name misleads."""

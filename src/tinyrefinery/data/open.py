@@ -10,8 +10,7 @@ from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.listing import assemble
 from tinyrefinery.data.overlay.apply import Ambiguous, with_overlay
 from tinyrefinery.data.splits import subset
-from tinyrefinery.errors import DataError
-from tinyrefinery.names import did_you_mean
+from tinyrefinery.errors import DataError, did_you_mean
 
 _PACKAGE = "tinyrefinery.data.sources."
 

@@ -9,8 +9,7 @@ import numpy as np
 
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.manifest import SPLITS
-from tinyrefinery.errors import DataError
-from tinyrefinery.names import did_you_mean
+from tinyrefinery.errors import DataError, did_you_mean
 from tinyrefinery.random import integer
 
 SPLIT_WORDS = {

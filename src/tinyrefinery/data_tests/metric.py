@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinyrefinery.names import did_you_mean
+from tinyrefinery.errors import did_you_mean
 
 OF_ALL = ("accuracy", "errors", "flip_rate")
 OF_A_CLASS = ("recall", "precision", "false_positive_rate")

@@ -11,8 +11,7 @@ import pyarrow.parquet as pq
 
 from tinyrefinery.data.arrow import pc
 from tinyrefinery.data.manifest import Manifest
-from tinyrefinery.errors import DataError, DataTestError
-from tinyrefinery.names import did_you_mean
+from tinyrefinery.errors import DataError, DataTestError, did_you_mean
 
 KEYS = ("id", "path", "file_name")
 """Columns by which a file of further columns may identify its images."""

@@ -230,7 +230,7 @@ def past_values(test: str, networks: Sequence[Network], suite: Path) -> list[dic
         record = records.read(path)
         results = {each["name"]: each for each in record["results"]}
         if test not in results:
-            from tinyrefinery.names import did_you_mean
+            from tinyrefinery.errors import did_you_mean
 
             raise DataTestError(
                 f"{path}: no test '{test}'.{did_you_mean(test, results)} "

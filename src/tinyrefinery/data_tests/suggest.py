@@ -16,8 +16,7 @@ import yaml
 
 from tinyrefinery.data.arrow import pc
 from tinyrefinery.data_tests.rows import Rows
-from tinyrefinery.errors import DataTestError
-from tinyrefinery.names import did_you_mean
+from tinyrefinery.errors import DataTestError, did_you_mean
 from tinyrefinery.statistics.proportions import wilson
 
 BINS = 4

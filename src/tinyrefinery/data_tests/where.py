@@ -14,8 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from tinyrefinery.data.arrow import pc
-from tinyrefinery.errors import DataTestError
-from tinyrefinery.names import did_you_mean
+from tinyrefinery.errors import DataTestError, did_you_mean
 
 LONGEST = 2000
 """Largest number of characters in an expression."""

@@ -15,10 +15,9 @@ from tinyrefinery.detection.detector_file import DetectorInfo
 from tinyrefinery.detection.shapes import open_shapes
 from tinyrefinery.detection.view import BoxView
 from tinyrefinery.detection.voc import open_voc
-from tinyrefinery.errors import CheckpointError, RecipeError
+from tinyrefinery.errors import CheckpointError, RecipeError, check_options, look_up
 from tinyrefinery.models import create
 from tinyrefinery.models.network_file import NetworkInfo, load_network
-from tinyrefinery.names import check_options, look_up
 from tinyrefinery.recipe.detection import Backbone, BoxSource, DetectionRecipe, DetectorSpec, Voc
 
 

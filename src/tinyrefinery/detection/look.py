@@ -21,9 +21,8 @@ from tinyrefinery.detection.detector_file import DetectorInfo, load_detector
 from tinyrefinery.detection.drawing import draw_boxes, draw_sheet
 from tinyrefinery.detection.summary import measures
 from tinyrefinery.detection.view import BoxView
-from tinyrefinery.errors import DataError
+from tinyrefinery.errors import DataError, did_you_mean
 from tinyrefinery.files import atomic_file
-from tinyrefinery.names import did_you_mean
 from tinyrefinery.networks.choice import Choice, choose_one
 from tinyrefinery.recipe.detection import DetectionRecipe, Inference, Voc, load_detection
 from tinyrefinery.recipe.load import part_hash

@@ -29,8 +29,7 @@ from tinyrefinery.data.splits import SPLIT_WORDS, choose_stratified
 from tinyrefinery.detection.boxes import BoxData, GroundTruth
 from tinyrefinery.detection.container import Container, open_container
 from tinyrefinery.detection.voc_xml import Annotation, has_swapped_size, parse, place_objects
-from tinyrefinery.errors import DataError
-from tinyrefinery.names import did_you_mean
+from tinyrefinery.errors import DataError, did_you_mean
 
 _LAYOUT = "Expected JPEGImages/*.jpg, Annotations/*.xml and, optionally, ImageSets/Main/*.txt"
 

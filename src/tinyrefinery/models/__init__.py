@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from tinyrefinery.errors import RecipeError
+from tinyrefinery.errors import RecipeError, check_options, look_up
 from tinyrefinery.models.alexnet import AlexNet
 from tinyrefinery.models.darknet19 import Darknet19
 from tinyrefinery.models.densenet import densenet121, densenet_k12
@@ -35,7 +35,6 @@ from tinyrefinery.models.squeezenet import SqueezeNet
 from tinyrefinery.models.street_cnn import StreetCNN
 from tinyrefinery.models.timm_network import TIMM, timm_network
 from tinyrefinery.models.vgg import vgg16, vgg19
-from tinyrefinery.names import check_options, look_up
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "alexnet": AlexNet,

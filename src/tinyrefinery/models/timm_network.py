@@ -4,9 +4,8 @@ from typing import Any, Literal, Protocol, cast
 
 from torch import Tensor, nn
 
-from tinyrefinery.errors import RecipeError
+from tinyrefinery.errors import RecipeError, did_you_mean
 from tinyrefinery.layers.modes import output_shapes
-from tinyrefinery.names import did_you_mean
 
 TIMM = "timm:"
 """Prefix of the names of timm's models."""

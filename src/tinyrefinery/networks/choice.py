@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tinyrefinery.errors import ChoiceError, DataError
-from tinyrefinery.names import did_you_mean
+from tinyrefinery.errors import ChoiceError, DataError, did_you_mean
 from tinyrefinery.runs.folder import Run, TrainedStage
 
 Seeds = Collection[int] | Literal["lowest", "all"]

@@ -2,8 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from tinyrefinery.errors import CheckpointError, RefineryError
-from tinyrefinery.names import did_you_mean
+from tinyrefinery.errors import CheckpointError, RefineryError, did_you_mean
 from tinyrefinery.networks.facts import Facts
 
 if TYPE_CHECKING:

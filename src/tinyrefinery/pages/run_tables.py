@@ -7,9 +7,8 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
-from tinyrefinery.errors import DataError
+from tinyrefinery.errors import DataError, did_you_mean
 from tinyrefinery.files import write_csv
-from tinyrefinery.names import did_you_mean
 from tinyrefinery.pages.numbers import gain_points, nats, percent
 from tinyrefinery.runs import files
 from tinyrefinery.runs.folder import Run, TrainedStage

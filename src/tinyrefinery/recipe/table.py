@@ -11,8 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, NonNegativeInt, WithJsonSchema
 
-from tinyrefinery.errors import RecipeError
-from tinyrefinery.names import did_you_mean
+from tinyrefinery.errors import RecipeError, did_you_mean
 from tinyrefinery.options.part import Part, Slug
 from tinyrefinery.recipe.detection import STAGE, DetectionRecipe, load_any
 from tinyrefinery.recipe.document import read

@@ -17,8 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tinyrefinery.data.manifest import Manifest
-from tinyrefinery.errors import DataError
-from tinyrefinery.names import did_you_mean
+from tinyrefinery.errors import DataError, did_you_mean
 
 KEYS = ("path", "id")
 """Columns that uniquely identify an image, tried in this order if no key is named."""

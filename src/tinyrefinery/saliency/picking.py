@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyrefinery.data_tests.session import Session
-from tinyrefinery.errors import DataError, DataTestError
-from tinyrefinery.names import did_you_mean
+from tinyrefinery.errors import DataError, DataTestError, did_you_mean
 from tinyrefinery.networks.data import NetworkData, open_network_data, rows_in
 from tinyrefinery.networks.network import Network
 from tinyrefinery.networks.predictions import Wanted, predictions_of

@@ -12,9 +12,8 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from tinyrefinery.errors import RecipeError
+from tinyrefinery.errors import RecipeError, did_you_mean
 from tinyrefinery.models.blocks import blocks, depths, parameters_in
-from tinyrefinery.names import did_you_mean
 from tinyrefinery.options.optimizers import Groups
 from tinyrefinery.options.optimizers import Optimizer as Options
 

@@ -13,10 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from tinyrefinery.data.batches import View, load
-from tinyrefinery.errors import DataError
+from tinyrefinery.errors import DataError, did_you_mean
 from tinyrefinery.layers.modes import evaluation_mode
 from tinyrefinery.losses.bias import variances
-from tinyrefinery.names import did_you_mean
 
 LAST = "features"
 """The last feature maps before pooling and dropout, which Bias Loss uses."""

@@ -20,8 +20,7 @@ from tinyrefinery.data.images import EncodedImages, Images, ResidentImages
 from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.data.overlay.decisions import Decision, newest_additions
 from tinyrefinery.data.stamp import file_stamp
-from tinyrefinery.errors import DataError
-from tinyrefinery.names import did_you_mean
+from tinyrefinery.errors import DataError, did_you_mean
 
 _SHOWN = 3
 

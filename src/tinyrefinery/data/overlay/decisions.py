@@ -18,8 +18,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from tinyrefinery.errors import DataError, StorageError
-from tinyrefinery.names import did_you_mean
+from tinyrefinery.errors import DataError, StorageError, did_you_mean
 
 VERDICTS = ("ok", "relabel", "too_hard", "ambiguous", "drop", "skip")
 UNDO, ADD = "undo", "add"

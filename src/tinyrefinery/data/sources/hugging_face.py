@@ -9,8 +9,7 @@ from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.listing import OpeningOptions, assemble
 from tinyrefinery.data.sources.parquet import Part, listing_of
 from tinyrefinery.data.splits import SPLIT_WORDS, split_named
-from tinyrefinery.errors import DataError
-from tinyrefinery.names import did_you_mean
+from tinyrefinery.errors import DataError, did_you_mean
 
 _LABELS = ("label", "labels", "class", "fine_label", "target")  # names in use on the hub
 

@@ -15,8 +15,7 @@ from tinyrefinery.data.class_names import number_labels
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.listing import Listing, OpeningOptions, assemble
 from tinyrefinery.data.splits import split_named
-from tinyrefinery.errors import DataError
-from tinyrefinery.names import did_you_mean
+from tinyrefinery.errors import DataError, did_you_mean
 
 Files = str | Path | Sequence[str | Path]
 _BATCH_ROWS = 1000  # Arrow allows at most 2 GiB of nested bytes per array

@@ -20,8 +20,7 @@ from tinyrefinery.data.blobs import FileBlobs
 from tinyrefinery.data.dataset import Dataset, Problem
 from tinyrefinery.data.listing import Listing, OpeningOptions, assemble
 from tinyrefinery.data.stamp import file_stamp
-from tinyrefinery.errors import DataError
-from tinyrefinery.names import did_you_mean
+from tinyrefinery.errors import DataError, did_you_mean
 
 
 @dataclass(frozen=True)

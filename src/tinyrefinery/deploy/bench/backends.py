@@ -15,8 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from tinyrefinery.deploy.bench.timing import Pass
-from tinyrefinery.errors import DataError
-from tinyrefinery.names import look_up
+from tinyrefinery.errors import DataError, look_up
 
 TOLERANCE = 1e-3
 """Largest allowed difference of outputs from PyTorch's, relative to the largest output."""
