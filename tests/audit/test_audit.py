@@ -258,7 +258,7 @@ def test_a_run_is_asked_what_it_learned(tmp_path, monkeypatch):
     assert asked("runs/faults", "--stage", "plain", "--model", model).exit_code == 1
     refused = asked("runs/faults", "--refiner", model)
     assert refused.exit_code == 2
-    assert "sees images of 24x24" in refused.output
+    assert "takes images of 24x24" in refused.output
     assert asked("runs/faults", "--refiner", model, "--input-size", 8).exit_code == 1
     assert "no finished stage" in asked("runs/faults", "--stage", "plian").output
 
