@@ -104,7 +104,7 @@ def test_what_is_wrong_with_images(journey):
                 "data.source={name: shapes}",
                 "detector.backbone.name=timm:vit_tiny_patch16_224",
             ),
-            "can't look at an image of 256 pixels",
+            "can't process an image of 256 pixels",
         ),
         (("evaluate", "/nowhere"), "no run folder"),
         (("draw", "/nowhere"), "no run folder"),
