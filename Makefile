@@ -14,7 +14,7 @@ factory: $(VENV)/.installed       ## a turn of the cycle on data with faults pla
 
 FAST_TESTS = $(BIN)/python -m pytest -m "not slow" -q -n auto --dist worksteal --cov
 
-test: $(VENV)/.dev                ## set up, then pass the fast tests; they must run 90 % of the lines
+test: $(VENV)/.dev                ## set up, then pass the fast tests, and print their coverage
 	$(FAST_TESTS) --cov-report=term
 
 coverage: $(VENV)/.dev            ## list the lines that the fast tests do not run
