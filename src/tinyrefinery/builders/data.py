@@ -6,8 +6,7 @@ from tinyrefinery import random
 from tinyrefinery.data.batches import View
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.images import ResidentImages
-from tinyrefinery.data.open import open_data
-from tinyrefinery.errors import DataError
+from tinyrefinery.data.open import open_source
 from tinyrefinery.options.crops import Augment
 from tinyrefinery.recipe.data import Data
 from tinyrefinery.recipe.schema import Recipe
@@ -20,12 +19,7 @@ def dataset(data: Data) -> Dataset:
     Raises:
         DataError: when it can't be opened, or was handed over by Python code.
     """
-    if data.source.name == "given":
-        raise DataError(
-            "data.source: the data set was handed over by Python code, so a command can't open it; "
-            "name a source, e.g. 'data.source={name: folder, root: photos/}'"
-        )
-    return open_data(data.source.name, **data.source.model_dump(exclude={"name"}))
+    return open_source(data.source)
 
 
 def stage_seed(recipe: Recipe, what: str, generation: int, extra: int | None = None) -> int:

@@ -71,7 +71,7 @@ def label(
     labeller = open_labeller(Wish(by, classes, size, weights, stage, seed, row, timeout, retries))
     said = _decided(decisions or [])
     channels = 1 if labeller.channels == 1 else 3
-    new: Dataset = open_unlabeled(images, channels=channels, resident="never")
+    new: Dataset = open_unlabeled(images, channels)
     known, rows = audited_images(labeller, gold)
     limits = Limits(precision, least, reject_below, audit)
     made = auto_label(labeller, new, known, rows, limits, said)

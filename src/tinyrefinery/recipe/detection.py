@@ -11,12 +11,13 @@ from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, model_v
 
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.options.engine import Engine
+from tinyrefinery.options.messages import check
 from tinyrefinery.options.part import NonNegative, Part, Positive, Range, Share, wrong
 from tinyrefinery.options.schedules import Plateau
 from tinyrefinery.options.sources import ShareLeft
 from tinyrefinery.options.training import TrainingRecipe
 from tinyrefinery.recipe.document import read
-from tinyrefinery.recipe.load import check, load_recipe
+from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.recipe.overrides import apply
 from tinyrefinery.recipe.schema import Paper, Recipe
 
