@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.data.pictures import class_folders, picture, pixels, write
+from tinyrefinery.data import listing
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.images import EncodedImages, ResidentImages
 from tinyrefinery.data.open import open_data
@@ -176,13 +177,14 @@ def test_copies_with_different_labels_are_reported_and_stay_together(tmp_path: P
     assert len({splits[i] for i in where}) == 1
 
 
-def test_resident_or_encoded(tmp_path: Path):
+def test_resident_or_encoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     class_folders(tmp_path, 3)
     assert isinstance(open_data("folder", root=tmp_path).images, ResidentImages)
     assert isinstance(open_data("folder", root=tmp_path, resident="never").images, EncodedImages)
     bytes_needed = 6 * 3 * 8 * 8
     for limit, kind in ((bytes_needed, ResidentImages), (bytes_needed - 1, EncodedImages)):
-        assert isinstance(open_data("folder", root=tmp_path, resident_bytes=limit).images, kind)
+        monkeypatch.setattr(listing, "RESIDENT_BYTES", limit)
+        assert isinstance(open_data("folder", root=tmp_path).images, kind)
     write(tmp_path / "cat" / "large.png", picture(77, 9, 8))
     dataset = open_data("folder", root=tmp_path)
     assert isinstance(dataset.images, EncodedImages)
@@ -226,10 +228,11 @@ def test_what_is_no_folder_of_pictures_is_refused(tmp_path: Path, make, message:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"validation": 1.0}, "shares of the training"),
-        ({"validation": -0.1}, "shares of the training"),
-        ({"channels": 4}, "channels must be .* not 4"),
-        ({"resident": "yes"}, "resident must be .* not 'yes'"),
+        ({"validation": 1.0}, "'folder': validation: should be less than 1, not 1.0"),
+        ({"validation": -0.1}, "validation: should be greater than or equal to 0, not -0.1"),
+        ({"validation": 0.5, "test": 0.5}, r"validation: 0.5 and test \(0.5\) leave nothing"),
+        ({"channels": 4}, "channels: should be 1 or 3, not 4"),
+        ({"resident": "yes"}, "resident: should be 'auto', 'always' or 'never', not 'yes'"),
         ({"group": "patient"}, "no column 'patient'"),
     ],
 )

@@ -10,13 +10,13 @@ from sklearn.datasets import load_digits
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.open import open_data
 from tinyrefinery.data.sources.street_glyphs import MASTER, POOLS, load_glyphs, pool, triangle
-from tinyrefinery.data.sources.street_layout import Layout, SceneOptions, lay_out
+from tinyrefinery.data.sources.street_layout import Layout, lay_out
 from tinyrefinery.data.sources.street_scenes import digit_ink
 from tinyrefinery.data.sources.street_truth import READABLE, UNREADABLE, StreetTruth
 from tinyrefinery.errors import DataError
+from tinyrefinery.options.sources import StreetNumbers
 
 HEIGHT, WIDTH = 32, 48
-SIZE, CONTRAST = (0.6, 0.9), (0.5, 1.0)  # defaults of open_street_numbers
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +26,10 @@ def data() -> Dataset:
 
 def laid_out(count: int) -> tuple[Layout, np.ndarray]:
     """Layout of training scenes of seed 5, and the ink of each digit as drawn, (N, D, H, W)."""
-    options = SceneOptions(2, HEIGHT, WIDTH, 1, SIZE, CONTRAST, 0, 0.0)
+    part = StreetNumbers(height=HEIGHT, width=WIDTH, clutter=0, noise=0)
     glyphs = load_glyphs()
-    layout = lay_out(options, 5, "train", np.arange(count), glyphs)
-    ink = [digit_ink(options, layout, slice(None), digit, glyphs) for digit in range(2)]
+    layout = lay_out(part, 5, "train", np.arange(count), glyphs)
+    ink = [digit_ink(part, layout, slice(None), digit, glyphs) for digit in range(2)]
     return layout, np.stack(ink, axis=1)
 
 
@@ -205,20 +205,20 @@ def test_options_at_their_ends(options: dict) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"digits": 4}, "digits=4"),
-        ({"digits": 0}, "digits=0"),
-        ({"train": 0}, "train=0"),
-        ({"validation": -1}, "validation=-1"),
-        ({"test": -1}, "test=-1"),
-        ({"height": 4}, "height=4"),
-        ({"width": 4}, "width=4"),
-        ({"channels": 2}, "channels=2"),
-        ({"size": (0.9, 0.4)}, "size="),
-        ({"size": (0.5, 1.4)}, "size="),
-        ({"contrast": (0.0, 0.5)}, "contrast="),
-        ({"clutter": -1}, "clutter=-1"),
-        ({"noise": 2.0}, "noise=2"),
-        ({"wrong_labels": 1.5}, "wrong_labels=1.5"),
+        ({"digits": 4}, "digits: should be less than or equal to 3, not 4"),
+        ({"digits": 0}, "digits: .* not 0"),
+        ({"train": 0}, "train: .* not 0"),
+        ({"validation": -1}, "validation: .* not -1"),
+        ({"test": -1}, "test: .* not -1"),
+        ({"height": 4}, "height: .* not 4"),
+        ({"width": 4}, "width: .* not 4"),
+        ({"channels": 2}, "channels: should be 1 or 3, not 2"),
+        ({"size": (0.9, 0.4)}, "size: should be .least, most., but 0.9 > 0.4"),
+        ({"size": (0.5, 1.4)}, "size.*1.4"),
+        ({"contrast": (0.0, 0.5)}, "contrast.*not 0.0"),
+        ({"clutter": -1}, "clutter: .* not -1"),
+        ({"noise": 2.0}, "noise: .* not 2"),
+        ({"wrong_labels": 1.5}, "wrong_labels: .* not 1.5"),
         ({"size": (0.1, 0.1)}, "3.2 pixels high in 32x48"),
         ({"digits": 3, "width": 12}, "fewer digits"),
     ],

@@ -186,8 +186,9 @@ def test_a_truncated_batch_is_not_whole(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_unknown_names_and_years(tmp_path: Path):
-    with pytest.raises(DataError, match=r"no torchvision set 'cifar11'.*Did you mean"):
+    with pytest.raises(DataError, match=r"no data source 'cifar11'.*Did you mean"):
         open_data("cifar11", root=tmp_path)
-    for name, year in (("voc", "2006"), ("svhn", "2007")):
-        with pytest.raises(DataError, match="voc has 2007 to 2012"):
-            open_data(name, root=tmp_path, year=year)
+    with pytest.raises(DataError, match=r"year: should be '2007', .* or '2012', not '2006'"):
+        open_data("voc", root=tmp_path, year="2006")
+    with pytest.raises(DataError, match="year: svhn has no years"):
+        open_data("svhn", root=tmp_path, year="2007")

@@ -76,5 +76,5 @@ def test_shards_that_cannot_be_read(tmp_path: Path):
     ):
         with pytest.raises(DataError, match=message):
             open_data("webdataset", path=path)
-    with pytest.raises(DataError, match="list of shards is empty"):
+    with pytest.raises(DataError, match=r"path: should be a file or a list of files, not \[\]"):
         open_data("webdataset", path=[])

@@ -1,4 +1,4 @@
-"""From a recipe to data: the data set, its crops and views, and their seeds."""
+"""From a recipe to data: the dataset, its crops and views, and their seeds."""
 
 import torch
 
@@ -14,7 +14,7 @@ from tinyrefinery.recipe.stage import Stage
 
 
 def dataset(data: Data) -> Dataset:
-    """Open the recipe's data set.
+    """Open the recipe's dataset.
 
     Raises:
         DataError: when it can't be opened, or was handed over by Python code.

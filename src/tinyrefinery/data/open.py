@@ -2,65 +2,75 @@
 
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.overlay.apply import with_overlay
 from tinyrefinery.data.splits import subset
-from tinyrefinery.errors import DataError, RecipeError
+from tinyrefinery.errors import DataError, RecipeError, did_you_mean
 from tinyrefinery.options.messages import check
-from tinyrefinery.options.part import Part
-from tinyrefinery.options.sources import Given, Opened, Source
+from tinyrefinery.options.sources import (
+    Folder,
+    Given,
+    HuggingFace,
+    Opened,
+    Parquet,
+    Reviewed,
+    Source,
+    StreetNumbers,
+    Torchvision,
+    WebDataset,
+)
 
-OPENERS = {
-    "street_numbers": "street_numbers:open_street_numbers",
-    "folder": "folder:open_folder",
-    "parquet": "parquet:open_parquet",
-    "hugging_face": "hugging_face:open_hugging_face",
-    "webdataset": "webdataset:open_webdataset",
-    **dict.fromkeys(
-        ("cifar10", "cifar100", "svhn", "food101", "imagenet", "voc"),
-        "torchvision_sets:open_torchvision",
-    ),
+OPENERS: dict[type[Reviewed], str] = {
+    StreetNumbers: "street_numbers:open_street_numbers",
+    Folder: "folder:open_folder",
+    Parquet: "parquet:open_parquet",
+    HuggingFace: "hugging_face:open_hugging_face",
+    WebDataset: "webdataset:open_webdataset",
+    Torchvision: "torchvision_sets:open_torchvision",
 }
-"""Name of a source -> module in `data/sources`, and the function in it that opens the part."""
+"""Part of a source -> module in `data/sources`, and the function in it that opens the part."""
 
-
-class _Holder(Part):
-    """Any source."""
-
-    source: Source
+KINDS = {name: kind for kind in OPENERS for name in get_args(kind.model_fields["name"].annotation)}
+"""Name of a source -> its part, which declares the source's options."""
 
 
 def open_data(name: str, **options: Any) -> Dataset:
     """Open a dataset by the name of its source, e.g. `open_data("folder", root="photos/")`.
 
     Args:
-        name: a key of `OPENERS`.
-        **options: of the source, as a recipe has them (`options.sources`).
+        name: `street_numbers`, `folder`, `parquet`, `hugging_face`, `webdataset`, `cifar10`,
+            `cifar100`, `svhn`, `food101`, `imagenet` or `voc`.
+        **options: of the source, as in a recipe: the fields of its part in `options.sources`.
 
     Raises:
         DataError: if there is no such source or option, and as `open_source`.
     """
+    if name not in KINDS:
+        raise DataError(
+            f"no data source '{name}'.{did_you_mean(name, KINDS)} Known: {', '.join(KINDS)}."
+        )
     try:
-        holder = check({"source": {"name": name, **options}}, _Holder, source="open_data")
+        part = check({"name": name, **options}, KINDS[name], source=f"data source '{name}'")
     except RecipeError as error:
-        raise DataError(str(error).replace("open_data: source", f"data source '{name}'")) from error
-    return open_source(holder.source)
+        raise DataError(str(error)) from error
+    return open_source(part)
 
 
-def open_source(part: Source) -> Dataset:
-    """Open the data set that a recipe names.
+def open_source(part: Source | Reviewed) -> Dataset:
+    """Open the dataset that a recipe names.
 
     Raises:
         DataError: if it can't be opened, or was handed over by Python code.
     """
     if isinstance(part, Given):
         raise DataError(
-            "the data set was handed over by Python code, so a command can't open it: name a "
-            "source, e.g. 'data.source={name: folder, root: photos/}'"
+            "the dataset was handed over by Python code, so a command can't open it. Name the "
+            "images, e.g. 'data.source={name: folder, root: photos/}', or data: photos/ in a file "
+            "of data tests"
         )
-    module, _, function = OPENERS[part.name].partition(":")
+    module, _, function = OPENERS[type(part)].partition(":")
     dataset = getattr(import_module(f"tinyrefinery.data.sources.{module}"), function)(part)
     if part.overlay is not None:
         dataset = with_overlay(dataset, Path(part.overlay).expanduser(), part.ambiguous)

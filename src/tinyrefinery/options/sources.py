@@ -34,7 +34,7 @@ class Reviewed(Part):
 
 
 class StreetNumbers(Reviewed):
-    """The built-in data set: house numbers of handwritten digits, with true crop labels."""
+    """The built-in dataset: house numbers of handwritten digits, with true crop labels."""
 
     name: Literal["street_numbers"] = "street_numbers"
     train: PositiveInt = 6000
@@ -187,23 +187,25 @@ class Parquet(Opened):
     split: str | None = None
     """Column that names each row's split, if the files hold several."""
     limit: PositiveInt | None = None
-    """Read only so many rows of each split's files, for a first look; null: all."""
+    """Read only so many rows of each file, for a first look; null: all."""
 
 
 class HuggingFace(Opened):
-    """A data set of the Hugging Face hub, or a local folder that `datasets` can load."""
+    """A dataset of the Hugging Face hub, or a local folder that `datasets` can load."""
 
     name: Literal["hugging_face"] = "hugging_face"
     path: FilePath
-    """A name on the hub, e.g. `uoft-cs/cifar10`, a folder, or a kind of file (`imagefolder`)."""
+    """A name on the hub, e.g. `uoft-cs/cifar10`, a folder, also one that `save_to_disk` wrote, or a
+    kind of file, e.g. `imagefolder`, with `data_dir` or `data_files`."""
     config: str | None = None
-    """Configuration of the data set; null: its default."""
-    splits: dict[str, str] | None = None
+    """Configuration of the dataset; null: its default."""
+    splits: dict[Literal["train", "validation", "test"], str] | None = None
     """Our splits' names to its own, e.g. `{train: train, test: validation}`; null: by name."""
     image: str | None = None
     """Column of the images; null: the first that holds images."""
     label: str | None = None
-    """Column of the classes; null: the first of classes, or `label`."""
+    """Column of the classes; null: the first of type ClassLabel, or one with a common name such as
+    `label`."""
     revision: str | None = None
     """Branch, tag or commit on the hub; null: the newest."""
     data_dir: str | None = None
@@ -223,7 +225,7 @@ class WebDataset(Opened):
 
 
 class Torchvision(Opened):
-    """A data set that torchvision knows."""
+    """A dataset that torchvision loads."""
 
     name: Literal["cifar10", "cifar100", "svhn", "food101", "imagenet", "voc"]
     root: FilePath
@@ -241,13 +243,13 @@ class Torchvision(Opened):
 
 
 class Given(Part):
-    """A data set that Python code opened and handed over; a command can't open it again."""
+    """A dataset that Python code opened and handed over; a command can't open it again."""
 
     name: Literal["given"] = "given"
     digest: str
     """Of its manifest."""
     channels: Literal[1, 3] = 3
-    """1: grey; 3: red, green, blue."""
+    """1: gray; 3: red, green, blue."""
 
 
 Source = Annotated[

@@ -20,7 +20,7 @@ from tinyrefinery.data.sources.parquet import require_column
 from tinyrefinery.data.splits import SPLIT_WORDS, split_named
 from tinyrefinery.data.stamp import file_stamp
 from tinyrefinery.errors import DataError
-from tinyrefinery.options.sources import Folder
+from tinyrefinery.options.sources import Folder, Opened
 
 ENDINGS = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
@@ -107,17 +107,17 @@ def _is_text(path: str) -> bool:
     return True
 
 
-def open_unlabeled(folder: str | Path, channels: Literal[1, 3]) -> Dataset:
+def open_unlabeled(root: str | Path, channels: Literal[1, 3]) -> Dataset:
     """Open all images below a folder at any depth, as a single class `unlabeled`.
 
     Args:
-        folder: of the images.
+        root: the folder.
         channels: 3 for RGB, 1 for gray.
 
     Raises:
         DataError: if there is no image, and as `assemble`.
     """
-    root = Path(folder).expanduser()
+    root = Path(root).expanduser()
     paths = list(_walk(root, Counter())) if root.is_dir() else []
     if not paths:
         raise DataError(f"{root}: no folder with images in it")
@@ -125,8 +125,7 @@ def open_unlabeled(folder: str | Path, channels: Literal[1, 3]) -> Dataset:
     names = ["unlabeled", "labeled"]  # datasets need at least two classes
     splits = ["train"] * len(paths)
     listing = _listing(root, paths, numbers, splits, names=names, problems=[])
-    part = Folder(root=str(folder), channels=channels, validation=0, resident="never")
-    return assemble(listing, part)
+    return assemble(listing, Opened(channels=channels, validation=0, resident="never"))
 
 
 def _from_class_folders(root: Path, tops: dict[Path, str]) -> Listing:

@@ -19,8 +19,7 @@ def open_hugging_face(part: HuggingFace) -> Dataset:
     """Open a dataset of the hub, a local one, or one written by `save_to_disk`.
 
     Images stay encoded, and memory-mapped if the library does so. Nothing is downloaded if the
-    dataset is in the library's cache. The default image column is the first of type Image. The
-    default label column is the first of type ClassLabel, or one with a common name such as `label`.
+    dataset is in the library's cache.
 
     Raises:
         DataError: if the library is not installed, the dataset can't be loaded, or it has no such
@@ -28,7 +27,7 @@ def open_hugging_face(part: HuggingFace) -> Dataset:
     """
     path = part.path
     loaded = _load(part)
-    split_names = _choose_splits(path, list(loaded), part.splits)
+    split_names = _choose_splits(part, list(loaded))
     features = loaded[next(iter(split_names.values()))].features
     image = part.image or _image_column(path, features)
     label = part.label or _label_column(path, features)
@@ -66,19 +65,17 @@ def _is_saved(path: str) -> bool:
     return any((Path(path) / mark).exists() for mark in marks)
 
 
-def _choose_splits(
-    path: str, theirs: list[str], wanted: Mapping[str, str] | None
-) -> dict[str, str]:
+def _choose_splits(part: HuggingFace, theirs: list[str]) -> dict[str, str]:
     """Our split names -> theirs."""
-    if wanted is None:
+    if part.splits is None:
         return {SPLIT_WORDS[name.lower()]: name for name in theirs if name.lower() in SPLIT_WORDS}
-    for name in wanted.values():
+    for name in part.splits.values():
         if name not in theirs:
             raise DataError(
-                f"{path}: no split '{name}'; it has {', '.join(theirs)}."
+                f"{part.path}: no split '{name}'; it has {', '.join(theirs)}."
                 f"{did_you_mean(name, theirs)}"
             )
-    return dict(wanted)
+    return {**part.splits}
 
 
 def _image_column(path: str, features: Mapping[str, Any]) -> str:
