@@ -8,7 +8,7 @@ from typing import Any
 
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.listing import assemble
-from tinyrefinery.data.overlay.apply import Ambiguous, with_overlay
+from tinyrefinery.data.overlay.apply_decisions import Ambiguous, with_overlay
 from tinyrefinery.data.splits import subset
 from tinyrefinery.errors import DataError, did_you_mean
 
