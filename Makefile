@@ -14,8 +14,8 @@ factory: $(VENV)/.installed       ## a turn of the cycle on data with faults pla
 
 FAST_TESTS = $(BIN)/python -m pytest -m "not slow" -q -n auto --dist worksteal --cov
 
-test: $(VENV)/.dev                ## set up, then pass the fast tests, and print their coverage
-	$(FAST_TESTS) --cov-report=term
+test: $(VENV)/.dev                ## set up, then pass the fast tests, which must cover 90 % of lines
+	$(FAST_TESTS) --cov-report=term:skip-covered --cov-fail-under=90
 
 coverage: $(VENV)/.dev            ## list the lines that the fast tests do not run
 	$(FAST_TESTS) --cov-report=term

@@ -22,14 +22,14 @@ from PIL import Image
 from timing import Figure, core_seconds, quick, report
 
 from tinyrefinery.data.manifest import Manifest
+from tinyrefinery.data_tests.data_test_file import Suite
 from tinyrefinery.data_tests.judge import judge
 from tinyrefinery.data_tests.reports import page
 from tinyrefinery.data_tests.reports.records import Facts
 from tinyrefinery.data_tests.rows import rows_of
-from tinyrefinery.data_tests.schema import Suite
 from tinyrefinery.evaluation.prediction_table import ModelPredictions
 from tinyrefinery.evaluation.predictions import Predictions
-from tinyrefinery.networks import data as network_data
+from tinyrefinery.networks import network_data as network_data
 from tinyrefinery.networks.opening import open_network
 
 SCENES = np.array(["hall", "porch", "room", None], dtype=object)

@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT / "recipes" / "factory"))
 import turn  # noqa: E402
 
 CSV = ROOT / "docs" / "results" / "factory_turn.csv"
-FIELDS = ("seed", "way", "decisions", "relabelled", "test", "verdict", "value", "n")
+FIELDS = ("seed", "way", "decisions", "relabeled", "test", "verdict", "value", "n")
 RANDOM = ("label_suspect=0", "random=1", "failed_test=0", "disagreement=0", "shortcut=0")
 WAYS = {
     "remedies alone": (0, ()),
@@ -37,7 +37,7 @@ def lines_of(seed: int, way: str, run: Path, decided: tuple[int, int]) -> list[d
     (kept,) = run.glob("data_tests/results/data_tests-*/*.json")
     return [
         {
-            **{"seed": seed, "way": way, "decisions": decided[0], "relabelled": decided[1]},
+            **{"seed": seed, "way": way, "decisions": decided[0], "relabeled": decided[1]},
             **{"test": each["name"], "verdict": each["verdict"]},
             **{"value": each["measured"]["value"], "n": each["measured"]["n"]},
         }

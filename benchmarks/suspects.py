@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sklearn.metrics import average_precision_score
 
-from tinyrefinery.evaluation.label_suspicion import suspicion
+from tinyrefinery.evaluation.likely_label_errors import suspicion
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "suspects.csv"
 FIRST = (100, 500, 1000)

@@ -25,7 +25,7 @@ from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.data.open import open_data
 from tinyrefinery.evaluation.dynamics_table import load_dynamics
 from tinyrefinery.evaluation.predictions import Predictions
-from tinyrefinery.execution.run import run
+from tinyrefinery.execution.execute import run
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.runs.plan import Job
 
@@ -69,7 +69,7 @@ RESNET = {"model": "resnet8", "optimizer": "sgd, lr: 0.1, momentum: 0.9, weight_
 CNN = {"model": "street_cnn, kwargs: {widths: [8, 16, 32]}", "optimizer": "adamw, lr: 4.0e-3"}
 
 
-def relabelled(data: Dataset, labels: np.ndarray, split: np.ndarray) -> Dataset:
+def relabeled(data: Dataset, labels: np.ndarray, split: np.ndarray) -> Dataset:
     """The data set with other given labels and splits."""
     table = data.manifest.table
     for name, values in (("label", pa.array(labels)), ("split", pa.array(split.tolist()))):
@@ -93,7 +93,7 @@ def cifar(root: Path, column: str) -> tuple[Dataset, np.ndarray]:
     held = np.arange(len(rows)) >= CIFAR_ROWS
     true = data.manifest.labels
     labels = np.where(held, true, given)
-    return relabelled(data, labels, np.where(held, "validation", "train")), labels != true
+    return relabeled(data, labels, np.where(held, "validation", "train")), labels != true
 
 
 def cifar_test(root: Path) -> tuple[Dataset, np.ndarray]:
@@ -114,7 +114,7 @@ def cifar_test(root: Path) -> tuple[Dataset, np.ndarray]:
     wrong = np.zeros(len(rows), bool)
     wrong[: len(test)] = bad[data.manifest.column("orig_index")[: len(test)]]
     held = np.arange(len(rows)) >= len(rows) - HELD_OUT
-    return relabelled(data, data.manifest.labels, np.where(held, "validation", "train")), wrong
+    return relabeled(data, data.manifest.labels, np.where(held, "validation", "train")), wrong
 
 
 def imagenette(root: Path, percent: int) -> tuple[Dataset, np.ndarray]:
@@ -126,7 +126,7 @@ def imagenette(root: Path, percent: int) -> tuple[Dataset, np.ndarray]:
     true = data.manifest.labels
     noisy = data.manifest.column(f"noisy_label_{percent}") if percent else true
     labels = np.where(held, true, np.nan_to_num(noisy, nan=0)).astype(np.int64)
-    return relabelled(data, labels, np.where(held, "validation", "train")), labels != true
+    return relabeled(data, labels, np.where(held, "validation", "train")), labels != true
 
 
 def street(seed: int) -> tuple[Dataset, np.ndarray]:
@@ -191,7 +191,7 @@ def out_of_fold(data: Dataset, rows: np.ndarray, kind: str, seed: int, folds: in
     for number in range(folds):
         split = np.where(fold == number, "validation", "train")
         part = data.select(rows)
-        part = relabelled(part, part.manifest.labels, split)
+        part = relabeled(part, part.manifest.labels, split)
         with tempfile.TemporaryDirectory() as place:
             stages = trained(Path(place), part, kind, seed, refined=False)
             (file,) = stages.glob("plain-*/predictions-validation.parquet")

@@ -30,7 +30,7 @@ from tinyrefinery.options.labels import Refining
 from tinyrefinery.options.losses import CrossEntropy
 from tinyrefinery.options.schedules import Cosine
 from tinyrefinery.options.training import TrainingOptions
-from tinyrefinery.training import schedules
+from tinyrefinery.training import learning_rates as schedules
 from tinyrefinery.training.job import Training
 from tinyrefinery.training.loop import fit
 from tinyrefinery.training.memory import keep_freed_memory

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 from tests.recipe_files import TINY, write_tiny
-from tinyrefinery.execution.run import run
+from tinyrefinery.execution.execute import run
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.runs.plan import Job
 

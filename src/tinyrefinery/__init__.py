@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from tinyrefinery.options.training import TrainingOptions
     from tinyrefinery.recipe.load import load_recipe
     from tinyrefinery.training.job import Training
+    from tinyrefinery.training.learning_rates import build as build_schedule
     from tinyrefinery.training.loop import fit
-    from tinyrefinery.training.optimizers import build as build_optimizer
-    from tinyrefinery.training.schedules import build as build_schedule
+    from tinyrefinery.training.parameter_groups import build as build_optimizer
 
 __version__ = "0.1.0"
 
@@ -47,8 +47,8 @@ __version__ = "0.1.0"
 # want literals. A test compares the three.
 _HOME = {
     "build_loss": "tinyrefinery.losses:build",
-    "build_optimizer": "tinyrefinery.training.optimizers:build",
-    "build_schedule": "tinyrefinery.training.schedules:build",
+    "build_optimizer": "tinyrefinery.training.parameter_groups:build",
+    "build_schedule": "tinyrefinery.training.learning_rates:build",
     "create_model": "tinyrefinery.models:create",
     "exit_code": "tinyrefinery.data_tests.verdicts:exit_code",
     "fine_tune": "tinyrefinery.api:fine_tune",

@@ -6,7 +6,7 @@ from typing import Any
 
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.execution.chain import Chain
-from tinyrefinery.execution.run import run
+from tinyrefinery.execution.execute import run
 from tinyrefinery.models.network_file import read_info
 from tinyrefinery.options.crops import Inception
 from tinyrefinery.options.messages import check

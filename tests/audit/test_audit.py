@@ -303,7 +303,7 @@ def test_person_crops_leak_by_file_format():
     assert {"format", "transparency"} <= told
 
 
-def test_labelled_reference_images_tell_how_far_a_shortcut_holds():
+def test_labeled_reference_images_tell_how_far_a_shortcut_holds():
     data = open_data("street_numbers", **PLAIN, dark_class=0.6)
     test = data.manifest.rows("test")
     field = data.select(test)

@@ -7,7 +7,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from tests.networks.runs import CLASSES, write_network
-from tinyrefinery.auto_label.labelling import AUDIT, Limits, auto_label
+from tinyrefinery.auto_label.auto_labels import AUDIT, Limits, auto_label
 from tinyrefinery.cli.main import app
 from tinyrefinery.data.open import open_data
 from tinyrefinery.data.overlay.decisions import Decision, append_decisions
@@ -118,7 +118,7 @@ def invoke(*words):
 @pytest.fixture
 def command(places, tmp_path, monkeypatch):
     """The command's words up to its options, with a network that is our `Brightness`."""
-    monkeypatch.setattr("tinyrefinery.auto_label.setup.open_labeller", lambda wish: Brightness())
+    monkeypatch.setattr("tinyrefinery.auto_label.setup.open_labeler", lambda wish: Brightness())
     out = tmp_path / "auto"
     words = [places / "photos", "--by", "x", "--gold", places / "gold", "--out", out]
     return [*words, "--precision", "0.95", "--audit", "0.5"], out

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from tests.auto_label.test_auto_label import Brightness, write_pictures
 from tests.networks.runs import RECIPE
-from tinyrefinery.auto_label.labelling import Limits, auto_label, queue_of, save_auto_labels
+from tinyrefinery.auto_label.auto_labels import Limits, auto_label, queue_of, save_auto_labels
 from tinyrefinery.cli.main import app
 from tinyrefinery.data.open import open_data
 from tinyrefinery.data.overlay.decisions import (
@@ -27,7 +27,7 @@ from tinyrefinery.review.queue_pictures import open_queue_data
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """A data set, new photos beside it, and what labelling these gave."""
+    """A data set, new photos beside it, and what labeling these gave."""
     monkeypatch.chdir(tmp_path)
     write_pictures(tmp_path / "data", 120, 0, sorted_out=True)
     write_pictures(tmp_path / "gold", 400, 1, sorted_out=True)
@@ -47,9 +47,9 @@ def label(home):
     """What `tinyrefinery label` does; its queue."""
     gold = open_data("folder", root="gold", channels=1, validation=0.0)
     images = open_unlabeled("photos", 1)
-    labeller = Doubtful()
-    made = auto_label(labeller, images, gold, np.arange(400), Limits(precision=0.9, audit=0.3))
-    queue = queue_of(made, home / "photos", labeller, ())
+    labeler = Doubtful()
+    made = auto_label(labeler, images, gold, np.arange(400), Limits(precision=0.9, audit=0.3))
+    queue = queue_of(made, home / "photos", labeler, ())
     save_auto_labels(home / "auto", made, queue, ())
     return queue
 
@@ -84,7 +84,7 @@ def test_the_cycle_closes_with_new_pictures(home):
     append_decisions(home / "auto" / "queue.decisions.jsonl", said)
     done = call("apply", "auto")
     assert done.exit_code == 0, done.output
-    assert "55 images are added to training, 54 labelled by a network, 1 by people" in done.output
+    assert "55 images are added to training, 54 labeled by a network, 1 by people" in done.output
     plain = open_data("folder", root="data", channels=1, seed=1, test=0.2)
     seen = laid(home)
     assert len(seen.manifest) == 120 + 55 - 1  # one was dropped again

@@ -10,8 +10,9 @@ from tinyrefinery.networks.frozen import frozen_network
 from tinyrefinery.networks.opening import open_network
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.recipe.shipped import locate
-from tinyrefinery.training import optimizers, schedules
-from tinyrefinery.training.schedules import PlateauSchedule
+from tinyrefinery.training import learning_rates as schedules
+from tinyrefinery.training import parameter_groups as optimizers
+from tinyrefinery.training.learning_rates import PlateauSchedule
 
 
 def test_a_pretrained_model_of_timm_gets_the_input_it_knows(tmp_path, monkeypatch):

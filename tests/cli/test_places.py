@@ -115,7 +115,7 @@ def test_a_file_where_labels_are_to_be_kept(words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "labels").write_text("")
     monkeypatch.setattr(
-        "tinyrefinery.execution.run.builders.dataset", lambda *_: pytest.fail("worked")
+        "tinyrefinery.execution.execute.builders.dataset", lambda *_: pytest.fail("worked")
     )
     message = refused(call(*words, "starter/demo", "stages.refined.labels.store=labels/"))
     assert "labels: is not writable: it is a file, not a folder" in message

@@ -52,10 +52,10 @@ assert any((plain[name] - changed[name]).abs().max() > 0.1 for name in plain)
 SHOWS_OPTIMIZER_OPTION = """
 import sys, torch
 from tinyrefinery import load_recipe
-from tinyrefinery.training import optimizers
+from tinyrefinery.training import parameter_groups
 
 (stage, _) = load_recipe(sys.argv[1], sys.argv[2:]).generations
-optimizer = optimizers.build(stage.optimizer, torch.nn.Linear(2, 2))
+optimizer = parameter_groups.build(stage.optimizer, torch.nn.Linear(2, 2))
 assert optimizer.param_groups[0]["amsgrad"] is True
 """
 SHOWS_LOSS = """
@@ -166,7 +166,7 @@ ADDITIONS = {
                     "Labels = Annotated[Uniform | GroundTruth |",
                 ),
             ),
-            "builders/labels.py": (
+            "builders/label_policies.py": (
                 ("POLICIES: dict", f"{IMPORT}\n\nPOLICIES: dict"),
                 (
                     '    "ground_truth": lambda',

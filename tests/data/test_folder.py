@@ -304,8 +304,8 @@ def test_a_list_that_is_missing_or_leaves_nothing(tmp_path):
         open_data("folder", root=root, exclude=str(everything))
 
 
-def labelled_by(root: Path, sources: list[str], groups: list[str] | None = None, split: str = ""):
-    """A folder whose metadata file tells who labelled each picture."""
+def labeled_by(root: Path, sources: list[str], groups: list[str] | None = None, split: str = ""):
+    """A folder whose metadata file tells who labeled each picture."""
     lines = [
         "file_name,label,label_source" + (",group" if groups else "") + (",split" * bool(split))
     ]
@@ -320,12 +320,12 @@ def labelled_by(root: Path, sources: list[str], groups: list[str] | None = None,
 
 def test_labels_of_a_network_are_not_carved_off_to_measure(tmp_path: Path):
     sources = ["auto:large@0.99" if i % 4 < 2 else "human:ann" for i in range(80)]
-    dataset = open_data("folder", root=labelled_by(tmp_path, sources), validation=0.2, test=0.3)
+    dataset = open_data("folder", root=labeled_by(tmp_path, sources), validation=0.2, test=0.3)
     held = dataset.manifest.column("split") != "train"
     auto = np.array([s.startswith("auto:") for s in dataset.manifest.column("label_source")])
     assert held.sum() == 18  # three tenths of forty, then a fifth of the others
     assert not (held & auto).any()
-    only = open_data("folder", root=labelled_by(tmp_path / "b", ["auto:large@0.99"] * 20), test=0.2)
+    only = open_data("folder", root=labeled_by(tmp_path / "b", ["auto:large@0.99"] * 20), test=0.2)
     assert set(only.manifest.column("split")) == {"train"}
     assert kinds(only) == ["empty_split", "empty_split"]
 
@@ -333,14 +333,14 @@ def test_labels_of_a_network_are_not_carved_off_to_measure(tmp_path: Path):
 def test_a_group_with_a_networks_label_stays_in_training(tmp_path: Path):
     sources = ["auto:large@0.99" if i < 10 else "human:ann" for i in range(60)]
     groups = [f"home{i % 20}" for i in range(60)]
-    dataset = open_data("folder", root=labelled_by(tmp_path, sources, groups), validation=0.3)
+    dataset = open_data("folder", root=labeled_by(tmp_path, sources, groups), validation=0.3)
     assert len(dataset.manifest.rows("validation"))
     homes = set(dataset.manifest.column("group")[dataset.manifest.rows("validation")])
     assert not homes & set(groups[:10])
 
 
 def test_a_networks_labels_that_measure_are_told(tmp_path: Path):
-    root = labelled_by(tmp_path, ["auto:large@0.99"] * 2 + ["given"] * 18, split="test")
+    root = labeled_by(tmp_path, ["auto:large@0.99"] * 2 + ["given"] * 18, split="test")
     told = [
         p
         for p in open_data("folder", root=root, validation=0.0).problems

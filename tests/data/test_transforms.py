@@ -7,7 +7,7 @@ import torchvision.transforms.v2.functional as tv
 from PIL import Image
 
 from tinyrefinery.data import resizing, transforms
-from tinyrefinery.data.crops import Crops, draw
+from tinyrefinery.data.augmentation import Crops, draw
 from tinyrefinery.data.images import ResidentImages
 from tinyrefinery.options.crops import Augment, Center, Inception, Pad
 

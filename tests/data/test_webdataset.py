@@ -50,7 +50,7 @@ def test_shards_by_range_with_labels_and_columns(tmp_path: Path):
     assert "train-01.tar, part/004.png" in dataset.manifest.column("path")[4]
 
 
-def test_labels_in_json_and_broken_or_unlabelled_samples(tmp_path: Path):
+def test_labels_in_json_and_broken_or_unlabeled_samples(tmp_path: Path):
     files = {}
     for seed in range(4):
         files[f"{seed}.jpg"] = picture(seed, kind="jpeg")

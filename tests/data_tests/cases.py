@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 
 from tinyrefinery.data.manifest import Manifest
+from tinyrefinery.data_tests.data_test_file import Suite
 from tinyrefinery.data_tests.rows import Rows, rows_of
-from tinyrefinery.data_tests.schema import Suite
 from tinyrefinery.evaluation.prediction_table import ModelPredictions
 from tinyrefinery.options.messages import check
 

@@ -12,15 +12,15 @@ import torch
 from tests.networks.runs import predictions_of, write_network, write_photos, write_run
 from tinyrefinery.data.properties import measure as properties
 from tinyrefinery.data.properties.measure import image_properties
-from tinyrefinery.data_tests.schema import load_suite
+from tinyrefinery.data_tests.data_test_file import load_suite
 from tinyrefinery.data_tests.session import named_source, run_tests
 from tinyrefinery.data_tests.verdicts import Verdict
 from tinyrefinery.errors import CheckpointError, DataError, DataTestError
 from tinyrefinery.models.network_file import load_network
-from tinyrefinery.networks import data as judging_data
-from tinyrefinery.networks import predictions as judging_predictions
+from tinyrefinery.networks import network_data as judging_data
+from tinyrefinery.networks import stored_predictions as judging_predictions
+from tinyrefinery.networks.network_view import opened
 from tinyrefinery.networks.opening import open_network
-from tinyrefinery.networks.view import opened
 from tinyrefinery.options.perturbation import Perturbation
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import yaml
 
 from tests.data_tests.cases import answers, rows, suite
+from tinyrefinery.data_tests.data_test_file import Suite
 from tinyrefinery.data_tests.judge import judge
-from tinyrefinery.data_tests.schema import Suite
 from tinyrefinery.data_tests.suggest import as_yaml, weak_slices
 
 N = 4000

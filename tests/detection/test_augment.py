@@ -7,12 +7,12 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
-from tinyrefinery.data.crops import Crops
+from tinyrefinery.data.augmentation import Crops
 from tinyrefinery.data.images import ResidentImages
 from tinyrefinery.detection import augment
+from tinyrefinery.detection.box_view import BoxView, paint, placement
 from tinyrefinery.detection.boxes import BoxData, GroundTruth
-from tinyrefinery.detection.shapes import open_shapes
-from tinyrefinery.detection.view import BoxView, paint, placement
+from tinyrefinery.detection.shapes_dataset import open_shapes
 from tinyrefinery.recipe.detection import Augment, BoxCrop, Shapes, ZoomOut
 
 SIZE = (60, 90)

@@ -13,8 +13,8 @@ from tests.detection.voc_files import sound, write
 from tinyrefinery.detection import look as detection_look
 from tinyrefinery.detection.build import box_data
 from tinyrefinery.errors import DataError, RecipeError
+from tinyrefinery.options.messages import check
 from tinyrefinery.recipe.detection import DetectionRecipe
-from tinyrefinery.recipe.load import check
 from tinyrefinery.recipe.overrides import apply
 
 pytest.importorskip("pycocotools")

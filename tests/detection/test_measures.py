@@ -6,8 +6,8 @@ import pytest
 from tinyrefinery.detection.boxes import GroundTruth
 from tinyrefinery.detection.coco_measure import coco_measures
 from tinyrefinery.detection.detections import Detections
-from tinyrefinery.detection.shapes import open_shapes
-from tinyrefinery.detection.summary import blind, measures
+from tinyrefinery.detection.detector_measures import blind, measures
+from tinyrefinery.detection.shapes_dataset import open_shapes
 from tinyrefinery.detection.voc_measure import Curve, area, curve, eleven_points, voc_measures
 from tinyrefinery.recipe.detection import Shapes
 

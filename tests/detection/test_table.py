@@ -11,7 +11,7 @@ from tests.detection.tiny_detector import TINY, run_detection, tiny
 from tests.recipe_files import is_detector_table, write_tiny
 from tinyrefinery.cli.main import app
 from tinyrefinery.errors import RecipeError
-from tinyrefinery.runs.folder import open_run
+from tinyrefinery.runs.run_folder import open_run
 
 pytest.importorskip("pycocotools")
 
@@ -52,7 +52,7 @@ def test_a_backbone_is_trained_first_and_once(tmp_path, monkeypatch):
     own = set(run.images().filter(pc.field("split") != "test").column("id").to_pylist())
     assert run.seen() == same.seen() == own | starts[-1].seen()
     assert (run.outside, run.unknown_origin) == ((f"file:{network}",), ())
-    monkeypatch.setattr("tinyrefinery.detection.run.fit", None)
+    monkeypatch.setattr("tinyrefinery.detection.detector_run.fit", None)
     before = network.stat().st_mtime_ns
     assert run_detection(recipe, tmp_path / "run")[0].key == run.key
     assert network.stat().st_mtime_ns == before

@@ -16,7 +16,7 @@ import tinyrefinery
 from tests.commands import every_command
 from tinyrefinery import errors
 from tinyrefinery.cli.main import app
-from tinyrefinery.data_tests.schema import Suite
+from tinyrefinery.data_tests.data_test_file import Suite
 from tinyrefinery.data_tests.verdicts import Verdict
 from tinyrefinery.options.labels import Labels
 from tinyrefinery.options.losses import Loss

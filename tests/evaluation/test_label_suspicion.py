@@ -9,9 +9,9 @@ import pytest
 from tests.data.scenes import stripes
 from tinyrefinery.errors import DataError, StorageError
 from tinyrefinery.evaluation import dynamics_table as tables
-from tinyrefinery.evaluation import label_suspicion as module
+from tinyrefinery.evaluation import likely_label_errors as module
 from tinyrefinery.evaluation.dynamics_table import dynamics_table, load_dynamics, save_dynamics
-from tinyrefinery.evaluation.label_suspicion import find_suspects, save_suspects
+from tinyrefinery.evaluation.likely_label_errors import find_suspects, save_suspects
 
 MANIFEST = stripes().manifest
 ROWS = np.array([7, 3, 12, 6, 20, 30])  # given classes 1, 0, 0, 0, 2, 0

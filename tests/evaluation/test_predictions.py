@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from tinyrefinery.data.crops import Crops
+from tinyrefinery.data.augmentation import Crops
 from tinyrefinery.errors import DataError
 from tinyrefinery.evaluation.predictions import Predictions, predict
 

@@ -8,7 +8,7 @@ from tests.recipe_files import TINY, write_tiny
 from tests.running import command, finish, go, stage_folder, weights
 from tinyrefinery.errors import DataError
 from tinyrefinery.evaluation.dynamics_table import load_dynamics
-from tinyrefinery.execution.run import run
+from tinyrefinery.execution.execute import run
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.runs.keys import stage_keys
 from tinyrefinery.runs.plan import Job

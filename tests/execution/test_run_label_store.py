@@ -5,7 +5,7 @@ import pytest
 from tests.recipe_files import TINY, write_tiny
 from tests.running import go, weights
 from tinyrefinery.errors import RecipeError
-from tinyrefinery.execution.run import run
+from tinyrefinery.execution.execute import run
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.runs.plan import Job
 
@@ -64,7 +64,7 @@ def test_stages_in_step_end_as_they_would_one_after_the_other(tmp_path):
     assert [generation.id for generation in chain.generations] == ["plain", "refined", "second"]
 
 
-def test_a_crop_pool_is_labelled_once(tmp_path):
+def test_a_crop_pool_is_labeled_once(tmp_path):
     go(tmp_path, overrides=[STORED, "stages.refined.crop_pool=2"])
     (store,) = (tmp_path / "run" / "labels").iterdir()
     assert len(list(store.glob("stream-*"))) == 2

@@ -10,7 +10,7 @@ from tests.recipe_files import TINY, write_tiny
 from tests.running import go, stage_folder
 from tinyrefinery import builders
 from tinyrefinery.errors import CheckpointError, RecipeError
-from tinyrefinery.execution.run import run
+from tinyrefinery.execution.execute import run
 from tinyrefinery.models import create
 from tinyrefinery.models.network_file import load_network, save_network
 from tinyrefinery.recipe.load import load_recipe

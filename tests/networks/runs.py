@@ -16,9 +16,9 @@ from tinyrefinery.evaluation.predictions import Predictions, predict
 from tinyrefinery.models import create
 from tinyrefinery.models.network_file import load_network, save_network
 from tinyrefinery.networks.network import Network
-from tinyrefinery.networks.view import network_view
+from tinyrefinery.networks.network_view import network_view
 from tinyrefinery.recipe.load import load_recipe
-from tinyrefinery.runs.images import image_table, write_images
+from tinyrefinery.runs.image_record import image_table, write_images
 
 CLASSES = ("no_person", "person")
 RECIPE = """

@@ -10,15 +10,15 @@ from typer.testing import CliRunner
 
 from tinyrefinery.cli.main import app
 from tinyrefinery.data_tests.session import run_tests
-from tinyrefinery.execution.run import run
-from tinyrefinery.networks.data import open_network_data
+from tinyrefinery.execution.execute import run
+from tinyrefinery.networks.network_data import open_network_data
 from tinyrefinery.networks.opening import open_network, open_networks
 from tinyrefinery.networks.recipe_data import measured_on
 from tinyrefinery.networks.reevaluation import reevaluate
 from tinyrefinery.recipe.load import load_recipe
-from tinyrefinery.runs.folder import open_run
 from tinyrefinery.runs.plan import Job
-from tinyrefinery.variance.measuring import measure
+from tinyrefinery.runs.run_folder import open_run
+from tinyrefinery.variance.measure_variances import measure
 
 RECIPE = """
 title: labels drawn at random

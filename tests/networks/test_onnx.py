@@ -16,7 +16,7 @@ from tinyrefinery.data_tests.session import run_tests
 from tinyrefinery.data_tests.verdicts import Verdict
 from tinyrefinery.errors import CheckpointError, DataError, RecipeError
 from tinyrefinery.models.onnx_file import OnnxNetwork, onnx_digest
-from tinyrefinery.networks.data import under_classes
+from tinyrefinery.networks.network_data import under_classes
 from tinyrefinery.networks.opening import open_network
 from tinyrefinery.options.crops import Center
 from tinyrefinery.saliency.explainer import Explainer, MapSettings, page_overlay
@@ -140,7 +140,7 @@ def test_what_is_not_known_is_asked(files, tmp_path):
         beside.write_text(text)
         with pytest.raises(CheckpointError, match=match):
             open_network(path)
-    beside.write_text("classes: [a, a]\nmean: [0.5]\nstd: [1]")  # a labeller adds such outputs up
+    beside.write_text("classes: [a, a]\nmean: [0.5]\nstd: [1]")  # a labeler adds such outputs up
     with pytest.raises(CheckpointError, match="not unique"):
         under_classes(manifest(), open_network(path))
     beside.write_text("clases: [a, b]")

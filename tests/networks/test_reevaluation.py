@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from tests.recipe_files import write_tiny
 from tinyrefinery.cli.main import app
 from tinyrefinery.errors import CheckpointError
-from tinyrefinery.execution.run import run
+from tinyrefinery.execution.execute import run
 from tinyrefinery.networks.reevaluation import reevaluate
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.runs.plan import Job

@@ -20,7 +20,7 @@ from tinyrefinery.pages.run_tables import (
     terminal_table,
     write_results,
 )
-from tinyrefinery.runs.folder import open_run
+from tinyrefinery.runs.run_folder import open_run
 
 
 def top1(stage: str, split: str = "test") -> np.ndarray:

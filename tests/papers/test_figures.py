@@ -10,7 +10,7 @@ from tests.recipe_files import write_tiny
 from tests.reports.fake_run import SEEDS, evaluation
 from tinyrefinery.errors import DataError
 from tinyrefinery.evaluation.predictions import Predictions
-from tinyrefinery.execution.run import run as run_jobs
+from tinyrefinery.execution.execute import run as run_jobs
 from tinyrefinery.pages.plots import category_means
 from tinyrefinery.pages.run_tables import group_stages
 from tinyrefinery.papers.category_figures import binned, correlation, profiles
@@ -18,8 +18,8 @@ from tinyrefinery.papers.figures import line_of_groups, pairs_of, paper_figures
 from tinyrefinery.papers.prediction_figures import changed_crop, changed_image
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.reports.page import write_page
-from tinyrefinery.runs.folder import open_run
 from tinyrefinery.runs.plan import Job
+from tinyrefinery.runs.run_folder import open_run
 from tinyrefinery.runs.top_changes import most_changed
 
 

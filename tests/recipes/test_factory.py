@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from tinyrefinery.data.open import open_data
-from tinyrefinery.data_tests.schema import load_suite
+from tinyrefinery.data_tests.data_test_file import load_suite
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.recipe.shipped import shipped_folder
 

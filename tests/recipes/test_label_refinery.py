@@ -41,7 +41,7 @@ def stages(recipe):
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("number", TABLES)
 def test_a_scale_is_the_same_grid(number, scale):
-    """The same rows train the same stages, labelled the same way, by the same loss."""
+    """The same rows train the same stages, labeled the same way, by the same loss."""
     path = TABLES[number]
     table = load_table(path)
     full = dict(table_rows(table, path, ["seed=0"]))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.recipe_files import write_tiny
-from tinyrefinery.execution.run import run
+from tinyrefinery.execution.execute import run
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.runs.plan import Job
 

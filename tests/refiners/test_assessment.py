@@ -21,7 +21,7 @@ from tinyrefinery.models.network_file import load_network
 from tinyrefinery.networks.opening import open_networks
 from tinyrefinery.options.labels import Refining
 from tinyrefinery.refiners.assessment import HumanFile, Options, assess, unseen_generation
-from tinyrefinery.refiners.targets import recipe_for
+from tinyrefinery.refiners.compared_networks import recipe_for
 
 
 @pytest.fixture(scope="module")

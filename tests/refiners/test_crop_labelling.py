@@ -11,7 +11,7 @@ from tinyrefinery.labels.batch_norm import GroupPlan
 from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.options.crops import Center, Inception
 from tinyrefinery.options.labels import Refining
-from tinyrefinery.refiners.crop_labelling import hard_labels, labels_of_level, labels_of_streams
+from tinyrefinery.refiners.crop_labeling import hard_labels, labels_of_level, labels_of_streams
 
 DATA = stripes()
 ROWS = DATA.manifest.rows("train")[::-1].copy()  # any order

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from tests.recipe_files import TINY, write_tiny
 from tinyrefinery.cli.main import app
 from tinyrefinery.errors import DataError
-from tinyrefinery.execution.run import run
+from tinyrefinery.execution.execute import run
 from tinyrefinery.files import read_csv
 from tinyrefinery.networks.opening import open_networks
 from tinyrefinery.recipe.load import load_recipe

@@ -19,9 +19,9 @@ from tinyrefinery.models.network_file import load_network
 from tinyrefinery.networks.opening import open_networks
 from tinyrefinery.options.labels import Refining
 from tinyrefinery.refiners.assessment import HumanFile, unseen_generation
+from tinyrefinery.refiners.compared_networks import recipe_for
 from tinyrefinery.refiners.label_grid import Grid, label_lines
 from tinyrefinery.refiners.label_report import COLUMNS, over_seeds, quality_table
-from tinyrefinery.refiners.targets import recipe_for
 
 
 @pytest.fixture(scope="module")

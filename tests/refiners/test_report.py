@@ -6,9 +6,14 @@ import pytest
 from rich.console import Console
 
 from tinyrefinery.errors import DataError
-from tinyrefinery.refiners.report import ranking_lines, read_refiners, refiner_table, report_lines
+from tinyrefinery.refiners.refiner_report import (
+    ranking_lines,
+    read_refiners,
+    refiner_table,
+    report_lines,
+)
 from tinyrefinery.reports.page import write_page
-from tinyrefinery.runs.folder import open_run
+from tinyrefinery.runs.run_folder import open_run
 
 
 def entry(name, unseen):

@@ -4,8 +4,8 @@ import pytest
 
 from tinyrefinery.errors import DataError, RecipeError
 from tinyrefinery.networks.opening import open_networks
-from tinyrefinery.refiners.targets import recipe_for, split_words
-from tinyrefinery.runs.folder import open_run
+from tinyrefinery.refiners.compared_networks import recipe_for, split_words
+from tinyrefinery.runs.run_folder import open_run
 
 
 def test_overrides_among_networks(tmp_path):

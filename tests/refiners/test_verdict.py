@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import sem
 
-from tinyrefinery.refiners.measures import Measurement
+from tinyrefinery.refiners.refiner_measures import Measurement
 from tinyrefinery.refiners.verdict import advantage, judge, rank
 
 SOUND = {

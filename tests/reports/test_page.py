@@ -11,7 +11,7 @@ from tests.reports.fake_run import CLASSES, SEEDS, STAGES, evaluation, write_fak
 from tinyrefinery.errors import DataError
 from tinyrefinery.pages.run_tables import comparisons, group_stages
 from tinyrefinery.reports.page import facts, headline, write_page
-from tinyrefinery.runs.folder import open_run
+from tinyrefinery.runs.run_folder import open_run
 
 VOID = {"meta", "img", "br", "hr", "link", "input", "image", "rect"}
 

@@ -9,7 +9,7 @@ from torchvision.models import get_model_weights
 from tinyrefinery.pages.run_tables import group_stages
 from tinyrefinery.reports.page import write_page
 from tinyrefinery.reports.pareto import IMAGENET, front, literature, own_points, pareto_figures
-from tinyrefinery.runs.folder import open_run
+from tinyrefinery.runs.run_folder import open_run
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -14,7 +14,7 @@ from tinyrefinery.errors import DataError
 from tinyrefinery.reports.page import write_page
 from tinyrefinery.reports.table_lines import order_kept, table_lines, write_table
 from tinyrefinery.reports.table_text import notes, terminal_lines, title
-from tinyrefinery.runs.folder import open_run
+from tinyrefinery.runs.run_folder import open_run
 
 PAPER = {"compact": {"top1": 57.93, "top5": 79.41}, "refined": {"top1": 66.28}, "large": {}}
 STAGES = {"plain": "compact", "by_large": "refined", "upper": "large", "later": "again"}

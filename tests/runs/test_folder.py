@@ -8,7 +8,7 @@ import pytest
 
 from tests.reports.fake_run import SEEDS, STAGES, key
 from tinyrefinery.errors import DataError
-from tinyrefinery.runs.folder import open_run
+from tinyrefinery.runs.run_folder import open_run
 
 
 def test_everything_is_read(run):

@@ -7,7 +7,7 @@ from tests.running import go, stage_folder
 from tinyrefinery import builders
 from tinyrefinery.errors import DataError
 from tinyrefinery.recipe.load import load_recipe
-from tinyrefinery.runs.folder import open_run, open_stage
+from tinyrefinery.runs.run_folder import open_run, open_stage
 
 THIRD = """
   - id: third

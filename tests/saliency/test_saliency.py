@@ -10,7 +10,7 @@ from tinyrefinery.errors import DataError, RefineryError
 from tinyrefinery.evaluation import cost
 from tinyrefinery.models.network_file import load_network
 from tinyrefinery.networks.opening import open_network
-from tinyrefinery.networks.predictions import pictures
+from tinyrefinery.networks.stored_predictions import pictures
 from tinyrefinery.options.perturbation import Perturbation
 from tinyrefinery.saliency import picking
 from tinyrefinery.saliency.explainer import Explainer, MapSettings, page_overlay

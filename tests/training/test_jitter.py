@@ -28,7 +28,7 @@ from tinyrefinery.losses.targets import SparseTargets
 from tinyrefinery.options.crops import IMAGENET_MEAN, IMAGENET_STD
 from tinyrefinery.options.schedules import Cosine
 from tinyrefinery.options.training import Jitter
-from tinyrefinery.training import schedules
+from tinyrefinery.training import learning_rates as schedules
 from tinyrefinery.training.dynamics import Dynamics
 from tinyrefinery.training.in_step import SharedBatches, SharedLabels
 from tinyrefinery.training.jitter import CropJitter, ascend, at_rest, divergences

@@ -22,7 +22,7 @@ from tinyrefinery.options.crops import Inception
 from tinyrefinery.options.engine import Engine
 from tinyrefinery.options.schedules import Constant, Cosine, Plateau
 from tinyrefinery.options.training import TrainingOptions
-from tinyrefinery.training import schedules
+from tinyrefinery.training import learning_rates as schedules
 from tinyrefinery.training.job import Training
 from tinyrefinery.training.loop import fit
 

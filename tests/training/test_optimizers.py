@@ -9,7 +9,7 @@ from torch import nn
 
 from tests.training.test_loop import assert_equal, job, small_network, weights
 from tinyrefinery.options.optimizers import RmsProp
-from tinyrefinery.training import optimizers
+from tinyrefinery.training import parameter_groups as optimizers
 from tinyrefinery.training.loop import fit
 
 SETTINGS = {"lr": 0.05, "alpha": 0.9, "momentum": 0.8, "eps": 1e-3, "weight_decay": 0.02}

@@ -10,7 +10,7 @@ from tinyrefinery.errors import RecipeError
 from tinyrefinery.models import create
 from tinyrefinery.models.blocks import blocks, depths, head_of
 from tinyrefinery.options.optimizers import Groups
-from tinyrefinery.training.optimizers import freeze, parameter_groups, to_freeze
+from tinyrefinery.training.parameter_groups import freeze, parameter_groups, to_freeze
 
 HEAD = {"fc.weight", "fc.bias"}
 

@@ -11,7 +11,7 @@ from tinyrefinery.options.schedules import (
     Plateau,
     Step,
 )
-from tinyrefinery.training.schedules import PlateauSchedule, build
+from tinyrefinery.training.learning_rates import PlateauSchedule, build
 
 
 def torchs(scheduler, epochs):

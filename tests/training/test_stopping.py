@@ -9,7 +9,7 @@ import torch
 from tests.training.test_loop import Killed, assert_equal, job, small_network, weights
 from tinyrefinery.options.schedules import Constant, Plateau
 from tinyrefinery.options.training import EarlyStop
-from tinyrefinery.training import schedules
+from tinyrefinery.training import learning_rates as schedules
 from tinyrefinery.training.in_step import SharedBatches, SharedLabels
 from tinyrefinery.training.loop import fit, fit_in_step
 from tinyrefinery.training.stopping import EarlyStopping

@@ -9,8 +9,8 @@ from sklearn.metrics import average_precision_score
 
 from tinyrefinery import builders
 from tinyrefinery.evaluation.dynamics_table import load_dynamics
-from tinyrefinery.evaluation.label_suspicion import find_suspects
-from tinyrefinery.execution.run import run
+from tinyrefinery.evaluation.likely_label_errors import find_suspects
+from tinyrefinery.execution.execute import run
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.runs.plan import Job
 

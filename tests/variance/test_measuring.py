@@ -13,12 +13,12 @@ from tinyrefinery.cli.main import app
 from tinyrefinery.data.batches import View
 from tinyrefinery.data.open import open_data
 from tinyrefinery.errors import DataError
-from tinyrefinery.execution.run import run
+from tinyrefinery.execution.execute import run
 from tinyrefinery.models.network_file import load_network
 from tinyrefinery.options.crops import Center
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.runs.plan import Job
-from tinyrefinery.variance.measuring import Question, measure
+from tinyrefinery.variance.measure_variances import Question, measure
 
 
 @pytest.fixture(scope="module")

@@ -101,7 +101,7 @@ def factory() -> str:
     for way, mine in by_way.items():
         seeds = list(dict.fromkeys(r["seed"] for r in mine))
         line = [WAYS.get(way, way)]
-        for column in ("decisions", "relabelled"):
+        for column in ("decisions", "relabeled"):
             counts = [next(int(r[column]) for r in mine if r["seed"] == seed) for seed in seeds]
             line.append(f"{np.mean(counts):,.0f}")
         again = [r for r in mine if (r["seed"], r["test"]) in failed]

@@ -28,8 +28,8 @@ from tinyrefinery.audit.shortcut_findings import (
 )
 from tinyrefinery.audit.shortcuts import find_shortcuts
 from tinyrefinery.audit.unrecognizable import Hardness, too_hard_findings
-from tinyrefinery.data.check import groups_across_splits
 from tinyrefinery.data.dataset import Dataset
+from tinyrefinery.data.opening_checks import groups_across_splits
 from tinyrefinery.data.properties.measure import (
     chunk_properties,
     image_properties,

@@ -18,7 +18,7 @@ from tinyrefinery.audit.finding import KINDS, Finding
 from tinyrefinery.audit.page import render_audit
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.properties.small_images import load_chunk
-from tinyrefinery.evaluation.label_suspicion import save_suspects
+from tinyrefinery.evaluation.likely_label_errors import save_suspects
 from tinyrefinery.files import atomic_file, write_atomic
 
 MOST_PICTURES = 500  # per page

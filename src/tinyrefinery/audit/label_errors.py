@@ -5,7 +5,7 @@ import numpy as np
 from tinyrefinery.audit.evidence import Evidence
 from tinyrefinery.audit.finding import Finding, Strip
 from tinyrefinery.data.dataset import Dataset
-from tinyrefinery.evaluation.label_suspicion import find_suspects
+from tinyrefinery.evaluation.likely_label_errors import find_suspects
 
 _SHOWN = 24
 

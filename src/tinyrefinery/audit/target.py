@@ -22,17 +22,17 @@ from tinyrefinery.evaluation.predictions import predict
 from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.models.network_file import NetworkInfo
 from tinyrefinery.networks.choice import Choice, choose_one
-from tinyrefinery.networks.data import rows_in
 from tinyrefinery.networks.held_out import held_out
 from tinyrefinery.networks.network import Network
+from tinyrefinery.networks.network_data import rows_in
+from tinyrefinery.networks.network_view import network_view, opened
 from tinyrefinery.networks.opening import of_stage
-from tinyrefinery.networks.view import network_view, opened
 from tinyrefinery.options.labels import Refining
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.shipped import locate
 from tinyrefinery.runs.files import RECIPE
-from tinyrefinery.runs.folder import open_run
+from tinyrefinery.runs.run_folder import open_run
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def _open_run(path: Path, options: Sequence[str], out: Path, choice: Choice) -> 
 
 
 def open_reference(path: Path, channels: int) -> Dataset:
-    """Images of the device: class folders or Parquet files, or any folder of unlabelled pictures.
+    """Images of the device: class folders or Parquet files, or any folder of unlabeled pictures.
 
     Raises:
         DataError: when there is no image.

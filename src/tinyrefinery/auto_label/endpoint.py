@@ -18,7 +18,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 import numpy as np
 
-from tinyrefinery.auto_label.labellers import distinct, pooled
+from tinyrefinery.auto_label.labelers import distinct, pooled
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.errors import DataError
 from tinyrefinery.pages.overlays import as_image
@@ -37,7 +37,7 @@ class _NoRedirect(HTTPRedirectHandler):
 
 
 @dataclass(frozen=True)
-class EndpointLabeller:
+class EndpointLabeler:
     """Labels images through an HTTP endpoint, one image per request, a few requests in parallel."""
 
     url: str

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tinyrefinery.data.overlay.apply import HUMAN
+from tinyrefinery.data.overlay.apply_decisions import HUMAN
 from tinyrefinery.data.overlay.decisions import (
     ADD,
     Decision,
@@ -25,12 +25,12 @@ from tinyrefinery.files import read_csv
 _LABELS = ("ok", "relabel")
 
 
-def is_labelled_folder(path: Path) -> bool:
+def is_labeled_folder(path: Path) -> bool:
     """Whether `tinyrefinery label` wrote this folder."""
     return (path / "label.json").is_file() and (path / "metadata.csv").is_file()
 
 
-def read_labelled(folder: Path, overlay: Path) -> list[Decision]:
+def read_labeled(folder: Path, overlay: Path) -> list[Decision]:
     """Read a folder of `label` as lines that add its accepted and human-labeled images.
 
     People's decisions on these images are included, since they may correct an accepted label or

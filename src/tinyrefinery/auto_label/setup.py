@@ -1,4 +1,4 @@
-"""From the words of a command to a labeller and the images that it is audited on."""
+"""From the words of a command to a labeler and the images that it is audited on."""
 
 import logging
 from dataclasses import dataclass
@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 
 from tinyrefinery.audit.target import open_pictures
-from tinyrefinery.auto_label.endpoint import EndpointLabeller
-from tinyrefinery.auto_label.labellers import (
-    Labeller,
-    NetworkLabeller,
-    network_labeller,
+from tinyrefinery.auto_label.endpoint import EndpointLabeler
+from tinyrefinery.auto_label.labelers import (
+    Labeler,
+    NetworkLabeler,
+    network_labeler,
     read_classes,
 )
 from tinyrefinery.builders import dataset as recipe_data
-from tinyrefinery.data.check import labels_from_networks
 from tinyrefinery.data.dataset import Dataset
+from tinyrefinery.data.opening_checks import labels_from_networks
 from tinyrefinery.errors import DataError
 from tinyrefinery.networks.facts import Facts
 from tinyrefinery.networks.held_out import held_out, never_used
@@ -42,8 +42,8 @@ class Wish:
     retries: int = 3
 
 
-def open_labeller(wish: Wish) -> Labeller:
-    """The labeller that is meant.
+def open_labeler(wish: Wish) -> Labeler:
+    """The labeler that is meant.
 
     Raises:
         RefineryError: when it can't be opened.
@@ -53,7 +53,7 @@ def open_labeller(wish: Wish) -> Labeller:
     if wish.by.startswith(("http://", "https://")):
         if outputs is None:
             raise DataError(f"{wish.by}: list the classes that it knows, one per line: --classes")
-        return EndpointLabeller(
+        return EndpointLabeler(
             wish.by, outputs, size=side or (224, 224), timeout=wish.timeout, retries=wish.retries
         )
     weights = None if wish.weights is None else str(wish.weights)
@@ -68,25 +68,25 @@ def open_labeller(wish: Wish) -> Labeller:
     )
     if network.kind == "file" and outputs is not None:
         raise DataError(f"{wish.by}: states its classes, so leave out --classes")
-    return network_labeller(network)
+    return network_labeler(network)
 
 
-def audited_images(labeller: Labeller, gold: Path | None) -> tuple[Dataset, np.ndarray]:
-    """Images that people labelled, and the rows that the labeller was not trained on.
+def audited_images(labeler: Labeler, gold: Path | None) -> tuple[Dataset, np.ndarray]:
+    """Images that people labeled, and the rows that the labeler was not trained on.
 
     Args:
-        labeller: whose thresholds are chosen.
+        labeler: whose thresholds are chosen.
         gold: folder or Parquet files, all of which count; None: the validation split of the
-            labeller's run.
+            labeler's run.
 
     Raises:
         DataError: when there are none, or some of their labels are a network's.
     """
-    channels = 1 if labeller.channels == 1 else 3
-    network = labeller.network if isinstance(labeller, NetworkLabeller) else None
+    channels = 1 if labeler.channels == 1 else 3
+    network = labeler.network if isinstance(labeler, NetworkLabeler) else None
     if gold is not None:
         if not gold.exists():
-            raise DataError(f"{gold}: no such folder or file of labelled images")
+            raise DataError(f"{gold}: no such folder or file of labeled images")
         options = {"channels": channels, "validation": 0.0, "test": 0.0, "resident": "never"}
         found = open_pictures(gold, options)
         rows = np.arange(len(found.manifest))
@@ -101,7 +101,7 @@ def audited_images(labeller: Labeller, gold: Path | None) -> tuple[Dataset, np.n
     else:
         if network is None or network.recipe is None:
             raise DataError(
-                f"{labeller.name}: give images that people labelled, and that it was not trained "
+                f"{labeler.name}: give images that people labeled, and that it was not trained "
                 "on: --gold FOLDER"
             )
         found = recipe_data(network.recipe.data)
@@ -118,5 +118,5 @@ def _refuse_auto(found: Dataset, rows: np.ndarray) -> None:
     if auto:
         raise DataError(
             f"{found.name}: {auto} of {len(rows)} audited labels are a network's (label_source "
-            "begins with 'auto:'); give images that people labelled with --gold"
+            "begins with 'auto:'); give images that people labeled with --gold"
         )

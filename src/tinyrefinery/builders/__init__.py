@@ -1,6 +1,6 @@
 """From a recipe to objects: the one package that imports both sides."""
 
-from tinyrefinery.builders.data import (
+from tinyrefinery.builders.datasets import (
     dataset,
     eval_view,
     order_seed,
@@ -8,7 +8,8 @@ from tinyrefinery.builders.data import (
     train_view,
     workers,
 )
-from tinyrefinery.builders.labels import (
+from tinyrefinery.builders.initial_weights import RECIPE, check_start, initial_network
+from tinyrefinery.builders.label_policies import (
     crop_labels,
     describe_labels,
     label_form,
@@ -24,8 +25,7 @@ from tinyrefinery.builders.networks import (
     network,
     skeleton,
 )
-from tinyrefinery.builders.starts import RECIPE, check_start, initial_network
-from tinyrefinery.builders.training import fabric, jitter, loss
+from tinyrefinery.builders.training_setup import fabric, jitter, loss
 
 __all__ = [
     "RECIPE",

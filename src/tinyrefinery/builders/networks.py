@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from tinyrefinery import models
-from tinyrefinery.builders.data import stage_seed
+from tinyrefinery.builders.datasets import stage_seed
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.models.blocks import head_of
 from tinyrefinery.models.network_file import NetworkInfo

@@ -66,13 +66,13 @@ def apply(
 
 def _read(path: Path, overlay: Path, by: str) -> list[Decision]:
     """The decisions of a file or folder."""
-    from tinyrefinery.auto_label.new_images import is_labelled_folder, read_labelled
+    from tinyrefinery.auto_label.new_images import is_labeled_folder, read_labeled
 
     if not path.is_dir():
         return read_export(path, by) if path.suffix == ".json" else read_decisions(path)
-    if not is_labelled_folder(path):
+    if not is_labeled_folder(path):
         raise DataError(f"{path}: is a folder, but none that `tinyrefinery label` wrote")
-    return read_labelled(path, overlay)
+    return read_labeled(path, overlay)
 
 
 def _not_there(said: list[Decision], overlay: Path) -> list[Decision]:
@@ -85,4 +85,4 @@ def _not_there(said: list[Decision], overlay: Path) -> list[Decision]:
 def _whose(added: Iterable[Decision]) -> str:
     """How many labels come from a network, and how many from people."""
     auto = [each.by.startswith(AUTO) for each in added]
-    return f"{sum(auto)} labelled by a network, {len(auto) - sum(auto)} by people"
+    return f"{sum(auto)} labeled by a network, {len(auto) - sum(auto)} by people"

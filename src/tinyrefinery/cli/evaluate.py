@@ -9,7 +9,7 @@ from rich.console import Console
 from tinyrefinery.cli.options import DataOverrides, Split
 from tinyrefinery.cli.progress import log_progress
 from tinyrefinery.reports.measures import category_table, measure_table
-from tinyrefinery.runs.folder import open_run
+from tinyrefinery.runs.run_folder import open_run
 
 
 def evaluate(

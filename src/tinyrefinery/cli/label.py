@@ -12,8 +12,8 @@ from tinyrefinery.errors import CHECK_FAILED, DataError
 from tinyrefinery.statistics.proportions import images_to_prove
 
 if TYPE_CHECKING:
-    from tinyrefinery.auto_label.labellers import Labeller
-    from tinyrefinery.auto_label.labelling import AutoLabels
+    from tinyrefinery.auto_label.auto_labels import AutoLabels
+    from tinyrefinery.auto_label.labelers import Labeler
     from tinyrefinery.data.dataset import Dataset
 
 
@@ -64,20 +64,20 @@ def label(
     Each class gets a confidence threshold that holds --precision. Labels above it are accepted,
     and some of them are queued as spot checks. The folder of images is never changed.
     """
-    from tinyrefinery.auto_label.labelling import Limits, auto_label, queue_of, save_auto_labels
-    from tinyrefinery.auto_label.setup import Wish, audited_images, open_labeller
+    from tinyrefinery.auto_label.auto_labels import Limits, auto_label, queue_of, save_auto_labels
+    from tinyrefinery.auto_label.setup import Wish, audited_images, open_labeler
     from tinyrefinery.data.sources.folder import open_unlabeled
 
-    labeller = open_labeller(Wish(by, classes, size, weights, stage, seed, row, timeout, retries))
+    labeler = open_labeler(Wish(by, classes, size, weights, stage, seed, row, timeout, retries))
     said = _decided(decisions or [])
-    channels = 1 if labeller.channels == 1 else 3
+    channels = 1 if labeler.channels == 1 else 3
     new: Dataset = open_unlabeled(images, channels)
-    known, rows = audited_images(labeller, gold)
+    known, rows = audited_images(labeler, gold)
     limits = Limits(precision, least, reject_below, audit)
-    made = auto_label(labeller, new, known, rows, limits, said)
-    queue = queue_of(made, images, labeller, said)
+    made = auto_label(labeler, new, known, rows, limits, said)
+    queue = queue_of(made, images, labeler, said)
     save_auto_labels(out, made, queue, said)
-    _tell(made, labeller, out, len(queue.items))
+    _tell(made, labeler, out, len(queue.items))
     if max_error is not None:
         _judge(made, max_error)
 
@@ -90,13 +90,13 @@ def _decided(files: Sequence[Path]) -> list[Decision]:
     return [each for path in files for each in read_decisions(path)]
 
 
-def _tell(made: "AutoLabels", labeller: "Labeller", out: Path, queued: int) -> None:
+def _tell(made: "AutoLabels", labeler: "Labeler", out: Path, queued: int) -> None:
     for each in made.thresholds:
         share = f"{each.hits} of {each.n} audited right, which shows {each.low:.3f}"
         where = f"from {each.bound:.3f} on" if each.bound is not None else "to people"
         typer.echo(f"{each.category}: {where} ({share})")
     counts = ", ".join(f"{count:,} {band}" for band, count in made.counts().items())
-    typer.echo(f"{labeller.name}: {counts}; {len(made.audited):,} of the accepted to be checked")
+    typer.echo(f"{labeler.name}: {counts}; {len(made.audited):,} of the accepted to be checked")
     if made.error is not None:
         typer.echo(f"estimated error of auto labels {made.error}")
     typer.echo(f"{out / 'metadata.csv'}: open it with data.source.root={out}")

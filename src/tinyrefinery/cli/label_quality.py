@@ -18,8 +18,8 @@ from tinyrefinery.cli.options import (
 from tinyrefinery.cli.progress import log_progress
 from tinyrefinery.files import check_writable
 from tinyrefinery.networks.opening import open_networks
+from tinyrefinery.refiners.compared_networks import recipe_for, split_words
 from tinyrefinery.refiners.label_report import quality_table, write_lines
-from tinyrefinery.refiners.targets import recipe_for, split_words
 
 
 def label_quality(

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from tinyrefinery.cli.options import option, output_folder
-from tinyrefinery.deploy.bench.report import latency_notes, latency_table, write_latency
+from tinyrefinery.deploy.bench.latency_report import latency_notes, latency_table, write_latency
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.recipe.latency_table import LatencyTable, is_latency_table, load_latency_table
 from tinyrefinery.recipe.shipped import locate, recipes_in, shipped_folder

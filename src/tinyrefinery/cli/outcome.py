@@ -17,8 +17,8 @@ from tinyrefinery.pages.run_tables import (
 from tinyrefinery.reports.detectors import class_table, detector_table, write_detector_results
 from tinyrefinery.reports.table_lines import table_lines, write_table
 from tinyrefinery.reports.table_text import notes, terminal_lines, title
-from tinyrefinery.runs.folder import Run, open_run
-from tinyrefinery.runs.stage import DETECTOR
+from tinyrefinery.runs.run_folder import Run, open_run
+from tinyrefinery.runs.stage_record import DETECTOR
 
 
 def show(

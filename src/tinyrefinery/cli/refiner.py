@@ -24,8 +24,8 @@ from tinyrefinery.cli.options import (
 from tinyrefinery.cli.progress import log_progress
 from tinyrefinery.files import check_writable, write_atomic
 from tinyrefinery.networks.opening import open_networks
-from tinyrefinery.refiners.report import refiner_table, report_lines
-from tinyrefinery.refiners.targets import find_student, recipe_for, split_words
+from tinyrefinery.refiners.compared_networks import find_student, recipe_for, split_words
+from tinyrefinery.refiners.refiner_report import refiner_table, report_lines
 
 
 def refiner(

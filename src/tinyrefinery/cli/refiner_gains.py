@@ -20,7 +20,7 @@ from tinyrefinery.cli.progress import log_progress
 from tinyrefinery.files import check_writable
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.refiners.gains_report import gains_table, rank_table, write_gains
-from tinyrefinery.runs.folder import open_run
+from tinyrefinery.runs.run_folder import open_run
 
 
 def refiner_gains(

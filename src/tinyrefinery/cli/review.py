@@ -108,5 +108,5 @@ def _write_static(path: Path, review: Review, pictures: "Pictures") -> None:
 def _write_tasks(queue: Queue, path: Path, root: Path) -> None:
     write_atomic(path, json.dumps(tasks(queue, root), ensure_ascii=False, indent=1) + "\n")
     write_atomic(path.with_suffix(".xml"), interface(queue.classes))
-    typer.echo(f"{path}: {len(queue.items)} tasks; labelling interface: {path.with_suffix('.xml')}")
+    typer.echo(f"{path}: {len(queue.items)} tasks; labeling interface: {path.with_suffix('.xml')}")
     typer.echo("next: export as JSON, then: tinyrefinery apply EXPORT.json")

@@ -148,13 +148,13 @@ def _execute(
         DetectorJob(recipe, row) for row, recipe in jobs if isinstance(recipe, DetectionRecipe)
     ]
     if not detectors:
-        from tinyrefinery.execution.run import run as run_jobs
+        from tinyrefinery.execution.execute import run as run_jobs
 
         networks = [Job(recipe, row) for row, recipe in jobs if isinstance(recipe, Recipe)]
         run_jobs(networks, folder, processes=processes, table=table)
         return
     if processes > 1:
         raise RecipeError("detectors are trained by one process; leave --processes out")
-    from tinyrefinery.detection.run import run_detectors
+    from tinyrefinery.detection.detector_run import run_detectors
 
     run_detectors(detectors, folder, table=table)

@@ -25,8 +25,8 @@ from tinyrefinery.errors import DataError
 from tinyrefinery.saliency.sheet import ExplainedImage, write_overlays, write_sheet
 
 if TYPE_CHECKING:
-    from tinyrefinery.networks.data import NetworkData
     from tinyrefinery.networks.network import Network
+    from tinyrefinery.networks.network_data import NetworkData
     from tinyrefinery.saliency.explainer import Explainer
     from tinyrefinery.saliency.picking import Picked
 

@@ -11,7 +11,7 @@ from tinyrefinery.errors import DataError
 from tinyrefinery.recipe.shipped import locate
 
 if TYPE_CHECKING:
-    from tinyrefinery.variance.measuring import ImageWeights, LayerVariances
+    from tinyrefinery.variance.measure_variances import ImageWeights, LayerVariances
 
 
 def variance(
@@ -53,8 +53,8 @@ def variance(
     Reports the mean, maximum and minimum over images.
     """
     from tinyrefinery.variance.feature_variances import LAST, summary
-    from tinyrefinery.variance.measuring import Question, measure, weigh
-    from tinyrefinery.variance.report import variance_table
+    from tinyrefinery.variance.measure_variances import Question, measure, weigh
+    from tinyrefinery.variance.variance_report import variance_table
 
     places = [Path(each) for each in networks if "=" not in each or Path(each).exists()]
     overrides = [each for each in networks if Path(each) not in places]
@@ -75,7 +75,7 @@ def variance(
 
 def _weigh(console: Console, weighed: "list[ImageWeights]", out: Path | None) -> None:
     """Print what Bias Loss weighs images by, and write it beside the variances."""
-    from tinyrefinery.variance.report import save_figures
+    from tinyrefinery.variance.variance_report import save_figures
     from tinyrefinery.variance.weights_report import weight_figure, weights_table, write_weights
 
     console.print(weights_table(weighed))
@@ -86,7 +86,7 @@ def _weigh(console: Console, weighed: "list[ImageWeights]", out: Path | None) ->
 
 def _write(out: Path, measured: "list[LayerVariances]", summaries: list[dict], images: int) -> None:
     """The files of `--out`."""
-    from tinyrefinery.variance import report as report
+    from tinyrefinery.variance import variance_report as report
 
     people = []
     for each in measured:

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from tinyrefinery import random
-from tinyrefinery.data import crops as crop_draws
+from tinyrefinery.data import augmentation as crop_draws
 from tinyrefinery.data import transforms
-from tinyrefinery.data.crops import Crops
+from tinyrefinery.data.augmentation import Crops
 from tinyrefinery.data.dataset import Dataset
+from tinyrefinery.data.device import to_device
 from tinyrefinery.data.images import ChangedImageError
-from tinyrefinery.data.moving import to_device
 from tinyrefinery.errors import DataError
 from tinyrefinery.options.crops import IMAGENET_MEAN, IMAGENET_STD, Augment, Crop
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from tinyrefinery.data.blobs import Blobs
 from tinyrefinery.data.decode import decode
-from tinyrefinery.data.verified import Findings, read_findings, write_findings
+from tinyrefinery.data.findings_cache import Findings, read_findings, write_findings
 from tinyrefinery.errors import DataError
 
 _CHUNK = 128  # images per task: hides the pool's overhead and keeps the progress bar smooth

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from tinyrefinery.data import check
+from tinyrefinery.data import opening_checks as check
 from tinyrefinery.data.blobs import Blobs
 from tinyrefinery.data.dataset import Dataset, Problem
 from tinyrefinery.data.decode import to_channels

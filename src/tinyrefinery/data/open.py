@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from tinyrefinery.data.dataset import Dataset
-from tinyrefinery.data.overlay.apply import with_overlay
+from tinyrefinery.data.overlay.apply_decisions import with_overlay
 from tinyrefinery.data.splits import subset
 from tinyrefinery.errors import DataError, RecipeError, did_you_mean
 from tinyrefinery.options.messages import check

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tinyrefinery.data.crops import Crops
-from tinyrefinery.data.moving import to_device
+from tinyrefinery.data.augmentation import Crops
+from tinyrefinery.data.device import to_device
 from tinyrefinery.shapes import Bool, Float
 
 # Largest table of weights in numbers: 16 MB, enough for images of 44 pixels. For larger images the

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tinyrefinery.data.crops import Crops
+from tinyrefinery.data.augmentation import Crops
+from tinyrefinery.data.device import constant, to_device
 from tinyrefinery.data.images import Images, ResidentImages
-from tinyrefinery.data.moving import constant, to_device
 from tinyrefinery.data.resizing import crop_weights
 
 # Luminance weights of ITU-R BT.601, as in Pillow and torchvision.

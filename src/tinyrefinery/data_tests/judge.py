@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from tinyrefinery.data_tests import verdicts
+from tinyrefinery.data_tests.data_test_file import DataTest, Suite
 from tinyrefinery.data_tests.metric import EVERY, Count, Metric, count
 from tinyrefinery.data_tests.rows import Rows
-from tinyrefinery.data_tests.schema import DataTest, Suite
 from tinyrefinery.data_tests.slices import choose
 from tinyrefinery.data_tests.verdicts import Measured, Part, Result, Ruling, Verdict
 from tinyrefinery.data_tests.where import parse

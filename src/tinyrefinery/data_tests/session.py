@@ -11,20 +11,20 @@ import numpy as np
 import pyarrow as pa
 
 from tinyrefinery.data.properties.property_names import KINDS, MEASURES
+from tinyrefinery.data_tests.data_test_file import DataTest, Suite, load_suite
 from tinyrefinery.data_tests.judge import judge
 from tinyrefinery.data_tests.reports import records
 from tinyrefinery.data_tests.reports.records import Facts
 from tinyrefinery.data_tests.rows import Rows, read_columns, rows_of
-from tinyrefinery.data_tests.schema import DataTest, Suite, load_suite
 from tinyrefinery.data_tests.slices import choose
 from tinyrefinery.data_tests.verdicts import Result
 from tinyrefinery.data_tests.where import parse
 from tinyrefinery.errors import DataTestError
 from tinyrefinery.evaluation.prediction_table import ModelPredictions
-from tinyrefinery.networks.data import NetworkData, open_network_data, rows_in, tool_version
 from tinyrefinery.networks.network import Network
+from tinyrefinery.networks.network_data import NetworkData, open_network_data, rows_in, tool_version
 from tinyrefinery.networks.opening import open_network
-from tinyrefinery.networks.predictions import Wanted, predictions_of
+from tinyrefinery.networks.stored_predictions import Wanted, predictions_of
 from tinyrefinery.options.perturbation import Perturbation
 from tinyrefinery.options.sources import Source
 from tinyrefinery.recipe.load import canonical

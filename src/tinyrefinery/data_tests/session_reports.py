@@ -12,7 +12,7 @@ from tinyrefinery.data_tests.verdicts import Result
 from tinyrefinery.errors import RefineryError
 from tinyrefinery.files import write_atomic
 from tinyrefinery.networks.network import Network
-from tinyrefinery.networks.predictions import pictures
+from tinyrefinery.networks.stored_predictions import pictures
 
 if TYPE_CHECKING:  # the page is slow to import and not always written
     from tinyrefinery.data_tests.reports.page import Overlay, PixelsOf

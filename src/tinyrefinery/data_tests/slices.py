@@ -8,8 +8,8 @@ import pyarrow as pa
 
 from tinyrefinery.data.arrow import pc
 from tinyrefinery.data.overlay.decisions import AUTO
+from tinyrefinery.data_tests.data_test_file import DataTest, Suite
 from tinyrefinery.data_tests.rows import Rows, endings
-from tinyrefinery.data_tests.schema import DataTest, Suite
 from tinyrefinery.data_tests.where import parse
 from tinyrefinery.errors import DataTestError
 

@@ -10,7 +10,7 @@ arithmetic.
 import numpy as np
 
 from tinyrefinery import random
-from tinyrefinery.data.crops import Crops
+from tinyrefinery.data.augmentation import Crops
 from tinyrefinery.recipe.detection import Augment, BoxCrop, Distortion, ZoomOut
 
 TRIALS = 40  # attempts per drawn overlap to find a crop that overlaps enough, as in torchvision

@@ -7,11 +7,11 @@ from torch import nn
 
 from tinyrefinery import random
 from tinyrefinery.data.batches import IMAGENET_MEAN, IMAGENET_STD
+from tinyrefinery.detection.box_view import BoxView
 from tinyrefinery.detection.boxes import BoxData
 from tinyrefinery.detection.detector import Detector
 from tinyrefinery.detection.detector_file import DetectorInfo
-from tinyrefinery.detection.shapes import open_shapes
-from tinyrefinery.detection.view import BoxView
+from tinyrefinery.detection.shapes_dataset import open_shapes
 from tinyrefinery.detection.voc import open_voc
 from tinyrefinery.errors import CheckpointError, RecipeError
 from tinyrefinery.models import create

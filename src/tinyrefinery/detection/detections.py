@@ -13,9 +13,9 @@ from torch.nn import functional as F
 from torchvision.ops import batched_nms, clip_boxes_to_image
 
 from tinyrefinery.data.batches import Batch, load, split_batches
+from tinyrefinery.detection.box_view import BoxView
 from tinyrefinery.detection.boxes import BoxData
 from tinyrefinery.detection.matching import CODER
-from tinyrefinery.detection.view import BoxView
 from tinyrefinery.errors import DataError
 from tinyrefinery.files import atomic_file
 from tinyrefinery.layers.modes import evaluation_mode

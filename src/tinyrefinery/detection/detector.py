@@ -10,7 +10,7 @@ from torchvision.models.detection.ssd import SSDHead
 from torchvision.models.detection.ssdlite import SSDLiteHead
 from torchvision.ops import Conv2dNormActivation
 
-from tinyrefinery.detection.maps import find_maps, maps_of
+from tinyrefinery.detection.backbone_maps import find_maps, maps_of
 from tinyrefinery.layers.modes import output_shapes
 from tinyrefinery.recipe.detection import DetectorSpec
 

@@ -13,21 +13,21 @@ from tinyrefinery.data.decode import BrokenImageError, decode
 from tinyrefinery.data.images import ResidentImages
 from tinyrefinery.data.manifest import SPLITS
 from tinyrefinery.detection import build
+from tinyrefinery.detection.box_view import BoxView
 from tinyrefinery.detection.boxes import BoxData, GroundTruth
 from tinyrefinery.detection.coco_measure import check_installed
 from tinyrefinery.detection.detections import detect
 from tinyrefinery.detection.detector import Detector
 from tinyrefinery.detection.detector_file import DetectorInfo, load_detector
+from tinyrefinery.detection.detector_measures import measures
 from tinyrefinery.detection.drawing import draw_boxes, draw_sheet
-from tinyrefinery.detection.summary import measures
-from tinyrefinery.detection.view import BoxView
 from tinyrefinery.errors import DataError, did_you_mean
 from tinyrefinery.files import atomic_file
 from tinyrefinery.networks.choice import Choice, choose_one
 from tinyrefinery.recipe.detection import DetectionRecipe, Inference, Voc, load_detection
 from tinyrefinery.recipe.load import part_hash
-from tinyrefinery.runs.folder import TrainedStage, open_run, open_stage, stage_folder_of
-from tinyrefinery.runs.stage import DETECTOR
+from tinyrefinery.runs.run_folder import TrainedStage, open_run, open_stage, stage_folder_of
+from tinyrefinery.runs.stage_record import DETECTOR
 
 Measured = dict[str, dict[str, Any]]
 """Stage key -> split -> what `measures` gives; and `cost`."""

@@ -18,12 +18,12 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pyarrow as pa
 
-from tinyrefinery.data.check import copies_across_splits, raise_problems
 from tinyrefinery.data.dataset import Problem
 from tinyrefinery.data.decode import jpeg_orientation
 from tinyrefinery.data.examine import examine
 from tinyrefinery.data.images import EncodedImages
 from tinyrefinery.data.manifest import SPLITS, Manifest
+from tinyrefinery.data.opening_checks import copies_across_splits, raise_problems
 from tinyrefinery.data.sources.folder import ENDINGS
 from tinyrefinery.data.splits import SPLIT_WORDS, choose_stratified
 from tinyrefinery.detection.boxes import BoxData, GroundTruth

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tinyrefinery.errors import ChainError
 from tinyrefinery.execution.chain import Generation
-from tinyrefinery.execution.labels import JobLabels
 from tinyrefinery.execution.opened import OpenJob
+from tinyrefinery.execution.stage_labels import JobLabels
 from tinyrefinery.execution.steps import note_step, train_steps
 from tinyrefinery.runs import files
 from tinyrefinery.runs.lineage import refiners_of

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tinyrefinery.errors import RecipeError, did_you_mean
+from tinyrefinery.execution.execute import describe, open_jobs, train_starts
 from tinyrefinery.execution.jobs import train_jobs
-from tinyrefinery.execution.labels import JobLabels, crop_streams
 from tinyrefinery.execution.processes import run_in_processes
-from tinyrefinery.execution.run import describe, open_jobs, train_starts
+from tinyrefinery.execution.stage_labels import JobLabels, crop_streams
 from tinyrefinery.labels.store.store import LabelStore
 from tinyrefinery.options.labels import Refined
 from tinyrefinery.recipe.schema import Recipe

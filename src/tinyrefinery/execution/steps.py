@@ -14,12 +14,12 @@ from tinyrefinery.data.manifest import SPLITS, Manifest
 from tinyrefinery.errors import ChainError
 from tinyrefinery.evaluation import cost
 from tinyrefinery.evaluation.dynamics_table import dynamics_table, save_dynamics
-from tinyrefinery.evaluation.label_suspicion import save_suspects
+from tinyrefinery.evaluation.likely_label_errors import save_suspects
 from tinyrefinery.evaluation.policy_quality import policy_quality
 from tinyrefinery.evaluation.predictions import Predictions
 from tinyrefinery.evaluation.summary import evaluate
-from tinyrefinery.execution.labels import JobLabels
 from tinyrefinery.execution.opened import OpenJob
+from tinyrefinery.execution.stage_labels import JobLabels
 from tinyrefinery.labels.policy import LabelPolicy
 from tinyrefinery.models.network_file import save_network
 from tinyrefinery.options.labels import Refined
@@ -27,7 +27,8 @@ from tinyrefinery.recipe.stage import Stage
 from tinyrefinery.runs import files
 from tinyrefinery.runs.plan import Step
 from tinyrefinery.runs.writing import finish_stage, write_stage
-from tinyrefinery.training import optimizers, schedules
+from tinyrefinery.training import learning_rates as schedules
+from tinyrefinery.training import parameter_groups as optimizers
 from tinyrefinery.training.dynamics import Dynamics
 from tinyrefinery.training.in_step import SharedBatches, SharedLabels
 from tinyrefinery.training.job import Load, Training

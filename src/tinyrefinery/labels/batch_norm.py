@@ -2,7 +2,7 @@
 
 The paper labels with the statistics of the batch at hand (arXiv 1805.02641, section 3), so a label
 depends on the other crops of its batch. Hence batches are planned: each epoch's rows are shuffled
-and cut into BN groups, and a group is always labelled whole. Groups sorted by class, or of crops of
+and cut into BN groups, and a group is always labeled whole. Groups sorted by class, or of crops of
 one image, would ruin the labels (they change 60-88 % of the top-1 labels of a CIFAR-10 refiner). A
 shuffle rules them out, and `check_mixed` makes sure.
 """
@@ -58,7 +58,7 @@ def _norms(network: nn.Module) -> Iterable[_BatchNorm]:
 
 
 class GroupPlan:
-    """Which crops of an epoch are labelled together."""
+    """Which crops of an epoch are labeled together."""
 
     def __init__(
         self, rows: np.ndarray, *, group: int, seed: int, smallest: int = SMALLEST_GROUP

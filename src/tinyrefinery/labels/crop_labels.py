@@ -19,13 +19,13 @@ class CropLabels:
     """A refiner's labels of the training crops of a view."""
 
     def __init__(self, refiner: Refiner, view: View, rows: np.ndarray, *, group: int) -> None:
-        """Plan the labelling of samples `rows`.
+        """Plan the labeling of samples `rows`.
 
         Args:
             refiner: the frozen networks.
             view: the training crops; the BN groups follow its seed.
             rows: the training samples, which make up the BN groups.
-            group: crops that are labelled together; it matters where the refiner has batch
+            group: crops that are labeled together; it matters where the refiner has batch
                 normalization in "batch" mode.
         """
         self.refiner, self.view, self.rows = refiner, view, rows

@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tinyrefinery.data.batches import Batch, View
+from tinyrefinery.data.device import to_device
 from tinyrefinery.data.manifest import Manifest
-from tinyrefinery.data.moving import to_device
 from tinyrefinery.labels.batch_norm import GroupPlan
 from tinyrefinery.labels.crop_labels import CropLabels
 from tinyrefinery.losses.targets import SparseTargets, Targets
@@ -86,7 +86,7 @@ class RefinedLabels:
 
         Args:
             part: level of the labels, and whether they are hard.
-            crop_labels: how crops are labelled, and in which BN groups.
+            crop_labels: how crops are labeled, and in which BN groups.
             image_view: the crop that stands for the whole image at levels "image" and "category";
                 None: the training crops of epoch 0.
             store: where labels of crops are kept and read from; None: made anew each time.

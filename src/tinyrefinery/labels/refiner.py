@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tinyrefinery.data.moving import constant
+from tinyrefinery.data.device import constant
 from tinyrefinery.labels.batch_norm import has_batch_norm, recalibrate, use_batch_statistics
 from tinyrefinery.labels.fast_bf16 import speed_up
 from tinyrefinery.layers.depthwise import DepthwiseConv2d

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from tinyrefinery.errors import ChoiceError, DataError, did_you_mean
-from tinyrefinery.runs.folder import Run, TrainedStage
+from tinyrefinery.runs.run_folder import Run, TrainedStage
 
 Seeds = Collection[int] | Literal["lowest", "all"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.recipe.schema import Recipe
-from tinyrefinery.runs.folder import TrainedStage
+from tinyrefinery.runs.run_folder import TrainedStage
 
 if TYPE_CHECKING:
     from torch import nn

@@ -18,7 +18,7 @@ from tinyrefinery.networks.facts import Facts, facts_beside
 from tinyrefinery.networks.network import Network
 from tinyrefinery.recipe.load import canonical
 from tinyrefinery.runs.files import STAGES
-from tinyrefinery.runs.folder import Run, TrainedStage, open_run, stage_folder_of
+from tinyrefinery.runs.run_folder import Run, TrainedStage, open_run, stage_folder_of
 
 KEPT = "data_tests"
 """Folder, in a run or beside a network file, that holds what is computed with networks."""

@@ -10,9 +10,9 @@ import numpy as np
 from tinyrefinery import builders
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.errors import DataError
-from tinyrefinery.networks.data import log, measured_whole, rows_in
 from tinyrefinery.networks.held_out import held_out
 from tinyrefinery.networks.network import Network
+from tinyrefinery.networks.network_data import log, measured_whole, rows_in
 from tinyrefinery.options.messages import check
 from tinyrefinery.options.part import Part
 from tinyrefinery.options.sources import Source

@@ -9,9 +9,9 @@ from tinyrefinery.evaluation import cost
 from tinyrefinery.evaluation.predictions import predict
 from tinyrefinery.evaluation.summary import evaluate
 from tinyrefinery.files import write_atomic
+from tinyrefinery.networks.network_view import opened
 from tinyrefinery.networks.opening import open_networks
 from tinyrefinery.networks.recipe_data import measured_on
-from tinyrefinery.networks.view import opened
 from tinyrefinery.recipe.load import part_hash
 
 

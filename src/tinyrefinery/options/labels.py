@@ -94,7 +94,7 @@ class Refining(Part):
     hard: bool = False
     """One-hot of the refiner's top class instead of its distribution (Table 4)."""
     batch_norm: BatchNorm = "batch"
-    """Statistics of the refiner's batch normalization. batch: those of the crops labelled together
+    """Statistics of the refiner's batch normalization. batch: those of the crops labeled together
     (paper, section 3); running: those from its training; calibrated: running ones, measured anew on
     this recipe's training crops."""
     bn_group: Annotated[int, Field(ge=2)] | None = None

@@ -11,7 +11,7 @@ from tinyrefinery.errors import DataError, did_you_mean
 from tinyrefinery.files import write_csv
 from tinyrefinery.pages.numbers import gain_points, nats, percent
 from tinyrefinery.runs import files
-from tinyrefinery.runs.folder import Run, TrainedStage
+from tinyrefinery.runs.run_folder import Run, TrainedStage
 from tinyrefinery.statistics.paired import Gain, Spread, paired_gain, spread
 
 Value = str | int | float | None

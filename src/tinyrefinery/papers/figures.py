@@ -20,8 +20,8 @@ from tinyrefinery.papers.prediction_figures import (
     changed_image,
     sample_figure,
 )
-from tinyrefinery.runs.folder import Run
 from tinyrefinery.runs.lineage import longest_line
+from tinyrefinery.runs.run_folder import Run
 
 MOST_PAIRS = 6
 

@@ -17,8 +17,8 @@ from matplotlib.patches import Rectangle
 from tinyrefinery.errors import DataError
 from tinyrefinery.evaluation.prediction_table import Predictions
 from tinyrefinery.pages.style import INK, MUTED, PLAIN, REFINED, STYLE, short
-from tinyrefinery.runs.folder import Run, TrainedStage
 from tinyrefinery.runs.lineage import longest_line
+from tinyrefinery.runs.run_folder import Run, TrainedStage
 from tinyrefinery.runs.top_changes import TOP, most_changed, top_change
 
 Arrays = dict[str, np.ndarray]

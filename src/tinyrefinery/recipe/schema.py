@@ -7,8 +7,8 @@ from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from tinyrefinery.options.engine import Engine
 from tinyrefinery.options.part import NonNegative, Part, Share, wrong
 from tinyrefinery.recipe.data import Data
-from tinyrefinery.recipe.lineage import expand, mistakes
 from tinyrefinery.recipe.stage import Stage
+from tinyrefinery.recipe.stage_order import expand, mistakes
 
 
 class Paper(Part):

@@ -42,7 +42,7 @@ class Stage(TrainingRecipe):
     refined by the one before it, with this stage's label options (if it has none, the defaults)."""
     beside: str | None = None
     """Train in step with an earlier stage, by its id, that has the same labels, epochs and batch
-    size: crops are rendered and labelled once for both, in that stage's order; null: alone."""
+    size: crops are rendered and labeled once for both, in that stage's order; null: alone."""
     init_from: str | None = None
     """Start from the weights of an earlier stage, by its id, of `file:PATH`, or of another recipe's
     last stage, `recipe:NAME`, which is then trained first at the same seed; null: random."""

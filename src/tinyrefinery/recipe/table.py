@@ -16,9 +16,9 @@ from tinyrefinery.options.messages import check, hint
 from tinyrefinery.options.part import Part, Slug
 from tinyrefinery.recipe.detection import STAGE, DetectionRecipe, load_any
 from tinyrefinery.recipe.document import read
-from tinyrefinery.recipe.lineage import ancestors
 from tinyrefinery.recipe.load import part_hash
 from tinyrefinery.recipe.schema import Paper, Recipe
+from tinyrefinery.recipe.stage_order import ancestors
 
 
 def _first_seeds(value: Any) -> Any:

@@ -21,7 +21,7 @@ from tinyrefinery.networks.network import Network
 from tinyrefinery.options.labels import BatchNorm, Refining
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.refiners.human_labels import HumanLabels, read_human_labels
-from tinyrefinery.refiners.measures import Measurement, Setting, measure_refiner
+from tinyrefinery.refiners.refiner_measures import Measurement, Setting, measure_refiner
 from tinyrefinery.refiners.verdict import Ranking, Rule, Verdict, advantage, judge, rank
 
 MODES: tuple[BatchNorm, ...] = ("batch", "running", "calibrated")

@@ -12,7 +12,7 @@ from tinyrefinery.networks.opening import open_networks
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.refiners.assessment import Assessment, Options, assess
 from tinyrefinery.refiners.verdict import advantage
-from tinyrefinery.runs.folder import TrainedStage, open_run
+from tinyrefinery.runs.run_folder import TrainedStage, open_run
 
 GIVEN = "ground truth"
 

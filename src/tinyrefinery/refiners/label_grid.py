@@ -28,7 +28,7 @@ from tinyrefinery.refiners.assessment import (
     assessed_data,
     unseen_generation,
 )
-from tinyrefinery.refiners.crop_labelling import hard_labels, labels_of_level
+from tinyrefinery.refiners.crop_labeling import hard_labels, labels_of_level
 
 LEVELS: tuple[Level, ...] = ("crop", "image", "category")
 SMOOTHING = (0.05, 0.1, 0.2)  # our choice; 0.1 is Szegedy et al. 2016, section 7

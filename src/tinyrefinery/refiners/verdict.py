@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tinyrefinery.refiners.measures import Measurement
+from tinyrefinery.refiners.refiner_measures import Measurement
 
 Grade = Literal["sound", "with care", "poor"]
 GRADES: tuple[Grade, ...] = ("sound", "with care", "poor")

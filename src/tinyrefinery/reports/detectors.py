@@ -12,7 +12,7 @@ from tinyrefinery.errors import DataError
 from tinyrefinery.files import write_csv
 from tinyrefinery.pages.numbers import kilo
 from tinyrefinery.runs import files
-from tinyrefinery.runs.folder import Run, TrainedStage
+from tinyrefinery.runs.run_folder import Run, TrainedStage
 
 Measured = Mapping[str, Mapping[str, Any]]
 """Stage key -> content of evaluation.json."""

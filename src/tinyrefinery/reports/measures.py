@@ -9,7 +9,7 @@ from rich.table import Table
 
 from tinyrefinery.errors import DataError
 from tinyrefinery.pages.numbers import kilo
-from tinyrefinery.runs.folder import TrainedStage
+from tinyrefinery.runs.run_folder import TrainedStage
 
 Measured = Mapping[str, Mapping[str, Any]]
 """Stage key -> content of evaluation.json."""

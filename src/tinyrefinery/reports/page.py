@@ -22,7 +22,7 @@ from tinyrefinery.pages.run_tables import (
 from tinyrefinery.pages.style import save_plots
 from tinyrefinery.pages.templating import template
 from tinyrefinery.papers.figures import PaperFigure, paper_figures
-from tinyrefinery.refiners.report import (
+from tinyrefinery.refiners.refiner_report import (
     by_place,
     human_lines,
     movement_lines,
@@ -34,7 +34,7 @@ from tinyrefinery.reports.pareto import pareto_figures
 from tinyrefinery.reports.samples import read_samples
 from tinyrefinery.reports.table_lines import table_lines
 from tinyrefinery.reports.table_text import cells, columns, network, notes, title
-from tinyrefinery.runs.folder import Run
+from tinyrefinery.runs.run_folder import Run
 
 HERE = Path(__file__).parent
 TEMPLATES = (HERE / "templates", HERE.parent / "refiners" / "templates")

@@ -18,7 +18,7 @@ from tinyrefinery.files import read_csv
 from tinyrefinery.pages.run_tables import StageGroup
 from tinyrefinery.pages.style import INK, MUTED, REFINED, STYLE, short
 from tinyrefinery.papers.figures import PaperFigure
-from tinyrefinery.runs.folder import Run
+from tinyrefinery.runs.run_folder import Run
 
 IMAGENET = "imagenet"
 """Name of the dataset that the literature's points are of."""

@@ -9,7 +9,7 @@ from typing import Any
 from tinyrefinery.files import write_csv
 from tinyrefinery.pages.run_tables import StageGroup, Value, held_out_split
 from tinyrefinery.runs import files
-from tinyrefinery.runs.folder import Run
+from tinyrefinery.runs.run_folder import Run
 from tinyrefinery.statistics.paired import Gain, Spread, paired_gain, spread
 
 

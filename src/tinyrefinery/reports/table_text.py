@@ -7,7 +7,7 @@ from rich.table import Table
 
 from tinyrefinery.pages.numbers import NOTHING, gain_points, percent, signed
 from tinyrefinery.reports.table_lines import TableLine, order_kept
-from tinyrefinery.runs.folder import Run
+from tinyrefinery.runs.run_folder import Run
 
 
 def columns(lines: Sequence[TableLine]) -> list[str]:

@@ -15,10 +15,10 @@ from tinyrefinery.data.properties.small_images import map_chunks
 from tinyrefinery.data_tests.session import Session, run_tests
 from tinyrefinery.errors import DataError
 from tinyrefinery.evaluation.dynamics_table import load_dynamics
-from tinyrefinery.networks.data import NetworkData, open_network_data, rows_in
 from tinyrefinery.networks.network import Network
+from tinyrefinery.networks.network_data import NetworkData, open_network_data, rows_in
 from tinyrefinery.networks.opening import of_stage, open_network
-from tinyrefinery.networks.predictions import Wanted, predictions_of
+from tinyrefinery.networks.stored_predictions import Wanted, predictions_of
 from tinyrefinery.review.pools import (
     ImagePredictions,
     disagreement_items,
@@ -29,7 +29,7 @@ from tinyrefinery.review.pools import (
 )
 from tinyrefinery.review.queue import Item, Queue
 from tinyrefinery.review.shares import choose_items, normalize_shares
-from tinyrefinery.runs.folder import open_run
+from tinyrefinery.runs.run_folder import open_run
 
 say = logging.getLogger("tinyrefinery").info
 

@@ -12,7 +12,7 @@ from tinyrefinery.audit.columns import metadata_columns, property_columns
 from tinyrefinery.audit.shortcuts import Shortcut, find_shortcuts
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data_tests.verdicts import Result, Verdict
-from tinyrefinery.evaluation.label_suspicion import find_suspects
+from tinyrefinery.evaluation.likely_label_errors import find_suspects
 from tinyrefinery.random import permutation
 from tinyrefinery.review.queue import REASONS, Item, top_classes
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinyrefinery.errors import DataError
-from tinyrefinery.runs.folder import open_stage, stage_folder_of
+from tinyrefinery.runs.run_folder import open_stage, stage_folder_of
 
 
 @dataclass(frozen=True)

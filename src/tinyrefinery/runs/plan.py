@@ -29,7 +29,7 @@ from tinyrefinery.runs.lineage import (
     outside_networks,
     refiners_of,
 )
-from tinyrefinery.runs.stage import CLASSIFIER, DETECTOR, StageFacts
+from tinyrefinery.runs.stage_record import CLASSIFIER, DETECTOR, StageFacts
 
 R = TypeVar("R", bound=Recipe | DetectionRecipe)
 

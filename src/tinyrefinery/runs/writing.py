@@ -16,10 +16,10 @@ from tinyrefinery.files import write_atomic, write_csv
 from tinyrefinery.recipe.load import dump
 from tinyrefinery.runs import files
 from tinyrefinery.runs.environment import environment
-from tinyrefinery.runs.images import image_table, write_ids, write_images
+from tinyrefinery.runs.image_record import image_table, write_ids, write_images
 from tinyrefinery.runs.origins import find_origin
 from tinyrefinery.runs.plan import DetectorJob, Job, Step
-from tinyrefinery.runs.stage import facts_of
+from tinyrefinery.runs.stage_record import facts_of
 
 log = logging.getLogger("tinyrefinery")
 

@@ -13,10 +13,10 @@ from tinyrefinery.data_tests.session import Session
 from tinyrefinery.data_tests.verdicts import Result
 from tinyrefinery.errors import CheckpointError
 from tinyrefinery.evaluation import cost
-from tinyrefinery.networks.data import NetworkData
 from tinyrefinery.networks.network import Network
-from tinyrefinery.networks.predictions import PerturbedView
-from tinyrefinery.networks.view import opened
+from tinyrefinery.networks.network_data import NetworkData
+from tinyrefinery.networks.network_view import opened
+from tinyrefinery.networks.stored_predictions import PerturbedView
 from tinyrefinery.options.perturbation import Perturbation
 from tinyrefinery.pages.overlays import transparent
 from tinyrefinery.saliency.maps import GradientMethod, corners, gradients, occlusion, patch_sizes

@@ -1,7 +1,7 @@
 """Training dynamics: how each training sample fares, without any further forward pass.
 
 A network learns what samples have in common before it learns what sets one apart. So the samples
-that it classifies late, forgets, or never gets right are the hard ones and the mislabelled ones:
+that it classifies late, forgets, or never gets right are the hard ones and the mislabeled ones:
 the area under the margin (Pleiss et al. 2020, arXiv 2001.10528) and forgetting events (Toneva et
 al. 2019, arXiv 1812.05159). Where labels are refined, the refiner's labels of a sample's many crops
 are recorded as well.
@@ -17,7 +17,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from tinyrefinery.data.moving import to_device
+from tinyrefinery.data.device import to_device
 from tinyrefinery.losses.targets import Targets
 from tinyrefinery.training.target_dynamics import (
     concatenate,

@@ -1,4 +1,4 @@
-"""Networks that train in step share their batches: each is rendered once and labelled once.
+"""Networks that train in step share their batches: each is rendered once and labeled once.
 
 Students of one refiner share its work this way without a label store. Where crops depend on the
 networks in training, it is the only way to share it.

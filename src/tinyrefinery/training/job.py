@@ -17,8 +17,8 @@ from tinyrefinery.options.engine import Engine
 from tinyrefinery.options.training import TrainingOptions
 from tinyrefinery.training.dynamics import Dynamics
 from tinyrefinery.training.jitter import CropJitter
+from tinyrefinery.training.learning_rates import Schedule
 from tinyrefinery.training.logs import Record
-from tinyrefinery.training.schedules import Schedule
 from tinyrefinery.training.stopping import EarlyStopping
 
 Load = Callable[..., Iterator[Batch]]

@@ -19,9 +19,9 @@ from tinyrefinery.data.batches import Batch, shuffled, split_batches
 from tinyrefinery.errors import ChainError
 from tinyrefinery.random import integer
 from tinyrefinery.training.job import Training
+from tinyrefinery.training.learning_rates import PlateauSchedule
 from tinyrefinery.training.logs import Record, write_tensorboard
 from tinyrefinery.training.memory import keep_freed_memory
-from tinyrefinery.training.schedules import PlateauSchedule
 from tinyrefinery.training.state import Progress, SavedState, bare, is_due, is_finite
 
 

@@ -14,8 +14,8 @@ from tinyrefinery.errors import CheckpointError
 from tinyrefinery.files import write_atomic
 from tinyrefinery.training.files import STATE
 from tinyrefinery.training.job import Training
+from tinyrefinery.training.learning_rates import PlateauSchedule
 from tinyrefinery.training.logs import Record, write_history
-from tinyrefinery.training.schedules import PlateauSchedule
 
 
 @dataclass

@@ -81,7 +81,7 @@ def test_streams_made_out_of_order_are_the_same(tmp_path):
 
 def test_labels_are_made_once_for_all_readers(tmp_path, monkeypatch):
     dense(0, StoredLabels(crop_labels(), tmp_path, EXACT))
-    monkeypatch.setattr(StoredLabels, "label_stream", lambda *_: pytest.fail("labelled again"))
+    monkeypatch.setattr(StoredLabels, "label_stream", lambda *_: pytest.fail("labeled again"))
     dense(0, StoredLabels(crop_labels(), tmp_path, EXACT))
 
 
@@ -212,7 +212,7 @@ def test_calibrated_labels_are_known_by_the_network_not_by_what_was_measured():
     assert facts(80) != refiner(1, batch_norm="calibrated").facts()
 
 
-def test_single_crops_can_be_labelled_with_running_statistics():
+def test_single_crops_can_be_labeled_with_running_statistics():
     one = CropLabels(refiner(batch_norm="running"), VIEW, ROWS, group=1)
     rows, labels = zip(*one.of_stream(0), strict=True)
     batch = VIEW.render(np.concatenate(rows), 0)
@@ -221,7 +221,7 @@ def test_single_crops_can_be_labelled_with_running_statistics():
 
 
 @pytest.mark.parametrize("at_once", [1, 3, 1000])
-def test_groups_rendered_together_are_labelled_apart(monkeypatch, at_once):
+def test_groups_rendered_together_are_labeled_apart(monkeypatch, at_once):
     labels = crop_labels(group=24)  # the tail of 8 crops is filled up
     monkeypatch.setattr(CropLabels, "_groups_at_once", lambda self: at_once)
     found = list(labels.of_stream(2))

@@ -10,7 +10,7 @@ import torch
 from tqdm.auto import tqdm
 
 from tinyrefinery.data.batches import Batch, View
-from tinyrefinery.data.moving import to_device
+from tinyrefinery.data.device import to_device
 from tinyrefinery.errors import CheckpointError, LabelStoreError
 from tinyrefinery.labels.crop_labels import CropLabels
 from tinyrefinery.labels.store.encodings import Form

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from tinyrefinery.detection.backbone_maps import find_maps, maps_of
 from tinyrefinery.detection.detector import Detector
-from tinyrefinery.detection.maps import find_maps, maps_of
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.evaluation.cost import parameters
 from tinyrefinery.models import MODELS, create

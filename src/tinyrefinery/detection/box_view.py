@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from tinyrefinery.data import transforms
+from tinyrefinery.data.augmentation import Crops
 from tinyrefinery.data.batches import IMAGENET_MEAN, IMAGENET_STD, Batch
-from tinyrefinery.data.crops import Crops
 from tinyrefinery.data.images import ChangedImageError
 from tinyrefinery.detection import augment
 from tinyrefinery.detection.boxes import BoxData, GroundTruth

@@ -8,7 +8,7 @@ import torch
 from torchvision.transforms import RandomResizedCrop
 
 from tinyrefinery import random
-from tinyrefinery.data.crops import draw
+from tinyrefinery.data.augmentation import draw
 from tinyrefinery.errors import DataError
 from tinyrefinery.options.crops import Augment, Center, Color, Inception, Pad
 

@@ -49,7 +49,7 @@ def train_view(
 ) -> View:
     """The training crops of a generation, in `pool` streams.
 
-    Each generation sees crops of its own, so that none is labelled on the very crops its refiner
+    Each generation sees crops of its own, so that none is labeled on the very crops its refiner
     was trained on.
     """
     part = recipe.data

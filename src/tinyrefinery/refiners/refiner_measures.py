@@ -20,7 +20,7 @@ from tinyrefinery.evaluation.calibration import (
 from tinyrefinery.evaluation.label_quality import label_kl, label_quality
 from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.refiners.crop_disagreement import crop_disagreement, movement
-from tinyrefinery.refiners.crop_labelling import labels_of_streams
+from tinyrefinery.refiners.crop_labeling import labels_of_streams
 from tinyrefinery.refiners.human_labels import HumanLabels
 from tinyrefinery.statistics.proportions import wilson_interval
 

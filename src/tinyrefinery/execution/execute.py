@@ -18,11 +18,11 @@ from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.images import ResidentImages
 from tinyrefinery.errors import ChainError, DataError, RecipeError
 from tinyrefinery.execution.chain import Chain
+from tinyrefinery.execution.initial_recipes import Files, Start, starts_of, with_start_files
 from tinyrefinery.execution.jobs import train_jobs
 from tinyrefinery.execution.opened import OpenJob
 from tinyrefinery.execution.processes import run_in_processes
 from tinyrefinery.execution.sample_crops import save_samples
-from tinyrefinery.execution.starts import Files, Start, starts_of, with_start_files
 from tinyrefinery.files import check_writable
 from tinyrefinery.options.labels import Refined
 from tinyrefinery.recipe.load import part_hash

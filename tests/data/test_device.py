@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from tinyrefinery.data.moving import constant, to_device
+from tinyrefinery.data.device import constant, to_device
 
 CPU = torch.device("cpu")
 

@@ -10,14 +10,9 @@ import torch
 from PIL import Image
 
 from tests.networks.runs import CLASSES, network_of, predictions_of, write_network
-from tinyrefinery.auto_label.endpoint import EndpointLabeller
-from tinyrefinery.auto_label.labellers import (
-    distribution,
-    network_labeller,
-    pooled,
-    read_classes,
-)
-from tinyrefinery.auto_label.setup import Wish, audited_images, open_labeller
+from tinyrefinery.auto_label.endpoint import EndpointLabeler
+from tinyrefinery.auto_label.labelers import distribution, network_labeler, pooled, read_classes
+from tinyrefinery.auto_label.setup import Wish, audited_images, open_labeler
 from tinyrefinery.data.open import open_data
 from tinyrefinery.errors import CheckpointError, DataError
 from tinyrefinery.networks.facts import Facts
@@ -30,11 +25,11 @@ def data(photos):
 
 
 def test_a_run_labels_as_it_was_evaluated(run, data):
-    labeller = open_labeller(Wish(str(run), stage="refined"))
+    labeler = open_labeler(Wish(str(run), stage="refined"))
     stored = predictions_of(run)
-    found = labeller(data, stored.rows.copy())
+    found = labeler(data, stored.rows.copy())
     assert np.allclose(found, stored.probabilities, atol=1e-5)
-    known, rows = audited_images(labeller, None)
+    known, rows = audited_images(labeler, None)
     assert set(known.manifest.column("split")[rows]) == {"validation"}
 
 
@@ -42,14 +37,14 @@ def test_an_onnx_file_says_what_the_network_says(tmp_path, data):
     network = network_of("onnx", CLASSES).eval()
     file = write_network(tmp_path / "n.safetensors", "onnx")
     rows = np.arange(10)
-    want = network_labeller(open_network(file))(data, rows)
+    want = network_labeler(open_network(file))(data, rows)
     path = tmp_path / "n.onnx"
     torch.onnx.export(network, (torch.zeros(4, 1, 16, 16),), str(path), dynamo=True, verbose=False)
     stated = Facts(classes=CLASSES, mean=(0.5,), std=(0.25,))
-    labeller = network_labeller(open_network(path, stated=stated))
-    assert np.allclose(labeller(data, rows), want, atol=1e-5)  # 10 in batches of 4
+    labeler = network_labeler(open_network(path, stated=stated))
+    assert np.allclose(labeler(data, rows), want, atol=1e-5)  # 10 in batches of 4
     with pytest.raises(CheckpointError, match="doesn't state its classes"):
-        open_labeller(Wish(str(path)))
+        open_labeler(Wish(str(path)))
     with pytest.raises(CheckpointError, match="has 2 outputs, but 3 classes"):
         open_network(path, stated=Facts(classes=("a", "b", "c"), mean=(0.5,), std=(0.25,)))
     path.write_bytes(b"no")
@@ -66,17 +61,17 @@ def test_a_timm_model_with_weights_of_a_file(tmp_path, data):
     torch.save(model.state_dict(), file)
     names = tmp_path / "classes.txt"
     names.write_text("cat\n-\ndog\n")
-    labeller = open_labeller(Wish("timm:resnet10t", classes=names, weights=file, size=32))
-    assert labeller.classes == ("cat", "dog")
+    labeler = open_labeler(Wish("timm:resnet10t", classes=names, weights=file, size=32))
+    assert labeler.classes == ("cat", "dog")
     colored = open_data("folder", root=data.name, channels=3)
-    found = labeller(colored, np.arange(3))
+    found = labeler(colored, np.arange(3))
     assert found.shape == (3, 2)
     assert (found.sum(axis=1) < 1).all()  # what goes to '-' is lost
     with pytest.raises(CheckpointError, match="no pretrained model"):
         open_network("timm:no_such_model")
     file.write_bytes(b"no")
     with pytest.raises(CheckpointError, match="can't be opened"):
-        open_labeller(Wish("timm:resnet10t", classes=names, weights=file, size=32))
+        open_labeler(Wish("timm:resnet10t", classes=names, weights=file, size=32))
 
 
 def test_outputs_are_added_up_by_name(tmp_path):
@@ -131,8 +126,8 @@ def endpoint(answer):
         server.server_close()
 
 
-def labeller(url, **more):
-    return EndpointLabeller(url, CLASSES, channels=1, pause=0.001, timeout=5, **more)
+def labeler(url, **more):
+    return EndpointLabeler(url, CLASSES, channels=1, pause=0.001, timeout=5, **more)
 
 
 def test_an_endpoint_gets_each_picture_as_it_is(data):
@@ -141,7 +136,7 @@ def test_an_endpoint_gets_each_picture_as_it_is(data):
         return 200, json.dumps({"person": share}).encode()
 
     with endpoint(answer) as (url, seen):
-        found = labeller(url)(data, np.arange(6))
+        found = labeler(url)(data, np.arange(6))
     want = [data.images.pixels(row).mean() / 255 for row in range(6)]
     assert found[:, CLASSES.index("person")] == pytest.approx(want)
     assert {kind for kind, _ in seen} == {"image/png"}
@@ -152,7 +147,7 @@ def test_an_endpoint_gets_each_picture_as_it_is(data):
 )
 def test_other_shapes_of_answers(data, shape):
     with endpoint(lambda *_: (200, json.dumps(shape).encode())) as (url, _):
-        assert labeller(url)(data, np.array([0])).tolist() == [[0.3, 0.7]]
+        assert labeler(url)(data, np.array([0])).tolist() == [[0.3, 0.7]]
 
 
 def test_errors_that_may_pass_are_tried_again(data):
@@ -160,11 +155,11 @@ def test_errors_that_may_pass_are_tried_again(data):
         return (503, b"") if turn < 3 else (200, b"[0.5, 0.5]")
 
     with endpoint(answer) as (url, seen):
-        assert labeller(url)(data, np.array([0])).tolist() == [[0.5, 0.5]]
+        assert labeler(url)(data, np.array([0])).tolist() == [[0.5, 0.5]]
         assert len(seen) == 3
     with endpoint(lambda *_: (503, b"")) as (url, seen):
         with pytest.raises(DataError, match="no response after 3 attempts, last: HTTP 503"):
-            labeller(url, retries=2)(data, np.array([0]))
+            labeler(url, retries=2)(data, np.array([0]))
         assert len(seen) == 3
 
 
@@ -188,29 +183,29 @@ def test_answers_that_are_none_name_the_picture(data, status, body, told):
     where = [("Location", "http://127.0.0.1:1/")] if status == 302 else []
     told_by = pytest.raises(DataError, match=told)
     with endpoint(lambda *_: (status, body, *where)) as (url, seen), told_by as error:
-        labeller(url)(data, np.array([0]))
+        labeler(url)(data, np.array([0]))
     assert ".png" in str(error.value)
     assert len(seen) == 1
 
 
 def test_nobody_there_and_no_address(data):
     with pytest.raises(DataError, match="no response after 1 attempts"):
-        labeller("http://127.0.0.1:1/", retries=0)(data, np.array([0]))
+        labeler("http://127.0.0.1:1/", retries=0)(data, np.array([0]))
     for url in ("file:///etc/passwd", "ftp://x/", "http://"):
         with pytest.raises(DataError, match="not an http"):
-            labeller(url)
+            labeler(url)
 
 
 def test_what_a_command_can_name(tmp_path, run):
-    assert open_labeller(Wish(str(run))).classes == CLASSES
+    assert open_labeler(Wish(str(run))).classes == CLASSES
     names = tmp_path / "c.txt"
     names.write_text("a\nb\n")
-    assert open_labeller(Wish("https://x.example/y?key=1", names)).name == "http:x.example"
+    assert open_labeler(Wish("https://x.example/y?key=1", names)).name == "http:x.example"
     with pytest.raises(DataError, match="leave out --classes"):
-        open_labeller(Wish(str(run), names))
+        open_labeler(Wish(str(run), names))
     with pytest.raises(DataError, match="--classes"):
-        open_labeller(Wish("http://x.example"))
+        open_labeler(Wish("http://x.example"))
     with pytest.raises(DataError, match="--gold"):
-        audited_images(open_labeller(Wish("http://x.example", names)), None)
+        audited_images(open_labeler(Wish("http://x.example", names)), None)
     with pytest.raises(DataError, match="no such folder"):
-        audited_images(open_labeller(Wish(str(run))), tmp_path / "none")
+        audited_images(open_labeler(Wish(str(run))), tmp_path / "none")

@@ -26,23 +26,24 @@ from tinyrefinery.detection.boxes import BoxData
 from tinyrefinery.detection.coco_measure import check_installed
 from tinyrefinery.detection.detections import Detections, detect, save_detections
 from tinyrefinery.detection.detector_file import DetectorInfo, load_detector, save_detector
+from tinyrefinery.detection.detector_measures import measures
 from tinyrefinery.detection.drawing import draw_sheet
 from tinyrefinery.detection.loss import matched_right, multibox
 from tinyrefinery.detection.matching import MatchedBoxes
-from tinyrefinery.detection.summary import measures
 from tinyrefinery.errors import DataError
 from tinyrefinery.evaluation import cost
-from tinyrefinery.execution.run import train_recipes
-from tinyrefinery.execution.starts import Start, check_fits, is_recipe
+from tinyrefinery.execution.execute import train_recipes
+from tinyrefinery.execution.initial_recipes import Start, check_fits, is_recipe
 from tinyrefinery.recipe.detection import DetectionRecipe
 from tinyrefinery.recipe.load import part_hash
 from tinyrefinery.runs import files
-from tinyrefinery.runs.folder import TrainedStage, open_stage
-from tinyrefinery.runs.images import COLUMNS
+from tinyrefinery.runs.image_record import COLUMNS
 from tinyrefinery.runs.lock import locked
 from tinyrefinery.runs.plan import DetectorJob, Step, plan_detectors
+from tinyrefinery.runs.run_folder import TrainedStage, open_stage
 from tinyrefinery.runs.writing import DataFacts, finish_stage, write_run, write_stage, write_table
-from tinyrefinery.training import optimizers, schedules
+from tinyrefinery.training import learning_rates as schedules
+from tinyrefinery.training import parameter_groups as optimizers
 from tinyrefinery.training.job import Training
 from tinyrefinery.training.logs import Record
 from tinyrefinery.training.loop import fit

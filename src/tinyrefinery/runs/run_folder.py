@@ -11,8 +11,8 @@ import yaml
 from tinyrefinery.errors import DataError
 from tinyrefinery.files import read_csv
 from tinyrefinery.runs import files
-from tinyrefinery.runs.images import images_file, read_ids, read_images
-from tinyrefinery.runs.stage import StageFacts, read_facts
+from tinyrefinery.runs.image_record import images_file, read_ids, read_images
+from tinyrefinery.runs.stage_record import StageFacts, read_facts
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,7 +25,7 @@ from tinyrefinery.auto_label.bands import (
     choose_thresholds,
     into_bands,
 )
-from tinyrefinery.auto_label.labellers import Labeller, with_manifest_of
+from tinyrefinery.auto_label.labelers import Labeler, with_manifest_of
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.data.overlay.decisions import AUTO, Decision, newest_by_image, valid_decisions
@@ -61,7 +61,7 @@ class AutoLabels:
 
     dataset: Dataset = field(repr=False)
     """The images, with the predicted classes as labels."""
-    labeller: str
+    labeler: str
     """Name of the labeler."""
     probabilities: np.ndarray = field(repr=False)
     """(N, K)."""
@@ -78,7 +78,7 @@ class AutoLabels:
 
 
 def auto_label(
-    labeller: Labeller,
+    labeler: Labeler,
     images: Dataset,
     gold: Dataset,
     gold_rows: np.ndarray,
@@ -88,7 +88,7 @@ def auto_label(
     """Label images.
 
     Args:
-        labeller: predicts probabilities.
+        labeler: predicts probabilities.
         images: the images to label. Their labels are ignored.
         gold: human-labeled images that the labeler was not trained on.
         gold_rows: rows of `gold` to use.
@@ -99,7 +99,7 @@ def auto_label(
         DataError: when `images` and `gold` share an image, or `gold` has a class that the labeler
             does not predict.
     """
-    gold = with_manifest_of(gold, labeller.classes)
+    gold = with_manifest_of(gold, labeler.classes)
     shared = set(images.manifest.column("id")) & set(gold.manifest.column("id")[gold_rows])
     if shared:
         raise DataError(
@@ -107,17 +107,17 @@ def auto_label(
             f"sha256:{min(shared)}: remove them from one of the two"
         )
     thresholds = choose_thresholds(
-        labeller(gold, gold_rows),
+        labeler(gold, gold_rows),
         gold.manifest.labels[gold_rows],
-        labeller.classes,
+        labeler.classes,
         precision=limits.precision,
         least=limits.least,
     )
-    probabilities = labeller(images, np.arange(len(images.manifest)))
+    probabilities = labeler(images, np.arange(len(images.manifest)))
     bands = into_bands(probabilities, thresholds, limits.reject_below)
     audited = _draw_audit(images, bands.rows(ACCEPT), limits)
-    labeled = _with_predictions(images, bands, labeller.classes)
-    labels = AutoLabels(labeled, labeller.name, probabilities, tuple(thresholds), bands, audited)
+    labeled = _with_predictions(images, bands, labeler.classes)
+    labels = AutoLabels(labeled, labeler.name, probabilities, tuple(thresholds), bands, audited)
     return replace(labels, error=_audit_error(labels, decisions))
 
 
@@ -183,7 +183,7 @@ def save_auto_labels(
     with atomic_file(out / "probabilities.parquet") as temporary:
         pq.write_table(pa.table(columns, metadata=facts), temporary)
     content = {
-        "labeller": labels.labeller,
+        "labeler": labels.labeler,
         "counts": labels.counts(),
         "audit": len(labels.audited),
         "error": None if labels.error is None else asdict(labels.error),
@@ -203,7 +203,7 @@ def _metadata(out: Path, labels: AutoLabels, decisions: Sequence[Decision]) -> l
             label = decision.label if decision.verdict == "relabel" else decision.was
             source = f"human:{decision.by}"
         elif decision is None and labels.bands.band[row] == ACCEPT:
-            source = f"{AUTO}{labels.labeller}@{labels.bands.probability[row]:.3f}"
+            source = f"{AUTO}{labels.labeler}@{labels.bands.probability[row]:.3f}"
         if source and label:
             path = os.path.relpath(str(manifest.column("path")[row]), out)
             lines.append([path.replace(os.sep, "/"), label, "train", source])
@@ -211,14 +211,14 @@ def _metadata(out: Path, labels: AutoLabels, decisions: Sequence[Decision]) -> l
 
 
 def queue_of(
-    labels: AutoLabels, root: Path, labeller: Labeller, decisions: Sequence[Decision]
+    labels: AutoLabels, root: Path, labeler: Labeler, decisions: Sequence[Decision]
 ) -> Queue:
     """The images to review: those drawn for a check, then the middle band, most confident first.
 
     Args:
         labels: the labels.
         root: folder of the images.
-        labeller: gives the input size to show.
+        labeler: gives the input size to show.
         decisions: images with a decision are left out.
     """
     done = newest_by_image(decisions)
@@ -228,15 +228,15 @@ def queue_of(
     items = [*checks, *(_item(labels, int(row), "auto_label") for row in middle)]
     unique = {item.uid: item for item in reversed(items) if item.uid not in done}
     items = list(reversed(unique.values()))
-    content = "\n".join([labels.labeller, *(item.uid for item in items)])
+    content = "\n".join([labels.labeler, *(item.uid for item in items)])
     return Queue(
         name=f"a-{sha256(content.encode()).hexdigest()[:8]}",
         data=(folder_source(root),),
-        classes=labeller.classes,
-        channels=labeller.channels,
-        size=labeller.size,
+        classes=labeler.classes,
+        channels=labeler.channels,
+        size=labeler.size,
         items=tuple(items),
-        run=labels.labeller,
+        run=labels.labeler,
         budget=len(items),
         population=labels.counts()[ACCEPT],
     )
@@ -245,7 +245,7 @@ def queue_of(
 def _item(labels: AutoLabels, row: int, reason: str) -> Item:
     manifest, bands = labels.dataset.manifest, labels.bands
     name, probability = manifest.classes[bands.predicted[row]], bands.probability[row]
-    why = f"{labels.labeller} predicts {name} ({probability:.3f}), "
+    why = f"{labels.labeler} predicts {name} ({probability:.3f}), "
     why += "accepted, drawn for a check" if reason == AUDIT else "not confident enough to accept"
     return Item(
         uid=str(manifest.column("id")[row]),

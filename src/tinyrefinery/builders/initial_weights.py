@@ -12,7 +12,7 @@ from tinyrefinery.models.network_file import NetworkInfo, read_info
 from tinyrefinery.models.weights import check_weights, put_weights, read_safetensors, read_weights
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.stage import Stage
-from tinyrefinery.training.optimizers import freeze, to_freeze
+from tinyrefinery.training.parameter_groups import freeze, to_freeze
 
 RECIPE = "recipe:"
 """Begins the name of a recipe whose last network a stage starts from."""

@@ -15,9 +15,9 @@ from tinyrefinery.errors import DataError
 from tinyrefinery.labels.batch_norm import has_batch_norm, recalibrate
 from tinyrefinery.models.network_file import NetworkInfo
 from tinyrefinery.networks.network import Network
+from tinyrefinery.networks.network_view import opened
 from tinyrefinery.networks.opening import open_networks
 from tinyrefinery.networks.recipe_data import Measured, measured_on
-from tinyrefinery.networks.view import opened
 from tinyrefinery.variance.bias_weights import bias_weights
 from tinyrefinery.variance.feature_variances import LAST, feature_variances
 

@@ -24,9 +24,9 @@ from tinyrefinery.models import create
 from tinyrefinery.models.network_file import save_network
 from tinyrefinery.recipe.detection import Shapes, load_detection
 from tinyrefinery.reports.detectors import write_detector_results
-from tinyrefinery.runs.folder import open_run
 from tinyrefinery.runs.keys import detector_key
 from tinyrefinery.runs.plan import run_folder
+from tinyrefinery.runs.run_folder import open_run
 
 pytest.importorskip("pycocotools")
 
@@ -85,7 +85,7 @@ def test_what_was_measured_is_what_was_found(trained):
 def test_a_second_time_nothing_is_trained(trained, monkeypatch):
     runs, folder = trained
     before = (runs[0].folder / "model.safetensors").stat().st_mtime_ns
-    monkeypatch.setattr("tinyrefinery.detection.run.fit", None)
+    monkeypatch.setattr("tinyrefinery.detection.detector_run.fit", None)
     run_detection(tiny(), folder, seeds=2)
     assert (runs[0].folder / "model.safetensors").stat().st_mtime_ns == before
 
@@ -94,7 +94,7 @@ def test_other_inference_is_measured_anew_and_nothing_trained(trained, tmp_path,
     """Weights don't depend on thresholds, but what is kept of found boxes does."""
     folder = tmp_path / "same"
     shutil.copytree(trained[1], folder)
-    monkeypatch.setattr("tinyrefinery.detection.run.fit", None)
+    monkeypatch.setattr("tinyrefinery.detection.detector_run.fit", None)
     (before, *_) = open_run(folder).stages
     (after, *_) = run_detection(tiny("inference.score=0.9999"), folder, seeds=2)
     assert before.folder == after.folder

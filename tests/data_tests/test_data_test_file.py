@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from tinyrefinery.data_tests.schema import Suite, load_suite
+from tinyrefinery.data_tests.data_test_file import Suite, load_suite
 from tinyrefinery.data_tests.suggest import template_names, template_text
 from tinyrefinery.errors import DataTestError
 

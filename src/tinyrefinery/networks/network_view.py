@@ -9,8 +9,8 @@ from tinyrefinery import builders
 from tinyrefinery.data.batches import View
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.errors import CheckpointError
-from tinyrefinery.networks.data import under_classes
 from tinyrefinery.networks.network import Network
+from tinyrefinery.networks.network_data import under_classes
 from tinyrefinery.options.crops import Center
 from tinyrefinery.options.engine import Engine
 from tinyrefinery.recipe.schema import Recipe

@@ -16,8 +16,8 @@ from tinyrefinery.errors import CheckpointError, DataError
 from tinyrefinery.evaluation.prediction_table import ModelPredictions
 from tinyrefinery.evaluation.predictions import Predictions
 from tinyrefinery.files import check_writable
-from tinyrefinery.networks.data import NetworkData
 from tinyrefinery.networks.network import Network
+from tinyrefinery.networks.network_data import NetworkData
 from tinyrefinery.options.perturbation import Perturbation
 from tinyrefinery.recipe.load import canonical
 
@@ -112,7 +112,7 @@ def _predicted(
 ) -> Predictions:
     """Run the network."""
     from tinyrefinery.evaluation.predictions import predict
-    from tinyrefinery.networks.view import opened
+    from tinyrefinery.networks.network_view import opened
 
     changed = f" with {how.named()}" if how else ""
     log.info(f"{network.name}: predicting {len(rows):,} images{changed}")
@@ -170,7 +170,7 @@ def pictures(
     """
     import torch
 
-    from tinyrefinery.networks.view import network_view
+    from tinyrefinery.networks.network_view import network_view
 
     view = network_view(network, data.dataset, torch.device("cpu"))
 

@@ -77,7 +77,7 @@ def policy(
 
     Args:
         stage: what to train.
-        labels: how crops are labelled, for labels by a refiner (`crop_labels`).
+        labels: how crops are labeled, for labels by a refiner (`crop_labels`).
         image_view: the crop that stands for the whole image.
         store: where labels of crops are kept; None: made anew each time.
     """

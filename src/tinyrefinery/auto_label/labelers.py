@@ -23,7 +23,7 @@ _BATCH = 64
 _SUM = 1e-3  # float32 over many classes
 
 
-class Labeller(Protocol):
+class Labeler(Protocol):
     """Gives each image a distribution over its classes."""
 
     @property
@@ -52,7 +52,7 @@ class Labeller(Protocol):
 
 
 @dataclass(frozen=True)
-class NetworkLabeller:
+class NetworkLabeler:
     """A function of normalized images (B, C, h, w) float32 that gives (B, outputs)."""
 
     name: str
@@ -123,8 +123,8 @@ def distribution(outputs: np.ndarray, name: str) -> np.ndarray:
     return shifted / shifted.sum(axis=1, keepdims=True)
 
 
-def network_labeller(network: Network) -> NetworkLabeller:
-    """A network as labeller: of a run, a file of ours, an ONNX file or a timm model.
+def network_labeler(network: Network) -> NetworkLabeler:
+    """A network as labeler: of a run, a file of ours, an ONNX file or a timm model.
 
     Raises:
         CheckpointError: when it can't be read.
@@ -137,7 +137,7 @@ def network_labeller(network: Network) -> NetworkLabeller:
         )
     net, info, recipe = network.load(), network.info, network.recipe
     same_size = recipe is not None and info.size == recipe.data.train_crop.size
-    return NetworkLabeller(
+    return NetworkLabeler(
         name=network.name,
         outputs=info.classes,
         channels=info.channels,
@@ -183,9 +183,9 @@ def read_classes(path: Path) -> tuple[str, ...]:
 
 
 def with_manifest_of(dataset: Dataset, classes: tuple[str, ...]) -> Dataset:
-    """A data set under a labeller's classes.
+    """A data set under a labeler's classes.
 
     Raises:
-        DataError: when it has a class that the labeller doesn't know.
+        DataError: when it has a class that the labeler doesn't know.
     """
     return replace(dataset, manifest=dataset.manifest.with_classes(classes), truth=None)
