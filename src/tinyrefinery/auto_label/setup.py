@@ -8,20 +8,14 @@ import numpy as np
 
 from tinyrefinery.audit.target import open_pictures
 from tinyrefinery.auto_label.endpoint import EndpointLabeler
-from tinyrefinery.auto_label.labelers import (
-    Labeler,
-    NetworkLabeler,
-    network_labeler,
-    read_classes,
-)
+from tinyrefinery.auto_label.labelers import Labeler
 from tinyrefinery.builders import dataset as recipe_data
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.opening_checks import labels_from_networks
 from tinyrefinery.errors import DataError
-from tinyrefinery.networks.facts import Facts
 from tinyrefinery.networks.held_out import held_out, never_used
-from tinyrefinery.networks.opening import open_network
-from tinyrefinery.recipe.data import IMAGENET_MEAN, IMAGENET_STD
+from tinyrefinery.prediction.outputs import read_classes
+from tinyrefinery.prediction.predictor import NetworkPredictor, open_predictor
 
 log = logging.getLogger("tinyrefinery")
 
@@ -49,26 +43,22 @@ def open_labeler(wish: Wish) -> Labeler:
         RefineryError: when it can't be opened.
     """
     outputs = None if wish.classes is None else read_classes(wish.classes)
-    side = None if wish.size is None else (wish.size, wish.size)
     if wish.by.startswith(("http://", "https://")):
         if outputs is None:
             raise DataError(f"{wish.by}: list the classes that it knows, one per line: --classes")
+        side = 224 if wish.size is None else wish.size
         return EndpointLabeler(
-            wish.by, outputs, size=side or (224, 224), timeout=wish.timeout, retries=wish.retries
+            wish.by, outputs, size=(side, side), timeout=wish.timeout, retries=wish.retries
         )
-    weights = None if wish.weights is None else str(wish.weights)
-    stated = Facts(classes=outputs, size=side, weights=weights)
-    network = open_network(
+    return open_predictor(
         wish.by,
+        classes=outputs,
+        size=wish.size,
+        weights=wish.weights,
         stage=wish.stage,
         seed=wish.seed,
         row=wish.row,
-        stated=stated,
-        otherwise=Facts(mean=IMAGENET_MEAN, std=IMAGENET_STD),
     )
-    if network.kind == "file" and outputs is not None:
-        raise DataError(f"{wish.by}: states its classes, so leave out --classes")
-    return network_labeler(network)
 
 
 def audited_images(labeler: Labeler, gold: Path | None) -> tuple[Dataset, np.ndarray]:
@@ -83,7 +73,7 @@ def audited_images(labeler: Labeler, gold: Path | None) -> tuple[Dataset, np.nda
         DataError: when there are none, or some of their labels are a network's.
     """
     channels = 1 if labeler.channels == 1 else 3
-    network = labeler.network if isinstance(labeler, NetworkLabeler) else None
+    network = labeler.network if isinstance(labeler, NetworkPredictor) else None
     if gold is not None:
         if not gold.exists():
             raise DataError(f"{gold}: no such folder or file of labeled images")
