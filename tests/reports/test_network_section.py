@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
+from tests.docs.test_commands import parsed, words_of
 from tests.reports.fake_run import write_fake_run
 from tinyrefinery.cli.outcome import show
 from tinyrefinery.evaluation.prediction_table import Predictions
@@ -121,3 +122,8 @@ def test_the_terminal_says_it_first(folder, capsys):
     assert first[0].startswith("Your network, demo again")
     assert "of 1,000 test images are right (95 % interval" in first[0]
     assert any(line.startswith("Next: tinyrefinery predict ") for line in first[:6])
+
+
+def test_every_command_to_paste_parses(folder):
+    for command, _ in network_facts(open_run(folder)).commands:
+        assert parsed(words_of(command))[0]

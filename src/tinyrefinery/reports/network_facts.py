@@ -86,11 +86,11 @@ class NetworkFacts:
         row = f" --row {shlex.quote(self.stage.row)}" if self.rows > 1 else ""
         return [
             (f"tinyrefinery predict {run} photos/{row}", "Predict the classes of your pictures."),
-            (f"tinyrefinery init {run}", "Write data tests for it."),
+            ("tinyrefinery init", "Write data tests for it."),
             (f"tinyrefinery test {run}{row}", "Run them."),
             (f"tinyrefinery saliency {run}{row}", "Show which pixels drive its errors."),
             (f"tinyrefinery audit {run}{row}", "Check the data for leaks and label errors."),
-            (f"tinyrefinery mine {run}", "Select images for review."),
+            (f"tinyrefinery mine {run}{row}", "Select images for review."),
         ]
 
 

@@ -51,4 +51,5 @@ def _chosen(facts: NetworkFacts) -> str:
         text += f". Row {stage.row}, the best of {facts.rows} rows by validation accuracy"
     if len(facts.group.runs) > 1:
         text += f". Seed {stage.seed}, the lowest"
-    return f"{text}. `tinyrefinery predict` opens the same network."
+    opens = " with --row" if facts.rows > 1 else ""
+    return f"{text}. tinyrefinery predict opens the same network{opens}."
