@@ -194,7 +194,7 @@ def _learn(learner: nn.Module, batch: Batch, job: Training, *, share: float) -> 
     if job.jitter is not None:
         with job.fabric.autocast():
             # (B, ...) -> (B + J, ...), natural crops first
-            inputs, goals = job.jitter(images, targets, job.network)
+            inputs, goals = job.jitter(images, targets, job.network, batch.at)
     logits, features = learner(inputs)
     value = job.loss(logits, goals, features)
     job.fabric.backward(value * share)
