@@ -19,6 +19,7 @@ from tinyrefinery.evaluation.prediction_table import Predictions
 from tinyrefinery.pages.style import INK, MUTED, PLAIN, REFINED, STYLE, short
 from tinyrefinery.runs.lineage import longest_line
 from tinyrefinery.runs.run_folder import Run, TrainedStage
+from tinyrefinery.runs.stage_digests import check_file
 from tinyrefinery.runs.top_changes import TOP, most_changed, top_change
 
 Arrays = dict[str, np.ndarray]
@@ -79,7 +80,8 @@ def changed_image(folder: Run) -> ChangedSample | None:
     line = _line(folder, arrays)
     if len(line) < 2:
         return None
-    tables = [Predictions.load(s.folder / "predictions-validation.parquet") for s in line]
+    stored = [check_file(stage.folder / "predictions-validation.parquet") for stage in line]
+    tables = [Predictions.load(path) for path in stored]
     first = tables[0]
     if any(not np.array_equal(table.rows, first.rows) for table in tables):
         raise DataError(
