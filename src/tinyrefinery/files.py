@@ -127,7 +127,8 @@ def read_csv(path: Path) -> list[dict[str, str]]:
     """Read a CSV table: one mapping per row, column name -> text.
 
     Raises:
-        DataError: if the file can't be read, is not UTF-8, or a row has more fields than the header.
+        DataError: if the file can't be read or is not UTF-8, or a row has more fields than the
+            header.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
