@@ -103,6 +103,8 @@ def _unshared(value: Any) -> Any:
     """A copy in which what `*alias` repeats is no longer one object: one may change alone."""
     if isinstance(value, dict):
         return {key: _unshared(item) for key, item in value.items()}
+    if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+        raise ValueError(f"the integer {str(value)[:24]} needs more than 64 bits")
     return [_unshared(item) for item in value] if isinstance(value, list) else value
 
 
