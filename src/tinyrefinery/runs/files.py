@@ -3,6 +3,7 @@
 A feature that adds a file of its own, such as `refiners.json`, names it itself.
 """
 
+from tinyrefinery.training.files import EARLIER_STATE as EARLIER_STATE
 from tinyrefinery.training.files import METRICS as METRICS
 from tinyrefinery.training.files import METRICS_TABLE as METRICS_TABLE
 from tinyrefinery.training.files import STATE as STATE
@@ -15,6 +16,8 @@ RECIPES = "recipes"
 ROWS = "rows.json"
 ENVIRONMENT = "environment.json"
 DATA = "data.json"
+DIGESTS = "digests.json"
+"""Digests of the files beside it, so that damage is found."""
 IMAGES = "images"
 """Folder: per dataset, its images with their splits, DIGEST16.parquet."""
 EXCLUDED = "excluded.csv"
@@ -40,8 +43,10 @@ NETWORK = "model.safetensors"
 EVALUATION = "evaluation.json"
 DYNAMICS = "dynamics.parquet"
 SUSPECTS = "suspects.csv"
+TAXONOMY = ("synsets.csv", "similarity.csv")
+SHEET = "sheet.jpg"
 DONE = "done.json"
-"""Written last: the stage is whole."""
+"""Written last: the stage is whole, and these are the digests of its files."""
 
 
 def predictions(split: str) -> str:
