@@ -43,12 +43,8 @@ def parse(text: str) -> Any:
     """The value that a YAML text stands for.
 
     Raises:
-<<<<<<< HEAD
-        RecipeError: when it is not YAML, with the line where there is more than one.
-=======
-        RecipeError: when it is no YAML, with the line where there is more than one, or when its
+        RecipeError: when it is not YAML, with the line where there is more than one, or when its
             aliases stand for more than `MOST_VALUES` values.
->>>>>>> main
     """
     try:
         return _unshared(_construct(text))
@@ -125,15 +121,11 @@ def read(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise RecipeError(f"{path}: can't be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
-<<<<<<< HEAD
         raise RecipeError(f"{path}: not a text file (byte {error.start} is not UTF-8)") from error
-=======
-        raise RecipeError(f"{path}: not a text file (byte {error.start} is no UTF-8)") from error
     except ValueError as error:  # a NUL in the path
         raise RecipeError(f"{str(path)!r}: can't be read ({error})") from error
     try:
         value = parse(text)
->>>>>>> main
     except RecipeError as error:
         raise RecipeError(f"{path}: {error}") from error
     if not isinstance(value, dict):

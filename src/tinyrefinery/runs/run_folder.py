@@ -229,24 +229,6 @@ def _read_stage(folder: Path, run: str) -> TrainedStage:
     )
 
 
-<<<<<<< HEAD
-def _read_json(path: Path, default: dict[str, Any] | None = None) -> dict[str, Any]:
-    """A JSON object; `default` replaces a missing file, None makes that an error."""
-    if default is not None and not path.exists():
-        return default
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"{path}: can't be read ({error}). Delete its folder and run again to remake it."
-        ) from error
-    if not isinstance(content, dict):
-        raise DataError(f"{path}: holds {type(content).__name__}, not a JSON object")
-    return content
-
-
-=======
->>>>>>> main
 TABLE = ("title", "paper", "metric", "scale", "smoke", "recipe", "without", "rows", "keys")
 
 
