@@ -9,8 +9,9 @@ from tinyrefinery.execution.chain import Chain
 from tinyrefinery.execution.execute import run
 from tinyrefinery.models.network_file import read_info
 from tinyrefinery.options.crops import Inception
+from tinyrefinery.options.messages import check
 from tinyrefinery.recipe.data import Data
-from tinyrefinery.recipe.load import check, load_recipe
+from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.shipped import locate
 from tinyrefinery.runs.plan import Job, run_folder, seeded

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -20,6 +20,8 @@ from tinyrefinery.data.images import ChangedImageError
 from tinyrefinery.errors import DataError
 from tinyrefinery.options.crops import IMAGENET_MEAN, IMAGENET_STD, Augment, Crop
 
+Size = tuple[int, int]
+"""Height and width in pixels."""
 _CPU = torch.device("cpu")
 DRAW_AT_ONCE = 32  # batches; random numbers are cheaper in bulk
 
@@ -36,11 +38,14 @@ class Batch:
     """Manifest rows, (B,) int64."""
     epoch: int
     crops: Crops
+    at: dict[Size, Tensor] = field(default_factory=dict)
+    """The same crops at other sizes, normalized like `images`: size -> (B, C, size)."""
 
     def subset(self, which: slice) -> "Batch":
         """A contiguous part of the batch."""
         arrays = (self.images[which], self.labels[which], self.rows[which])
-        return Batch(*arrays, self.epoch, self.crops.subset(which))
+        at = {size: images[which] for size, images in self.at.items()}
+        return Batch(*arrays, self.epoch, self.crops.subset(which), at)
 
 
 class BatchSource(Protocol):
@@ -76,6 +81,8 @@ class View:
     """Number of crop streams, which epochs repeat in turn; None: each epoch has its own."""
     augment: Augment | None = None
     """Random changes of the crops; None: none."""
+    sizes: tuple[Size, ...] = ()
+    """Other sizes at which batches hold the same crops too, for networks that take these."""
 
     def stream(self, epoch: int) -> int:
         """Number of the crop stream of an epoch."""
@@ -89,7 +96,7 @@ class View:
 
     def pixels(self, rows: np.ndarray, crops: Crops) -> Tensor:
         """Render crops as float (B, C, h, w) in 0-255, not normalized."""
-        return self._pixels(rows, [crops])[0]
+        return self._pixels(rows, [crops], [self.crop.size])[0]
 
     def render(self, rows: np.ndarray, epoch: int, crops: Crops | None = None) -> Batch:
         """Render these rows in this epoch as a batch. Pass `crops` if they are already drawn."""
@@ -110,15 +117,30 @@ class View:
         rows = np.asarray(rows, dtype=np.int64)
         draws = [self.crops(rows, epoch) for epoch in epochs] if draws is None else draws
         labels = to_device(self.dataset.manifest.labels[rows], self.device)
+        source, count = self.dataset.images.sizes[rows], len(draws)
+        # One decoding serves all: first each draw at the view's size, then at every other size.
+        again = [crops.for_another_size(source) for _ in self.sizes for crops in draws]
+        sizes = [size for size in (self.crop.size, *self.sizes) for _ in draws]
+        pixels = self._pixels(rows, [*draws, *again], sizes)
+        images = [transforms.normalize_(part, self.mean, self.std) for part in pixels]
         return [
-            Batch(transforms.normalize_(images, self.mean, self.std), labels, rows, epoch, crops)
-            for images, epoch, crops in zip(self._pixels(rows, draws), epochs, draws, strict=True)
+            Batch(
+                images[i],
+                labels,
+                rows,
+                epoch,
+                crops,
+                {size: images[i + j * count] for j, size in enumerate(self.sizes, 1)},
+            )
+            for i, (epoch, crops) in enumerate(zip(epochs, draws, strict=True))
         ]
 
-    def _pixels(self, rows: np.ndarray, draws: Sequence[Crops]) -> list[Tensor]:
-        data, size = self.dataset, self.crop.size
+    def _pixels(
+        self, rows: np.ndarray, draws: Sequence[Crops], sizes: Sequence[Size]
+    ) -> list[Tensor]:
+        data = self.dataset
         try:
-            cut = transforms.crop_batches(data.images, rows, draws, size)
+            cut = transforms.crop_batches(data.images, rows, draws, sizes)
         except ChangedImageError as error:
             path = data.manifest.column("path")[error.row]
             raise DataError(f"data '{data.name}': {path}: {error}") from error
