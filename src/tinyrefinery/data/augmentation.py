@@ -51,15 +51,18 @@ class Crops:
             return self.boxes
         return self.boxes * np.tile(sizes / self.resized, 2)
 
-    def for_another_size(self, sizes: np.ndarray) -> "Crops":
+    def for_another_size(self, sizes: np.ndarray, others: np.ndarray) -> "Crops":
         """The same crops, to be rendered at another size than the one they were drawn for.
 
         Boxes are those in the source images, to whole pixels, so that they are resized in one step.
 
         Args:
-            sizes: height and width of the source images, (B, 2).
+            sizes: height and width of the images that the crops were drawn for, (B, 2).
+            others: those of the images that they are cut from, (B, 2).
         """
-        boxes = self.boxes if self.resized is None else np.rint(self.source_boxes(sizes))
+        boxes = self.boxes
+        if self.resized is not None or (sizes != others).any():
+            boxes = np.rint(self.source_boxes(sizes) * np.tile(others / sizes, 2))
         return replace(self, boxes=boxes, resized=None)
 
 

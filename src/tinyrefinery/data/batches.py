@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -16,7 +17,8 @@ from tinyrefinery.data import transforms
 from tinyrefinery.data.augmentation import Crops
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.device import to_device
-from tinyrefinery.data.images import ChangedImageError
+from tinyrefinery.data.images import ChangedImageError, EncodedImages, Images
+from tinyrefinery.data.shrunk import shrunk
 from tinyrefinery.errors import DataError
 from tinyrefinery.options.crops import IMAGENET_MEAN, IMAGENET_STD, Augment, Crop
 
@@ -90,13 +92,13 @@ class View:
 
     def crops(self, rows: np.ndarray, epoch: int) -> Crops:
         """Draw the crops of these rows in this epoch."""
-        sizes = self.dataset.images.sizes[rows]
+        sizes = self.images.sizes[rows]
         stream = self.stream(epoch)
         return crop_draws.draw(self.crop, self.seed, stream, rows, sizes, self.augment)
 
     def pixels(self, rows: np.ndarray, crops: Crops) -> Tensor:
         """Render crops as float (B, C, h, w) in 0-255, not normalized."""
-        return self._pixels(rows, [crops], [self.crop.size])[0]
+        return self._pixels(rows, [crops], [self.crop.size], self.images)[0]
 
     def render(self, rows: np.ndarray, epoch: int, crops: Crops | None = None) -> Batch:
         """Render these rows in this epoch as a batch. Pass `crops` if they are already drawn."""
@@ -117,30 +119,69 @@ class View:
         rows = np.asarray(rows, dtype=np.int64)
         draws = [self.crops(rows, epoch) for epoch in epochs] if draws is None else draws
         labels = to_device(self.dataset.manifest.labels[rows], self.device)
-        source, count = self.dataset.images.sizes[rows], len(draws)
-        # One decoding serves all: first each draw at the view's size, then at every other size.
-        again = [crops.for_another_size(source) for _ in self.sizes for crops in draws]
-        sizes = [size for size in (self.crop.size, *self.sizes) for _ in draws]
-        pixels = self._pixels(rows, [*draws, *again], sizes)
-        images = [transforms.normalize_(part, self.mean, self.std) for part in pixels]
+        at = {
+            size: [transforms.normalize_(part, self.mean, self.std) for part in parts]
+            for size, parts in self._all_sizes(rows, draws).items()
+        }
         return [
             Batch(
-                images[i],
+                at[self.crop.size][i],
                 labels,
                 rows,
                 epoch,
                 crops,
-                {size: images[i + j * count] for j, size in enumerate(self.sizes, 1)},
+                {size: at[size][i] for size in self.sizes},
             )
             for i, (epoch, crops) in enumerate(zip(epochs, draws, strict=True))
         ]
 
+    @cached_property
+    def images(self) -> Images:
+        """The images that crops are cut from: the dataset's, with large photographs shrunk."""
+        return self._images_for(self.crop.size)
+
+    def _images_for(self, size: Size) -> Images:
+        images, manifest = self.dataset.images, self.dataset.manifest
+        if not isinstance(images, EncodedImages):
+            return images
+        return shrunk(images, lambda: manifest.column("id"), self.crop, size)
+
+    @cached_property
+    def _images_at(self) -> dict[Size, Images]:
+        """The images that crops of each of `sizes` are cut from; the same object where possible."""
+        found: dict[Size, Images] = {}
+        for size in self.sizes:
+            images = self._images_for(size)
+            known = [self.images, *found.values()]
+            found[size] = next((k for k in known if (k.sizes == images.sizes).all()), images)
+        return found
+
+    def _all_sizes(self, rows: np.ndarray, draws: Sequence[Crops]) -> dict[Size, list[Tensor]]:
+        """Pixels of each draw, not normalized, at the view's size and at all others."""
+        drawn_for = self.images.sizes[rows]
+        wanted = [(self.images, self.crop.size, list(draws))]
+        for size, images in self._images_at.items():
+            cut_from = images.sizes[rows]
+            crops = [draw.for_another_size(drawn_for, cut_from) for draw in draws]
+            wanted.append((images, size, crops))
+        found: dict[Size, list[Tensor]] = {}
+        # One decoding serves all sizes that are cut from the same images.
+        for source in {id(images): images for images, _, _ in wanted}.values():
+            these = [(size, crops) for images, size, crops in wanted if images is source]
+            sizes = [size for size, crops in these for _ in crops]
+            pixels = self._pixels(
+                rows, [draw for _, crops in these for draw in crops], sizes, source
+            )
+            for number, (size, crops) in enumerate(these):
+                found[size] = pixels[number * len(crops) : (number + 1) * len(crops)]
+        return found
+
     def _pixels(
-        self, rows: np.ndarray, draws: Sequence[Crops], sizes: Sequence[Size]
+        self, rows: np.ndarray, draws: Sequence[Crops], sizes: Sequence[Size], images: Images
     ) -> list[Tensor]:
         data = self.dataset
         try:
-            cut = transforms.crop_batches(data.images, rows, draws, sizes)
+            cut = transforms.crop_batches(images, rows, draws, sizes)
         except ChangedImageError as error:
             path = data.manifest.column("path")[error.row]
             raise DataError(f"data '{data.name}': {path}: {error}") from error
@@ -159,7 +200,7 @@ class View:
         """True label distributions of these crops, (B, K); None if the scenes are unknown."""
         if self.dataset.truth is None:
             return None
-        sizes = self.dataset.images.sizes[rows].astype(np.float64)
+        sizes = self.images.sizes[rows].astype(np.float64)
         return self.dataset.truth(rows, self.crops(rows, epoch).source_boxes(sizes))
 
 

@@ -3,12 +3,15 @@
 All kinds are picklable and thread-safe, because none keeps an open file.
 """
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
+
+from tinyrefinery.reading.limits import MOST_BYTES, too_many_bytes
 
 
 class Blobs(Protocol):
@@ -25,6 +28,21 @@ class Blobs(Protocol):
         ...
 
 
+def read_file(path: str | Path, most: int = MOST_BYTES) -> bytes:
+    """The bytes of one file.
+
+    Raises:
+        OSError: if they can't be read, or are more than `most`.
+    """
+    try:
+        with open(path, "rb") as file:
+            if reason := too_many_bytes(os.fstat(file.fileno()).st_size, most):
+                raise OSError(reason)
+            return file.read()
+    except ValueError as error:  # a NUL in the path, or a name that is not Unicode
+        raise OSError(f"no valid path ({error})") from error
+
+
 class FileBlobs:
     """One file per image."""
 
@@ -36,7 +54,7 @@ class FileBlobs:
 
     def __getitem__(self, row: int) -> bytes:
         """The bytes of one file."""
-        return Path(self.paths[row]).read_bytes()
+        return read_file(self.paths[row])
 
 
 class ArrowBlobs:
@@ -70,7 +88,7 @@ class ArrowBlobs:
         if data is not None:
             return data
         path = None if self.paths is None else self.paths[row].as_py()
-        return b"" if path is None else Path(path).read_bytes()
+        return b"" if path is None else read_file(path)
 
 
 class SliceBlobs:
