@@ -4,10 +4,7 @@
 file is read. CONTRIBUTING.md, "How we write", has the reasons.
 """
 
-import io
 import re
-import token
-import tokenize
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -15,14 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 HOUSE = [ROOT / f"{name}.md" for name in ("README", "ARCHITECTURE", "CONTRIBUTING", "CHANGELOG")]
-SOURCES = ROOT / "src" / "tinyrefinery"
-SCANNED = [
-    *HOUSE,
-    *sorted((ROOT / "docs").rglob("*.md")),
-    *sorted(SOURCES.rglob("*.py")),
-    *sorted(SOURCES.rglob("*.j2")),
-    *sorted((ROOT / "examples").glob("*.py")),
-]
+SCANNED = [*HOUSE, *sorted((ROOT / "docs").rglob("*.md"))]
 WORD_LIST = "## How we write"  # the section that has to name the words
 
 PATTERNS = (
@@ -107,28 +97,7 @@ def markdown(text: str) -> Iterator[tuple[int, str]]:
             generated = False
 
 
-def python(text: str) -> Iterator[tuple[int, str]]:
-    """Number and text of each line of comments, docstrings and other strings."""
-    prose = (token.COMMENT, token.STRING, FSTRING_MIDDLE)
-    for item in tokenize.generate_tokens(io.StringIO(text).readline):
-        if item.type in prose:
-            for number, line in enumerate(item.string.splitlines(), item.start[0]):
-                yield number, re.sub(r"`[^`]*`", "``", line)
-
-
-def template(text: str) -> Iterator[tuple[int, str]]:
-    """Number and text of each line of a page's template, without Jinja's code and HTML's tags."""
-    code = r"{{.*?}}|{%.*?%}|{#.*?#}|<(style|script)\b.*?</\2>|<[^>]*>"
-    prose = re.sub(code, lambda match: "\n" * match[0].count("\n"), text, flags=re.DOTALL)
-    yield from enumerate(prose.splitlines(), 1)
-
-
-FSTRING_MIDDLE = getattr(token, "FSTRING_MIDDLE", token.STRING)  # before Python 3.12: one string
-READERS: dict[str, Callable[[str], Iterator[tuple[int, str]]]] = {
-    ".md": markdown,
-    ".py": python,
-    ".j2": template,
-}
+READERS: dict[str, Callable[[str], Iterator[tuple[int, str]]]] = {".md": markdown}
 
 
 def texts(paths: Iterable[Path] = SCANNED) -> Iterator[tuple[str, str]]:
