@@ -72,11 +72,14 @@ class ArrowBlobs:
             TypeError: for other columns; the message is the type.
         """
         kind = column.type
-        if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        if _is_binary(kind):
             return cls(column)
         if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
             fields = {kind.field(i).name: child for i, child in enumerate(column.flatten())}
-            return cls(fields["bytes"], fields.get("path"))
+            data, paths = fields["bytes"], fields.get("path")
+            empty = pa.types.is_null(data.type)  # all rows have a path only
+            if (empty or _is_binary(data.type)) and (paths is None or _is_text(paths.type)):
+                return cls(data, paths)
         raise TypeError(str(kind))
 
     def __len__(self) -> int:
@@ -89,6 +92,16 @@ class ArrowBlobs:
             return data
         path = None if self.paths is None else self.paths[row].as_py()
         return b"" if path is None else read_file(path)
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    views = pa.types.is_binary_view(kind) or pa.types.is_fixed_size_binary(kind)
+    return views or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    views = pa.types.is_string_view(kind) or pa.types.is_null(kind)
+    return views or pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
 class SliceBlobs:
