@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from tinyrefinery.errors import CheckpointError
 from tinyrefinery.reading.json_text import parse_json_object
 
-ENDING = ".onnx"
 ENTRY = "tinyrefinery"
 """Name of the entry in the metadata."""
 _CHUNK = 1 << 20
@@ -138,7 +137,7 @@ def _open(path: Path) -> Any:
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions have no common public base
-        raise CheckpointError(f"{path}: is no readable ONNX file ({error})") from error
+        raise CheckpointError(f"{path}: is not a readable ONNX file ({error})") from error
 
 
 def _threads() -> int:

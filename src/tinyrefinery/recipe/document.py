@@ -43,7 +43,7 @@ def parse(text: str) -> Any:
     """The value that a YAML text stands for.
 
     Raises:
-        RecipeError: when it is no YAML, with the line where there is more than one, or when its
+        RecipeError: when it is not YAML, with the line where there is more than one, or when its
             aliases stand for more than `MOST_VALUES` values.
     """
     try:
@@ -121,7 +121,7 @@ def read(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise RecipeError(f"{path}: can't be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
-        raise RecipeError(f"{path}: not a text file (byte {error.start} is no UTF-8)") from error
+        raise RecipeError(f"{path}: not a text file (byte {error.start} is not UTF-8)") from error
     except ValueError as error:  # a NUL in the path
         raise RecipeError(f"{str(path)!r}: can't be read ({error})") from error
     try:

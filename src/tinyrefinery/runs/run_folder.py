@@ -154,7 +154,7 @@ def open_run(path: Path) -> Run:
     finished last counts, and a note reports the other.
 
     Raises:
-        DataError: when it is no run folder, or a file of a finished stage is missing or broken.
+        DataError: when it is not a run folder, or a file of a finished stage is missing or broken.
     """
     path = Path(path)
     if not (path / files.STAGES).is_dir():
@@ -265,7 +265,9 @@ def read_metrics(path: Path) -> tuple[dict[str, Any], ...]:
             epochs[int(entry["epoch"])] = entry
         except (DataError, ValueError, KeyError, TypeError) as error:
             if number < len(lines):
-                raise DataError(f"{path}: line {number} is no epoch's metrics ({error})") from error
+                raise DataError(
+                    f"{path}: line {number} is not an epoch's metrics ({error})"
+                ) from error
     return tuple(epochs[epoch] for epoch in sorted(epochs))
 
 
