@@ -9,8 +9,8 @@ from scipy.fft import dctn
 
 from tests.data.pictures import class_folders, encoded, write
 from tinyrefinery.audit.copy_findings import copy_findings
-from tinyrefinery.audit.duplicates import find_copies
-from tinyrefinery.audit.fingerprints import MIRROR, Fingerprints, fingerprint, hashes, likeness
+from tinyrefinery.data.copies.find_copies import find_copies
+from tinyrefinery.data.copies.fingerprints import MIRROR, Fingerprints, fingerprint, hashes, likeness
 from tinyrefinery.audit.hash_pairs import close_pairs
 from tinyrefinery.data.open import open_data
 from tinyrefinery.data.properties.small_images import map_chunks

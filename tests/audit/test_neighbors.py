@@ -9,9 +9,9 @@ from sklearn.datasets import load_digits
 
 from tests.data.pictures import encoded, write
 from tinyrefinery.audit import duplicates
-from tinyrefinery.audit.duplicates import find_copies
-from tinyrefinery.audit.fingerprints import Fingerprints, fingerprint
-from tinyrefinery.audit.neighbors import FEWEST, RANK, unrelated_distances
+from tinyrefinery.data.copies.find_copies import find_copies
+from tinyrefinery.data.copies.fingerprints import Fingerprints, fingerprint
+from tinyrefinery.data.copies.strangers import FEWEST, RANK, unrelated_distances
 from tinyrefinery.data.open import open_data
 from tinyrefinery.data.properties.small_images import map_chunks
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tinyrefinery.audit.duplicates import KINDS, CopyGroup
+from tinyrefinery.data.copies.find_copies import KINDS, CopyGroup
 from tinyrefinery.audit.finding import Finding, Strip
 from tinyrefinery.data.dataset import Dataset
 
