@@ -7,10 +7,11 @@ rotation and scale (Baker and Matthews 2004, "Lucas-Kanade 20 years on: a unifyi
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 
 import numpy as np
 
-from tinyrefinery.data.copies.fingerprints import MIDDLE, SIDE, Window
+from tinyrefinery.data.copies.fingerprints import MIDDLE, SIDE, Fingerprints, Window
 from tinyrefinery.data.examine import cores
 
 _CHUNK = 128  # pairs at a time: they fit in the processor's cache
@@ -20,47 +21,49 @@ _LIMITS = np.array([3, 3, 1, 1], np.float32)  # pixels of shift; at 8 pixels fro
 _REACH = 8.0  # pixels from the center at which rotation and scale are measured
 _DAMPING = 1.0  # keeps steps small where a window has no structure
 _BLUR = 5  # pixels per side of the average that is subtracted to leave the fine detail
+_COARSE = 3  # pixels per side of the average that makes images as coarse as half their size
 _ABOVE, _BELOW, _LEFT, _RIGHT = (
     Window(MIDDLE.top + y, MIDDLE.bottom + y, MIDDLE.left + x, MIDDLE.right + x)
     for y, x in ((-1, 0), (1, 0), (0, -1), (0, 1))
 )
 
 
-def shared_detail(thumbs: np.ndarray, pairs: np.ndarray, mirrored: np.ndarray) -> np.ndarray:
+def shared_detail(prints: Fingerprints, pairs: np.ndarray, mirrored: np.ndarray) -> np.ndarray:
     """Correlation of the fine detail of aligned images, (P,) float32 from -1 to 1.
 
-    Only the middle of the images counts. Pairs that are unlikely after the first steps of alignment
-    get the value that they have then.
+    Only the middle of the images counts. If one of them is coarse, both are blurred first. Pairs
+    that are unlikely after the first steps of alignment get the value that they have then.
 
     Args:
-        thumbs: (N, SIDE, SIDE) uint8.
+        prints: of N images.
         pairs: (P, 2) positions.
         mirrored: (P,) bool: the second image is mirrored first.
     """
+    coarse = prints.coarse[pairs].any(1)
     detail = np.zeros(len(pairs), np.float32)
 
     def measure(at: int) -> None:
         """Fill in the pairs of one chunk."""
         chunk = slice(at, at + _CHUNK)
-        fixed, moving = thumbs[pairs[chunk, 0]], thumbs[pairs[chunk, 1]]
+        fixed, moving = prints.thumbs[pairs[chunk, 0]], prints.thumbs[pairs[chunk, 1]]
         moving = np.where(mirrored[chunk, None, None], moving[:, :, ::-1], moving)
-        detail[chunk] = _of_pairs(fixed, moving)
+        detail[chunk] = _of_pairs(fixed, moving, coarse[chunk])
 
     with ThreadPoolExecutor(cores()) as pool:
         list(pool.map(measure, range(0, len(pairs), _CHUNK)))
     return detail
 
 
-def _of_pairs(fixed: np.ndarray, moving: np.ndarray) -> np.ndarray:
-    """Shared detail of pairs of thumbnails (n, SIDE, SIDE): (n,)."""
+def _of_pairs(fixed: np.ndarray, moving: np.ndarray, coarse: np.ndarray) -> np.ndarray:
+    """Shared detail of pairs of thumbnails (n, SIDE, SIDE): (n,). `coarse` ones are blurred."""
     aligner = _Aligner(fixed, moving)
     aligner.step(_FIRST)
-    detail = aligner.detail()
+    detail = aligner.detail(coarse)
     likely = np.flatnonzero(detail >= _UNLIKELY)
     if len(likely):
         aligner = aligner.select(likely)
         aligner.step(_STEPS - _FIRST)
-        detail[likely] = np.maximum(detail[likely], aligner.detail())
+        detail[likely] = np.maximum(detail[likely], aligner.detail(coarse[likely]))
     return detail
 
 
@@ -114,9 +117,14 @@ class _Aligner:
         row = rows + y + scale * down + turn * right
         return _standardized(_sampled(self.moving, row, column))
 
-    def detail(self) -> np.ndarray:
+    def detail(self, coarse: np.ndarray) -> np.ndarray:
         """Correlation of the fine detail of both, (n,)."""
-        a, b = _fine_detail(self.target), _fine_detail(self.moved())
+        a, b = self.target, self.moved()
+        if coarse.any():
+            blurred = coarse[:, None, None]
+            a = np.where(blurred, _averaged(a, _COARSE), a)
+            b = np.where(blurred, _averaged(b, _COARSE), b)
+        a, b = a - _averaged(a, _BLUR), b - _averaged(b, _BLUR)
         lengths = np.sqrt((a * a).sum((1, 2)) * (b * b).sum((1, 2)))
         return (a * b).sum((1, 2)) / np.maximum(lengths, 1e-6)
 
@@ -147,15 +155,16 @@ def _sampled(pictures: np.ndarray, row: np.ndarray, column: np.ndarray) -> np.nd
     return above + down * (blend(place + SIDE) - above)
 
 
-def _fine_detail(pixels: np.ndarray) -> np.ndarray:
-    """Pictures (n, h, w) minus their local averages."""
-    rows, columns = (_averages(side) for side in pixels.shape[1:])
-    return pixels - rows @ pixels @ columns.T
+def _averaged(pixels: np.ndarray, width: int) -> np.ndarray:
+    """Averages of pictures (n, h, w) over `width` x `width` pixels."""
+    rows, columns = (_averages(side, width) for side in pixels.shape[1:])
+    return rows @ pixels @ columns.T
 
 
-def _averages(side: int) -> np.ndarray:
-    """(side, side): each place's average over `_BLUR` places, edges repeated."""
-    near = np.clip(np.arange(side)[:, None] + np.arange(_BLUR) - _BLUR // 2, 0, side - 1)
+@lru_cache(maxsize=8)
+def _averages(side: int, width: int) -> np.ndarray:
+    """(side, side): each place's average over `width` places, edges repeated."""
+    near = np.clip(np.arange(side)[:, None] + np.arange(width) - width // 2, 0, side - 1)
     weights = np.zeros((side, side), np.float32)
-    np.add.at(weights, (np.arange(side)[:, None], near), 1 / _BLUR)
+    np.add.at(weights, (np.arange(side)[:, None], near), 1 / width)
     return weights

@@ -34,8 +34,8 @@ class Window:
 
 
 MIDDLE = Window(6, 26, 2, 30)
-"""Our choice: a border of up to 6 % lies outside, and so does a caption of up to 18 % at the top or at
-the bottom."""
+"""Our choice: a border of up to 6 % lies outside, and so does a caption of up to 18 % at the
+top or at the bottom."""
 
 
 @dataclass(frozen=True)
@@ -46,25 +46,30 @@ class Fingerprints:
     """(N, SIDE, SIDE) uint8: luma, resized to a square."""
     flat: np.ndarray
     """(N,) bool: the image is nearly uniform, so its frequencies are noise."""
+    coarse: np.ndarray
+    """(N,) bool: the image has fewer pixels than its thumbnail, so it lacks the finest detail."""
 
     @classmethod
     def concatenate(cls, parts: list["Fingerprints"]) -> "Fingerprints":
         """The images of all parts, in order."""
         if not parts:
-            return cls(np.empty((0, SIDE, SIDE), np.uint8), np.empty(0, bool))
+            return cls(np.empty((0, SIDE, SIDE), np.uint8), np.empty(0, bool), np.empty(0, bool))
         return cls(
             np.concatenate([part.thumbs for part in parts]),
             np.concatenate([part.flat for part in parts]),
+            np.concatenate([part.coarse for part in parts]),
         )
 
     def select(self, rows: np.ndarray) -> "Fingerprints":
         """The fingerprints of some rows, in that order."""
-        return Fingerprints(self.thumbs[rows], self.flat[rows])
+        return Fingerprints(self.thumbs[rows], self.flat[rows], self.coarse[rows])
 
 
 def fingerprint(chunk: Chunk) -> Fingerprints:
     """Fingerprints of a chunk's images, in the order of its rows."""
-    return Fingerprints(chunk.measure(thumbnails), chunk.measure(_is_flat))
+    return Fingerprints(
+        chunk.measure(thumbnails), chunk.measure(_is_flat), chunk.measure(_is_coarse)
+    )
 
 
 def thumbnails(pixels: np.ndarray) -> np.ndarray:
@@ -98,6 +103,10 @@ def _luma(pixels: np.ndarray) -> np.ndarray:
 
 def _is_flat(pixels: np.ndarray) -> np.ndarray:
     return _luma(pixels).reshape(len(pixels), -1).std(1) < FLAT
+
+
+def _is_coarse(pixels: np.ndarray) -> np.ndarray:
+    return np.full(len(pixels), min(pixels.shape[1:3]) < SIDE)
 
 
 def _resized(planes: np.ndarray, side: int) -> np.ndarray:

@@ -7,7 +7,7 @@ from threadpoolctl import threadpool_limits
 
 from tinyrefinery.data.copies.alignment import shared_detail
 from tinyrefinery.data.copies.candidates import find_candidates
-from tinyrefinery.data.copies.fingerprints import Fingerprints
+from tinyrefinery.data.copies.fingerprints import SIDE, Fingerprints
 from tinyrefinery.data.copies.strangers import outside_crowds, unrelated_detail
 
 # Our choice. benchmarks/copies.py measures the copies found and the false matches.
@@ -48,12 +48,12 @@ def _near_pairs(prints: Fingerprints, rows: np.ndarray) -> NearPairs:
     none = np.zeros(len(repeats), bool)
     same = NearPairs(np.stack([first, repeats], 1), none, ~none)
     rows = np.setdiff1d(rows, repeats, assume_unique=True)
-    thumbs = prints.thumbs[rows]
-    found = outside_crowds(find_candidates(thumbs), len(rows))
-    detail = shared_detail(thumbs, found.pairs, found.mirrored)
+    compared = prints.select(rows)
+    found = outside_crowds(find_candidates(compared.thumbs), len(rows))
+    detail = shared_detail(compared, found.pairs, found.mirrored)
     found, detail = found.select(detail >= LIKELY), detail[detail >= LIKELY]
     images, place = np.unique(found.pairs, return_inverse=True)
-    unrelated = unrelated_detail(thumbs, images)[place.reshape(-1, 2)].max(1, initial=-np.inf)
+    unrelated = unrelated_detail(compared, images)[place.reshape(-1, 2)].max(1, initial=-np.inf)
     with np.errstate(invalid="ignore"):  # 0 / 0: equal to unrelated images too
         share = (1 - detail) / (1 - unrelated)
     near = np.flatnonzero(share <= NEAR)
@@ -68,8 +68,8 @@ def _near_pairs(prints: Fingerprints, rows: np.ndarray) -> NearPairs:
 
 def _same_thumbnails(thumbs: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rows whose thumbnail an earlier row has, as (those earlier rows, these rows)."""
-    flat = np.ascontiguousarray(thumbs[rows].reshape(len(rows), thumbs[0].size))
-    bytes_of = flat.view(np.dtype((np.void, flat.shape[1])))[:, 0] if len(rows) else rows
+    flat = np.ascontiguousarray(thumbs[rows].reshape(len(rows), SIDE * SIDE))
+    bytes_of = flat.view(np.dtype((np.void, SIDE * SIDE)))[:, 0]
     _, first, content = np.unique(bytes_of, return_index=True, return_inverse=True)
     repeats = np.flatnonzero(first[content] != np.arange(len(rows)))
     return rows[first[content[repeats]]], rows[repeats]

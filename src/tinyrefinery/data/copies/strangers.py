@@ -10,7 +10,7 @@ import numpy as np
 
 from tinyrefinery.data.copies.alignment import shared_detail
 from tinyrefinery.data.copies.candidates import Candidates
-from tinyrefinery.data.copies.fingerprints import frequencies
+from tinyrefinery.data.copies.fingerprints import Fingerprints, frequencies
 
 RANK = 20
 """Our choice: neighbors after this one count as unrelated, if an image has fewer copies than that.
@@ -51,37 +51,37 @@ def outside_crowds(candidates: Candidates, n: int) -> Candidates:
     return candidates.select(keep)
 
 
-def unrelated_detail(thumbs: np.ndarray, images: np.ndarray) -> np.ndarray:
+def unrelated_detail(prints: Fingerprints, images: np.ndarray) -> np.ndarray:
     """The most detail that each image shares with similar but unrelated images, (M,) float32.
 
     It is not less than what all but one in a hundred such pairs of the dataset share: chance
     finds a good match for one digit that it doesn't find for the next.
 
     Args:
-        thumbs: (N, SIDE, SIDE) uint8.
+        prints: of N images.
         images: (M,) positions.
 
     Returns:
         Correlations as `shared_detail` measures them; minus infinity in a dataset of fewer than
         `FEWEST` images.
     """
-    n = len(thumbs)
+    n = len(prints.thumbs)
     if n < FEWEST or not len(images):
         return np.full(len(images), -np.inf, np.float32)
     random = np.random.default_rng(0)
     typical = random.choice(n, min(n, _TYPICAL), replace=False)
-    detail = _detail_of_neighbors(thumbs, np.concatenate([images, typical]))
+    detail = _detail_of_neighbors(prints, np.concatenate([images, typical]))
     usual = np.quantile(detail[len(images) :], _USUAL)
     return np.maximum(detail[: len(images)].max(1), usual).astype(np.float32)
 
 
-def _detail_of_neighbors(thumbs: np.ndarray, images: np.ndarray) -> np.ndarray:
+def _detail_of_neighbors(prints: Fingerprints, images: np.ndarray) -> np.ndarray:
     """The detail that images (M,) share with neighbors after `RANK`, (M, COMPARED) float32."""
-    n = len(thumbs)
+    n = len(prints.thumbs)
     sample = np.arange(n)
     if n > _MOST:
         sample = np.sort(np.random.default_rng(0).choice(n, _MOST, replace=False))
-    even, odd = frequencies(thumbs)
+    even, odd = frequencies(prints.thumbs)
     neighbors, mirrored = [], []
     for at in range(0, len(images), _BLOCK):
         block = images[at : at + _BLOCK]
@@ -93,7 +93,7 @@ def _detail_of_neighbors(thumbs: np.ndarray, images: np.ndarray) -> np.ndarray:
         mirrored.append(np.take_along_axis(opposed, place, 1) < 0)
     others = np.concatenate(neighbors)
     pairs = np.stack([np.repeat(images, COMPARED), others.ravel()], 1)
-    detail = shared_detail(thumbs, pairs, np.concatenate(mirrored).ravel())
+    detail = shared_detail(prints, pairs, np.concatenate(mirrored).ravel())
     return detail.reshape(-1, COMPARED)
 
 
