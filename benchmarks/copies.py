@@ -205,7 +205,9 @@ def judged(file: Path, data: Dataset) -> list[dict[str, object]]:
     pairs = dict(zip(map(tuple, found.pairs.tolist()), found.certain.tolist(), strict=True))
     number = data.manifest.column("orig_index").astype(int)
     splits = data.manifest.column("split")
-    row_of = {(split, index): row for row, (split, index) in enumerate(zip(splits, number))}
+    row_of = {
+        (split, index): row for row, (split, index) in enumerate(zip(splits, number, strict=True))
+    }
     lines = []
     with file.open(newline="") as text:
         judgments = list(csv.DictReader(text))

@@ -91,7 +91,7 @@ def test_nothing_and_one_image_have_no_pairs():
 
 def test_alignment_undoes_shift_rotation_and_scale():
     rng = np.random.default_rng(0)
-    image = Image.fromarray(photograph(rng))
+    image = Image.fromarray(photograph(rng, 128))
     moved = image.rotate(3, Image.Resampling.BICUBIC).crop((4, 2, 124, 122))
     thumbs = thumbnails(np.stack([np.asarray(image), np.asarray(moved.resize(image.size))]))
     (before,) = np.corrcoef(*(fine(thumb) for thumb in thumbs))[0, 1:]
@@ -106,7 +106,7 @@ def fine(thumb):
     return (inside - uniform_filter(inside, 5))[6:26, 2:30].ravel()
 
 
-def photograph(rng, side=128):
+def photograph(rng, side=64):
     """Texture at all scales, as in photographs: amplitudes fall with frequency."""
     planes = []
     shared = rng.normal(size=(side, side))

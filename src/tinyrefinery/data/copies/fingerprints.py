@@ -16,6 +16,7 @@ from tinyrefinery.data.properties.small_images import Chunk
 SIDE = 32  # pixels per side of a thumbnail
 LOW = 6  # frequencies per direction; the constant one does not count
 FLAT = 4.0  # gray levels, our choice: below this standard deviation, frequencies are noise
+TINY = 14  # pixels per side, our choice: a smaller image has too little detail; half a digit has it
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -45,7 +46,7 @@ class Fingerprints:
     thumbs: np.ndarray
     """(N, SIDE, SIDE) uint8: luma, resized to a square."""
     flat: np.ndarray
-    """(N,) bool: the image is nearly uniform, so its frequencies are noise."""
+    """(N,) bool: the image is nearly uniform or tiny, so it has no detail to compare."""
     coarse: np.ndarray
     """(N,) bool: the image has fewer pixels than its thumbnail, so it lacks the finest detail."""
 
@@ -92,8 +93,8 @@ def frequencies(thumbs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     low = _cosines(part.shape[1]) @ part @ _cosines(part.shape[2]).T  # (n, LOW, LOW)
     low *= _weights_of_frequencies()
     low /= np.maximum(np.sqrt((low * low).sum((1, 2), keepdims=True)), 1e-6)
-    n = len(thumbs)
-    return low[:, :, 0::2].reshape(n, -1), low[:, :, 1::2].reshape(n, -1)
+    n, half = len(thumbs), LOW * LOW // 2
+    return low[:, :, 0::2].reshape(n, half), low[:, :, 1::2].reshape(n, half)
 
 
 def _luma(pixels: np.ndarray) -> np.ndarray:
@@ -102,6 +103,8 @@ def _luma(pixels: np.ndarray) -> np.ndarray:
 
 
 def _is_flat(pixels: np.ndarray) -> np.ndarray:
+    if min(pixels.shape[1:3]) < TINY:
+        return np.ones(len(pixels), bool)
     return _luma(pixels).reshape(len(pixels), -1).std(1) < FLAT
 
 
