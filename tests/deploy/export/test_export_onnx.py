@@ -162,7 +162,7 @@ def test_int8_is_calibrated_on_training_images_and_smaller(exported_run, tmp_pat
 
 def test_bad_input(exported_run, tmp_path, artefact):
     network = open_network(exported_run)
-    with pytest.raises(RecipeError, match="no target is named 'onx'. Did you mean 'onnx'"):
+    with pytest.raises(RecipeError, match=r"no target is named 'onx'\. Did you mean 'onnx'"):
         export_network(network, Export(to=("onx",)), tmp_path)
     with pytest.raises(DataError, match="exported already"):
         export_network(open_network(artefact), Export(), tmp_path)
