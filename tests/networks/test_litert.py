@@ -19,16 +19,30 @@ from tinyrefinery.networks.opening import open_network
 from tinyrefinery.networks.recipe_data import changed_source
 
 litert = pytest.importorskip("ai_edge_litert.interpreter", reason="needs tinyrefinery[litert]")
-FILES = """
-mlperf_tiny_pretrainedResnet mlperf_tiny_pretrainedResnet_large_float
-mlperf_tiny_pretrainedResnet_large_int8 mlperf_tiny_pretrainedResnet_quant
-mlperf_tiny_vww_96_int8 wake_vision_anas_benalla wake_vision_apighetti wake_vision_benx13
-wake_vision_cezar wake_vision_k_2_c_3 wake_vision_k_4_c_5 wake_vision_k_8_c_5
-wake_vision_mcunet-10fps_vww wake_vision_mcunet-320kb-1mb_vww wake_vision_mcunet-5fps_vww
-wake_vision_micronets_vww2_50_50_INT8 wake_vision_micronets_vww3_128_128_INT8
-wake_vision_micronets_vww4_128_128_INT8 wake_vision_mobilenetv2 wake_vision_mohammad_hallaq
-wake_vision_samy wake_vision_ymac
-""".split()
+FILES = [
+    "mlperf_tiny_pretrainedResnet",
+    "mlperf_tiny_pretrainedResnet_large_float",
+    "mlperf_tiny_pretrainedResnet_large_int8",
+    "mlperf_tiny_pretrainedResnet_quant",
+    "mlperf_tiny_vww_96_int8",
+    "wake_vision_anas_benalla",
+    "wake_vision_apighetti",
+    "wake_vision_benx13",
+    "wake_vision_cezar",
+    "wake_vision_k_2_c_3",
+    "wake_vision_k_4_c_5",
+    "wake_vision_k_8_c_5",
+    "wake_vision_mcunet-10fps_vww",
+    "wake_vision_mcunet-320kb-1mb_vww",
+    "wake_vision_mcunet-5fps_vww",
+    "wake_vision_micronets_vww2_50_50_INT8",
+    "wake_vision_micronets_vww3_128_128_INT8",
+    "wake_vision_micronets_vww4_128_128_INT8",
+    "wake_vision_mobilenetv2",
+    "wake_vision_mohammad_hallaq",
+    "wake_vision_samy",
+    "wake_vision_ymac",
+]
 
 
 def stated(path):

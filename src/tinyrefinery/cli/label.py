@@ -21,9 +21,7 @@ def label(
     images: Annotated[Path, typer.Argument(help="Folder of new images.")],
     by: Annotated[
         str,
-        option(
-            "LABELER", "Run, network file, timm:NAME, FILE.onnx, FILE.tflite or http(s)://ADDRESS."
-        ),
+        option("LABELER", "Run, network, ONNX or LiteRT file, timm:NAME, http(s)://ADDRESS."),
     ],
     gold: Annotated[
         Path | None,

@@ -205,8 +205,8 @@ def read_metadata(content: bytes, path: Path) -> Mapping[str, Any]:
         for i in range(model.MetadataLength()):
             entry = model.Metadata(i)
             if entry is not None and entry.Name() == ENTRY.encode():
-                data = model.Buffers(entry.Buffer()).DataAsNumpy()
-                return dict(json.loads(bytes(data)).items())
+                buffer: Any = model.Buffers(entry.Buffer())
+                return dict(json.loads(bytes(buffer.DataAsNumpy())).items())
     except (ValueError, AttributeError, TypeError) as error:
         raise CheckpointError(
             f"{path}: its metadata entry '{ENTRY}' is damaged ({error}). Export it again."

@@ -90,7 +90,7 @@ class Explainer:
         Raises:
             DataError: when the patches don't fit the network's input.
             RecipeError: when the method needs captum, which is missing.
-            CheckpointError: when the method needs gradients, but the network is an ONNX or LiteRT file.
+            CheckpointError: when the method needs gradients, but the network is an exported file.
         """
         if not self.network.is_torch and self.settings.method != "occlusion":
             raise CheckpointError(

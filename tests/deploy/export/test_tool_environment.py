@@ -1,6 +1,7 @@
 """Tool environments: made once, an error without a network, logs of what tools print."""
 
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -25,7 +26,7 @@ def test_without_a_network_one_error_and_nothing_left(tmp_path, monkeypatch, cac
         tool_python("probe", pins)
     assert not [path for path in cache.iterdir() if path.is_dir()]
     log = str(caught.value).rpartition("Log: ")[2]
-    assert "no-such-package" in open(log).read()
+    assert "no-such-package" in Path(log).read_text()
 
 
 def test_an_environment_is_made_once(tmp_path, monkeypatch):
@@ -35,10 +36,9 @@ def test_an_environment_is_made_once(tmp_path, monkeypatch):
     monkeypatch.setattr(tool_environment, "run_logged", lambda c, _: commands.append(c))
     monkeypatch.setattr(tool_environment.Path, "touch", _touch)
     first = tool_python("probe", pins)
-    made = len(commands)
-    assert made == 2
+    assert len(commands) == 2  # the environment, then its packages
     assert tool_python("probe", pins) == first
-    assert len(commands) == made
+    assert len(commands) == 2
     pins.write_text("# others\n")
     assert tool_python("probe", pins) != first
 

@@ -29,6 +29,8 @@ class Deployable(nn.Module):
         """
         super().__init__()
         self.network = rewritten(copy.deepcopy(network).cpu().eval())
+        self.scale: Tensor
+        self.shift: Tensor
         self.inside, self.channels_last = inside, channels_last
         mean, std = _column(info.mean), _column(info.std)
         self.register_buffer("scale", 1 / (255 * std))

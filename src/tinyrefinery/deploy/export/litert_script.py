@@ -14,13 +14,14 @@ import json
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 
 
 def convert(onnx_file: str) -> bytes:
     """The float LiteRT file of an ONNX file, with images (1, H, W, C)."""
-    import onnx2tf
+    import onnx2tf  # pyright: ignore[reportMissingImports]
 
     with TemporaryDirectory() as folder:
         onnx2tf.convert(
@@ -36,7 +37,7 @@ def convert(onnx_file: str) -> bytes:
 def quantize(float_file: str, calibration: str) -> bytes:
     """The int8 LiteRT file of a float one: static, per channel, ranges by minimum and maximum."""
     from ai_edge_litert.interpreter import Interpreter
-    from ai_edge_quantizer import quantizer, recipe
+    from ai_edge_quantizer import quantizer, recipe  # pyright: ignore[reportMissingImports]
 
     name, signature = next(iter(Interpreter(float_file).get_signature_list().items()))
     images = np.load(calibration)
@@ -50,13 +51,17 @@ def with_metadata(content: bytes, entry: str, text: str) -> bytes:
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
-    buffer = schema.BufferT()
+    model: Any = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    for held in model.buffers:  # large files keep weights behind the FlatBuffer
+        if held.offset > 1:
+            held.data = np.frombuffer(content, np.uint8, held.size, held.offset)
+            held.offset = held.size = 0
+    buffer: Any = schema.BufferT()
     buffer.data = np.frombuffer(text.encode(), np.uint8)
     model.buffers.append(buffer)
-    held = schema.MetadataT()
-    held.name, held.buffer = entry.encode(), len(model.buffers) - 1
-    model.metadata = [*(model.metadata or []), held]
+    named: Any = schema.MetadataT()
+    named.name, named.buffer = entry.encode(), len(model.buffers) - 1
+    model.metadata = [*(model.metadata or []), named]
     builder = flatbuffers.Builder(len(content) + len(text) + 1024)
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     return bytes(builder.Output())

@@ -73,17 +73,17 @@ def _convert(sources: Sources, path: Path, dtype: torch.dtype, facts: Mapping[st
     graph = path.with_suffix(".convert.onnx")
     example = sources.example(channels_last=False, dtype=dtype)
     write_onnx(wrapped.eval(), example, graph, name=network.name, any_batch=False)
-    stated = dict(sources.facts) | facts | {"format": "litert"}
+    stated = {**sources.facts, **facts, "format": "litert"}
     _run({"onnx": str(graph)}, path, stated, network.name)
     graph.unlink()
 
 
-def _run(job: dict[str, str], out: Path, facts: Mapping[str, Any], name: str) -> None:
+def _run(job: Mapping[str, str], out: Path, facts: Mapping[str, Any], name: str) -> None:
     """Do a job in the tool environment."""
     python = tool_python("litert", _PINS)
     described = {"out": str(out), "entry": ENTRY, "metadata": json.dumps(facts, sort_keys=True)}
     file = out.with_suffix(".job.json")
-    file.write_text(json.dumps(job | described))
+    file.write_text(json.dumps({**job, **described}))
     try:
         run_logged([str(python), str(_SCRIPT), str(file)], cache_folder() / "litert-convert.log")
     except ToolError as error:

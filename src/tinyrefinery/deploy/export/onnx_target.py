@@ -47,5 +47,5 @@ def int8_onnx(sources: Sources, float_file: Path, path: Path) -> None:
     log.info(f"calibration: {best} is kept. Accuracy on {measured.split}: {found}")
     path.with_name(f"{best}-{path.name}").replace(path)
     facts = {"format": "onnx", "precision": "int8", "calibration": best}
-    facts["calibration_images"] = len(pixels)
-    describe_onnx(path, dict(sources.facts) | facts)
+    count = {"calibration_images": len(pixels)}
+    describe_onnx(path, {**sources.facts, **facts, **count})
