@@ -159,7 +159,7 @@ def test_damaged_metadata_is_an_error(files, content):
     entry.key, entry.value = "tinyrefinery", content
     onnx.save(model, path)
     with pytest.raises(
-        CheckpointError, match="metadata entry 'tinyrefinery'.*JSON.*Export it again"
+        CheckpointError, match=r"metadata entry 'tinyrefinery'.*JSON.*Export it again"
     ):
         open_network(path)
 

@@ -20,6 +20,7 @@ from tinyrefinery.errors import CheckpointError
 from tinyrefinery.models.file_values import logits_of, looks_like_probabilities, to_pixels
 from tinyrefinery.reading.json_text import parse_json_object
 
+ENDING = ".onnx"
 ENTRY = "tinyrefinery"
 """Name of the entry in the metadata."""
 _CHUNK = 1 << 20
