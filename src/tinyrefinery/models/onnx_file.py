@@ -5,7 +5,6 @@ the file normalizes itself. Its first output is (N, K). Its metadata may have an
 `tinyrefinery`: the fields of `NetworkInfo` as JSON.
 """
 
-import json
 import os
 from collections.abc import Mapping
 from functools import cached_property
@@ -19,8 +18,8 @@ from torch import Tensor, nn
 
 from tinyrefinery.errors import CheckpointError
 from tinyrefinery.models.file_values import logits_of, looks_like_probabilities, to_pixels
+from tinyrefinery.reading.json_text import parse_json_object
 
-ENDING = ".onnx"
 ENTRY = "tinyrefinery"
 """Name of the entry in the metadata."""
 _CHUNK = 1 << 20
@@ -71,13 +70,8 @@ class OnnxNetwork(nn.Module):
         text = self._session.get_modelmeta().custom_metadata_map.get(ENTRY)
         if text is None:
             return {}
-        try:
-            content = json.loads(text)
-            return dict(content.items())
-        except (ValueError, AttributeError) as error:
-            raise CheckpointError(
-                f"{self.path}: its metadata entry '{ENTRY}' is damaged ({error}). Export it again."
-            ) from error
+        where = f"{self.path}: its metadata entry '{ENTRY}'"
+        return parse_json_object(text, where, "Export it again.", CheckpointError)
 
     @property
     def graph_facts(self) -> Mapping[str, Any]:
@@ -153,7 +147,7 @@ def _open(path: Path) -> Any:
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions have no common public base
-        raise CheckpointError(f"{path}: is no readable ONNX file ({error})") from error
+        raise CheckpointError(f"{path}: is not a readable ONNX file ({error})") from error
 
 
 def _threads() -> int:
