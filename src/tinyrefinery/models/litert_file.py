@@ -167,7 +167,7 @@ def _read(path: Path) -> bytes:
     except OSError as error:
         raise CheckpointError(f"{path}: can't be read ({error.strerror or error})") from error
     if content[4:8] != _IDENTIFIER:
-        raise CheckpointError(f"{path}: is no LiteRT file, or its beginning is damaged")
+        raise CheckpointError(f"{path}: is not a LiteRT file, or its beginning is damaged")
     return content
 
 
