@@ -52,8 +52,8 @@ def export(
 ) -> None:
     """Write a model for devices and compare it with torch.
 
-    Exits with 1 if they differ. Each artefact runs in its own runtime on real images of the run's validation split. An artefact
-    that differs too much is not written, but its report is.
+    Exits with 1 if they differ. Each artefact runs in its own runtime on real images of the run's
+    validation split. An artefact that differs too much is not written, but its report is.
     """
     log_progress()
     from tinyrefinery.deploy.export.exporting import Export, exit_code_of, export_network
