@@ -179,7 +179,7 @@ def test_damaged_files_are_refused_with_one_message(tmp_path):
     path = small_file(tmp_path / "net.tflite")
     content = path.read_bytes()
     path.write_bytes(b"no such file at all")
-    with pytest.raises(CheckpointError, match="is no LiteRT file"):
+    with pytest.raises(CheckpointError, match="is not a LiteRT file"):
         open_network(path)
     path.write_bytes(content)
     network = LitertNetwork(path)

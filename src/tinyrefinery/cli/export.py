@@ -50,10 +50,10 @@ def export(
     seed: Seed = None,
     row: Row = None,
 ) -> None:
-    """Export a model for devices and compare it with torch. Exits with 1 if they differ.
+    """Write a model for devices and compare it with torch.
 
-    Each artefact runs in its own runtime on real images of the run's validation split. An artefact
-    that differs too much is not written, but its report is.
+    Exits with 1 if they differ. Each artefact runs in its own runtime on real images of the run's
+    validation split. An artefact that differs too much is not written, but its report is.
     """
     log_progress()
     from tinyrefinery.deploy.export.exporting import Export, exit_code_of, export_network
@@ -84,7 +84,10 @@ def verify(
         Path, typer.Argument(help="ONNX or LiteRT file that `tinyrefinery export` wrote.")
     ],
 ) -> None:
-    """Check an exported artefact: bytes and test vectors. Exits with 1 if it fails."""
+    """Check an exported artefact: bytes and test vectors.
+
+    Exits with 1 if it fails.
+    """
     from tinyrefinery.deploy.export.verify import verify as run_checks
 
     checks = run_checks(artefact)

@@ -6,7 +6,6 @@ output is (1, K). One output stands for the logit of the second of two classes. 
 metadata entry `tinyrefinery`: the fields of `NetworkInfo` as JSON.
 """
 
-import json
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -18,8 +17,8 @@ from torch import Tensor, nn
 
 from tinyrefinery.errors import CheckpointError
 from tinyrefinery.models.file_values import logits_of, looks_like_probabilities
+from tinyrefinery.reading.json_text import parse_json_object
 
-ENDING = ".tflite"
 ENTRY = "tinyrefinery"
 """Name of the entry in the metadata."""
 _IDENTIFIER = b"TFL3"
@@ -168,7 +167,7 @@ def _read(path: Path) -> bytes:
     except OSError as error:
         raise CheckpointError(f"{path}: can't be read ({error.strerror or error})") from error
     if content[4:8] != _IDENTIFIER:
-        raise CheckpointError(f"{path}: is no LiteRT file, or its beginning is damaged")
+        raise CheckpointError(f"{path}: is not a LiteRT file, or its beginning is damaged")
     return content
 
 
@@ -201,14 +200,12 @@ def read_metadata(content: bytes, path: Path) -> Mapping[str, Any]:
     from ai_edge_litert import schema_py_generated as schema
 
     model = schema.Model.GetRootAs(content, 0)
-    try:
-        for i in range(model.MetadataLength()):
-            entry = model.Metadata(i)
-            if entry is not None and entry.Name() == ENTRY.encode():
-                buffer: Any = model.Buffers(entry.Buffer())
-                return dict(json.loads(bytes(buffer.DataAsNumpy())).items())
-    except (ValueError, AttributeError, TypeError) as error:
-        raise CheckpointError(
-            f"{path}: its metadata entry '{ENTRY}' is damaged ({error}). Export it again."
-        ) from error
+    for i in range(model.MetadataLength()):
+        entry = model.Metadata(i)
+        if entry is not None and entry.Name() == ENTRY.encode():
+            buffer: Any = model.Buffers(entry.Buffer())
+            where = f"{path}: its metadata entry '{ENTRY}'"
+            return parse_json_object(
+                bytes(buffer.DataAsNumpy()), where, "Export it again.", CheckpointError
+            )
     return {}

@@ -4,7 +4,7 @@ from typing import Any
 
 from tinyrefinery.networks.network import Network
 from tinyrefinery.networks.network_data import tool_version
-from tinyrefinery.recipe.load import recipe_hash
+from tinyrefinery.recipe.load import part_hash
 
 INSIDE, METADATA = "inside", "metadata"
 """Where pixels are normalized: in the artefact, or by its caller."""
@@ -33,7 +33,7 @@ def artefact_facts(network: Network, *, preprocessing: str) -> dict[str, Any]:
         "network": network.name,
         "architecture": info.name,
         "weights_digest": network.digest,
-        "recipe_digest": None if network.recipe is None else recipe_hash(network.recipe),
+        "recipe_digest": None if network.recipe is None else part_hash(network.recipe),
         "stage": None if network.trained is None else network.trained.stage,
         "tinyrefinery": tool_version(),
     }

@@ -9,8 +9,9 @@ import numpy as np
 
 from tinyrefinery.errors import DataError
 from tinyrefinery.models import litert_file, onnx_file
+from tinyrefinery.networks.opening import LITERT, ONNX
 
-_PACKAGES = {onnx_file.ENDING: "onnxruntime", litert_file.ENDING: "ai-edge-litert"}
+_PACKAGES = {ONNX: "onnxruntime", LITERT: "ai-edge-litert"}
 _CHUNK = 64
 
 
@@ -27,7 +28,7 @@ class Artefact:
         ending = path.suffix.lower()
         if ending not in _PACKAGES:
             raise DataError(f"{path}: is neither an ONNX (.onnx) nor a LiteRT file (.tflite)")
-        of_litert = ending == litert_file.ENDING
+        of_litert = ending == LITERT
         self._network = (litert_file.LitertNetwork if of_litert else onnx_file.OnnxNetwork)(path)
         self.runtime = f"{_PACKAGES[ending]} {version(_PACKAGES[ending])}"
         """Package and version of the runtime."""
