@@ -10,7 +10,7 @@ from typing import Any
 from tinyrefinery.data_tests.verdicts import Result, Verdict, exit_code
 from tinyrefinery.errors import DataError
 from tinyrefinery.files import write_atomic
-from tinyrefinery.reading.digests import is_intact, sealed
+from tinyrefinery.reading.digests import DIGEST, is_intact, sealed
 from tinyrefinery.reading.json_text import read_json_object
 
 FORMAT = 1
@@ -92,4 +92,4 @@ def read(path: Path) -> dict[str, Any]:
         raise DataError(f"{path}: written by another version: run the tests again")
     if not is_intact(content):
         raise DataError(f"{path}: is damaged (its digest differs): run the tests again")
-    return content
+    return {name: value for name, value in content.items() if name != DIGEST}
