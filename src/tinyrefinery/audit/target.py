@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import yaml
 
 from tinyrefinery import builders
 from tinyrefinery.audit.evidence import Evidence, stage_evidence
@@ -16,7 +17,7 @@ from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.open import open_data
 from tinyrefinery.data.sources.folder import open_unlabeled
 from tinyrefinery.data.splits import SPLIT_WORDS
-from tinyrefinery.errors import CheckpointError, DataError, RecipeError
+from tinyrefinery.errors import CheckpointError, DataError
 from tinyrefinery.evaluation.predictions import predict
 from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.models.network_file import NetworkInfo
@@ -27,27 +28,23 @@ from tinyrefinery.networks.network_data import rows_in
 from tinyrefinery.networks.network_view import network_view, opened
 from tinyrefinery.networks.opening import of_stage
 from tinyrefinery.options.labels import Refining
-from tinyrefinery.recipe.document import parse
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.shipped import locate
-from tinyrefinery.runs.files import RECIPE, STAGES
+from tinyrefinery.runs.files import RECIPE
 from tinyrefinery.runs.run_folder import open_run
-
-_STARTER = "starter/folder"  # the recipe that docs suggest for a folder of pictures
 
 
 @dataclass(frozen=True)
 class Target:
-    """A dataset to audit, and how to leave faulty images out."""
+    """A data set to audit, and how what is wrong with it is left out."""
 
     name: str
     dataset: Dataset = field(repr=False)
     evidence: Evidence | None = field(default=None, repr=False)
     info: NetworkInfo | None = None
     """Of the run's network."""
-    remedy: str = "leave out the images listed in {}"
-    """How to leave out the images of a list; `{}` is the list's file."""
+    mend: str = "leave out what stands in {}"
 
 
 def open_target(
@@ -69,39 +66,23 @@ def open_target(
         RefineryError: when it can't be opened.
     """
     path = Path(target).expanduser()
-    if (path / STAGES).is_dir():
+    if (path / "stages").is_dir():
         return _open_run(path, options, out, choice)
     if not choice.is_empty:
-        raise DataError(f"{target}: is not a run folder, so leave out --stage, --seed and --row")
+        raise DataError(f"{target}: is no run folder, so leave out --stage, --seed and --row")
     if path.is_dir() or path.suffix == ".parquet":
-        usual = {"resident": "never"} | _starter_splits(path)
-        dataset = open_pictures(path, usual | source_options(options))
-        return Target(target, dataset, remedy=_remedy("RECIPE", out))
+        dataset = open_pictures(path, {"resident": "never"} | source_options(options))
+        return Target(target, dataset, mend=_mend("RECIPE", out))
     recipe = load_recipe(locate(target), options)
-    return Target(target, _recipe_data(recipe), remedy=_remedy(target, out, recipe))
+    return Target(target, _recipe_data(recipe), mend=_mend(target, out, recipe))
 
 
-def _starter_splits(path: Path) -> dict[str, Any]:
-    """The shares that the recipe for a folder of pictures splits off.
-
-    So the audit looks at the splits that this recipe trains on.
-    """
-    if _holds_parquet(path):
-        return {}
-    source = load_recipe(locate(_STARTER)).data.source
-    return {name: getattr(source, name) for name in ("validation", "test", "seed")}
-
-
-def _holds_parquet(path: Path) -> bool:
-    return path.suffix == ".parquet" or (path.is_dir() and any(path.glob("*.parquet")))
-
-
-def _remedy(command: str, out: Path, recipe: Recipe | None = None) -> str:
-    """How to leave out the images of a list. Data from Python code has no option for it."""
+def _mend(command: str, out: Path, recipe: Recipe | None = None) -> str:
+    """How a list of images is left out; data handed over by Python code can't leave any out."""
     if recipe is not None and not hasattr(recipe.data.source, "exclude"):
-        return f"leave out the images listed in {_literal(str(out))}/{{}}"
-    file, folder = (_literal(shlex.quote(each)) for each in (command, str(out)))
-    return f"tinyrefinery run {file} data.source.exclude={folder}/{{}}"
+        return f"leave out what stands in {_literal(str(out))}/{{}}"
+    recipe_word, place = (_literal(shlex.quote(each)) for each in (command, str(out)))
+    return f"tinyrefinery run {recipe_word} data.source.exclude={place}/{{}}"
 
 
 def _literal(text: str) -> str:
@@ -115,7 +96,7 @@ def open_pictures(path: Path, options: dict[str, Any]) -> Dataset:
     Raises:
         DataError: when it can't be opened.
     """
-    if _holds_parquet(path):
+    if path.suffix == ".parquet" or (path.is_dir() and any(path.glob("*.parquet"))):
         return open_data("parquet", path=_split_files(path), **options)
     return open_data("folder", root=str(path), **options)
 
@@ -143,16 +124,16 @@ def source_options(pairs: Sequence[str]) -> dict[str, Any]:
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
-            raise DataError(f"'{pair}' is not an option of the source; expected e.g. group=home")
+            raise DataError(f"'{pair}' is no option of the source; expected e.g. group=home")
         try:
-            found[name.removeprefix("data.source.")] = parse(value)
-        except RecipeError as error:
+            found[name.removeprefix("data.source.")] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
             raise DataError(f"'{pair}': the value can't be read ({error})") from error
     return found
 
 
 def _recipe_data(recipe: Recipe) -> Dataset:
-    """The recipe's dataset, read from its files instead of memory if it has any."""
+    """The recipe's data set with its files at hand, where it has any."""
     source = recipe.data.source
     if hasattr(source, "resident"):
         source = source.model_copy(update={"resident": "never"})
@@ -162,9 +143,9 @@ def _recipe_data(recipe: Recipe) -> Dataset:
 def _open_run(path: Path, options: Sequence[str], out: Path, choice: Choice) -> Target:
     run = open_run(path)
     recipe = load_recipe(path / RECIPE, options)
-    dataset, remedy = _recipe_data(recipe), _remedy(str(path / RECIPE), out, recipe)
+    dataset, remedy = _recipe_data(recipe), _mend(str(path / RECIPE), out, recipe)
     if not run.stages:
-        return Target(str(path), dataset, remedy=remedy)
+        return Target(str(path), dataset, mend=remedy)
     network = of_stage(run, choose_one(run, choice))
     assert network.stage is not None
     evidence = stage_evidence(network.stage.folder, network.stage.label)

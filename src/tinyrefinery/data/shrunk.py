@@ -147,4 +147,4 @@ def _place(identity: str, side: int, channels: int) -> Path:
 
 @lru_cache(maxsize=8)
 def _warn_once(text: str) -> None:
-    log.warning(f"{text}. Large photographs are shrunk again in every epoch, which takes long")
+    log.warning(f"{text}. Large photographs are shrunk anew in every epoch, which takes long")

@@ -12,10 +12,9 @@ from torchvision.models import DenseNet as TorchvisionDenseNet
 
 from tinyrefinery.layers.initialize import initialize
 from tinyrefinery.layers.stem import Stem, is_small
-from tinyrefinery.models.image_network import ImageNetwork
 
 
-class DenseNet(ImageNetwork):
+class DenseNet(nn.Module):
     """A convolution, four dense blocks with transitions between them, pooling, linear layer.
 
     With stem `imagenet`, weights have torchvision's names and shapes.
@@ -63,6 +62,10 @@ class DenseNet(ImageNetwork):
     def forward_head(self, features: Tensor) -> Tensor:
         """Logits from feature maps."""
         return self.classifier(features.mean((2, 3)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (B, K) of images."""
+        return self.forward_head(self.forward_features(x))
 
 
 densenet121 = partial(DenseNet, growth=32)

@@ -1,10 +1,9 @@
 """Identity of a network's weights."""
 
-from collections.abc import Mapping
 from hashlib import sha256
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 
 def weights_digest(network: nn.Module) -> str:
@@ -12,14 +11,9 @@ def weights_digest(network: nn.Module) -> str:
 
     It doesn't depend on the device, the memory format or the order of the entries.
     """
-    return tensors_digest(network.state_dict())
-
-
-def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 in hexadecimal of named tensors, as in `weights_digest`."""
     digest = sha256()
-    for name, tensor in sorted(tensors.items()):
+    for name, tensor in sorted(network.state_dict().items()):
         digest.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
         flat = tensor.detach().cpu().contiguous().flatten()
-        digest.update(flat.view(torch.uint8).numpy().tobytes())
+        digest.update(memoryview(flat.view(torch.uint8).numpy()))
     return digest.hexdigest()

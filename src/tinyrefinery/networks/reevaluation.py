@@ -13,7 +13,6 @@ from tinyrefinery.networks.network_view import opened
 from tinyrefinery.networks.opening import open_networks
 from tinyrefinery.networks.recipe_data import measured_on
 from tinyrefinery.recipe.load import part_hash
-from tinyrefinery.runs import files
 
 
 def reevaluate(folder: Path, overrides: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -21,7 +20,7 @@ def reevaluate(folder: Path, overrides: Sequence[str]) -> dict[str, dict[str, An
 
     Images that a network was trained or chosen on keep the split that they had then (see
     `networks.held_out`); other data without splits of its own counts as `test`. A class that the
-    data lacks is not a mistake. Predictions and measures are written to
+    data lacks is no mistake. Predictions and measures are written to
     `evaluations/DIGEST/STAGE/` in the run folder.
 
     Args:
@@ -44,13 +43,13 @@ def reevaluate(folder: Path, overrides: Sequence[str]) -> dict[str, dict[str, An
         }
         into = folder / "evaluations" / part_hash(recipe.data)[:8] / network.slug
         for split, found in predictions.items():
-            found.save(into / files.predictions(split))
+            found.save(into / f"predictions-{split}.parquet")
         info = network.info
         costs = {
             "parameters": cost.parameters(net),
             "macs": cost.macs(net, info.channels, info.size),
         }
         result = evaluate(predictions, cost=costs)
-        write_atomic(into / files.EVALUATION, json.dumps(result, indent=1, allow_nan=False))
+        write_atomic(into / "evaluation.json", json.dumps(result, indent=1, allow_nan=False))
         results[network.digest] = result
     return results

@@ -143,15 +143,12 @@ class Opened(Reviewed):
     """Of the shares split off; apart from the recipe's seed, so that all seeds share the splits."""
     group: str | None = None
     """Column whose equal values stay in one split, e.g. a patient; null: `group`, if any."""
-    near_copies: Literal["together", "apart"] = "together"
-    """together: near copies of an image stay in one split, where validation or test images are
-    split off. apart: only exact copies do, which is faster on first opening."""
     strict: bool = False
     """A broken image, an empty class or a shared image is an error instead of a report."""
     resident: Literal["auto", "always", "never"] = "auto"
     """Keep decoded pixels in memory; auto: when all have one size and fit into 2 GiB."""
     train_limit: PositiveInt | None = None
-    """Keep at most this many training images, each class in proportion; null: all."""
+    """Keep only so many training images, each class in proportion; null: all."""
     validation_limit: PositiveInt | None = None
     """As train_limit, for validation."""
     test_limit: PositiveInt | None = None
@@ -190,7 +187,7 @@ class Parquet(Opened):
     split: str | None = None
     """Column that names each row's split, if the files hold several."""
     limit: PositiveInt | None = None
-    """Read at most this many rows of each file, for a first look; null: all."""
+    """Read only so many rows of each file, for a first look; null: all."""
 
 
 class HuggingFace(Opened):

@@ -34,7 +34,6 @@ from tinyrefinery.reports.pareto import pareto_figures
 from tinyrefinery.reports.samples import read_samples
 from tinyrefinery.reports.table_lines import table_lines
 from tinyrefinery.reports.table_text import cells, columns, network, notes, title
-from tinyrefinery.runs import files
 from tinyrefinery.runs.run_folder import Run
 
 HERE = Path(__file__).parent
@@ -148,7 +147,7 @@ _TITLES = {
     "gain": "Gain over the baseline",
     "held_out_top1": "Held-out accuracy",
     "gap": "Generalization gap",
-    "label_kl": "Distance of labels from true crop labels",
+    "label_kl": "Distance of labels from crop truth",
 }
 
 
@@ -255,7 +254,7 @@ def _folder(folder: Run) -> dict[str, Any]:
     return {
         "name": folder.name,
         "refiners": _refiners(folder),
-        "samples": read_samples(folder.path / files.SAMPLES),
+        "samples": read_samples(folder.path / "samples.npz"),
         "recipe": folder.recipe,
         "environment": facts(folder.environment),
         "data": facts(folder.data),

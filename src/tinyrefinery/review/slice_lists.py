@@ -7,7 +7,6 @@ from pathlib import Path
 from tinyrefinery.data.overlay.decisions import Decision, newest_by_image, valid_decisions
 from tinyrefinery.errors import DataError
 from tinyrefinery.files import write_atomic
-from tinyrefinery.reading.json_text import read_text
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
 
@@ -44,7 +43,7 @@ def add_to_slices(
 
     Raises:
         DataError: when a name is invalid or a list can't be read.
-        StorageError: when a list is not writable.
+        StorageError: when a list can't be written.
     """
     applied = list(decisions)
     history = [*before, *applied]
@@ -84,7 +83,10 @@ def _uid(line: str) -> str:
 
 
 def _read(path: Path) -> str:
-    return read_text(path) if path.exists() else ""
+    try:
+        return path.read_text("utf-8") if path.exists() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: can't be read ({error})") from error
 
 
 def _line(decision: Decision) -> str:

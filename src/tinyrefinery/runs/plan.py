@@ -44,7 +44,7 @@ class Job:
 
 @dataclass(frozen=True)
 class DetectorJob:
-    """One detector to train: a recipe with its seed, and the row of a table that it fills."""
+    """The same of a detector."""
 
     recipe: DetectionRecipe
     row: str = ""

@@ -1,1 +1,0 @@
-"""From a trained network to an artefact for a device: written, measured against torch, kept."""

@@ -1,1 +1,0 @@
-"""Files are checked here before they are used: JSON, digests, limits."""
