@@ -38,7 +38,7 @@ def refined(network=None, batch_norm="batch", temperature=1.0, **options):
     part = Refining(batch_norm=batch_norm, temperature=temperature)
     refiner = Refiner([network or small_network()], part)
     if batch_norm == "calibrated":
-        refiner.calibrate(lambda: [VIEW.render(ROWS, 0).images])
+        refiner.calibrate(lambda: [VIEW.render(ROWS, 0)])
     return refined_labels(refiner, VIEW, ROWS, image_view=WHOLE, bn_group=16, **options)
 
 
@@ -169,7 +169,7 @@ def test_an_ensemble_is_the_mean_of_its_members():
 
 def test_a_refiner_of_other_classes_is_refused():
     policy = refined(small_network(classes=7))
-    with pytest.raises(CheckpointError, match="has 7 classes, but data set 'stripes' has 3"):
+    with pytest.raises(CheckpointError, match="has 7 classes, but dataset 'stripes' has 3"):
         policy(batches()[0])
 
 

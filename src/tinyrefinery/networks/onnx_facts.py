@@ -1,24 +1,27 @@
-"""The facts of an ONNX file, from whatever states them first."""
+"""The facts of an ONNX or LiteRT file, from whatever states them first."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from math import isfinite
 from typing import Any
 
 from tinyrefinery.errors import CheckpointError
+from tinyrefinery.models.litert_file import LitertNetwork
 from tinyrefinery.models.network_file import NetworkInfo
 from tinyrefinery.models.onnx_file import OnnxNetwork
 from tinyrefinery.networks.facts import Facts
 
+_MOST_SIDE = 1 << 16  # pixels; our choice
 _FIELDS = ("classes", "size", "mean", "std")
 
 
 def onnx_info(
-    network: OnnxNetwork,
+    network: OnnxNetwork | LitertNetwork,
     stated: Sequence[Facts],
     like: NetworkInfo | None,
     otherwise: Facts = Facts(),  # noqa: B008  frozen
 ) -> NetworkInfo:
-    """What is known of an ONNX file.
+    """What is known of an ONNX or LiteRT file.
 
     Args:
         network: opened.
@@ -29,13 +32,15 @@ def onnx_info(
     Raises:
         CheckpointError: when a fact isn't known, or can't be true of the file.
     """
-    graph = {} if network.size is None else {"size": network.size}
     people = [facts.model_dump() for facts in stated]
+    # A file that normalizes its images itself needs no other network's mean and std.
+    inside = {k: v for k, v in network.graph_facts.items() if k in ("mean", "std")}
     sources = (
         *people,
         network.metadata,
+        inside,
         asdict(like) if like else {},
-        graph,
+        network.graph_facts,
         otherwise.model_dump(),
     )
     known = {name: _first(name, sources) for name in _FIELDS}
@@ -49,7 +54,7 @@ def onnx_info(
             f"{network.path.name}.yaml beside it"
         )
     info = NetworkInfo(
-        name="onnx",
+        name="onnx" if isinstance(network, OnnxNetwork) else "litert",
         kwargs={},
         channels=network.channels,
         classes=_tuple(network, known, "classes", str),
@@ -65,16 +70,18 @@ def _first(name: str, sources: Sequence[Mapping[str, Any]]) -> Any:
     return next((facts[name] for facts in sources if facts.get(name) is not None), None)
 
 
-def _tuple(network: OnnxNetwork, known: Mapping[str, Any], name: str, kind: type) -> Any:
+def _tuple(
+    network: OnnxNetwork | LitertNetwork, known: Mapping[str, Any], name: str, kind: type
+) -> Any:
     try:
         return tuple(kind(value) for value in known[name])
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise CheckpointError(
             f"{network.path}: its {name} can't be {known[name]!r} ({error})"
         ) from error
 
 
-def _check(network: OnnxNetwork, info: NetworkInfo) -> None:
+def _check(network: OnnxNetwork | LitertNetwork, info: NetworkInfo) -> None:
     """Compare what was stated with the graph."""
     path, k = network.path, len(info.classes)
     if network.outputs is not None and network.outputs != k:
@@ -88,5 +95,12 @@ def _check(network: OnnxNetwork, info: NetworkInfo) -> None:
             raise CheckpointError(
                 f"{path}: takes {info.channels} channels, but {name} has {len(values)} values"
             )
-    if min(info.std) <= 0:
-        raise CheckpointError(f"{path}: std is {info.std}; it is above 0")
+    if not all(map(isfinite, (*info.mean, *info.std))) or min(info.std) <= 0:
+        raise CheckpointError(
+            f"{path}: mean is {info.mean} and std is {info.std}, but they must be finite, and std "
+            "above 0"
+        )
+    if not all(0 < side <= _MOST_SIDE for side in info.size):
+        raise CheckpointError(f"{path}: its size can't be {info.size}")
+    if k < 2:
+        raise CheckpointError(f"{path}: {k} classes are stated; at least two are needed")

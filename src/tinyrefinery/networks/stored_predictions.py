@@ -64,8 +64,7 @@ def _of_split(
     """Probabilities (n, K) of the rows of a split."""
     change = "" if how is None else f"-{sha256(canonical(how).encode()).hexdigest()[:8]}"
     kept = network.home / f"predictions-{network.slug}-{split}-{data.key}{change}.parquet"
-    of_training = network.stage.predictions(split) if network.stage and how is None else None
-    for path in (of_training, kept):
+    for path in (_of_training(network, split) if how is None else None, kept):
         if path is not None and path.exists() and (stored := _read(path)) is not None:
             probabilities = _by_id(stored, network, data, rows)
             if probabilities is not None:
@@ -76,6 +75,15 @@ def _of_split(
     probabilities = _by_id(predicted, network, data, rows)
     assert probabilities is not None
     return probabilities
+
+
+def _of_training(network: Network, split: str) -> Path | None:
+    """The predictions that training left; None where there are none, or damaged ones."""
+    try:
+        return network.stage.predictions(split) if network.stage else None
+    except DataError as error:
+        log.info(f"{error} Until then, predicted here")
+        return None
 
 
 def _read(path: Path) -> Predictions | None:
@@ -123,14 +131,14 @@ def _predicted(
 
 @dataclass(frozen=True)
 class PerturbedView:
-    """A view whose images are changed after they were cropped; it stands in for a `View`."""
+    """A view whose images are changed after they were cropped; it replaces a `View`."""
 
     view: Any
     how: Perturbation
 
     @property
     def dataset(self) -> Any:
-        """The data set."""
+        """The dataset."""
         return self.view.dataset
 
     def crops(self, rows: np.ndarray, epoch: int) -> Any:
@@ -164,7 +172,7 @@ class PerturbedView:
 def pictures(
     network: Network, data: NetworkData
 ) -> Callable[[int, Perturbation | None], tuple[np.ndarray, np.ndarray]]:
-    """A function of manifest row and perturbation: the source's pixels and what the network sees.
+    """A function of manifest row and perturbation: the source's pixels and the network's input.
 
     Both are uint8 (H, W, C); the second has the size of the network's input.
     """
@@ -175,7 +183,7 @@ def pictures(
     view = network_view(network, data.dataset, torch.device("cpu"))
 
     def look(row: int, how: Perturbation | None) -> tuple[np.ndarray, np.ndarray]:
-        """The source's pixels of a manifest row, and what the network sees of it."""
+        """The source's pixels of a manifest row, and the network's input."""
         rows = np.array([row])
         seen = cast(Any, view if how is None else PerturbedView(view, how))
         pixels = seen.pixels(rows, view.crops(rows, 0))[0].permute(1, 2, 0).cpu().numpy()

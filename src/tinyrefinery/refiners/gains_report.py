@@ -1,15 +1,14 @@
 """Reporting measures of refiners with the gains of their students: CSV, tables, correlations."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
-from tinyrefinery.files import write_csv
 from tinyrefinery.pages.numbers import percent, signed
+from tinyrefinery.pages.plain_table import plain_table
 from tinyrefinery.statistics.paired import spread
 from tinyrefinery.statistics.rank_correlation import RankCorrelation, rank_correlation
 
@@ -17,26 +16,26 @@ COLUMNS = (
     *("run", "row", "refiner", "seed", "model", "verdict", "place"),
     *(
         "truth_kl",
-        "unseen_less_by_heart",
+        "unseen_less_gap",
         "unseen_top1",
         "ahead",
         "ahead_error",
         "train_top1",
         "whole_top1",
     ),
-    *("gap", "by_heart", "unseen_nll", "ece", "open_classes", "crops_differ"),
+    *("gap", "memorized", "unseen_nll", "ece", "open_classes", "crops_differ"),
     *("student", "plain", "split", "student_top1", "plain_top1", "gain"),
 )
 VERDICTS = {"sound": 0, "with care": 1, "poor": 2}
 MEASURES = {
     "truth_kl": ("KL to true crop labels (the score of the ranking, if known)", -1),
-    "unseen_less_by_heart": ("top-1 on unseen crops minus gap (the score otherwise)", 1),
+    "unseen_less_gap": ("top-1 on unseen crops minus gap (the score otherwise)", 1),
     "verdict": ("verdict", -1),
     "unseen_top1": ("top-1 on unseen crops", 1),
     "ahead": ("top-1 on unseen crops minus the student's", 1),
     "whole_top1": ("top-1 on whole validation images", 1),
     "gap": ("gap", -1),
-    "by_heart": ("memorized: gap as a share of top-1 on training crops", -1),
+    "memorized": ("memorized: gap as a share of top-1 on training crops", -1),
     "unseen_nll": ("NLL on unseen crops", -1),
     "ece": ("calibration error on unseen crops", -1),
     "open_classes": ("effective classes", 1),
@@ -45,11 +44,6 @@ MEASURES = {
 """Measure -> description, and the expected sign of its correlation with the gain."""
 
 Line = Mapping[str, Any]
-
-
-def write_gains(path: Path, lines: Iterable[Line]) -> None:
-    """Write lines as CSV with the columns `COLUMNS`. Missing values are empty."""
-    write_csv(path, COLUMNS, lines)
 
 
 def values_by_pair(lines: Sequence[Line], column: str) -> dict[str, list[float]]:
@@ -108,11 +102,8 @@ def verdicts_of(lines: Sequence[Line], name: str) -> str:
 
 def gains_table(lines: Sequence[Line]) -> Table:
     """One line per refiner and student, the largest gain first."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("refiner > student", "verdict"):
-        table.add_column(name, overflow="fold")
-    for name in ("gain", "unseen\ncrops", "gap", "truth\nKL", "n"):
-        table.add_column(name, justify="right", no_wrap=True)
+    numbers = ("gain", "unseen\ncrops", "gap", "truth\nKL", "n")
+    table = plain_table({"refiner > student": None, "verdict": None}, numbers)
     truth = values_by_pair(lines, "truth_kl")
     for name in pairs_by_gain(lines):
         gain, unseen, gap = (
@@ -141,17 +132,12 @@ def rank_lines(lines: Sequence[Line]) -> list[list[str]]:
 
 def rank_table(lines: Sequence[Line]) -> Table:
     """How well each measure predicts the order of the gains."""
-    table = Table(
-        box=None,
-        pad_edge=False,
-        header_style="bold",
-        caption="Spearman's rank correlation of means over seeds. p: share of all orders that "
-        "correlate as well, two-sided. One refiner is one point: few of them prove little.",
-        caption_justify="left",
+    table = plain_table(
+        {"measure of the refiner": None},
+        ("correlation\nwith gain", "p", "single\nseeds"),
+        "Spearman's rank correlation of means over seeds. p: share of all orders that correlate "
+        "as well, two-sided. One refiner is one point: few of them prove little.",
     )
-    table.add_column("measure of the refiner", overflow="fold")
-    for name in ("correlation\nwith gain", "p", "single\nseeds"):
-        table.add_column(name, justify="right", no_wrap=True)
     for line in rank_lines(lines):
         table.add_row(*line)
     return table

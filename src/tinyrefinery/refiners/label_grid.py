@@ -73,8 +73,7 @@ def label_lines(targets: Sequence[Network], recipe: Recipe, grid: Grid) -> Itera
     device = builders.fabric(recipe.engine).device
     if recipe.engine.threads:
         torch.set_num_threads(recipe.engine.threads)
-    size = recipe.data.train_crop.size
-    frozen = {target.name: frozen_network(target, data, size) for target in targets}
+    frozen = {target.name: frozen_network(target, data) for target in targets}
     human = _human(data, grid)
     for seed in dict.fromkeys(_seed(target) for target in targets):
         with_seed = recipe if seed is None else recipe.model_copy(update={"seed": seed})
@@ -107,13 +106,15 @@ def _human(data: Dataset, grid: Grid) -> list[_Truth]:
             f"{grid.human.path}: no label is of an image of the {grid.split} split: give --split"
         )
     chosen = evenly_spaced(np.arange(len(labels)), grid.images)
-    return [_Truth("people", grid.split, labels.rows[chosen], labels.distributions[chosen])]
+    return [_Truth("human labels", grid.split, labels.rows[chosen], labels.distributions[chosen])]
 
 
 def _crop_truth(view: View, grid: Grid) -> list[_Truth]:
     rows = evenly_spaced(view.dataset.manifest.rows("train"), grid.images)
     distributions = view.truth(rows, 0)
-    return [] if distributions is None else [_Truth("crop truth", "train", rows, distributions)]
+    return (
+        [] if distributions is None else [_Truth("true crop labels", "train", rows, distributions)]
+    )
 
 
 def _given_lines(truth: _Truth, data: Dataset) -> Iterator[Line]:

@@ -3,6 +3,7 @@
 A feature that adds a file of its own, such as `refiners.json`, names it itself.
 """
 
+from tinyrefinery.training.files import EARLIER_STATE as EARLIER_STATE
 from tinyrefinery.training.files import METRICS as METRICS
 from tinyrefinery.training.files import METRICS_TABLE as METRICS_TABLE
 from tinyrefinery.training.files import STATE as STATE
@@ -12,17 +13,16 @@ LOCK = ".lock"
 RECIPE = "recipe.yaml"
 RECIPES = "recipes"
 """Folder: of a table, the recipe of each row, ROW.yaml."""
-ROWS = "rows.json"
 ENVIRONMENT = "environment.json"
 DATA = "data.json"
+DIGESTS = "digests.json"
+"""Digests of the files beside it, so that damage is found."""
 IMAGES = "images"
 """Folder: per dataset, its images with their splits, DIGEST16.parquet."""
 EXCLUDED = "excluded.csv"
 RESULTS = "results.csv"
 TABLE = "table.json"
 TABLE_LINES = "table.csv"
-REPORT = "report.html"
-PLOTS = "plots"
 SAMPLES = "samples.npz"
 STAGES = "stages"
 """Folder: per trained network, a folder ID-KEY8."""
@@ -30,8 +30,6 @@ STARTS = "starts"
 """Folder: run folders of the recipes whose networks stages start from."""
 LABELS = "labels"
 """Folder: label stores."""
-EVALUATIONS = "evaluations"
-"""Folder: measures on other data, DIGEST/ID-KEY8."""
 
 # In a stage's folder.
 STAGE = "stage.json"
@@ -40,8 +38,10 @@ NETWORK = "model.safetensors"
 EVALUATION = "evaluation.json"
 DYNAMICS = "dynamics.parquet"
 SUSPECTS = "suspects.csv"
+TAXONOMY = ("synsets.csv", "similarity.csv")
+SHEET = "sheet.jpg"
 DONE = "done.json"
-"""Written last: the stage is whole."""
+"""Written last: the stage is whole, and these are the digests of its files."""
 
 
 def predictions(split: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -22,7 +22,6 @@ from tinyrefinery.pages.overlays import transparent
 from tinyrefinery.saliency.maps import GradientMethod, corners, gradients, occlusion, patch_sizes
 
 Method = Literal["occlusion"] | GradientMethod
-METHODS = ("occlusion", *get_args(GradientMethod))
 FULL_STRENGTH = 0.05
 """Our choice: change of probability by one patch that is drawn at full strength."""
 PAGE_MACS = 2e12
@@ -90,11 +89,11 @@ class Explainer:
         Raises:
             DataError: when the patches don't fit the network's input.
             RecipeError: when the method needs captum, which is missing.
-            CheckpointError: when the method needs gradients, but the network is an ONNX file.
+            CheckpointError: when the method needs gradients, but the network is an exported file.
         """
         if not self.network.is_torch and self.settings.method != "occlusion":
             raise CheckpointError(
-                f"{self.network.name}: an ONNX file has no gradients: use --method occlusion"
+                f"{self.network.name}: an exported file has no gradients: use --method occlusion"
             )
         net, plain = self._opened
         rows = np.asarray(rows, np.int64)

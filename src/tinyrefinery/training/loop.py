@@ -21,8 +21,8 @@ from tinyrefinery.training.job import Training
 from tinyrefinery.training.learning_rates import PlateauSchedule
 from tinyrefinery.training.logs import Record, write_tensorboard
 from tinyrefinery.training.memory import keep_freed_memory
-from tinyrefinery.training.progress import TrainingProgress
 from tinyrefinery.training.state import Progress, SavedState, bare, is_due, is_finite
+from tinyrefinery.training.training_progress import TrainingProgress
 
 
 class Learner(nn.Module):
@@ -71,7 +71,7 @@ def fit_in_step(jobs: Sequence[Training]) -> list[Trained | ChainError]:
     ends: dict[int, Trained | ChainError] = {}
     positions: dict[int, Position] = {}
     while steps:
-        # Only those that are furthest behind move, so that all reach a step before any goes on.
+        # Only those that are furthest behind move, so that all reach a step before any passes it.
         last = min(positions.get(number, (0, 0)) for number in steps)
         for number in [n for n in steps if positions.get(n, (0, 0)) == last]:
             try:
@@ -117,7 +117,7 @@ def _steps(job: Training) -> Generator[Position, None, Trained]:
                     average.update_parameters(job.network)
             now.step += 1
             progress.advance(now.epoch, now.step, len(batches))
-            # Gradients aren't saved, so a checkpoint has to stand at the end of a window.
+            # Gradients aren't saved, so a checkpoint has to be written at the end of a window.
             if is_last and now.step < len(batches) and saved.is_due(now.step):
                 saved.write(now)
             paused = time.perf_counter()
@@ -194,7 +194,7 @@ def _learn(learner: nn.Module, batch: Batch, job: Training, *, share: float) -> 
     if job.jitter is not None:
         with job.fabric.autocast():
             # (B, ...) -> (B + J, ...), natural crops first
-            inputs, goals = job.jitter(images, targets, job.network)
+            inputs, goals = job.jitter(images, targets, job.network, batch.at)
     logits, features = learner(inputs)
     value = job.loss(logits, goals, features)
     job.fabric.backward(value * share)
