@@ -31,7 +31,7 @@ from tinyrefinery.recipe.document import parse
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.shipped import locate
-from tinyrefinery.runs.files import RECIPE
+from tinyrefinery.runs.files import RECIPE, STAGES
 from tinyrefinery.runs.run_folder import open_run
 
 _STARTER = "starter/folder"  # the recipe that docs suggest for a folder of pictures
@@ -69,7 +69,7 @@ def open_target(
         RefineryError: when it can't be opened.
     """
     path = Path(target).expanduser()
-    if (path / "stages").is_dir():
+    if (path / STAGES).is_dir():
         return _open_run(path, options, out, choice)
     if not choice.is_empty:
         raise DataError(f"{target}: is not a run folder, so leave out --stage, --seed and --row")

@@ -13,6 +13,7 @@ from tinyrefinery.networks.network_view import opened
 from tinyrefinery.networks.opening import open_networks
 from tinyrefinery.networks.recipe_data import measured_on
 from tinyrefinery.recipe.load import part_hash
+from tinyrefinery.runs import files
 
 
 def reevaluate(folder: Path, overrides: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -43,13 +44,13 @@ def reevaluate(folder: Path, overrides: Sequence[str]) -> dict[str, dict[str, An
         }
         into = folder / "evaluations" / part_hash(recipe.data)[:8] / network.slug
         for split, found in predictions.items():
-            found.save(into / f"predictions-{split}.parquet")
+            found.save(into / files.predictions(split))
         info = network.info
         costs = {
             "parameters": cost.parameters(net),
             "macs": cost.macs(net, info.channels, info.size),
         }
         result = evaluate(predictions, cost=costs)
-        write_atomic(into / "evaluation.json", json.dumps(result, indent=1, allow_nan=False))
+        write_atomic(into / files.EVALUATION, json.dumps(result, indent=1, allow_nan=False))
         results[network.digest] = result
     return results

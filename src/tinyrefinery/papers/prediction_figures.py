@@ -16,6 +16,7 @@ from tinyrefinery.errors import DataError
 from tinyrefinery.evaluation.prediction_table import Predictions
 from tinyrefinery.pages.style import INK, MUTED, PLAIN, REFINED, STYLE, short
 from tinyrefinery.reading.arrays import read_arrays
+from tinyrefinery.runs.files import SAMPLES
 from tinyrefinery.runs.lineage import longest_line
 from tinyrefinery.runs.run_folder import Run, TrainedStage
 from tinyrefinery.runs.stage_digests import check_file
@@ -48,7 +49,7 @@ class ChangedSample:
 
 def changed_crop(folder: Run) -> ChangedSample | None:
     """The training crop of samples.npz that changed most; None without two generations in it."""
-    arrays = read_arrays(folder.path / "samples.npz", "Delete it.")
+    arrays = read_arrays(folder.path / SAMPLES, "Delete it.")
     numbers = _line_numbers(arrays, folder)
     if len(numbers) < 2:
         return None
@@ -75,7 +76,7 @@ def changed_image(folder: Run) -> ChangedSample | None:
     Raises:
         DataError: when predictions are missing or are of different images.
     """
-    arrays = read_arrays(folder.path / "samples.npz", "Delete it.")
+    arrays = read_arrays(folder.path / SAMPLES, "Delete it.")
     line = _line(folder, arrays)
     if len(line) < 2:
         return None

@@ -34,6 +34,7 @@ from tinyrefinery.reports.pareto import pareto_figures
 from tinyrefinery.reports.samples import read_samples
 from tinyrefinery.reports.table_lines import table_lines
 from tinyrefinery.reports.table_text import cells, columns, network, notes, title
+from tinyrefinery.runs import files
 from tinyrefinery.runs.run_folder import Run
 
 HERE = Path(__file__).parent
@@ -254,7 +255,7 @@ def _folder(folder: Run) -> dict[str, Any]:
     return {
         "name": folder.name,
         "refiners": _refiners(folder),
-        "samples": read_samples(folder.path / "samples.npz"),
+        "samples": read_samples(folder.path / files.SAMPLES),
         "recipe": folder.recipe,
         "environment": facts(folder.environment),
         "data": facts(folder.data),
