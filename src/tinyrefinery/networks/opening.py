@@ -52,8 +52,8 @@ def open_network(
         seed: of a run with several; None: the lowest.
         row: of a run of a table; None: any, as long as one network is meant.
         like: of an ONNX or LiteRT file, the run or network file that it was made from, which
-            states what the file doesn't; `stage`, `seed` and `row` choose from it. None: what is named beside the
-            file; in a stage's folder, that stage.
+            states what the file doesn't; `stage`, `seed` and `row` choose from it. None: what is
+            named beside the file; in a stage's folder, that stage.
         stated: facts that the user states of an ONNX or LiteRT file or a timm model; they come
             first.
         otherwise: facts to use where nothing else states them.
