@@ -101,8 +101,7 @@ def ranges_of(statistics: dict, artifact: dict) -> dict:
             low, high = 0, 255  # so that the integers are the pixels
         ends = min(low, 0.0), max(high, 0.0, 1e-6)
         ranges[name] = {
-            key: np.array([end], np.float32)
-            for key, end in zip(("min", "max"), ends, strict=True)
+            key: np.array([end], np.float32) for key, end in zip(("min", "max"), ends, strict=True)
         }
     return ranges
 

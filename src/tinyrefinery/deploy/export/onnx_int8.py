@@ -14,9 +14,11 @@ from tinyrefinery.errors import RefineryError, look_up
 
 METHODS = {"minmax": "MinMax", "percentile": "Percentile", "entropy": "Entropy"}
 """Calibration methods: our names, and those of ONNX Runtime."""
+HISTOGRAM_IMAGES = 64
+"""Most images of percentile and entropy: the calibrator keeps the activations of all images."""
 
 
-def quantize_onnx(graph: Path, out: Path, images: np.ndarray, method: str) -> None:
+def quantize_onnx(graph: Path, out: Path, images: np.ndarray, method: str, *, pixels: bool) -> None:
     """Quantize weights and activations of a float graph.
 
     Activations are uint8 and weights int8 with one scale per output channel: the types that ONNX
@@ -27,6 +29,7 @@ def quantize_onnx(graph: Path, out: Path, images: np.ndarray, method: str) -> No
         out: file to write; it is not the artifact.
         images: (n, H, W, C) float32, what the graph takes.
         method: one of `METHODS`.
+        pixels: whether the images are pixels, 0 to 255. Their integers are then the pixels.
 
     Raises:
         RefineryError: if a package is missing.
@@ -41,6 +44,9 @@ def quantize_onnx(graph: Path, out: Path, images: np.ndarray, method: str) -> No
         from onnxruntime.quantization.shape_inference import quant_pre_process
     except ImportError as error:
         raise RefineryError(NEEDS.format(error.name or error)) from error
+    if method != "minmax":
+        images = images[:HISTOGRAM_IMAGES]
+    ranges = {INPUT: [{"rmin": np.float32(0), "rmax": np.float32(255)}]} if pixels else {}
     chosen = getattr(CalibrationMethod, look_up("calibration method", method, METHODS))
     logger = logging.getLogger()
     level = logger.level
@@ -58,7 +64,7 @@ def quantize_onnx(graph: Path, out: Path, images: np.ndarray, method: str) -> No
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
                 calibrate_method=chosen,
-                op_types_to_quantize=None,
+                extra_options={"TensorQuantOverrides": ranges},
                 nodes_to_exclude=_softmax(prepared),
             )
     finally:
