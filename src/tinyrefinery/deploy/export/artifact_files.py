@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import onnx
 
 from tinyrefinery.deploy.export import litert_conversion, onnx_int8
-from tinyrefinery.deploy.export.onnx_graph import put_metadata, take_pixels
+from tinyrefinery.deploy.export.onnx_rewrites import put_metadata, remove_notes, take_pixels
 from tinyrefinery.models.runtime_network import ENTRY
 
 
@@ -29,10 +30,17 @@ class Files:
     """Of the network, for errors and logs."""
 
 
-def make_onnx(files: Files, say: Callable[[str], object]) -> dict[str, Path]:
-    """ONNX files by calibration method."""
-    import onnx
+def make(target: str, files: Files, say: Callable[[str], object]) -> dict[str, Path]:
+    """Files of a target by calibration method; "" for float.
 
+    Raises:
+        RefineryError: if the target can't hold the network.
+    """
+    return _make_onnx(files) if target == "onnx" else _make_litert(files, say)
+
+
+def _make_onnx(files: Files) -> dict[str, Path]:
+    """ONNX files by calibration method."""
     methods = [""] if files.images is None else list(onnx_int8.METHODS)
     made = {}
     for method in methods:
@@ -43,6 +51,7 @@ def make_onnx(files: Files, say: Callable[[str], object]) -> dict[str, Path]:
         model = onnx.load(source)
         if files.pixels:
             take_pixels(model)
+        remove_notes(model)
         put_metadata(model, {ENTRY: files.metadata(method)})
         onnx.checker.check_model(model)
         onnx.save(model, path)
@@ -50,7 +59,7 @@ def make_onnx(files: Files, say: Callable[[str], object]) -> dict[str, Path]:
     return made
 
 
-def make_litert(files: Files, say: Callable[[str], object]) -> dict[str, Path]:
+def _make_litert(files: Files, say: Callable[[str], object]) -> dict[str, Path]:
     """LiteRT files by calibration method."""
     is_int8 = files.images is not None
     methods = litert_conversion.METHODS if is_int8 else ("",)

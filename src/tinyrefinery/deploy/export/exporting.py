@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 from tinyrefinery.deploy.export.artifact_facts import INSIDE, METADATA, artifact_facts
-from tinyrefinery.deploy.export.artifact_files import Files, make_litert, make_onnx
 from tinyrefinery.deploy.export.exportable import Exportable
 from tinyrefinery.deploy.export.onnx_graph import export_graph
 from tinyrefinery.deploy.export.parity import MAX_DROP, Parity, compare, divergence
@@ -24,7 +23,6 @@ from tinyrefinery.networks.network import Network
 
 TARGETS: dict[str, str] = {"onnx": ".onnx", "litert": ".tflite"}
 """Formats, and how the names of their files end."""
-MAKERS: dict[str, Callable[..., dict[str, Path]]] = {"onnx": make_onnx, "litert": make_litert}
 FLOAT_TOLERANCE, LEAST_INT8_TOLERANCE = 1e-4, 1e-3
 """Of test vectors, in probability. Runtimes order sums differently."""
 
@@ -133,6 +131,8 @@ class _Work:
     ) -> Exported:
         """Make, check and write the artifact of one target."""
         say(f"converting to {target}{' int8' if self.options.int8 else ''}")
+        from tinyrefinery.deploy.export.artifact_files import Files, make  # needs the extra
+
         images = self.samples.calibration
         files = Files(
             graph=graph,
@@ -142,7 +142,7 @@ class _Work:
             pixels=self.options.preprocessing == INSIDE,
             name=self.network.slug,
         )
-        made = MAKERS[target](files, say)
+        made = make(target, files, say)
         say(f"checking on {self.samples.check.where}")
         inputs = self._inputs(next(iter(made.values())))
         expected = self._expected()

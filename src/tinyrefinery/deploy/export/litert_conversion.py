@@ -7,9 +7,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import onnx
 
 from tinyrefinery.deploy.export import litert_script
-from tinyrefinery.deploy.export.onnx_graph import NEEDS, rewrite_hard_sigmoid
+from tinyrefinery.deploy.export.onnx_rewrites import rewrite_batch_norm, rewrite_hard_sigmoid
 from tinyrefinery.deploy.export.tool_environment import run_logged, tool_folder, tool_python
 from tinyrefinery.errors import RefineryError
 
@@ -50,16 +51,13 @@ def convert_to_litert(
     Raises:
         RefineryError: if the converter can't be installed, or can't convert the graph.
     """
-    try:
-        import onnx
-    except ImportError as error:
-        raise RefineryError(NEEDS.format(error.name or error)) from error
     python = tool_python(say)
     log = tool_folder().parent / f"convert-{name}.log"
     with TemporaryDirectory() as place:
         folder = Path(place)
         model = onnx.load(graph)
         rewrite_hard_sigmoid(model)
+        rewrite_batch_norm(model)
         onnx.save(model, folder / "graph.onnx")
         request = {
             "graph": str(folder / "graph.onnx"),
