@@ -5,9 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from tinyrefinery.data.dataset import Dataset
+from tinyrefinery.deploy.export.exporting import Export, Exported, export_network
 from tinyrefinery.execution.chain import Chain
 from tinyrefinery.execution.execute import run
 from tinyrefinery.models.network_file import read_info
+from tinyrefinery.networks.network import Network
+from tinyrefinery.networks.opening import open_network
+from tinyrefinery.networks.recipe_data import changed_source
 from tinyrefinery.options.crops import Inception
 from tinyrefinery.options.messages import check
 from tinyrefinery.recipe.data import Data
@@ -137,6 +141,45 @@ def fine_tune(
     title = f"{stages[0]['id']} fine-tuned on {data.name}"
     raw = {"title": title, "seed": seed, "data": crops, "stages": stages}
     return train(check(raw, Recipe, source="fine_tune"), folder=folder, data=data)[0]
+
+
+def export(
+    model: str | Path | Network,
+    *,
+    to: str | Sequence[str] = "onnx",
+    int8: bool = False,
+    out: str | Path = "exported",
+    preprocessing: str = "inside",
+    images: int = 2000,
+    calibration: int = 256,
+    max_drop: float = 0.5,
+    data: Sequence[str] = (),
+) -> list[Exported]:
+    """Write a network for devices, and compare it with torch; as `tinyrefinery export`.
+
+    Args:
+        model: a run folder, a network file, `timm:NAME`, or a network from `open_network`.
+        to: formats: `onnx`, `litert`.
+        int8: also write int8 artefacts, calibrated on training images.
+        out: folder of the artefacts.
+        preprocessing: `inside`: pixels in; `metadata`: normalized images in.
+        images: largest number of images to measure on.
+        calibration: largest number of images to calibrate on.
+        max_drop: largest drop of an int8 artefact's accuracy, in points.
+        data: other images, as overrides, e.g. `["data.source.root=photos/"]`.
+
+    Returns:
+        One entry per artefact: `file`, `bytes`, `passed`, and its comparison in `parity`. The file
+        of an artefact that did not pass is not written.
+
+    Raises:
+        RefineryError: for anything that the user can fix.
+    """
+    network = model if isinstance(model, Network) else open_network(model)
+    targets = (to,) if isinstance(to, str) else tuple(to)
+    settings = Export(targets, int8, preprocessing, images, calibration, max_drop)
+    source = changed_source(network, data) if data else None
+    return export_network(network, settings, Path(out), source)
 
 
 def _common(epochs: int, lr: float, **optimizer: Any) -> dict[str, Any]:

@@ -119,7 +119,7 @@ def test_no_commands_help_imports_torch_or_matplotlib():
     ("words", "near"),
     [
         (["reprot"], "'reprot'. Did you mean 'report'?"),
-        (["export"], "'export'. Did you mean 'label-store export'?"),
+        (["info"], "'info'. Did you mean 'label-store info'?"),
         (["train"], "'train'. Did you mean 'run'?"),
         (["recipe", "chekc"], "'chekc'. Did you mean 'check'?"),
         (["recipe", "train"], "'train'."),

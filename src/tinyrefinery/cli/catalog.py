@@ -65,6 +65,8 @@ PANELS: dict[str, Commands] = {
         ),
     },
     "Device": {
+        "export": ("export:export", "Write a model for devices and compare it with torch."),
+        "verify": ("export:verify", "Check an exported artefact: bytes and test vectors."),
         "latency": ("latency:latency", "Benchmark forward passes of networks on this machine."),
     },
     "Papers": {

@@ -1,7 +1,8 @@
 """A network in an ONNX file, float or quantized, run by ONNX Runtime on the CPU.
 
-The file has one float input, normalized images (N, C, H, W). Its first output is (N, K). Its
-metadata may have an entry `tinyrefinery`: the fields of `NetworkInfo` as JSON.
+The file has one input: normalized images (N, C, H, W) float, or pixels (N, H, W, C) uint8, which
+the file normalizes itself. Its first output is (N, K). Its metadata may have an entry
+`tinyrefinery`: the fields of `NetworkInfo` as JSON.
 """
 
 import os
@@ -16,8 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from tinyrefinery.errors import CheckpointError
+from tinyrefinery.models.file_values import logits_of, looks_like_probabilities, to_pixels
 from tinyrefinery.reading.json_text import parse_json_object
 
+ENDING = ".onnx"
 ENTRY = "tinyrefinery"
 """Name of the entry in the metadata."""
 _CHUNK = 1 << 20
@@ -37,17 +40,21 @@ class OnnxNetwork(nn.Module):
         self._session = _open(path)
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         shape = inputs[0].shape if len(inputs) == 1 else []
-        if len(shape) != 4 or shape[1] not in (1, 3) or inputs[0].type != "tensor(float)":
+        self.takes_pixels = bool(shape) and inputs[0].type == "tensor(uint8)"
+        """Whether the input is uint8 pixels (N, H, W, C), not normalized."""
+        channels = shape[3 if self.takes_pixels else 1] if len(shape) == 4 else None
+        if channels not in (1, 3) or inputs[0].type not in ("tensor(uint8)", "tensor(float)"):
             raise CheckpointError(
-                f"{path}: expected one float input (N, 1 or 3, H, W), found "
-                f"{[(node.type, node.shape) for node in inputs]}"
+                f"{path}: expected one input, float (N, 1 or 3, H, W) or uint8 (N, H, W, 1 or 3), "
+                f"found {[(node.type, node.shape) for node in inputs]}"
             )
         self._input, self._output = inputs[0].name, outputs[0].name
-        self.channels = int(shape[1])
+        self.channels = int(channels)
         self.size: tuple[int, int] | None = None
         """Height, width of the images in pixels; None: any."""
-        if isinstance(shape[2], int) and isinstance(shape[3], int):
-            self.size = shape[2], shape[3]
+        height, width = shape[1:3] if self.takes_pixels else shape[2:]
+        if isinstance(height, int) and isinstance(width, int):
+            self.size = height, width
         self.batch: int | None = shape[0] if isinstance(shape[0], int) else None
         """Fixed batch size; None: any."""
         last = outputs[0].shape[-1] if outputs[0].shape else None
@@ -67,6 +74,14 @@ class OnnxNetwork(nn.Module):
         where = f"{self.path}: its metadata entry '{ENTRY}'"
         return parse_json_object(text, where, "Export it again.", CheckpointError)
 
+    @property
+    def graph_facts(self) -> Mapping[str, Any]:
+        """What the graph itself fixes of size and normalization."""
+        facts: dict[str, Any] = {} if self.size is None else {"size": self.size}
+        if self.takes_pixels:  # images in 0 to 1 become pixels again
+            facts |= {"mean": (0.0,) * self.channels, "std": (1 / 255,) * self.channels}
+        return facts
+
     @cached_property
     def gives_probabilities(self) -> bool:
         """Whether the outputs are probabilities; else they are logits.
@@ -74,18 +89,14 @@ class OnnxNetwork(nn.Module):
         Measured once, on random images, so that it can't change from batch to batch.
         """
         size = self.size or (64, 64)  # our choice: can be halved many times
-        probe = np.random.default_rng(0).standard_normal((8, self.channels, *size))
-        probe[0], probe[1] = 0, 1
-        outputs = self.run(probe.astype(np.float32))
-        # With 8 bits per probability, each is wrong by at most half a step.
-        tolerance = min(1e-3 + outputs.shape[1] / 512, 0.25)
-        return bool((outputs >= 0).all() and (np.abs(outputs.sum(axis=1) - 1) < tolerance).all())
+        return looks_like_probabilities(self.run, self.channels, size, pixels=self.takes_pixels)
 
     def run(self, images: np.ndarray) -> np.ndarray:
         """Raw outputs of the file, (B, K) float32.
 
         Args:
-            images: (B, C, h, w) float32. If the batch size is fixed, batches are padded to it.
+            images: (B, C, h, w) float32: normalized, or pixels in 0 to 255 if the file takes
+                pixels. If the batch size is fixed, batches are padded to it.
 
         Raises:
             CheckpointError: if the file can't run on them, or its output has another shape.
@@ -97,8 +108,10 @@ class OnnxNetwork(nn.Module):
     def _run(self, images: np.ndarray) -> np.ndarray:
         missing = self.batch - len(images) if self.batch else 0
         padding = np.zeros((missing, *images.shape[1:]), np.float32)
+        padded = np.r_[images, padding]
+        values = to_pixels(padded) if self.takes_pixels else padded
         try:
-            outputs = self._session.run([self._output], {self._input: np.r_[images, padding]})[0]
+            outputs = self._session.run([self._output], {self._input: values})[0]
         except Exception as error:  # onnxruntime's exceptions have no common public base
             raise CheckpointError(
                 f"{self.path}: can't run on images of shape {images.shape[1:]} ({error})"
@@ -118,9 +131,7 @@ class OnnxNetwork(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, K) float32; logarithms if the file outputs probabilities."""
         outputs = torch.from_numpy(self.run(images.detach().float().cpu().numpy()))
-        if self.gives_probabilities:
-            outputs = outputs.clamp(min=torch.finfo(torch.float32).tiny).log()
-        return outputs.to(images.device)
+        return logits_of(outputs, probabilities=self.gives_probabilities).to(images.device)
 
 
 def _open(path: Path) -> Any:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tinyrefinery.models.network_file import NetworkInfo
 
-Kind = Literal["file", "onnx", "timm"]
+Kind = Literal["file", "onnx", "litert", "timm"]
 _MOST_HEADER = 100_000_000
 """Bytes; safetensors has the same limit."""
 
@@ -35,11 +35,11 @@ class Network:
     file: Path
     """Its weights; of `timm:NAME` a file of weights, or a path that does not exist."""
     digest: str
-    """Stage key, or SHA-256 of the file. For an ONNX file, of its facts too."""
+    """Stage key, or SHA-256 of the file. For an ONNX or LiteRT file, of its facts too."""
     home: Path
     """Folder for what is computed with it and kept."""
     trained: TrainedStage | None = None
-    """How it was trained, where a run tells; of an ONNX file, the network that it was made from."""
+    """How it was trained, where a run tells; of an exported file, its origin."""
     recipe_file: Path | None = field(default=None, repr=False)
     """Of that run, or of its row of a table."""
     known: "NetworkInfo | None" = field(default=None, repr=False)
@@ -67,8 +67,8 @@ class Network:
 
     @property
     def is_torch(self) -> bool:
-        """Whether PyTorch runs it and can take gradients; ONNX Runtime runs the others."""
-        return self.kind != "onnx"
+        """Whether PyTorch runs it and can take gradients; other runtimes run the rest."""
+        return self.kind not in ("onnx", "litert")
 
     @cached_property
     def info(self) -> "NetworkInfo":
@@ -123,6 +123,10 @@ class Network:
             from tinyrefinery.models.onnx_file import OnnxNetwork
 
             return OnnxNetwork(self.file).eval()
+        if self.kind == "litert":
+            from tinyrefinery.models.litert_file import LitertNetwork
+
+            return LitertNetwork(self.file).eval()
         if self.kind == "timm":
             from tinyrefinery.networks.timm_weights import load_timm
 

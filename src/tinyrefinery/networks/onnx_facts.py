@@ -1,4 +1,4 @@
-"""The facts of an ONNX file, from whatever states them first."""
+"""The facts of an ONNX or LiteRT file, from whatever states them first."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -6,6 +6,7 @@ from math import isfinite
 from typing import Any
 
 from tinyrefinery.errors import CheckpointError
+from tinyrefinery.models.litert_file import LitertNetwork
 from tinyrefinery.models.network_file import NetworkInfo
 from tinyrefinery.models.onnx_file import OnnxNetwork
 from tinyrefinery.networks.facts import Facts
@@ -15,12 +16,12 @@ _FIELDS = ("classes", "size", "mean", "std")
 
 
 def onnx_info(
-    network: OnnxNetwork,
+    network: OnnxNetwork | LitertNetwork,
     stated: Sequence[Facts],
     like: NetworkInfo | None,
     otherwise: Facts = Facts(),  # noqa: B008  frozen
 ) -> NetworkInfo:
-    """What is known of an ONNX file.
+    """What is known of an ONNX or LiteRT file.
 
     Args:
         network: opened.
@@ -31,13 +32,15 @@ def onnx_info(
     Raises:
         CheckpointError: when a fact isn't known, or can't be true of the file.
     """
-    graph = {} if network.size is None else {"size": network.size}
     people = [facts.model_dump() for facts in stated]
+    # A file that normalizes its images itself needs no other network's mean and std.
+    inside = {k: v for k, v in network.graph_facts.items() if k in ("mean", "std")}
     sources = (
         *people,
         network.metadata,
+        inside,
         asdict(like) if like else {},
-        graph,
+        network.graph_facts,
         otherwise.model_dump(),
     )
     known = {name: _first(name, sources) for name in _FIELDS}
@@ -51,7 +54,7 @@ def onnx_info(
             f"{network.path.name}.yaml beside it"
         )
     info = NetworkInfo(
-        name="onnx",
+        name="onnx" if isinstance(network, OnnxNetwork) else "litert",
         kwargs={},
         channels=network.channels,
         classes=_tuple(network, known, "classes", str),
@@ -67,7 +70,9 @@ def _first(name: str, sources: Sequence[Mapping[str, Any]]) -> Any:
     return next((facts[name] for facts in sources if facts.get(name) is not None), None)
 
 
-def _tuple(network: OnnxNetwork, known: Mapping[str, Any], name: str, kind: type) -> Any:
+def _tuple(
+    network: OnnxNetwork | LitertNetwork, known: Mapping[str, Any], name: str, kind: type
+) -> Any:
     try:
         return tuple(kind(value) for value in known[name])
     except (TypeError, ValueError, OverflowError) as error:
@@ -76,7 +81,7 @@ def _tuple(network: OnnxNetwork, known: Mapping[str, Any], name: str, kind: type
         ) from error
 
 
-def _check(network: OnnxNetwork, info: NetworkInfo) -> None:
+def _check(network: OnnxNetwork | LitertNetwork, info: NetworkInfo) -> None:
     """Compare what was stated with the graph."""
     path, k = network.path, len(info.classes)
     if network.outputs is not None and network.outputs != k:

@@ -4,6 +4,7 @@ runs/demo                          a run folder: one of its stages, chosen by `c
 runs/demo/stages/refined-0a1b2c3d  the folder of a stage, or the model.safetensors in it
 net.safetensors                    a network file of ours; also file:net.safetensors
 net.onnx                           an ONNX file, float or quantized
+net.tflite                         a LiteRT file, float or quantized
 timm:resnet18                      a pretrained model of timm
 """
 
@@ -23,8 +24,8 @@ from tinyrefinery.runs.run_folder import Run, TrainedStage, open_run, stage_fold
 KEPT = "data_tests"
 """Folder, in a run or beside a network file, that holds what is computed with networks."""
 TIMM, FILE = "timm:", "file:"
-ONNX = ".onnx"
-SUFFIXES = (ONNX, ".safetensors", ".pt", ".pth", ".ckpt", ".tflite")
+ONNX, LITERT = ".onnx", ".tflite"
+SUFFIXES = (ONNX, LITERT, ".safetensors", ".pt", ".pth", ".ckpt")
 
 
 def open_network(
@@ -44,10 +45,11 @@ def open_network(
         stage: id of a run's stage; None: the last.
         seed: of a run with several; None: the lowest.
         row: of a run of a table; None: any, as long as one network is meant.
-        like: of an ONNX file, the run or network file that it was made from, which states what the
-            file doesn't; `stage`, `seed` and `row` choose from it. None: what is named beside the
-            file; in a stage's folder, that stage.
-        stated: facts that the user states of an ONNX file or a timm model; they come first.
+        like: of an ONNX or LiteRT file, the run or network file that it was made from, which
+            states what the file doesn't; `stage`, `seed` and `row` choose from it. None: what is
+            named beside the file; in a stage's folder, that stage.
+        stated: facts that the user states of an ONNX or LiteRT file or a timm model; they come
+            first.
         otherwise: facts to use where nothing else states them.
 
     Raises:
@@ -59,8 +61,8 @@ def open_network(
     if word.startswith(TIMM):
         return _of_timm(word, stated or Facts())
     path = Path(word.removeprefix(FILE)).expanduser()
-    if path.suffix.lower() == ONNX and path.is_file():
-        return _of_onnx(path, choice, like, (stated or Facts(), otherwise or Facts()))
+    if path.suffix.lower() in (ONNX, LITERT) and path.is_file():
+        return _of_deployed(path, choice, like, (stated or Facts(), otherwise or Facts()))
     place = _place(path)
     if isinstance(place, Run):
         return of_stage(place, choose_one(place, choice))
@@ -173,7 +175,10 @@ def _of_timm(word: str, stated: Facts) -> Network:
     return Network(word, word, "timm", file, digest, Path(f"{name}.{KEPT}"), known=info)
 
 
-def _of_onnx(path: Path, choice: Choice, like: Path | None, facts: tuple[Facts, Facts]) -> Network:
+def _of_deployed(
+    path: Path, choice: Choice, like: Path | None, facts: tuple[Facts, Facts]
+) -> Network:
+    from tinyrefinery.models.litert_file import LitertNetwork
     from tinyrefinery.models.onnx_file import OnnxNetwork, onnx_digest
     from tinyrefinery.networks.onnx_facts import onnx_info
 
@@ -181,18 +186,20 @@ def _of_onnx(path: Path, choice: Choice, like: Path | None, facts: tuple[Facts, 
     place = like or (None if beside.like is None else path.parent / Path(beside.like).expanduser())
     if place is None:
         place = stage_folder_of(path)
-    if place is not None and place.suffix.lower() == ONNX:
-        raise DataError(f"{place}: --like names a run or a network file, not another ONNX file")
+    if place is not None and place.suffix.lower() in (ONNX, LITERT):
+        raise DataError(f"{place}: --like names a run or a network file, not another exported file")
     origin = None if place is None else open_network(place, **vars(choice))
     stated, otherwise = facts
-    info = onnx_info(OnnxNetwork(path), (stated, beside), origin and origin.info, otherwise)
+    kind = "onnx" if path.suffix.lower() == ONNX else "litert"
+    file = (OnnxNetwork if kind == "onnx" else LitertNetwork)(path)
+    info = onnx_info(file, (stated, beside), origin and origin.info, otherwise)
     recipe = origin and origin.recipe
     # Its predictions depend on these facts, and on the evaluation crop of the recipe.
     parts = [onnx_digest(path), repr(info), canonical(recipe.data.eval_crop) if recipe else ""]
     return Network(
         name=path.name,
         source=f"{FILE}{path}",
-        kind="onnx",
+        kind=kind,
         file=path,
         digest=sha256("\n".join(parts).encode()).hexdigest(),
         home=_home(path),
