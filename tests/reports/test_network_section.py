@@ -38,10 +38,16 @@ def predictions(names=NAMES, rows=ROWS):
     return Predictions(ids, np.arange(len(rows)), labels, p, names)
 
 
+def facts_of(folder):
+    facts = network_facts(open_run(folder))
+    assert facts is not None
+    return facts
+
+
 @pytest.fixture
 def folder(tmp_path):
     folder = write_fake_run(tmp_path / "demo", epochs=2)
-    stage = network_facts(open_run(folder)).stage
+    stage = facts_of(folder).stage
     predictions().save(stage.folder / "predictions-test.parquet")
     pictures = [str(tmp_path / f"{n}.png") for n in range(len(ROWS))]
     Image.new("RGB", (30, 20), "red").save(pictures[2])
@@ -58,7 +64,7 @@ def folder(tmp_path):
 
 
 def test_the_network_is_the_last_stage_at_the_lowest_seed_with_its_interval(folder):
-    facts = network_facts(open_run(folder))
+    facts = facts_of(folder)
     assert (facts.stage.stage, facts.stage.seed, facts.n) == ("again", 0, 1000)
     measured = json.loads((facts.stage.folder / "evaluation.json").read_text())["test"]["top1"]
     assert facts.top1 == measured
@@ -68,6 +74,7 @@ def test_the_network_is_the_last_stage_at_the_lowest_seed_with_its_interval(fold
         for stage in open_run(folder).stages
         if stage.stage == "again"
     ]
+    assert facts.over_seeds is not None
     assert facts.over_seeds.mean == pytest.approx(np.mean(values))
     half = 4.302652729911275 * np.std(values, ddof=1) / np.sqrt(3)  # t, 2 degrees, 97.5 %
     assert facts.over_seeds.high == pytest.approx(np.mean(values) + half)
@@ -89,7 +96,7 @@ def test_classes_pairs_and_errors_are_counted():
 
 
 def test_errors_come_most_confident_first_with_their_pictures(folder):
-    stage = network_facts(open_run(folder)).stage
+    stage = facts_of(folder).stage
     errors = confident_errors(stage, predictions())
     assert [round(each.probability, 2) for each in errors] == [0.95, 0.8, 0.6]
     assert errors[0].path.endswith("2.png")
@@ -107,7 +114,7 @@ def test_the_page_answers_first_and_escapes(folder):
 
 def test_many_classes_get_the_worst_pairs(folder):
     names = tuple(f"class {n:02d}" for n in range(25))
-    stage = network_facts(open_run(folder)).stage
+    stage = facts_of(folder).stage
     many = predictions(names, [(n, (n + 1) % 25, 0.5) for n in range(24)] + [(0, 1, 0.9)])
     many.save(stage.folder / "predictions-test.parquet")
     page = write_page([open_run(folder)]).read_text()
@@ -125,5 +132,5 @@ def test_the_terminal_says_it_first(folder, capsys):
 
 
 def test_every_command_to_paste_parses(folder):
-    for command, _ in network_facts(open_run(folder)).commands:
+    for command, _ in facts_of(folder).commands:
         assert parsed(words_of(command))[0]

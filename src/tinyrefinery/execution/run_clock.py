@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from tinyrefinery.execution.opened import OpenJob
 from tinyrefinery.runs.plan import Step
-from tinyrefinery.training.progress import duration
+from tinyrefinery.training.training_progress import duration
 
 
 class RunClock:

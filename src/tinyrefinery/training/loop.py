@@ -21,8 +21,8 @@ from tinyrefinery.training.job import Training
 from tinyrefinery.training.learning_rates import PlateauSchedule
 from tinyrefinery.training.logs import Record, write_tensorboard
 from tinyrefinery.training.memory import keep_freed_memory
-from tinyrefinery.training.progress import TrainingProgress
 from tinyrefinery.training.state import Progress, SavedState, bare, is_due, is_finite
+from tinyrefinery.training.training_progress import TrainingProgress
 
 
 class Learner(nn.Module):
@@ -194,7 +194,7 @@ def _learn(learner: nn.Module, batch: Batch, job: Training, *, share: float) -> 
     if job.jitter is not None:
         with job.fabric.autocast():
             # (B, ...) -> (B + J, ...), natural crops first
-            inputs, goals = job.jitter(images, targets, job.network)
+            inputs, goals = job.jitter(images, targets, job.network, batch.at)
     logits, features = learner(inputs)
     value = job.loss(logits, goals, features)
     job.fabric.backward(value * share)

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from tests.training.test_loop import job
-from tinyrefinery.training import progress
+from tinyrefinery.training import training_progress as progress
 from tinyrefinery.training.loop import fit
 
 
