@@ -3,8 +3,7 @@
 The file may hold a metadata buffer named `tinyrefinery`: the fields of `NetworkInfo` as JSON.
 """
 
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from tinyrefinery.models.runtime_network import (
     ENTRY,
     ImageInput,
     RuntimeNetwork,
-    read_entry,
     runtime_threads,
 )
 
@@ -59,13 +57,8 @@ class LiteRtNetwork(RuntimeNetwork):
         self._content = content
         super().__init__(path, image, int(output["shape"][-1]), normalization)
 
-    @cached_property
-    def metadata(self) -> Mapping[str, Any]:
-        """Our entry in the file's metadata; empty if it has none.
-
-        Raises:
-            CheckpointError: if the entry is damaged.
-        """
+    def read_entry(self) -> bytes | None:
+        """The JSON of our entry in the file's metadata; None if it has none."""
         from ai_edge_litert.schema_py_generated import Model
 
         model = Model.GetRootAs(self._content)
@@ -73,8 +66,8 @@ class LiteRtNetwork(RuntimeNetwork):
             entry = model.Metadata(number)
             if entry is not None and (entry.Name() or b"").decode() == ENTRY:
                 buffer = model.Buffers(entry.Buffer())
-                return read_entry(buffer.DataAsNumpy().tobytes(), self.path)  # type: ignore[union-attr]
-        return {}
+                return None if buffer is None else bytes(buffer.DataAsNumpy())
+        return None
 
     def infer(self, encoded: np.ndarray) -> np.ndarray:
         """Outputs (B, K) for what the file takes; integers are converted to what they stand for."""

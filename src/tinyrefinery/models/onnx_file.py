@@ -3,8 +3,7 @@
 Its metadata may have an entry `tinyrefinery`: the fields of `NetworkInfo` as JSON.
 """
 
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from tinyrefinery.models.runtime_network import (
     ENTRY,
     ImageInput,
     RuntimeNetwork,
-    read_entry,
     runtime_threads,
 )
 
@@ -54,15 +52,9 @@ class OnnxNetwork(RuntimeNetwork):
         image = ImageInput(inputs[0].name, np.dtype(_TYPES[inputs[0].type]), sizes)
         super().__init__(path, image, last if isinstance(last, int) else None, normalization)
 
-    @cached_property
-    def metadata(self) -> Mapping[str, Any]:
-        """Classes, size, channels, mean and std from the file's metadata; empty if it has none.
-
-        Raises:
-            CheckpointError: if the entry is damaged.
-        """
-        text = self._session.get_modelmeta().custom_metadata_map.get(ENTRY)
-        return {} if text is None else read_entry(text, self.path)
+    def read_entry(self) -> str | None:
+        """The JSON of our entry in the file's metadata; None if it has none."""
+        return self._session.get_modelmeta().custom_metadata_map.get(ENTRY)
 
     def infer(self, encoded: np.ndarray) -> np.ndarray:
         """Outputs (B, K) float32 for what the file takes."""

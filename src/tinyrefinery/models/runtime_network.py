@@ -81,7 +81,7 @@ class ImageInput:
             std: what each channel was then divided by.
         """
         if self.takes_pixels:
-            shift, factor = (np.float32(v).reshape(-1, 1, 1) for v in (mean, std))
+            shift, factor = (np.asarray(v, np.float32).reshape(-1, 1, 1) for v in (mean, std))
             pixels = np.rint((images * factor + shift) * 255)
             encoded = np.clip(pixels, 0, 255).astype(np.int16) + np.iinfo(self.dtype).min
         elif self.dtype.kind == "f":
@@ -112,14 +112,26 @@ class RuntimeNetwork(nn.Module, ABC):
         ones = (1.0,) * self.channels
         self._mean, self._std = normalization or ((0.0,) * self.channels, ones)
 
-    @property
-    @abstractmethod
+    @cached_property
     def metadata(self) -> Mapping[str, Any]:
         """Our entry in the file's metadata; empty if it has none.
 
         Raises:
             CheckpointError: if the entry is damaged.
         """
+        text = self.read_entry()
+        if text is None:
+            return {}
+        try:
+            return dict(json.loads(text).items())
+        except (ValueError, AttributeError) as error:
+            raise CheckpointError(
+                f"{self.path}: its metadata entry '{ENTRY}' is damaged ({error}). Export it again."
+            ) from error
+
+    @abstractmethod
+    def read_entry(self) -> str | bytes | None:
+        """The JSON of our entry in the file's metadata; None if it has none."""
 
     @abstractmethod
     def infer(self, encoded: np.ndarray) -> np.ndarray:
@@ -203,21 +215,6 @@ class RuntimeNetwork(nn.Module, ABC):
         if self.gives_probabilities:
             outputs = outputs.clamp(min=torch.finfo(torch.float32).tiny).log()
         return outputs.to(images.device)
-
-
-def read_entry(text: str | bytes, path: Path) -> dict[str, Any]:
-    """Our entry in a file's metadata.
-
-    Raises:
-        CheckpointError: if it is damaged.
-    """
-    try:
-        content = json.loads(text)
-        return dict(content.items())
-    except (ValueError, AttributeError) as error:
-        raise CheckpointError(
-            f"{path}: its metadata entry '{ENTRY}' is damaged ({error}). Export it again."
-        ) from error
 
 
 def runtime_threads() -> int:

@@ -171,7 +171,8 @@ class _Work:
         images = sample.pixels.astype(np.float32)
         if self.options.preprocessing == INSIDE:
             return images
-        mean, std = (np.float32(v) for v in (self.network.info.mean, self.network.info.std))
+        info = self.network.info
+        mean, std = np.asarray(info.mean, np.float32), np.asarray(info.std, np.float32)
         return (images / 255 - mean) / std
 
     def _inputs(self, artifact: Path) -> np.ndarray:

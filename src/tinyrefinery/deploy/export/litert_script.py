@@ -13,6 +13,7 @@ share of values to clip. Prints nothing of its own: the caller keeps the tools' 
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -123,8 +124,9 @@ def quantize(file: Path, ranges: dict, image: np.ndarray) -> bytes:
 def finish(content: bytes, artifact: dict) -> bytes:
     """Add the uint8 input, if it takes pixels, and the metadata."""
     import flatbuffers
-    from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_litert import schema_py_generated
 
+    schema: Any = schema_py_generated
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content))
     for buffer in model.buffers:
         if buffer.offset:  # the quantizer keeps large constants behind the FlatBuffer
@@ -143,7 +145,7 @@ def finish(content: bytes, artifact: dict) -> bytes:
     return bytes(builder.Output())
 
 
-def take_pixels(model, schema) -> None:
+def take_pixels(model: Any, schema: Any) -> None:
     """Put a uint8 input before the input: a cast to float, or a shift by 128 to int8."""
     graph = model.subgraphs[0]
     index = graph.inputs[0]
@@ -169,7 +171,7 @@ def take_pixels(model, schema) -> None:
             tensor.tensorIndex = graph.inputs[0]
 
 
-def code_of(model, schema, kind: int) -> int:
+def code_of(model: Any, schema: Any, kind: int) -> int:
     """Index of an operator code; it is added if the model has none."""
     for number, code in enumerate(model.operatorCodes):
         if code.builtinCode == kind:

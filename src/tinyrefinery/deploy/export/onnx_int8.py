@@ -5,7 +5,7 @@ from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -58,7 +58,7 @@ def quantize_onnx(graph: Path, out: Path, images: np.ndarray, method: str, *, pi
             quantize_static(
                 str(prepared),
                 str(out),
-                _Reader(images),
+                cast(Any, _Reader(images)),
                 quant_format=QuantFormat.QDQ,
                 per_channel=True,
                 activation_type=QuantType.QUInt8,

@@ -30,7 +30,7 @@ def rewrite_hard_sigmoid(model: Any) -> None:
         source, target = node.input[0], node.output[0]
         constants = {"three": 3.0, "zero": 0.0, "six": 6.0, "sixth": 1 / 6}
         for name, value in constants.items():
-            _add_constant(model, f"{target}_{name}", np.float32(value))
+            _add_constant(model, f"{target}_{name}", np.asarray(value, np.float32))
         shifted, clipped = f"{target}_shifted", f"{target}_clipped"
         bounds = [f"{target}_zero", f"{target}_six"]
         _replace(
@@ -55,7 +55,7 @@ def rewrite_batch_norm(model: Any) -> None:
         epsilon = next((a.f for a in node.attribute if a.name == "epsilon"), 1e-5)
         factor = gamma / np.sqrt(variance + epsilon)
         for name, value in (("factor", factor), ("shift", beta - mean * factor)):
-            _add_constant(model, f"{target}_{name}", np.float32(value).reshape(1, -1, 1, 1))
+            _add_constant(model, f"{target}_{name}", value.astype(np.float32).reshape(1, -1, 1, 1))
         scaled = f"{target}_scaled"
         _replace(
             model,
@@ -81,7 +81,7 @@ def _nodes(model: Any, kind: str) -> list[Any]:
 
 
 def _add_constant(model: Any, name: str, value: np.ndarray) -> None:
-    model.graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(value), name))
+    model.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
 
 
 def _replace(model: Any, node: Any, *steps: Any) -> None:
