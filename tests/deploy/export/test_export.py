@@ -133,7 +133,11 @@ def test_other_images_are_shared_between_calibration_and_check(run, photos, tmp_
     assert done.parity.drop is None
     with pytest.raises(DataError, match=r"no run or data is named.*data\.source\.root"):
         export(file, folder=tmp_path, int8=True)
-    source = [f"data.source.root={photos / 'test'}"]
+    for number, path in enumerate(sorted((photos / "test").glob("*.png"))):
+        place = tmp_path / "classes" / CLASSES[number % 2] / path.name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(path.read_bytes())
+    source = [f"data.source.root={tmp_path / 'classes'}"]
     (done,) = export(file, folder=tmp_path / "named", overrides=source, int8=True)
     assert "36 named (the others) images" in done.parity.images
 
