@@ -67,7 +67,7 @@ PANELS: dict[str, Commands] = {
     "Device": {
         "export": (
             "export:export",
-            "Export a model for a device and check that it predicts the same.",
+            "Export a model for a device, checked against the network.",
         ),
         "verify": (
             "verify:verify",

@@ -37,7 +37,7 @@ def export(
     seed: Seed = None,
     row: Row = None,
 ) -> None:
-    """Export a model for a device and check that it predicts the same.
+    """Export a model for a device, checked against the network.
 
     Each artifact takes a uint8 image and gives probabilities. It is checked on the validation
     images of the run. Exits with 1 if it predicts something else.
