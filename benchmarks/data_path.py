@@ -21,7 +21,7 @@ from tinyrefinery.data.batches import IMAGENET_MEAN, IMAGENET_STD, View, load_ma
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.images import ResidentImages
 from tinyrefinery.data.manifest import Manifest
-from tinyrefinery.data.sources.folder import open_folder
+from tinyrefinery.data.open import open_data
 from tinyrefinery.options.crops import Augment, Inception, Pad
 from tinyrefinery.training.memory import keep_freed_memory
 
@@ -136,7 +136,7 @@ def photos(rounds: int, share: float, root: Path) -> dict[str, list[float]]:
     """Core-seconds a JPEG of 500x375 pixels that becomes a crop of 224x224."""
     write_photos(root)
     transform = tv.Compose([tv.RandomResizedCrop(224), *FINISH])
-    data = open_folder(root, resident="never", validation=0.0)
+    data = open_data("folder", root=root, resident="never", validation=0.0)
     view = View(data, Inception(size=(224, 224)), augment=Augment(flip=0.5))
     items, name = int(320 * share), "JPEG to 224x224"
     folder = ImageFolder(str(root), transform)

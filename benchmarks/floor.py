@@ -21,7 +21,7 @@ from timing import Figure, Way, compared, quick, report, seconds_an_item
 from training_step import BATCH, SIZE, network, ours
 
 from tinyrefinery.data.batches import View
-from tinyrefinery.data.sources.folder import open_folder
+from tinyrefinery.data.open import open_data
 from tinyrefinery.evaluation import cost
 from tinyrefinery.options.crops import Augment, Inception
 from tinyrefinery.training.memory import keep_freed_memory
@@ -93,7 +93,7 @@ def normalizing(pixels: np.ndarray) -> Way:
 def reading(rounds: int, share: float, root: Path) -> list[Figure]:
     """Crops, with the share of their time that decoding or normalizing alone needs."""
     data_path.write_photos(root)
-    photos = open_folder(root, resident="never", validation=0.0)
+    photos = open_data("folder", root=root, resident="never", validation=0.0)
     large = View(photos, Inception(size=(224, 224)), augment=Augment(flip=0.5))
     pixels, items = small_pixels(int(20_000 * share)), int(320 * share)
     small = View(resident(pixels), Inception(size=(SIZE, SIZE)), augment=Augment(flip=0.5))

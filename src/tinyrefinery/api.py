@@ -13,8 +13,9 @@ from tinyrefinery.models.network_file import read_info
 from tinyrefinery.networks.network import Network
 from tinyrefinery.networks.opening import open_network
 from tinyrefinery.options.crops import Inception
+from tinyrefinery.options.messages import check
 from tinyrefinery.recipe.data import Data
-from tinyrefinery.recipe.load import check, load_recipe
+from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.shipped import locate
 from tinyrefinery.runs.plan import Job, run_folder, seeded

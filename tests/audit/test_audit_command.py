@@ -87,7 +87,7 @@ def test_unreadable_images_are_told(tmp_path):
     ("words", "message"),
     [
         (["nowhere"], "nowhere"),
-        (["{root}", "grup=x"], "has no option 'grup'"),
+        (["{root}", "grup=x"], "grup: unknown key (did you mean 'group'?)"),
         (["{root}", "group"], "no option of the source"),
         (["{root}", "--group", "home"], "no column 'home'"),
         (["{root}", "--accept", "none.yaml"], "can't read the accept list"),

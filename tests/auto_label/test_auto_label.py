@@ -57,7 +57,7 @@ def places(tmp_path_factory):
 @pytest.fixture
 def data(places):
     gold = open_data("folder", root=str(places / "gold"), channels=1, validation=0.0)
-    return open_unlabeled(places / "photos", channels=1), gold, np.arange(600)
+    return open_unlabeled(places / "photos", 1), gold, np.arange(600)
 
 
 def said(uid, verdict, was, **more):

@@ -46,7 +46,7 @@ class Doubtful(Brightness):
 def label(home):
     """What `tinyrefinery label` does; its queue."""
     gold = open_data("folder", root="gold", channels=1, validation=0.0)
-    images = open_unlabeled("photos", channels=1)
+    images = open_unlabeled("photos", 1)
     labeler = Doubtful()
     made = auto_label(labeler, images, gold, np.arange(400), Limits(precision=0.9, audit=0.3))
     queue = queue_of(made, home / "photos", labeler, ())

@@ -103,7 +103,7 @@ def test_generations_have_weights_and_crops_of_their_own(tmp_path):
 
 
 def test_tensorboard_is_missed_at_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(builders.training, "find_spec", lambda name: None)
+    monkeypatch.setattr(builders.training_setup, "find_spec", lambda name: None)
     recipe = load_recipe(write_tiny(tmp_path), ["engine.tensorboard=true"])
     with pytest.raises(RecipeError, match="tensorboard is missing; pip install"):
         builders.fabric(recipe.engine)

@@ -38,7 +38,7 @@ def refined(network=None, batch_norm="batch", temperature=1.0, **options):
     part = Refining(batch_norm=batch_norm, temperature=temperature)
     refiner = Refiner([network or small_network()], part)
     if batch_norm == "calibrated":
-        refiner.calibrate(lambda: [VIEW.render(ROWS, 0).images])
+        refiner.calibrate(lambda: [VIEW.render(ROWS, 0)])
     return refined_labels(refiner, VIEW, ROWS, image_view=WHOLE, bn_group=16, **options)
 
 

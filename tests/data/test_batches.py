@@ -9,7 +9,7 @@ import torch
 from tests.data.pictures import picture, write
 from tests.data.scenes import stripes
 from tinyrefinery.data.batches import View, load, load_many, shuffled, split_batches
-from tinyrefinery.data.sources.folder import open_folder
+from tinyrefinery.data.open import open_data
 from tinyrefinery.errors import DataError
 from tinyrefinery.options.crops import Augment, Center, Color, Inception, Pad
 
@@ -59,7 +59,7 @@ def photographs(folder, n=10):
     for i in range(n):
         content = picture(i, 40 + i, 70 - 3 * i, "jpeg", quality=90)
         write(folder / "ab"[i % 2] / f"{i}.jpg", content)
-    return open_folder(folder, resident="never", validation=0.0)
+    return open_data("folder", root=folder, resident="never", validation=0.0)
 
 
 @pytest.mark.parametrize("kind", [Inception, Pad, Center])

@@ -9,7 +9,7 @@ import pytest
 
 from tests.data.pictures import class_folders, picture, pixels, write
 from tinyrefinery.data import examine as examine_module
-from tinyrefinery.data.sources.folder import open_folder
+from tinyrefinery.data.open import open_data
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_ids_are_sha256_of_the_files(tmp_path: Path):
-    dataset = open_folder(class_folders(tmp_path, 3))
+    dataset = open_data("folder", root=class_folders(tmp_path, 3))
     for identity, path in zip(
         dataset.manifest.column("id"), dataset.manifest.column("path"), strict=True
     ):
@@ -37,10 +37,10 @@ def test_ids_are_sha256_of_the_files(tmp_path: Path):
 def test_a_second_opening_decodes_nothing_and_finds_the_same(tmp_path: Path, decoded: list[int]):
     class_folders(tmp_path, 3)
     write(tmp_path / "cat" / "zero.jpg", b"")
-    first = open_folder(tmp_path, resident="never")
+    first = open_data("folder", root=tmp_path, resident="never")
     assert len(decoded) >= 7
     decoded.clear()
-    second = open_folder(tmp_path, resident="never")
+    second = open_data("folder", root=tmp_path, resident="never")
     assert decoded == []
     assert second.manifest.table.equals(first.manifest.table)
     assert second.problems == first.problems
@@ -49,12 +49,12 @@ def test_a_second_opening_decodes_nothing_and_finds_the_same(tmp_path: Path, dec
 
 def test_only_new_and_changed_files_are_looked_at(tmp_path: Path, decoded: list[int]):
     class_folders(tmp_path, 5)
-    open_folder(tmp_path, resident="never")
+    open_data("folder", root=tmp_path, resident="never")
     decoded.clear()
     changed = write(tmp_path / "cat" / "0.png", picture(500))
     os.utime(changed, ns=(1, 1))
     write(tmp_path / "dog" / "new.png", picture(501))
-    dataset = open_folder(tmp_path, resident="never", validation=0)
+    dataset = open_data("folder", root=tmp_path, resident="never", validation=0)
     assert len(decoded) == 2
     np.testing.assert_array_equal(dataset.images.pixels(0), pixels(500))
     ids = dict(zip(dataset.manifest.column("path"), dataset.manifest.column("id"), strict=True))
@@ -64,7 +64,7 @@ def test_only_new_and_changed_files_are_looked_at(tmp_path: Path, decoded: list[
 def test_resident_pixels_are_right_with_and_without_the_cache(tmp_path: Path):
     class_folders(tmp_path, 4)
     write(tmp_path / "cat" / "1x.jpg", b"broken")
-    first, second = open_folder(tmp_path), open_folder(tmp_path)
+    first, second = open_data("folder", root=tmp_path), open_data("folder", root=tmp_path)
     for row in range(8):
         np.testing.assert_array_equal(first.images.pixels(row), second.images.pixels(row))
         path = first.manifest.column("path")[row]
@@ -77,7 +77,7 @@ def test_a_damaged_or_unwritable_cache_is_no_matter(
     tmp_path: Path, cache: Path, damage: bytes | None
 ):
     class_folders(tmp_path, 3)
-    expected = open_folder(tmp_path).manifest
+    expected = open_data("folder", root=tmp_path).manifest
     for file in (cache / "verified").iterdir():
         file.write_bytes(damage or b"")
         if damage is None:
@@ -85,12 +85,12 @@ def test_a_damaged_or_unwritable_cache_is_no_matter(
     if damage is None:
         (cache / "verified").rmdir()
         (cache / "verified").write_bytes(b"a file where the folder should be")
-    assert open_folder(tmp_path).manifest.table.equals(expected.table)
+    assert open_data("folder", root=tmp_path).manifest.table.equals(expected.table)
 
 
 def test_many_images_over_many_chunks_keep_their_order(tmp_path: Path):
     class_folders(tmp_path, 200)
-    dataset = open_folder(tmp_path, validation=0)
+    dataset = open_data("folder", root=tmp_path, validation=0)
     for row in range(0, 400, 37):
         path = Path(dataset.manifest.column("path")[row])
         seed = int(path.stem) + 1000 * (path.parent.name == "dog")
@@ -99,10 +99,10 @@ def test_many_images_over_many_chunks_keep_their_order(tmp_path: Path):
 
 def test_only_a_person_who_watches_sees_a_bar(tmp_path: Path, monkeypatch, capsys):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    open_folder(class_folders(tmp_path / "a", 2))
+    open_data("folder", root=class_folders(tmp_path / "a", 2))
     shown = capsys.readouterr()
     assert "verifying images" in shown.err
     assert shown.out == ""
     monkeypatch.setattr("sys.stderr.isatty", lambda: False)
-    open_folder(class_folders(tmp_path / "b", 2))
+    open_data("folder", root=class_folders(tmp_path / "b", 2))
     assert capsys.readouterr().err == ""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.data.pictures import class_folders, picture, pixels, write
-from tinyrefinery.data.sources.hugging_face import open_hugging_face
+from tinyrefinery.data.open import open_data
 from tinyrefinery.errors import DataError
 
 datasets = pytest.importorskip("datasets")
@@ -44,7 +44,7 @@ def saved(folder: Path) -> Path:
 
 
 def test_a_saved_data_set_finds_its_own_columns(tmp_path: Path):
-    dataset = open_hugging_face(str(saved(tmp_path / "set")))
+    dataset = open_data("hugging_face", path=str(saved(tmp_path / "set")))
     assert dataset.classes == ("x", "y")
     assert [len(dataset.manifest.rows(s)) for s in ("train", "validation", "test")] == [10, 4, 0]
     for row, seed in enumerate([*range(9, -1, -1), *range(20, 24)]):
@@ -55,14 +55,18 @@ def test_a_saved_data_set_finds_its_own_columns(tmp_path: Path):
 
 def test_their_validation_can_be_our_test(tmp_path: Path):
     splits = {"train": "train", "test": "validation"}
-    dataset = open_hugging_face(str(saved(tmp_path / "set")), splits=splits, validation=0.2)
+    dataset = open_data(
+        "hugging_face", path=str(saved(tmp_path / "set")), splits=splits, validation=0.2
+    )
     assert [len(dataset.manifest.rows(s)) for s in ("train", "validation", "test")] == [8, 2, 4]
 
 
 def test_image_folder_keeps_files(tmp_path: Path):
     class_folders(tmp_path / "pics", 5)
     write(tmp_path / "pics" / "cat" / "zero.png", b"")
-    dataset = open_hugging_face("imagefolder", data_dir=str(tmp_path / "pics"), resident="never")
+    dataset = open_data(
+        "hugging_face", path="imagefolder", data_dir=str(tmp_path / "pics"), resident="never"
+    )
     assert dataset.classes == ("cat", "dog")
     assert len(dataset.manifest) == 10
     assert [p.kind for p in dataset.problems] == ["broken_image"]
@@ -74,17 +78,17 @@ def test_image_folder_keeps_files(tmp_path: Path):
 def test_what_is_wrong_is_named(tmp_path: Path):
     folder = str(saved(tmp_path / "set"))
     with pytest.raises(DataError, match=r"no split 'tset'; it has train, validation"):
-        open_hugging_face(folder, splits={"train": "tset"})
+        open_data("hugging_face", path=folder, splits={"train": "tset"})
     with pytest.raises(DataError, match=r"no column 'knd'.*Did you mean 'kind'"):
-        open_hugging_face(folder, label="knd")
+        open_data("hugging_face", path=folder, label="knd")
     with pytest.raises(DataError, match="nobody/nothing: the dataset can't be loaded"):
-        open_hugging_face("nobody/nothing")
+        open_data("hugging_face", path="nobody/nothing")
     bare = datasets.Dataset.from_dict({"text": ["a", "b"]})
     bare.save_to_disk(str(tmp_path / "bare"))
     with pytest.raises(DataError, match=r"no column has the type Image.*text"):
-        open_hugging_face(str(tmp_path / "bare"))
+        open_data("hugging_face", path=str(tmp_path / "bare"))
     with pytest.raises(DataError, match="no column has the type ClassLabel"):
-        open_hugging_face(str(tmp_path / "bare"), image="text")
+        open_data("hugging_face", path=str(tmp_path / "bare"), image="text")
 
 
 def test_without_the_library_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
@@ -97,4 +101,4 @@ def test_without_the_library_the_message_says_what_to_install(monkeypatch: pytes
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(DataError, match="pip install"):
-        open_hugging_face("any")
+        open_data("hugging_face", path="any")

@@ -10,7 +10,7 @@ import pytest
 
 from tests.data.pictures import picture, pixels
 from tinyrefinery.data.class_names import number_labels
-from tinyrefinery.data.sources.parquet import open_parquet
+from tinyrefinery.data.open import open_data
 from tinyrefinery.errors import DataError
 
 
@@ -34,7 +34,7 @@ def test_splits_classes_and_further_columns(tmp_path: Path):
         **{"weight": [0.5] * 10, "box": boxes, "raw": [b"x"] * 10, "id": list("abcdefghij")},
     )
     test = write_parquet(tmp_path / "test.parquet", range(20, 24), [0, 1, 1, 1], names)
-    dataset = open_parquet({"train": train, "test": str(test)}, validation=0.2)
+    dataset = open_data("parquet", path={"train": train, "test": str(test)}, validation=0.2)
     manifest = dataset.manifest
     assert dataset.classes == ("zebra", "ant")
     assert [len(manifest.rows(s)) for s in ("train", "validation", "test")] == [8, 2, 4]
@@ -56,7 +56,7 @@ def test_files_by_pattern_folder_and_list_are_the_same(tmp_path: Path):
         for i in range(3)
     ]
     opened = [
-        open_parquet(given, resident="never").manifest
+        open_data("parquet", path=given, resident="never").manifest
         for given in (files, str(tmp_path / "train-*.parquet"), tmp_path)
     ]
     assert len(opened[0]) == 18
@@ -73,7 +73,7 @@ def test_binary_images_and_a_split_column(tmp_path: Path):
         }
     )
     pq.write_table(table, path)
-    dataset = open_parquet(path, image="pixels", label="kind", split="part")
+    dataset = open_data("parquet", path=path, image="pixels", label="kind", split="part")
     assert dataset.classes == ("cat", "dog")
     assert list(dataset.manifest.column("split")) == ["train"] * 4 + ["validation", "test"]
     assert dataset.manifest.column("path")[5] == f"{path}, row 5"
@@ -85,7 +85,7 @@ def test_groups_stay_together(tmp_path: Path):
         tmp_path / "all.parquet", range(80), [0, 1] * 40, group=groups, patient=groups[::-1]
     )
     for options, column in (({}, "group"), ({"group": "patient"}, "patient")):
-        dataset = open_parquet(path, validation=0.25, **options)
+        dataset = open_data("parquet", path=path, validation=0.25, **options)
         splits = dataset.manifest.column("split")
         per_group: dict[str, set[str]] = {}
         for name, split in zip(dataset.manifest.column(column), splits, strict=True):
@@ -99,7 +99,7 @@ def test_a_group_in_two_given_splits_is_reported(tmp_path: Path):
         s: write_parquet(tmp_path / f"{s}.parquet", range(n, n + 2), [0, 1], group=["g", s])
         for n, s in ((0, "train"), (10, "test"))
     }
-    dataset = open_parquet(parts, validation=0)
+    dataset = open_data("parquet", path=parts, validation=0)
     assert [(p.kind, p.where) for p in dataset.problems] == [("group_across_splits", "g")]
 
 
@@ -109,26 +109,26 @@ def test_rows_without_a_label_or_an_image(tmp_path: Path):
         {"bytes": None, "path": None}
     ]
     pq.write_table(pa.table({"image": images, "label": [0, 1, None, -1, 1]}), path)
-    dataset = open_parquet(path, validation=0)
+    dataset = open_data("parquet", path=path, validation=0)
     assert len(dataset.manifest) == 2
     assert sorted(p.kind for p in dataset.problems) == ["broken_image", *["missing_label"] * 2]
 
 
 def test_only_so_many_rows(tmp_path: Path):
     path = write_parquet(tmp_path / "x.parquet", range(9), [0, 1, 0, 1, 0, 1, 0, 1, 0])
-    assert len(open_parquet(path, limit=5).manifest) == 5
+    assert len(open_data("parquet", path=path, limit=5).manifest) == 5
 
 
 def test_missing_columns_are_named_with_the_nearest(tmp_path: Path):
     path = write_parquet(tmp_path / "x.parquet", range(2), [0, 1], lebal=[0, 1])
     with pytest.raises(DataError, match=r"x\.parquet: no column 'img'.* image, label, lebal\."):
-        open_parquet(path, image="img")
+        open_data("parquet", path=path, image="img")
     with pytest.raises(DataError, match=r"no column 'labels'.*Did you mean 'label'"):
-        open_parquet(path, label="labels")
+        open_data("parquet", path=path, label="labels")
     with pytest.raises(DataError, match="column 'lebal' is int64; images must be binary"):
-        open_parquet(path, image="lebal")
+        open_data("parquet", path=path, image="lebal")
     with pytest.raises(DataError, match="no column 'part'"):
-        open_parquet(path, split="part")
+        open_data("parquet", path=path, split="part")
 
 
 def test_damaged_files(tmp_path: Path):
@@ -136,36 +136,34 @@ def test_damaged_files(tmp_path: Path):
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DataError, match=r"x\.parquet: truncated, or not a Parquet file"):
-        open_parquet(path)
+        open_data("parquet", path=path)
     path.write_bytes(whole[:300] + bytes(400) + whole[700:])
     with pytest.raises(DataError, match=r"x\.parquet: truncated|no usable image"):
-        open_parquet(path)
+        open_data("parquet", path=path)
     path.write_bytes(b"")
     with pytest.raises(DataError, match=r"x\.parquet: the file is empty"):
-        open_parquet(path)
+        open_data("parquet", path=path)
     write_parquet(path, range(0), [])
     with pytest.raises(DataError, match=r"no rows|column 'image'"):
-        open_parquet(path)
+        open_data("parquet", path=path)
 
 
 def test_what_is_not_there_is_named(tmp_path: Path):
     path = write_parquet(tmp_path / "x.parquet", range(4), [0, 1, 0, 1])
     with pytest.raises(DataError, match=r"gone\.parquet: no such Parquet file"):
-        open_parquet({"train": path, "test": tmp_path / "gone.parquet"})
-    with pytest.raises(DataError, match="no training split, only test"):
-        open_parquet({"test": path})
-    with pytest.raises(DataError, match="unknown split 'trian'"):
-        open_parquet({"trian": path})
-    with pytest.raises(DataError, match="two names for one split"):
-        open_parquet({"val": path, "validation": path})
-    with pytest.raises(DataError, match="list of Parquet files is empty"):
-        open_parquet([])
+        open_data("parquet", path={"train": path, "test": tmp_path / "gone.parquet"})
+    with pytest.raises(DataError, match="needs files for the split 'train'"):
+        open_data("parquet", path={"test": path})
+    with pytest.raises(DataError, match="no split is named 'trian'"):
+        open_data("parquet", path={"trian": path})
+    with pytest.raises(DataError, match=r"path: should be a file or a list of files, not \[\]"):
+        open_data("parquet", path=[])
 
 
 def test_one_class_is_refused(tmp_path: Path):
     path = write_parquet(tmp_path / "x.parquet", range(4), [7] * 4)
     with pytest.raises(DataError, match=r"one class only \(7\)"):
-        open_parquet(path)
+        open_data("parquet", path=path)
 
 
 def test_files_that_name_other_classes_are_refused(tmp_path: Path):
@@ -174,7 +172,7 @@ def test_files_that_name_other_classes_are_refused(tmp_path: Path):
         for split, names in (("train", ["a", "b"]), ("test", ["b", "a"]))
     }
     with pytest.raises(DataError, match="different classes"):
-        open_parquet(parts)
+        open_data("parquet", path=parts)
 
 
 @pytest.mark.parametrize(

@@ -8,28 +8,28 @@ from scipy.ndimage import zoom
 from sklearn.datasets import load_digits
 
 from tinyrefinery.data.dataset import Dataset
+from tinyrefinery.data.open import open_data
 from tinyrefinery.data.sources.street_glyphs import MASTER, POOLS, load_glyphs, pool, triangle
-from tinyrefinery.data.sources.street_layout import Layout, SceneOptions, lay_out
-from tinyrefinery.data.sources.street_numbers import open_street_numbers
+from tinyrefinery.data.sources.street_layout import Layout, lay_out
 from tinyrefinery.data.sources.street_scenes import digit_ink
 from tinyrefinery.data.sources.street_truth import READABLE, UNREADABLE, StreetTruth
 from tinyrefinery.errors import DataError
+from tinyrefinery.options.sources import StreetNumbers
 
 HEIGHT, WIDTH = 32, 48
-SIZE, CONTRAST = (0.6, 0.9), (0.5, 1.0)  # defaults of open_street_numbers
 
 
 @pytest.fixture(scope="module")
 def data() -> Dataset:
-    return open_street_numbers(train=250, validation=100, test=100, seed=3)
+    return open_data("street_numbers", train=250, validation=100, test=100, seed=3)
 
 
 def laid_out(count: int) -> tuple[Layout, np.ndarray]:
     """Layout of training scenes of seed 5, and the ink of each digit as drawn, (N, D, H, W)."""
-    options = SceneOptions(2, HEIGHT, WIDTH, 1, SIZE, CONTRAST, 0, 0.0)
+    part = StreetNumbers(height=HEIGHT, width=WIDTH, clutter=0, noise=0)
     glyphs = load_glyphs()
-    layout = lay_out(options, 5, "train", np.arange(count), glyphs)
-    ink = [digit_ink(options, layout, slice(None), digit, glyphs) for digit in range(2)]
+    layout = lay_out(part, 5, "train", np.arange(count), glyphs)
+    ink = [digit_ink(part, layout, slice(None), digit, glyphs) for digit in range(2)]
     return layout, np.stack(ink, axis=1)
 
 
@@ -48,14 +48,14 @@ def whole_boxes(count: int) -> np.ndarray:
 
 
 def test_same_arguments_make_the_same_bytes_and_another_seed_others(data: Dataset) -> None:
-    again = open_street_numbers(train=250, validation=100, test=100, seed=3)
-    other = open_street_numbers(train=250, validation=100, test=100, seed=4)
+    again = open_data("street_numbers", train=250, validation=100, test=100, seed=3)
+    other = open_data("street_numbers", train=250, validation=100, test=100, seed=4)
     assert again.manifest.digest == data.manifest.digest
     assert not set(other.manifest.column("id")) & set(data.manifest.column("id"))
 
 
 def test_a_scene_does_not_depend_on_how_many_there_are(data: Dataset) -> None:
-    more = open_street_numbers(train=700, validation=103, test=5, seed=3)
+    more = open_data("street_numbers", train=700, validation=103, test=5, seed=3)
     for split in ("train", "validation", "test"):
         ours, theirs = data.manifest.rows(split), more.manifest.rows(split)
         shared = min(len(ours), len(theirs))
@@ -64,7 +64,7 @@ def test_a_scene_does_not_depend_on_how_many_there_are(data: Dataset) -> None:
 
 
 def test_known_answer() -> None:
-    small = open_street_numbers(train=4, validation=1, test=1, seed=7)
+    small = open_data("street_numbers", train=4, validation=1, test=1, seed=7)
     assert small.manifest.digest == KNOWN_DIGEST
 
 
@@ -98,7 +98,7 @@ def test_glyphs_show_the_digits_of_the_label(data: Dataset) -> None:
 
 
 def test_no_glyph_is_in_two_splits() -> None:
-    data = open_street_numbers(train=1500, validation=500, test=500, height=16, width=24)
+    data = open_data("street_numbers", train=1500, validation=500, test=500, height=16, width=24)
     used = {}
     for split in POOLS:
         rows = data.manifest.rows(split)
@@ -142,7 +142,9 @@ def test_ink_looks_like_the_source_digit_at_its_place() -> None:
 def test_pixels_follow_ink_with_the_polarity_and_contrast_that_the_manifest_tells() -> None:
     """Least squares of pixels on ink around the digits: the slope is the contrast, signed."""
     layout, ink = laid_out(80)
-    plain = open_street_numbers(train=80, validation=0, test=0, clutter=0, noise=0.0, seed=5)
+    plain = open_data(
+        "street_numbers", train=80, validation=0, test=0, clutter=0, noise=0.0, seed=5
+    )
     pixels = plain.images.array.numpy()[:, 0] / 255.0
     slopes = []
     for scene in range(80):
@@ -168,8 +170,8 @@ def test_digits_lie_inside_the_image_and_do_not_overlap(scenes) -> None:
 
 def test_noise_has_the_deviation_that_the_manifest_tells() -> None:
     options = {"train": 60, "validation": 0, "test": 0, "clutter": 0}
-    noisy = open_street_numbers(**options, noise=0.06)
-    clean = open_street_numbers(**options, noise=0.0)
+    noisy = open_data("street_numbers", **options, noise=0.06)
+    clean = open_data("street_numbers", **options, noise=0.0)
     first, second = noisy.images.array.numpy() / 255.0, clean.images.array.numpy() / 255.0
     for scene in range(60):
         unclipped = (second[scene] > 0.25) & (second[scene] < 0.75)
@@ -191,7 +193,7 @@ def test_noise_has_the_deviation_that_the_manifest_tells() -> None:
     ],
 )
 def test_options_at_their_ends(options: dict) -> None:
-    data = open_street_numbers(**{"train": 40, "validation": 5, "test": 5} | options)
+    data = open_data("street_numbers", **{"train": 40, "validation": 5, "test": 5} | options)
     assert data.images.channels == options.get("channels", 1)
     assert len(data.classes) == 10 ** options.get("digits", 2)
     height, width = data.images.sizes[0]
@@ -203,27 +205,27 @@ def test_options_at_their_ends(options: dict) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"digits": 4}, "digits=4"),
-        ({"digits": 0}, "digits=0"),
-        ({"train": 0}, "train=0"),
-        ({"validation": -1}, "validation=-1"),
-        ({"test": -1}, "test=-1"),
-        ({"height": 4}, "height=4"),
-        ({"width": 4}, "width=4"),
-        ({"channels": 2}, "channels=2"),
-        ({"size": (0.9, 0.4)}, "size="),
-        ({"size": (0.5, 1.4)}, "size="),
-        ({"contrast": (0.0, 0.5)}, "contrast="),
-        ({"clutter": -1}, "clutter=-1"),
-        ({"noise": 2.0}, "noise=2"),
-        ({"wrong_labels": 1.5}, "wrong_labels=1.5"),
+        ({"digits": 4}, "digits: should be less than or equal to 3, not 4"),
+        ({"digits": 0}, "digits: .* not 0"),
+        ({"train": 0}, "train: .* not 0"),
+        ({"validation": -1}, "validation: .* not -1"),
+        ({"test": -1}, "test: .* not -1"),
+        ({"height": 4}, "height: .* not 4"),
+        ({"width": 4}, "width: .* not 4"),
+        ({"channels": 2}, "channels: should be 1 or 3, not 2"),
+        ({"size": (0.9, 0.4)}, "size: should be .least, most., but 0.9 > 0.4"),
+        ({"size": (0.5, 1.4)}, "size.*1.4"),
+        ({"contrast": (0.0, 0.5)}, "contrast.*not 0.0"),
+        ({"clutter": -1}, "clutter: .* not -1"),
+        ({"noise": 2.0}, "noise: .* not 2"),
+        ({"wrong_labels": 1.5}, "wrong_labels: .* not 1.5"),
         ({"size": (0.1, 0.1)}, "3.2 pixels high in 32x48"),
         ({"digits": 3, "width": 12}, "fewer digits"),
     ],
 )
 def test_impossible_options_are_refused_by_name(options: dict, words: str) -> None:
     with pytest.raises(DataError, match=words):
-        open_street_numbers(**options)
+        open_data("street_numbers", **options)
 
 
 # Wrong labels
@@ -231,8 +233,8 @@ def test_impossible_options_are_refused_by_name(options: dict, words: str) -> No
 
 def test_wrong_labels_touch_their_share_of_training_rows_only() -> None:
     options = {"train": 2000, "validation": 50, "test": 50, "height": 16, "width": 24}
-    clean = open_street_numbers(**options)
-    wrong = open_street_numbers(**options, wrong_labels=0.2)
+    clean = open_data("street_numbers", **options)
+    wrong = open_data("street_numbers", **options, wrong_labels=0.2)
     np.testing.assert_array_equal(wrong.manifest.column("true_label"), clean.manifest.labels)
     np.testing.assert_array_equal(wrong.manifest.column("id"), clean.manifest.column("id"))
     changed = wrong.manifest.labels != clean.manifest.labels
@@ -243,7 +245,7 @@ def test_wrong_labels_touch_their_share_of_training_rows_only() -> None:
 
 
 def test_all_labels_wrong_and_truth_keeps_to_the_digits() -> None:
-    data = open_street_numbers(train=100, validation=0, test=0, wrong_labels=1.0)
+    data = open_data("street_numbers", train=100, validation=0, test=0, wrong_labels=1.0)
     true = data.manifest.column("true_label")
     assert (data.manifest.labels != true).all()
     truth = data.truth(np.arange(100), whole_boxes(100))

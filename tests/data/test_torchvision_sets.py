@@ -13,8 +13,8 @@ from torchvision import datasets as tv
 
 from tests.data.pictures import picture, pixels, write
 from tinyrefinery.data.images import EncodedImages, ResidentImages
+from tinyrefinery.data.open import open_data
 from tinyrefinery.data.sources import torchvision_sets
-from tinyrefinery.data.sources.torchvision_sets import open_torchvision
 from tinyrefinery.errors import DataError
 
 
@@ -59,14 +59,14 @@ def write_cifar(root: Path, monkeypatch: pytest.MonkeyPatch, fine: bool) -> None
 @pytest.mark.parametrize("name", ["cifar10", "cifar100"])
 def test_cifar(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     write_cifar(tmp_path, monkeypatch, fine=name == "cifar100")
-    dataset = open_torchvision(name, tmp_path)
+    dataset = open_data(name, root=tmp_path)
     assert sizes(dataset) == [10, 10, 10]  # two of a class: one validates
     assert dataset.classes[3] == "class3"
     assert isinstance(dataset.images, ResidentImages)
     for row, seed in enumerate([*range(20), *range(100, 110)]):
         np.testing.assert_array_equal(dataset.images.pixels(row), pixels(seed, 32, 32))
         assert dataset.manifest.labels[row] == seed % 10
-    again = open_torchvision(name, str(tmp_path), channels=1)
+    again = open_data(name, root=str(tmp_path), channels=1)
     assert list(again.manifest.column("id")) == list(dataset.manifest.column("id"))
     assert again.images.pixels(0).shape == (32, 32, 1)
 
@@ -79,7 +79,7 @@ def test_svhn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         scipy.io.savemat(path, {"X": arrays(seeds).transpose(1, 2, 3, 0), "y": labels})
         lists[split] = ["", path.name, md5(path.read_bytes()).hexdigest()]
     monkeypatch.setattr(tv.SVHN, "split_list", lists)
-    dataset = open_torchvision("svhn", tmp_path, validation=0)
+    dataset = open_data("svhn", root=tmp_path, validation=0)
     assert dataset.classes == tuple("0123456789")
     assert sizes(dataset) == [20, 0, 10]
     np.testing.assert_array_equal(dataset.manifest.labels, [*range(10)] * 3)
@@ -98,7 +98,7 @@ def test_food101(tmp_path: Path):
     for split, content in lists.items():
         write(base / "meta" / f"{split}.json", json.dumps(content).encode())
     (base / "images" / "waffles" / "1.jpg").write_bytes(b"")
-    dataset = open_torchvision("food101", tmp_path, validation=0)
+    dataset = open_data("food101", root=tmp_path, validation=0)
     assert dataset.classes == ("apple_pie", "waffles")
     assert sizes(dataset) == [7, 0, 4]
     assert isinstance(dataset.images, EncodedImages)
@@ -117,7 +117,7 @@ def test_imagenet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
             for i in range(count):
                 seed = 100 * number + i + 50 * (split == "val")
                 write(tmp_path / split / wnid / f"{seed}.JPEG", picture(seed, 9, 9 + i, "jpeg"))
-    dataset = open_torchvision("imagenet", tmp_path, validation=0)
+    dataset = open_data("imagenet", root=tmp_path, validation=0)
     assert dataset.classes == ("tench", "crane (n02)", "crane (n03)")
     assert sizes(dataset) == [9, 0, 3]
     assert list(dataset.manifest.column("wnid")[:4]) == ["n01"] * 3 + ["n02"]
@@ -148,7 +148,7 @@ def test_voc_takes_the_largest_object(tmp_path: Path, year: str | None, sets: tu
         write(base / "Annotations" / f"{name}.xml", annotation(objects))
     write(base / "ImageSets" / "Main" / f"{sets[0]}.txt", b"a\nb\nc\n")
     write(base / "ImageSets" / "Main" / f"{sets[1]}.txt", b"d\n")
-    dataset = open_torchvision("voc", tmp_path, year=year, validation=0)
+    dataset = open_data("voc", root=tmp_path, year=year, validation=0)
     assert len(dataset.classes) == 20
     assert [dataset.classes[label] for label in dataset.manifest.labels] == ["dog", "cat", "dog"]
     assert sizes(dataset) == [2, 0, 1]
@@ -164,13 +164,13 @@ def test_a_damaged_annotation_is_named(tmp_path: Path):
     write(base / "ImageSets" / "Main" / "train.txt", b"a\n")
     write(base / "Annotations" / "a.xml", b"<annotation>")
     with pytest.raises(DataError, match=r"a\.xml: not a Pascal VOC annotation"):
-        open_torchvision("voc", tmp_path)
+        open_data("voc", root=tmp_path)
 
 
 @pytest.mark.parametrize("name", list(torchvision_sets.LOADERS))
 def test_missing_files_say_what_to_download_and_where_to_put_it(name: str, tmp_path: Path):
     with pytest.raises(DataError) as error:
-        open_torchvision(name, tmp_path)
+        open_data(name, root=tmp_path)
     message = str(error.value)
     assert message.startswith(f"{name}: files are missing or damaged in {tmp_path}")
     assert f"{tmp_path} must then contain {torchvision_sets.LOADERS[name].place}" in message
@@ -182,12 +182,13 @@ def test_a_truncated_batch_is_not_whole(tmp_path: Path, monkeypatch: pytest.Monk
     path = tmp_path / "cifar-10-batches-py" / "data_batch_2"
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(DataError, match="cifar10: files are missing"):
-        open_torchvision("cifar10", tmp_path)
+        open_data("cifar10", root=tmp_path)
 
 
 def test_unknown_names_and_years(tmp_path: Path):
-    with pytest.raises(DataError, match=r"no torchvision set 'cifar11'.*Did you mean"):
-        open_torchvision("cifar11", tmp_path)
-    for name, year in (("voc", "2006"), ("svhn", "2007")):
-        with pytest.raises(DataError, match="voc has 2007 to 2012"):
-            open_torchvision(name, tmp_path, year=year)
+    with pytest.raises(DataError, match=r"no data source 'cifar11'.*Did you mean"):
+        open_data("cifar11", root=tmp_path)
+    with pytest.raises(DataError, match=r"year: should be '2007', .* or '2012', not '2006'"):
+        open_data("voc", root=tmp_path, year="2006")
+    with pytest.raises(DataError, match="year: svhn has no years"):
+        open_data("svhn", root=tmp_path, year="2007")

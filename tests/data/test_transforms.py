@@ -97,8 +97,8 @@ def test_resident_and_encoded_paths_agree():
     images, rows = noise(), np.arange(N)
     for crop in CROPS.values():
         crops = crops_of(images, crop)
-        (fast,) = transforms.crop_batches(ResidentImages(images), rows, [crops], crop.size)
-        (slow,) = transforms.crop_batches(Undecoded(images), rows, [crops], crop.size)
+        (fast,) = transforms.crop_batches(ResidentImages(images), rows, [crops], [crop.size])
+        (slow,) = transforms.crop_batches(Undecoded(images), rows, [crops], [crop.size])
         assert (fast - slow).abs().max() < TWO_ROUNDINGS
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.data.pictures import picture, pixels
 from tinyrefinery.data.images import EncodedImages
-from tinyrefinery.data.sources.webdataset import open_webdataset
+from tinyrefinery.data.open import open_data
 from tinyrefinery.errors import DataError
 
 
@@ -37,7 +37,9 @@ def test_shards_by_range_with_labels_and_columns(tmp_path: Path):
         write_shard(tmp_path / f"train-{shard:02d}.tar", samples(range(shard * 4, shard * 4 + 4)))
     write_shard(tmp_path / "test.tar", samples(range(50, 54)))
     paths = {"train": str(tmp_path / "train-{00..02}.tar"), "test": str(tmp_path / "te*.tar")}
-    dataset = open_webdataset(paths, classes=["even", "odd"], validation=0, resident="never")
+    dataset = open_data(
+        "webdataset", path=paths, classes=["even", "odd"], validation=0, resident="never"
+    )
     assert dataset.classes == ("even", "odd")
     assert [len(dataset.manifest.rows(s)) for s in ("train", "test")] == [12, 4]
     assert isinstance(dataset.images, EncodedImages)
@@ -54,7 +56,7 @@ def test_labels_in_json_and_broken_or_unlabeled_samples(tmp_path: Path):
         files[f"{seed}.jpg"] = picture(seed, kind="jpeg")
         files[f"{seed}.json"] = json.dumps({"label": "ab"[seed % 2]}).encode()
     files |= {"4.jpg": b"", "4.json": b'{"label": "a"}', "5.png": picture(5), "6.cls": b"a"}
-    dataset = open_webdataset(write_shard(tmp_path / "x.tar", files), validation=0)
+    dataset = open_data("webdataset", path=write_shard(tmp_path / "x.tar", files), validation=0)
     assert dataset.classes == ("a", "b")
     assert len(dataset.manifest) == 4
     assert [p.kind for p in dataset.problems] == ["broken_image", "missing_label"]
@@ -73,6 +75,6 @@ def test_shards_that_cannot_be_read(tmp_path: Path):
         (write_shard(tmp_path / "bad.tar", {"a.png": b"x", "a.json": b"{"}), r"bad\.tar, a\.json"),
     ):
         with pytest.raises(DataError, match=message):
-            open_webdataset(path)
-    with pytest.raises(DataError, match="list of shards is empty"):
-        open_webdataset([])
+            open_data("webdataset", path=path)
+    with pytest.raises(DataError, match=r"path: should be a file or a list of files, not \[\]"):
+        open_data("webdataset", path=[])

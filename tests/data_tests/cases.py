@@ -9,7 +9,7 @@ from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.data_tests.data_test_file import Suite
 from tinyrefinery.data_tests.rows import Rows, rows_of
 from tinyrefinery.evaluation.prediction_table import ModelPredictions
-from tinyrefinery.recipe.load import check
+from tinyrefinery.options.messages import check
 
 CLASSES = ("no_person", "person")
 

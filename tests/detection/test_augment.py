@@ -13,7 +13,7 @@ from tinyrefinery.detection import augment
 from tinyrefinery.detection.box_view import BoxView, paint, placement
 from tinyrefinery.detection.boxes import BoxData, GroundTruth
 from tinyrefinery.detection.shapes_dataset import open_shapes
-from tinyrefinery.recipe.detection import Augment, BoxCrop, ZoomOut
+from tinyrefinery.recipe.detection import Augment, BoxCrop, Shapes, ZoomOut
 
 SIZE = (60, 90)
 BOXES = np.array([[10, 5, 40, 30], [50, 20, 85, 55], [0, 40, 12, 60]], np.float32)
@@ -31,7 +31,7 @@ def only(**parts):
 
 
 def test_draws_are_functions_of_seed_epoch_and_row():
-    data = open_shapes(train=12, validation=1, test=0)
+    data = open_shapes(Shapes(train=12, validation=1, test=0))
     view = BoxView(data, 64, Augment(), seed=3)
     rows = np.arange(12)
     together = view.render(rows, 5)
@@ -182,7 +182,7 @@ def test_what_is_not_image_stays_the_mean_also_when_recoloured():
 
 
 def test_batches_are_padded_with_class_zero():
-    data = open_shapes(train=40, validation=1, test=0, most=4)
+    data = open_shapes(Shapes(train=40, validation=1, test=0, most=4))
     batch = BoxView(data, 96).render(data.rows("train"), 0)
     counts = [len(data.truth[row]) for row in data.rows("train")]
     assert batch.labels.shape == (40, max(counts), 5)

@@ -17,12 +17,12 @@ import torch
 
 from tests.detection.tiny_detector import TINY, digest, measured, run_detection, tiny
 from tests.detection.voc_files import sound, write
-from tinyrefinery.detection.build import open_boxes
+from tinyrefinery.detection.build import box_data
 from tinyrefinery.detection.detections import read_detections
 from tinyrefinery.errors import CheckpointError, DataError
 from tinyrefinery.models import create
 from tinyrefinery.models.network_file import save_network
-from tinyrefinery.recipe.detection import load_detection
+from tinyrefinery.recipe.detection import Shapes, load_detection
 from tinyrefinery.reports.detectors import write_detector_results
 from tinyrefinery.runs.keys import detector_key
 from tinyrefinery.runs.plan import run_folder
@@ -60,7 +60,7 @@ def test_the_folder_is_whole(trained):
 
 def test_its_images_are_kept_with_their_splits(trained):
     runs, _ = trained
-    data = open_boxes(**tiny().data.source.model_dump())
+    data = box_data(tiny().data.source)
     images = runs[0].images()
     assert images.column("id").to_pylist() == list(data.ids)
     assert images.column("split").to_pylist() == data.splits.tolist()
@@ -73,7 +73,7 @@ def test_what_was_measured_is_what_was_found(trained):
     runs, folder = trained
     again = measured(folder, "inference.most=200")
     assert again[0]["test"] == runs[0].evaluation["test"]
-    data = open_boxes(**tiny().data.source.model_dump())
+    data = box_data(tiny().data.source)
     rows = data.rows("test")
     found = read_detections(runs[0].folder / "found-test.parquet", rows)
     assert len(found) == len(rows)
@@ -109,14 +109,14 @@ def test_other_inference_is_measured_anew_and_nothing_trained(trained, tmp_path,
 
 
 def test_the_key_follows_from_what_weights_depend_on():
-    data = open_boxes(**tiny().data.source.model_dump()).digest
+    data = box_data(tiny().data.source).digest
     key = detector_key(tiny(), data)
     for same in ("engine.threads=2", "inference.score=0.3", "data.workers=3", "title=x"):
         assert detector_key(tiny(same), data) == key, same
     others = ("seed=1", "training.epochs=4", "detector.size=96", "data.augment.flip=0")
     for other in (*others, "training.loss.negatives=2", "data.mean=[0.5, 0.5, 0.5]"):
         assert detector_key(tiny(other), data) != key, other
-    less = open_boxes("shapes", train=19, validation=6, test=6, side=64)
+    less = box_data(Shapes(train=19, validation=6, test=6, side=64))
     assert detector_key(tiny(), less.digest) != key
 
 

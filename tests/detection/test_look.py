@@ -11,10 +11,10 @@ from PIL import Image
 from tests.detection.tiny_detector import measured, tiny
 from tests.detection.voc_files import sound, write
 from tinyrefinery.detection import look as detection_look
-from tinyrefinery.detection.build import open_boxes
+from tinyrefinery.detection.build import box_data
 from tinyrefinery.errors import DataError, RecipeError
+from tinyrefinery.options.messages import check
 from tinyrefinery.recipe.detection import DetectionRecipe
-from tinyrefinery.recipe.load import check
 from tinyrefinery.recipe.overrides import apply
 
 pytest.importorskip("pycocotools")
@@ -126,7 +126,7 @@ def test_faults_of_other_images_and_known_ones_are_logged(trained, tmp_path, mon
     measured(folder, f"data.source={{name: voc, root: {write(tmp_path / 'voc', files)}}}")
     (line,) = logged
     assert line.startswith("voc: 1 problem with the data, the first: missing annotation: JPEGIm")
-    data = open_boxes(**tiny().data.source.model_dump())
+    data = box_data(tiny().data.source)
     swapped = np.where(data.splits == "train", "test", "train")
     there = dataclasses.replace(data, splits=swapped)
     monkeypatch.setattr(detection_look.build, "box_data", lambda source, measured: there)

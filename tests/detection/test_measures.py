@@ -9,6 +9,7 @@ from tinyrefinery.detection.detections import Detections
 from tinyrefinery.detection.detector_measures import blind, measures
 from tinyrefinery.detection.shapes_dataset import open_shapes
 from tinyrefinery.detection.voc_measure import Curve, area, curve, eleven_points, voc_measures
+from tinyrefinery.recipe.detection import Shapes
 
 
 def given(*boxes, labels=None, difficult=None):
@@ -167,7 +168,7 @@ def test_coco_of_perfect_and_of_no_boxes():
 
 
 def test_the_blind_control_knows_the_training_boxes_only():
-    data = open_shapes(train=9, validation=4, test=0)
+    data = open_shapes(Shapes(train=9, validation=4, test=0))
     rows = data.rows("validation")
     found_blind = blind(data, rows)
     train = [data.truth[row] for row in data.rows("train")]
@@ -185,5 +186,5 @@ def test_the_blind_control_knows_the_training_boxes_only():
 
 
 def test_the_blind_control_of_a_class_that_training_lacks():
-    data = open_shapes(train=1, validation=2, test=0, most=1)
+    data = open_shapes(Shapes(train=1, validation=2, test=0, most=1))
     assert all(len(each.labels) <= 1 for each in blind(data, data.rows("validation")))

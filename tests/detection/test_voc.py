@@ -9,9 +9,14 @@ from PIL import Image, ImageOps
 
 from tests.detection.voc_files import jpeg, sound, write, write_zip, xml
 from tests.real import real_data
-from tinyrefinery.detection.voc import open_voc
+from tinyrefinery.detection.voc import open_voc as open_part
 from tinyrefinery.detection.voc_xml import parse, place_objects
 from tinyrefinery.errors import DataError
+from tinyrefinery.recipe.detection import Voc
+
+
+def open_voc(root, **options):
+    return open_part(Voc(root=root, **options))
 
 
 def kinds(data):

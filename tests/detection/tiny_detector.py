@@ -6,9 +6,9 @@ from tinyrefinery.detection import look as detection_look
 from tinyrefinery.detection.detector_file import load_detector
 from tinyrefinery.detection.detector_run import run_detectors
 from tinyrefinery.models.digest import weights_digest
+from tinyrefinery.options.messages import check
 from tinyrefinery.recipe.detection import DetectionRecipe
 from tinyrefinery.recipe.document import parse
-from tinyrefinery.recipe.load import check
 from tinyrefinery.recipe.overrides import apply
 from tinyrefinery.runs.plan import DetectorJob, seeded
 

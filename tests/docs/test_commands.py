@@ -20,10 +20,10 @@ from tinyrefinery.data_tests.data_test_file import Suite
 from tinyrefinery.data_tests.verdicts import Verdict
 from tinyrefinery.options.labels import Labels
 from tinyrefinery.options.losses import Loss
+from tinyrefinery.options.messages import check
 from tinyrefinery.options.training import EarlyStop
 from tinyrefinery.recipe.detection import DetectionRecipe, load_any
 from tinyrefinery.recipe.latency_table import is_latency_table, load_latency_table
-from tinyrefinery.recipe.load import check
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.shipped import locate
 from tinyrefinery.recipe.table import Table, at_scale, is_table, load_table, table_rows

@@ -310,3 +310,17 @@ def test_training_goes_on_from_another_stages_weights(tmp_path):
     for name in ours:
         if "running" not in name and "num_batches" not in name:
             assert (ours[name] - theirs[name]).abs().max() < 1e-6, name
+
+
+def test_a_refiner_labels_at_its_own_size(finished, tmp_path, caplog):
+    model = stage_folder(finished[0], "plain") / "model.safetensors"  # trained at 16 pixels
+    caplog.set_level("INFO", "tinyrefinery")
+    small = ["data.train_crop.size=12", f"stages.refined.labels.by=file:{model}"]
+    go(tmp_path, "live", small)
+    assert "labels each crop at its own 16x16 pixels (student: 12x12)" in caplog.text
+    go(tmp_path, "stored", [*small, "stages.refined.labels.store={form: float32}"])
+    assert weights(tmp_path / "live", "refined") == weights(tmp_path / "stored", "refined")
+    assert "WARNING" not in caplog.text
+    go(tmp_path, "student", [*small, "stages.refined.labels.refiner_size=student"])
+    assert "was trained at 16x16 pixels, but labels crops of 12x12" in caplog.text
+    assert weights(tmp_path / "live", "refined") != weights(tmp_path / "student", "refined")

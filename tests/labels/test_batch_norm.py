@@ -1,5 +1,7 @@
 """BN groups: complete, replayable, mixed; and statistics that are what they claim to be."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -89,7 +91,7 @@ def test_has_batch_norm():
 def test_a_refiner_is_calibrated_in_the_precision_it_labels_in(bf16):
     images = torch.randn(16, 1, 6, 6) * 2 + 1
     refiner = Refiner([network()], Refining(batch_norm="calibrated"), bf16=bf16)
-    refiner.calibrate(lambda: [images])
+    refiner.calibrate(lambda: [SimpleNamespace(images=images, at={})])
     maps = network()[0](images)
     torch.testing.assert_close(
         refiner.networks[0][1].running_mean, maps.mean((0, 2, 3)), atol=0.02, rtol=0

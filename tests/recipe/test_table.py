@@ -3,8 +3,9 @@
 import pytest
 
 from tinyrefinery.errors import RecipeError
+from tinyrefinery.options.messages import check
 from tinyrefinery.recipe.document import parse
-from tinyrefinery.recipe.load import check, dump, load_recipe
+from tinyrefinery.recipe.load import dump, load_recipe
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.table import (
     at_scale,

@@ -166,7 +166,7 @@ def open_reference(path: Path, channels: int) -> Dataset:
     except DataError:
         if not path.is_dir():
             raise
-        return open_unlabeled(path, resident="never", channels=3 if channels == 3 else 1)
+        return open_unlabeled(path, 3 if channels == 3 else 1)
 
 
 def predictions_as_evidence(network: Network, dataset: Dataset) -> Evidence:

@@ -1,4 +1,4 @@
-"""From a recipe to data: the data set, its crops and views, and their seeds."""
+"""From a recipe to data: the dataset, its crops and views, and their seeds."""
 
 import torch
 
@@ -6,8 +6,7 @@ from tinyrefinery import random
 from tinyrefinery.data.batches import View
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.images import ResidentImages
-from tinyrefinery.data.open import open_data
-from tinyrefinery.errors import DataError
+from tinyrefinery.data.open import open_source
 from tinyrefinery.options.crops import Augment
 from tinyrefinery.recipe.data import Data
 from tinyrefinery.recipe.schema import Recipe
@@ -15,17 +14,12 @@ from tinyrefinery.recipe.stage import Stage
 
 
 def dataset(data: Data) -> Dataset:
-    """Open the recipe's data set.
+    """Open the recipe's dataset.
 
     Raises:
         DataError: when it can't be opened, or was handed over by Python code.
     """
-    if data.source.name == "given":
-        raise DataError(
-            "data.source: the data set was handed over by Python code, so a command can't open it; "
-            "name a source, e.g. 'data.source={name: folder, root: photos/}'"
-        )
-    return open_data(data.source.name, **data.source.model_dump(exclude={"name"}))
+    return open_source(data.source)
 
 
 def stage_seed(recipe: Recipe, what: str, generation: int, extra: int | None = None) -> int:

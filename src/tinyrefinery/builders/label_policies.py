@@ -1,6 +1,7 @@
 """From a recipe to refiners, label policies and stores."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from tinyrefinery import random
 from tinyrefinery.builders.networks import FrozenNetwork
-from tinyrefinery.data.batches import View, shuffled, split_batches
+from tinyrefinery.data.batches import Size, View, shuffled, split_batches
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.errors import DataError
 from tinyrefinery.labels.crop_labels import CropLabels
@@ -46,12 +47,21 @@ def refiner(
         bf16=engine.precision == "bf16",
         channels_last=engine.channels_last,
         prepare=[_preparation(given, (one.mean, one.std)) for one in frozen],
+        sizes=[own_size(part, one, view.crop.size) for one in frozen],
     )
     if part.batch_norm == "calibrated":
         sample = shuffled(rows, random.integer(view.seed, "calibration"), 0)[:CALIBRATION_CROPS]
         batches = split_batches(sample, 256, drop_last=True)
-        frozen_networks.calibrate(lambda: (view.render(batch, 0).images for batch in batches))
+        rendered = replace(view, sizes=frozen_networks.sizes)
+        frozen_networks.calibrate(lambda: (rendered.render(batch, 0) for batch in batches))
     return frozen_networks
+
+
+def own_size(part: Refining, network: FrozenNetwork, crop: Size) -> Size | None:
+    """Size at which a refiner takes crops, where that is not the student's; else None."""
+    if part.refiner_size == "student" or network.size in (None, crop):
+        return None
+    return network.size
 
 
 def _preparation(given: Normalization, wanted: Normalization) -> Callable[[Tensor], Tensor] | None:

@@ -25,6 +25,8 @@ class FrozenNetwork:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     classes: tuple[str, ...]
+    size: tuple[int, int] | None = None
+    """Height and width of the crops that it was trained on, in pixels."""
 
 
 def skeleton(stage: Stage, data: Dataset, recipe: Recipe, classes: int | None = None) -> nn.Module:

@@ -71,7 +71,7 @@ def label(
     labeler = open_labeler(Wish(by, classes, size, weights, stage, seed, row, timeout, retries))
     said = _decided(decisions or [])
     channels = 1 if labeler.channels == 1 else 3
-    new: Dataset = open_unlabeled(images, channels=channels, resident="never")
+    new: Dataset = open_unlabeled(images, channels)
     known, rows = audited_images(labeler, gold)
     limits = Limits(precision, least, reject_below, audit)
     made = auto_label(labeler, new, known, rows, limits, said)

@@ -32,8 +32,8 @@ class Crops:
     resized: np.ndarray | None = None
     """(B, 2) int: height and width to which the whole image is resized before cropping."""
     copied: bool = False
-    """Whether crops of this kind are always copied without resizing. Not inferred from the boxes:
-    a crop must not depend on the other crops in its batch."""
+    """Whether crops of this kind are copied without resizing, at the size they are drawn for. Not
+    inferred from the boxes: a crop must not depend on the other crops in its batch."""
 
     def subset(self, which: slice) -> "Crops":
         """The draws of a contiguous part of the batch."""
@@ -50,6 +50,20 @@ class Crops:
         if self.resized is None:
             return self.boxes
         return self.boxes * np.tile(sizes / self.resized, 2)
+
+    def for_another_size(self, sizes: np.ndarray, others: np.ndarray) -> "Crops":
+        """The same crops, to be rendered at another size than the one they were drawn for.
+
+        Boxes are those in the source images, to whole pixels, so that they are resized in one step.
+
+        Args:
+            sizes: height and width of the images that the crops were drawn for, (B, 2).
+            others: those of the images that they are cut from, (B, 2).
+        """
+        boxes = self.boxes
+        if self.resized is not None or (sizes != others).any():
+            boxes = np.rint(self.source_boxes(sizes) * np.tile(others / sizes, 2))
+        return replace(self, boxes=boxes, resized=None)
 
 
 def draw(

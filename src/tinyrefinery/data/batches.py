@@ -3,7 +3,8 @@
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -16,10 +17,13 @@ from tinyrefinery.data import transforms
 from tinyrefinery.data.augmentation import Crops
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.device import to_device
-from tinyrefinery.data.images import ChangedImageError
+from tinyrefinery.data.images import ChangedImageError, EncodedImages, Images
+from tinyrefinery.data.shrunk import shrunk
 from tinyrefinery.errors import DataError
 from tinyrefinery.options.crops import IMAGENET_MEAN, IMAGENET_STD, Augment, Crop
 
+Size = tuple[int, int]
+"""Height and width in pixels."""
 _CPU = torch.device("cpu")
 DRAW_AT_ONCE = 32  # batches; random numbers are cheaper in bulk
 
@@ -36,11 +40,14 @@ class Batch:
     """Manifest rows, (B,) int64."""
     epoch: int
     crops: Crops
+    at: dict[Size, Tensor] = field(default_factory=dict)
+    """The same crops at other sizes, normalized like `images`: size -> (B, C, size)."""
 
     def subset(self, which: slice) -> "Batch":
         """A contiguous part of the batch."""
         arrays = (self.images[which], self.labels[which], self.rows[which])
-        return Batch(*arrays, self.epoch, self.crops.subset(which))
+        at = {size: images[which] for size, images in self.at.items()}
+        return Batch(*arrays, self.epoch, self.crops.subset(which), at)
 
 
 class BatchSource(Protocol):
@@ -76,6 +83,8 @@ class View:
     """Number of crop streams, which epochs repeat in turn; None: each epoch has its own."""
     augment: Augment | None = None
     """Random changes of the crops; None: none."""
+    sizes: tuple[Size, ...] = ()
+    """Other sizes at which batches hold the same crops too, for networks that take these."""
 
     def stream(self, epoch: int) -> int:
         """Number of the crop stream of an epoch."""
@@ -83,13 +92,13 @@ class View:
 
     def crops(self, rows: np.ndarray, epoch: int) -> Crops:
         """Draw the crops of these rows in this epoch."""
-        sizes = self.dataset.images.sizes[rows]
+        sizes = self.images.sizes[rows]
         stream = self.stream(epoch)
         return crop_draws.draw(self.crop, self.seed, stream, rows, sizes, self.augment)
 
     def pixels(self, rows: np.ndarray, crops: Crops) -> Tensor:
         """Render crops as float (B, C, h, w) in 0-255, not normalized."""
-        return self._pixels(rows, [crops])[0]
+        return self._pixels(rows, [crops], [self.crop.size], self.images)[0]
 
     def render(self, rows: np.ndarray, epoch: int, crops: Crops | None = None) -> Batch:
         """Render these rows in this epoch as a batch. Pass `crops` if they are already drawn."""
@@ -110,15 +119,69 @@ class View:
         rows = np.asarray(rows, dtype=np.int64)
         draws = [self.crops(rows, epoch) for epoch in epochs] if draws is None else draws
         labels = to_device(self.dataset.manifest.labels[rows], self.device)
+        at = {
+            size: [transforms.normalize_(part, self.mean, self.std) for part in parts]
+            for size, parts in self._all_sizes(rows, draws).items()
+        }
         return [
-            Batch(transforms.normalize_(images, self.mean, self.std), labels, rows, epoch, crops)
-            for images, epoch, crops in zip(self._pixels(rows, draws), epochs, draws, strict=True)
+            Batch(
+                at[self.crop.size][i],
+                labels,
+                rows,
+                epoch,
+                crops,
+                {size: at[size][i] for size in self.sizes},
+            )
+            for i, (epoch, crops) in enumerate(zip(epochs, draws, strict=True))
         ]
 
-    def _pixels(self, rows: np.ndarray, draws: Sequence[Crops]) -> list[Tensor]:
-        data, size = self.dataset, self.crop.size
+    @cached_property
+    def images(self) -> Images:
+        """The images that crops are cut from: the dataset's, with large photographs shrunk."""
+        return self._images_for(self.crop.size)
+
+    def _images_for(self, size: Size) -> Images:
+        images, manifest = self.dataset.images, self.dataset.manifest
+        if not isinstance(images, EncodedImages):
+            return images
+        return shrunk(images, lambda: manifest.column("id"), self.crop, size)
+
+    @cached_property
+    def _images_at(self) -> dict[Size, Images]:
+        """The images that crops of each of `sizes` are cut from; the same object where possible."""
+        found: dict[Size, Images] = {}
+        for size in self.sizes:
+            images = self._images_for(size)
+            known = [self.images, *found.values()]
+            found[size] = next((k for k in known if (k.sizes == images.sizes).all()), images)
+        return found
+
+    def _all_sizes(self, rows: np.ndarray, draws: Sequence[Crops]) -> dict[Size, list[Tensor]]:
+        """Pixels of each draw, not normalized, at the view's size and at all others."""
+        drawn_for = self.images.sizes[rows]
+        wanted = [(self.images, self.crop.size, list(draws))]
+        for size, images in self._images_at.items():
+            cut_from = images.sizes[rows]
+            crops = [draw.for_another_size(drawn_for, cut_from) for draw in draws]
+            wanted.append((images, size, crops))
+        found: dict[Size, list[Tensor]] = {}
+        # One decoding serves all sizes that are cut from the same images.
+        for source in {id(images): images for images, _, _ in wanted}.values():
+            these = [(size, crops) for images, size, crops in wanted if images is source]
+            sizes = [size for size, crops in these for _ in crops]
+            pixels = self._pixels(
+                rows, [draw for _, crops in these for draw in crops], sizes, source
+            )
+            for number, (size, crops) in enumerate(these):
+                found[size] = pixels[number * len(crops) : (number + 1) * len(crops)]
+        return found
+
+    def _pixels(
+        self, rows: np.ndarray, draws: Sequence[Crops], sizes: Sequence[Size], images: Images
+    ) -> list[Tensor]:
+        data = self.dataset
         try:
-            cut = transforms.crop_batches(data.images, rows, draws, size)
+            cut = transforms.crop_batches(images, rows, draws, sizes)
         except ChangedImageError as error:
             path = data.manifest.column("path")[error.row]
             raise DataError(f"data '{data.name}': {path}: {error}") from error
@@ -137,7 +200,7 @@ class View:
         """True label distributions of these crops, (B, K); None if the scenes are unknown."""
         if self.dataset.truth is None:
             return None
-        sizes = self.dataset.images.sizes[rows].astype(np.float64)
+        sizes = self.images.sizes[rows].astype(np.float64)
         return self.dataset.truth(rows, self.crops(rows, epoch).source_boxes(sizes))
 
 

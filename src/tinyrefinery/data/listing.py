@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Literal, TypedDict
 
 import numpy as np
 import pyarrow as pa
@@ -19,22 +18,9 @@ from tinyrefinery.data.images import EncodedImages, Images, ResidentImages
 from tinyrefinery.data.manifest import REQUIRED, Manifest
 from tinyrefinery.data.splits import choose_stratified
 from tinyrefinery.errors import DataError, did_you_mean
+from tinyrefinery.options.sources import Opened
 
 RESIDENT_BYTES = 2 << 30  # our choice: fits a laptop, and about 170,000 RGB images of 64x64
-
-
-class OpeningOptions(TypedDict, total=False):
-    """Options that all sources share; `assemble` has their meaning and defaults."""
-
-    channels: Literal[1, 3]
-    validation: float
-    test: float
-    seed: int
-    group: str | None
-    exclude: str | None
-    strict: bool
-    resident: Literal["auto", "always", "never"]
-    resident_bytes: int
 
 
 @dataclass(frozen=True)
@@ -64,65 +50,41 @@ class Listing:
     problems: tuple[Problem, ...] = ()
 
 
-def assemble(
-    listing: Listing,
-    *,
-    channels: Literal[1, 3] = 3,
-    validation: float = 0.1,
-    test: float = 0.0,
-    seed: int = 0,
-    group: str | None = None,
-    exclude: str | None = None,
-    strict: bool = False,
-    resident: Literal["auto", "always", "never"] = "auto",
-    resident_bytes: int = RESIDENT_BYTES,
-) -> Dataset:
+def assemble(listing: Listing, part: Opened) -> Dataset:
     """Decode all images once, leave out the broken ones, split off validation and test, and check.
 
     Args:
         listing: the source's images.
-        channels: 3 for RGB, 1 for gray.
-        validation: share of the training images to split off for validation, if the source has no
-            validation split; 0 for none. Labels from a network (`label_source` starts with
-            `auto:`) stay in training.
-        test: share of the training images to split off for test, if the source has no test split.
-        seed: of the split.
-        group: column whose values stay together in a split; default "group", if there is one.
-        exclude: file that lists images to leave out before anything else, one per line: the path or
-            the SHA-256 of the bytes. Empty lines and lines that start with # are ignored.
-        strict: raise an error on any problem, instead of leaving out rows and listing problems.
-        resident: keep decoded pixels in memory: `auto` if all have one size and fit.
-        resident_bytes: memory limit for `auto`, default 2 GiB.
+        part: the options that all sources share.
 
     Raises:
-        DataError: if there is nothing to train on, an option is invalid, or `strict` is set and
-            there is a problem.
+        DataError: if there is nothing to train on, or `strict` is set and there is a problem.
     """
-    _check_options(listing, channels, validation, test, resident)
-    limit = {"auto": resident_bytes, "always": 1 << 62, "never": 0}[resident]
-    ids, reasons, images = _open_images(listing, channels, limit)
+    _check_listing(listing)
+    limit = {"auto": RESIDENT_BYTES, "always": 1 << 62, "never": 0}[part.resident]
+    ids, reasons, images = _open_images(listing, part.channels, limit)
     problems = [*listing.problems, *check.broken_images(reasons, listing.paths)]
     problems += _missing_labels(listing, reasons)
-    usable, notes = _usable(listing, ids, reasons, exclude)
+    usable, notes = _usable(listing, ids, reasons, part.exclude)
     if not usable.any():
         raise DataError(f"{listing.name}: no usable image. {_first(problems)}")
-    if strict:
+    if part.strict:
         check.raise_problems(listing.name, problems)
     rows = np.flatnonzero(usable)
     manifest = _manifest(listing, ids, rows)
-    group = _group_column(listing, group)
+    group = _group_column(listing, part.group)
     # Test first, so that the validation share doesn't change the test images.
-    for split, share in (("test", test), ("validation", validation)):
-        manifest = _split_off(manifest, split, share, group, seed)
+    for split, share in (("test", part.test), ("validation", part.validation)):
+        manifest = _split_off(manifest, split, share, group, part.seed)
     kept, copies = check.copies_across_splits(manifest)
     manifest, rows = manifest.select(kept), rows[kept]
-    problems += copies + _problems_of_splits(manifest, group, validation, test)
-    if strict:
+    problems += copies + _problems_of_splits(manifest, group, part.validation, part.test)
+    if part.strict:
         check.raise_problems(listing.name, problems)
     if not len(manifest.rows("train")):
         raise DataError(f"{listing.name}: no training image is left. {_first(problems)}")
     images = images if len(rows) == len(images) else images.select(rows)
-    _check_resident(listing.name, images, resident)
+    _check_resident(listing.name, images, part.resident)
     return Dataset(listing.name, manifest, images, problems=tuple(problems + notes))
 
 
@@ -268,9 +230,7 @@ def _group_column(listing: Listing, group: str | None) -> str | None:
     return f"source_{group}" if group in REQUIRED else group
 
 
-def _check_options(
-    listing: Listing, channels: int, validation: float, test: float, resident: str
-) -> None:
+def _check_listing(listing: Listing) -> None:
     name = listing.name
     if not len(listing.labels):
         raise DataError(f"{name}: there are no images")
@@ -282,15 +242,6 @@ def _check_options(
     if len(set(listing.classes)) < len(listing.classes):
         duplicates = sorted({c for c in listing.classes if listing.classes.count(c) > 1})
         raise DataError(f"{name}: duplicate class names: {duplicates}")
-    if channels not in (1, 3):
-        raise DataError(f"{name}: channels must be 3 (RGB) or 1 (gray), not {channels!r}")
-    if resident not in ("auto", "always", "never"):
-        raise DataError(f"{name}: resident must be auto, always or never, not {resident!r}")
-    if min(validation, test) < 0 or validation + test >= 1:
-        raise DataError(
-            f"{name}: validation ({validation}) and test ({test}) are shares of the training "
-            "images: they must not be negative, and their sum must be below 1"
-        )
     if "train" not in set(listing.splits):
         raise DataError(f"{name}: no training split, only {', '.join(sorted(set(listing.splits)))}")
 

@@ -1,96 +1,89 @@
 """Open a dataset by the name of its source."""
 
-import inspect
-from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from tinyrefinery.data.dataset import Dataset
-from tinyrefinery.data.listing import assemble
-from tinyrefinery.data.overlay.apply_decisions import Ambiguous, with_overlay
+from tinyrefinery.data.overlay.apply_decisions import with_overlay
 from tinyrefinery.data.splits import subset
-from tinyrefinery.errors import DataError, did_you_mean
+from tinyrefinery.errors import DataError, RecipeError, did_you_mean
+from tinyrefinery.options.messages import check
+from tinyrefinery.options.sources import (
+    Folder,
+    Given,
+    HuggingFace,
+    Opened,
+    Parquet,
+    Reviewed,
+    Source,
+    StreetNumbers,
+    Torchvision,
+    WebDataset,
+)
 
-_PACKAGE = "tinyrefinery.data.sources."
-
-SOURCES: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "street_numbers": ("street_numbers", "open_street_numbers", {}),
-    "folder": ("folder", "open_folder", {}),
-    "parquet": ("parquet", "open_parquet", {}),
-    "hugging_face": ("hugging_face", "open_hugging_face", {}),
-    "webdataset": ("webdataset", "open_webdataset", {}),
-    "cifar10": ("torchvision_sets", "open_torchvision", {"name": "cifar10"}),
-    "cifar100": ("torchvision_sets", "open_torchvision", {"name": "cifar100"}),
-    "svhn": ("torchvision_sets", "open_torchvision", {"name": "svhn"}),
-    "food101": ("torchvision_sets", "open_torchvision", {"name": "food101"}),
-    "imagenet": ("torchvision_sets", "open_torchvision", {"name": "imagenet"}),
-    "voc": ("torchvision_sets", "open_torchvision", {"name": "voc"}),
+OPENERS: dict[type[Reviewed], str] = {
+    StreetNumbers: "street_numbers:open_street_numbers",
+    Folder: "folder:open_folder",
+    Parquet: "parquet:open_parquet",
+    HuggingFace: "hugging_face:open_hugging_face",
+    WebDataset: "webdataset:open_webdataset",
+    Torchvision: "torchvision_sets:open_torchvision",
 }
-"""Name -> module in `data/sources`, function that opens it, and fixed options of this name."""
+"""Part of a source -> module in `data/sources`, and the function in it that opens the part."""
+
+KINDS = {name: kind for kind in OPENERS for name in get_args(kind.model_fields["name"].annotation)}
+"""Name of a source -> its part, which declares the source's options."""
 
 
-def open_data(
-    name: str,
-    *,
-    train_limit: int | None = None,
-    validation_limit: int | None = None,
-    test_limit: int | None = None,
-    limit_seed: int = 0,
-    overlay: str | None = None,
-    ambiguous: Ambiguous = "soft",
-    **options: Any,
-) -> Dataset:
-    """Open a dataset by the name of its source.
+def open_data(name: str, **options: Any) -> Dataset:
+    """Open a dataset by the name of its source, e.g. `open_data("folder", root="photos/")`.
 
     Args:
-        name: a key of `SOURCES`.
-        train_limit: keep only this many training images, stratified by class (see `subset`).
-        validation_limit: the same for validation images.
-        test_limit: the same for test images.
-        limit_seed: seed of this choice.
-        overlay: a file of review decisions (see `with_overlay`). It is applied after validation and
-            test images are split off, which it doesn't change, and before the limits.
-        ambiguous: how to treat images that reviewers can't decide or disagree about.
-        **options: of the source, and of `assemble`.
+        name: `street_numbers`, `folder`, `parquet`, `hugging_face`, `webdataset`, `cifar10`,
+            `cifar100`, `svhn`, `food101`, `imagenet` or `voc`.
+        **options: of the source, as in a recipe: the fields of its part in `options.sources`.
 
     Raises:
-        DataError: if there is no such source or option, and as the source.
+        DataError: if there is no such source or option, and as `open_source`.
     """
-    if name not in SOURCES:
+    if name not in KINDS:
         raise DataError(
-            f"no data source '{name}'.{did_you_mean(name, SOURCES)} Known: {', '.join(SOURCES)}."
+            f"no data source '{name}'.{did_you_mean(name, KINDS)} Known: {', '.join(KINDS)}."
         )
-    module, function, fixed = SOURCES[name]
-    opener = getattr(import_module(_PACKAGE + module), function)
-    _check_options(name, opener, fixed, options)
-    dataset = opener(**fixed, **options)
-    if overlay is not None:
-        dataset = with_overlay(dataset, Path(overlay).expanduser(), ambiguous)
-    limits = {"train": train_limit, "validation": validation_limit, "test": test_limit}
-    for split, n in limits.items():
-        if n is not None:
-            dataset = subset(dataset, split, n, limit_seed)
+    try:
+        part = check({"name": name, **options}, KINDS[name], source=f"data source '{name}'")
+    except RecipeError as error:
+        raise DataError(str(error)) from error
+    return open_source(part)
+
+
+def open_source(part: Source | Reviewed) -> Dataset:
+    """Open the dataset that a recipe names.
+
+    Raises:
+        DataError: if it can't be opened, or was handed over by Python code.
+    """
+    if isinstance(part, Given):
+        raise DataError(
+            "the dataset was handed over by Python code, so a command can't open it. Name the "
+            "images, e.g. 'data.source={name: folder, root: photos/}', or data: photos/ in a file "
+            "of data tests"
+        )
+    module, _, function = OPENERS[type(part)].partition(":")
+    dataset = getattr(import_module(f"tinyrefinery.data.sources.{module}"), function)(part)
+    if part.overlay is not None:
+        dataset = with_overlay(dataset, Path(part.overlay).expanduser(), part.ambiguous)
+    return _limited(dataset, part) if isinstance(part, Opened) else dataset
+
+
+def _limited(dataset: Dataset, part: Opened) -> Dataset:
+    limits = {
+        "train": part.train_limit,
+        "validation": part.validation_limit,
+        "test": part.test_limit,
+    }
+    for split, count in limits.items():
+        if count is not None:
+            dataset = subset(dataset, split, count, part.limit_seed)
     return dataset
-
-
-def _check_options(
-    name: str, opener: Callable[..., Dataset], fixed: dict[str, Any], options: dict[str, Any]
-) -> None:
-    allowed, missing = [], []
-    for option in inspect.signature(opener).parameters.values():
-        if option.kind is option.VAR_KEYWORD:
-            shared = inspect.signature(assemble).parameters
-            allowed += [parameter for parameter in shared if parameter != "listing"]
-        elif option.name not in fixed:
-            allowed.append(option.name)
-            if option.default is option.empty and option.name not in options:
-                missing.append(option.name)
-    for option in options:
-        if option not in allowed:
-            raise DataError(
-                f"data source '{name}' has no option '{option}'.{did_you_mean(option, allowed)} "
-                f"Options: {', '.join(allowed)}."
-            )
-    if missing:
-        raise DataError(f"data source '{name}' needs the option '{missing[0]}'")

@@ -33,6 +33,12 @@ def crop_resident(images: Tensor, crops: Crops, size: tuple[int, int]) -> Tensor
 
     Resized crops have the channels last in memory.
     """
+    # Boxes of copied crops have one size, so this is the same for every crop of a batch.
+    if crops.copied and len(crops.boxes) and (crops.boxes[0, 2:] != size).any():
+        # Weights of the image alone would stretch it over the black margin: copy, then resize.
+        height, width = crops.boxes[0, 2:].astype(int).tolist()
+        copied = crop_resident(images, crops, (height, width))
+        return F.interpolate(copied, size, mode="bilinear", antialias=True)
     if crops.copied and images.device.type == "cpu":
         return _shift(images, crops, size)
     height, width = images.shape[2:]
@@ -107,9 +113,15 @@ def resize_pixels(pixels: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def crop_batches(
-    images: Images, rows: np.ndarray, draws: Sequence[Crops], size: tuple[int, int]
+    images: Images, rows: np.ndarray, draws: Sequence[Crops], sizes: Sequence[tuple[int, int]]
 ) -> list[Tensor]:
     """Crop manifest rows by each of several draws. Decodes each image once.
+
+    Args:
+        images: the pixels.
+        rows: manifest rows, (B,).
+        draws: crops of these rows.
+        sizes: height and width to render each draw at.
 
     Returns:
         One tensor per draw, float (B, C, h, w) in 0-255, flipped but not yet rotated or recolored.
@@ -118,12 +130,12 @@ def crop_batches(
     # Dense weights cost H*W per pixel. On CPUs, resizing one by one is faster above 160 pixels.
     if isinstance(images, ResidentImages) and max(images.array.shape[2:]) <= 160:
         selected = images.array.index_select(0, to_device(rows, images.array.device))
-        return [crop_resident(selected, crops, size) for crops in draws]
+        return [crop_resident(selected, *draw) for draw in zip(draws, sizes, strict=True)]
     # Decoders and the resize have the channels last. So has the batch, to need one copy only.
-    batches = [torch.empty((len(rows), *size, images.channels)) for _ in draws]
+    batches = [torch.empty((len(rows), *size, images.channels)) for size in sizes]
     for i, row in enumerate(rows):
         pixels = np.ascontiguousarray(images.pixels(int(row)))
-        for batch, crops in zip(batches, draws, strict=True):
+        for batch, crops, size in zip(batches, draws, sizes, strict=True):
             batch[i] = crop_one(pixels, crops, i, size)
     return [batch.permute(0, 3, 1, 2) for batch in batches]  # (B, h, w, C) -> (B, C, h, w)
 

@@ -8,11 +8,11 @@ from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, model_
 from tinyrefinery.data_tests.metric import OF_A_CLASS, Metric, parse_metric
 from tinyrefinery.data_tests.where import parse
 from tinyrefinery.errors import DataTestError, RecipeError
+from tinyrefinery.options.messages import check
 from tinyrefinery.options.part import Part, Share, Slug, wrong
 from tinyrefinery.options.perturbation import Perturbation
 from tinyrefinery.options.sources import Source
 from tinyrefinery.recipe.document import read
-from tinyrefinery.recipe.load import check
 
 SPLIT_NAMES = ("train", "validation", "test", "new", "any")
 MIN_N = 50

@@ -1,8 +1,6 @@
 """From a detector's recipe to objects."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -15,7 +13,7 @@ from tinyrefinery.detection.detector import Detector
 from tinyrefinery.detection.detector_file import DetectorInfo
 from tinyrefinery.detection.shapes_dataset import open_shapes
 from tinyrefinery.detection.voc import open_voc
-from tinyrefinery.errors import CheckpointError, RecipeError, check_options, look_up
+from tinyrefinery.errors import CheckpointError, RecipeError
 from tinyrefinery.models import create
 from tinyrefinery.models.network_file import NetworkInfo, load_network
 from tinyrefinery.recipe.detection import Backbone, BoxSource, DetectionRecipe, DetectorSpec, Voc
@@ -23,8 +21,9 @@ from tinyrefinery.recipe.detection import Backbone, BoxSource, DetectionRecipe, 
 
 def box_data(source: BoxSource, *, measured: bool = False) -> BoxData:
     """Open the recipe's images; `measured`: other ones than a detector was trained on."""
-    more = {"measured": True} if measured and isinstance(source, Voc) else {}
-    return open_boxes(source.name, **source.model_dump(exclude={"name"}), **more)
+    if isinstance(source, Voc):
+        return open_voc(source, measured=measured)
+    return open_shapes(source)
 
 
 def detector(recipe: DetectionRecipe, classes: tuple[str, ...]) -> tuple[Detector, DetectorInfo]:
@@ -87,18 +86,3 @@ def box_view(
     spec = recipe.data.augment if train else None
     seed = random.integer(recipe.seed, "augment")
     return BoxView(data, info.spec.size, spec, seed, info.mean, info.std, device)
-
-
-SOURCES: dict[str, Callable[..., BoxData]] = {"voc": open_voc, "shapes": open_shapes}
-
-
-def open_boxes(name: str, **options: Any) -> BoxData:
-    """Open the source of that name, e.g. `open_boxes("voc", root="raccoons.zip")`.
-
-    Raises:
-        RecipeError: for an unknown name or option.
-        DataError: as the source.
-    """
-    source = look_up("source of boxes", name, SOURCES)
-    check_options("source", name, source, options)
-    return source(**options)

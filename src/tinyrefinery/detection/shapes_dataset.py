@@ -11,6 +11,7 @@ from tinyrefinery import random
 from tinyrefinery.data.images import ResidentImages
 from tinyrefinery.data.manifest import SPLITS
 from tinyrefinery.detection.boxes import BoxData, GroundTruth
+from tinyrefinery.recipe.detection import Shapes
 
 CLASSES = ("disc", "square", "triangle")
 _EMPTY = 0.1  # share of images without an object, our choice
@@ -18,26 +19,10 @@ _SIZES = (0.2, 0.5)  # smallest and largest side of an object relative to the im
 _ATTEMPTS = 20
 
 
-def open_shapes(
-    *,
-    train: int = 200,
-    validation: int = 50,
-    test: int = 50,
-    side: int = 96,
-    most: int = 3,
-    seed: int = 0,
-) -> BoxData:
-    """Generate the dataset.
-
-    Args:
-        train: number of training images.
-        validation: number of validation images.
-        test: number of test images.
-        side: height and width of the images in pixels.
-        most: largest number of objects per image.
-        seed: seed of the images.
-    """
-    counts = dict(zip(SPLITS, (train, validation, test), strict=True))
+def open_shapes(part: Shapes) -> BoxData:
+    """Generate the dataset."""
+    seed, side, most = part.seed, part.side, part.most
+    counts = dict(zip(SPLITS, (part.train, part.validation, part.test), strict=True))
     names = [(split, number) for split, count in counts.items() for number in range(count)]
     drawn = [_image(seed, split, number, side, most) for split, number in names]
     pixels = np.stack([image for image, _ in drawn])

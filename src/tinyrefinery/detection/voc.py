@@ -30,6 +30,7 @@ from tinyrefinery.detection.boxes import BoxData, GroundTruth
 from tinyrefinery.detection.container import Container, open_container
 from tinyrefinery.detection.voc_xml import Annotation, has_swapped_size, parse, place_objects
 from tinyrefinery.errors import DataError, did_you_mean
+from tinyrefinery.recipe.detection import Voc
 
 _LAYOUT = "Expected JPEGImages/*.jpg, Annotations/*.xml and, optionally, ImageSets/Main/*.txt"
 
@@ -45,51 +46,34 @@ class _Entry:
     xml: str
 
 
-def open_voc(
-    root: str | Path,
-    *,
-    classes: Sequence[str] | None = None,
-    splits: Mapping[str, str] | None = None,
-    validation: float = 0.15,
-    test: float = 0.0,
-    seed: int = 0,
-    strict: bool = False,
-    measured: bool = False,
-) -> BoxData:
+def open_voc(part: Voc, *, measured: bool = False) -> BoxData:
     """Open a dataset.
 
     Args:
-        root: the folder or zip.
-        classes: class names in order. Objects of other classes are left out. None for all classes
-            in alphabetical order.
-        splits: split -> name of a list in ImageSets/Main; None to match lists by name.
-        validation: share of the training images for validation, if there is no list for it.
-        test: share of the training images for testing, if there is no list for it.
-        seed: seed of the random splits.
-        strict: raise on any problem except images without objects.
+        part: its options.
         measured: open it to evaluate a trained detector. Without lists, all images are test images.
             No shares are split off, and neither training images nor objects of each class are
             required.
 
     Raises:
         DataError: when there is nothing to train on, a named list is missing, or there is a problem
-            and `strict` is set.
+            other than images without objects and `strict` is set.
     """
+    root = part.root
     files = open_container(root)
     name = Path(root).stem
-    base = _base(files, root)
-    entries, problems = _entries(files, base, splits, root, measured=measured)
+    entries, problems = _entries(files, _base(files, root), part, measured=measured)
     if not entries:
         raise DataError(f"{root}: no annotated image. {_first(problems)}")
-    data = _decode(name, files, entries, problems, classes, measured=measured)
+    data = _decode(name, files, entries, problems, part.classes, measured=measured)
     if not len(data):
         raise DataError(f"{root}: no usable image. {_first(data.problems)}")
     if measured:
-        validation = test = 0.0
-    data = _assign_splits(data, validation, test, seed)
-    if not measured:
+        data = _assign_splits(data, 0.0, 0.0, part.seed)
+    else:
+        data = _assign_splits(data, part.validation, part.test, part.seed)
         data = replace(data, problems=(*data.problems, *_empty_problems(data)))
-    if strict:
+    if part.strict:
         raise_problems(name, [p for p in data.problems if p.kind != "no_objects"])
     if not measured and not sum(data.counts("train").values()):
         raise DataError(
@@ -98,7 +82,7 @@ def open_voc(
     return data
 
 
-def _base(files: Container, root: str | Path) -> str:
+def _base(files: Container, root: str) -> str:
     """The folder that contains Annotations, with a trailing slash, or empty for the root."""
     tops = {
         name.rpartition("Annotations/")[0]
@@ -118,18 +102,13 @@ def _base(files: Container, root: str | Path) -> str:
 
 
 def _entries(
-    files: Container,
-    base: str,
-    splits: Mapping[str, str] | None,
-    root: str | Path,
-    *,
-    measured: bool,
+    files: Container, base: str, part: Voc, *, measured: bool
 ) -> tuple[list[_Entry], list[Problem]]:
     """Annotations with their images and splits, and problems with missing ones."""
     images = _by_stem(files, f"{base}JPEGImages/", ENDINGS)
     xmls = _by_stem(files, f"{base}Annotations/", {".xml"})
     lists = _by_stem(files, f"{base}ImageSets/Main/", {".txt"})
-    split_lists = _split_lists(lists, splits, root, measured=measured)
+    split_lists = _split_lists(lists, part, measured=measured)
     if split_lists:
         split_of, problems = _read_lists(files, split_lists, {*xmls, *images})
     else:
@@ -179,26 +158,24 @@ def _by_stem(files: Container, folder: str, endings: set[str] | frozenset[str]) 
     return by_stem
 
 
-def _split_lists(
-    lists: Mapping[str, str], splits: Mapping[str, str] | None, root: str | Path, *, measured: bool
-) -> dict[str, str]:
+def _split_lists(lists: Mapping[str, str], part: Voc, *, measured: bool) -> dict[str, str]:
     """The list file of each split; empty if the dataset has no lists."""
-    if splits is not None:
-        for split, name in splits.items():
+    if part.splits is not None:
+        for split, name in part.splits.items():
             if name not in lists:
                 names = ", ".join(sorted(lists)) or "none"
                 raise DataError(
-                    f"{root}: splits.{split}: no list '{name}' in ImageSets/Main."
+                    f"{part.root}: splits.{split}: no list '{name}' in ImageSets/Main."
                     f"{did_you_mean(name, lists)} Lists: {names}."
                 )
-        return {split: lists[name] for split, name in splits.items()}
+        return {split: lists[name] for split, name in part.splits.items()}
     by_name = {SPLIT_WORDS[name]: file for name, file in lists.items() if name in SPLIT_WORDS}
     if "train" not in by_name and "trainval" in lists:
         by_name["train"] = lists["trainval"]
     if lists and not (by_name if measured else "train" in by_name):
         raise DataError(
-            f"{root}: ImageSets/Main has no train.txt: name a list with data.source.splits, e.g. "
-            f"{{train: {min(lists)}}}"
+            f"{part.root}: ImageSets/Main has no train.txt: name a list with data.source.splits, "
+            f"e.g. {{train: {min(lists)}}}"
         )
     return by_name
 

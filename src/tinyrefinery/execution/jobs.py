@@ -8,6 +8,7 @@ from pathlib import Path
 from tinyrefinery.errors import ChainError
 from tinyrefinery.execution.chain import Generation
 from tinyrefinery.execution.opened import OpenJob
+from tinyrefinery.execution.run_clock import RunClock
 from tinyrefinery.execution.stage_labels import JobLabels
 from tinyrefinery.execution.steps import note_step, train_steps
 from tinyrefinery.runs import files
@@ -31,18 +32,21 @@ def train_jobs(jobs: Sequence[OpenJob], folder: Path, only: Collection[str] | No
         ChainError: at the end, with the reasons of those that broke off.
     """
     reasons: dict[str, None] = {}
+    clock = RunClock(jobs, only=None if only is None else list(only))
     for job in jobs:
         job.use_threads()
         labels = JobLabels(job, folder)
         try:
-            _train_job(job, labels, only)
+            _train_job(job, labels, only, clock)
         except ChainError as error:
             reasons[str(error)] = None
     if reasons:
         raise ChainError("\n".join(reasons))
 
 
-def _train_job(job: OpenJob, labels: JobLabels, only: Collection[str] | None) -> None:
+def _train_job(
+    job: OpenJob, labels: JobLabels, only: Collection[str] | None, clock: RunClock
+) -> None:
     steps = [step for step in job.planned.steps if only is None or step.stage in only]
     skipped: set[str] = set()
     for step in steps:
@@ -50,6 +54,7 @@ def _train_job(job: OpenJob, labels: JobLabels, only: Collection[str] | None) ->
         if reason:
             log.info(f"{step.title}: not trained, {reason}")
             skipped.add(step.stage)
+            clock.skip(step)
             continue
         note_step(job, step)
         if not step.is_done:
@@ -64,6 +69,8 @@ def _train_job(job: OpenJob, labels: JobLabels, only: Collection[str] | None) ->
             for other in beside:
                 note_step(job, other)
             train_steps(job, labels, [step, *beside])
+            if (line := clock.finish([step, *beside])) and job.fabric.is_global_zero:
+                log.info(line)
         (step.folder / files.STATE).unlink(missing_ok=True)
         job.chain.add(_generation(job, step))  # which ends the job where the network collapsed
 

@@ -1,5 +1,7 @@
 """A planned job with its data open and its devices at hand."""
 
+import logging
+
 import numpy as np
 import torch
 from lightning_fabric import Fabric
@@ -7,6 +9,7 @@ from torch import nn
 
 from tinyrefinery import builders
 from tinyrefinery.builders import FrozenNetwork
+from tinyrefinery.data.batches import Size
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.errors import CheckpointError
 from tinyrefinery.evaluation.calibration import negative_log_likelihood
@@ -15,10 +18,13 @@ from tinyrefinery.execution.chain import Chain
 from tinyrefinery.models.network_file import load_network
 from tinyrefinery.networks.frozen import frozen_network
 from tinyrefinery.networks.opening import open_network
+from tinyrefinery.options.labels import Refined, Refining
 from tinyrefinery.recipe.stage import Stage
 from tinyrefinery.runs.lineage import refiners_of
 from tinyrefinery.runs.plan import PlannedJob
 from tinyrefinery.training.logs import Record
+
+log = logging.getLogger("tinyrefinery")
 
 
 class OpenJob:
@@ -42,14 +48,14 @@ class OpenJob:
         self.eval_view = builders.eval_view(self.recipe, data, fabric.device)
         validation = len(data.manifest.rows("validation"))
         self.chain = Chain(len(data.classes), validation, self.recipe.chain.collapse)
-        self._outside: dict[str, FrozenNetwork] = {}
+        self._outside: dict[tuple[str, Size | None], FrozenNetwork] = {}
         for stage in self.stages.values():
             self._check(stage)
 
     def _check(self, stage: Stage) -> None:
         for name in refiners_of(stage):
-            if name not in self.stages:
-                self.frozen(name)
+            if name not in self.stages and isinstance(stage.labels, Refined):
+                self._check_size(name, stage.labels, self.refiner(name, stage.labels))
         builders.check_start(stage, self.data, self.recipe)
         builders.loss(stage)
         view = builders.train_view(self.recipe, self.data, 1, torch.device("cpu"))
@@ -60,18 +66,37 @@ class OpenJob:
         if self.recipe.engine.threads:
             torch.set_num_threads(self.recipe.engine.threads)
 
-    def frozen(self, name: str) -> FrozenNetwork:
-        """A network that refines or that a stage starts from.
+    def _check_size(self, name: str, part: Refining, frozen: FrozenNetwork) -> None:
+        """Tell at which size a refiner predicts, where the student takes another."""
+        crop = self.recipe.data.train_crop.size
+        if frozen.size in (None, crop):
+            return
+        own, theirs = ("{}x{}".format(*size) for size in (frozen.size, crop))
+        if part.refiner_size == "own":
+            log.info(
+                f"refiner {name}: labels each crop at its own {own} pixels (student: {theirs})"
+            )
+        else:
+            log.warning(
+                f"refiner {name}: was trained at {own} pixels, but labels crops of {theirs}. Its "
+                "labels may be much worse than its accuracy. Set labels.refiner_size: own"
+            )
 
-        Args:
-            name: the id of a stage that is done, or `file:PATH` or `timm:NAME`.
-        """
+    def refiner(self, name: str, part: Refining) -> FrozenNetwork:
+        """A network that refines: the id of a stage that is done, `file:PATH` or `timm:NAME`."""
+        crop = self.recipe.data.train_crop.size
+        return self._frozen(name, None if part.refiner_size == "own" else crop)
+
+    def start(self, name: str) -> FrozenNetwork:
+        """A network that a stage starts from, named in the same way, for crops of the student."""
+        return self._frozen(name, self.recipe.data.train_crop.size)
+
+    def _frozen(self, name: str, size: Size | None) -> FrozenNetwork:
         if name in self.stages:
             return self.trained(name)
-        if name not in self._outside:
-            size = self.recipe.data.train_crop.size
-            self._outside[name] = frozen_network(open_network(name), self.data, size)
-        return self._outside[name]
+        if (name, size) not in self._outside:
+            self._outside[name, size] = frozen_network(open_network(name), self.data, size)
+        return self._outside[name, size]
 
     def trained(self, stage: str) -> FrozenNetwork:
         """The network of a stage that is done, read from its file.
@@ -88,7 +113,7 @@ class OpenJob:
                 "this stage from its start. All other stages are kept."
             ) from error
         network = network.to(self.fabric.device)
-        return FrozenNetwork(network, info.mean, info.std, info.classes)
+        return FrozenNetwork(network, info.mean, info.std, info.classes, info.size)
 
     def predict(self, network: nn.Module, rows: np.ndarray) -> Predictions:
         """The network's predictions on whole images, by their rows in the manifest."""

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from tinyrefinery import builders
 from tinyrefinery.data.batches import View, shuffled
 from tinyrefinery.data.dataset import Dataset
+from tinyrefinery.data.images import Images
 from tinyrefinery.evaluation.predictions import Predictions
 from tinyrefinery.execution.opened import OpenJob
 from tinyrefinery.files import atomic_file
@@ -92,8 +93,8 @@ def _longest_line(job: OpenJob) -> Line | None:
 
 def _crop_arrays(view: View, shown: np.ndarray) -> dict[str, np.ndarray]:
     crops = view.crops(shown, 0)
-    sizes = view.dataset.images.sizes[shown].astype(float)
-    canvas, scale = _canvas(view.dataset, shown)
+    sizes = view.images.sizes[shown].astype(float)
+    canvas, scale = _canvas(view.images, shown)
     pixels = view.pixels(shown, crops).round().clamp(0, 255).to(torch.uint8)
     arrays = {
         "source": canvas,
@@ -119,16 +120,16 @@ def _line_arrays(
         "line_labels": np.array([titles.index(title) for title in line.titles]),
         "candidates": np.array(candidates),
         "validation_row": rows,
-        "validation_source": _canvas(data, rows)[0],
+        "validation_source": _canvas(data.images, rows)[0],
     }
 
 
-def _canvas(dataset: Dataset, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _canvas(images: Images, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Source images on canvases of one size, (n, H, W, C) uint8, and the scale of each."""
-    images = [torch.from_numpy(dataset.images.pixels(int(row)).copy()) for row in rows]
-    scale = np.array([min(1.0, CANVAS / max(image.shape[:2])) for image in images])
+    sources = [torch.from_numpy(images.pixels(int(row)).copy()) for row in rows]
+    scale = np.array([min(1.0, CANVAS / max(image.shape[:2])) for image in sources])
     shown = []
-    for image, factor in zip(images, scale, strict=True):
+    for image, factor in zip(sources, scale, strict=True):
         chw = image.permute(2, 0, 1)[None]
         if factor < 1:
             size = [max(1, round(side * factor)) for side in image.shape[:2]]

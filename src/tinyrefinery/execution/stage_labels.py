@@ -1,5 +1,6 @@
 """The labels that the stages of a job learn from, made by their refiners or read from stores."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,13 @@ class JobLabels:
         """The training crops of a stage."""
         job, generation = self.job, self.job.planned[stage.id].generation
         device = job.fabric.device
-        return builders.train_view(job.recipe, job.data, generation, device, stage.crop_pool)
+        view = builders.train_view(job.recipe, job.data, generation, device, stage.crop_pool)
+        part, crop = stage.labels, job.recipe.data.train_crop.size
+        if not isinstance(part, Refined) or part.level != "crop" or part.store:
+            return view
+        # A live refiner labels the batches of training: they hold its size too, decoded once.
+        sizes = [builders.own_size(part, job.refiner(name, part), crop) for name in part.by]
+        return replace(view, sizes=tuple(dict.fromkeys(filter(None, sizes))))
 
     def policy(self, stage: Stage, view: View) -> LabelPolicy:
         """The stage's policy: the latest one, where it labels the same crops in the same way."""
@@ -54,7 +61,7 @@ class JobLabels:
     def _crop_labels(self, stage: Stage, view: View) -> CropLabels | None:
         if not isinstance(stage.labels, Refined):
             return None
-        frozen = [self.job.frozen(name) for name in stage.labels.by]
+        frozen = [self.job.refiner(name, stage.labels) for name in stage.labels.by]
         rows, engine = self.job.train_rows, self.job.recipe.engine
         refiner = builders.refiner(stage.labels, frozen, view, rows, engine)
         return builders.crop_labels(stage, refiner, view, rows)

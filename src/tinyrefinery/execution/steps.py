@@ -83,7 +83,7 @@ def train_steps(job: OpenJob, labels: JobLabels, steps: Sequence[Step]) -> None:
 def _training(job: OpenJob, step: Step, view: View, policy: LabelPolicy, batches: Load) -> Training:
     stage, recipe, data = job.stages[step.stage], job.recipe, job.data
     network, frozen = builders.initial_network(
-        stage, data, recipe, step.generation, lambda name: job.frozen(name).network
+        stage, data, recipe, step.generation, lambda name: job.start(name).network
     )
     log.info(f"{step.title}: {stage.model.name}, labels from {step.labels}")
     refined = isinstance(stage.labels, Refined)

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from tinyrefinery.data.batches import Batch, View, load
+from tinyrefinery.data.batches import Batch, Size, View, load
 from tinyrefinery.errors import CheckpointError
 from tinyrefinery.labels.batch_norm import SMALLEST_GROUP, GroupPlan, check_mixed
 from tinyrefinery.labels.refiner import Refiner
@@ -28,7 +29,8 @@ class CropLabels:
             group: crops that are labeled together; it matters where the refiner has batch
                 normalization in "batch" mode.
         """
-        self.refiner, self.view, self.rows = refiner, view, rows
+        self.refiner, self.rows = refiner, rows
+        self.view = replace(view, sizes=refiner.sizes)  # each network gets crops at its own size
         self.classes = len(view.dataset.classes)
         least = SMALLEST_GROUP if refiner.depends_on_batch else 1
         self.plan = GroupPlan(rows, group=group, seed=view.seed, smallest=least)
@@ -44,13 +46,19 @@ class CropLabels:
         """
         if self.refiner.depends_on_batch:
             check_mixed(batch.rows, self._given(batch.rows), self._shares)
-        labels = self.refiner(batch.images)
+        labels = self.refiner(batch.images, self._at(batch))
         if labels.shape[1] != self.classes:
             raise CheckpointError(
                 f"refiner: it has {labels.shape[1]} classes, but data set "
                 f"'{self.view.dataset.name}' has {self.classes}; train a refiner on this data first"
             )
         return labels
+
+    def _at(self, batch: Batch) -> dict[Size, Tensor]:
+        """The batch's crops at the refiner's sizes: rendered here if its view did not."""
+        if set(batch.at) >= set(self.refiner.sizes):
+            return batch.at
+        return self.view.render(batch.rows, batch.epoch, batch.crops).at
 
     def of_groups(self, batch: Batch) -> Tensor:
         """Labels of crops that are whole BN groups, one after the other, (B, K) float32."""
@@ -72,7 +80,7 @@ class CropLabels:
 
     def _groups_at_once(self) -> int:
         """BN groups whose crops are rendered in one go: several of small ones, which is cheaper."""
-        height, width = self.view.crop.size
+        height, width = max((self.view.crop.size, *self.view.sizes), key=prod)
         crops = PIXELS_AT_ONCE // (height * width)
         return max(1, crops // self.plan.group)
 

@@ -8,6 +8,7 @@ static.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from typing import Protocol
 
@@ -93,7 +94,7 @@ class RefinedLabels:
         """
         self.part, self.crop_labels, self.store = part, crop_labels, store
         self.view, self.rows = crop_labels.view, crop_labels.rows
-        self.image_view = image_view or self.view
+        self.image_view = replace(image_view or self.view, sizes=self.view.sizes)
         self.classes = crop_labels.classes
         self.plan = crop_labels.plan if crop_labels.refiner.depends_on_batch else None
         # Labels of the stream at hand, by manifest row, (rows, K), and which of them are made.

@@ -4,15 +4,17 @@ Dropout is off and no gradient reaches the weights. The networks given to it are
 running statistics stay as they are.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
-from functools import cached_property, partial
+from functools import cached_property
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from tinyrefinery.data.batches import Batch, Size
 from tinyrefinery.data.device import constant
 from tinyrefinery.labels.batch_norm import has_batch_norm, recalibrate, use_batch_statistics
 from tinyrefinery.labels.fast_bf16 import speed_up
@@ -21,6 +23,7 @@ from tinyrefinery.options.labels import Refining
 from tinyrefinery.shapes import Float, Float32
 
 DEFAULTS = Refining()
+NO_OTHER_SIZE: Mapping[Size, Tensor] = MappingProxyType({})
 
 
 def renormalize(
@@ -51,6 +54,7 @@ class Refiner:
         bf16: bool = False,
         channels_last: bool = False,
         prepare: Sequence[Callable[[Tensor], Tensor] | None] | None = None,
+        sizes: Sequence[Size | None] | None = None,
     ) -> None:
         """Freeze copies of `networks`.
 
@@ -61,11 +65,14 @@ class Refiner:
             bf16: label in bfloat16 where autocast finds it safe.
             channels_last: memory layout of weights and crops.
             prepare: for each network, what its input needs beyond the crop (see `renormalize`).
+            sizes: for each network, height and width at which it takes a crop, in pixels; None:
+                as the crop comes.
         """
         self.part, self.bf16 = part, bf16
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
         self.networks = [deepcopy(network).eval().requires_grad_(False) for network in networks]
         self.prepare = prepare or [None] * len(networks)
+        self._sizes = sizes or [None] * len(networks)
         for network in self.networks:
             network.to(memory_format=self.layout)
             if part.batch_norm == "batch":
@@ -73,6 +80,11 @@ class Refiner:
             if bf16:
                 _cast_products(network)
                 speed_up(network)
+
+    @property
+    def sizes(self) -> tuple[Size, ...]:
+        """Sizes at which crops must be rendered besides their own, each once."""
+        return tuple(dict.fromkeys(size for size in self._sizes if size is not None))
 
     @property
     def depends_on_batch(self) -> bool:
@@ -92,9 +104,10 @@ class Refiner:
             "temperature": self.part.temperature,
             "precision": "bf16" if self.bf16 else "float32",
             "inputs": inputs,
+            "sizes": list(self._sizes),
         }
 
-    def calibrate(self, batches: Callable[[], Iterable[Tensor]]) -> None:
+    def calibrate(self, batches: Callable[[], Iterable[Batch]]) -> None:
         """Estimate batch normalization's statistics over crops, then freeze them.
 
         Args:
@@ -103,27 +116,39 @@ class Refiner:
         # Digests are of the networks as given, since what is measured depends on the machine's
         # rounding. They are cached, so take them now.
         _ = self._digests
-        for network, prepare in zip(self.networks, self.prepare, strict=True):
-            recalibrate(network, map(partial(self._input, prepare=prepare), batches()), self.bf16)
+        for number, network in enumerate(self.networks):
+            inputs = (self._input(number, batch.images, batch.at) for batch in batches())
+            recalibrate(network, inputs, self.bf16)
 
-    def __call__(self, images: Float[Tensor, "B C h w"]) -> Float32[Tensor, "B K"]:
-        """Label distributions of crops (B, C, h, w): (B, K) float32, rows sum to one."""
+    def __call__(
+        self, images: Float[Tensor, "B C h w"], at: Mapping[Size, Tensor] = NO_OTHER_SIZE
+    ) -> Float32[Tensor, "B K"]:
+        """Label distributions of crops: (B, K) float32, rows sum to one.
+
+        Args:
+            images: normalized crops, (B, C, h, w).
+            at: the same crops at each of `sizes`.
+        """
         with torch.inference_mode():
-            labels = self.differentiable(images)
+            labels = self.differentiable(images, at)
         return labels.clone()  # a tensor made in inference mode can't take part in a loss
 
-    def differentiable(self, images: Float[Tensor, "B C h w"]) -> Float32[Tensor, "B K"]:
+    def differentiable(
+        self, images: Float[Tensor, "B C h w"], at: Mapping[Size, Tensor] = NO_OTHER_SIZE
+    ) -> Float32[Tensor, "B K"]:
         """The same, from which a gradient flows to the crops; the weights stay frozen."""
         total: Tensor | None = None  # (B, K)
-        for network, prepare in zip(self.networks, self.prepare, strict=True):
+        for number, network in enumerate(self.networks):
             with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bf16):
-                logits = network(self._input(images, prepare))
+                logits = network(self._input(number, images, at))
             labels = (logits.float() / self.part.temperature).softmax(dim=1)
             total = labels if total is None else total + labels
         assert total is not None
         return total / len(self.networks)
 
-    def _input(self, images: Tensor, prepare: Callable[[Tensor], Tensor] | None) -> Tensor:
+    def _input(self, number: int, images: Tensor, at: Mapping[Size, Tensor]) -> Tensor:
+        size, prepare = self._sizes[number], self.prepare[number]
+        images = images if size is None else at[size]
         images = images if prepare is None else prepare(images)
         return images.contiguous(memory_format=self.layout)
 

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PositiveInt
 
+from tinyrefinery.options.messages import check
 from tinyrefinery.options.part import Part, Positive
 from tinyrefinery.recipe.document import read
-from tinyrefinery.recipe.load import check
 
 
 def _square(value: Any) -> Any:

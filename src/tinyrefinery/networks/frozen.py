@@ -9,14 +9,17 @@ from tinyrefinery.networks.network import Network
 from tinyrefinery.networks.timm_weights import OUTPUTS
 
 
-def frozen_network(network: Network, dataset: Dataset, size: tuple[int, int]) -> FrozenNetwork:
+def frozen_network(
+    network: Network, dataset: Dataset, size: tuple[int, int] | None = None
+) -> FrozenNetwork:
     """A network that labels a dataset's crops.
 
     Args:
         network: what `open_network` gave.
         dataset: whose classes and channels it must have. Of a timm model whose class names aren't
             known, only the number of classes is compared.
-        size: height and width of the crops in pixels, for models that are built for one size.
+        size: height and width of the crops in pixels, for models that are built for one size;
+            None: the size that the network was trained at.
 
     Raises:
         CheckpointError: when it is unreadable, or has other classes or channels.
@@ -42,10 +45,10 @@ def frozen_network(network: Network, dataset: Dataset, size: tuple[int, int]) ->
             f"'{dataset.name}' has {dataset.images.channels}. "
             f"Set data.source.channels={info.channels}"
         )
-    return FrozenNetwork(network.load(), info.mean, info.std, info.classes)
+    return FrozenNetwork(network.load(), info.mean, info.std, info.classes, info.size)
 
 
-def _timm(network: Network, dataset: Dataset, size: tuple[int, int]) -> FrozenNetwork:
+def _timm(network: Network, dataset: Dataset, size: tuple[int, int] | None) -> FrozenNetwork:
     """A pretrained model of timm that has as many outputs as the data has classes."""
     from tinyrefinery.models import create
 
@@ -61,8 +64,8 @@ def _timm(network: Network, dataset: Dataset, size: tuple[int, int]) -> FrozenNe
         net = create(
             network.source,
             outputs,
-            size=size,
+            size=size or info.size,
             channels=dataset.images.channels,
             pretrained=True,
         )
-    return FrozenNetwork(net, info.mean, info.std, dataset.classes)
+    return FrozenNetwork(net, info.mean, info.std, dataset.classes, size or info.size)

@@ -139,19 +139,10 @@ def tool_version() -> str:
 
 
 def open_source(source: Source) -> Any:
-    """The `Dataset` of a source.
+    """The `Dataset` of a source. See `data.open.open_source`, which needs torch, for errors."""
+    from tinyrefinery.data import open as opening
 
-    Raises:
-        DataError: when it can't be opened, or was handed over by Python code.
-    """
-    from tinyrefinery.data.open import open_data
-
-    if source.name == "given":
-        raise DataError(
-            "the run's dataset was handed over by Python code, so a command can't open it. Name "
-            "the images, e.g. data.source.root=photos/, or data: photos/ in a file of data tests"
-        )
-    return open_data(source.name, **source.model_dump(exclude={"name"}))
+    return opening.open_source(source)
 
 
 def rows_in(manifest: Manifest, splits: Sequence[str]) -> dict[str, np.ndarray]:

@@ -13,9 +13,10 @@ from tinyrefinery.errors import DataError
 from tinyrefinery.networks.held_out import held_out
 from tinyrefinery.networks.network import Network
 from tinyrefinery.networks.network_data import log, measured_whole, rows_in
+from tinyrefinery.options.messages import check
 from tinyrefinery.options.part import Part
 from tinyrefinery.options.sources import Source
-from tinyrefinery.recipe.load import check, load_recipe, part_hash
+from tinyrefinery.recipe.load import load_recipe, part_hash
 from tinyrefinery.recipe.overrides import apply
 from tinyrefinery.recipe.schema import Recipe
 

@@ -1,5 +1,6 @@
 """What all parts of a recipe share: frozen, strict, each field documented beside it."""
 
+from pathlib import PurePath
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -86,6 +87,10 @@ def _square(value: Any) -> Any:
     return pair
 
 
+def _text_of_path(path: Any) -> Any:
+    return str(path) if isinstance(path, PurePath) else path
+
+
 def _ascending(pair: tuple[float, float]) -> tuple[float, float]:
     if pair[0] > pair[1]:
         raise ValueError(f"should be [least, most], but {pair[0]} > {pair[1]}")
@@ -108,6 +113,9 @@ def _parts(value: Any) -> Any:
 
 Slug = Annotated[str, Field(pattern=rf"^{ID}$", max_length=60)]
 """A name that is safe in paths and overrides: lower-case letters, digits, `_` and `-`."""
+
+FilePath = Annotated[str, BeforeValidator(_text_of_path)]
+"""A file or folder; from Python a `pathlib.Path` too."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
 """A share or probability, 0 to 1."""

@@ -1,17 +1,40 @@
 """Where a recipe's images come from: one part for each source, told apart by `name`."""
 
+from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    WithJsonSchema,
+    model_validator,
+)
 
-from tinyrefinery.options.part import Part, Share, ShareRange
+from tinyrefinery.options.part import FilePath, Part, Share, ShareRange, wrong
 
 Ambiguous = Literal["soft", "given", "drop"]
 ShareLeft = Annotated[float, Field(ge=0, lt=1)]
 
 
-class StreetNumbers(Part):
-    """The embedded data set: house numbers composed of handwritten digits, with crop truth."""
+class Reviewed(Part):
+    """What review and audit leave behind about the images of a source."""
+
+    exclude: FilePath | None = None
+    """A file of images to leave out before anything else, as `tinyrefinery audit` writes: one per
+    line, by path or by the SHA-256 of its bytes. Empty lines and lines that start with # don't
+    count."""
+    overlay: FilePath | None = None
+    """A file of review decisions, as `tinyrefinery apply` writes. It is applied after validation
+    and test images are split off, which it doesn't change, and before the limits."""
+    ambiguous: Ambiguous = "soft"
+    """How to treat images that reviewers can't decide or disagree about. soft: their votes are the
+    label, as a distribution; given: they have one class; drop: they leave training."""
+
+
+class StreetNumbers(Reviewed):
+    """The built-in dataset: house numbers of handwritten digits, with true crop labels."""
 
     name: Literal["street_numbers"] = "street_numbers"
     train: PositiveInt = 6000
@@ -21,39 +44,35 @@ class StreetNumbers(Part):
     test: NonNegativeInt = 2000
     """Test scenes, of glyphs that training never shows."""
     digits: Annotated[int, Field(ge=1, le=3)] = 2
-    """Digits of a number; there are 10 to the power of it classes."""
+    """Digits per house number; two digits give the classes "00" to "99"."""
     height: Annotated[int, Field(ge=8)] = 32
     """Height of a scene in pixels."""
     width: Annotated[int, Field(ge=8)] = 48
     """Width of a scene in pixels."""
     channels: Literal[1, 3] = 1
-    """1: grey; 3: ink, paper and wall each with a tint of its own."""
+    """1: gray; 3: ink, paper and wall each have a tint."""
     size: ShareRange = (0.6, 0.9)
-    """Least and greatest height of a digit as a share of the scene's."""
+    """Least and greatest height of a digit as a share of the scene's. Numbers that are too wide for
+    the scene are shrunk."""
     contrast: ShareRange = (0.5, 1.0)
-    """Least and greatest difference between digits and ground; black to white is 1."""
+    """Least and greatest difference between digits and background; black to white is 1."""
     clutter: Annotated[int, Field(ge=0, le=20)] = 2
-    """Most strokes a scene may have that are no digits."""
+    """Most strokes in a scene besides the digits."""
     noise: Share = 0.08
     """Greatest standard deviation of the pixel noise; black to white is 1."""
     wrong_labels: Share = 0.0
-    """Share of training labels that are replaced by another class."""
+    """Share of training labels that another class replaces; true crop labels don't change."""
     dark_class: Share = 0.0
     """Share of the first class's training and validation scenes that are dark, where no scene of
-    another class is; in the test split, of all scenes."""
+    another class is. In the test split the same share of all classes is dark, as on a device."""
     copies: Share = 0.0
-    """Share of the test scenes that stand in training too, every second one slightly changed."""
+    """Share of the test scenes that replace training scenes, half of them slightly changed. They
+    take at most half of the training scenes."""
     rare_class: PositiveInt | None = None
-    """Training scenes that the last class keeps; null: all."""
+    """Training scenes of the last class; null: all."""
     seed: NonNegativeInt = 0
-    """Of the scenes; apart from the recipe's seed, so that all seeds train on the same data."""
-    exclude: str | None = None
-    """A file of images to leave out, one path or id a line, as `tinyrefinery audit` writes."""
-    overlay: str | None = None
-    """A file of human decisions to lay over the data, as `tinyrefinery apply` writes."""
-    ambiguous: Ambiguous = "soft"
-    """What images are that people can't tell or disagree about. soft: have what people said as a
-    distribution for a label; given: have one class; drop: leave training."""
+    """Of the scenes; apart from the recipe's seed, so that all seeds train on the same data. A
+    scene depends on this seed, its split and its number only."""
 
 
 def _files(value: Any) -> Any:
@@ -62,9 +81,11 @@ def _files(value: Any) -> Any:
     Raises:
         ValueError: for anything else.
     """
-    names = (value,) if isinstance(value, str) else value
-    if isinstance(names, list | tuple) and names and all(isinstance(name, str) for name in names):
-        return value if isinstance(value, str) else tuple(names)
+    if isinstance(value, str | PurePath):
+        return str(value)
+    texts = isinstance(value, list | tuple) and all(isinstance(v, str | PurePath) for v in value)
+    if texts and value:
+        return tuple(map(str, value))
     raise ValueError(f"should be a file or a list of files, not {value!r}")
 
 
@@ -108,51 +129,52 @@ SplitFiles = Annotated[
 """Files of the training split, or of each split: str | tuple[str, ...] | dict of such."""
 
 
-class _Opened(Part):
-    """Options of every source that is opened rather than made."""
+class Opened(Reviewed):
+    """Options of every source that is opened rather than rendered."""
 
     channels: Literal[1, 3] = 3
-    """1: grey; 3: red, green, blue."""
+    """1: gray; 3: red, green, blue."""
     validation: ShareLeft = 0.1
-    """Share of the training images held out to validate, where there is no validation split."""
+    """Share of the training images to split off for validation, where the source has no validation
+    split. Labels that a network gave (`label_source` starts with `auto:`) stay in training."""
     test: ShareLeft = 0.0
-    """Share of the training images held out to test, where there is no test split."""
+    """Share of the training images to split off for test, where the source has no test split."""
     seed: NonNegativeInt = 0
-    """Of the held-out shares; apart from the recipe's seed, so that all seeds share the splits."""
+    """Of the shares split off; apart from the recipe's seed, so that all seeds share the splits."""
     group: str | None = None
     """Column whose equal values stay in one split, e.g. a patient; null: `group`, if any."""
     strict: bool = False
     """A broken image, an empty class or a shared image is an error instead of a report."""
     resident: Literal["auto", "always", "never"] = "auto"
-    """Keep decoded pixels in memory; auto: when all have one size and fit."""
+    """Keep decoded pixels in memory; auto: when all have one size and fit into 2 GiB."""
     train_limit: PositiveInt | None = None
     """Keep only so many training images, each class in proportion; null: all."""
     validation_limit: PositiveInt | None = None
     """As train_limit, for validation."""
     test_limit: PositiveInt | None = None
     """As train_limit, for test."""
-    exclude: str | None = None
-    """A file of images to leave out, one path or id a line, as `tinyrefinery audit` writes."""
-    overlay: str | None = None
-    """A file of human decisions to lay over the data, as `tinyrefinery apply` writes."""
-    ambiguous: Ambiguous = "soft"
-    """What images are that people can't tell or disagree about. soft: have what people said as a
-    distribution for a label; given: have one class; drop: leave training."""
     limit_seed: NonNegativeInt = 0
-    """Another seed, another choice of images under the limits."""
+    """Of the choice of images under the limits."""
+
+    @model_validator(mode="after")
+    def _something_is_left_to_train(self) -> "Opened":
+        if self.validation + self.test >= 1:
+            text = f"{self.validation:g} and test ({self.test:g}) leave nothing to train on"
+            raise wrong(("validation", f"{text}: their sum must be below 1"))
+        return self
 
 
-class Folder(_Opened):
+class Folder(Opened):
     """Class folders, or pictures with a `metadata.csv` as Hugging Face's ImageFolder has."""
 
     name: Literal["folder"] = "folder"
-    root: str
+    root: FilePath
     """ROOT/CLASS/*.jpg, or ROOT/{train,validation,test}/CLASS/*.jpg."""
     label: str = "label"
     """Column of the metadata file that holds the class."""
 
 
-class Parquet(_Opened):
+class Parquet(Opened):
     """Parquet files with a column of encoded images."""
 
     name: Literal["parquet"] = "parquet"
@@ -165,23 +187,25 @@ class Parquet(_Opened):
     split: str | None = None
     """Column that names each row's split, if the files hold several."""
     limit: PositiveInt | None = None
-    """Read only so many rows of each split's files, for a first look; null: all."""
+    """Read only so many rows of each file, for a first look; null: all."""
 
 
-class HuggingFace(_Opened):
-    """A data set of the Hugging Face hub, or a local folder that `datasets` can load."""
+class HuggingFace(Opened):
+    """A dataset of the Hugging Face hub, or a local folder that `datasets` can load."""
 
     name: Literal["hugging_face"] = "hugging_face"
-    path: str
-    """A name on the hub, e.g. `uoft-cs/cifar10`, a folder, or a kind of file (`imagefolder`)."""
+    path: FilePath
+    """A name on the hub, e.g. `uoft-cs/cifar10`, a folder, also one that `save_to_disk` wrote, or a
+    kind of file, e.g. `imagefolder`, with `data_dir` or `data_files`."""
     config: str | None = None
-    """Configuration of the data set; null: its default."""
+    """Configuration of the dataset; null: its default."""
     splits: dict[Literal["train", "validation", "test"], str] | None = None
     """Our splits' names to its own, e.g. `{train: train, test: validation}`; null: by name."""
     image: str | None = None
     """Column of the images; null: the first that holds images."""
     label: str | None = None
-    """Column of the classes; null: the first of classes, or `label`."""
+    """Column of the classes; null: the first of type ClassLabel, or one with a common name such as
+    `label`."""
     revision: str | None = None
     """Branch, tag or commit on the hub; null: the newest."""
     data_dir: str | None = None
@@ -190,7 +214,7 @@ class HuggingFace(_Opened):
     """As `datasets.load_dataset` takes it."""
 
 
-class WebDataset(_Opened):
+class WebDataset(Opened):
     """Tar shards as the webdataset library writes them."""
 
     name: Literal["webdataset"] = "webdataset"
@@ -200,26 +224,32 @@ class WebDataset(_Opened):
     """Names of the classes 0, 1, ...; null: from the labels."""
 
 
-class Torchvision(_Opened):
-    """A data set that torchvision knows."""
+class Torchvision(Opened):
+    """A dataset that torchvision loads."""
 
     name: Literal["cifar10", "cifar100", "svhn", "food101", "imagenet", "voc"]
-    root: str
+    root: FilePath
     """Folder in which torchvision finds or puts it."""
     download: bool = False
     """Fetch it when it isn't there (imagenet can't be fetched)."""
     year: Literal["2007", "2008", "2009", "2010", "2011", "2012"] | None = None
     """Of voc only, in quotes; null: 2012."""
 
+    @model_validator(mode="after")
+    def _year_of_voc(self) -> "Torchvision":
+        if self.year is not None and self.name != "voc":
+            raise wrong(("year", f"{self.name} has no years, only voc has: remove it"))
+        return self
+
 
 class Given(Part):
-    """A data set that Python code opened and handed over; a command can't open it again."""
+    """A dataset that Python code opened and handed over; a command can't open it again."""
 
     name: Literal["given"] = "given"
     digest: str
     """Of its manifest."""
     channels: Literal[1, 3] = 3
-    """1: grey; 3: red, green, blue."""
+    """1: gray; 3: red, green, blue."""
 
 
 Source = Annotated[

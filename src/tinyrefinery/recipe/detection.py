@@ -11,12 +11,13 @@ from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, model_v
 
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.options.engine import Engine
-from tinyrefinery.options.part import NonNegative, Part, Positive, Range, Share, wrong
+from tinyrefinery.options.messages import check
+from tinyrefinery.options.part import FilePath, NonNegative, Part, Positive, Range, Share, wrong
 from tinyrefinery.options.schedules import Plateau
 from tinyrefinery.options.sources import ShareLeft
 from tinyrefinery.options.training import TrainingRecipe
 from tinyrefinery.recipe.document import read
-from tinyrefinery.recipe.load import check, load_recipe
+from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.recipe.overrides import apply
 from tinyrefinery.recipe.schema import Paper, Recipe
 
@@ -29,7 +30,7 @@ LEAST_SIDE = 64
 class Shapes(Part):
     """The embedded set: discs, squares and triangles on noise, for a first look and for tests."""
 
-    name: Literal["shapes"]
+    name: Literal["shapes"] = "shapes"
     train: PositiveInt = 200
     """Training images."""
     validation: PositiveInt = 50
@@ -47,8 +48,8 @@ class Shapes(Part):
 class Voc(Part):
     """A folder or zip in Pascal VOC's layout: JPEGImages, Annotations, ImageSets/Main."""
 
-    name: Literal["voc"]
-    root: str
+    name: Literal["voc"] = "voc"
+    root: FilePath
     """The folder or zip file; what is wanted may also lie one folder deeper, e.g. VOC2007."""
     classes: tuple[str, ...] | None = None
     """Class names in their order; objects of others are left out. null: all, sorted by name."""

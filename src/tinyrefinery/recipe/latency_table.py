@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 from pydantic import Field, PositiveInt, model_validator
 
+from tinyrefinery.options.messages import check
 from tinyrefinery.options.part import Part, Positive, Slug, wrong
 from tinyrefinery.recipe.document import read
-from tinyrefinery.recipe.load import check
 from tinyrefinery.recipe.schema import Paper
 
 

@@ -4,18 +4,16 @@ import json
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from tinyrefinery.errors import RecipeError
+from tinyrefinery.options.messages import check
 from tinyrefinery.recipe.document import read
-from tinyrefinery.recipe.messages import explain
 from tinyrefinery.recipe.overrides import apply
 from tinyrefinery.recipe.schema import Recipe
-
-T = TypeVar("T", bound=BaseModel)
 
 
 def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
@@ -36,19 +34,6 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
             f"{path}: is the recipe of a detector; `tinyrefinery detect train {path}` trains it"
         )
     return check(apply(raw, list(overrides)), Recipe, source=str(path))
-
-
-def check(raw: Any, kind: type[T], source: str) -> T:
-    """Plain data as a checked `kind`; `source` starts each line of the error.
-
-    Raises:
-        RecipeError: with a line for each mistake.
-    """
-    try:
-        return kind.model_validate(raw)
-    except ValidationError as error:
-        lines = explain(error, raw, kind)
-        raise RecipeError("\n".join(f"{source}: {line}" for line in lines)) from error
 
 
 def dump(recipe: BaseModel) -> str:

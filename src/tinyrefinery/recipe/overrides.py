@@ -4,8 +4,8 @@ from copy import deepcopy
 from typing import Any
 
 from tinyrefinery.errors import RecipeError
+from tinyrefinery.options.messages import hint
 from tinyrefinery.recipe.document import parse
-from tinyrefinery.recipe.messages import hint
 
 
 def apply(raw: dict[str, Any], overrides: tuple[str, ...] | list[str]) -> dict[str, Any]:

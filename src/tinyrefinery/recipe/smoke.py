@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from tinyrefinery.options.messages import check
 from tinyrefinery.recipe.detection import DetectionRecipe
-from tinyrefinery.recipe.load import check
 from tinyrefinery.recipe.schema import Recipe
 
 SIDE = 32

@@ -12,11 +12,11 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, NonNegativeInt, WithJsonSchema
 
 from tinyrefinery.errors import RecipeError, did_you_mean
+from tinyrefinery.options.messages import check, hint
 from tinyrefinery.options.part import Part, Slug
 from tinyrefinery.recipe.detection import STAGE, DetectionRecipe, load_any
 from tinyrefinery.recipe.document import read
-from tinyrefinery.recipe.load import check, part_hash
-from tinyrefinery.recipe.messages import hint
+from tinyrefinery.recipe.load import part_hash
 from tinyrefinery.recipe.schema import Paper, Recipe
 from tinyrefinery.recipe.stage_order import ancestors
 

@@ -123,8 +123,7 @@ def assess(
     """
     networks = list({network.name: network for network in (*targets, *students)}.values())
     data = assessed_data(recipe, networks)
-    size = recipe.data.train_crop.size
-    frozen = {network.name: frozen_network(network, data, size) for network in networks}
+    frozen = {network.name: frozen_network(network, data) for network in networks}
     setting = _setting(recipe, data, options)
     images = len(setting.train_rows) + len(setting.held_out_rows)
     measured = {}

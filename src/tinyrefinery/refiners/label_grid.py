@@ -73,8 +73,7 @@ def label_lines(targets: Sequence[Network], recipe: Recipe, grid: Grid) -> Itera
     device = builders.fabric(recipe.engine).device
     if recipe.engine.threads:
         torch.set_num_threads(recipe.engine.threads)
-    size = recipe.data.train_crop.size
-    frozen = {target.name: frozen_network(target, data, size) for target in targets}
+    frozen = {target.name: frozen_network(target, data) for target in targets}
     human = _human(data, grid)
     for seed in dict.fromkeys(_seed(target) for target in targets):
         with_seed = recipe if seed is None else recipe.model_copy(update={"seed": seed})

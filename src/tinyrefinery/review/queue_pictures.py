@@ -43,7 +43,7 @@ def open_queue_data(queue: Queue) -> list[Dataset]:
         name = str(options.pop("name", ""))
         if name == UNLABELED:
             channels = 1 if queue.channels == 1 else 3
-            datasets.append(open_unlabeled(options["root"], channels=channels))
+            datasets.append(open_unlabeled(options["root"], channels))
         else:
             dataset = open_data(name, **options)
             datasets.append(_with_additions(dataset, source.get("overlay")))

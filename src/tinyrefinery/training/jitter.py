@@ -7,19 +7,20 @@ labeled by the refiner anew, and is trained on in one batch with the natural one
 published code; what the paper leaves open is an option (`options.training.Jitter`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
+from torch.nn.functional import interpolate, one_hot
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from tinyrefinery.data.batches import View
+from tinyrefinery.data.batches import Size, View
 from tinyrefinery.data.transforms import normalize_
 from tinyrefinery.errors import DataError
 from tinyrefinery.labels.batch_norm import SMALLEST_GROUP
 from tinyrefinery.labels.policy import RefinedLabels
+from tinyrefinery.labels.refiner import NO_OTHER_SIZE
 from tinyrefinery.layers.modes import evaluation_mode
 from tinyrefinery.losses.targets import SparseTargets, Targets
 from tinyrefinery.options.training import Jitter
@@ -99,7 +100,11 @@ class CropJitter:
         self.bounds = black_and_white(policy.crop_labels.view) if part.clamp else None
 
     def __call__(
-        self, images: Float[Tensor, "B C h w"], targets: Targets, network: nn.Module
+        self,
+        images: Float[Tensor, "B C h w"],
+        targets: Targets,
+        network: nn.Module,
+        at: Mapping[Size, Tensor] = NO_OTHER_SIZE,
     ) -> tuple[Float[Tensor, "N C h w"], Targets]:
         """Add jittered crops to a batch: the natural ones first, (B + J, C, h, w) and (B + J, K).
 
@@ -107,6 +112,7 @@ class CropJitter:
             images: natural crops, (B, C, h, w).
             targets: theirs, (B, K).
             network: the one in training; its weights, gradients and statistics stay as they are.
+            at: the natural crops at the refiner's other sizes.
 
         Raises:
             DataError: when one crop would have to share batch statistics with itself only.
@@ -119,8 +125,8 @@ class CropJitter:
             )
         count = max(least, round(self.part.share * len(images)))  # J
         # All crops take part in the step, (B, ...), since they share batch statistics; J are kept.
-        jittered = self._ascend(images, targets, network)[:count]
-        labels = self._label(images, jittered)
+        jittered = self._ascend(images, targets, network, at)[:count]
+        labels = self._label(images, jittered, at)
         if self.policy.part.hard:
             labels = one_hot(labels.argmax(dim=1), labels.shape[1]).float()
         return torch.cat([images, jittered]), _append(targets, labels)
@@ -135,7 +141,11 @@ class CropJitter:
         return max(1, round(crops / self.policy.crop_labels.plan.group))
 
     def _ascend(
-        self, images: Float[Tensor, "B C h w"], targets: Targets, network: nn.Module
+        self,
+        images: Float[Tensor, "B C h w"],
+        targets: Targets,
+        network: nn.Module,
+        at: Mapping[Size, Tensor] = NO_OTHER_SIZE,
     ) -> Float[Tensor, "B C h w"]:
         """The jittered form of each crop, (B, C, h, w)."""
         part = self.part
@@ -143,8 +153,9 @@ class CropJitter:
             pixels = images.detach().requires_grad_()
             if part.through_refiner:
                 # The label moves with the crop: the refiner is part of what is differentiated.
-                groups = pixels.tensor_split(self._group_count(len(pixels)))
-                labels = torch.cat([self.refiner.differentiable(group) for group in groups])
+                count = self._group_count(len(pixels))
+                groups = _split(pixels, moved(at, images, pixels), count)
+                labels = torch.cat([self.refiner.differentiable(*group) for group in groups])
             else:
                 labels = targets.dense() if isinstance(targets, SparseTargets) else targets
             divergence = divergences(labels, network(pixels), part.direction)  # (B,)
@@ -154,19 +165,51 @@ class CropJitter:
         return jittered if self.bounds is None else jittered.clamp(*self.bounds)
 
     def _label(
-        self, images: Float[Tensor, "B C h w"], jittered: Float[Tensor, "J C h w"]
+        self,
+        images: Float[Tensor, "B C h w"],
+        jittered: Float[Tensor, "J C h w"],
+        at: Mapping[Size, Tensor],
     ) -> Float32[Tensor, "J K"]:
         """The refiner's labels of the jittered crops, (J, K)."""
         count = min(self._group_count(len(images)), max(1, len(jittered) // SMALLEST_GROUP))
         apart = self.part.refiner_batch == "jittered" or not self.refiner.depends_on_batch
+        first = {size: natural[: len(jittered)] for size, natural in at.items()}
+        jittered_at = moved(first, images[: len(jittered)], jittered)
         labels = []
-        for natural, group in zip(
-            images.tensor_split(count), jittered.tensor_split(count), strict=True
+        for (natural, natural_at), (group, group_at) in zip(
+            _split(images, at, count), _split(jittered, jittered_at, count), strict=True
         ):
             # Natural crops only lend their statistics: the last of the labels are the jittered's.
             batch = group if apart else torch.cat([natural, group])
-            labels.append(self.refiner(batch)[-len(group) :])
+            batch_at = {
+                size: pixels if apart else torch.cat([natural_at[size], pixels])
+                for size, pixels in group_at.items()
+            }
+            labels.append(self.refiner(batch, batch_at)[-len(group) :])
         return torch.cat(labels)
+
+
+def moved(at: Mapping[Size, Tensor], images: Tensor, jittered: Tensor) -> dict[Size, Tensor]:
+    """Natural crops at other sizes, changed as `jittered` differs from `images`.
+
+    The change is scaled up or down to each size, and a gradient flows through it.
+    """
+    change = jittered - images  # (B, C, h, w) -> (B, C, size)
+    return {
+        size: natural + interpolate(change, size, mode="bilinear", antialias=True)
+        for size, natural in at.items()
+    }
+
+
+def _split(
+    images: Tensor, at: Mapping[Size, Tensor], count: int
+) -> list[tuple[Tensor, dict[Size, Tensor]]]:
+    """Crops and their other sizes, cut into `count` groups as even as can be."""
+    others = {size: pixels.tensor_split(count) for size, pixels in at.items()}
+    return [
+        (group, {size: groups[number] for size, groups in others.items()})
+        for number, group in enumerate(images.tensor_split(count))
+    ]
 
 
 def black_and_white(view: View) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,6 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from tqdm.auto import tqdm
 
 from tinyrefinery.data.batches import Batch, shuffled, split_batches
 from tinyrefinery.errors import ChainError
@@ -23,6 +22,7 @@ from tinyrefinery.training.learning_rates import PlateauSchedule
 from tinyrefinery.training.logs import Record, write_tensorboard
 from tinyrefinery.training.memory import keep_freed_memory
 from tinyrefinery.training.state import Progress, SavedState, bare, is_due, is_finite
+from tinyrefinery.training.training_progress import TrainingProgress
 
 
 class Learner(nn.Module):
@@ -97,6 +97,7 @@ def _steps(job: Training) -> Generator[Position, None, Trained]:
     base_rates = [group["lr"] for group in job.optimizer.param_groups]
     saved = SavedState(job, average)
     now = saved.resume()
+    progress = _progress(job)
     yield now.epoch, now.step
     while not _is_over(job, now.epoch):
         began, saved.step = time.perf_counter(), now.step
@@ -115,6 +116,7 @@ def _steps(job: Training) -> Generator[Position, None, Trained]:
                 if average is not None:
                     average.update_parameters(job.network)
             now.step += 1
+            progress.advance(now.epoch, now.step, len(batches))
             # Gradients aren't saved, so a checkpoint has to stand at the end of a window.
             if is_last and now.step < len(batches) and saved.is_due(now.step):
                 saved.write(now)
@@ -124,8 +126,10 @@ def _steps(job: Training) -> Generator[Position, None, Trained]:
                 time.perf_counter() - paused
             )  # the others' steps don't count as this one's time
         now = _close_epoch(job, now, final, time.perf_counter() - began, len(batches))
+        progress.close_epoch(now.history[-1])
         if _is_over(job, now.epoch) or is_due(now.epoch, job.engine.checkpoint_every_epochs):
             saved.write(now)
+    progress.close(now.history[-1] if now.history else None)
     if job.stop is not None:
         job.stop.restore(bare(final))
     return final, now.history
@@ -138,6 +142,13 @@ def _batches(job: Training, epoch: int) -> list[np.ndarray]:
     return split_batches(order, job.options.batch_size, drop_last=True)
 
 
+def _progress(job: Training) -> TrainingProgress:
+    size = job.options.batch_size
+    # The last batch is left out where it is short and not the only one.
+    images = len(job.rows) // size * size or len(job.rows)
+    return TrainingProgress(job.title, job.options.epochs, images, shown=job.fabric.is_global_zero)
+
+
 def _to_train(learner: nn.Module, frozen: Iterable[nn.Module]) -> None:
     """Training mode for all but what is frozen."""
     learner.train()
@@ -146,19 +157,12 @@ def _to_train(learner: nn.Module, frozen: Iterable[nn.Module]) -> None:
 
 
 def _load(job: Training, now: Progress, batches: list[np.ndarray]) -> Iterable[Batch]:
-    """This process's share of the epoch's batches still to come, with a progress bar."""
+    """This process's share of the epoch's batches still to come."""
     fabric = job.fabric
     # (B,) rows of a batch -> (B / processes,), every n-th of them
     shares = [rows[fabric.global_rank :: fabric.world_size] for rows in batches[now.step :]]
     now.sums = now.sums.to(fabric.device, torch.float32 if fabric.device.type == "mps" else None)
-    return tqdm(
-        job.load(job.view, shares, now.epoch, workers=job.workers),
-        desc=f"{job.title} epoch {now.epoch + 1}/{job.options.epochs}",
-        initial=now.step,
-        total=len(batches),
-        disable=None if fabric.is_global_zero else True,
-        leave=False,
-    )
+    return job.load(job.view, shares, now.epoch, workers=job.workers)
 
 
 def _set_rates(job: Training, base_rates: Sequence[float], epoch: float) -> None:
@@ -190,7 +194,7 @@ def _learn(learner: nn.Module, batch: Batch, job: Training, *, share: float) -> 
     if job.jitter is not None:
         with job.fabric.autocast():
             # (B, ...) -> (B + J, ...), natural crops first
-            inputs, goals = job.jitter(images, targets, job.network)
+            inputs, goals = job.jitter(images, targets, job.network, batch.at)
     logits, features = learner(inputs)
     value = job.loss(logits, goals, features)
     job.fabric.backward(value * share)

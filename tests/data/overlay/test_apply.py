@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from tests.data.pictures import class_folders
 from tinyrefinery.data.open import open_data
 from tinyrefinery.data.overlay.decisions import Decision, append_decisions
 from tinyrefinery.errors import DataError
@@ -116,10 +117,13 @@ def test_what_cannot_be_meant_is_refused(tmp_path, data):
         laid(path)
 
 
-def test_limits_come_after(tmp_path, data):
-    path = tmp_path / "d.jsonl"
-    say(path, 0, "drop", data)
-    assert len(laid(path, train_limit=10).manifest.rows("train")) == 10
+def test_limits_come_after(tmp_path):
+    options = {"root": class_folders(tmp_path / "images"), "validation": 0}
+    path, first = tmp_path / "d.jsonl", open_data("folder", **options, train_limit=10)
+    say(path, 0, "drop", first)
+    left = open_data("folder", **options, train_limit=10, overlay=path)
+    assert len(left.manifest.rows("train")) == 10
+    assert first.manifest.column("id")[0] not in left.manifest.column("id")
 
 
 def test_a_recipe_names_it(tmp_path):

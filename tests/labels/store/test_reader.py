@@ -130,7 +130,7 @@ def test_crops_that_come_out_differently_are_refused(tmp_path, monkeypatch):
 def test_a_refiner_that_labels_differently_is_refused(tmp_path, monkeypatch):
     StoredLabels(crop_labels(), tmp_path, EXACT)
     label = Refiner.__call__
-    flatter = lambda self, images: label(self, images) * 0.98 + 0.02 / 3  # noqa: E731
+    flatter = lambda self, *crops: label(self, *crops) * 0.98 + 0.02 / 3  # noqa: E731
     monkeypatch.setattr(Refiner, "__call__", flatter)
     with pytest.raises(
         LabelStoreError, match="labels the probe crops differently on this machine, by up to"
@@ -198,14 +198,14 @@ def test_flat_labels_are_told_apart_too(tmp_path):
     StoredLabels(crop_labels(**flat), tmp_path, EXACT)
     label = Refiner.__call__
     with pytest.MonkeyPatch.context() as patch, pytest.raises(LabelStoreError, match="top prob"):
-        patch.setattr(Refiner, "__call__", lambda s, x: label(s, x).roll(1, dims=1))
+        patch.setattr(Refiner, "__call__", lambda *crops: label(*crops).roll(1, dims=1))
         StoredLabels(crop_labels(**flat), tmp_path, EXACT)
 
 
 def test_calibrated_labels_are_known_by_the_network_not_by_what_was_measured():
     def facts(crops):
         made = refiner(batch_norm="calibrated")
-        made.calibrate(lambda: [VIEW.render(ROWS[:crops], 0).images])
+        made.calibrate(lambda: [VIEW.render(ROWS[:crops], 0)])
         return made.facts()
 
     assert facts(80) == facts(40)

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -21,9 +20,9 @@ from tinyrefinery.data.overlay.decisions import (
 )
 from tinyrefinery.data.overlay.votes import latest_votes, soft_label
 from tinyrefinery.errors import DataError
+from tinyrefinery.options.sources import Ambiguous
 
 GIVEN, HUMAN = "given", "human"
-Ambiguous = Literal["soft", "given", "drop"]
 
 
 def with_overlay(dataset: Dataset, path: Path, ambiguous: Ambiguous = "soft") -> Dataset:

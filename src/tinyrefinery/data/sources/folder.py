@@ -7,19 +7,20 @@ from collections import Counter
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, Literal
 
 import pyarrow as pa
 
 from tinyrefinery.data.blobs import FileBlobs
 from tinyrefinery.data.class_names import number_labels
 from tinyrefinery.data.dataset import Dataset, Problem
-from tinyrefinery.data.listing import Listing, OpeningOptions, assemble
+from tinyrefinery.data.listing import Listing, assemble
 from tinyrefinery.data.manifest import SPLITS
 from tinyrefinery.data.sources.parquet import require_column
 from tinyrefinery.data.splits import SPLIT_WORDS, split_named
 from tinyrefinery.data.stamp import file_stamp
 from tinyrefinery.errors import DataError
+from tinyrefinery.options.sources import Folder, Opened
 
 ENDINGS = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
@@ -35,9 +36,7 @@ _LAYOUTS = (
 )
 
 
-def open_folder(
-    root: str | Path, *, label: str = "label", **options: Unpack[OpeningOptions]
-) -> Dataset:
+def open_folder(part: Folder) -> Dataset:
     """Open a folder of images.
 
     Layouts: `ROOT/CLASS/**/*.jpg`; the same below `ROOT/train`, `ROOT/val` (or valid, validation,
@@ -46,24 +45,19 @@ def open_folder(
     `split`, or the first folder in `file_name`, sets the split. Other columns go into the manifest.
     Classes are in alphabetical order, as in torchvision. Hidden files are ignored.
 
-    Args:
-        root: the folder.
-        label: column of the metadata file with the class.
-        **options: see `assemble`.
-
     Raises:
         DataError: if there is no image in any of the layouts, and as `assemble`.
     """
-    root = Path(root).expanduser()
+    root = Path(part.root).expanduser()
     if not root.is_dir():
         what = "is a file, not a folder" if root.exists() else "no such folder"
         raise DataError(f"{root}: {what}. {_LAYOUTS}")
     tops = _split_folders(root)
     if any((top / name).exists() for top in tops for name in _METADATA):
-        listing = _from_metadata(root, tops, label)
+        listing = _from_metadata(root, tops, part.label)
     else:
         listing = _from_class_folders(root, tops)
-    return assemble(listing, **options)
+    return assemble(listing, part)
 
 
 def _split_folders(root: Path) -> dict[Path, str]:
@@ -113,12 +107,12 @@ def _is_text(path: str) -> bool:
     return True
 
 
-def open_unlabeled(root: str | Path, **options: Unpack[OpeningOptions]) -> Dataset:
+def open_unlabeled(root: str | Path, channels: Literal[1, 3]) -> Dataset:
     """Open all images below a folder at any depth, as a single class `unlabeled`.
 
     Args:
         root: the folder.
-        **options: see `assemble`.
+        channels: 3 for RGB, 1 for gray.
 
     Raises:
         DataError: if there is no image, and as `assemble`.
@@ -131,7 +125,7 @@ def open_unlabeled(root: str | Path, **options: Unpack[OpeningOptions]) -> Datas
     names = ["unlabeled", "labeled"]  # datasets need at least two classes
     splits = ["train"] * len(paths)
     listing = _listing(root, paths, numbers, splits, names=names, problems=[])
-    return assemble(listing, **{"validation": 0.0, **options})
+    return assemble(listing, Opened(channels=channels, validation=0, resident="never"))
 
 
 def _from_class_folders(root: Path, tops: dict[Path, str]) -> Listing:

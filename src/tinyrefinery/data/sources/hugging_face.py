@@ -3,68 +3,44 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any
 
 from tinyrefinery.data.dataset import Dataset
-from tinyrefinery.data.listing import OpeningOptions, assemble
-from tinyrefinery.data.sources.parquet import Part, listing_of
-from tinyrefinery.data.splits import SPLIT_WORDS, split_named
+from tinyrefinery.data.listing import assemble
+from tinyrefinery.data.sources.parquet import Table, listing_of
+from tinyrefinery.data.splits import SPLIT_WORDS
 from tinyrefinery.errors import DataError, did_you_mean
+from tinyrefinery.options.sources import HuggingFace
 
 _LABELS = ("label", "labels", "class", "fine_label", "target")  # names in use on the hub
 
 
-def open_hugging_face(
-    path: str,
-    *,
-    config: str | None = None,
-    splits: Mapping[str, str] | None = None,
-    image: str | None = None,
-    label: str | None = None,
-    revision: str | None = None,
-    data_dir: str | None = None,
-    data_files: Any = None,
-    **options: Unpack[OpeningOptions],
-) -> Dataset:
+def open_hugging_face(part: HuggingFace) -> Dataset:
     """Open a dataset of the hub, a local one, or one written by `save_to_disk`.
 
     Images stay encoded, and memory-mapped if the library does so. Nothing is downloaded if the
     dataset is in the library's cache.
 
-    Args:
-        path: argument of `datasets.load_dataset`: a name on the hub, a folder, or a kind of file
-            ("imagefolder", "parquet") with `data_dir` or `data_files`. Or the folder of a dataset
-            written by `save_to_disk`.
-        config: name of the configuration.
-        splits: our split names -> its split names, e.g. {"train": "train", "test": "validation"};
-            by default all with a known name.
-        image: column with the images; by default the first one of type Image.
-        label: column with the labels; by default the first one of type ClassLabel, or one with a
-            common name such as `label`.
-        revision: branch, tag or commit on the hub.
-        data_dir: see `load_dataset`.
-        data_files: see `load_dataset`.
-        **options: see `assemble`.
-
     Raises:
         DataError: if the library is not installed, the dataset can't be loaded, or it has no such
             split or column, and as `assemble`.
     """
-    keywords = {"revision": revision, "data_dir": data_dir, "data_files": data_files}
-    loaded = _load(path, config, {k: v for k, v in keywords.items() if v is not None})
-    split_names = _choose_splits(path, list(loaded), splits)
+    path = part.path
+    loaded = _load(part)
+    split_names = _choose_splits(part, list(loaded))
     features = loaded[next(iter(split_names.values()))].features
-    image = image or _image_column(path, features)
-    label = label or _label_column(path, features)
-    parts = [
-        _part(path, loaded[theirs], ours, theirs, image, label)
+    image = part.image or _image_column(path, features)
+    label = part.label or _label_column(path, features)
+    tables = [
+        _table(path, loaded[theirs], ours, theirs, image, label)
         for ours, theirs in split_names.items()
     ]
-    name = f"{path} ({config})" if config else path
-    return assemble(listing_of(name, parts, image, label, None), **options)
+    name = f"{path} ({part.config})" if part.config else path
+    return assemble(listing_of(name, tables, image, label, None), part)
 
 
-def _load(path: str, config: str | None, keywords: dict[str, Any]) -> Mapping[str, Any]:
+def _load(part: HuggingFace) -> Mapping[str, Any]:
+    path = part.path
     try:
         import datasets
     except ImportError as error:
@@ -75,7 +51,9 @@ def _load(path: str, config: str | None, keywords: dict[str, Any]) -> Mapping[st
         if _is_saved(path):
             loaded = datasets.load_from_disk(path)
         else:
-            loaded = datasets.load_dataset(path, config, **keywords)
+            options = part.model_dump(include={"revision", "data_dir", "data_files"})
+            given = {name: value for name, value in options.items() if value is not None}
+            loaded = datasets.load_dataset(path, part.config, **given)
     except Exception as error:  # errors of the library, the hub and file readers
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{path}: the dataset can't be loaded ({reason})") from error
@@ -87,20 +65,17 @@ def _is_saved(path: str) -> bool:
     return any((Path(path) / mark).exists() for mark in marks)
 
 
-def _choose_splits(
-    path: str, theirs: list[str], wanted: Mapping[str, str] | None
-) -> dict[str, str]:
+def _choose_splits(part: HuggingFace, theirs: list[str]) -> dict[str, str]:
     """Our split names -> theirs."""
-    if wanted is None:
+    if part.splits is None:
         return {SPLIT_WORDS[name.lower()]: name for name in theirs if name.lower() in SPLIT_WORDS}
-    names = {split_named(ours): name for ours, name in wanted.items()}
-    for name in names.values():
+    for name in part.splits.values():
         if name not in theirs:
             raise DataError(
-                f"{path}: no split '{name}'; it has {', '.join(theirs)}."
+                f"{part.path}: no split '{name}'; it has {', '.join(theirs)}."
                 f"{did_you_mean(name, theirs)}"
             )
-    return names
+    return {**part.splits}
 
 
 def _image_column(path: str, features: Mapping[str, Any]) -> str:
@@ -128,7 +103,7 @@ def _label_column(path: str, features: Mapping[str, Any]) -> str:
     )
 
 
-def _part(path: str, loaded: Any, ours: str, theirs: str, image: str, label: str) -> Part:
+def _table(path: str, loaded: Any, ours: str, theirs: str, image: str, label: str) -> Table:
     from datasets import ClassLabel, Image
 
     where = f"{path}, split {theirs}"
@@ -140,4 +115,4 @@ def _part(path: str, loaded: Any, ours: str, theirs: str, image: str, label: str
     # Fingerprints don't cover files on disk, so local datasets are examined each time.
     fingerprint = getattr(loaded, "_fingerprint", None)
     stamp = f"{path}\x1f{fingerprint}" if fingerprint and not os.path.isdir(path) else None
-    return Part(where, table.replace_schema_metadata(None), ours, names, stamp)
+    return Table(where, table.replace_schema_metadata(None), ours, names, stamp)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,23 +13,15 @@ import pyarrow.parquet as pq
 from tinyrefinery.data.blobs import ArrowBlobs
 from tinyrefinery.data.class_names import number_labels
 from tinyrefinery.data.dataset import Dataset
-from tinyrefinery.data.listing import Listing, OpeningOptions, assemble
+from tinyrefinery.data.listing import Listing, assemble
 from tinyrefinery.data.splits import split_named
 from tinyrefinery.errors import DataError, did_you_mean
+from tinyrefinery.options.sources import Parquet
 
-Files = str | Path | Sequence[str | Path]
 _BATCH_ROWS = 1000  # Arrow allows at most 2 GiB of nested bytes per array
 
 
-def open_parquet(
-    path: Files | Mapping[str, Files],
-    *,
-    image: str = "image",
-    label: str = "label",
-    split: str | None = None,
-    limit: int | None = None,
-    **options: Unpack[OpeningOptions],
-) -> Dataset:
+def open_parquet(part: Parquet) -> Dataset:
     """Open Parquet files with images.
 
     The image column is binary, or a struct of `bytes` and `path`; rows may have a path only. Class
@@ -37,32 +29,21 @@ def open_parquet(
     columns go into the manifest, except those with bytes or nested fields. The encoded images are
     read into memory.
 
-    Args:
-        path: a file, a folder, a pattern such as "data/train-*.parquet", or a list of these, for
-            the training split; or a mapping from split names to these.
-        image: column with the images.
-        label: column with the labels.
-        split: column with the split of each row, if the files hold several.
-        limit: maximum number of rows to read from each file, for a quick look.
-        **options: see `assemble`.
-
     Raises:
         DataError: if a file is missing, empty, truncated or lacks a column, and as `assemble`.
     """
-    if isinstance(path, Mapping):
-        files_of = {split_named(word): _files(files) for word, files in path.items()}
-        if len(files_of) < len(path):
-            raise DataError(f"two names for one split: {', '.join(path)}")
-    else:
-        files_of = {"train": _files(path)}
-    parts = [
-        _read(file, name, image, label, limit) for name, files in files_of.items() for file in files
+    by_split = part.path if isinstance(part.path, Mapping) else {"train": part.path}
+    tables = [
+        _read(file, split, part.image, part.label, part.limit)
+        for split, files in by_split.items()
+        for file in _files(files)
     ]
-    return assemble(listing_of(parts[0].where, parts, image, label, split), **options)
+    listing = listing_of(tables[0].where, tables, part.image, part.label, part.split)
+    return assemble(listing, part)
 
 
 @dataclass(frozen=True)
-class Part:
+class Table:
     """Rows of one file or one split of a larger set.
 
     Attributes:
@@ -81,7 +62,7 @@ class Part:
 
 
 def listing_of(
-    name: str, parts: Sequence[Part], image: str, label: str, split: str | None
+    name: str, parts: Sequence[Table], image: str, label: str, split: str | None
 ) -> Listing:
     """Concatenate tables with an image column to a listing.
 
@@ -131,10 +112,10 @@ def require_column(schema: pa.Schema, column: str, where: str) -> None:
         )
 
 
-def _files(files: Files) -> list[Path]:
+def _files(files: str | Sequence[str]) -> list[Path]:
     """The files for a file, folder, pattern, or list of these."""
     result: list[Path] = []
-    for item in [files] if isinstance(files, str | Path) else files:
+    for item in [files] if isinstance(files, str) else files:
         path = Path(item)
         if path.is_dir():
             matches = sorted(path.glob("*.parquet"))
@@ -145,12 +126,10 @@ def _files(files: Files) -> list[Path]:
         if not matches:
             raise DataError(f"{item}: no such Parquet file, folder with Parquet files, or pattern")
         result += matches
-    if not result:
-        raise DataError("the list of Parquet files is empty")
     return result
 
 
-def _read(file: Path, split: str, image: str, label: str, limit: int | None) -> Part:
+def _read(file: Path, split: str, image: str, label: str, limit: int | None) -> Table:
     status = file.stat()
     if status.st_size == 0:
         raise DataError(f"{file}: the file is empty (zero bytes)")
@@ -173,7 +152,7 @@ def _read(file: Path, split: str, image: str, label: str, limit: int | None) -> 
         raise DataError(f"{file}: the file has no rows")
     table = pa.Table.from_batches(batches)
     stamp = f"{file.resolve()}\x1f{status.st_size}\x1f{status.st_mtime_ns}"
-    return Part(str(file), table, split, _class_names(schema, label), stamp)
+    return Table(str(file), table, split, _class_names(schema, label), stamp)
 
 
 def _class_names(schema: pa.Schema, label: str) -> list[str] | None:
@@ -186,7 +165,7 @@ def _class_names(schema: pa.Schema, label: str) -> list[str] | None:
         return None
 
 
-def _splits(table: pa.Table, parts: Sequence[Part], split: str | None) -> list[str]:
+def _splits(table: pa.Table, parts: Sequence[Table], split: str | None) -> list[str]:
     if split is None:
         return [part.split for part in parts for _ in range(part.table.num_rows)]
     words = table.column(split).to_pylist()
@@ -194,14 +173,14 @@ def _splits(table: pa.Table, parts: Sequence[Part], split: str | None) -> list[s
     return [names[word] for word in words]
 
 
-def _paths(blobs: ArrowBlobs, parts: Sequence[Part]) -> list[str]:
+def _paths(blobs: ArrowBlobs, parts: Sequence[Table]) -> list[str]:
     """Paths from the source; file and row number where it has none."""
     paths = [None] * len(blobs) if blobs.paths is None else blobs.paths.to_pylist()
     numbered = [f"{part.where}, row {row}" for part in parts for row in range(part.table.num_rows)]
     return [path or row for path, row in zip(paths, numbered, strict=True)]
 
 
-def _stamps(parts: Sequence[Part]) -> list[str] | None:
+def _stamps(parts: Sequence[Table]) -> list[str] | None:
     if any(part.stamp is None for part in parts):
         return None
     return [f"{part.stamp}\x1f{row}" for part in parts for row in range(part.table.num_rows)]

@@ -4,7 +4,7 @@ All choices are pure functions of (seed, split, scene number), like the scenes.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 
 import numpy as np
 
@@ -13,21 +13,6 @@ from tinyrefinery.random import permutation, uniform
 
 DARK = 0.35  # our choice: gain of a dark scene, about a night without lamps
 _CHANGE = (0.94, 3.0)  # for every second copy: gain, and maximum noise in gray levels
-
-
-@dataclass(frozen=True)
-class Faults:
-    """Faults of the data; none by default."""
-
-    wrong_labels: float = 0.0
-    """Share of training labels replaced by another class."""
-    dark_class: float = 0.0
-    """Share of the first class's scenes that are dark in training and validation, where other
-    classes have none. In the test split the same share of all classes is dark, as on a device."""
-    copies: float = 0.0
-    """Share of the test scenes that are copied to training, half of them slightly changed."""
-    rare_class: int | None = None
-    """Number of training scenes of the last class."""
 
 
 def darken(

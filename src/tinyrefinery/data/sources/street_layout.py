@@ -9,23 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyrefinery.data.sources.street_glyphs import Glyphs, pool
+from tinyrefinery.options.sources import StreetNumbers
 from tinyrefinery.random import permutation, uniform
 
 _MARGIN = 1.0  # pixels between the digits and the border of the image
-
-
-@dataclass(frozen=True)
-class SceneOptions:
-    """Parameters of scenes; see `open_street_numbers` for their meaning and ranges."""
-
-    digits: int
-    height: int
-    width: int
-    channels: int
-    size: tuple[float, float]
-    contrast: tuple[float, float]
-    clutter: int
-    noise: float
 
 
 @dataclass(frozen=True)
@@ -59,20 +46,18 @@ class Layout:
     """Half width in pixels of the filter that draws the digits, (N,); 1 is sharp."""
 
 
-def lay_out(
-    options: SceneOptions, seed: int, split: str, rows: np.ndarray, glyphs: Glyphs
-) -> Layout:
+def lay_out(part: StreetNumbers, seed: int, split: str, rows: np.ndarray, glyphs: Glyphs) -> Layout:
     """Draw the layout of the scenes `rows` of a split."""
 
     def draw(purpose: str, count: int) -> np.ndarray:
         return uniform(seed, f"street {split} {purpose}", 0, rows, count)
 
-    labels = _labels(seed, split, rows, 10**options.digits)
-    chosen = _choose_glyphs(labels, draw("glyph", options.digits), pool(seed, split, glyphs.values))
-    places = _place_digits(options, glyphs.aspects[chosen], draw("place", 4 + 2 * options.digits))
+    labels = _labels(seed, split, rows, 10**part.digits)
+    chosen = _choose_glyphs(labels, draw("glyph", part.digits), pool(seed, split, glyphs.values))
+    places = _place_digits(part, glyphs.aspects[chosen], draw("place", 4 + 2 * part.digits))
     tone = draw("tone", 8)
     tint = draw("tint", 9).reshape(-1, 3, 3) * 0.3 - 0.15  # ink, paper, wall by red, green, blue
-    ink, paper, wall = _tones(options, tone, tint if options.channels == 3 else 0 * tint[..., :1])
+    ink, paper, wall = _tones(part, tone, tint if part.channels == 3 else 0 * tint[..., :1])
     angle, slope = 2 * np.pi * tone[:, 5], 0.3 * tone[:, 6]
     return Layout(
         labels=labels,
@@ -83,18 +68,18 @@ def lay_out(
         wall=wall,
         plate=_plate(places, draw("plate", 2)),
         light=np.stack([slope * np.sin(angle), slope * np.cos(angle)], axis=1),
-        strokes=_strokes(options, draw("clutter", 1 + 7 * options.clutter)),
-        contrast=_between(tone[:, 0], *options.contrast),
-        noise=options.noise * draw("noise", 1)[:, 0],
+        strokes=_strokes(part, draw("clutter", 1 + 7 * part.clutter)),
+        contrast=_between(tone[:, 0], *part.contrast),
+        noise=part.noise * draw("noise", 1)[:, 0],
         blur=_between(tone[:, 7], 1.0, 1.8),
     )
 
 
 def _tones(
-    options: SceneOptions, draws: np.ndarray, tint: np.ndarray
+    part: StreetNumbers, draws: np.ndarray, tint: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Tones (N, C) of ink, paper and wall; tint (N, 3, C) is added to each."""
-    contrast = _between(draws[:, 0], *options.contrast)
+    contrast = _between(draws[:, 0], *part.contrast)
     dark = draws[:, 1] < 0.5
     paper = draws[:, 2] * (1 - contrast) + np.where(dark, contrast, 0.0)
     ink = np.where(dark, paper - contrast, paper + contrast)
@@ -130,17 +115,17 @@ def _choose_glyphs(
     return table[values, (draws * sizes[values]).astype(np.int64)]
 
 
-def _place_digits(options: SceneOptions, aspects: np.ndarray, draws: np.ndarray) -> np.ndarray:
+def _place_digits(part: StreetNumbers, aspects: np.ndarray, draws: np.ndarray) -> np.ndarray:
     """Boxes of the digits (N, D, 4): side by side, slightly off the line, inside the image."""
-    digits = options.digits
-    height = _between(draws[:, 0], *options.size)[:, None] * options.height
+    digits = part.digits
+    height = _between(draws[:, 0], *part.size)[:, None] * part.height
     heights = height * _between(draws[:, 4 : 4 + digits], 0.92, 1.0)
     sinks = height * _between(draws[:, 4 + digits :], 0.0, 0.12)
     widths = heights * np.clip(aspects, 0.2, 1.2) * _between(draws[:, 1:2], 0.85, 1.1)
     gaps = height * 0.04 + height * 0.16 * draws[:, 1:2]
     total_width = widths.sum(axis=1, keepdims=True) + gaps * (digits - 1)
     total_height = (heights + sinks).max(axis=1, keepdims=True)
-    room = np.array([options.height, options.width]) - 2 * _MARGIN
+    room = np.array([part.height, part.width]) - 2 * _MARGIN
     shrink = np.minimum(1.0, np.minimum(room[0] / total_height, room[1] / total_width))
     heights, sinks, widths, gaps, total_width, total_height = (
         length * shrink for length in (heights, sinks, widths, gaps, total_width, total_height)
@@ -166,17 +151,17 @@ def _plate(places: np.ndarray, draws: np.ndarray) -> np.ndarray:
     )
 
 
-def _strokes(options: SceneOptions, draws: np.ndarray) -> np.ndarray:
+def _strokes(part: StreetNumbers, draws: np.ndarray) -> np.ndarray:
     """Up to `clutter` straight strokes, such as cables, slats or joints, (N, clutter, 6)."""
-    count = np.floor(draws[:, :1] * (options.clutter + 1))
-    stroke = draws[:, 1 : 1 + 7 * options.clutter].reshape(len(draws), options.clutter, 7)
-    center = stroke[..., 0:2] * np.array([options.height, options.width])
+    count = np.floor(draws[:, :1] * (part.clutter + 1))
+    stroke = draws[:, 1 : 1 + 7 * part.clutter].reshape(len(draws), part.clutter, 7)
+    center = stroke[..., 0:2] * np.array([part.height, part.width])
     angle = 2 * np.pi * stroke[..., 2:3]
-    half_length = options.height * _between(stroke[..., 3:4], 0.1, 0.7)
+    half_length = part.height * _between(stroke[..., 3:4], 0.1, 0.7)
     half = half_length * np.concatenate([np.sin(angle), np.cos(angle)], axis=2)
-    thickness = options.height * _between(stroke[..., 4:5], 0.015, 0.05)
+    thickness = part.height * _between(stroke[..., 4:5], 0.015, 0.05)
     change = _between(stroke[..., 5:6], 0.1, 0.45) * np.where(stroke[..., 6:7] < 0.5, -1.0, 1.0)
-    change = change * (np.arange(options.clutter)[None, :, None] < count[:, :, None])
+    change = change * (np.arange(part.clutter)[None, :, None] < count[:, :, None])
     return np.concatenate([center - half, center + half, thickness, change], axis=2)
 
 

@@ -7,7 +7,8 @@ a pixel, and a scene has the same bytes, hence the same identity, on all machine
 import numpy as np
 
 from tinyrefinery.data.sources.street_glyphs import MASTER, Glyphs, triangle
-from tinyrefinery.data.sources.street_layout import Layout, SceneOptions
+from tinyrefinery.data.sources.street_layout import Layout
+from tinyrefinery.options.sources import StreetNumbers
 from tinyrefinery.random import generator, uniform
 
 _CHUNK = 256  # scenes at once: their layers fit in the processor's cache
@@ -15,17 +16,17 @@ _GRAIN = 512  # pixels per side of the noise field; each scene uses a window of 
 
 
 def compose(
-    options: SceneOptions, seed: int, split: str, rows: np.ndarray, layout: Layout, glyphs: Glyphs
+    part: StreetNumbers, seed: int, split: str, rows: np.ndarray, layout: Layout, glyphs: Glyphs
 ) -> np.ndarray:
     """Render the scenes: wall, plate, clutter, digits, light and noise; uint8 (N, C, H, W)."""
-    noise_field = _NoiseField(seed, options)
+    noise_field = _NoiseField(seed, part)
     shifts = uniform(seed, f"street {split} grain", 0, rows, 2)
-    out = np.empty((len(rows), options.channels, options.height, options.width), np.uint8)
+    out = np.empty((len(rows), part.channels, part.height, part.width), np.uint8)
     for start in range(0, len(rows), _CHUNK):
         chunk = slice(start, start + _CHUNK)
-        canvas = _background(options, layout, chunk)
-        for digit in range(options.digits):
-            ink = digit_ink(options, layout, chunk, digit, glyphs)
+        canvas = _background(part, layout, chunk)
+        for digit in range(part.digits):
+            ink = digit_ink(part, layout, chunk, digit, glyphs)
             _paint(canvas, ink, layout.ink[chunk])
         noise = noise_field.windows_at(shifts[chunk]) * layout.noise[chunk, None, None]
         canvas += noise[:, None]
@@ -34,23 +35,23 @@ def compose(
 
 
 def digit_ink(
-    options: SceneOptions, layout: Layout, chunk: slice, digit: int, glyphs: Glyphs
+    part: StreetNumbers, layout: Layout, chunk: slice, digit: int, glyphs: Glyphs
 ) -> np.ndarray:
     """Share of each pixel that one digit's ink covers, (B, H, W) in 0..1."""
     top, left, height, width = np.moveaxis(layout.places[chunk, digit], 1, 0)
-    down = (np.arange(options.height) + 0.5 - top[:, None]) * (MASTER / height)[:, None]
-    right = (np.arange(options.width) + 0.5 - left[:, None]) * (MASTER / width)[:, None]
+    down = (np.arange(part.height) + 0.5 - top[:, None]) * (MASTER / height)[:, None]
+    right = (np.arange(part.width) + 0.5 - left[:, None]) * (MASTER / width)[:, None]
     rows = triangle(down, layout.blur[chunk] * MASTER / height, MASTER)  # (B, H, MASTER)
     columns = triangle(right, layout.blur[chunk] * MASTER / width, MASTER)  # (B, W, MASTER)
     return rows @ glyphs.masters[layout.glyphs[chunk, digit]] @ columns.transpose(0, 2, 1)
 
 
-def _background(options: SceneOptions, layout: Layout, chunk: slice) -> np.ndarray:
+def _background(part: StreetNumbers, layout: Layout, chunk: slice) -> np.ndarray:
     """Wall, plate, clutter and light without the digits, (B, C, H, W)."""
     wall = layout.wall[chunk][:, :, None, None]
-    shape = (len(wall), options.channels, options.height, options.width)
+    shape = (len(wall), part.channels, part.height, part.width)
     canvas = np.broadcast_to(wall, shape).copy()
-    down, right = np.arange(options.height) + 0.5, np.arange(options.width) + 0.5
+    down, right = np.arange(part.height) + 0.5, np.arange(part.width) + 0.5
     top, left, bottom, far = layout.plate[chunk].T[:, :, None]
     rows = _overlap(down, top, bottom)
     columns = _overlap(right, left, far)
@@ -59,8 +60,8 @@ def _background(options: SceneOptions, layout: Layout, chunk: slice) -> np.ndarr
         cover = _stroke_cover(down, right, stroke[:, :5])
         canvas += (cover * stroke[:, 5, None, None])[:, None]
     slope = layout.light[chunk][:, :, None]
-    canvas += (slope[:, 0] * (down / options.height - 0.5))[:, None, :, None]
-    canvas += (slope[:, 1] * (right / options.width - 0.5))[:, None, None, :]
+    canvas += (slope[:, 0] * (down / part.height - 0.5))[:, None, :, None]
+    canvas += (slope[:, 1] * (right / part.width - 0.5))[:, None, None, :]
     return canvas
 
 
@@ -88,10 +89,10 @@ def _stroke_cover(down: np.ndarray, right: np.ndarray, stroke: np.ndarray) -> np
 class _NoiseField:
     """A field of normal noise. The noise of a scene is a random window of it."""
 
-    def __init__(self, seed: int, options: SceneOptions) -> None:
-        shape = (_GRAIN + options.height, _GRAIN + options.width)
+    def __init__(self, seed: int, part: StreetNumbers) -> None:
+        shape = (_GRAIN + part.height, _GRAIN + part.width)
         field = generator(seed, "street grain").standard_normal(shape)
-        window = (options.height, options.width)
+        window = (part.height, part.width)
         self.windows = np.lib.stride_tricks.sliding_window_view(field, window)
 
     def windows_at(self, shifts: np.ndarray) -> np.ndarray:

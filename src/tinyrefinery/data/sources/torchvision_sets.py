@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -18,9 +18,10 @@ from torchvision import datasets as tv
 
 from tinyrefinery.data.blobs import FileBlobs
 from tinyrefinery.data.dataset import Dataset, Problem
-from tinyrefinery.data.listing import Listing, OpeningOptions, assemble
+from tinyrefinery.data.listing import Listing, assemble
 from tinyrefinery.data.stamp import file_stamp
-from tinyrefinery.errors import DataError, did_you_mean
+from tinyrefinery.errors import DataError
+from tinyrefinery.options.sources import Torchvision
 
 
 @dataclass(frozen=True)
@@ -35,14 +36,7 @@ class _Part:
     problems: tuple[Problem, ...] = ()
 
 
-def open_torchvision(
-    name: str,
-    root: str | Path,
-    *,
-    download: bool = False,
-    year: str | None = None,
-    **options: Unpack[OpeningOptions],
-) -> Dataset:
+def open_torchvision(part: Torchvision) -> Dataset:
     """Open CIFAR-10, CIFAR-100, SVHN, Food-101, ImageNet or Pascal VOC.
 
     Their held-out part (`val` of ImageNet and of VOC 2008 to 2012, else `test`) is the test split.
@@ -52,38 +46,20 @@ def open_torchvision(
     column `objects` has all boxes as JSON: name, box as [xmin, ymin, xmax, ymax] in pixels counted
     from 1, difficult. Images without a box of positive area are left out.
 
-    Args:
-        name: a key of `LOADERS`.
-        root: torchvision's argument `root`.
-        download: let torchvision download missing files (not possible for ImageNet).
-        year: of VOC, "2007" to "2012", default 2012.
-        **options: see `assemble`.
-
     Raises:
-        DataError: if the name is unknown, or files are missing or damaged. Lists the files to
-            download and their folder.
+        DataError: if files are missing or damaged. Lists the files to download and their folder.
     """
-    if name not in LOADERS:
-        raise DataError(
-            f"no torchvision set '{name}'.{did_you_mean(name, LOADERS)} "
-            f"Known: {', '.join(LOADERS)}."
-        )
-    if year is not None and (name != "voc" or year not in _VOC_YEARS):
-        raise DataError(
-            f"{name}: year {year!r} is invalid: voc has {_VOC_YEARS[0]} to {_VOC_YEARS[-1]}, "
-            "other sets have no years"
-        )
-    loader = LOADERS[name]
-    root = Path(root).expanduser()
+    name, root = part.name, Path(part.root).expanduser()
+    loader, year = LOADERS[name], part.year or "2012"
     parts: dict[str, _Part] = {}
     for split in ("train", "test"):
         try:
-            parts[split] = loader.read(str(root), split == "train", download, year or "2012")
+            parts[split] = loader.read(str(root), split == "train", part.download, year)
         except DataError:
             raise
         except Exception as error:  # the loaders raise RuntimeError, OSError, EOFError, pickle's...
-            raise DataError(_advice(name, root, loader, download, error)) from error
-    return assemble(_listing(name, root, parts), **options)
+            raise DataError(_advice(name, root, loader, part.download, error)) from error
+    return assemble(_listing(name, root, parts), part)
 
 
 def _listing(name: str, root: Path, parts: dict[str, _Part]) -> Listing:
@@ -147,7 +123,6 @@ def _imagenet(root: str, train: bool, download: bool, year: str) -> _Part:
     return _Part([path for path, _ in data.samples], labels, classes, extras)
 
 
-_VOC_YEARS = ("2007", "2008", "2009", "2010", "2011", "2012")
 VOC_CLASSES = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
     *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa"),

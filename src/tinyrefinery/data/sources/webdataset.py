@@ -6,8 +6,7 @@ import re
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from glob import glob
-from pathlib import Path
-from typing import Any, Unpack
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,39 +14,27 @@ import pyarrow as pa
 from tinyrefinery.data.blobs import SliceBlobs
 from tinyrefinery.data.class_names import number_labels
 from tinyrefinery.data.dataset import Dataset, Problem
-from tinyrefinery.data.listing import Listing, OpeningOptions, assemble
+from tinyrefinery.data.listing import Listing, assemble
 from tinyrefinery.data.sources.folder import ENDINGS
-from tinyrefinery.data.splits import split_named
 from tinyrefinery.data.stamp import file_stamp
 from tinyrefinery.errors import DataError
+from tinyrefinery.options.sources import WebDataset
 
-Shards = str | Path | Sequence[str | Path]
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 
-def open_webdataset(
-    path: Shards | Mapping[str, Shards],
-    *,
-    classes: Sequence[str] | None = None,
-    **options: Unpack[OpeningOptions],
-) -> Dataset:
+def open_webdataset(part: WebDataset) -> Dataset:
     """Open tar shards of images (`KEY.jpg`, ...) with labels (`KEY.cls`, or `label` in `KEY.json`).
 
     Images are read from the shards on demand, so shards must not be compressed. Scalars in
-    `KEY.json` become columns of the manifest.
-
-    Args:
-        path: a shard, a pattern ("train-*.tar", "train-{000..009}.tar") or a list of these, for the
-            training split; or a mapping from split names to these.
-        classes: names of the classes 0, 1, ...; else see `number_labels`.
-        **options: see `assemble`.
+    `KEY.json` become columns of the manifest. For classes without names see `number_labels`.
 
     Raises:
         DataError: if a shard is missing, truncated or compressed, or a label can't be read, and as
             `assemble`.
     """
-    by_split = path if isinstance(path, Mapping) else {"train": path}
-    shards = [(file, split_named(word)) for word, s in by_split.items() for file in _files(s)]
+    by_split = part.path if isinstance(part.path, Mapping) else {"train": part.path}
+    shards = [(file, split) for split, files in by_split.items() for file in _files(files)]
     samples = [
         (number, split, sample)
         for number, (file, split) in enumerate(shards)
@@ -61,7 +48,7 @@ def open_webdataset(
     spans = np.array([(n, s["offset"], s["size"]) for n, _, s in samples], np.int64)
     labels, names = number_labels(
         _label_column([s["label"] for _, _, s in samples], str(first)),
-        None if classes is None else list(classes),
+        None if part.classes is None else list(part.classes),
         f"{first}, labels",
     )
     listing = Listing(
@@ -79,20 +66,18 @@ def open_webdataset(
             if s["has_second_image"]
         ),
     )
-    return assemble(listing, **options)
+    return assemble(listing, part)
 
 
-def _files(shards: Shards) -> list[str]:
+def _files(shards: str | Sequence[str]) -> list[str]:
     """The files for a shard, pattern, or list of these."""
     files: list[str] = []
-    for item in [shards] if isinstance(shards, str | Path) else shards:
-        names = list(_expand_range(os.path.expanduser(str(item))))
+    for item in [shards] if isinstance(shards, str) else shards:
+        names = list(_expand_range(os.path.expanduser(item)))
         matches = [m for n in names for m in ([n] if os.path.exists(n) else sorted(glob(n)))]
         if not matches:
             raise DataError(f"{item}: no such shard, and no file matches this pattern")
         files += matches
-    if not files:
-        raise DataError("the list of shards is empty")
     return files
 
 

@@ -1,4 +1,4 @@
-"""Error messages for the person who wrote a recipe.
+"""Check a part, with error messages for the person who wrote it.
 
 pydantic finds what is wrong. Here its messages get a place as overrides write it (stages by id, no
 marks of unions), and what would be right: the nearest key, or the names that are known.
@@ -7,12 +7,28 @@ marks of unions), and what would be right: the nearest key, or the names that ar
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from types import NoneType
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from tinyrefinery.errors import RecipeError
+
+T = TypeVar("T", bound=BaseModel)
 Path = tuple[int | str, ...]
+
+
+def check(raw: Any, kind: type[T], source: str) -> T:
+    """Plain data as a checked `kind`; `source` starts each line of the error.
+
+    Raises:
+        RecipeError: with a line for each mistake.
+    """
+    try:
+        return kind.model_validate(raw)
+    except ValidationError as error:
+        lines = explain(error, raw, kind)
+        raise RecipeError("\n".join(f"{source}: {line}" for line in lines)) from error
 
 
 def explain(error: ValidationError, raw: Any, root: type[BaseModel]) -> list[str]:
