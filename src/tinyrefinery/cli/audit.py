@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
 
 def audit(
-    target: Annotated[
-        str, typer.Argument(help="Image folder, Parquet file, recipe, or run folder.")
-    ],
+    target: Annotated[str, typer.Argument(help="Image folder, Parquet file, recipe or run.")],
     overrides: Annotated[
         list[str] | None,
         typer.Argument(help="Recipe changes, or options of the data source, e.g. group=home."),
@@ -68,10 +66,11 @@ def audit(
     _check_kinds(fail_on or [])
     opened = open_target(target, overrides or [], out, Choice(stage, seed, row))
     data, evidence = opened.dataset, _evidence(opened, model, like)
+    compared = open_reference(reference, data.images.channels) if reference else None
     found = run_audit(
         data,
         evidence=evidence,
-        reference=open_reference(reference, data.images.channels) if reference else None,
+        reference=compared,
         accepted=read_accepted(accept, data.classes) if accept else {},
         group=_group(group, opened),
         hard=_hard(refiner, input_size, opened),

@@ -68,6 +68,7 @@ def examine(
     shelf = _shelf(blobs, findings, channels, resident_bytes)
 
     def examine_rows(rows: Iterable[int]) -> int:
+        """Examine the images of some rows, and return how many there are."""
         count = 0
         for row in rows:
             count += 1

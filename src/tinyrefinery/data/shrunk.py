@@ -1,7 +1,8 @@
 """Large photographs at the size that a kind of crop needs, shrunk once and kept in the cache.
 
-A photograph of 12 megapixels takes fifty times as long to decode as one of 500x375 pixels, in every
-epoch, although crops for a small network need far fewer pixels. So a photograph that is much larger
+A photograph of 12 megapixels takes about 25 times as long to decode as one of 500x375 pixels
+(`benchmarks/large_photos.py`), in every epoch, although crops for a small network need far fewer
+pixels. So a photograph that is much larger
 than needed is shrunk when it is first used: as little as possible, so that the smallest crop still
 has at least as many pixels as the network's input. Small photographs are used as they are.
 """

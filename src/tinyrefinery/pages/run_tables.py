@@ -145,6 +145,7 @@ def find_baseline(
     """
 
     def is_candidate(other: StageGroup) -> bool:
+        """Whether a stage may be the baseline."""
         if name is not None:
             return other.first.stage == name
         return other.first.model == group.first.model and not other.refined

@@ -78,6 +78,7 @@ def _plain(
     """The stage to compare a student with, preferably of a row of the student."""
 
     def is_plain(stage: TrainedStage) -> bool:
+        """Whether the student may be compared with a stage."""
         if name is not None:
             return stage.stage == name
         return stage.labels == GIVEN and stage.model == student.model

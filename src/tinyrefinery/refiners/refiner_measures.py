@@ -167,6 +167,7 @@ def _movements(
         return {}
 
     def relabel(refiner: Refiner, group_seed: int | None = None) -> np.ndarray:
+        """Labels of stream 0 by another mode, or in other BN groups, (N, K)."""
         return labels_of_streams(
             refiner,
             setting.view,
