@@ -10,10 +10,10 @@ import torch
 import torchvision
 from torch import nn
 
+from tests.weights_digest import weights_digest
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.evaluation.cost import macs, parameters
 from tinyrefinery.models import MODELS, create
-from tinyrefinery.models.digest import weights_digest
 from tinyrefinery.models.network_file import load_network, save_network
 from tinyrefinery.models.timm_registry import register
 

@@ -8,13 +8,13 @@ from torch import nn
 from torchvision.models.detection import ssdlite320_mobilenet_v3_large
 from torchvision.models.detection.ssd import SSD
 
+from tests.weights_digest import weights_digest
 from tinyrefinery.detection.detections import decode
 from tinyrefinery.detection.detector import Detector
 from tinyrefinery.detection.detector_file import DetectorInfo, load_detector, save_detector
 from tinyrefinery.detection.matching import CODER
 from tinyrefinery.errors import CheckpointError
 from tinyrefinery.models import create
-from tinyrefinery.models.digest import weights_digest
 from tinyrefinery.recipe.detection import DetectorSpec, Inference
 
 SMALL = DetectorSpec(size=128, extra=(32, 32, 32, 32))

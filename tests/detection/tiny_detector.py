@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from tests.weights_digest import weights_digest
 from tinyrefinery.detection import look as detection_look
 from tinyrefinery.detection.detector_file import load_detector
 from tinyrefinery.detection.detector_run import run_detectors
-from tinyrefinery.models.digest import weights_digest
 from tinyrefinery.options.messages import check
 from tinyrefinery.recipe.detection import DetectionRecipe
 from tinyrefinery.recipe.document import parse

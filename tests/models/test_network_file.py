@@ -2,17 +2,15 @@
 
 import json
 import os
-from hashlib import sha256
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from tests.weights_digest import weights_digest
 from tinyrefinery.errors import CheckpointError, RefineryError, StorageError
 from tinyrefinery.models import create
-from tinyrefinery.models.digest import weights_digest
 from tinyrefinery.models.network_file import NetworkInfo, load_network, read_info, save_network
 from tinyrefinery.models.weights import load_weights, read_weights
 
@@ -219,24 +217,3 @@ def test_no_space_left_keeps_what_was_there(saved: Path, monkeypatch: pytest.Mon
     assert isinstance(caught.value, RefineryError)
     assert saved.read_bytes() == before
     assert os.listdir(saved.parent) == [saved.name]
-
-
-def test_digest_is_a_function_of_the_weights() -> None:
-    torch.manual_seed(0)
-    one, other = network(), network()
-    digest = weights_digest(one)
-    assert digest != weights_digest(other)
-    assert weights_digest(one.to(memory_format=torch.channels_last)) == digest
-    one.stem[1].num_batches_tracked += 1
-    assert weights_digest(one) != digest
-
-
-def test_digest_is_defined_once_and_for_all() -> None:
-    """Stage keys contain it: another digest of the same weights would void what was made."""
-    layer = torch.nn.Linear(2, 1)
-    with torch.no_grad():
-        layer.weight.copy_(torch.tensor([[1.0, -2.0]]))
-        layer.bias.fill_(0.5)
-    text = b"bias\0torch.float32\0(1,)\0" + np.float32([0.5]).tobytes()
-    text += b"weight\0torch.float32\0(1, 2)\0" + np.float32([1, -2]).tobytes()
-    assert weights_digest(layer) == sha256(text).hexdigest()

@@ -8,9 +8,9 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
+from tests.weights_digest import weights_digest
 from tinyrefinery.evaluation.cost import macs, parameters
 from tinyrefinery.models import create
-from tinyrefinery.models.digest import weights_digest
 
 ZOO = {"variant": "zoo"}
 # Parameters at 100 classes and millions of multiply-accumulates at 32 pixels, both of the

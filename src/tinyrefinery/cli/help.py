@@ -37,7 +37,8 @@ def print_help(command: Any, context: Any) -> None:
         context: the context that it was called in.
     """
     columns = max(NARROWEST, min(get_terminal_size().columns, WIDEST))
-    lines = wrap(command_usage(command, context), columns, subsequent_indent=" " * 7)
+    usage = f"Usage: {context.command_path} {' '.join(command.collect_usage_pieces(context))}"
+    lines = wrap(usage, columns, subsequent_indent=" " * 7)
     for paragraph in (command.help or "").split("\n\n"):
         lines += ["", *wrap(paragraph, columns)]
     lines.append("")
@@ -47,11 +48,6 @@ def print_help(command: Any, context: Any) -> None:
             lines += _panel(title, rows, width, columns - width - FRAME)
     lines += wrap(command.epilog or "", columns)
     typer.echo("\n".join(lines), color=False if os.environ.get("NO_COLOR") else None)
-
-
-def command_usage(command: Any, context: Any) -> str:
-    """The usage line, e.g. `Usage: tinyrefinery test [OPTIONS] RUN [TESTS]`."""
-    return f"Usage: {context.command_path} {' '.join(command.collect_usage_pieces(context))}"
 
 
 def argument_name(argument: Any) -> str:

@@ -16,10 +16,10 @@ from tinyrefinery.cli.options import (
     output_file,
 )
 from tinyrefinery.cli.progress import log_progress
-from tinyrefinery.files import check_writable
+from tinyrefinery.files import check_writable, write_csv
 from tinyrefinery.networks.opening import open_networks
 from tinyrefinery.refiners.compared_networks import recipe_for, split_words
-from tinyrefinery.refiners.label_report import quality_table, write_lines
+from tinyrefinery.refiners.label_report import COLUMNS, quality_table
 
 
 def label_quality(
@@ -60,7 +60,7 @@ def label_quality(
     chosen = {"bn_groups": tuple(bn_group)} if bn_group else {}
     grid = Grid(images=images, human=people, split=split, **chosen)
     lines = list(label_lines(targets, loaded, grid))
-    write_lines(path, lines)
+    write_csv(path, COLUMNS, lines)
     console = Console(emoji=False)  # a path may hold :x:
     for basis in dict.fromkeys(line["basis"] for line in lines):
         console.print(quality_table(lines, basis))

@@ -17,9 +17,9 @@ from tinyrefinery.cli.options import (
     output_file,
 )
 from tinyrefinery.cli.progress import log_progress
-from tinyrefinery.files import check_writable
+from tinyrefinery.files import check_writable, write_csv
 from tinyrefinery.recipe.load import load_recipe
-from tinyrefinery.refiners.gains_report import gains_table, rank_table, write_gains
+from tinyrefinery.refiners.gains_report import COLUMNS, gains_table, rank_table
 from tinyrefinery.runs.run_folder import open_run
 
 
@@ -54,7 +54,7 @@ def refiner_gains(
 
     options = Options(images, crops, batch_norm.value, bn_group)
     lines = list(gain_lines(run, recipe, options, plain))
-    write_gains(path, lines)
+    write_csv(path, COLUMNS, lines)
     console = Console(emoji=False)  # a path may hold :x:
     console.print(gains_table(lines))
     console.print(rank_table(lines))

@@ -16,7 +16,6 @@ from tinyrefinery.data.batches import Batch, load, split_batches
 from tinyrefinery.detection.box_view import BoxView
 from tinyrefinery.detection.boxes import BoxData
 from tinyrefinery.detection.matching import CODER
-from tinyrefinery.errors import DataError
 from tinyrefinery.files import atomic_file
 from tinyrefinery.layers.modes import evaluation_mode
 from tinyrefinery.recipe.detection import Inference
@@ -141,20 +140,3 @@ def save_detections(
     table = pa.table({name: pa.array(c) for name, c in columns.items()}).cast(_SCHEMA)
     with atomic_file(path) as temporary:
         pq.write_table(table, temporary)
-
-
-def read_detections(path: Path, rows: np.ndarray) -> list[Detections]:
-    """Read the boxes that `save_detections` wrote, for each of the images `rows`.
-
-    Raises:
-        DataError: when the file is missing, truncated or has other columns.
-    """
-    try:
-        table = pq.read_table(path).cast(_SCHEMA)
-    except (OSError, pa.ArrowInvalid, ValueError) as error:
-        raise DataError(f"{path}: can't read the detected boxes ({error})") from error
-    row_of = table.column("row").to_numpy()
-    corners = np.stack([table.column(n).to_numpy() for n in ("x1", "y1", "x2", "y2")], axis=1)
-    labels, scores = (table.column(name).to_numpy() for name in ("label", "score"))
-    lines = [np.flatnonzero(row_of == row) for row in rows]
-    return [Detections(corners[index], labels[index], scores[index]) for index in lines]

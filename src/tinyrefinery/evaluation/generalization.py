@@ -17,11 +17,6 @@ class CategoryRow(TypedDict):
     validation_top1: float | None
 
 
-def generalization_gap(train_top1: float, validation_top1: float) -> float:
-    """Training minus validation accuracy, in [-1, 1]. Larger means more overfitting."""
-    return train_top1 - validation_top1
-
-
 def category_table(
     train_correct: np.ndarray,
     train_labels: np.ndarray,

@@ -9,7 +9,7 @@ from tinyrefinery.evaluation.calibration import (
     expected_calibration_error,
     negative_log_likelihood,
 )
-from tinyrefinery.evaluation.generalization import category_table, generalization_gap
+from tinyrefinery.evaluation.generalization import category_table
 from tinyrefinery.evaluation.predictions import Predictions
 from tinyrefinery.statistics.proportions import wilson_interval
 
@@ -61,7 +61,7 @@ def evaluate(
     result |= {"gap": None, "per_category": []}
     result |= {"label_quality": dict(label_quality or {}), "cost": dict(cost or {})}
     if train is not None and validation is not None:
-        result["gap"] = generalization_gap(result["train"]["top1"], result["validation"]["top1"])
+        result["gap"] = result["train"]["top1"] - result["validation"]["top1"]
         result["per_category"] = category_table(
             train.correct, train.labels, validation.correct, validation.labels, train.classes
         )

@@ -12,12 +12,13 @@ from tinyrefinery.errors import RecipeError
 from tinyrefinery.layers.conv_norm import conv_norm
 from tinyrefinery.layers.initialize import initialize
 from tinyrefinery.layers.stem import Stem, is_small
+from tinyrefinery.models.image_network import ImageNetwork
 
 _GRID = 6  # side of the last feature map at 224 pixels
 _MIN_SIDE = 35  # pixels; the ImageNet stem and three pools reduce shorter sides to nothing
 
 
-class AlexNet(nn.Module):
+class AlexNet(ImageNetwork):
     """Five convolutions and three linear layers.
 
     The first linear layer needs a grid of fixed size: that of the last feature map for images of
@@ -65,10 +66,6 @@ class AlexNet(nn.Module):
     def forward_head(self, features: Tensor) -> Tensor:
         """Logits from feature maps."""
         return self.fc(self.hidden(self.pool(features).flatten(1)))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (B, K) of images."""
-        return self.forward_head(self.forward_features(x))
 
 
 def _side(pixels: int, small: bool) -> int:

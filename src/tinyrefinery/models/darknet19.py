@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.layers.initialize import initialize
 from tinyrefinery.layers.stem import Stem, is_small
+from tinyrefinery.models.image_network import ImageNetwork
 
 # Table 6: channels of each block's 3x3 convolutions and their number. Between them are 1x1
 # convolutions with half the channels.
@@ -16,7 +17,7 @@ _BLOCKS = ((32, 1), (64, 1), (128, 2), (256, 2), (512, 3), (1024, 3))
 _SLOPE = 0.1  # darknet's `leaky`
 
 
-class Darknet19(nn.Module):
+class Darknet19(ImageNetwork):
     """18 convolutions, five max-pools and a 1x1 convolution as classifier.
 
     20.842 million parameters at 1,000 classes, 2.79 billion multiply-accumulates at 224 (published:
@@ -67,10 +68,6 @@ class Darknet19(nn.Module):
     def forward_head(self, features: Tensor) -> Tensor:
         """Logits from feature maps."""
         return self.pool(self.classifier(features)).flatten(1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (B, K) of images."""
-        return self.forward_head(self.forward_features(x))
 
 
 def _convolution(channels: int, width: int, *, kernel: int) -> nn.Sequential:

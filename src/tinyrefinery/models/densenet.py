@@ -12,9 +12,10 @@ from torchvision.models import DenseNet as TorchvisionDenseNet
 
 from tinyrefinery.layers.initialize import initialize
 from tinyrefinery.layers.stem import Stem, is_small
+from tinyrefinery.models.image_network import ImageNetwork
 
 
-class DenseNet(nn.Module):
+class DenseNet(ImageNetwork):
     """A convolution, four dense blocks with transitions between them, pooling, linear layer.
 
     With stem `imagenet`, weights have torchvision's names and shapes.
@@ -62,10 +63,6 @@ class DenseNet(nn.Module):
     def forward_head(self, features: Tensor) -> Tensor:
         """Logits from feature maps."""
         return self.classifier(features.mean((2, 3)))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (B, K) of images."""
-        return self.forward_head(self.forward_features(x))
 
 
 densenet121 = partial(DenseNet, growth=32)

@@ -11,6 +11,7 @@ from tinyrefinery.errors import RecipeError
 from tinyrefinery.layers.conv_norm import conv_norm, depthwise_norm
 from tinyrefinery.layers.initialize import initialize
 from tinyrefinery.layers.stem import Stem, is_small
+from tinyrefinery.models.image_network import ImageNetwork
 
 # Table 1: output channels and stride of each separable convolution. The table prints stride 2 for
 # the last one, but its map stays 7x7, so the stride is 1.
@@ -21,7 +22,7 @@ _BLOCKS = (
 )
 
 
-class MobileNetV1(nn.Module):
+class MobileNetV1(ImageNetwork):
     """A convolution, 13 depthwise separable convolutions, average pooling, linear layer.
 
     Args:
@@ -70,10 +71,6 @@ class MobileNetV1(nn.Module):
     def forward_head(self, features: Tensor) -> Tensor:
         """Logits from feature maps."""
         return self.fc(self.dropout(self.pool(features).flatten(1)))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (B, K) of images."""
-        return self.forward_head(self.forward_features(x))
 
 
 mobilenet_v1_100 = partial(MobileNetV1, width=1.0)

@@ -15,6 +15,7 @@ from torchvision.ops.misc import Conv2dNormActivation
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.layers.initialize import initialize
 from tinyrefinery.layers.stem import Stem, Variant, add_biases, is_small, is_zoo
+from tinyrefinery.models.image_network import ImageNetwork
 
 # Expansion, channels, repeats, stride. As Table 2, except the stride of the sixth row.
 _ZOO_BLOCKS = [
@@ -23,7 +24,7 @@ _ZOO_BLOCKS = [
 ]
 
 
-class MobileNetV2(nn.Module):
+class MobileNetV2(ImageNetwork):
     """A convolution, 17 inverted residual blocks, a convolution, pooling, linear layer.
 
     With stem `imagenet`, weights have torchvision's names and shapes.
@@ -78,10 +79,6 @@ class MobileNetV2(nn.Module):
     def forward_head(self, features: Tensor) -> Tensor:
         """Logits from feature maps."""
         return self.classifier(features.mean((2, 3)))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (B, K) of images."""
-        return self.forward_head(self.forward_features(x))
 
 
 mobilenet_v2_100 = partial(MobileNetV2, width=1.0)

@@ -13,11 +13,12 @@ from torch.nn import functional as F
 from tinyrefinery.layers.depthwise import DepthwiseConv2d
 from tinyrefinery.layers.initialize import initialize
 from tinyrefinery.layers.stem import Stem, is_small
+from tinyrefinery.models.image_network import ImageNetwork
 
 _EPSILON = 1e-3  # of batch normalization, from the paper's code
 
 
-class NASNet(nn.Module):
+class NASNet(ImageNetwork):
     """Three rows of normal cells, with reduction cells between them, pooling, linear layer.
 
     Args:
@@ -73,10 +74,6 @@ class NASNet(nn.Module):
     def forward_head(self, features: Tensor) -> Tensor:
         """Logits from feature maps."""
         return self.fc(self.dropout(features.mean((2, 3))))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (B, K) of images."""
-        return self.forward_head(self.forward_features(x))
 
 
 nasnet_a = partial(NASNet, repeats=4, filters=44)

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from tinyrefinery.errors import CheckpointError
 
-ENDING = ".onnx"
 ENTRY = "tinyrefinery"
 """Name of the entry in the metadata."""
 _CHUNK = 1 << 20

@@ -13,6 +13,7 @@ from tinyrefinery.errors import RecipeError
 from tinyrefinery.layers.initialize import initialize
 from tinyrefinery.layers.relu import relu
 from tinyrefinery.layers.stem import Stem, is_small
+from tinyrefinery.models.image_network import ImageNetwork
 
 
 class BasicBlock(nn.Module):
@@ -56,7 +57,7 @@ class Bottleneck(nn.Module):
         return relu(self.bn3(self.conv3(branch)) + self.downsample(x), inplace=True)
 
 
-class ResNet(nn.Module):
+class ResNet(ImageNetwork):
     """Stem, four stages of residual blocks, average pooling, linear layer.
 
     Args:
@@ -107,10 +108,6 @@ class ResNet(nn.Module):
     def forward_head(self, features: Tensor) -> Tensor:
         """Logits from feature maps."""
         return self.fc(self.avgpool(features).flatten(1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (B, K) of images."""
-        return self.forward_head(self.forward_features(x))
 
 
 # Positional arguments of a partial are not options: a recipe can't set `block` and `depths`.

@@ -13,6 +13,7 @@ from tinyrefinery.layers.conv_norm import conv_norm
 from tinyrefinery.layers.initialize import initialize
 from tinyrefinery.layers.relu import relu
 from tinyrefinery.layers.stem import Stem, is_small, residual_stem
+from tinyrefinery.models.image_network import ImageNetwork
 
 
 class _Block(nn.Module):
@@ -29,7 +30,7 @@ class _Block(nn.Module):
         return relu(self.second(self.first(x)) + self.shortcut(x), inplace=True)
 
 
-class ResNet8(nn.Module):
+class ResNet8(ImageNetwork):
     """Stem, three residual blocks of 16, 32 and 64 channels, average pooling, linear layer.
 
     Args:
@@ -74,7 +75,3 @@ class ResNet8(nn.Module):
     def forward_head(self, features: Tensor) -> Tensor:
         """Logits from feature maps."""
         return self.fc(self.dropout(self.pool(features).flatten(1)))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (B, K) of images."""
-        return self.forward_head(self.forward_features(x))

@@ -15,6 +15,7 @@ from tinyrefinery.errors import RecipeError
 from tinyrefinery.layers.conv_norm import conv_norm
 from tinyrefinery.layers.initialize import initialize
 from tinyrefinery.layers.stem import Stem, Variant, add_biases, is_small, is_zoo
+from tinyrefinery.models.image_network import ImageNetwork
 
 # Table 5: width -> channels of stages 2 to 4 and of the last convolution.
 _WIDTHS = {
@@ -25,7 +26,7 @@ _WIDTHS = {
 }
 
 
-class ShuffleNetV2(nn.Module):
+class ShuffleNetV2(ImageNetwork):
     """A convolution, three stages of units that shuffle channels, a convolution, linear layer.
 
     With stem `imagenet`, weights have torchvision's names and shapes.
@@ -81,10 +82,6 @@ class ShuffleNetV2(nn.Module):
     def forward_head(self, features: Tensor) -> Tensor:
         """Logits from feature maps."""
         return self.fc(self.dropout(features.mean((2, 3))))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (B, K) of images."""
-        return self.forward_head(self.forward_features(x))
 
 
 shufflenet_v2_100 = partial(ShuffleNetV2, width=1.0)

@@ -14,6 +14,7 @@ from tinyrefinery.layers.conv_norm import conv_norm
 from tinyrefinery.layers.initialize import initialize
 from tinyrefinery.layers.inverted_residual import InvertedResidual, SkipBlock, divisible
 from tinyrefinery.layers.stem import Stem, is_small
+from tinyrefinery.models.image_network import ImageNetwork
 
 _RELU, _SWISH = nn.ReLU, nn.Hardswish
 # Output channels, expansion (times input channels), kernel, stride, squeeze-and-excitation,
@@ -44,7 +45,7 @@ _STAGES = (
 _SKIPS = ((6, 5), (2.3, 3))
 
 
-class SkipblockNet(nn.Module):
+class SkipblockNet(ImageNetwork):
     """Stem, 15 inverted residuals, two skip blocks from the first of them, a hidden layer, logits.
 
     Images must have at least 32 pixels a side.
@@ -126,10 +127,6 @@ class SkipblockNet(nn.Module):
     def forward_head(self, features: Tensor) -> Tensor:
         """Logits from feature maps."""
         return self.fc(self.dropout(self.hidden(self.pool(features).flatten(1))))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (B, K) of images."""
-        return self.forward_head(self.forward_features(x))
 
 
 def _stage(inputs: int, blocks: tuple, width: float) -> tuple[nn.Sequential, int, int]:

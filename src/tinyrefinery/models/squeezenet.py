@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from tinyrefinery.layers.initialize import initialize
 from tinyrefinery.layers.stem import Stem, is_small
+from tinyrefinery.models.image_network import ImageNetwork
 
 # Table 1: squeeze channels and output channels of fire2 to fire9.
 _FIRES = (
@@ -17,7 +18,7 @@ _POOL_AFTER = (2, 6)  # fire4 and fire8
 _BYPASS = (1, 3, 5)  # fire3, fire5 and fire7, as in the CIFAR-100 zoo; the paper has fire9 too
 
 
-class SqueezeNet(nn.Module):
+class SqueezeNet(ImageNetwork):
     """A convolution, eight fire modules with max-pools between them, a 1x1 convolution, pooling.
 
     Args:
@@ -74,10 +75,6 @@ class SqueezeNet(nn.Module):
         """
         maps = self.conv10(self.dropout(features))  # (B, K, h, w)
         return (maps.relu() if self.last_relu else maps).mean((2, 3))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (B, K) of images."""
-        return self.forward_head(self.forward_features(x))
 
 
 class _Fire(nn.Module):

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.layers.conv_norm import conv_norm
 from tinyrefinery.layers.initialize import initialize
+from tinyrefinery.models.image_network import ImageNetwork
 
 
-class StreetCNN(nn.Module):
+class StreetCNN(ImageNetwork):
     """Stages of 3x3 convolutions with batch normalization and ReLU, each at half the resolution.
 
     The first convolution of each stage has stride 2. The first stage has no others, because
@@ -66,7 +67,3 @@ class StreetCNN(nn.Module):
     def forward_head(self, features: Tensor) -> Tensor:
         """Logits from feature maps."""
         return self.fc(self.dropout(self.pool(features).flatten(1)))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (B, K) of images."""
-        return self.forward_head(self.forward_features(x))

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from tinyrefinery.errors import RecipeError, did_you_mean
 from tinyrefinery.layers.modes import output_shapes
+from tinyrefinery.models.image_network import ImageNetwork
 
 TIMM = "timm:"
 """Prefix of the names of timm's models."""
@@ -21,7 +22,7 @@ class _Timm(Protocol):
     def forward_head(self, x: Any) -> Tensor: ...
 
 
-class TimmNetwork(nn.Module):
+class TimmNetwork(ImageNetwork):
     """A timm model whose features are maps (B, C, h, w).
 
     Channels-last features are permuted. Tokens (B, N, C) become a map of h x w = N if the model
@@ -60,10 +61,6 @@ class TimmNetwork(nn.Module):
         elif self.layout == "channels_last":
             features = features.permute(0, 2, 3, 1)
         return cast(_Timm, self.network).forward_head(features)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (B, K) of images."""
-        return self.forward_head(self.forward_features(x))
 
 
 def timm_network(

@@ -12,13 +12,14 @@ from torch import Tensor, nn
 
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.layers.initialize import initialize
+from tinyrefinery.models.image_network import ImageNetwork
 
 _WIDTHS = (64, 128, 256, 512, 512)  # of the five blocks; a 2x2 max-pool ends each
 _HIDDEN = 4096
 _GRID = 7  # side of the last feature map at 224 pixels
 
 
-class VGG(nn.Module):
+class VGG(ImageNetwork):
     """Five blocks of 3x3 convolutions and three linear layers.
 
     The first linear layer needs a grid of fixed size: that of the last feature map for images of
@@ -74,10 +75,6 @@ class VGG(nn.Module):
     def forward_head(self, features: Tensor) -> Tensor:
         """Logits from feature maps."""
         return self.classifier(self.avgpool(features).flatten(1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (B, K) of images."""
-        return self.forward_head(self.forward_features(x))
 
 
 # Positional arguments of a partial are not options: a recipe can't set `depths`.

@@ -10,6 +10,7 @@ from rich.table import Table
 from tinyrefinery.errors import DataError, did_you_mean
 from tinyrefinery.files import write_csv
 from tinyrefinery.pages.numbers import gain_points, nats, percent
+from tinyrefinery.pages.plain_table import plain_table
 from tinyrefinery.runs import files
 from tinyrefinery.runs.run_folder import Run, TrainedStage
 from tinyrefinery.statistics.paired import Gain, Spread, paired_gain, spread
@@ -190,17 +191,11 @@ def comparisons(groups: Sequence[StageGroup], baseline: str | None = None) -> li
 def terminal_table(groups: Sequence[StageGroup]) -> Table:
     """The table for the terminal. It fits into 80 columns."""
     held_out = groups[0].held_out
-    table = Table(
-        box=None,
-        pad_edge=False,
-        header_style="bold",
-        caption=f"Percent, mean ± standard deviation over n seeds. Gap: train - {held_out}.",
-        caption_justify="left",
+    table = plain_table(
+        {"network": 9, "labels from": 9},
+        ("train\ntop-1", f"{held_out}\ntop-1", "gap", "label\nKL", "n"),
+        f"Percent, mean ± standard deviation over n seeds. Gap: train - {held_out}.",
     )
-    for title in ("network", "labels from"):
-        table.add_column(title, overflow="fold", min_width=9)
-    for title in ("train top-1", f"{held_out} top-1", "gap", "label KL", "n"):
-        table.add_column(title.replace(" ", "\n", 1), justify="right", no_wrap=True)
     for group in groups:
         table.add_row(*_cells(group))
     return table

@@ -66,8 +66,3 @@ def canonical(part: BaseModel) -> str:
 def part_hash(part: BaseModel) -> str:
     """SHA-256 (hex) of `canonical`."""
     return sha256(canonical(part).encode()).hexdigest()
-
-
-def recipe_hash(recipe: Recipe) -> str:
-    """`part_hash` of the effective recipe."""
-    return part_hash(recipe)

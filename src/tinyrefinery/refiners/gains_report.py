@@ -1,15 +1,14 @@
 """Reporting measures of refiners with the gains of their students: CSV, tables, correlations."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
-from tinyrefinery.files import write_csv
 from tinyrefinery.pages.numbers import percent, signed
+from tinyrefinery.pages.plain_table import plain_table
 from tinyrefinery.statistics.paired import spread
 from tinyrefinery.statistics.rank_correlation import RankCorrelation, rank_correlation
 
@@ -45,11 +44,6 @@ MEASURES = {
 """Measure -> description, and the expected sign of its correlation with the gain."""
 
 Line = Mapping[str, Any]
-
-
-def write_gains(path: Path, lines: Iterable[Line]) -> None:
-    """Write lines as CSV with the columns `COLUMNS`. Missing values are empty."""
-    write_csv(path, COLUMNS, lines)
 
 
 def values_by_pair(lines: Sequence[Line], column: str) -> dict[str, list[float]]:
@@ -108,11 +102,8 @@ def verdicts_of(lines: Sequence[Line], name: str) -> str:
 
 def gains_table(lines: Sequence[Line]) -> Table:
     """One line per refiner and student, the largest gain first."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("refiner > student", "verdict"):
-        table.add_column(name, overflow="fold")
-    for name in ("gain", "unseen\ncrops", "gap", "truth\nKL", "n"):
-        table.add_column(name, justify="right", no_wrap=True)
+    numbers = ("gain", "unseen\ncrops", "gap", "truth\nKL", "n")
+    table = plain_table({"refiner > student": None, "verdict": None}, numbers)
     truth = values_by_pair(lines, "truth_kl")
     for name in pairs_by_gain(lines):
         gain, unseen, gap = (
@@ -141,17 +132,12 @@ def rank_lines(lines: Sequence[Line]) -> list[list[str]]:
 
 def rank_table(lines: Sequence[Line]) -> Table:
     """How well each measure predicts the order of the gains."""
-    table = Table(
-        box=None,
-        pad_edge=False,
-        header_style="bold",
-        caption="Spearman's rank correlation of means over seeds. p: share of all orders that "
-        "correlate as well, two-sided. One refiner is one point: few of them prove little.",
-        caption_justify="left",
+    table = plain_table(
+        {"measure of the refiner": None},
+        ("correlation\nwith gain", "p", "single\nseeds"),
+        "Spearman's rank correlation of means over seeds. p: share of all orders that correlate "
+        "as well, two-sided. One refiner is one point: few of them prove little.",
     )
-    table.add_column("measure of the refiner", overflow="fold")
-    for name in ("correlation\nwith gain", "p", "single\nseeds"):
-        table.add_column(name, justify="right", no_wrap=True)
     for line in rank_lines(lines):
         table.add_row(*line)
     return table

@@ -1,13 +1,12 @@
 """Label quality as a CSV file and a table with one line per kind of label, mean over seeds."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
 
-from tinyrefinery.files import write_csv
+from tinyrefinery.pages.plain_table import plain_table
 from tinyrefinery.statistics.paired import Spread, spread
 
 COLUMNS = (
@@ -24,11 +23,6 @@ KINDS = (
 _BASES = {"crop truth": "true crop labels", "people": "human labels"}
 
 Line = Mapping[str, Any]
-
-
-def write_lines(path: Path, lines: Iterable[Line]) -> None:
-    """Write lines as CSV with the columns `COLUMNS`. Missing values are empty."""
-    write_csv(path, COLUMNS, lines)
 
 
 def over_seeds(lines: Sequence[Line], measure: str = "kl", **values: Any) -> Spread | None:
@@ -50,19 +44,12 @@ def table_keys(lines: Sequence[Line]) -> list[dict[str, Any]]:
 
 def quality_table(lines: Sequence[Line], basis: str, measure: str = "kl") -> Table:
     """One line per network and batch-norm mode, one column per level, soft and hard."""
-    table = Table(
-        box=None,
-        pad_edge=False,
-        header_style="bold",
-        caption=f"{measure.replace('_', ' ')} to {_BASES.get(basis, basis)} in nats, mean ± "
-        "standard deviation over n seeds",
-        caption_justify="left",
+    table = plain_table(
+        {"labels": 9, "BN": 7},
+        [*(f"{form}\n{level}" for form, level in KINDS), "n"],
+        f"{measure.replace('_', ' ')} to {_BASES.get(basis, basis)} in nats, mean ± standard "
+        "deviation over n seeds",
     )
-    table.add_column("labels", overflow="fold", min_width=9)
-    table.add_column("BN", overflow="fold", min_width=7)
-    for form, level in KINDS:
-        table.add_column(f"{form}\n{level}", justify="right", no_wrap=True)
-    table.add_column("n", justify="right")
     several = len({line.get("run") for line in lines if line.get("run")}) > 1
     for key in (key for key in table_keys(lines) if key["basis"] == basis):
         kinds = [over_seeds(lines, measure, **key, form=f, level=k) for f, k in KINDS]

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -22,7 +22,6 @@ from tinyrefinery.pages.overlays import transparent
 from tinyrefinery.saliency.maps import GradientMethod, corners, gradients, occlusion, patch_sizes
 
 Method = Literal["occlusion"] | GradientMethod
-METHODS = ("occlusion", *get_args(GradientMethod))
 FULL_STRENGTH = 0.05
 """Our choice: change of probability by one patch that is drawn at full strength."""
 PAGE_MACS = 2e12

@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from tinyrefinery.files import write_atomic, write_csv
+from tinyrefinery.pages.plain_table import plain_table
 from tinyrefinery.pages.style import STYLE, save_plots, short
 
 MOST_LINES = 12
@@ -51,17 +52,11 @@ class Variances(Protocol):
 
 def variance_table(measured: Sequence[Variances], summaries: Sequence[dict[str, Any]]) -> Table:
     """One line per network and layer: average, maximum and minimum over images, as in Table 5."""
-    table = Table(
-        box=None,
-        pad_edge=False,
-        header_style="bold",
-        caption="Unbiased variance of each image's feature map, over images.",
-        caption_justify="left",
+    table = plain_table(
+        {"network": 12, "layer": None},
+        ("seed", "n", "average", "maximum", "minimum", "std"),
+        "Unbiased variance of each image's feature map, over images.",
     )
-    table.add_column("network", overflow="fold", min_width=12)
-    table.add_column("layer", overflow="fold")
-    for title in ("seed", "n", "average", "maximum", "minimum", "std"):
-        table.add_column(title, justify="right", no_wrap=True)
     for layer, summary in zip(measured, summaries, strict=True):
         numbers = [f"{summary[name]:.4g}" for name in ("mean", "max", "min", "std")]
         seed = "" if layer.seed is None else str(layer.seed)

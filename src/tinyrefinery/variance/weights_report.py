@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from tinyrefinery.files import write_csv
+from tinyrefinery.pages.plain_table import plain_table
 from tinyrefinery.pages.style import INK, MUTED, PLAIN, REFINED, STYLE, short
 
 SCALED = np.linspace(0, 3, 301)
@@ -50,17 +51,11 @@ def _facts(weights: ImageWeights) -> tuple[int, float, float, float, float]:
 
 def weights_table(measured: Sequence[ImageWeights]) -> Table:
     """One line per network and reading: mean, standard deviation, smallest and largest weight."""
-    table = Table(
-        box=None,
-        pad_edge=False,
-        header_style="bold",
-        caption="Weights of Bias Loss by each reading, in batches of 128.",
-        caption_justify="left",
+    table = plain_table(
+        {"network": 12, "reading": None},
+        ("n", "mean", "std", "least", "greatest"),
+        "Weights of Bias Loss by each reading, in batches of 128.",
     )
-    table.add_column("network", overflow="fold", min_width=12)
-    table.add_column("reading", overflow="fold")
-    for title in ("n", "mean", "std", "least", "greatest"):
-        table.add_column(title, justify="right", no_wrap=True)
     for weights in measured:
         n, *numbers = _facts(weights)
         seed = "" if weights.seed is None else f", seed {weights.seed}"
