@@ -32,7 +32,7 @@ def train(
         overrides: changes to a recipe file, e.g. `["seed=1", "stages.plain.epochs=3"]`.
         seeds: how many, counted from the recipe's.
         folder: the run folder; else `runs/NAME-DIGEST`.
-        data: a data set to use instead of opening the recipe's source.
+        data: a dataset to use instead of opening the recipe's source.
 
     Returns:
         A chain for each seed: `chain[-1].network`, `chain["plain"].evaluation["test"]["top1"]`.
@@ -113,7 +113,7 @@ def fine_tune(
         network: a network file, such as `model.safetensors` of a stage in a run folder.
         epochs: passes over the training split.
         lr: largest learning rate of SGD with momentum and a cosine schedule.
-        batch_size: crops a step.
+        batch_size: crops per step.
         size: of the crops in pixels; else what the network was trained with.
         layer_decay: each block's rate as a share of the next one's; None: one rate for all.
         seed: of the new layer, order and crops.

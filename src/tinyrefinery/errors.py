@@ -63,7 +63,7 @@ class ChainError(RefineryError):
 
 
 class StorageError(RefineryError):
-    """A file can't be written: no space, no permission."""
+    """A file is not writable: no space, no permission."""
 
     exit_code = 4
 

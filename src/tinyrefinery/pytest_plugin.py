@@ -63,7 +63,7 @@ class DataTestFile(pytest.File):
 
 
 class DataTestFailedError(Exception):
-    """A data test that doesn't hold; its text is all there is to say."""
+    """A data test that doesn't hold. Its message needs no traceback."""
 
 
 class DataTestItem(pytest.Item):
@@ -77,15 +77,15 @@ class DataTestItem(pytest.Item):
         from tinyrefinery.data_tests.reports import texts
         from tinyrefinery.data_tests.verdicts import Verdict
 
-        verdict, told = self.result.verdict, texts.message(self.result)
+        verdict, message = self.result.verdict, texts.message(self.result)
         open_ends = (Verdict.UNPROVEN, Verdict.TOO_FEW)
         release = self.config.getoption("tinyrefinery_release")
         if verdict in (Verdict.FAIL, Verdict.ERROR) or (release and verdict in open_ends):
-            raise DataTestFailedError(f"{texts.word(self.result)} {told}")
+            raise DataTestFailedError(f"{texts.word(self.result)} {message}")
         if verdict in open_ends:
-            pytest.skip(f"{verdict.value}: {told}")
+            pytest.skip(f"{verdict.value}: {message}")
         if verdict is Verdict.KNOWN:
-            pytest.xfail(told)
+            pytest.xfail(message)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> str:
         """The verdict with the worst images; no traceback, as no code is at fault."""

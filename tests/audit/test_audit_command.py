@@ -93,7 +93,7 @@ def test_unreadable_images_are_told(tmp_path):
         (["{root}", "--accept", "none.yaml"], "can't read the accept list"),
         (["{root}", "--reference", "nowhere"], "nowhere: no such folder"),
         (["{root}", "--fail-on", "shortcuts"], "Did you mean 'shortcut'"),
-        (["{root}", "--stage", "plain"], "is no run folder"),
+        (["{root}", "--stage", "plain"], "is not a run folder"),
         (["{root}", "--model", "none.safetensors"], "there is no such file"),
         (["{root}", "--refiner", "none.safetensors"], "needs --input-size"),
     ],

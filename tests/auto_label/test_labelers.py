@@ -12,7 +12,7 @@ from PIL import Image
 from tests.networks.runs import CLASSES, network_of, predictions_of, write_network
 from tinyrefinery.auto_label.endpoint import EndpointLabeler
 from tinyrefinery.auto_label.labelers import distribution, network_labeler, pooled, read_classes
-from tinyrefinery.auto_label.setup import Wish, audited_images, open_labeler
+from tinyrefinery.auto_label.setup import LabelerChoice, audited_images, open_labeler
 from tinyrefinery.data.open import open_data
 from tinyrefinery.errors import CheckpointError, DataError
 from tinyrefinery.networks.facts import Facts
@@ -25,7 +25,7 @@ def data(photos):
 
 
 def test_a_run_labels_as_it_was_evaluated(run, data):
-    labeler = open_labeler(Wish(str(run), stage="refined"))
+    labeler = open_labeler(LabelerChoice(str(run), stage="refined"))
     stored = predictions_of(run)
     found = labeler(data, stored.rows.copy())
     assert np.allclose(found, stored.probabilities, atol=1e-5)
@@ -44,7 +44,7 @@ def test_an_onnx_file_says_what_the_network_says(tmp_path, data):
     labeler = network_labeler(open_network(path, stated=stated))
     assert np.allclose(labeler(data, rows), want, atol=1e-5)  # 10 in batches of 4
     with pytest.raises(CheckpointError, match="doesn't state its classes"):
-        open_labeler(Wish(str(path)))
+        open_labeler(LabelerChoice(str(path)))
     with pytest.raises(CheckpointError, match="has 2 outputs, but 3 classes"):
         open_network(path, stated=Facts(classes=("a", "b", "c"), mean=(0.5,), std=(0.25,)))
     path.write_bytes(b"no")
@@ -61,7 +61,7 @@ def test_a_timm_model_with_weights_of_a_file(tmp_path, data):
     torch.save(model.state_dict(), file)
     names = tmp_path / "classes.txt"
     names.write_text("cat\n-\ndog\n")
-    labeler = open_labeler(Wish("timm:resnet10t", classes=names, weights=file, size=32))
+    labeler = open_labeler(LabelerChoice("timm:resnet10t", classes=names, weights=file, size=32))
     assert labeler.classes == ("cat", "dog")
     colored = open_data("folder", root=data.name, channels=3)
     found = labeler(colored, np.arange(3))
@@ -71,7 +71,7 @@ def test_a_timm_model_with_weights_of_a_file(tmp_path, data):
         open_network("timm:no_such_model")
     file.write_bytes(b"no")
     with pytest.raises(CheckpointError, match="can't be opened"):
-        open_labeler(Wish("timm:resnet10t", classes=names, weights=file, size=32))
+        open_labeler(LabelerChoice("timm:resnet10t", classes=names, weights=file, size=32))
 
 
 def test_outputs_are_added_up_by_name(tmp_path):
@@ -197,15 +197,15 @@ def test_nobody_there_and_no_address(data):
 
 
 def test_what_a_command_can_name(tmp_path, run):
-    assert open_labeler(Wish(str(run))).classes == CLASSES
+    assert open_labeler(LabelerChoice(str(run))).classes == CLASSES
     names = tmp_path / "c.txt"
     names.write_text("a\nb\n")
-    assert open_labeler(Wish("https://x.example/y?key=1", names)).name == "http:x.example"
+    assert open_labeler(LabelerChoice("https://x.example/y?key=1", names)).name == "http:x.example"
     with pytest.raises(DataError, match="leave out --classes"):
-        open_labeler(Wish(str(run), names))
+        open_labeler(LabelerChoice(str(run), names))
     with pytest.raises(DataError, match="--classes"):
-        open_labeler(Wish("http://x.example"))
+        open_labeler(LabelerChoice("http://x.example"))
     with pytest.raises(DataError, match="--gold"):
-        audited_images(open_labeler(Wish("http://x.example", names)), None)
+        audited_images(open_labeler(LabelerChoice("http://x.example", names)), None)
     with pytest.raises(DataError, match="no such folder"):
-        audited_images(open_labeler(Wish(str(run))), tmp_path / "none")
+        audited_images(open_labeler(LabelerChoice(str(run))), tmp_path / "none")

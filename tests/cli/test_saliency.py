@@ -32,10 +32,10 @@ def colors(path):
     return int((np.ptp(pixels, axis=2) > 20).sum())
 
 
-def test_the_surest_mistakes_of_a_run(run, tmp_path):
+def test_the_most_confident_errors_of_a_run(run, tmp_path):
     done = call("saliency", run, "--images", 3, "--overlays", "each", "--window", 4)
     assert done.exit_code == 0, done.output
-    assert "the surest of" in done.output
+    assert "the most confident of" in done.output
     assert "split 'test'" in done.output
     assert colors(tmp_path / "saliency.png") > 100
     pictures = sorted((tmp_path / "each").iterdir())
@@ -79,7 +79,7 @@ def test_a_network_file_on_other_pictures(run, photos, tmp_path):
     file = write_network(tmp_path / "shipped.safetensors", "shipped")
     done = call("saliency", file, f"data.source.root={photos}", "--images", 2)
     assert done.exit_code == 0, done.output
-    assert "shipped.safetensors: the surest of" in done.output
+    assert "shipped.safetensors: the most confident of" in done.output
 
 
 @pytest.mark.parametrize("method", ["integrated_gradients", "input_x_gradient", "gradient"])

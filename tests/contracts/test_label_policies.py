@@ -169,7 +169,7 @@ def test_an_ensemble_is_the_mean_of_its_members():
 
 def test_a_refiner_of_other_classes_is_refused():
     policy = refined(small_network(classes=7))
-    with pytest.raises(CheckpointError, match="has 7 classes, but data set 'stripes' has 3"):
+    with pytest.raises(CheckpointError, match="has 7 classes, but dataset 'stripes' has 3"):
         policy(batches()[0])
 
 

@@ -1,11 +1,14 @@
 """What a person reads is plain English: none of the words that make a reader stop.
 
-`PATTERNS` lists the words with the better wording, `SCANNED` the files, `READERS` how each kind of
-file is read. CONTRIBUTING.md, "How we write", has the reasons.
+`PATTERNS` lists the words with the better wording, `SCANNED` the pages, `SOURCES` the package's
+files, `READERS` how each kind of file is read. CONTRIBUTING.md, "How we write", has the reasons.
 """
 
+import ast
+import io
 import re
-from collections.abc import Callable, Iterable, Iterator
+import tokenize
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 HOUSE = [ROOT / f"{name}.md" for name in ("README", "ARCHITECTURE", "CONTRIBUTING", "CHANGELOG")]
 SCANNED = [*HOUSE, *sorted((ROOT / "docs").rglob("*.md"))]
+PACKAGE = ROOT / "src" / "tinyrefinery"
+SOURCES = [path for kind in ("*.py", "*.j2", "*.js") for path in sorted(PACKAGE.rglob(kind))]
+SEEDS = ("other mates",)  # random numbers are drawn by them: another word draws other numbers
 WORD_LIST = "## How we write"  # the section that has to name the words
 
 PATTERNS = (
@@ -48,6 +54,14 @@ PATTERNS = (
     (r"\b(is|are) no law\b", "does not always help", "refining is no law"),
     (r"\bfor want of\b", "for lack of", "for want of time"),
     (r"\b(stands?|stood) (in|at|below|beside|there|under)\b", "is in", "it stands in a file"),
+    (r"\banew\b", "again", "measured anew"),
+    (r"\bthe very (same|images|data|network)", "the same", "on the very images"),
+    (
+        r"(?<!there )\bis no (?!(longer|more|less|faster|slower|better|worse|larger|smaller|proof|"
+        r"evidence)\b)\w+",
+        "is not a",
+        "this is no run folder",
+    ),
     (r"\bthat (is|are) there already\b", "existing", "a file that is there already"),
     # Tools and networks are not people
     (r"\b(speaks?|spoke|speaking)\b", "contradicts, supports", "it speaks against it"),
@@ -78,8 +92,12 @@ PATTERNS = (
 )
 
 
-def markdown(text: str) -> Iterator[tuple[int, str]]:
-    """Number and text of each line that a person reads and a person wrote.
+Texts = Iterator[tuple[int, str]]
+"""Number of the first line, and one or more lines."""
+
+
+def markdown(text: str) -> Texts:
+    """Each line that a person reads and a person wrote.
 
     Generated tables are left out, and so is the section that has to name the words. Code between
     backticks, targets of links and `:::` directives are names, not prose. Fenced blocks stay: they
@@ -97,29 +115,82 @@ def markdown(text: str) -> Iterator[tuple[int, str]]:
             generated = False
 
 
-READERS: dict[str, Callable[[str], Iterator[tuple[int, str]]]] = {".md": markdown}
+def python(text: str) -> Texts:
+    """The docstrings, comments and messages of a module.
+
+    Code between backticks is left out. Strings without a space are names, not prose.
+    """
+    for number, part in (*_comments(text), *_strings(ast.parse(text))):
+        if " " in part:
+            yield number, re.sub(r"`[^`]*`", "``", part)
 
 
-def texts(paths: Iterable[Path] = SCANNED) -> Iterator[tuple[str, str]]:
-    """(place, line) of everything that a person reads in the files, e.g. ("README.md:3", "...")."""
-    for path in paths:
-        for number, line in READERS[path.suffix](path.read_text()):
-            yield f"{path.relative_to(ROOT).as_posix()}:{number}", line
+def _comments(text: str) -> Texts:
+    """Comments, with those on consecutive lines as one."""
+    block: list[str] = []
+    start = 0
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            if token.start[0] != start + len(block):
+                yield start, "\n".join(block)
+                block, start = [], token.start[0]
+            block.append(token.string.lstrip("# "))
+    yield start, "\n".join(block)
 
 
-def findings(lines: Iterable[tuple[str, str]]) -> list[str]:
+def _strings(node: ast.AST) -> Texts:
+    """String literals. What an f-string fills in becomes `{}`."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        if node.value not in SEEDS:
+            yield node.lineno, node.value
+    elif isinstance(node, ast.JoinedStr):
+        parts = [part.value if isinstance(part, ast.Constant) else "{}" for part in node.values]
+        yield node.lineno, "".join(map(str, parts))
+        for part in node.values:
+            if isinstance(part, ast.FormattedValue):
+                yield from _strings(part.value)
+    else:
+        for child in ast.iter_child_nodes(node):
+            yield from _strings(child)
+
+
+def template(text: str) -> Texts:
+    """An HTML template without styles and Jinja's code, or the whole of a script."""
+    hidden = r"<style.*?</style>|\{[%{#].*?[%}#]\}"
+    yield 1, re.sub(hidden, lambda part: "\n" * part[0].count("\n"), text, flags=re.DOTALL)
+
+
+READERS: dict[str, Callable[[str], Texts]] = {
+    ".md": markdown,
+    ".py": python,
+    ".j2": template,
+    ".js": template,
+}
+
+
+def findings(path: Path, text: str) -> list[str]:
     """One message per word that has a better one: place, word, remedy."""
-    return [
-        f"{place}: '{match[0]}': write: {better}"
-        for place, line in lines
-        for pattern, better, _ in PATTERNS
-        for match in re.finditer(pattern, line, re.IGNORECASE)
-    ]
+    place = path.relative_to(ROOT).as_posix()
+    found = []
+    for number, part in READERS[path.suffix](text):
+        # A phrase may go over the end of a line. Lines keep their numbers.
+        part = re.sub(r"[^\S\n]*\n[^\S\n]*", "\n", part)
+        for pattern, better, _ in PATTERNS:
+            for match in re.finditer(pattern, part.replace("\n", " "), re.IGNORECASE):
+                line = number + part.count("\n", 0, match.start())
+                found.append(f"{place}:{line}: '{match[0]}': write: {better}")
+    return found
 
 
 @pytest.mark.parametrize("path", SCANNED, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_a_page_is_plain_english(path):
-    found = findings(texts([path]))
+    found = findings(path, path.read_text("utf-8"))
+    assert not found, "\n" + "\n".join(found)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_messages_docstrings_and_comments_are_plain_english(path):
+    found = findings(path, path.read_text("utf-8"))
     assert not found, "\n" + "\n".join(found)
 
 
@@ -130,7 +201,28 @@ def test_each_pattern_finds_its_example_and_not_its_remedy(pattern, better, exam
 
 
 def test_a_finding_names_place_word_and_remedy():
-    assert findings([("docs/x.md:7", "Mend it.")]) == ["docs/x.md:7: 'Mend': write: fix"]
+    page, module = ROOT / "docs" / "x.md", ROOT / "src" / "x.py"
+    assert findings(page, "One.\nMend it.") == ["docs/x.md:2: 'Mend': write: fix"]
+    source = '''"""One thing.
+
+    Another is not to
+    be had.
+    """
+mend = ["mend", f"{mend}: mend it"]  # `mend`
+# It is known by
+# heart.
+'''
+    assert findings(module, source) == [
+        "src/x.py:7: 'by heart': write: memorized",
+        "src/x.py:3: 'to be had': write: available",
+        "src/x.py:6: 'mend': write: fix",
+    ]
+
+
+def test_a_template_is_read_without_styles_and_code():
+    page = ROOT / "src" / "x.html.j2"
+    text = "<style>\n.mend {}\n</style>\n{% if mend %}<p>{{ mend }} by\n heart</p>{# mend #}"
+    assert findings(page, text) == ["src/x.html.j2:4: 'by heart': write: memorized"]
 
 
 def test_what_is_not_prose_is_left_out():

@@ -44,7 +44,7 @@ def moved(network, start) -> set[str]:
 
 def test_another_number_of_classes_needs_another_head(first, tmp_path):
     overrides = [*TWO_DIGITS, f"{SECOND}.init_from=file:{first}"]
-    message = r"knows 10 classes, but data set 'street-numbers' has 100.*write replace_head: true"
+    message = r"has 10 classes, but dataset 'street-numbers' has 100.*write replace_head: true"
     with pytest.raises(CheckpointError, match=message):
         go(tmp_path, overrides=overrides)
     chain = go(tmp_path, overrides=[*overrides, f"{SECOND}.replace_head=true", SLOW])

@@ -90,8 +90,8 @@ ONE_MISTAKE = {
         "'resnet50' needs it; put 'alexnet' before 'resnet50' (earlier stages: none)"
     ),
     "stages.alexnet.labels.by=fil:x.safetensors": (
-        "stages.alexnet.labels.by: 'fil:x.safetensors' is no refiner: write the id of an earlier "
-        "stage, file:PATH or timm:NAME"
+        "stages.alexnet.labels.by: 'fil:x.safetensors' is not a refiner: write the id of an "
+        "earlier stage, file:PATH or timm:NAME"
     ),
     "stages.alexnet.labels.by=[resnet50, resnet50]": (
         "stages.alexnet.labels.by: names 'resnet50' more than once"
@@ -209,7 +209,7 @@ def test_no_such_file_and_no_text(tmp_path):
     with pytest.raises(RecipeError, match=r"nowhere\.yaml: no such file$"):
         load_recipe(tmp_path / "nowhere.yaml")
     (tmp_path / "binary.yaml").write_bytes(b"title: \xff\xfe")
-    with pytest.raises(RecipeError, match=r"not a text file \(byte 7 is no UTF-8\)"):
+    with pytest.raises(RecipeError, match=r"not a text file \(byte 7 is not UTF-8\)"):
         load_recipe(tmp_path / "binary.yaml")
     with pytest.raises(RecipeError, match="can't be read"):
         load_recipe(tmp_path)

@@ -59,7 +59,7 @@ def test_numbers_are_those_of_the_labels(finished, assessment):
 def test_it_is_plain_data_and_ranked_by_truth(assessment):
     found = assessment.as_json()
     assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert found["ranking"]["basis"] == "crop truth"
+    assert found["ranking"]["basis"] == "true crop labels"
     kls = [each["score"] for each in found["ranking"]["places"]]
     assert kls == sorted(kls)
     assert [each["verdict"] for each in found["refiners"]] == [

@@ -35,7 +35,7 @@ def test_labels_of_each_crop_alone():
     assert np.abs(found[0] - found[1]).max() > 0.01
 
 
-def test_labels_of_planned_groups_and_of_other_mates():
+def test_labels_of_planned_groups_and_of_other_bn_groups():
     refiner = Refiner([network()], Refining(batch_norm="batch"))
     found = labels_of_streams(refiner, VIEW, ROWS, streams=1, bn_group=16)[0]
     plan = GroupPlan(ROWS, group=16, seed=VIEW.seed)

@@ -104,7 +104,7 @@ def test_measures_are_those_of_refiner(several):
         assert line["truth_kl"] == each["crop_truth"]["labels"]["kl"]
         assert line["verdict"] == assessed.verdict(each["name"], "plain (seed 1)").grade
         t, v = each["train_crops"]["top1"], each["validation_crops"]["top1"]
-        assert line["unseen_less_by_heart"] == pytest.approx(v - (t - v))
+        assert line["unseen_less_gap"] == pytest.approx(v - (t - v))
 
 
 def test_what_gains_are_measured_against(several, finished):

@@ -71,9 +71,9 @@ def test_the_command_with_people(finished, tmp_path):
     assert "to true crop labels in nats" in done.output
     assert "to human labels in nats" in done.output
     kept = read_csv(out)
-    assert {each["basis"] for each in kept} == {"crop truth", "people"}
-    assert {each["n"] for each in kept if each["basis"] == "people"} == {str(n)}
-    assert over_seeds(kept, basis="people", stage="given labels").n == 1
+    assert {each["basis"] for each in kept} == {"true crop labels", "human labels"}
+    assert {each["n"] for each in kept if each["basis"] == "human labels"} == {str(n)}
+    assert over_seeds(kept, basis="human labels", stage="given labels").n == 1
     done = CliRunner().invoke(app, [*words, "--human", str(path), "--split", "train"])
     assert done.exit_code == 2
     assert "no line matches an image" in done.output
@@ -93,11 +93,11 @@ def test_nothing_to_compare_with(finished, monkeypatch):
 
 
 def test_stages_of_one_name_in_two_runs_are_told_apart():
-    common = {"basis": "people", "split": "test", "stage": "plain", "seed": 0}
+    common = {"basis": "human labels", "split": "test", "stage": "plain", "seed": 0}
     way = {"batch_norm": "running", "level": "crop", "form": "soft"}
     lines = [{**common, **way, "run": run, "kl": kl} for run, kl in (("one", 0.25), ("two", 0.75))]
     console = Console(width=80, record=True)
-    console.print(quality_table(lines, "people"))
+    console.print(quality_table(lines, "human labels"))
     text = console.export_text()
     assert re.search(r"one plain +running +0\.25", text)
     assert re.search(r"two plain +running +0\.75", text)

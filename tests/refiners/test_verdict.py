@@ -14,7 +14,7 @@ SOUND = {
     "train_crops": {"top1": 0.62, "effective_classes": 2.1, "pairs_disagree": 0.3},
     "validation_crops": {"top1": 0.6, "images": 2000, "confidence": 0.62, "ece": 0.03},
     "gap": {"top1": 0.02, "standard_error": 0.005},
-    "movement": {"other_mates": {"top1_changed": 0.05, "total_variation": 0.04, "n": 2000}},
+    "movement": {"other_bn_groups": {"top1_changed": 0.05, "total_variation": 0.04, "n": 2000}},
     "crop_truth": {
         "labels": {"kl": 0.9, "total_variation": 0.3},
         "given": {"kl": 5.0, "total_variation": 0.6},
@@ -50,8 +50,8 @@ def test_a_sound_one():
         ({"train_crops": {"effective_classes": 1.01}}, "sound", "1.01 equally likely"),
         ({"validation_crops": {"ece": 0.2}}, "with care", "a temperature above 1"),
         ({"validation_crops": {"ece": 0.3, "confidence": 0.3}}, "poor", "a temperature below 1"),
-        ({"movement": {"other_mates": {"total_variation": 0.2}}}, "with care", "larger groups"),
-        ({"movement": {"other_mates": {"total_variation": 0.5}}}, "poor", "larger groups"),
+        ({"movement": {"other_bn_groups": {"total_variation": 0.2}}}, "with care", "larger groups"),
+        ({"movement": {"other_bn_groups": {"total_variation": 0.5}}}, "poor", "larger groups"),
         ({"movement": {}, "crop_truth": {}}, "sound", "chance 10.0%"),
         (
             {"crop_truth": {"labels": {"kl": 1.0, "total_variation": 0.7}}},
@@ -80,7 +80,7 @@ def test_the_papers_case():
     ranking = rank({"vgg": measured(0.85, 0.701), "mobilenet": measured(0.70, 0.685)})
     assert [each.name for each in ranking.places] == ["mobilenet", "vgg"]
     assert [each.place for each in ranking.places] == [1, 2]
-    assert ranking.basis == "held-out less by heart"
+    assert ranking.basis == "top-1 minus gap"
     first, second = ranking.places
     assert first.score == pytest.approx(2 * 0.685 - 0.70, abs=0.03)
     assert second.behind == pytest.approx(first.score - second.score)
@@ -102,10 +102,10 @@ def test_what_cant_be_told_apart_shares_a_place():
 def test_crop_truth_decides_where_all_have_it():
     told = {"a": measured(0.9, 0.9, truth=1.5), "b": measured(0.5, 0.4, truth=1.0)}
     ranking = rank(told)
-    assert ranking.basis == "crop truth"
+    assert ranking.basis == "true crop labels"
     assert [each.name for each in ranking.places] == ["b", "a"]
     assert ranking.places[1].behind == pytest.approx(0.5)
-    assert rank(told | {"c": measured(0.9, 0.9)}).basis != "crop truth"
+    assert rank(told | {"c": measured(0.9, 0.9)}).basis != "true crop labels"
     with pytest.raises(ValueError, match="same images"):
         rank(told | {"c": measured(0.9, 0.9, n=10)})
 

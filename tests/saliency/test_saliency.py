@@ -68,17 +68,17 @@ def test_a_perturbed_image_is_looked_at_as_it_was_tested(network):
     assert not np.allclose(dim.maps, plain.maps)
 
 
-def test_the_surest_mistakes_come_first(network):
+def test_the_most_confident_errors_come_first(network):
     data = picking.data_to_show(network)
-    picked = picking.surest_mistakes(network, data, "test", 5)
+    picked = picking.most_confident_errors(network, data, "test", 5)
     said = Explainer(network, data).explain(picked.rows).probabilities
     labels = data.manifest.labels[picked.rows]
     assert (said.argmax(axis=1) != labels).all()
     sure = said.max(axis=1) - said[np.arange(len(labels)), labels]
     assert (np.diff(sure) <= 1e-6).all()
     assert set(data.manifest.column("split")[picked.rows]) == {"test"}
-    more = picking.surest_mistakes(network, data, "any", 10_000)
-    assert f"the surest of {len(more.rows):,} mistakes among 240 images" in more.why
+    more = picking.most_confident_errors(network, data, "any", 10_000)
+    assert f"the most confident of {len(more.rows):,} errors among 240 images" in more.why
 
 
 def test_failures_of_a_test(session):
@@ -89,12 +89,12 @@ def test_failures_of_a_test(session):
         picking.failures_of(session, "dmi", 3)
 
 
-def test_what_can_not_be_shown_is_told(network, tmp_path):
+def test_what_can_not_be_shown_is_reported(network, tmp_path):
     data = picking.data_to_show(network)
     with pytest.raises(DataError, match="no row 240; the data has rows 0 to 239"):
         picking.given_rows(data, [3, 240])
     with pytest.raises(DataError, match="no image in split 'tset'; splits: train, validation"):
-        picking.surest_mistakes(network, data, "tset", 3)
+        picking.most_confident_errors(network, data, "tset", 3)
     file = open_network(write_network(tmp_path / "shipped.safetensors", "shipped"))
     with pytest.raises(RefineryError, match=r"Name the images, e\.g\. data\.source\.root"):
         picking.data_to_show(file)

@@ -37,14 +37,15 @@ from tinyrefinery.runs.run_folder import open_run
 
 @dataclass(frozen=True)
 class Target:
-    """A data set to audit, and how what is wrong with it is left out."""
+    """A dataset to audit, and how to leave faulty images out."""
 
     name: str
     dataset: Dataset = field(repr=False)
     evidence: Evidence | None = field(default=None, repr=False)
     info: NetworkInfo | None = None
     """Of the run's network."""
-    mend: str = "leave out what stands in {}"
+    remedy: str = "leave out the images listed in {}"
+    """How to leave out the images of a list; `{}` is the list's file."""
 
 
 def open_target(
@@ -69,20 +70,20 @@ def open_target(
     if (path / "stages").is_dir():
         return _open_run(path, options, out, choice)
     if not choice.is_empty:
-        raise DataError(f"{target}: is no run folder, so leave out --stage, --seed and --row")
+        raise DataError(f"{target}: is not a run folder, so leave out --stage, --seed and --row")
     if path.is_dir() or path.suffix == ".parquet":
         dataset = open_pictures(path, {"resident": "never"} | source_options(options))
-        return Target(target, dataset, mend=_mend("RECIPE", out))
+        return Target(target, dataset, remedy=_remedy("RECIPE", out))
     recipe = load_recipe(locate(target), options)
-    return Target(target, _recipe_data(recipe), mend=_mend(target, out, recipe))
+    return Target(target, _recipe_data(recipe), remedy=_remedy(target, out, recipe))
 
 
-def _mend(command: str, out: Path, recipe: Recipe | None = None) -> str:
-    """How a list of images is left out; data handed over by Python code can't leave any out."""
+def _remedy(command: str, out: Path, recipe: Recipe | None = None) -> str:
+    """How to leave out the images of a list. Data from Python code has no option for it."""
     if recipe is not None and not hasattr(recipe.data.source, "exclude"):
-        return f"leave out what stands in {_literal(str(out))}/{{}}"
-    recipe_word, place = (_literal(shlex.quote(each)) for each in (command, str(out)))
-    return f"tinyrefinery run {recipe_word} data.source.exclude={place}/{{}}"
+        return f"leave out the images listed in {_literal(str(out))}/{{}}"
+    file, folder = (_literal(shlex.quote(each)) for each in (command, str(out)))
+    return f"tinyrefinery run {file} data.source.exclude={folder}/{{}}"
 
 
 def _literal(text: str) -> str:
@@ -124,7 +125,7 @@ def source_options(pairs: Sequence[str]) -> dict[str, Any]:
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
-            raise DataError(f"'{pair}' is no option of the source; expected e.g. group=home")
+            raise DataError(f"'{pair}' is not an option of the source; expected e.g. group=home")
         try:
             found[name.removeprefix("data.source.")] = yaml.safe_load(value)
         except yaml.YAMLError as error:
@@ -133,7 +134,7 @@ def source_options(pairs: Sequence[str]) -> dict[str, Any]:
 
 
 def _recipe_data(recipe: Recipe) -> Dataset:
-    """The recipe's data set with its files at hand, where it has any."""
+    """The recipe's dataset, read from its files instead of memory if it has any."""
     source = recipe.data.source
     if hasattr(source, "resident"):
         source = source.model_copy(update={"resident": "never"})
@@ -143,9 +144,9 @@ def _recipe_data(recipe: Recipe) -> Dataset:
 def _open_run(path: Path, options: Sequence[str], out: Path, choice: Choice) -> Target:
     run = open_run(path)
     recipe = load_recipe(path / RECIPE, options)
-    dataset, remedy = _recipe_data(recipe), _mend(str(path / RECIPE), out, recipe)
+    dataset, remedy = _recipe_data(recipe), _remedy(str(path / RECIPE), out, recipe)
     if not run.stages:
-        return Target(str(path), dataset, mend=remedy)
+        return Target(str(path), dataset, remedy=remedy)
     network = of_stage(run, choose_one(run, choice))
     assert network.stage is not None
     evidence = stage_evidence(network.stage.folder, network.stage.label)

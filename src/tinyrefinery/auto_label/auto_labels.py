@@ -165,7 +165,7 @@ def save_auto_labels(
         decisions: people's decisions. Labels that people gave go into the metadata too.
 
     Raises:
-        StorageError: when a file can't be written.
+        StorageError: when a file is not writable.
     """
     manifest = labels.dataset.manifest
     paths, ids = manifest.column("path"), manifest.column("id")

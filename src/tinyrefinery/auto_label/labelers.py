@@ -84,13 +84,13 @@ class NetworkLabeler:
         found = [np.empty((0, len(self.classes)))]
         cut = [rows[place : place + self.batch] for place in range(0, len(rows), self.batch)]
         for batch in load(view, cut, 0, workers=1):
-            said = np.asarray(self.forward(batch.images.numpy()), np.float64)
-            if said.ndim != 2 or said.shape[1] != len(self.outputs):
+            outputs = np.asarray(self.forward(batch.images.numpy()), np.float64)
+            if outputs.ndim != 2 or outputs.shape[1] != len(self.outputs):
                 raise DataError(
-                    f"{self.name}: gives {said.shape[1:]} outputs an image, but there are "
+                    f"{self.name}: gives {outputs.shape[1:]} outputs per image, but there are "
                     f"{len(self.outputs)} names; list one a line, in its order, with --classes"
                 )
-            found.append(pooled(distribution(said, self.name), self.outputs))
+            found.append(pooled(distribution(outputs, self.name), self.outputs))
         return np.concatenate(found)
 
 
@@ -183,7 +183,7 @@ def read_classes(path: Path) -> tuple[str, ...]:
 
 
 def with_manifest_of(dataset: Dataset, classes: tuple[str, ...]) -> Dataset:
-    """A data set under a labeler's classes.
+    """A dataset under a labeler's classes.
 
     Raises:
         DataError: when it has a class that the labeler doesn't know.

@@ -1,4 +1,4 @@
-"""From the words of a command to a labeler and the images that it is audited on."""
+"""From the options of a command to a labeler and the images that it is audited on."""
 
 import logging
 from dataclasses import dataclass
@@ -27,8 +27,8 @@ log = logging.getLogger("tinyrefinery")
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What labels, as a command names it."""
+class LabelerChoice:
+    """The labeler that a command names, and its options."""
 
     by: str
     """An HTTP address, or whatever `open_network` opens."""
@@ -42,40 +42,44 @@ class Wish:
     retries: int = 3
 
 
-def open_labeler(wish: Wish) -> Labeler:
-    """The labeler that is meant.
+def open_labeler(choice: LabelerChoice) -> Labeler:
+    """Open the labeler.
 
     Raises:
         RefineryError: when it can't be opened.
     """
-    outputs = None if wish.classes is None else read_classes(wish.classes)
-    side = None if wish.size is None else (wish.size, wish.size)
-    if wish.by.startswith(("http://", "https://")):
+    outputs = None if choice.classes is None else read_classes(choice.classes)
+    side = None if choice.size is None else (choice.size, choice.size)
+    if choice.by.startswith(("http://", "https://")):
         if outputs is None:
-            raise DataError(f"{wish.by}: list the classes that it knows, one per line: --classes")
+            raise DataError(f"{choice.by}: list its classes, one per line: --classes")
         return EndpointLabeler(
-            wish.by, outputs, size=side or (224, 224), timeout=wish.timeout, retries=wish.retries
+            choice.by,
+            outputs,
+            size=side or (224, 224),
+            timeout=choice.timeout,
+            retries=choice.retries,
         )
-    weights = None if wish.weights is None else str(wish.weights)
+    weights = None if choice.weights is None else str(choice.weights)
     stated = Facts(classes=outputs, size=side, weights=weights)
     network = open_network(
-        wish.by,
-        stage=wish.stage,
-        seed=wish.seed,
-        row=wish.row,
+        choice.by,
+        stage=choice.stage,
+        seed=choice.seed,
+        row=choice.row,
         stated=stated,
         otherwise=Facts(mean=IMAGENET_MEAN, std=IMAGENET_STD),
     )
     if network.kind == "file" and outputs is not None:
-        raise DataError(f"{wish.by}: states its classes, so leave out --classes")
+        raise DataError(f"{choice.by}: states its classes, so leave out --classes")
     return network_labeler(network)
 
 
 def audited_images(labeler: Labeler, gold: Path | None) -> tuple[Dataset, np.ndarray]:
-    """Images that people labeled, and the rows that the labeler was not trained on.
+    """Images with human labels, and the rows that the labeler was not trained on.
 
     Args:
-        labeler: whose thresholds are chosen.
+        labeler: the labeler whose thresholds are chosen.
         gold: folder or Parquet files, all of which count; None: the validation split of the
             labeler's run.
 
@@ -101,8 +105,8 @@ def audited_images(labeler: Labeler, gold: Path | None) -> tuple[Dataset, np.nda
     else:
         if network is None or network.recipe is None:
             raise DataError(
-                f"{labeler.name}: give images that people labeled, and that it was not trained "
-                "on: --gold FOLDER"
+                f"{labeler.name}: give images with human labels that it was not trained on: "
+                "--gold FOLDER"
             )
         found = recipe_data(network.recipe.data)
         rows = held_out(found.manifest, [network], own=True).manifest.rows("validation")
@@ -113,10 +117,10 @@ def audited_images(labeler: Labeler, gold: Path | None) -> tuple[Dataset, np.nda
 
 
 def _refuse_auto(found: Dataset, rows: np.ndarray) -> None:
-    """A network's labels can't vouch for a network's labels."""
+    """Refuse labels that a network made: they can't prove that a network is right."""
     auto = int(labels_from_networks(found.manifest)[rows].sum())
     if auto:
         raise DataError(
             f"{found.name}: {auto} of {len(rows)} audited labels are a network's (label_source "
-            "begins with 'auto:'); give images that people labeled with --gold"
+            "begins with 'auto:'); give images with human labels: --gold FOLDER"
         )

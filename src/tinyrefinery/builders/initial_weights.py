@@ -53,7 +53,7 @@ def outside_weights(stage: Stage, data: Dataset, recipe: Recipe) -> dict[str, Te
         raise CheckpointError(_other_classes(path, info, data))
     if info.channels != data.images.channels:
         raise CheckpointError(
-            f"{path}: takes images of {info.channels} channels, but data set '{data.name}' has "
+            f"{path}: takes images of {info.channels} channels, but dataset '{data.name}' has "
             f"{data.images.channels}; set data.source.channels={info.channels}"
         )
     return read_safetensors(Path(path))
@@ -64,12 +64,12 @@ def _other_classes(path: str, info: NetworkInfo, data: Dataset) -> str:
     remedy = "to keep all layers but the last, write replace_head: true"
     if len(theirs) != len(ours):
         return (
-            f"{path}: knows {len(theirs)} classes, but data set '{data.name}' has {len(ours)}; "
+            f"{path}: has {len(theirs)} classes, but dataset '{data.name}' has {len(ours)}; "
             f"{remedy}"
         )
     first = next(i for i, pair in enumerate(zip(theirs, ours, strict=True)) if len({*pair}) > 1)
     return (
-        f"{path}: its class {first} is '{theirs[first]}', but in data set '{data.name}' it is "
+        f"{path}: its class {first} is '{theirs[first]}', but in dataset '{data.name}' it is "
         f"'{ours[first]}'; {remedy}"
     )
 

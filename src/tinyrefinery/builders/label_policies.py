@@ -89,7 +89,7 @@ def policy(
         stage: what to train.
         labels: how crops are labeled, for labels by a refiner (`crop_labels`).
         image_view: the crop that stands for the whole image.
-        store: where labels of crops are kept; None: made anew each time.
+        store: where labels of crops are kept; None: recomputed each time.
     """
     part = stage.labels
     if not isinstance(part, Refined):

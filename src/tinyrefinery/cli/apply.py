@@ -45,14 +45,14 @@ def apply(
     The dataset's own files are never changed. With data.source.overlay=FILE, runs use the overlay.
     From an output folder of `label`, the new images join the training split.
     """
-    said = [each for path in decisions for each in _read(path, overlay, by)]
+    given = [each for path in decisions for each in _read(path, overlay, by)]
     there = read_decisions(overlay) if overlay.exists() else []
-    lists = add_to_slices(slices, said, there)
-    new = merge_decisions(overlay, _not_there(said, overlay))
+    lists = add_to_slices(slices, given, there)
+    new = merge_decisions(overlay, _not_there(given, overlay))
     every = read_decisions(overlay) if overlay.exists() else []
     counts = Counter(each.verdict for each in newest_by_image(every).values())
-    told = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
-    typer.echo(f"{overlay}: {len(new)} new lines; now {told or 'no decision'}")
+    summary = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
+    typer.echo(f"{overlay}: {len(new)} new lines; now {summary or 'no decision'}")
     if added := newest_additions(every):
         typer.echo(f"{len(added)} images are added to training, {_whose(added.values())}")
     for path, count in lists.items():
@@ -75,11 +75,11 @@ def _read(path: Path, overlay: Path, by: str) -> list[Decision]:
     return read_labeled(path, overlay)
 
 
-def _not_there(said: list[Decision], overlay: Path) -> list[Decision]:
+def _not_there(given: list[Decision], overlay: Path) -> list[Decision]:
     """Decisions without the images that the overlay already adds."""
     from tinyrefinery.auto_label.new_images import not_yet_added
 
-    return not_yet_added(said, read_decisions(overlay) if overlay.exists() else [])
+    return not_yet_added(given, read_decisions(overlay) if overlay.exists() else [])
 
 
 def _whose(added: Iterable[Decision]) -> str:

@@ -46,8 +46,7 @@ def audit(
         option("FILE", "Large network that finds images not recognizable at the small input size."),
     ] = None,
     input_size: Annotated[
-        int | None,
-        option("PIXELS", "Input size of the small network.", default="that of the run", min=1),
+        int | None, option("PIXELS", "The small network's input size.", default="the run's", min=1)
     ] = None,
     fail_on: Annotated[
         list[str] | None, option("KIND", "Exit with 1 on this kind of finding, too. Repeatable.")
@@ -74,10 +73,9 @@ def audit(
         accepted=read_accepted(accept, data.classes) if accept else {},
         group=_group(group, opened),
         hard=_hard(refiner, input_size, opened),
-        remedy=opened.mend,
+        remedy=opened.remedy,
     )
-    page = save_audit(out, opened.name, data, found, evidence)
-    _show(opened, found, page)
+    _show(opened, found, save_audit(out, opened.name, data, found, evidence))
     if found.fails(fail_on or []):
         raise typer.Exit(CHECK_FAILED)
 
@@ -121,7 +119,9 @@ def _hard(refiner: Path | None, size: int | None, opened: "Target"):
     elif opened.info is not None:
         small = opened.info.size
     else:
-        raise DataError("--refiner needs --input-size: the pixels that the small network sees")
+        raise DataError(
+            "--refiner needs --input-size: the side of the small network's input in pixels"
+        )
     return hardness_of(open_network(refiner), opened.dataset, small), small
 
 

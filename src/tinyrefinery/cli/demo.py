@@ -1,4 +1,4 @@
-"""`tinyrefinery demo`: label refinery on the embedded data set, in a few minutes on a CPU."""
+"""`tinyrefinery demo`: label refinery on the embedded dataset, in a few minutes on a CPU."""
 
 import os
 from pathlib import Path

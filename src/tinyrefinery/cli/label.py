@@ -1,4 +1,4 @@
-"""`tinyrefinery label`: auto-label new images, with an error rate that people check."""
+"""`tinyrefinery label`: auto-label new images, with an error rate from human spot checks."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,6 @@ from tinyrefinery.statistics.proportions import images_to_prove
 if TYPE_CHECKING:
     from tinyrefinery.auto_label.auto_labels import AutoLabels
     from tinyrefinery.auto_label.labelers import Labeler
-    from tinyrefinery.data.dataset import Dataset
 
 
 def label(
@@ -65,24 +64,22 @@ def label(
     and some of them are queued as spot checks. The folder of images is never changed.
     """
     from tinyrefinery.auto_label.auto_labels import Limits, auto_label, queue_of, save_auto_labels
-    from tinyrefinery.auto_label.setup import Wish, audited_images, open_labeler
+    from tinyrefinery.auto_label.setup import LabelerChoice, audited_images, open_labeler
     from tinyrefinery.data.sources.folder import open_unlabeled
 
-    labeler = open_labeler(Wish(by, classes, size, weights, stage, seed, row, timeout, retries))
-    said = _decided(decisions or [])
-    channels = 1 if labeler.channels == 1 else 3
-    new: Dataset = open_unlabeled(images, channels)
-    known, rows = audited_images(labeler, gold)
+    choice = LabelerChoice(by, classes, size, weights, stage, seed, row, timeout, retries)
+    labeler, earlier = open_labeler(choice), _decisions(decisions or [])
+    new = open_unlabeled(images, 1 if labeler.channels == 1 else 3)
     limits = Limits(precision, least, reject_below, audit)
-    made = auto_label(labeler, new, known, rows, limits, said)
-    queue = queue_of(made, images, labeler, said)
-    save_auto_labels(out, made, queue, said)
-    _tell(made, labeler, out, len(queue.items))
+    made = auto_label(labeler, new, *audited_images(labeler, gold), limits, earlier)
+    queue = queue_of(made, images, labeler, earlier)
+    save_auto_labels(out, made, queue, earlier)
+    _report(made, labeler, out, len(queue.items), precision)
     if max_error is not None:
         _judge(made, max_error)
 
 
-def _decided(files: Sequence[Path]) -> list[Decision]:
+def _decisions(files: Sequence[Path]) -> list[Decision]:
     """Human decisions, in the order of the files."""
     for path in files:
         if not path.exists():
@@ -90,13 +87,18 @@ def _decided(files: Sequence[Path]) -> list[Decision]:
     return [each for path in files for each in read_decisions(path)]
 
 
-def _tell(made: "AutoLabels", labeler: "Labeler", out: Path, queued: int) -> None:
+def _report(
+    made: "AutoLabels", labeler: "Labeler", out: Path, queued: int, precision: float
+) -> None:
+    """Print the threshold of each class, the counts, and what to do next."""
     for each in made.thresholds:
-        share = f"{each.hits} of {each.n} audited right, which shows {each.low:.3f}"
-        where = f"from {each.bound:.3f} on" if each.bound is not None else "to people"
-        typer.echo(f"{each.category}: {where} ({share})")
+        evidence = f"{each.hits} of {each.n} correct; lower bound {each.low:.3f}"
+        if each.bound is None:
+            typer.echo(f"{each.category}: needs review ({evidence}, required {precision:g})")
+        else:
+            typer.echo(f"{each.category}: accepted from confidence {each.bound:.3f} ({evidence})")
     counts = ", ".join(f"{count:,} {band}" for band, count in made.counts().items())
-    typer.echo(f"{labeler.name}: {counts}; {len(made.audited):,} of the accepted to be checked")
+    typer.echo(f"{labeler.name}: {counts}; {len(made.audited):,} accepted images to spot-check")
     if made.error is not None:
         typer.echo(f"estimated error of auto labels {made.error}")
     typer.echo(f"{out / 'metadata.csv'}: open it with data.source.root={out}")
@@ -113,10 +115,10 @@ def _judge(made: "AutoLabels", most: float) -> None:
         typer.echo(f"PASS: at most {most:g} of the accepted labels are wrong")
         return
     if error is None:
-        typer.echo(f"FAIL: nobody checked the accepted labels yet (max error {most:g})")
+        typer.echo(f"FAIL: no accepted label is checked yet (max error {most:g})")
     else:
         more = images_to_prove(error.n - error.wrong, error.n, 1 - most, faultless=True)
         word = "FAIL" if error.share > most else "UNPROVEN"
-        told = "" if more is None else f"; {more} more checked without an error would show it"
-        typer.echo(f"{word}: max error {most:g}{told}")
+        hint = "" if more is None else f"; {more} more checks without an error would show it"
+        typer.echo(f"{word}: max error {most:g}{hint}")
     raise typer.Exit(CHECK_FAILED)

@@ -56,7 +56,7 @@ def latency(
     size, passes = (SMOKE["size"], SMOKE["passes"]) if smoke else (size, passes)
     chosen = _of_table(table, size) if table else _of_names(networks, size)
     question = Question(tuple(backend or available()), batch, threads, passes)
-    found = measure(chosen, question, say=lambda text: typer.echo(text, err=True))
+    found = measure(chosen, question, report=lambda text: typer.echo(text, err=True))
     console = Console(emoji=False)  # a path may hold :x:
     if table:
         console.print(table.title, markup=False, highlight=False)
@@ -87,7 +87,7 @@ def _table(names: list[str]) -> LatencyTable | None:
         return None
     path = locate(names[0])
     if not is_latency_table(path):
-        raise RecipeError(f"{path}: is no table of latencies; name networks or run folders instead")
+        raise RecipeError(f"{path}: is not a latency table; name networks or run folders instead")
     return load_latency_table(path)
 
 

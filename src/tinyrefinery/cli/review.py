@@ -78,7 +78,7 @@ def _login() -> str:
     try:
         return getpass.getuser()
     except (OSError, KeyError, ImportError) as error:  # an account without a name
-        raise DataError("this account has no name; say who decides with --reviewer") from error
+        raise DataError("this account has no name; name the reviewer with --reviewer") from error
 
 
 def _serve(review: Review, pictures: "Pictures", port: int, *, open_page: bool) -> None:

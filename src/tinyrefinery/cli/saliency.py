@@ -43,7 +43,7 @@ class Method(StrEnum):
 class Of(StrEnum):
     """Which class maps explain."""
 
-    said = "said"
+    predicted = "predicted"
     given = "given"
 
 
@@ -62,8 +62,8 @@ def saliency(
         int, option("N", "Maximum number of images, up to 500.", min=1, max=500)
     ] = 16,
     of: Annotated[
-        Of, option("CLASS", "Class to explain: the predicted one (said) or the label (given).")
-    ] = Of.said,
+        Of, option("CLASS", "Class to explain: the predicted one, or the label (given).")
+    ] = Of.predicted,
     method: Annotated[
         Method,
         option("METHOD", "occlusion, integrated_gradients, input_x_gradient or gradient."),
@@ -106,7 +106,7 @@ def saliency(
 
 def _head(name: str, picked: "Picked", of: Of, method: Method) -> list[str]:
     """The head of a sheet: the network, the choice of images, and how to read the overlays."""
-    explained = "the prediction" if of is Of.said else "the label"
+    explained = "the prediction" if of is Of.predicted else "the label"
     changed = "" if picked.how is None else f", with {picked.how.named()}"
     return [
         f"{name}: {picked.why}{changed}",
@@ -138,7 +138,7 @@ def _pick(
     data = picking.data_to_show(network, overrides)
     if rows:
         return data, picking.given_rows(data, rows)
-    return data, picking.surest_mistakes(network, data, split, images)
+    return data, picking.most_confident_errors(network, data, split, images)
 
 
 def _explain(explainer: "Explainer", picked: "Picked", of: Of) -> list[ExplainedImage]:

@@ -61,13 +61,13 @@ def variance(
     if not places:
         raise DataError("name at least one run folder or network file, e.g. runs/demo")
     question = Question(split, tuple(layer or [LAST]), limit, untrained)
-    said = locate(recipe) if recipe else None
-    measured = measure(places, overrides, question, said)
+    data_recipe = locate(recipe) if recipe else None
+    measured = measure(places, overrides, question, data_recipe)
     summaries = [summary(each.values) for each in measured]
     console = Console(emoji=False)  # a path may hold :x:
     console.print(variance_table(measured, summaries))
     if weights:
-        _weigh(console, weigh(places, overrides, question, said), out)
+        _weigh(console, weigh(places, overrides, question, data_recipe), out)
     if out is not None:
         _write(out, measured, summaries, images)
         console.print(f"\nWritten: {out}", soft_wrap=True, markup=False, highlight=False)

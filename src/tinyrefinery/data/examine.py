@@ -68,7 +68,7 @@ def examine(
     shelf = _shelf(blobs, findings, channels, resident_bytes)
 
     def examine_rows(rows: Iterable[int]) -> int:
-        """Examine the images of some rows, and return how many there are."""
+        """Examine the images that are not cached, and return the number of rows."""
         count = 0
         for row in rows:
             count += 1

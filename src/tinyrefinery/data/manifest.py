@@ -107,7 +107,9 @@ class Manifest:
         soft = column.drop_null().to_pylist()
         for row, label in zip(rows, soft, strict=True):
             if len(label) != k or min(label) < 0 or abs(sum(label) - 1) > _SUM_TOLERANCE:
-                raise DataError(f"manifest: row {row}: {SOFT} is no distribution over {k} classes")
+                raise DataError(
+                    f"manifest: row {row}: {SOFT} is not a distribution over {k} classes"
+                )
         return rows, np.array(soft, np.float64).reshape(len(rows), k)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""A file of data tests against a network: from paths to results."""
+"""Run a file of data tests on a network: from paths to results."""
 
 import os
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ from tinyrefinery.recipe.load import canonical
 
 @dataclass(frozen=True)
 class Session:
-    """A judged file of tests, with all that reports need."""
+    """A file of data tests with its results, and all that reports need."""
 
     path: Path
     """The file of tests."""
@@ -52,7 +52,7 @@ class Session:
 
     @property
     def facts(self) -> Facts:
-        """What the results belong to."""
+        """Names and digests of what the results belong to."""
         return Facts(
             suite=self.path.name,
             suite_digest=sha256(canonical(self.suite).encode()).hexdigest(),
@@ -82,14 +82,14 @@ class Session:
 def kept_results(network: Network, suite: Path) -> Path:
     """Where the results of a file of tests are kept.
 
-    Another file of the same name is another one: the place goes by the way from the network to it,
-    which stays when both are moved together.
+    Files of the same name are distinguished by their path relative to the network, which stays the
+    same when both are moved together.
     """
     try:
-        way = os.path.relpath(suite.resolve(), network.home.resolve())
+        path = os.path.relpath(suite.resolve(), network.home.resolve())
     except ValueError:  # on another drive
-        way = str(suite.resolve())
-    mark = sha256(Path(way).as_posix().encode()).hexdigest()[:8]
+        path = str(suite.resolve())
+    mark = sha256(Path(path).as_posix().encode()).hexdigest()[:8]
     return network.home / "results" / f"{suite.stem}-{mark}" / f"{network.slug}.json"
 
 
@@ -101,14 +101,14 @@ def run_tests(
     together: Sequence[Network] = (),
     like: Path | None = None,
 ) -> Session:
-    """Judge a file of tests; predictions that aren't there are made and kept.
+    """Judge a file of tests; compute and keep missing predictions.
 
     Args:
         path: the file.
         network: the network under test.
         baseline: the network to compare with; None: the one that the file names, if any.
-        together: networks that are compared with one another. Where the file names no data, it is
-            that of the first one's run; an image that any of them used in training is not held out.
+        together: networks that are compared with one another. If the file names no data, the
+            first one's run does. An image that any of them used in training is not held out.
         like: what an ONNX file that the file names as baseline was made from, see `open_network`.
 
     Raises:
@@ -170,12 +170,12 @@ def rows_for(suite: Suite, data: NetworkData, home: Path) -> Rows:
         there = rows.columns.column_names
         computed = data.properties()
         new = [n for n in computed.column_names if n == "id" or n not in there]
-        rows = rows_of(data.manifest, [*further, _one_line_an_image(computed.select(new))])
+        rows = rows_of(data.manifest, [*further, _one_row_per_image(computed.select(new))])
     return replace(rows, computable=known)
 
 
-def _one_line_an_image(table: pa.Table) -> pa.Table:
-    """Copies of an image have equal properties; one line stands for all."""
+def _one_row_per_image(table: pa.Table) -> pa.Table:
+    """Copies of an image have equal properties; keep one row."""
     ids = table.column("id").to_numpy(zero_copy_only=False).astype(str)
     return table.take(pa.array(np.sort(np.unique(ids, return_index=True)[1])))
 
@@ -191,7 +191,7 @@ def columns_used(suite: Suite) -> set[str]:
 
 
 def wanted_predictions(suite: Suite, data: NetworkData) -> Wanted:
-    """The splits that tests are about, and their perturbations."""
+    """The splits and perturbations that the tests need predictions for."""
     splits = [suite.setting(test, "split") for test in suite.tests.values()]
     rows = rows_in(data.manifest, splits)
     perturbed: dict[str, tuple[Perturbation, list[str]]] = {}
@@ -215,10 +215,10 @@ def wrong_images(session: Session) -> tuple[np.ndarray, np.ndarray]:
 
 
 def past_values(test: str, networks: Sequence[Network], suite: Path) -> list[dict[str, Any]]:
-    """What was kept of a test for each network, in the order given; its class in brackets.
+    """The kept results of a test for each network, in the order given.
 
     Raises:
-        DataTestError: when the tests were never run against one of them, or had no such test.
+        DataTestError: if the tests were never run on one of them, or have no such test.
     """
     found = []
     for network in networks:

@@ -47,7 +47,7 @@ def save_detector(path: Path, network: nn.Module, info: DetectorInfo) -> None:
     """Write weights, buffers and header in one step. Equal detectors give equal bytes.
 
     Raises:
-        StorageError: when the file can't be written.
+        StorageError: when the file is not writable.
     """
     write_headed(path, network, _ENTRY, vars(info) | {"spec": info.spec.model_dump(mode="json")})
 

@@ -191,7 +191,7 @@ def draw_files(
         The written files, and how many boxes each has.
 
     Raises:
-        DataError: when a file is no image.
+        DataError: when a file is not an image.
     """
     (network, info), inference = _opened(stage)
     _check_distinct(images)

@@ -142,7 +142,7 @@ class _Frame:
     scale: tuple[float, float] = (1.0, 1.0)
     """Scale of x and y."""
     orientation: int = 1
-    """EXIF orientation to rotate boxes by, where 1 is no rotation."""
+    """EXIF orientation to rotate boxes by, where 1 means no rotation."""
 
     def transform(self, box: np.ndarray, height: int, width: int) -> np.ndarray:
         """A box (x1, y1, x2, y2) in the upright image of `height` and `width`."""

@@ -38,7 +38,7 @@ def collapse(
 ) -> str | None:
     """Why a network of validation accuracy `top1` counts as collapsed, or None.
 
-    A difference within three standard errors of the validation split is no collapse.
+    A difference within three standard errors of the validation split is not a collapse.
 
     Args:
         top1: its validation accuracy, 0 to 1.

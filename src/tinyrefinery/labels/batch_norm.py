@@ -121,7 +121,7 @@ def check_mixed(rows: np.ndarray, labels: np.ndarray, shares: np.ndarray) -> Non
     Args:
         rows: the group's samples, (B,).
         labels: their given classes, (B,).
-        shares: each class's share of the data set, (K,).
+        shares: each class's share of the dataset, (K,).
 
     Raises:
         DataError: when crops of one image, or of one class, share the statistics.

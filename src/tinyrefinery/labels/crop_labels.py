@@ -49,7 +49,7 @@ class CropLabels:
         labels = self.refiner(batch.images, self._at(batch))
         if labels.shape[1] != self.classes:
             raise CheckpointError(
-                f"refiner: it has {labels.shape[1]} classes, but data set "
+                f"refiner: it has {labels.shape[1]} classes, but dataset "
                 f"'{self.view.dataset.name}' has {self.classes}; train a refiner on this data first"
             )
         return labels

@@ -90,7 +90,7 @@ class RefinedLabels:
             crop_labels: how crops are labeled, and in which BN groups.
             image_view: the crop that stands for the whole image at levels "image" and "category";
                 None: the training crops of epoch 0.
-            store: where labels of crops are kept and read from; None: made anew each time.
+            store: where labels of crops are kept and read from; None: recomputed each time.
         """
         self.part, self.crop_labels, self.store = part, crop_labels, store
         self.view, self.rows = crop_labels.view, crop_labels.rows

@@ -186,7 +186,7 @@ class CategoryLabels:
     """One distribution for every crop of a class."""
 
     def __init__(self, labels: np.ndarray) -> None:
-        """Label with `labels`, (K, K), a row a class, rows sum to one."""
+        """Label with `labels`, (K, K), one row per class, rows sum to one."""
         self.labels = torch.from_numpy(labels).float()
 
     def __call__(self, batch: Batch) -> Tensor:

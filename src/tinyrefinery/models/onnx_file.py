@@ -142,7 +142,7 @@ def _open(path: Path) -> Any:
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions have no common public base
-        raise CheckpointError(f"{path}: is no readable ONNX file ({error})") from error
+        raise CheckpointError(f"{path}: is not a readable ONNX file ({error})") from error
 
 
 def _threads() -> int:

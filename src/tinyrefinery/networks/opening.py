@@ -160,9 +160,7 @@ def _no_network(path: Path) -> str:
     if not path.exists():
         kind = "file" if path.suffix.lower() in SUFFIXES else "run folder or network file"
         return f"{path}: there is no such {kind}"
-    return (
-        f"{path}: is no network. Give a run folder, a stage's folder, a network file or timm:NAME"
-    )
+    return f"{path}: is not a network. Give a run folder, stage folder, network file or timm:NAME"
 
 
 def _of_timm(word: str, stated: Facts) -> Network:

@@ -20,7 +20,7 @@ def reevaluate(folder: Path, overrides: Sequence[str]) -> dict[str, dict[str, An
 
     Images that a network was trained or chosen on keep the split that they had then (see
     `networks.held_out`); other data without splits of its own counts as `test`. A class that the
-    data lacks is no mistake. Predictions and measures are written to
+    data lacks is not a mistake. Predictions and measures are written to
     `evaluations/DIGEST/STAGE/` in the run folder.
 
     Args:

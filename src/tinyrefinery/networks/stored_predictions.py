@@ -123,14 +123,14 @@ def _predicted(
 
 @dataclass(frozen=True)
 class PerturbedView:
-    """A view whose images are changed after they were cropped; it stands in for a `View`."""
+    """A view whose images are changed after they were cropped; it replaces a `View`."""
 
     view: Any
     how: Perturbation
 
     @property
     def dataset(self) -> Any:
-        """The data set."""
+        """The dataset."""
         return self.view.dataset
 
     def crops(self, rows: np.ndarray, epoch: int) -> Any:
@@ -164,7 +164,7 @@ class PerturbedView:
 def pictures(
     network: Network, data: NetworkData
 ) -> Callable[[int, Perturbation | None], tuple[np.ndarray, np.ndarray]]:
-    """A function of manifest row and perturbation: the source's pixels and what the network sees.
+    """A function of manifest row and perturbation: the source's pixels and the network's input.
 
     Both are uint8 (H, W, C); the second has the size of the network's input.
     """
@@ -175,7 +175,7 @@ def pictures(
     view = network_view(network, data.dataset, torch.device("cpu"))
 
     def look(row: int, how: Perturbation | None) -> tuple[np.ndarray, np.ndarray]:
-        """The source's pixels of a manifest row, and what the network sees of it."""
+        """The source's pixels of a manifest row, and the network's input."""
         rows = np.array([row])
         seen = cast(Any, view if how is None else PerturbedView(view, how))
         pixels = seen.pixels(rows, view.crops(rows, 0))[0].permute(1, 2, 0).cpu().numpy()

@@ -19,7 +19,7 @@ BatchNorm = Literal["batch", "running", "calibrated"]
 
 
 class GroundTruth(Part):
-    """The class that the data set gives, with all of the probability."""
+    """The class that the dataset gives, with all of the probability."""
 
     name: Literal["ground_truth"] = "ground_truth"
 
@@ -48,7 +48,8 @@ def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
         kind, colon, rest = name.partition(":")
         if colon and kind not in ("file", "timm"):
             raise ValueError(
-                f"{name!r} is no refiner: write the id of an earlier stage, file:PATH or timm:NAME"
+                f"{name!r} is not a refiner: write the id of an earlier stage, file:PATH or "
+                "timm:NAME"
             )
         if colon and not rest:
             raise ValueError(f"{name!r} names nothing after the colon")
@@ -95,8 +96,8 @@ class Refining(Part):
     """One-hot of the refiner's top class instead of its distribution (Table 4)."""
     batch_norm: BatchNorm = "batch"
     """Statistics of the refiner's batch normalization. batch: those of the crops labeled together
-    (paper, section 3); running: those from its training; calibrated: running ones, measured anew on
-    this recipe's training crops."""
+    (paper, section 3); running: those from its training; calibrated: running ones, measured again
+    on this recipe's training crops."""
     bn_group: Annotated[int, Field(ge=2)] | None = None
     """Crops that share statistics under batch_norm: batch; null: the batch size."""
     temperature: Positive = 1.0
@@ -126,7 +127,7 @@ class Refined(Refining):
     """Id of an earlier stage, `file:PATH` of a checkpoint, `timm:NAME`, or a list of these, whose
     distributions are averaged."""
     store: Annotated[Store | None, BeforeValidator(_as_store)] = None
-    """Keep the labels of crops, a path or its options; null: make them anew each time."""
+    """Keep the labels of crops, a path or its options; null: compute them again each time."""
 
     @model_validator(mode="after")
     def _store_is_for_crops(self) -> "Refined":

@@ -8,7 +8,7 @@ from tinyrefinery.options.part import Part, Positive, wrong
 
 
 class Perturbation(Part):
-    """Changes of what the network sees, at its input size; several are made in this order."""
+    """Changes of the network's input, at its input size; several are made in this order."""
 
     gain: Positive | None = None
     """Factor of the brightness: 0.5 is half the light."""

@@ -148,7 +148,7 @@ class Opened(Reviewed):
     resident: Literal["auto", "always", "never"] = "auto"
     """Keep decoded pixels in memory; auto: when all have one size and fit into 2 GiB."""
     train_limit: PositiveInt | None = None
-    """Keep only so many training images, each class in proportion; null: all."""
+    """Keep at most this many training images, each class in proportion; null: all."""
     validation_limit: PositiveInt | None = None
     """As train_limit, for validation."""
     test_limit: PositiveInt | None = None
@@ -187,7 +187,7 @@ class Parquet(Opened):
     split: str | None = None
     """Column that names each row's split, if the files hold several."""
     limit: PositiveInt | None = None
-    """Read only so many rows of each file, for a first look; null: all."""
+    """Read at most this many rows of each file, for a first look; null: all."""
 
 
 class HuggingFace(Opened):

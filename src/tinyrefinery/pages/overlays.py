@@ -103,7 +103,7 @@ def contact_sheet(
         side: side of the square for each picture, in pixels.
 
     Raises:
-        StorageError: when the file can't be written.
+        StorageError: when the file is not writable.
     """
     across = max(len(tile.pictures) for tile in tiles) if tiles else 1
     lines = max((len(tile.lines) for tile in tiles), default=0)

@@ -146,7 +146,7 @@ def find_baseline(
     """
 
     def is_candidate(other: StageGroup) -> bool:
-        """Whether a stage may be the baseline."""
+        """Whether it has the given name, or by default the same network and given labels."""
         if name is not None:
             return other.first.stage == name
         return other.first.model == group.first.model and not other.refined

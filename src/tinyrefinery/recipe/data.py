@@ -15,7 +15,7 @@ class Data(Augment):
     source: Source
     """Where images come from."""
     train_crop: Crop
-    """How a training image becomes a crop, anew in each epoch."""
+    """How a training image becomes a crop, drawn again in each epoch."""
     eval_crop: Center
     """How an image becomes a crop for evaluation; default: the whole image at training's size."""
     crop_seed: NonNegativeInt | None = None
@@ -52,7 +52,7 @@ class Data(Augment):
 
     @property
     def normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Mean and standard deviation of each channel; grey has the average of ImageNet's three."""
+        """Mean and standard deviation of each channel; for gray, ImageNet's three averaged."""
         three = self.source.channels == 3
         mean = IMAGENET_MEAN if three else (sum(IMAGENET_MEAN) / 3,)
         std = IMAGENET_STD if three else (sum(IMAGENET_STD) / 3,)

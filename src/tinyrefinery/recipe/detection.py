@@ -78,21 +78,21 @@ class ZoomOut(Part):
 
 
 class BoxCrop(Part):
-    """SSD's crop: it must overlap an object enough; objects whose centre it cuts off are gone."""
+    """SSD's crop. It must overlap an object enough. Objects with their center outside are left out."""
 
     scale: Annotated[tuple[Share, Share], Field()] = (0.3, 1.0)
     """Least and greatest height and width over the image's."""
     aspect: Range = (0.5, 2.0)
     """Least and greatest width over height, where the image is a square."""
     overlaps: tuple[Share, ...] = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
-    """Least overlap (IoU) of the crop with some object; one of these is drawn; 1 is no crop."""
+    """Least overlap (IoU) of the crop with some object; one of these is drawn; 1 means no crop."""
 
     @model_validator(mode="after")
     def _least_first(self) -> "BoxCrop":
         if not 0.05 <= self.scale[0] <= self.scale[1]:
             raise wrong(("scale", f"should be [least, most] from 0.05 to 1, not {self.scale}"))
         if not self.overlaps:
-            raise wrong(("overlaps", "should have at least one element; [1.0] is no crop"))
+            raise wrong(("overlaps", "should have at least one element; [1.0] means no crop"))
         return self
 
 
@@ -214,7 +214,7 @@ class Training(TrainingRecipe):
     """How a detector is trained."""
 
     batch_size: Annotated[int, Field(ge=2)] = 16
-    """Images a step; at least 2, for batch normalization of maps of one point."""
+    """Images per step; at least 2, for batch normalization of maps of one point."""
     loss: MultiBox = MultiBox()
     evaluate_every: PositiveInt = 10
     """Epochs between two evaluations on the validation split."""

@@ -36,7 +36,7 @@ def parse(text: str) -> Any:
     """The value that a YAML text stands for.
 
     Raises:
-        RecipeError: when it is no YAML, with the line where there is more than one.
+        RecipeError: when it is not YAML, with the line where there is more than one.
     """
     try:
         return _unshared(yaml.load(text, Loader=_Loader))
@@ -68,7 +68,7 @@ def read(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise RecipeError(f"{path}: can't be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
-        raise RecipeError(f"{path}: not a text file (byte {error.start} is no UTF-8)") from error
+        raise RecipeError(f"{path}: not a text file (byte {error.start} is not UTF-8)") from error
     except RecipeError as error:
         raise RecipeError(f"{path}: {error}") from error
     if not isinstance(value, dict):

@@ -16,7 +16,7 @@ def apply(raw: dict[str, Any], overrides: tuple[str, ...] | list[str]) -> dict[s
     made. Checking keys is left to the schema.
 
     Raises:
-        RecipeError: when an override has no `=`, its value is no YAML, or its path leads nowhere.
+        RecipeError: when an override has no `=`, its value is not YAML, or its path leads nowhere.
     """
     changed = deepcopy(raw)
     for override in overrides:

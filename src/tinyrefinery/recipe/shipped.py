@@ -23,7 +23,7 @@ def shipped_folder() -> Path:
 def recipes_in(folder: Path) -> list[Path]:
     """Every YAML file in a folder and its subfolders, sorted; none where there is no folder.
 
-    Files of data tests, whose names end in `data_tests`, may stand beside recipes.
+    Files of data tests, whose names end in `data_tests`, may be beside recipes.
     """
     files = [*folder.rglob("*.yaml"), *folder.rglob("*.yml")]
     recipes = (path for path in files if not path.stem.endswith("data_tests"))

@@ -21,7 +21,7 @@ from tinyrefinery.recipe.schema import Recipe
 SIDE = 32
 """Largest height and width of a crop in pixels."""
 BATCH = 16
-"""Most crops a step, and most crops that share batch statistics."""
+"""Most crops per step, and most crops that share batch statistics."""
 REFINER = "smoke_refiner"
 """Id of the stage that stands for refiners from outside."""
 START = "smoke_start"

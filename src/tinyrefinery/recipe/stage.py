@@ -35,8 +35,8 @@ class Stage(TrainingRecipe):
     """Gives the stage weights, order and noise of its own; null: those of the recipe's seed and the
     generation. Crops, and so refined labels, are shared by all stages of a generation anyway."""
     crop_pool: PositiveInt | None = None
-    """Draw crops for so many epochs only, and go through them again and again, each time in another
-    order: labels in a store then cost no more than these epochs; null: fresh crops each epoch."""
+    """Draw crops for this many epochs only, and repeat them, each time in another order: labels in
+    a store then cost no more than these epochs; null: fresh crops each epoch."""
     generations: PositiveInt = 1
     """Above 1, the stage stands for `id`, `id_2`, `id_3` and so on: each but the first is
     refined by the one before it, with this stage's label options (if it has none, the defaults)."""
@@ -47,7 +47,7 @@ class Stage(TrainingRecipe):
     """Start from the weights of an earlier stage, by its id, of `file:PATH`, or of another recipe's
     last stage, `recipe:NAME`, which is then trained first at the same seed; null: random."""
     replace_head: bool = False
-    """Draw the last layer anew instead of starting from it: other data has other classes."""
+    """Draw a new last layer instead of starting from the old one: other data has other classes."""
     freeze: Frozen = ()
     """Parts that stay as they start, by name, e.g. `[stem, blocks.0]`, or how many of the first
     blocks; their batch normalization keeps its statistics too."""

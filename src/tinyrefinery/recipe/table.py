@@ -111,7 +111,7 @@ class Table(Part):
     """Sizes at which the rows run besides, by name."""
 
     def baseline_of(self, row: Row) -> str | None:
-        """Id of the row that a row's gain is measured against; a row is no baseline of itself."""
+        """Id of the row that a row's gain is measured against. It is never the row itself."""
         name = row.baseline or self.baseline
         return None if name == row.id else name
 

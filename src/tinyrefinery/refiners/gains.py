@@ -78,7 +78,7 @@ def _plain(
     """The stage to compare a student with, preferably of a row of the student."""
 
     def is_plain(stage: TrainedStage) -> bool:
-        """Whether the student may be compared with a stage."""
+        """Whether it has the given name, or by default the architecture and given labels."""
         if name is not None:
             return stage.stage == name
         return stage.labels == GIVEN and stage.model == student.model
@@ -140,14 +140,14 @@ def _line(case: StudentGain, names: Mapping[str, str], assessment: Assessment) -
         "verdict": assessment.verdict(name, student).grade,
         "place": place.place,
         "truth_kl": truth.get("kl"),
-        "unseen_less_by_heart": 2 * unseen["top1"] - train["top1"],
+        "unseen_less_gap": 2 * unseen["top1"] - train["top1"],
         "unseen_top1": unseen["top1"],
         "train_top1": train["top1"],
         "ahead": lead.top1,
         "ahead_error": lead.standard_error,
         "whole_top1": measures["validation"]["top1"],
         "gap": measures["gap"]["top1"],
-        "by_heart": measures["gap"]["top1"] / train["top1"] if train["top1"] else 0.0,
+        "memorized": measures["gap"]["top1"] / train["top1"] if train["top1"] else 0.0,
         "unseen_nll": unseen["nll"],
         "ece": unseen["ece"],
         "open_classes": train["effective_classes"],

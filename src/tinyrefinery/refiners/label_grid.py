@@ -106,13 +106,15 @@ def _human(data: Dataset, grid: Grid) -> list[_Truth]:
             f"{grid.human.path}: no label is of an image of the {grid.split} split: give --split"
         )
     chosen = evenly_spaced(np.arange(len(labels)), grid.images)
-    return [_Truth("people", grid.split, labels.rows[chosen], labels.distributions[chosen])]
+    return [_Truth("human labels", grid.split, labels.rows[chosen], labels.distributions[chosen])]
 
 
 def _crop_truth(view: View, grid: Grid) -> list[_Truth]:
     rows = evenly_spaced(view.dataset.manifest.rows("train"), grid.images)
     distributions = view.truth(rows, 0)
-    return [] if distributions is None else [_Truth("crop truth", "train", rows, distributions)]
+    return (
+        [] if distributions is None else [_Truth("true crop labels", "train", rows, distributions)]
+    )
 
 
 def _given_lines(truth: _Truth, data: Dataset) -> Iterator[Line]:

@@ -20,7 +20,6 @@ KINDS = (
     *(("soft", "category"),),
 )
 """Form and level of the table's columns."""
-_BASES = {"crop truth": "true crop labels", "people": "human labels"}
 
 Line = Mapping[str, Any]
 
@@ -47,8 +46,7 @@ def quality_table(lines: Sequence[Line], basis: str, measure: str = "kl") -> Tab
     table = plain_table(
         {"labels": 9, "BN": 7},
         [*(f"{form}\n{level}" for form, level in KINDS), "n"],
-        f"{measure.replace('_', ' ')} to {_BASES.get(basis, basis)} in nats, mean ± standard "
-        "deviation over n seeds",
+        f"{measure.replace('_', ' ')} to {basis} in nats, mean ± standard deviation over n seeds",
     )
     several = len({line.get("run") for line in lines if line.get("run")}) > 1
     for key in (key for key in table_keys(lines) if key["basis"] == basis):

@@ -72,7 +72,7 @@ def measure_refiner(modes: Mapping[str, Refiner], mode: str, setting: Setting) -
         normalization); `validation`: of whole images by running statistics: n, top1,
         top1_interval, nll, ece, confidence; `train_crops` and `validation_crops`: the same and
         `crop_disagreement`; `gap`: see `_gap`; `movement`: by mode, `movement` from the labels to
-        that mode, and under `other_mates` to other BN groups; `crop_truth`: `label_quality` of
+        that mode, and under `other_bn_groups` to other BN groups; `crop_truth`: `label_quality` of
         `labels`, `given` and `smoothed` labels, {} if true labels are unknown; `human`: the same
         by split.
     """
@@ -167,7 +167,7 @@ def _movements(
         return {}
 
     def relabel(refiner: Refiner, group_seed: int | None = None) -> np.ndarray:
-        """Labels of stream 0 by another mode, or in other BN groups, (N, K)."""
+        """Labels (n, K) of the same training crops; `group_seed` draws other BN groups."""
         return labels_of_streams(
             refiner,
             setting.view,
@@ -185,7 +185,7 @@ def _movements(
     }
     if modes[mode].depends_on_batch:
         seed = random.integer(setting.view.seed, "other mates")
-        movements["other_mates"] = movement(labels, relabel(modes[mode], seed))
+        movements["other_bn_groups"] = movement(labels, relabel(modes[mode], seed))
     return movements
 
 

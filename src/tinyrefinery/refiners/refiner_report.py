@@ -129,7 +129,7 @@ def whole_image_line(refiner: Assessment) -> str:
 
 def movement_lines(refiner: Assessment) -> list[str]:
     """How much labels change with the BN mode, one line per mode."""
-    names = {"other_mates": "other BN groups"}
+    names = {"other_bn_groups": "other BN groups"}
     return [
         f"{names.get(mode, f'BN {mode}')} instead of BN {refiner['batch_norm']}: "
         f"{change['top1_changed']:.1%} of the top classes and {change['total_variation']:.1%} of "

@@ -26,7 +26,7 @@ class Rule:
     All are our choice.
     """
 
-    by_heart: tuple[float, float] = (0.1, 0.3)
+    memorized: tuple[float, float] = (0.1, 0.3)
     """Memorized share of the correct labels of training crops."""
     unsteady: tuple[float, float] = (0.15, 0.3)
     """Share of the probability (total variation) that changes in other BN groups. Changes of the
@@ -68,13 +68,13 @@ class Place:
 class Ranking:
     """Refiners from the best to the worst."""
 
-    basis: Literal["crop truth", "held-out less by heart"]
+    basis: Literal["true crop labels", "top-1 minus gap"]
     places: tuple[Place, ...] = field(repr=False)
 
     @property
     def rests_on(self) -> str:
         """The score, as text."""
-        if self.basis == "crop truth":
+        if self.basis == "true crop labels":
             return (
                 "mean KL from true crop label to label on training crops, in nats (lower is better)"
             )
@@ -176,7 +176,7 @@ def _check_memorized(measures: Mapping[str, Any], rule: Rule) -> Reason:
         f"{measures['validation_crops']['top1']:.1%}: {max(share, 0):.0%} of the correct labels of "
         "training crops are memorized and repeat the given ones"
     )
-    return _grade(low, rule.by_heart), text
+    return _grade(low, rule.memorized), text
 
 
 def _check_information(measures: Mapping[str, Any], rule: Rule) -> Reason:
@@ -206,7 +206,7 @@ def _check_calibration(measures: Mapping[str, Any], rule: Rule) -> Reason:
 
 
 def _check_bn_groups(measures: Mapping[str, Any], rule: Rule) -> Reason | None:
-    change = measures["movement"].get("other_mates")
+    change = measures["movement"].get("other_bn_groups")
     if change is None:
         return None
     share = change["total_variation"]
@@ -262,7 +262,7 @@ def rank(refiners: Mapping[str, Measurement]) -> Ranking:
         behind, error = _difference(terms, order[0], name)
         score = -scores[name] if by_truth else scores[name]
         places.append(Place(name, place, score, behind, error))
-    return Ranking("crop truth" if by_truth else "held-out less by heart", tuple(places))
+    return Ranking("true crop labels" if by_truth else "top-1 minus gap", tuple(places))
 
 
 def _terms(measurement: Measurement, by_truth: bool) -> tuple[np.ndarray, ...]:

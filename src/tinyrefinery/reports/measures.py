@@ -20,7 +20,7 @@ MOST_CATEGORIES = 20
 
 
 def measure_table(stages: Sequence[TrainedStage], measured: Measured, split: str) -> Table:
-    """One line a stage and seed: accuracy and its interval, calibration, cost; fits 80 columns.
+    """One line per stage and seed: accuracy and its interval, calibration, cost; fits 80 columns.
 
     Raises:
         DataError: when no stage was measured on this split.

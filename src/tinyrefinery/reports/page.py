@@ -147,7 +147,7 @@ _TITLES = {
     "gain": "Gain over the baseline",
     "held_out_top1": "Held-out accuracy",
     "gap": "Generalization gap",
-    "label_kl": "Distance of labels from crop truth",
+    "label_kl": "Distance of labels from true crop labels",
 }
 
 

@@ -1,6 +1,6 @@
 """Accuracy against cost: the literature's compact networks, and those of run folders.
 
-The literature's points stand in `literature.csv` beside this file, each with its source. They are
+The literature's points are in `literature.csv` beside this file, each with its source. They are
 of ImageNet; networks of other data have panels of their own, as their accuracies mean something
 else.
 """

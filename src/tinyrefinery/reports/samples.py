@@ -33,7 +33,7 @@ class Label:
     rest: float
     """Probability of all the classes that are not shown."""
     kl: float | None
-    """KL(crop truth || label) in nats as in `label_quality`; None where it isn't known."""
+    """KL(true label || label) in nats as in `label_quality`; None where it isn't known."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def _sample(arrays: dict[str, np.ndarray], i: int) -> Sample:
     truth = arrays["truth"][i] if "truth" in arrays else None
     labels = [_label("ground truth", np.eye(len(classes))[own], own, classes, truth)]
     if truth is not None:
-        labels.append(_label("crop truth", truth, own, classes, None))
+        labels.append(_label("true label", truth, own, classes, None))
     for name in arrays:
         if name.startswith("labels_"):
             stage = name.removeprefix("labels_")

@@ -145,7 +145,7 @@ def _gain(group: StageGroup | None, base: StageGroup | None, metric: Metric) -> 
 
 
 def order_kept(lines: Sequence[TableLine]) -> tuple[int, int]:
-    """(pairs of rows that stand in the paper's order by our means, pairs that can be compared).
+    """(pairs of rows in the paper's order by our means, pairs that can be compared).
 
     A pair is compared when both rows have a printed and a measured value, and the printed ones
     differ.

@@ -1,4 +1,4 @@
-"""From a run to a queue: what is worth a person's look."""
+"""From a run to a queue: which images a person should review."""
 
 import logging
 from collections.abc import Mapping
@@ -11,6 +11,7 @@ import numpy as np
 from tinyrefinery.audit.duplicates import find_copies
 from tinyrefinery.audit.fingerprints import Fingerprints, fingerprint
 from tinyrefinery.data.dataset import Dataset
+from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.data.properties.small_images import map_chunks
 from tinyrefinery.data_tests.session import Session, run_tests
 from tinyrefinery.errors import DataError
@@ -31,12 +32,12 @@ from tinyrefinery.review.queue import Item, Queue
 from tinyrefinery.review.shares import choose_items, normalize_shares
 from tinyrefinery.runs.run_folder import open_run
 
-say = logging.getLogger("tinyrefinery").info
+log = logging.getLogger("tinyrefinery")
 
 
 @dataclass(frozen=True)
 class Mined:
-    """A queue, and what a person should know of how it came about."""
+    """A queue, and how its images were found."""
 
     queue: Queue
     counts: Mapping[str, int]
@@ -59,14 +60,14 @@ def mine(
     row: str | None = None,
     like: Path | None = None,
 ) -> Mined:
-    """Choose what a person should look at.
+    """Choose the images that a person should review.
 
     Args:
         run: run folder, a stage's folder, or an ONNX file that was made from one.
-        tests: a file of data tests; those that fail give images.
+        tests: a file of data tests; images of those that fail are candidates.
         budget: images, at most.
         seed: of the random draws; equal seeds give equal queues.
-        refiner: run or network file that the network is held against; None: the refiner that its
+        refiner: run or network file that the network is compared with; None: the refiner that its
             labels came from, if any.
         shares: by reason, see `shares.SHARES`.
         stage: of the run; None: the last.
@@ -84,14 +85,14 @@ def mine(
     network = open_network(run, stage=stage, seed=run_seed, row=row, like=like)
     data = open_network_data([network])
     other = open_network(refiner) if refiner is not None else _refiner_of(network)
-    known = _known(network, data, other)
+    predictions = _predictions(network, data, other)
     session = run_tests(tests, network, like=like) if tests is not None else None
-    pools, notes = _pools(network, data, known, session, seed)
-    groups, copies = _groups(data.dataset, known.ids)
+    pools, notes = _pools(network, data, predictions, session, seed)
+    groups, copies = _groups(data.dataset, predictions.ids)
     items = choose_items(pools, budget, parts, groups)
     sources = [data] if session is None or session.suite.data is None else [data, session.data]
     queue = _queue(network, sources, items, seed=seed, budget=budget)
-    population = len(set(known.ids[known.splits == "train"])) - copies
+    population = len(set(predictions.ids[predictions.splits == "train"])) - copies
     return _mined(queue, population, pools, notes)
 
 
@@ -104,44 +105,47 @@ def _mined(
 
 
 def _pools(
-    network: Network, data: NetworkData, known: ImagePredictions, session: Session | None, seed: int
+    network: Network,
+    data: NetworkData,
+    predictions: ImagePredictions,
+    session: Session | None,
+    seed: int,
 ) -> tuple[dict[str, list[Item]], list[str]]:
-    """Candidates by reason, and why a reason has none."""
+    """Candidates by reason, and a note for each reason that has none."""
     notes, pools = [], dict[str, list[Item]]()
     if session is None:
         notes.append("failed_test: no file of data tests was given")
     else:
-        pools["failed_test"] = failed_test_items(_of_session(session), session.results)
+        tested = _of_manifest(session.data.manifest, session.answers.probabilities)
+        pools["failed_test"] = failed_test_items(tested, session.results)
     dynamics = network.stage.dynamics if network.stage else None
     if dynamics is not None:
-        pools["label_suspect"] = suspect_items(known, data.dataset, load_dynamics(dynamics))
+        pools["label_suspect"] = suspect_items(predictions, data.dataset, load_dynamics(dynamics))
     else:
         notes.append("label_suspect: there are no training dynamics; mine the run itself")
-    if known.refiner is None:
+    if predictions.refiner is None:
         notes.append("disagreement: the stage has no refiner; give one with --refiner")
-    pools["disagreement"] = disagreement_items(known)
-    pools["shortcut"] = shortcut_items(known, data.dataset, data.properties(), seed)
-    train = np.flatnonzero(known.splits == "train")
-    pools["random"] = random_items(known, train, seed)
+    pools["disagreement"] = disagreement_items(predictions)
+    pools["shortcut"] = shortcut_items(predictions, data.dataset, data.properties(), seed)
+    train = np.flatnonzero(predictions.splits == "train")
+    pools["random"] = random_items(predictions, train, seed)
     return pools, notes
 
 
-def _known(network: Network, data: NetworkData, refiner: Network | None) -> ImagePredictions:
-    """All rows of the run's data with the networks' words."""
+def _predictions(network: Network, data: NetworkData, refiner: Network | None) -> ImagePredictions:
+    """The network's and the refiner's predictions for all rows of the run's data."""
     manifest = data.manifest
     wanted = Wanted(rows_in(manifest, ["any"]), {})
-    said = predictions_of(network, data, wanted).probabilities
+    own = predictions_of(network, data, wanted).probabilities
     theirs = predictions_of(refiner, data, wanted).probabilities if refiner is not None else None
-    columns = [manifest.column(name) for name in ("id", "path", "split")]
-    ids, paths, splits = columns
-    return ImagePredictions(ids, paths, manifest.labels, splits, manifest.classes, said, theirs)
+    return _of_manifest(manifest, own, theirs)
 
 
-def _of_session(session: Session) -> ImagePredictions:
-    manifest = session.data.manifest
+def _of_manifest(
+    manifest: Manifest, own: np.ndarray, refiner: np.ndarray | None = None
+) -> ImagePredictions:
     ids, paths, splits = (manifest.column(name) for name in ("id", "path", "split"))
-    said = session.answers.probabilities
-    return ImagePredictions(ids, paths, manifest.labels, splits, manifest.classes, said)
+    return ImagePredictions(ids, paths, manifest.labels, splits, manifest.classes, own, refiner)
 
 
 def _refiner_of(network: Network) -> Network | None:
@@ -156,7 +160,7 @@ def _refiner_of(network: Network) -> Network | None:
 
 def _groups(dataset: Dataset, ids: np.ndarray) -> tuple[dict[str, str], int]:
     """Group of near copies by uid, and how many training images are copies of another one."""
-    say(f"{dataset.name}: looking for near copies among {len(ids):,} images")
+    log.info(f"{dataset.name}: looking for near copies among {len(ids):,} images")
     chunks = map_chunks(dataset, np.arange(len(ids)), fingerprint)
     groups: dict[str, str] = {}
     train = dataset.manifest.column("split") == "train"
@@ -172,14 +176,14 @@ def _queue(
     network: Network, sources: list[NetworkData], items: list[Item], *, seed: int, budget: int
 ) -> Queue:
     if not items:
-        raise DataError(f"{network.name}: no image is worth a look for the shares that were given")
+        raise DataError(f"{network.name}: found no image to review for the given shares")
     recipe = network.recipe
     assert recipe is not None
     size = network.info.size
     same = size == recipe.data.train_crop.size
-    told = "\n".join([network.digest, str(seed), str(budget), *(each.uid for each in items)])
+    identity = "\n".join([network.digest, str(seed), str(budget), *(each.uid for each in items)])
     return Queue(
-        name=f"q-{sha256(told.encode()).hexdigest()[:8]}",
+        name=f"q-{sha256(identity.encode()).hexdigest()[:8]}",
         data=tuple(each.source.model_dump(mode="json") for each in sources),
         classes=network.classes,
         channels=network.channels,

@@ -70,7 +70,7 @@ class Review:
 
         Raises:
             DataError: when the task, the verdict or the class is unknown.
-            StorageError: when the decision can't be written.
+            StorageError: when the file of decisions is not writable.
         """
         index, decision = self._parse(content)
         with self._lock:

@@ -43,7 +43,7 @@ def add_to_slices(
 
     Raises:
         DataError: when a name is invalid or a list can't be read.
-        StorageError: when a list can't be written.
+        StorageError: when a list is not writable.
     """
     applied = list(decisions)
     history = [*before, *applied]

@@ -19,7 +19,7 @@ def locked(folder: Path) -> Iterator[None]:
     Of several processes of one command, the first holds the lock.
 
     Raises:
-        RefineryError: when the folder can't be written.
+        RefineryError: when the folder is not writable.
         StorageError: when another command holds the lock, or the folder can't be made.
     """
     check_writable(folders=[folder])
@@ -37,7 +37,7 @@ def locked(folder: Path) -> Iterator[None]:
             "folder with --name"
         ) from error
     except OSError as error:
-        raise StorageError(f"{folder}: can't be written ({error.strerror or error})") from error
+        raise StorageError(f"{folder}: is not writable ({error.strerror or error})") from error
 
 
 def _remove_half_written(folder: Path) -> None:

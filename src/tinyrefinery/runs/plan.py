@@ -44,7 +44,7 @@ class Job:
 
 @dataclass(frozen=True)
 class DetectorJob:
-    """The same of a detector."""
+    """One detector to train: a recipe with its seed, and the row of a table that it fills."""
 
     recipe: DetectionRecipe
     row: str = ""

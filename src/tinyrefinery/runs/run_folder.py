@@ -127,7 +127,7 @@ def open_run(path: Path) -> Run:
     finished last counts, and a note reports the other.
 
     Raises:
-        DataError: when it is no run folder, or a file of a finished stage is missing or broken.
+        DataError: when it is not a run folder, or a file of a finished stage is missing or broken.
     """
     path = Path(path)
     if not (path / files.STAGES).is_dir():
@@ -196,7 +196,7 @@ def _read_stage(folder: Path, run: str) -> TrainedStage:
 
 
 def _read_json(path: Path, default: dict[str, Any] | None = None) -> dict[str, Any]:
-    """A JSON object; `default` stands in for a missing file, None makes that an error."""
+    """A JSON object; `default` replaces a missing file, None makes that an error."""
     if default is not None and not path.exists():
         return default
     try:
@@ -240,7 +240,9 @@ def _read_metrics(path: Path) -> tuple[dict[str, Any], ...]:
             epochs[int(entry["epoch"])] = entry
         except (ValueError, KeyError, TypeError) as error:
             if number < len(lines):
-                raise DataError(f"{path}: line {number} is no epoch's metrics ({error})") from error
+                raise DataError(
+                    f"{path}: line {number} is not an epoch's metrics ({error})"
+                ) from error
     return tuple(epochs[epoch] for epoch in sorted(epochs))
 
 

@@ -1,4 +1,4 @@
-"""Which images a command shows: by row, the failures of a data test, or the surest mistakes."""
+"""Which images a command shows: given rows, failures of a data test, or confident errors."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,16 +21,16 @@ class Picked:
     rows: np.ndarray
     """Manifest rows, (n,), in the order they are shown."""
     why: str
-    """The rule they were chosen by, for people."""
+    """The rule they were chosen by, as text."""
     how: Perturbation | None = None
-    """What is changed in them first."""
+    """How they are changed first."""
 
 
 def data_to_show(network: Network, changes: Sequence[str] = ()) -> NetworkData:
     """The data of a network's run, or what overrides name.
 
     Args:
-        network: whose classes and channels count.
+        network: the network to explain; the data needs its classes and channels.
         changes: `data.source.NAME=VALUE`; of a network file they start from a folder of pictures.
 
     Raises:
@@ -42,7 +42,7 @@ def data_to_show(network: Network, changes: Sequence[str] = ()) -> NetworkData:
 
 
 def given_rows(data: NetworkData, rows: Sequence[int]) -> Picked:
-    """Rows that a person named.
+    """Rows that the user named.
 
     Raises:
         DataError: when there is no such row.
@@ -53,33 +53,35 @@ def given_rows(data: NetworkData, rows: Sequence[int]) -> Picked:
     return Picked(np.asarray(rows, np.int64), "rows that were named")
 
 
-def surest_mistakes(network: Network, data: NetworkData, split: str, count: int) -> Picked:
-    """The mistakes that a network is surest of: most probability above that of the given class.
+def most_confident_errors(network: Network, data: NetworkData, split: str, count: int) -> Picked:
+    """The errors whose probability is furthest above that of the given class.
 
     Raises:
-        DataError: when the split is empty or there is no mistake in it.
+        DataError: when the split is empty or there is no error in it.
     """
     found = rows_in(data.manifest, [split])
     if not found:
         there = ", ".join(rows_in(data.manifest, ["any"])) or "none"
         raise DataError(f"{data.source.name}: no image in split '{split}'; splits: {there}")
-    said = predictions_of(network, data, Wanted(found, {})).probabilities
-    rows, labels = np.concatenate([*found.values()]), data.manifest.labels
-    given = said[rows, labels[rows]]
-    sure = said[rows].max(axis=1) - given
-    wrong = said[rows].argmax(axis=1) != labels[rows]
+    rows = np.concatenate([*found.values()])
+    labels = data.manifest.labels[rows]
+    probabilities = predictions_of(network, data, Wanted(found, {})).probabilities[rows]  # (n, K)
+    margins = probabilities.max(axis=1) - probabilities[np.arange(len(rows)), labels]
+    wrong = probabilities.argmax(axis=1) != labels
     if not wrong.any():
         raise DataError(
-            f"{network.name}: makes no mistake in split '{split}' ({len(rows):,} images); name "
-            "images by --manifest-row"
+            f"{network.name}: makes no error in split '{split}' ({len(rows):,} images); choose "
+            "images with --manifest-row"
         )
-    order = np.argsort(-sure[wrong], kind="stable")
-    why = f"the surest of {wrong.sum():,} mistakes among {len(rows):,} images, split '{split}'"
+    order = np.argsort(-margins[wrong], kind="stable")
+    why = (
+        f"the most confident of {wrong.sum():,} errors among {len(rows):,} images, split '{split}'"
+    )
     return Picked(rows[wrong][order][:count], why)
 
 
 def failures_of(session: Session, name: str, count: int) -> Picked:
-    """The images that speak against a network in a data test, the surest mistakes first.
+    """The errors of a network in a data test, the most confident first.
 
     Raises:
         DataTestError: when there is no such test, or no such image.
@@ -93,6 +95,6 @@ def failures_of(session: Session, name: str, count: int) -> Picked:
     result = results[name]
     if not result.worst:
         reason = f": {result.remark}" if result.remark else ""
-        raise DataTestError(f"{name}: {result.verdict}, no image speaks against it{reason}")
-    why = f"the surest of {result.bad:,} mistakes in test {name} ({result.verdict})"
+        raise DataTestError(f"{name}: {result.verdict}, it has no error{reason}")
+    why = f"the most confident of {result.bad:,} errors in test {name} ({result.verdict})"
     return Picked(np.asarray(result.worst[:count]), why, session.test(result).perturb)

@@ -65,7 +65,7 @@ def write_sheet(
         least: smallest peak of a map drawn at full strength.
 
     Raises:
-        StorageError: when the file can't be written.
+        StorageError: when the file is not writable.
     """
     tiles = [
         Tile((image.source, image.input, draw_overlay(image, least)), captions(image, unit))
@@ -78,7 +78,7 @@ def write_overlays(folder: Path, images: Sequence[ExplainedImage], *, least: flo
     """Write each overlay as a PNG, named by row, label and prediction.
 
     Raises:
-        StorageError: when a file can't be written.
+        StorageError: when a file is not writable.
     """
     paths = []
     for image in images:
@@ -87,7 +87,7 @@ def write_overlays(folder: Path, images: Sequence[ExplainedImage], *, least: flo
         enlarged = picture.resize(
             (picture.width * factor, picture.height * factor), Image.Resampling.NEAREST
         )
-        name = "-".join(_file_name(part) for part in (image.label, "said", image.predicted))
+        name = "-".join(_file_name(part) for part in (image.label, "predicted", image.predicted))
         path = folder / f"{image.row:06d}-{name}.png"
         with atomic_file(path) as temporary, temporary.open("wb") as file:
             enlarged.save(file, "PNG")

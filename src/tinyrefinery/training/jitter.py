@@ -3,7 +3,7 @@
 Section 3.1, equation 3, and Table 3 of arXiv 1805.02641: one step of gradient ascent on the
 divergence between the refiner's label of a crop and the network's output, with respect to the
 crop's pixels, x' = x + eta * d KL(refiner(x) || network(x)) / dx with eta = 1. The jittered crop is
-labeled by the refiner anew, and is trained on in one batch with the natural one. There is no
+labeled again by the refiner, and is trained on in one batch with the natural one. There is no
 published code; what the paper leaves open is an option (`options.training.Jitter`).
 """
 

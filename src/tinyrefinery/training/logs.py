@@ -1,4 +1,4 @@
-"""What a training writes down: one line an epoch, as JSONL, CSV and, on request, TensorBoard."""
+"""What a training writes down: one line per epoch, as JSONL, CSV and, on request, TensorBoard."""
 
 import json
 from pathlib import Path

@@ -71,7 +71,7 @@ def fit_in_step(jobs: Sequence[Training]) -> list[Trained | ChainError]:
     ends: dict[int, Trained | ChainError] = {}
     positions: dict[int, Position] = {}
     while steps:
-        # Only those that are furthest behind move, so that all reach a step before any goes on.
+        # Only those that are furthest behind move, so that all reach a step before any passes it.
         last = min(positions.get(number, (0, 0)) for number in steps)
         for number in [n for n in steps if positions.get(n, (0, 0)) == last]:
             try:
@@ -117,7 +117,7 @@ def _steps(job: Training) -> Generator[Position, None, Trained]:
                     average.update_parameters(job.network)
             now.step += 1
             progress.advance(now.epoch, now.step, len(batches))
-            # Gradients aren't saved, so a checkpoint has to stand at the end of a window.
+            # Gradients aren't saved, so a checkpoint has to be written at the end of a window.
             if is_last and now.step < len(batches) and saved.is_due(now.step):
                 saved.write(now)
             paused = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Where a training stands, and the file from which it goes on after an interruption."""
+"""The position of a training, and the file from which it resumes after an interruption."""
 
 import io
 import pickle

@@ -84,18 +84,18 @@ def measure(
 ) -> list[LayerVariances]:
     """The variances of all finished networks of runs, and of files, layer by layer.
 
-    Untrained networks have their batch-normalization statistics measured on the very images, since
-    without any their feature maps would only tell how deep the network is.
+    Untrained networks have their batch-normalization statistics measured on the same images.
+    Without statistics, their feature maps would only show how deep the network is.
 
     Args:
         networks: run folders, stage folders and network files.
         overrides: changes to the data, e.g. `data.source.root=other/`; see `networks.held_out`
             for the splits that its images count in.
         question: what to measure.
-        recipe: says on what data; None: the recipe of each network's run.
+        recipe: names the data; None: the recipe of each network's run.
 
     Raises:
-        CheckpointError: when a file is no network, or the network doesn't fit the data.
+        CheckpointError: when a file is not a network, or the network doesn't fit the data.
         DataError: when there is no such layer or split, or no recipe for a file.
     """
     question = question or Question()

@@ -125,4 +125,4 @@ def test_the_command_writes_what_it_prints(file, tmp_path):
 def test_a_recipe_is_no_table_of_latencies():
     done = CliRunner().invoke(app, ["latency", "bias_loss/table1"])
     assert done.exit_code == 2
-    assert "is no table of latencies" in done.output
+    assert "is not a latency table" in done.output

@@ -52,7 +52,7 @@ def candidates(names: Sequence[str], size: int | None = None) -> list[Candidate]
 
     Raises:
         DataError: when there is no such run or file, or a run has no finished network.
-        CheckpointError: when a file is no network.
+        CheckpointError: when a file is not a network.
         RecipeError: when there is no model of a name.
     """
     return [candidate for name in names for candidate in _named(name, size)]
@@ -63,7 +63,7 @@ def _named(name: str, size: int | None) -> list[Candidate]:
     is_place = path.exists() or "/" in name or path.suffix in SUFFIXES
     if name.startswith(TIMM) or not is_place:
         return [by_name(name, size or SIZE)]
-    if path.suffix == ONNX:
+    if path.suffix == ONNX and path.exists():
         raise DataError(
             f"{name}: only PyTorch networks are benchmarked. Name the run or the network file that "
             "this ONNX file was made from: ONNX Runtime is one of the backends"

@@ -32,14 +32,14 @@ def measure(
     networks: Sequence[Candidate],
     question: Question,
     *,
-    say: Callable[[str], object] = lambda text: None,
+    report: Callable[[str], object] = lambda text: None,
 ) -> dict[str, Any]:
     """Time each network with each backend.
 
     Args:
         networks: at least one.
         question: the settings.
-        say: called with progress messages.
+        report: called with progress messages.
 
     Returns:
         `machine`, `settings`, `busy` and `lines`. A line has network, backend, height, width,
@@ -56,13 +56,13 @@ def measure(
     with torch_threads(question.threads):
         passes = []
         for candidate, backend in pairs:
-            say(f"preparing {candidate.name} for {backend}")
+            report(f"preparing {candidate.name} for {backend}")
             images = _images(candidate, question.batch)
             passes.append(
                 prepare(backend, candidate.name, candidate.network, images, question.threads)
             )
         turns = -(-question.passes // BURST)
-        say(f"timing {len(pairs)} networks interleaved, {turns * BURST} passes each")
+        report(f"timing {len(pairs)} networks interleaved, {turns * BURST} passes each")
         timed = time_interleaved(passes, turns)
         machine = _machine(question, load)
     first = {backend: number for number, (_, backend) in reversed(list(enumerate(pairs)))}
