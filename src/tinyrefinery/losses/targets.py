@@ -1,7 +1,7 @@
 """Targets in two forms: all K probabilities a crop, or the k largest and an even rest.
 
 Of a thousand classes a refined label has a handful that matter. Kept sparse, ten of them take 120
-bytes a crop instead of 4,000, and the losses compute with them as they are.
+bytes per crop instead of 4,000, and the losses compute with them as they are.
 """
 
 from dataclasses import dataclass

@@ -51,7 +51,7 @@ class Part(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _no_switch_for_a_number(cls, part: Any) -> Any:
-        """Let `flip: true` fail, which pydantic would read as the number 1. So does text."""
+        """Turn `flip: true` into text, which fails. pydantic would read it as the number 1."""
         if not isinstance(part, dict):
             return part
         return {

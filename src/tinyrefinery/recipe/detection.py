@@ -78,7 +78,7 @@ class ZoomOut(Part):
 
 
 class BoxCrop(Part):
-    """SSD's crop. It must overlap an object enough. Objects with their center outside are left out."""
+    """SSD's crop. It must overlap an object enough. Objects centered outside it are left out."""
 
     scale: Annotated[tuple[Share, Share], Field()] = (0.3, 1.0)
     """Least and greatest height and width over the image's."""

@@ -88,7 +88,7 @@ class PlateauSchedule:
         return _warm_up(self.part, epoch) * self.state["scale"]
 
     def observe(self, record: Mapping[str, float]) -> None:
-        """Note an epoch's validation figure. One that isn't finite never counts as an improvement."""
+        """Note an epoch's validation figure. One that isn't finite is not an improvement."""
         part, state, value = self.part, self.state, record[self.part.metric]
         sign = 1 if part.metric == "validation_top1" else -1
         if math.isfinite(value) and (

@@ -98,7 +98,7 @@ class SavedState:
         except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(
                 f"{self.path}: the saved state is of another network, optimizer or loss "
-                f"({str(error).splitlines()[0]}). Delete the file to train this stage anew."
+                f"({str(error).splitlines()[0]}). Delete the file to train this stage again."
             ) from error
 
 

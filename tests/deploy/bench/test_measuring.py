@@ -48,6 +48,7 @@ def test_names_and_files(file):
     [
         ("runs/nowhere", DataError, "no such run folder"),
         ("gone.safetensors", DataError, "gone.safetensors: there is no such file"),
+        ("gone.onnx", DataError, "gone.onnx: there is no such file"),
         ("resnet9", RecipeError, "resnet8"),
     ],
 )
