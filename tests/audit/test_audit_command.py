@@ -88,7 +88,7 @@ def test_unreadable_images_are_told(tmp_path):
     [
         (["nowhere"], "nowhere"),
         (["{root}", "grup=x"], "grup: unknown key (did you mean 'group'?)"),
-        (["{root}", "group"], "no option of the source"),
+        (["{root}", "group"], "not an option of the source"),
         (["{root}", "--group", "home"], "no column 'home'"),
         (["{root}", "--accept", "none.yaml"], "can't read the accept list"),
         (["{root}", "--reference", "nowhere"], "nowhere: no such folder"),

@@ -129,7 +129,7 @@ def test_the_command_marks_what_it_labels(command, places):
     before = sorted(path for path in places.rglob("*"))
     done = invoke(*words, "--max-error", "0.05")
     assert done.exit_code == 1
-    assert "nobody checked" in done.output
+    assert "no accepted label is checked yet" in done.output
     assert sorted(path for path in places.rglob("*")) == before
     lines = list(csv.DictReader((out / "metadata.csv").read_text().splitlines()))
     assert {line["split"] for line in lines} == {"train"}
@@ -154,7 +154,7 @@ def test_people_check_and_the_promise_holds(command, tmp_path):
     few = invoke(*words, "0.05")
     assert few.exit_code == 1
     assert "UNPROVEN" in few.output
-    assert "more checked without an error would show it" in few.output
+    assert "more checks without an error would show it" in few.output
     append_decisions(path, [said(each.uid, "ok", each.given) for each in checked[30:]])
     enough = invoke(*words, "0.05")
     assert enough.exit_code == 0, enough.output

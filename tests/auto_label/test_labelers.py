@@ -48,7 +48,7 @@ def test_an_onnx_file_says_what_the_network_says(tmp_path, data):
     with pytest.raises(CheckpointError, match="has 2 outputs, but 3 classes"):
         open_network(path, stated=Facts(classes=("a", "b", "c"), mean=(0.5,), std=(0.25,)))
     path.write_bytes(b"no")
-    with pytest.raises(CheckpointError, match="no readable ONNX"):
+    with pytest.raises(CheckpointError, match="not a readable ONNX"):
         open_network(path, stated=stated)
 
 

@@ -165,7 +165,7 @@ def test_damaged_metadata_is_an_error(files, content):
 def test_a_truncated_file_is_an_error(files):
     path, _, origin = files
     path.write_bytes(path.read_bytes()[:500])
-    with pytest.raises(CheckpointError, match="no readable ONNX file"):
+    with pytest.raises(CheckpointError, match="not a readable ONNX file"):
         open_network(path, like=origin)
 
 

@@ -27,6 +27,6 @@ def test_faint_maps_are_drawn_faintly():
 
 def test_overlays_have_names_that_files_can_have(tmp_path):
     (path,) = write_overlays(tmp_path, [SHOWN], least=0.05)
-    assert path.name == "000007-cat_dog-said-x_y.png"
+    assert path.name == "000007-cat_dog-predicted-x_y.png"
     with Image.open(path) as image:
         assert image.size == (224, 224)
