@@ -2,10 +2,8 @@
 
 import json
 import os
-from hashlib import sha256
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file

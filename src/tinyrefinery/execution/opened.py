@@ -79,7 +79,7 @@ class OpenJob:
         else:
             log.warning(
                 f"refiner {name}: was trained at {own} pixels, but labels crops of {theirs}. Its "
-                "labels may be much worse than its accuracy. Set labels.refiner_size: own"
+                "labels may be worse than its accuracy. Set labels.refiner_size: own"
             )
 
     def refiner(self, name: str, part: Refining) -> FrozenNetwork:

@@ -104,7 +104,7 @@ class Refining(Part):
     """The refiner's logits are divided by it; above 1 softens. 1 in the paper."""
     refiner_size: Literal["own", "student"] = "own"
     """Size at which a refiner gets each crop. own: the size it was trained at. student: the size of
-    the student's crops, which most networks predict worse at if theirs is another."""
+    the student's crops, even if the network was trained at another."""
 
     @model_validator(mode="after")
     def _group_needs_batch_statistics(self) -> "Refining":
