@@ -1,6 +1,7 @@
 """Large photographs are shrunk once, and crops of them are what they would have been."""
 
 from dataclasses import replace
+from hashlib import sha256
 from io import BytesIO
 
 import numpy as np
@@ -55,7 +56,6 @@ class Files(list):
 
 
 def dataset(channels=3):
-    from hashlib import sha256
 
     blobs = Files(encoded(picture(*size, i)) for i, size in enumerate(SIZES))
     ids = [sha256(list.__getitem__(blobs, i)).hexdigest() for i in range(len(SIZES))]
@@ -170,7 +170,6 @@ def test_orientation_is_kept():
     exif[ORIENTATION] = 6
     data = encoded(picture(1200, 1600, 0), exif=exif)
     images = EncodedImages([data], np.array([(1600, 1200)]), 3)
-    from hashlib import sha256
 
     ids = np.array([sha256(data).hexdigest()])
     small = shrunk.shrunk(images, lambda: ids, Center(size=48), (48, 48))
