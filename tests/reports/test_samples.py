@@ -25,7 +25,7 @@ def test_labels_in_order(run):
     assert len(samples) == 5
     for i, sample in enumerate(samples):
         titles = [label.title for label in sample.labels]
-        assert titles == ["ground truth", "true crop labels", "large", "refined"]
+        assert titles == ["ground truth", "true label", "large", "refined"]
         assert len(sample.labels[0].bars) == 1
         assert sample.labels[0].bars[0].right
         large, truth = arrays["labels_large"][i], arrays["truth"][i]

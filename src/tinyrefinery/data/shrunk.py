@@ -117,8 +117,8 @@ class ShrunkImages:
         encoded = simplejpeg.encode_jpeg(small, _QUALITY, color, colorsubsampling="420")
         try:
             write_atomic(place, encoded)
-        except StorageError as error:
-            _warn_once(str(error))
+        except StorageError:
+            _warn_once(cache_folder())
         # What is used now is what the cache gives later, to the last bit.
         return decode(encoded, self.channels)
 
@@ -147,5 +147,8 @@ def _place(identity: str, side: int, channels: int) -> Path:
 
 
 @lru_cache(maxsize=8)
-def _warn_once(text: str) -> None:
-    log.warning(f"{text}. Large photographs are shrunk anew in every epoch, which takes long")
+def _warn_once(cache: Path) -> None:
+    log.warning(
+        f"{cache}: this cache is full or not writable, so large photographs are shrunk again in "
+        "every epoch, which takes long. Set TINYREFINERY_CACHE to another folder"
+    )
