@@ -34,7 +34,9 @@ def validate(_network):
 def test_a_line_per_training_without_a_terminal(tmp_path, caplog):
     fit(job(tmp_path, validate=validate))
     (line,) = lines(caplog)
-    pattern = r".*: epoch 3/3, loss [\d.]+, train [\d.]+%, validation 25\.0%, [\d,]+ images/s, "
+    pattern = (
+        r".*: epoch 3/3, loss [\d.]+, train crops [\d.]+%, validation 25\.0%, [\d,]+ images/s, "
+    )
     assert re.fullmatch(pattern + r"took \d+:\d\d", line)
 
 

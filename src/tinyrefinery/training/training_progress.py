@@ -71,7 +71,7 @@ class TrainingProgress:
     def _figures(self, record: Record) -> str:
         parts = [f"epoch {record['epoch']:.0f}/{self.epochs}", f"loss {record['train_loss']:.3g}"]
         if "validation_top1" in record:
-            parts += [f"train {record['train_top1']:.1%}"]
+            parts += [f"train crops {record['train_top1']:.1%}"]
             parts += [f"validation {record['validation_top1']:.1%}"]
         elif "validation_map11" in record:
             parts += [f"validation mAP {record['validation_map11']:.1%}"]
