@@ -1,9 +1,10 @@
 """Identity of a network's weights."""
 
+from collections.abc import Mapping
 from hashlib import sha256
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 def weights_digest(network: nn.Module) -> str:
@@ -11,9 +12,14 @@ def weights_digest(network: nn.Module) -> str:
 
     It doesn't depend on the device, the memory format or the order of the entries.
     """
+    return tensors_digest(network.state_dict())
+
+
+def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 in hexadecimal of named tensors, as in `weights_digest`."""
     digest = sha256()
-    for name, tensor in sorted(network.state_dict().items()):
+    for name, tensor in sorted(tensors.items()):
         digest.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
         flat = tensor.detach().cpu().contiguous().flatten()
-        digest.update(memoryview(flat.view(torch.uint8).numpy()))
+        digest.update(flat.view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

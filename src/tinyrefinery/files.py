@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
-from tinyrefinery.errors import RefineryError, StorageError
+from tinyrefinery.errors import DataError, RefineryError, StorageError
 
 
 @contextmanager
@@ -124,6 +124,19 @@ def write_csv(
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
-    """Read a CSV table: one mapping per row, column name -> text."""
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    """Read a CSV table: one mapping per row, column name -> text.
+
+    Raises:
+        DataError: if the file can't be read or is not UTF-8, or a row has more fields than the
+            header.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file, restval=""))
+    except (OSError, ValueError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{path}: can't be read as CSV ({reason})") from error
+    for number, row in enumerate(rows, start=2):
+        if None in row:
+            raise DataError(f"{path}: row {number} has more fields than the header")
+    return rows

@@ -217,7 +217,7 @@ def test_a_test_split_can_be_carved(tmp_path: Path):
         (lambda root: write(root / "a" / "x.heic", b"").parents[1], r"ignored: 1 \.heic"),
         (lambda root: write(root / "a" / "x.png", picture(0)).parents[1], "one class folder only"),
         (lambda root: write(root / "x.png", picture(0)).parent, "no image found"),
-        (lambda root: write(class_folders(root) / "metadata.jsonl", b"{").parent, "read as JSONL"),
+        (lambda root: write(class_folders(root) / "metadata.jsonl", b"{").parent, "line 1: is not JSON"),
     ],
 )
 def test_what_is_no_folder_of_pictures_is_refused(tmp_path: Path, make, message: str):
@@ -274,7 +274,7 @@ def test_metadata_as_people_write_it(tmp_path: Path):
     with pytest.raises(DataError, match=r"one class only \(5\)"):
         open_data("folder", root=tmp_path)
     write(tmp_path / "metadata.jsonl", b"[1, 2]")
-    with pytest.raises(DataError, match="read as JSONL"):
+    with pytest.raises(DataError, match="line 1: holds list, not a JSON object"):
         open_data("folder", root=tmp_path)
 
 

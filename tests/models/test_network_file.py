@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -11,8 +12,10 @@ from safetensors.torch import save_file
 from tests.weights_digest import weights_digest
 from tinyrefinery.errors import CheckpointError, RefineryError, StorageError
 from tinyrefinery.models import create
+from tinyrefinery.models.digest import tensors_digest
 from tinyrefinery.models.network_file import NetworkInfo, load_network, read_info, save_network
 from tinyrefinery.models.weights import load_weights, read_weights
+from tinyrefinery.reading.digests import sealed
 
 COMMON = {
     "name": "resnet8",
@@ -38,7 +41,7 @@ def saved(tmp_path: Path) -> Path:
 
 def rewrite(path: Path, **changes: object) -> None:
     """Change the header of a network file."""
-    info = json.loads(read_info_json(path)) | changes
+    info = sealed(json.loads(read_info_json(path)) | changes)
     save_file(read_weights(path), path, {"tinyrefinery": json.dumps(info)})
 
 
@@ -132,7 +135,8 @@ def test_header_that_does_not_fit(saved: Path, changes: dict, message: str) -> N
 def test_missing_and_surplus_tensors(saved: Path) -> None:
     weights = read_weights(saved)
     weights["extra"] = weights.pop("fc.bias")
-    save_file(weights, saved, {"tinyrefinery": read_info_json(saved)})
+    info = json.loads(read_info_json(saved)) | {"weights_digest": tensors_digest(weights)}
+    save_file(weights, saved, {"tinyrefinery": json.dumps(sealed(info))})
     with pytest.raises(CheckpointError, match=r"missing: fc\.bias.* unexpected: extra"):
         load_network(saved)
 
@@ -217,3 +221,15 @@ def test_no_space_left_keeps_what_was_there(saved: Path, monkeypatch: pytest.Mon
     assert isinstance(caught.value, RefineryError)
     assert saved.read_bytes() == before
     assert os.listdir(saved.parent) == [saved.name]
+
+
+def test_any_flipped_bit_is_found_wherever_the_file_lies(saved: Path) -> None:
+    """Most flipped bits leave a file that loads, with another network in it."""
+    content = saved.read_bytes()
+    random = np.random.default_rng(0)
+    for place in random.integers(len(content), size=200):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << int(random.integers(8))
+        saved.write_bytes(damaged)
+        with pytest.raises(CheckpointError, match=r"model\.safetensors"):
+            load_network(saved)

@@ -68,6 +68,7 @@ def grown(memorized: Path, tmp_path: Path) -> tuple[Path, Path]:
     recipe = tmp_path / "run" / "recipe.yaml"
     old, new = str(memorized.parent / "photos"), str(tmp_path / "photos")
     recipe.write_text(recipe.read_text().replace(old, new))
+    (tmp_path / "run" / "digests.json").unlink()  # the recipe is changed on purpose
     draw(tmp_path / "photos", 30, 1)
     return tmp_path / "run", tmp_path / "photos"
 

@@ -79,7 +79,7 @@ def test_both_ways_through_the_commands(tmp_path, queue, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("{", "can't be read as JSON"),
+        ("{", "is not JSON"),
         ("{}", "expected a list"),
         ("[1]", "task 1: missing or wrong"),
         ('[{"data": {}}]', "task 1: has no uid"),

@@ -35,6 +35,7 @@ def test_the_newer_of_two_networks_counts(run):
     after = shutil.copytree(before, before.with_name("compact-00000000"))
     facts = json.loads((after / "stage.json").read_text()) | {"key": "00000000ffff"}
     (after / "stage.json").write_text(json.dumps(facts))
+    (after / "done.json").write_text(json.dumps({"key": facts["key"]}))
     for path, when in ((before, 2000), (after, 3000)):
         os.utime(path / "done.json", (when, when))
     folder = open_run(run)
@@ -71,7 +72,7 @@ def test_any_recipe_will_do(run, text):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("evaluation.json", '{"train": ', r"evaluation\.json: can't be read"),
+        ("evaluation.json", '{"train": ', r"evaluation\.json: is not JSON"),
         ("evaluation.json", "[]", "holds list"),
         ("stage.json", '{"stage": "compact"}', r"stage\.json: lacks or misstates 'key'"),
         ("metrics.jsonl", "{}\n{}\n", r"metrics\.jsonl: line 1"),

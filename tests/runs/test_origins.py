@@ -107,7 +107,7 @@ def test_missing_images_are_an_error_and_the_same_command_writes_them_anew(tmp_p
     (file,) = (tmp_path / "run" / "images").iterdir()
     assert file.stem == stage.data[:16]
     file.write_bytes(b"half")
-    with pytest.raises(DataError, match=r"images/.*can't be read.*the run again"):
+    with pytest.raises(DataError, match=r"images/.*has been changed.*the run again"):
         stage.seen()
     file.unlink()
     with pytest.raises(DataError, match=r"images/.*can't be read.*the run again"):

@@ -25,6 +25,7 @@ from tinyrefinery.options.training import TrainingOptions
 from tinyrefinery.training import learning_rates as schedules
 from tinyrefinery.training.job import Training
 from tinyrefinery.training.loop import fit
+from tinyrefinery.training.state import load_state, save_state
 
 DATA = stripes()
 VIEW = View(DATA, Inception(size=12), seed=2)
@@ -225,11 +226,34 @@ def test_divergence_is_named(tmp_path):
         fit(job(tmp_path, lr=1e30, schedule=schedules.build(Constant(), 3)))
 
 
-def test_a_truncated_state_is_named(tmp_path):
+def damages(content):
+    """A file's bytes: truncated, emptied, and with a flipped bit in its tensors."""
+    flipped = bytearray(content)
+    flipped[len(content) // 2] ^= 0x10
+    return {"truncated": content[: len(content) // 2], "empty": b"", "flipped": bytes(flipped)}
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "flipped"])
+@pytest.mark.parametrize("both", [False, True])
+def test_a_damaged_state_is_not_used(tmp_path, damage, both, caplog):
+    expected = weights(fit(job(tmp_path / "whole"))[0])
+    folder = tmp_path / "cut"
+    fit(job(folder, epochs=2, checkpoint_every_epochs=1))
+    for name in ("state.pt", "state-earlier.pt")[: 1 + both]:
+        state = folder / name
+        state.write_bytes(damages(state.read_bytes())[damage])
+    caplog.clear()
+    assert_equal(weights(fit(job(folder))[0]), expected)
+    told = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert "state.pt: is damaged" in told[0]
+    assert told[-1].endswith("its start" if both else "step 0 of epoch 2")
+
+
+def test_a_state_beyond_the_end_is_refused(tmp_path):
     fit(job(tmp_path, epochs=1))
-    state = tmp_path / "state.pt"
-    state.write_bytes(state.read_bytes()[: state.stat().st_size // 2])
-    with pytest.raises(CheckpointError, match=r"state\.pt: not a readable training state.*Delete"):
+    state = load_state(tmp_path / "state.pt")
+    save_state(tmp_path / "state.pt", state | {"epoch": 10**9})
+    with pytest.raises(CheckpointError, match=r"epoch 1000000000 of 3.*Delete"):
         fit(job(tmp_path))
 
 
@@ -284,7 +308,7 @@ def test_a_state_that_is_no_number_is_not_kept(tmp_path):
                 tmp_path, lr=1e30, schedule=schedules.build(Constant(), 3), checkpoint_every_steps=1
             )
         )
-    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    state = load_state(tmp_path / "state.pt")
     assert state["sums"].isfinite().all()
 
 
@@ -301,7 +325,7 @@ def test_weights_ruined_behind_a_sound_loss_are_never_kept(tmp_path, step):
     assert 2 * (len(ROWS) // 16) == 10
     with pytest.raises(ChainError, match=r"weights are no numbers|loss is nan"):
         fit(dataclasses.replace(training, loss=loss))
-    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    state = load_state(tmp_path / "state.pt")
     assert 5 * state["epoch"] + state["step"] == step
     assert all(weights.isfinite().all() for weights in state["network"].values())
 

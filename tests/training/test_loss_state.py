@@ -12,6 +12,7 @@ from tinyrefinery.errors import CheckpointError
 from tinyrefinery.losses.bias import BiasLoss
 from tinyrefinery.options.losses import Bias
 from tinyrefinery.training.loop import fit, fit_in_step
+from tinyrefinery.training.state import load_state, save_state
 
 RUNNING = {"scaling": "running_minimum", "clamp": None}
 
@@ -69,10 +70,10 @@ def test_a_forgotten_state_would_show(tmp_path):
     whole = weights(fit(training(tmp_path / "whole"))[0])
     cut_short(tmp_path / "cut")
     path = tmp_path / "cut" / "state.pt"
-    state = torch.load(path, weights_only=True)
+    state = load_state(path)
     assert state["loss"]["minimum"].isfinite()
     state["loss"]["minimum"] = torch.tensor(torch.inf)
-    torch.save(state, path)
+    save_state(path, state)
     other = weights(fit(training(tmp_path / "cut"))[0])
     assert any(not torch.equal(other[name], whole[name]) for name in whole)
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from tinyrefinery.errors import DataError, did_you_mean
+from tinyrefinery.errors import DataError, RefineryError, did_you_mean
+from tinyrefinery.reading.json_text import read_text
+from tinyrefinery.recipe.document import parse
 
 _EXAMPLE = (
     "Expected: accept: [{property: yellow_blue, class: ship, reason: water is part of the task}]"
@@ -23,8 +23,8 @@ def read_accepted(path: Path, classes: Sequence[str]) -> dict[tuple[str, str], s
         DataError: when the file can't be read, an entry is incomplete, or a class is unknown.
     """
     try:
-        content = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        content = parse(read_text(path))
+    except RefineryError as error:
         raise DataError(f"{path}: can't read the accept list ({error}). {_EXAMPLE}") from error
     entries = content.get("accept") if isinstance(content, dict) else None
     if not isinstance(entries, list):

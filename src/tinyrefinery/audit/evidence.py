@@ -10,6 +10,7 @@ from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.errors import DataError
 from tinyrefinery.evaluation.dynamics_table import load_dynamics
 from tinyrefinery.evaluation.predictions import Predictions
+from tinyrefinery.runs.stage_digests import check_file
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,9 @@ def stage_evidence(folder: Path, title: str) -> Evidence:
     """Read a stage's predictions on test, else on validation, and its training dynamics."""
     predictions = None
     for split in ("test", "validation"):
-        file = folder / f"predictions-{split}.parquet"
+        file = check_file(folder / f"predictions-{split}.parquet")
         if file.exists():
             predictions, title = Predictions.load(file), f"{title} on {split}"
             break
-    dynamics = folder / "dynamics.parquet"
+    dynamics = check_file(folder / "dynamics.parquet")
     return Evidence(title, predictions, load_dynamics(dynamics) if dynamics.exists() else None)

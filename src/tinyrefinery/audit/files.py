@@ -20,6 +20,7 @@ from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.properties.small_images import load_chunk
 from tinyrefinery.evaluation.likely_label_errors import save_suspects
 from tinyrefinery.files import atomic_file, write_atomic
+from tinyrefinery.reading.json_text import read_text
 
 MOST_PICTURES = 500  # per page
 SIDE = 96  # pixels at most: 500 pictures take about 1.2 MB
@@ -88,7 +89,7 @@ def _fits_line(path: str) -> bool:
 def _excluded_text(dataset: Dataset, path: Path) -> str:
     """Content of a list that the dataset already excludes. A new list must keep it."""
     lists = (Path(problem.where) for problem in dataset.problems if problem.kind == "excluded")
-    return path.read_text("utf-8") if path.resolve() in {file.resolve() for file in lists} else ""
+    return read_text(path) if path.resolve() in {file.resolve() for file in lists} else ""
 
 
 def as_json(target: str, dataset: Dataset, result: Audit) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 
 from tinyrefinery import builders
 from tinyrefinery.audit.evidence import Evidence, stage_evidence
@@ -17,7 +16,7 @@ from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.open import open_data
 from tinyrefinery.data.sources.folder import open_unlabeled
 from tinyrefinery.data.splits import SPLIT_WORDS
-from tinyrefinery.errors import CheckpointError, DataError
+from tinyrefinery.errors import CheckpointError, DataError, RecipeError
 from tinyrefinery.evaluation.predictions import predict
 from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.models.network_file import NetworkInfo
@@ -28,6 +27,7 @@ from tinyrefinery.networks.network_data import rows_in
 from tinyrefinery.networks.network_view import network_view, opened
 from tinyrefinery.networks.opening import of_stage
 from tinyrefinery.options.labels import Refining
+from tinyrefinery.recipe.document import parse
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.shipped import locate
@@ -127,8 +127,8 @@ def source_options(pairs: Sequence[str]) -> dict[str, Any]:
         if not equals:
             raise DataError(f"'{pair}' is not an option of the source; expected e.g. group=home")
         try:
-            found[name.removeprefix("data.source.")] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
+            found[name.removeprefix("data.source.")] = parse(value)
+        except RecipeError as error:
             raise DataError(f"'{pair}': the value can't be read ({error})") from error
     return found
 

@@ -5,7 +5,6 @@ a list of probabilities in the order of the classes.
 """
 
 import io
-import json
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +21,7 @@ from tinyrefinery.auto_label.labelers import distinct, pooled
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.errors import DataError
 from tinyrefinery.pages.overlays import as_image
+from tinyrefinery.reading.json_text import parse_json
 
 MOST_RESPONSE = 1 << 20  # bytes
 PARALLEL = 4  # requests at a time
@@ -88,11 +88,8 @@ class EndpointLabeler:
         buffer = io.BytesIO()
         as_image(dataset.images.pixels(row)).save(buffer, "PNG")
         where = f"{self.name}, {dataset.manifest.column('path')[row]}"
-        try:
-            content = json.loads(self._request(buffer.getvalue(), where))
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{where}: the response is not JSON ({error})") from error
-        return self._parse(content, where)
+        response = self._request(buffer.getvalue(), where)
+        return self._parse(parse_json(response, f"{where}: the response"), where)
 
     def _request(self, picture: bytes, where: str) -> bytes:
         """The response's bytes, after retries if needed."""

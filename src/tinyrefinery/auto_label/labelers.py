@@ -16,6 +16,7 @@ from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.errors import DataError
 from tinyrefinery.networks.network import Network
 from tinyrefinery.options.crops import Center
+from tinyrefinery.reading.json_text import read_text
 
 NONE = "-"
 """In a list of classes: an output that is none of ours."""
@@ -168,10 +169,7 @@ def read_classes(path: Path) -> tuple[str, ...]:
     Raises:
         DataError: when it can't be read, or has fewer than two classes.
     """
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: can't be read ({error})") from error
+    lines = read_text(path).splitlines()
     outputs = tuple(line.strip() for line in lines)
     while outputs and not outputs[-1]:
         outputs = outputs[:-1]

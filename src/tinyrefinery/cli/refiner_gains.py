@@ -20,6 +20,7 @@ from tinyrefinery.cli.progress import log_progress
 from tinyrefinery.files import check_writable, write_csv
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.refiners.gains_report import COLUMNS, gains_table, rank_table
+from tinyrefinery.runs.run_digests import check_run_file
 from tinyrefinery.runs.run_folder import open_run
 
 
@@ -45,7 +46,7 @@ def refiner_gains(
 ) -> None:
     """Compare each refiner's score with its students' gains."""
     open_run(run)  # reports a bad folder before torch is imported
-    recipe = load_recipe(run / "recipe.yaml", overrides or [])
+    recipe = load_recipe(check_run_file(run, run / "recipe.yaml"), overrides or [])
     path = out or run / "refiner-gains.csv"
     check_writable(files=[path])
     log_progress()

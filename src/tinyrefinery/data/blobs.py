@@ -3,12 +3,15 @@
 All kinds are picklable and thread-safe, because none keeps an open file.
 """
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
+
+from tinyrefinery.reading.limits import MOST_BYTES, too_many_bytes
 
 
 class Blobs(Protocol):
@@ -25,6 +28,21 @@ class Blobs(Protocol):
         ...
 
 
+def read_file(path: str | Path, most: int = MOST_BYTES) -> bytes:
+    """The bytes of one file.
+
+    Raises:
+        OSError: if they can't be read, or are more than `most`.
+    """
+    try:
+        with open(path, "rb") as file:
+            if reason := too_many_bytes(os.fstat(file.fileno()).st_size, most):
+                raise OSError(reason)
+            return file.read()
+    except ValueError as error:  # a NUL in the path, or a name that is not Unicode
+        raise OSError(f"no valid path ({error})") from error
+
+
 class FileBlobs:
     """One file per image."""
 
@@ -36,7 +54,7 @@ class FileBlobs:
 
     def __getitem__(self, row: int) -> bytes:
         """The bytes of one file."""
-        return Path(self.paths[row]).read_bytes()
+        return read_file(self.paths[row])
 
 
 class ArrowBlobs:
@@ -54,11 +72,14 @@ class ArrowBlobs:
             TypeError: for other columns; the message is the type.
         """
         kind = column.type
-        if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        if _is_binary(kind):
             return cls(column)
         if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
             fields = {kind.field(i).name: child for i, child in enumerate(column.flatten())}
-            return cls(fields["bytes"], fields.get("path"))
+            data, paths = fields["bytes"], fields.get("path")
+            empty = pa.types.is_null(data.type)  # all rows have a path only
+            if (empty or _is_binary(data.type)) and (paths is None or _is_text(paths.type)):
+                return cls(data, paths)
         raise TypeError(str(kind))
 
     def __len__(self) -> int:
@@ -70,7 +91,17 @@ class ArrowBlobs:
         if data is not None:
             return data
         path = None if self.paths is None else self.paths[row].as_py()
-        return b"" if path is None else Path(path).read_bytes()
+        return b"" if path is None else read_file(path)
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    views = pa.types.is_binary_view(kind) or pa.types.is_fixed_size_binary(kind)
+    return views or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    views = pa.types.is_string_view(kind) or pa.types.is_null(kind)
+    return views or pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
 class SliceBlobs:

@@ -13,8 +13,8 @@ def number_labels(
     """Convert labels to indices into class names: (N,) int64, and the names.
 
     Integers are indices into `names`. Without names, each different integer is a class, in
-    numerical order. Texts are classes in alphabetical order, as torchvision's class folders. Nulls
-    and negative integers are missing labels: -1.
+    numerical order. Texts are classes in alphabetical order, as torchvision's class folders. Nulls,
+    NaN and negative integers are missing labels: -1.
 
     Args:
         values: (N,) integers, booleans, texts, or whole numbers in floating point.
@@ -26,9 +26,13 @@ def number_labels(
     """
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
+    if pa.types.is_string_view(values.type):
+        values = values.cast(pa.string())
     if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
         return _number_texts(values, names, where)
     try:
+        if pa.types.is_floating(values.type):
+            values = pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)
         numbers = pc.fill_null(values.cast(pa.int64()), -1).to_numpy()
     except pa.ArrowException as error:
         raise DataError(

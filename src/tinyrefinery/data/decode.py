@@ -10,6 +10,7 @@ simplejpeg doesn't support (CMYK, harmless stray bytes). Both follow the same ru
 * A truncated or damaged JPEG is broken, even if a decoder could fill in the missing part.
 """
 
+import re
 from io import BytesIO
 from math import ceil
 
@@ -18,6 +19,7 @@ import simplejpeg
 from PIL import Image, ImageOps
 
 from tinyrefinery.errors import DataError
+from tinyrefinery.reading.limits import too_large_remedy, too_many_bytes, too_many_pixels
 
 _JPEG = b"\xff\xd8"
 _MAGIC = (_JPEG, b"\x89PNG", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")
@@ -45,6 +47,8 @@ def decode(data: bytes, channels: int = 3, longest: int | None = None) -> np.nda
     """
     if not data:
         raise BrokenImageError("zero bytes")
+    if reason := too_many_bytes(len(data)):
+        raise BrokenImageError(reason)
     pixels = _decode_jpeg(data, channels, longest) if data[:2] == _JPEG else None
     return _decode_with_pillow(data, channels) if pixels is None else pixels
 
@@ -65,6 +69,8 @@ def _decode_jpeg(data: bytes, channels: int, longest: int | None) -> np.ndarray 
     try:
         height, width, colorspace, *_ = simplejpeg.decode_jpeg_header(data)
         height, width = int(height), int(width)
+        if reason := too_many_pixels(height, width):
+            raise BrokenImageError(reason)
         if colorspace in ("CMYK", "YCCK"):
             return None  # Pillow detects inverted colors
         scale = 1.0 if longest is None else min(1.0, longest / max(height, width))
@@ -84,6 +90,8 @@ def _decode_jpeg(data: bytes, channels: int, longest: int | None) -> np.ndarray 
 def _decode_with_pillow(data: bytes, channels: int) -> np.ndarray:
     try:
         image = Image.open(BytesIO(data))
+        if reason := too_many_pixels(image.height, image.width):
+            raise BrokenImageError(reason)
         image.load()
         pixels = _eight_bits(ImageOps.exif_transpose(image), "RGB" if channels == 3 else "L")
     except Image.UnidentifiedImageError as error:
@@ -91,9 +99,18 @@ def _decode_with_pillow(data: bytes, channels: int) -> np.ndarray:
         raise BrokenImageError(f"{what} (begins with {data[:8]!r})") from error
     except BrokenImageError:
         raise
+    except Image.DecompressionBombError as error:  # Pillow checks before it decodes
+        raise BrokenImageError(_bomb(error)) from error
     except Exception as error:  # Pillow's plugins raise almost anything on damaged bytes
         raise BrokenImageError(f"damaged image ({error or type(error).__name__})") from error
     return np.ascontiguousarray(pixels.reshape(*pixels.shape[:2], channels))
+
+
+def _bomb(error: Image.DecompressionBombError) -> str:
+    """Pillow's message in the words of all other formats; it names the number of pixels."""
+    pixels = re.search(r"\d+", str(error))
+    declared = f"{int(pixels[0]):,} pixels" if pixels else "more pixels"
+    return f"too large: it declares {declared}, {too_large_remedy()}"
 
 
 def _eight_bits(image: Image.Image, mode: str) -> np.ndarray:

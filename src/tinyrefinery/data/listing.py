@@ -19,6 +19,7 @@ from tinyrefinery.data.manifest import REQUIRED, Manifest
 from tinyrefinery.data.splits import choose_stratified
 from tinyrefinery.errors import DataError, did_you_mean
 from tinyrefinery.options.sources import Opened
+from tinyrefinery.reading.json_text import read_text
 
 RESIDENT_BYTES = 2 << 30  # our choice: fits a laptop, and about 170,000 RGB images of 64x64
 
@@ -115,13 +116,8 @@ def exclusion_mask(file: Path, paths: Sequence[str], ids: Sequence[str]) -> np.n
     Raises:
         DataError: if the file can't be read, or lists none of these images.
     """
-    try:
-        lines = [line.strip() for line in file.read_text("utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{file}: can't be read ({error}). exclude takes a text file with one path or id per "
-            "line."
-        ) from error
+    text = read_text(file, "exclude takes a text file with one path or id per line.")
+    lines = [line.strip() for line in text.splitlines()]
     entries = {line for line in lines if line and not line.startswith("#")}
     pairs = zip(paths, ids, strict=True)
     matches = np.array([path in entries or uid in entries for path, uid in pairs], bool)

@@ -15,7 +15,10 @@ def file_stamp(path: str) -> str:
     """Path, size and modification time of a file as a text, or a mark that it is missing."""
     try:
         status = os.stat(path)
-    except OSError:  # the error follows when the file is read
+    except (
+        OSError,
+        ValueError,
+    ):  # ValueError: a NUL in the name; the error follows when the file is read
         return f"{path}\x1fmissing"
     return f"{os.path.abspath(path)}\x1f{status.st_size}\x1f{status.st_mtime_ns}"
 

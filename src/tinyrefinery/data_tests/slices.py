@@ -12,6 +12,7 @@ from tinyrefinery.data_tests.data_test_file import DataTest, Suite
 from tinyrefinery.data_tests.rows import Rows, endings
 from tinyrefinery.data_tests.where import parse
 from tinyrefinery.errors import DataTestError
+from tinyrefinery.reading.json_text import read_text
 
 _ID = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
 
@@ -132,10 +133,8 @@ def listed(columns: pa.Table, file: Path) -> np.ndarray:
     Raises:
         DataTestError: when the file can't be read, is empty, or names an unknown image.
     """
-    try:
-        lines = [line.partition("#")[0].strip() for line in file.read_text("utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataTestError(f"list {file}: can't be read ({error})") from error
+    text = read_text(file, error=DataTestError)
+    lines = [line.partition("#")[0].strip() for line in text.splitlines()]
     names = {line for line in lines if line}
     if not names:
         raise DataTestError(f"list {file}: has no image: write one id or path per line")

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from tinyrefinery.data.blobs import Blobs, FileBlobs
+from tinyrefinery.data.blobs import Blobs, FileBlobs, read_file
 from tinyrefinery.errors import DataError
+from tinyrefinery.reading.limits import MOST_TEXT, inflate, too_many_bytes
 
 _LOCAL_HEADER = 30  # bytes before the name (APPNOTE 4.3.7)
 _STORED, _DEFLATED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
@@ -22,10 +23,10 @@ class Container(Protocol):
     """All files except hidden ones, with `/` between folders, sorted."""
 
     def read(self, name: str) -> bytes:
-        """Content of one file.
+        """Content of one text file.
 
         Raises:
-            OSError: when it can't be read.
+            OSError: when it can't be read, or has more than `MOST_TEXT` bytes.
         """
         ...
 
@@ -66,7 +67,7 @@ class FolderFiles:
 
     def read(self, name: str) -> bytes:
         """Content of one file."""
-        return (self.root / name).read_bytes()
+        return read_file(self.root / name, MOST_TEXT)
 
     def blobs(self, names: Sequence[str]) -> Blobs:
         """Several files, read by number."""
@@ -94,7 +95,7 @@ class ZipFiles:
         try:
             with zipfile.ZipFile(path) as file:
                 infos = [info for info in file.infolist() if not info.is_dir()]
-        except (zipfile.BadZipFile, OSError) as error:
+        except Exception as error:  # damaged zips raise almost anything
             raise DataError(f"{path}: neither a folder nor a valid zip file ({error})") from error
         for info in infos:
             if info.compress_type not in (_STORED, _DEFLATED) or info.flag_bits & 1:
@@ -106,12 +107,15 @@ class ZipFiles:
         self.infos = {
             info.filename: info
             for info in infos
-            if not info.filename.startswith(hidden) and Path(info.filename).name[0] != "."
+            if not info.filename.startswith(hidden)
+            and Path(info.filename).name[:1] not in ("", ".")
         }
         self.names = tuple(sorted(self.infos))
 
     def read(self, name: str) -> bytes:
         """Content of one file."""
+        if reason := too_many_bytes(self.infos[name].file_size, MOST_TEXT):
+            raise OSError(reason)
         return self.blobs([name])[0]
 
     def blobs(self, names: Sequence[str]) -> Blobs:
@@ -130,7 +134,8 @@ class ZipBlobs:
     def __init__(self, path: str, members: Sequence[zipfile.ZipInfo]) -> None:
         self.path = path
         self.places = [
-            (m.header_offset, m.compress_size, m.compress_type == _DEFLATED, m.CRC) for m in members
+            (m.header_offset, m.compress_size, m.file_size, m.compress_type == _DEFLATED, m.CRC)
+            for m in members
         ]
 
     def __len__(self) -> int:
@@ -142,7 +147,9 @@ class ZipBlobs:
         Raises:
             OSError: when they can't be read or are damaged.
         """
-        offset, size, deflated, checksum = self.places[row]
+        offset, packed, size, deflated, checksum = self.places[row]
+        if reason := too_many_bytes(max(packed, size)):
+            raise OSError(reason)
         with open(self.path, "rb") as file:
             file.seek(offset)
             header = file.read(_LOCAL_HEADER)
@@ -150,11 +157,8 @@ class ZipBlobs:
                 raise OSError("the zip is truncated")
             name, extra = struct.unpack("<HH", header[26:30])
             file.seek(name + extra, os.SEEK_CUR)
-            data = file.read(size)
-        try:
-            data = zlib.decompress(data, -zlib.MAX_WBITS) if deflated else data
-        except zlib.error as error:
-            raise OSError(f"damaged in the zip ({error})") from error
+            data = file.read(packed)
+        data = inflate(data, size) if deflated else data
         if zlib.crc32(data) != checksum:
             raise OSError("damaged in the zip (wrong checksum)")
         return data

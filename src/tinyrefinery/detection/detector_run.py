@@ -33,6 +33,7 @@ from tinyrefinery.detection.matching import MatchedBoxes
 from tinyrefinery.errors import DataError
 from tinyrefinery.evaluation import cost
 from tinyrefinery.execution.execute import train_recipes
+from tinyrefinery.execution.finished_steps import damaged_measures
 from tinyrefinery.execution.initial_recipes import Start, check_fits, is_recipe
 from tinyrefinery.recipe.detection import DetectionRecipe
 from tinyrefinery.recipe.load import part_hash
@@ -40,13 +41,14 @@ from tinyrefinery.runs import files
 from tinyrefinery.runs.image_record import COLUMNS
 from tinyrefinery.runs.lock import locked
 from tinyrefinery.runs.plan import DetectorJob, Step, plan_detectors
-from tinyrefinery.runs.run_folder import TrainedStage, open_stage
+from tinyrefinery.runs.run_folder import TrainedStage, open_stage, read_metrics
 from tinyrefinery.runs.writing import DataFacts, finish_stage, write_run, write_stage, write_table
 from tinyrefinery.training import learning_rates as schedules
 from tinyrefinery.training import parameter_groups as optimizers
 from tinyrefinery.training.job import Training
-from tinyrefinery.training.logs import Record
+from tinyrefinery.training.logs import Record, write_history
 from tinyrefinery.training.loop import fit
+from tinyrefinery.training.state import remove_states
 
 SHEET = 16  # images on a contact sheet
 SHEET_SCORE = 0.5
@@ -193,11 +195,26 @@ def _run_step(opened: OpenDetector) -> None:
     write_stage(step)
     if not step.is_done:
         _train(opened, fabric)
-    elif (before := open_stage(step.folder).evaluation)["inference"] != opened.inference:
-        log.info(f"{step.title}: measured again, as inference has changed")
+    elif reason := _reason_to_measure(opened):
+        log.info(f"{step.title}: measured again, as {reason}")
         network, info = load_detector(step.network)
-        _keep(opened, network.to(fabric.device), info, before["cost"]["seconds"])
-    (step.folder / files.STATE).unlink(missing_ok=True)
+        history = read_metrics(step.folder / files.METRICS)
+        write_history(step.folder, list(history))
+        seconds = sum(record["seconds"] for record in history)
+        _keep(opened, network.to(fabric.device), info, seconds)
+    remove_states(step.folder)
+
+
+def _reason_to_measure(opened: OpenDetector) -> str:
+    """Why a trained detector is to be measured again; empty if it is not.
+
+    Raises:
+        CheckpointError: if something is damaged that only training leaves.
+    """
+    if damaged := damaged_measures(opened.step.folder):
+        return f"{', '.join(damaged)} was damaged"
+    before = open_stage(opened.step.folder).evaluation
+    return "inference has changed" if before["inference"] != opened.inference else ""
 
 
 def _train(opened: OpenDetector, fabric: Fabric) -> None:

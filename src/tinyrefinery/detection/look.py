@@ -109,7 +109,7 @@ def measure_again(path: Path, overrides: Sequence[str], split: str) -> Measured:
         rows = _rows(data, split)
         if split != "train":
             _log_known(stage, data, rows)
-        network, info = load_detector(stage.network)
+        network, info = load_detector(stage.intact_network)
         same = _renumbered(data, info.classes)
         view = BoxView(same, info.spec.size, mean=info.mean, std=info.std)
         boxes = detect(network, view, rows, recipe.inference, workers=recipe.data.workers)
@@ -207,7 +207,7 @@ def draw_files(
 
 
 def _opened(stage: TrainedStage) -> tuple[tuple[Detector, DetectorInfo], Inference]:
-    return load_detector(stage.network), changed_recipe(stage, []).inference
+    return load_detector(stage.intact_network), changed_recipe(stage, []).inference
 
 
 def _check_distinct(images: Sequence[Path]) -> None:

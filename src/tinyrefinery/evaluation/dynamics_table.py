@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.errors import DataError
 from tinyrefinery.files import atomic_file
+from tinyrefinery.reading.json_text import parse_json
 
 
 def dynamics_table(
@@ -33,6 +34,16 @@ def dynamics_table(
     return pa.table(columns, metadata=metadata)
 
 
+def class_names_of(dynamics: pa.Table) -> list[str]:
+    """Names of the classes that the columns `label` and `refined_class` number.
+
+    Raises:
+        DataError: if the table doesn't have them.
+    """
+    text = (dynamics.schema.metadata or {}).get(b"classes", b"")
+    return parse_json(text, "training dynamics: class names")
+
+
 def save_dynamics(path: Path, table: pa.Table) -> None:
     """Write the table as Parquet, atomically."""
     with atomic_file(path) as temporary:
@@ -48,7 +59,7 @@ def load_dynamics(path: Path) -> pa.Table:
     try:
         table = pq.read_table(path)
         missing = {"id", "row", "label", "aum"} - {*table.column_names}
-    except (OSError, pa.ArrowException) as error:
+    except Exception as error:  # damaged Parquet files raise almost anything
         raise DataError(f"{path}: no readable training dynamics ({error})") from error
     if missing:
         raise DataError(f"{path}: no training dynamics: columns {sorted(missing)} are missing")

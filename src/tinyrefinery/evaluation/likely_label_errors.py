@@ -4,7 +4,6 @@ The ranking uses the training dynamics only (`dynamics.parquet`). Hard samples w
 look much like easy ones with wrong labels. So the top of the list is the most reliable.
 """
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ import pyarrow as pa
 from scipy.stats import rankdata
 
 from tinyrefinery.data.manifest import Manifest
+from tinyrefinery.evaluation.dynamics_table import class_names_of
 from tinyrefinery.files import write_csv
 
 CONTRADICTED = 0.5  # our choice: most crops contradict the given label
@@ -80,7 +80,7 @@ def save_suspects(path: Path, dynamics: pa.Table, manifest: Manifest) -> None:
     ids = np.array(suspects.column("id").to_pylist(), object)
     rows = manifest.current_rows(ids, suspects.column("row").to_numpy())
     suspects, rows = suspects.filter(pa.array(rows >= 0)), rows[rows >= 0]
-    classes = json.loads(dynamics.schema.metadata[b"classes"])
+    classes = class_names_of(dynamics)
     paths = manifest.column("path")
     lines = []
     for rank, (row, suspect) in enumerate(zip(rows, suspects.to_pylist(), strict=True), 1):

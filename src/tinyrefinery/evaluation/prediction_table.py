@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ import pyarrow.parquet as pq
 
 from tinyrefinery.errors import DataError
 from tinyrefinery.files import atomic_file
+from tinyrefinery.reading.digests import DIGEST
+from tinyrefinery.reading.json_text import parse_json
 
 _SUM_TOLERANCE = 1e-3  # our choice; a float32 softmax over a thousand classes is within 1e-5
 
@@ -67,6 +70,15 @@ class Predictions:
         """Whether the most probable class is the label, (N,) bool."""
         return self.predicted == self.labels
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all values, by which a damaged file is found."""
+        text = json.dumps([self.classes, self.ids.tolist()])
+        digest = sha256(text.encode("utf-8", "surrogatepass"))
+        for values, kind in ((self.rows, "<i8"), (self.labels, "<i8"), (self.probabilities, "<f4")):
+            digest.update(np.ascontiguousarray(values, kind).tobytes())
+        return digest.hexdigest()
+
     def save(self, path: Path) -> None:
         """Write as Parquet: id, row, label, predicted, probabilities; class names as metadata."""
         flat = pa.array(np.ascontiguousarray(self.probabilities, np.float32).reshape(-1))
@@ -77,7 +89,8 @@ class Predictions:
             "predicted": pa.array(self.predicted, pa.int64()),
             "probabilities": pa.FixedSizeListArray.from_arrays(flat, len(self.classes)),
         }
-        metadata = {"classes": json.dumps(self.classes, ensure_ascii=False)}
+        classes = json.dumps(self.classes, ensure_ascii=False)
+        metadata = {"classes": classes, DIGEST: self.digest}
         with atomic_file(path) as temporary:
             pq.write_table(pa.table(columns, metadata=metadata), temporary)
 
@@ -90,19 +103,25 @@ class Predictions:
         """
         try:
             table = pq.read_table(path)
-            classes = tuple(json.loads(table.schema.metadata[b"classes"]))
+            metadata = table.schema.metadata
+            classes = tuple(parse_json(metadata[b"classes"], path))
             flat = table.column("probabilities").combine_chunks().flatten().to_numpy()
-            return cls(
+            loaded = cls(
                 ids=table.column("id").to_numpy(zero_copy_only=False),
                 rows=table.column("row").to_numpy(),
                 labels=table.column("label").to_numpy(),
                 probabilities=flat.reshape(table.num_rows, len(classes)),
                 classes=classes,
             )
-        except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
+        except DataError:
+            raise
+        except Exception as error:  # damaged Parquet files raise almost anything
             raise DataError(
                 f"{path}: no readable predictions ({error}). Evaluate the run again."
             ) from error
+        if metadata.get(DIGEST.encode(), loaded.digest.encode()) != loaded.digest.encode():
+            raise DataError(f"{path}: is damaged (its digest differs). Evaluate the run again.")
+        return loaded
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,20 @@
 """Train the steps of open jobs that are not done, one after the other, in this process."""
 
-import json
 import logging
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from tinyrefinery.errors import ChainError
 from tinyrefinery.execution.chain import Generation
+from tinyrefinery.execution.finished_steps import check_finished
 from tinyrefinery.execution.opened import OpenJob
 from tinyrefinery.execution.run_clock import RunClock
 from tinyrefinery.execution.stage_labels import JobLabels
 from tinyrefinery.execution.steps import note_step, train_steps
-from tinyrefinery.runs import files
 from tinyrefinery.runs.lineage import refiners_of
 from tinyrefinery.runs.plan import Step
+from tinyrefinery.runs.run_folder import open_stage
+from tinyrefinery.training.state import remove_states
 
 log = logging.getLogger("tinyrefinery")
 
@@ -57,7 +58,10 @@ def _train_job(
             clock.skip(step)
             continue
         note_step(job, step)
-        if not step.is_done:
+        if step.is_done:
+            check_finished(job, labels, step)
+            job.fabric.barrier()
+        else:
             # Stages beside it take part now. When their turn comes they are done.
             beside = [
                 other
@@ -71,7 +75,7 @@ def _train_job(
             train_steps(job, labels, [step, *beside])
             if (line := clock.finish([step, *beside])) and job.fabric.is_global_zero:
                 log.info(line)
-        (step.folder / files.STATE).unlink(missing_ok=True)
+        remove_states(step.folder)
         job.chain.add(_generation(job, step))  # which ends the job where the network collapsed
 
 
@@ -92,7 +96,7 @@ def _reason_to_skip(job: OpenJob, step: Step, skipped: set[str]) -> str | None:
 
 def _generation(job: OpenJob, step: Step) -> Generation:
     """The finished network of a step."""
-    evaluation = json.loads((step.folder / files.EVALUATION).read_text("utf-8"))
+    evaluation = open_stage(step.folder).evaluation
     return Generation(
         id=step.stage,
         network=job.trained(step.stage).network.cpu(),

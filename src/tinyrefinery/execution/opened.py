@@ -11,7 +11,6 @@ from tinyrefinery import builders
 from tinyrefinery.builders import FrozenNetwork
 from tinyrefinery.data.batches import Size
 from tinyrefinery.data.dataset import Dataset
-from tinyrefinery.errors import CheckpointError
 from tinyrefinery.evaluation.calibration import negative_log_likelihood
 from tinyrefinery.evaluation.predictions import Predictions, predict
 from tinyrefinery.execution.chain import Chain
@@ -22,6 +21,7 @@ from tinyrefinery.options.labels import Refined, Refining
 from tinyrefinery.recipe.stage import Stage
 from tinyrefinery.runs.lineage import refiners_of
 from tinyrefinery.runs.plan import PlannedJob
+from tinyrefinery.runs.stage_digests import check_file
 from tinyrefinery.training.logs import Record
 
 log = logging.getLogger("tinyrefinery")
@@ -104,14 +104,7 @@ class OpenJob:
         Raises:
             CheckpointError: when the file is damaged.
         """
-        path = self.planned[stage].network
-        try:
-            network, info = load_network(path)
-        except CheckpointError as error:
-            raise CheckpointError(
-                f"{error}. Delete the folder {path.parent} and give the command again to train "
-                "this stage from its start. All other stages are kept."
-            ) from error
+        network, info = load_network(check_file(self.planned[stage].network))
         network = network.to(self.fabric.device)
         return FrozenNetwork(network, info.mean, info.std, info.classes, info.size)
 

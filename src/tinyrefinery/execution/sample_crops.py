@@ -23,6 +23,7 @@ from tinyrefinery.files import atomic_file
 from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.runs import files
 from tinyrefinery.runs.lineage import longest_line
+from tinyrefinery.runs.stage_digests import check_file
 from tinyrefinery.runs.top_changes import most_changed
 
 CANVAS = 128  # longest side at which a source image is shown, in pixels
@@ -83,7 +84,7 @@ def _longest_line(job: OpenJob) -> Line | None:
     if len(ids) < 2:
         return None
     steps = [job.planned[id] for id in ids]
-    validation = [step.folder / files.predictions("validation") for step in steps]
+    validation = [check_file(s.folder / files.predictions("validation")) for s in steps]
     return Line(
         keys=tuple(step.key for step in steps),
         titles=tuple(_title(job, id) for id in ids),

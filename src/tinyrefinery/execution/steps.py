@@ -1,23 +1,19 @@
 """Train one step of a plan, or several in step, and keep what they leave."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
 from tinyrefinery import builders
-from tinyrefinery.data.batches import View, evenly_spaced, load
-from tinyrefinery.data.manifest import SPLITS, Manifest
+from tinyrefinery.data.batches import View, load
+from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.errors import ChainError
-from tinyrefinery.evaluation import cost
 from tinyrefinery.evaluation.dynamics_table import dynamics_table, save_dynamics
 from tinyrefinery.evaluation.likely_label_errors import save_suspects
-from tinyrefinery.evaluation.policy_quality import policy_quality
-from tinyrefinery.evaluation.predictions import Predictions
-from tinyrefinery.evaluation.summary import evaluate
+from tinyrefinery.execution.measuring import measure
 from tinyrefinery.execution.opened import OpenJob
 from tinyrefinery.execution.stage_labels import JobLabels
 from tinyrefinery.labels.policy import LabelPolicy
@@ -35,9 +31,6 @@ from tinyrefinery.training.job import Load, Training
 from tinyrefinery.training.loop import Trained, fit_in_step
 from tinyrefinery.training.state import bare
 from tinyrefinery.training.stopping import EarlyStopping
-
-TRAIN_ROWS = 50_000
-"""Training samples evaluated at the end, at most."""
 
 log = logging.getLogger("tinyrefinery")
 
@@ -71,9 +64,7 @@ def train_steps(job: OpenJob, labels: JobLabels, steps: Sequence[Step]) -> None:
     for step, training, end in zip(steps, trainings, ended, strict=True):
         # One process measures and writes; the others wait for it.
         if job.fabric.is_global_zero and not isinstance(end, ChainError):
-            size = job.stages[step.stage].batch_size
-            quality = policy_quality(policy, view, job.train_rows, batch_size=size)
-            _keep(job, step, training, end, quality)
+            _keep(job, step, training, end, policy, view)
         job.fabric.barrier()
     for end in ended:
         if isinstance(end, ChainError):
@@ -120,7 +111,12 @@ def _head(job: OpenJob, stage: Stage) -> frozenset[str]:
 
 
 def _keep(
-    job: OpenJob, step: Step, training: Training, end: Trained, quality: Mapping[str, float]
+    job: OpenJob,
+    step: Step,
+    training: Training,
+    end: Trained,
+    policy: LabelPolicy,
+    view: View,
 ) -> None:
     """Write all that is kept of a trained network, and declare the stage done."""
     network, history = bare(end[0]), end[1]
@@ -128,13 +124,7 @@ def _keep(
         _keep_dynamics(step.folder, training.dynamics, job.train_rows, job.data.manifest)
     info = builders.describe(job.recipe, job.stages[step.stage], job.data)
     save_network(step.network, network, **vars(info))
-    costs = {
-        "parameters": cost.parameters(network),
-        "macs": cost.macs(network, info.channels, info.size),
-        "frozen_parameters": cost.frozen_parameters(network),
-    }
-    predictions = _keep_predictions(job, step, network)
-    measures = evaluate(predictions, label_quality=quality, cost=costs)
+    measures = measure(job, step, network, policy, view)
     if training.stop is not None:
         measures["training"] = training.stop.outcome(len(history))
     finish_stage(step, measures)
@@ -148,15 +138,3 @@ def _keep_dynamics(folder: Path, dynamics: Dynamics, rows: np.ndarray, manifest:
     table = dynamics_table(manifest, rows, dynamics.measures())
     save_dynamics(folder / files.DYNAMICS, table)
     save_suspects(folder / files.SUSPECTS, table, manifest)
-
-
-def _keep_predictions(job: OpenJob, step: Step, network: nn.Module) -> dict[str, Predictions]:
-    """Write the network's predictions on each split that has an image."""
-    predictions: dict[str, Predictions] = {}
-    for split in SPLITS:
-        rows = job.data.manifest.rows(split)
-        rows = evenly_spaced(rows, TRAIN_ROWS) if split == "train" else rows
-        predictions[split] = job.predict(network, rows)
-        if len(rows):
-            predictions[split].save(step.folder / files.predictions(split))
-    return predictions

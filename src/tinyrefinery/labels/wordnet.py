@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 from tinyrefinery.errors import DataError
+from tinyrefinery.reading.limits import too_many_bytes
 
 REMEDY = (
     "name Princeton's `dict` folder of WordNet 3.0, or the wordnet.zip that "
@@ -180,7 +181,11 @@ def _text(path: Path, name: str) -> str:
             inside = [path for path in archive.namelist() if path.split("/")[-1] == name]
             if not inside:
                 raise DataError(f"{path}: has no {name}; {REMEDY}")
+            if reason := too_many_bytes(archive.getinfo(inside[0]).file_size):
+                raise OSError(reason)
             return archive.read(inside[0]).decode()
-    except (OSError, zipfile.BadZipFile, UnicodeDecodeError) as error:
+    except DataError:
+        raise
+    except Exception as error:  # damaged zips raise almost anything
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"{path}: WordNet can't be read from it ({reason}); {REMEDY}") from error

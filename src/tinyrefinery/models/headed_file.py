@@ -12,8 +12,14 @@ from torch import nn
 
 from tinyrefinery.errors import CheckpointError
 from tinyrefinery.files import write_atomic
+from tinyrefinery.models.digest import tensors_digest
+from tinyrefinery.reading.digests import DIGEST, is_intact, sealed
+from tinyrefinery.reading.json_text import parse_json_object
 
 Info = TypeVar("Info")
+
+WEIGHTS = "weights_digest"
+"""Fact of the header: digest of the tensors, by which damage is found wherever the file lies."""
 
 
 def write_headed(path: Path, network: nn.Module, entry: str, facts: Mapping[str, Any]) -> None:
@@ -34,7 +40,8 @@ def write_headed(path: Path, network: nn.Module, entry: str, facts: Mapping[str,
         key: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         for key, tensor in network.state_dict().items()
     }
-    header = json.dumps({"format": 1, **facts}, sort_keys=True)
+    content = sealed({"format": 1, **facts, WEIGHTS: tensors_digest(tensors)})
+    header = json.dumps(content, sort_keys=True)
     write_atomic(path, save(tensors, {entry: header}))
 
 
@@ -64,12 +71,16 @@ def read_header(
         ) from error
     if header is None:
         raise CheckpointError(f"{path}: {missing}")
+    facts = parse_json_object(header, f"{path}: its header", error=CheckpointError)
+    if facts.get("format") == 1 and not is_intact(facts):
+        raise CheckpointError(f"{path}: its header is damaged (its digest differs)")
     try:
-        facts = json.loads(header)
         if facts.pop("format") != 1:
             raise CheckpointError(
                 f"{path}: was written by a newer version of Tiny Refinery. Update it."
             )
+        for name in (WEIGHTS, DIGEST):
+            facts.pop(name, None)
         return build(facts)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise CheckpointError(f"{path}: its header is damaged ({error!r})") from error

@@ -4,7 +4,6 @@ The file has one float input, normalized images (N, C, H, W). Its first output i
 metadata may have an entry `tinyrefinery`: the fields of `NetworkInfo` as JSON.
 """
 
-import json
 import os
 from collections.abc import Mapping
 from functools import cached_property
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from tinyrefinery.errors import CheckpointError
+from tinyrefinery.reading.json_text import parse_json_object
 
 ENTRY = "tinyrefinery"
 """Name of the entry in the metadata."""
@@ -64,13 +64,8 @@ class OnnxNetwork(nn.Module):
         text = self._session.get_modelmeta().custom_metadata_map.get(ENTRY)
         if text is None:
             return {}
-        try:
-            content = json.loads(text)
-            return dict(content.items())
-        except (ValueError, AttributeError) as error:
-            raise CheckpointError(
-                f"{self.path}: its metadata entry '{ENTRY}' is damaged ({error}). Export it again."
-            ) from error
+        where = f"{self.path}: its metadata entry '{ENTRY}'"
+        return parse_json_object(text, where, "Export it again.", CheckpointError)
 
     @cached_property
     def gives_probabilities(self) -> bool:

@@ -1,16 +1,20 @@
 """Load weights into a network from files of any origin, without running code in them."""
 
+import json
 import pickle
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from tinyrefinery.errors import CheckpointError
+from tinyrefinery.models.digest import tensors_digest
+from tinyrefinery.models.headed_file import WEIGHTS
 
 _WRAPPED = ("state_dict", "model")  # keys of the weights in checkpoints of training scripts
 _PREFIXES = ("module.", "_orig_mod.")  # added by DataParallel and torch.compile
@@ -47,15 +51,34 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
 def read_safetensors(path: Path) -> dict[str, Tensor]:
     """Read the named tensors of a safetensors file with any suffix, on the CPU.
 
+    Files that Tiny Refinery wrote hold a digest of their tensors, which is checked.
+
     Raises:
-        CheckpointError: if the file is truncated or not a safetensors file.
+        CheckpointError: if the file is truncated, damaged or not a safetensors file.
     """
     try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
+        tensors = load_file(path)
+        with safe_open(path, framework="pt") as file:
+            entries = file.metadata() or {}
+    except Exception as error:  # damaged headers raise almost anything
         raise CheckpointError(
             f"{path}: truncated, or not a safetensors file ({error}). Create or download it again."
         ) from error
+    if (expected := _weights_digest(entries)) and tensors_digest(tensors) != expected:
+        raise CheckpointError(
+            f"{path}: is damaged (the digest of its weights differs). Create or download it again."
+        )
+    return tensors
+
+
+def _weights_digest(entries: Mapping[str, str]) -> str | None:
+    """The digest of the tensors in the entries of a header, where there is one."""
+    for text in entries.values():
+        with suppress(ValueError, RecursionError):
+            facts = json.loads(text)
+            if isinstance(facts, dict) and WEIGHTS in facts:
+                return str(facts[WEIGHTS])
+    return None
 
 
 def load_weights(

@@ -1,12 +1,14 @@
 """A network that someone named: where it lies, what is known of it, and how it is loaded."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from tinyrefinery.errors import DataError
+from tinyrefinery.reading.digests import is_intact
+from tinyrefinery.reading.json_text import parse_json_object
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.runs.run_folder import TrainedStage
@@ -79,7 +81,12 @@ class Network:
             return self.known
         from tinyrefinery.models.network_file import read_info
 
-        return read_info(self.file)
+        return read_info(self._intact)
+
+    @property
+    def _intact(self) -> Path:
+        """The file of weights, which in a run is checked to be what was trained there."""
+        return self.file if self.stage is None else self.stage.intact_network
 
     @cached_property
     def _header(self) -> Mapping[str, Any]:
@@ -87,12 +94,14 @@ class Network:
         if self.known is not None:
             return vars(self.known)
         try:
-            with self.file.open("rb") as file:
+            with self._intact.open("rb") as file:
                 length = int.from_bytes(file.read(8), "little")
-                content = json.loads(file.read(min(length, _MOST_HEADER)))
-            return json.loads(content["__metadata__"]["tinyrefinery"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return vars(self.info)  # which reports what is wrong
+                content = parse_json_object(file.read(min(length, _MOST_HEADER)), self.file)
+            facts = parse_json_object(content["__metadata__"]["tinyrefinery"], self.file)
+        except (OSError, DataError, KeyError, TypeError, AttributeError):
+            facts = None
+        # Otherwise torch reads it, and reports what is wrong.
+        return facts if facts and is_intact(facts) else vars(self.info)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -120,4 +129,4 @@ class Network:
             return load_timm(self.info)
         from tinyrefinery.models.network_file import load_network
 
-        return load_network(self.file)[0]
+        return load_network(self._intact)[0]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from math import isfinite
 from typing import Any
 
 from tinyrefinery.errors import CheckpointError
@@ -9,6 +10,7 @@ from tinyrefinery.models.network_file import NetworkInfo
 from tinyrefinery.models.onnx_file import OnnxNetwork
 from tinyrefinery.networks.facts import Facts
 
+_MOST_SIDE = 1 << 16  # pixels; our choice
 _FIELDS = ("classes", "size", "mean", "std")
 
 
@@ -68,7 +70,7 @@ def _first(name: str, sources: Sequence[Mapping[str, Any]]) -> Any:
 def _tuple(network: OnnxNetwork, known: Mapping[str, Any], name: str, kind: type) -> Any:
     try:
         return tuple(kind(value) for value in known[name])
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise CheckpointError(
             f"{network.path}: its {name} can't be {known[name]!r} ({error})"
         ) from error
@@ -88,5 +90,12 @@ def _check(network: OnnxNetwork, info: NetworkInfo) -> None:
             raise CheckpointError(
                 f"{path}: takes {info.channels} channels, but {name} has {len(values)} values"
             )
-    if min(info.std) <= 0:
-        raise CheckpointError(f"{path}: std is {info.std}; it is above 0")
+    if not all(map(isfinite, (*info.mean, *info.std))) or min(info.std) <= 0:
+        raise CheckpointError(
+            f"{path}: mean is {info.mean} and std is {info.std}, but they must be finite, and std "
+            "above 0"
+        )
+    if not all(0 < side <= _MOST_SIDE for side in info.size):
+        raise CheckpointError(f"{path}: its size can't be {info.size}")
+    if k < 2:
+        raise CheckpointError(f"{path}: {k} classes are stated; at least two are needed")

@@ -64,8 +64,7 @@ def _of_split(
     """Probabilities (n, K) of the rows of a split."""
     change = "" if how is None else f"-{sha256(canonical(how).encode()).hexdigest()[:8]}"
     kept = network.home / f"predictions-{network.slug}-{split}-{data.key}{change}.parquet"
-    of_training = network.stage.predictions(split) if network.stage and how is None else None
-    for path in (of_training, kept):
+    for path in (_of_training(network, split) if how is None else None, kept):
         if path is not None and path.exists() and (stored := _read(path)) is not None:
             probabilities = _by_id(stored, network, data, rows)
             if probabilities is not None:
@@ -76,6 +75,15 @@ def _of_split(
     probabilities = _by_id(predicted, network, data, rows)
     assert probabilities is not None
     return probabilities
+
+
+def _of_training(network: Network, split: str) -> Path | None:
+    """The predictions that training left; None where there are none, or damaged ones."""
+    try:
+        return network.stage.predictions(split) if network.stage else None
+    except DataError as error:
+        log.info(f"{error} Until then, predicted here")
+        return None
 
 
 def _read(path: Path) -> Predictions | None:

@@ -5,8 +5,6 @@ first to the last generation, with ties going to the lower manifest row.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from matplotlib import rc_context
@@ -17,8 +15,10 @@ from matplotlib.patches import Rectangle
 from tinyrefinery.errors import DataError
 from tinyrefinery.evaluation.prediction_table import Predictions
 from tinyrefinery.pages.style import INK, MUTED, PLAIN, REFINED, STYLE, short
+from tinyrefinery.reading.arrays import read_arrays
 from tinyrefinery.runs.lineage import longest_line
 from tinyrefinery.runs.run_folder import Run, TrainedStage
+from tinyrefinery.runs.stage_digests import check_file
 from tinyrefinery.runs.top_changes import TOP, most_changed, top_change
 
 Arrays = dict[str, np.ndarray]
@@ -48,7 +48,7 @@ class ChangedSample:
 
 def changed_crop(folder: Run) -> ChangedSample | None:
     """The training crop of samples.npz that changed most; None without two generations in it."""
-    arrays = _samples(folder.path / "samples.npz")
+    arrays = read_arrays(folder.path / "samples.npz", "Delete it.")
     numbers = _line_numbers(arrays, folder)
     if len(numbers) < 2:
         return None
@@ -75,11 +75,12 @@ def changed_image(folder: Run) -> ChangedSample | None:
     Raises:
         DataError: when predictions are missing or are of different images.
     """
-    arrays = _samples(folder.path / "samples.npz")
+    arrays = read_arrays(folder.path / "samples.npz", "Delete it.")
     line = _line(folder, arrays)
     if len(line) < 2:
         return None
-    tables = [Predictions.load(s.folder / "predictions-validation.parquet") for s in line]
+    stored = [check_file(stage.folder / "predictions-validation.parquet") for stage in line]
+    tables = [Predictions.load(path) for path in stored]
     first = tables[0]
     if any(not np.array_equal(table.rows, first.rows) for table in tables):
         raise DataError(
@@ -149,17 +150,6 @@ def _bars(axes: Axes, title: str, probabilities: np.ndarray, sample: ChangedSamp
     axes.set_xlim(0, 1.1)
     axes.grid(False, axis="y")
     axes.set_title(short(title, 48), fontsize=9)
-
-
-def _samples(path: Path) -> Arrays:
-    """Arrays of samples.npz, empty without such a file."""
-    if not path.exists():
-        return {}
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
-            return {name: content[name] for name in content.files}
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise DataError(f"{path}: can't read the samples ({error}): delete the file") from error
 
 
 def _line(folder: Run, arrays: Arrays) -> list[TrainedStage]:

@@ -6,7 +6,6 @@ probabilities. CIFAR-10H (Peterson et al., 2019, "Human uncertainty makes classi
 robust") has this form, and you can write your own annotations in it.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ import pyarrow.parquet as pq
 
 from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.errors import DataError, did_you_mean
+from tinyrefinery.reading.json_text import parse_json
 
 KEYS = ("path", "id")
 """Columns that uniquely identify an image, tried in this order if no key is named."""
@@ -154,9 +154,9 @@ def _refuse_empty(values: pa.ChunkedArray | pa.Array, path: Path, name: str) -> 
 def _class_order(table: pa.Table, classes: tuple[str, ...], path: Path) -> list[int]:
     """Place of each class in the file's lists, by the file's class names if it has some."""
     try:
-        features = json.loads((table.schema.metadata or {})[b"huggingface"])["info"]["features"]
-        file_classes: Sequence[str] = features["label"]["names"]
-    except (KeyError, TypeError, ValueError):
+        facts = parse_json((table.schema.metadata or {})[b"huggingface"], path)
+        file_classes: Sequence[str] = facts["info"]["features"]["label"]["names"]
+    except (KeyError, TypeError, DataError):
         return list(range(len(classes)))
     if set(file_classes) != set(classes):
         only = sorted(set(file_classes) ^ set(classes))

@@ -1,6 +1,5 @@
 """The assessment of refiners as text, for the terminal and the page."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from tinyrefinery.errors import DataError
+from tinyrefinery.reading.json_text import read_json_object
 
 LIMITS = (
     "The verdict is a rule, not a forecast. It ignores how long the student trains{student}. The "
@@ -31,12 +31,8 @@ def read_refiners(path: Path) -> dict[str, Any] | None:
     """
     if not path.exists():
         return None
-    try:
-        assessment = json.loads(path.read_text("utf-8"))
-        same_format = assessment["format"] == 1
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: can't be read ({error}): delete it or rerun") from error
-    if not same_format:
+    assessment = read_json_object(path, "Delete it or rerun.")
+    if assessment.get("format") != 1:
         raise DataError(f"{path}: written by another version: delete it or rerun")
     return assessment
 

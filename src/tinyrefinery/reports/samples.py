@@ -2,16 +2,17 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
 from tinyrefinery.errors import DataError
 from tinyrefinery.evaluation.label_quality import label_quality
 from tinyrefinery.pages.inline import data_uri
+from tinyrefinery.reading.arrays import read_arrays
 
 MOST = 12
 TOP = 5
+_REMEDY = "Delete it to make the report without samples."
 
 
 @dataclass(frozen=True)
@@ -64,16 +65,13 @@ def read_samples(path: Path, most: int = MOST) -> list[Sample]:
     Raises:
         DataError: when the file is truncated or lacks an array.
     """
-    if not path.exists():
+    arrays = read_arrays(path, _REMEDY)
+    if not arrays:
         return []
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
-            arrays = {name: content[name] for name in content.files}
         return [_sample(arrays, i) for i in range(min(most, len(arrays["label"])))]
-    except (OSError, ValueError, KeyError, IndexError, EOFError, BadZipFile) as error:
-        raise DataError(
-            f"{path}: no readable samples ({error}). Delete it to make the report without samples."
-        ) from error
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        raise DataError(f"{path}: no readable samples ({error}). {_REMEDY}") from error
 
 
 def _sample(arrays: dict[str, np.ndarray], i: int) -> Sample:

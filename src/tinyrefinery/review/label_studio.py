@@ -4,7 +4,6 @@ Formats are those documented by Label Studio 1.x, which is not imported. Images 
 task refers to files in the folder that Label Studio serves (`/data/local-files/?d=`).
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from xml.sax.saxutils import quoteattr
 
 from tinyrefinery.data.overlay.decisions import VERDICTS, Decision, parse_decision
 from tinyrefinery.errors import DataError
+from tinyrefinery.reading.json_text import read_json
 from tinyrefinery.review.queue import Item, Queue
 
 _KEYS = {"too_hard": "h", "ambiguous": "a", "drop": "x"}
@@ -102,10 +102,7 @@ def read_export(path: Path, by: str = "label-studio") -> list[Decision]:
         DataError: when the file is not an export, or a task was not created from a queue. The
             message names the task.
     """
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path}: can't be read as JSON ({error})") from error
+    content = read_json(path)
     if not isinstance(content, list):
         raise DataError(f"{path}: not a Label Studio export: expected a list of tasks")
     decisions: list[Decision] = []
@@ -142,7 +139,7 @@ def _person(annotation: Mapping[str, Any], by: str) -> str:
 def _decision(
     annotation: Mapping[str, Any], who: str, data: Mapping[str, Any], where: str
 ) -> Decision:
-    label, verdict = _choices(annotation)
+    label, verdict = _choices(annotation, where)
     given = data.get("given") or None
     content: dict[str, Any] = {"uid": data["uid"], "by": who, "was": given}
     content["at"] = _with_zone(_time(annotation), where)
@@ -157,22 +154,41 @@ def _decision(
     else:
         content |= {"verdict": "relabel", "label": label}
     if (seconds := annotation.get("lead_time")) is not None:
-        content["seconds"] = round(float(seconds), 2)
+        content["seconds"] = _seconds(seconds, where)
     content |= {name: data[name] for name in ("queue", "reason", "file_name") if data.get(name)}
     return parse_decision(
         {name: value for name, value in content.items() if value is not None}, where
     )
 
 
-def _choices(annotation: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """Label and verdict of an annotation."""
+def _seconds(value: Any, where: str) -> float:
+    try:
+        return round(float(value), 2)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise DataError(f"{where}: lead_time '{value!s:.40}' is not a number of seconds") from error
+
+
+def _choices(annotation: Mapping[str, Any], where: str) -> tuple[str | None, str | None]:
+    """Label and verdict of an annotation.
+
+    Raises:
+        DataError: when someone chose in another control, so that no work is lost.
+    """
     first: dict[str, str] = {}
     for result in annotation.get("result") or []:
         choices = result.get("value", {}).get("choices") or []
         if choices:
             first[str(result.get("from_name"))] = str(choices[0])
+    if others := sorted(first.keys() - {"label", "verdict"}):
+        raise DataError(
+            f"{where}: has choices of the control '{others[0]}', not of 'label' or 'verdict'. "
+            "Rename the control in the labeling interface and in the export's from_name"
+        )
     verdict = first.get("verdict")
-    return first.get("label"), verdict if verdict in VERDICTS else None
+    if verdict is not None and verdict not in VERDICTS:
+        known = ", ".join(VERDICTS)
+        raise DataError(f"{where}: no verdict '{verdict[:40]}'. Verdicts: {known}")
+    return first.get("label"), verdict
 
 
 def _with_zone(text: str, where: str) -> str:

@@ -1,6 +1,5 @@
 """Candidates for a queue, one function per reason. Each returns the most important images first."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -12,6 +11,7 @@ from tinyrefinery.audit.columns import metadata_columns, property_columns
 from tinyrefinery.audit.shortcuts import Shortcut, find_shortcuts
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data_tests.verdicts import Result, Verdict
+from tinyrefinery.evaluation.dynamics_table import class_names_of
 from tinyrefinery.evaluation.likely_label_errors import find_suspects
 from tinyrefinery.random import permutation
 from tinyrefinery.review.queue import REASONS, Item, top_classes
@@ -92,7 +92,7 @@ def suspect_items(images: ImagePredictions, dataset: Dataset, dynamics: pa.Table
     places = find_suspects(dynamics)
     ids = np.array(dynamics.column("id").to_pylist(), object)[places]
     rows = dataset.manifest.current_rows(ids, dynamics.column("row").to_numpy()[places])
-    names = json.loads((dynamics.schema.metadata or {}).get(b"classes", b"[]"))
+    names = class_names_of(dynamics)
     labels, aum = (dynamics.column(name).to_numpy()[places] for name in ("label", "aum"))
     refined = "refined_class" in dynamics.column_names
     refined_classes = dynamics.column("refined_class").to_numpy()[places] if refined else None

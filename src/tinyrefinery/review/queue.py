@@ -11,6 +11,7 @@ from typing import Any
 
 from tinyrefinery.errors import DataError
 from tinyrefinery.files import write_atomic
+from tinyrefinery.reading.json_text import parse_json_object, read_text
 
 FORMAT = 1
 REASONS = {
@@ -102,10 +103,7 @@ def read_queue(path: Path) -> Queue:
     Raises:
         DataError: when the file can't be read. The message names the line.
     """
-    try:
-        lines = [line for line in path.read_text("utf-8").split("\n") if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: can't be read ({error})") from error
+    lines = [line for line in read_text(path).split("\n") if line.strip()]
     if not lines:
         raise DataError(f"{path}: empty file: write a queue with `tinyrefinery mine`")
     header = _object(lines[0], f"{path}, line 1")
@@ -125,13 +123,7 @@ def read_queue(path: Path) -> Queue:
 
 
 def _object(line: str, where: str) -> dict[str, Any]:
-    try:
-        content = json.loads(line)
-    except ValueError as error:
-        raise DataError(f"{where}: not JSON ({error}): mine the queue again") from error
-    if not isinstance(content, dict):
-        raise DataError(f"{where}: not a JSON object: mine the queue again")
-    return content
+    return parse_json_object(line, where, "Mine the queue again.")
 
 
 def _item(line: str, where: str) -> Item:

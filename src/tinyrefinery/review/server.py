@@ -16,6 +16,7 @@ from secrets import token_urlsafe
 from typing import Any
 
 from tinyrefinery.errors import DataError, RefineryError, StorageError
+from tinyrefinery.reading.json_text import parse_json
 from tinyrefinery.review.page import content_policy, live_page
 from tinyrefinery.review.queue_pictures import Pictures
 from tinyrefinery.review.reviewing import Review
@@ -155,8 +156,8 @@ class Handler(BaseHTTPRequestHandler):
         if len(content) < int(length[0]):
             raise _RefusedError(HTTPStatus.BAD_REQUEST, "incomplete request")
         try:
-            return json.loads(content)
-        except (ValueError, RecursionError):
+            return parse_json(content, "request")
+        except DataError:
             raise _RefusedError(HTTPStatus.BAD_REQUEST, "not JSON") from None
 
     def _refuse(self, status: HTTPStatus, why: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from tinyrefinery.data.overlay.decisions import Decision, newest_by_image, valid_decisions
 from tinyrefinery.errors import DataError
 from tinyrefinery.files import write_atomic
+from tinyrefinery.reading.json_text import read_text
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
 
@@ -83,10 +84,7 @@ def _uid(line: str) -> str:
 
 
 def _read(path: Path) -> str:
-    try:
-        return path.read_text("utf-8") if path.exists() else ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: can't be read ({error})") from error
+    return read_text(path) if path.exists() else ""
 
 
 def _line(decision: Decision) -> str:

@@ -3,6 +3,7 @@
 A feature that adds a file of its own, such as `refiners.json`, names it itself.
 """
 
+from tinyrefinery.training.files import EARLIER_STATE as EARLIER_STATE
 from tinyrefinery.training.files import METRICS as METRICS
 from tinyrefinery.training.files import METRICS_TABLE as METRICS_TABLE
 from tinyrefinery.training.files import STATE as STATE
@@ -14,6 +15,8 @@ RECIPES = "recipes"
 """Folder: of a table, the recipe of each row, ROW.yaml."""
 ENVIRONMENT = "environment.json"
 DATA = "data.json"
+DIGESTS = "digests.json"
+"""Digests of the files beside it, so that damage is found."""
 IMAGES = "images"
 """Folder: per dataset, its images with their splits, DIGEST16.parquet."""
 EXCLUDED = "excluded.csv"
@@ -35,8 +38,10 @@ NETWORK = "model.safetensors"
 EVALUATION = "evaluation.json"
 DYNAMICS = "dynamics.parquet"
 SUSPECTS = "suspects.csv"
+TAXONOMY = ("synsets.csv", "similarity.csv")
+SHEET = "sheet.jpg"
 DONE = "done.json"
-"""Written last: the stage is whole."""
+"""Written last: the stage is whole, and these are the digests of its files."""
 
 
 def predictions(split: str) -> str:

@@ -31,12 +31,21 @@ def images_file(run: Path, digest: str) -> Path:
     return run / files.IMAGES / f"{digest[:DIGITS]}.parquet"
 
 
-def write_images(run: Path, digest: str, table: pa.Table) -> None:
-    """Keep the images of a dataset, unless they are kept already."""
+def write_images(run: Path, digest: str, table: pa.Table) -> Path:
+    """Keep the images of a dataset, unless they are kept already; returns the file."""
     path = images_file(run, digest)
-    if not path.exists():
+    if not (path.exists() and _holds(path, table)):
         with atomic_file(path) as aside:
             pq.write_table(table, aside)
+    return path
+
+
+def _holds(path: Path, table: pa.Table) -> bool:
+    """Whether a file holds a table, intact."""
+    try:
+        return read_images(path).equals(table.combine_chunks())
+    except DataError:
+        return False
 
 
 def read_images(path: Path) -> pa.Table:
@@ -73,7 +82,7 @@ def _read(path: Path) -> pa.Table:
     try:
         table = pq.read_table(path)
         table.column("id")
-    except (OSError, pa.ArrowInvalid, KeyError) as error:
+    except (OSError, pa.ArrowException, KeyError, ValueError, OverflowError) as error:
         raise DataError(
             f"{path}: can't be read ({error}). It lists the images that networks were trained on. "
             "Give the command that trained the run again, which writes it."

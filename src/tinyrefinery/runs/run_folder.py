@@ -1,17 +1,20 @@
 """A run folder as read back: its recipe, environment, data facts and finished stages."""
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import yaml
 
-from tinyrefinery.errors import DataError
+from tinyrefinery.errors import DataError, RecipeError
 from tinyrefinery.files import read_csv
+from tinyrefinery.reading.json_text import parse_json_object, read_json_object, read_text
+from tinyrefinery.recipe.document import parse
 from tinyrefinery.runs import files
 from tinyrefinery.runs.image_record import images_file, read_ids, read_images
+from tinyrefinery.runs.run_digests import REMEDY as RUN_REMEDY
+from tinyrefinery.runs.run_digests import check_run_file
+from tinyrefinery.runs.stage_digests import REMEDY, check_file, done_key, remedy_of
 from tinyrefinery.runs.stage_record import StageFacts, read_facts
 
 
@@ -31,13 +34,26 @@ class TrainedStage(StageFacts):
 
     @property
     def network(self) -> Path:
-        """File of the trained network."""
+        """File of the trained network, unchecked; see `intact_network`."""
         return self.folder / files.NETWORK
 
     @property
+    def intact_network(self) -> Path:
+        """File of the trained network, to load it.
+
+        Raises:
+            CheckpointError: when it is not the network that was trained and measured.
+        """
+        return check_file(self.network)
+
+    @property
     def dynamics(self) -> Path | None:
-        """File of what training recorded of each sample; None where nothing was recorded."""
-        return _existing(self.folder / files.DYNAMICS)
+        """File of what training recorded of each sample; None where nothing was recorded.
+
+        Raises:
+            DataError: when it is not the file that training wrote.
+        """
+        return _checked(self.folder / files.DYNAMICS)
 
     @property
     def run_folder(self) -> Path:
@@ -46,13 +62,23 @@ class TrainedStage(StageFacts):
 
     @property
     def recipe(self) -> Path:
-        """File of the recipe that it was trained by: of a table, that of its first row."""
-        of_row = [self.run_folder / files.RECIPES / f"{row}.yaml" for row in self.rows]
-        return next((path for path in of_row if path.exists()), self.run_folder / files.RECIPE)
+        """File of the recipe that it was trained by: of a table, that of its first row.
+
+        Raises:
+            DataError: when it has been changed since it was written.
+        """
+        run = self.run_folder
+        of_row = [check_run_file(run, run / files.RECIPES / f"{row}.yaml") for row in self.rows]
+        path = next((path for path in of_row if path.exists()), run / files.RECIPE)
+        return check_run_file(run, path)
 
     def predictions(self, split: str) -> Path | None:
-        """File of its predictions on a split of its data; None where the split has no image."""
-        return _existing(self.folder / files.predictions(split))
+        """File of its predictions on a split of its data; None where the split has no image.
+
+        Raises:
+            DataError: when it is not the file that was written.
+        """
+        return _checked(self.folder / files.predictions(split))
 
     def images(self) -> pa.Table:
         """The images of its dataset: `id`, `path`, `label` (the class name) and `split`.
@@ -60,7 +86,7 @@ class TrainedStage(StageFacts):
         Raises:
             DataError: when the run folder does not have them, or the file is damaged.
         """
-        return read_images(images_file(self.run_folder, self.data))
+        return read_images(check_run_file(self.run_folder, images_file(self.run_folder, self.data)))
 
     def seen_outside(self) -> frozenset[str]:
         """Identities of the images that networks from outside the run were trained or chosen on.
@@ -68,7 +94,7 @@ class TrainedStage(StageFacts):
         Raises:
             DataError: when the file of them is missing or damaged.
         """
-        return frozenset(read_ids(self.folder / files.SEEN)) if self.outside else frozenset()
+        return read_ids(check_file(self.folder / files.SEEN)) if self.outside else frozenset()
 
     def seen(self) -> frozenset[str]:
         """Identities of all images that it was trained or chosen on.
@@ -85,8 +111,9 @@ class TrainedStage(StageFacts):
         return self.seen_outside() | own
 
 
-def _existing(path: Path) -> Path | None:
-    return path if path.exists() else None
+def _checked(path: Path) -> Path | None:
+    """The path of a file that is what was written; None where there never was one."""
+    return path if check_file(path).exists() else None
 
 
 @dataclass(frozen=True)
@@ -135,8 +162,9 @@ def open_run(path: Path) -> Run:
             f"{path}: no run folder (it has no folder 'stages'). "
             "Give the folder that `tinyrefinery run` printed, usually runs/NAME."
         )
-    recipe_file, excluded = path / files.RECIPE, path / files.EXCLUDED
-    recipe = recipe_file.read_text("utf-8") if recipe_file.exists() else ""
+    recipe_file = check_run_file(path, path / files.RECIPE)
+    excluded = check_run_file(path, path / files.EXCLUDED)
+    recipe = read_text(recipe_file) if recipe_file.exists() else ""
     name = path.resolve().name
     done = sorted((path / files.STAGES).glob(f"*/{files.DONE}"))
     stages, notes = _newest([_read_stage(file.parent, name) for file in done])
@@ -148,10 +176,10 @@ def open_run(path: Path) -> Run:
         name=name,
         title=str(content.get("title") or ""),
         recipe=recipe,
-        environment=_read_json(path / files.ENVIRONMENT, {}),
-        data=_read_json(path / files.DATA, {}),
+        environment=_read_json(path, files.ENVIRONMENT),
+        data=_read_json(path, files.DATA),
         excluded=tuple(read_csv(excluded)) if excluded.exists() else (),
-        table=_read_table(path / files.TABLE),
+        table=_read_table(path),
         stages=tuple(stages),
         notes=tuple(notes),
     )
@@ -185,60 +213,57 @@ def _newest(stages: list[TrainedStage]) -> tuple[list[TrainedStage], list[str]]:
 
 
 def _read_stage(folder: Path, run: str) -> TrainedStage:
+    facts = read_facts(folder)
+    if facts.key != done_key(folder):
+        raise DataError(
+            f"{folder / files.STAGE}: is of another network than {files.DONE}. {REMEDY}"
+        )
+    evaluation, metrics = check_file(folder / files.EVALUATION), folder / files.METRICS
     return TrainedStage(
-        **vars(read_facts(folder)),
+        **vars(facts),
         folder=folder,
         run=run,
         finished=(folder / files.DONE).stat().st_mtime,
-        evaluation=_read_json(folder / files.EVALUATION),
-        metrics=_read_metrics(folder / files.METRICS),
+        evaluation=read_json_object(evaluation, remedy_of(files.EVALUATION)),
+        metrics=read_metrics(check_file(metrics)),
     )
-
-
-def _read_json(path: Path, default: dict[str, Any] | None = None) -> dict[str, Any]:
-    """A JSON object; `default` replaces a missing file, None makes that an error."""
-    if default is not None and not path.exists():
-        return default
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"{path}: can't be read ({error}). Delete its folder and run again to remake it."
-        ) from error
-    if not isinstance(content, dict):
-        raise DataError(f"{path}: holds {type(content).__name__}, not a JSON object")
-    return content
 
 
 TABLE = ("title", "paper", "metric", "scale", "smoke", "recipe", "without", "rows", "keys")
 
 
-def _read_table(path: Path) -> dict[str, Any]:
+def _read_json(run: Path, name: str) -> dict[str, Any]:
+    """A JSON object that a run says of itself; empty where there is no such file."""
+    path = check_run_file(run, run / name)
+    return read_json_object(path, RUN_REMEDY) if path.exists() else {}
+
+
+def _read_table(run: Path) -> dict[str, Any]:
     """The content of table.json; empty when there is none."""
-    content = _read_json(path, {})
+    content = _read_json(run, files.TABLE)
     lacking = [name for name in TABLE if name not in content]
     if content and lacking:
         raise DataError(
-            f"{path}: lacks {', '.join(lacking)}. Delete this file, and give the `reproduce` "
-            "command again, which writes it."
+            f"{run / files.TABLE}: lacks {', '.join(lacking)}. Delete this file, and give the "
+            "`reproduce` command again, which writes it."
         )
     return content
 
 
-def _read_metrics(path: Path) -> tuple[dict[str, Any], ...]:
+def read_metrics(path: Path) -> tuple[dict[str, Any], ...]:
     """Lines of metrics.jsonl, the later of two lines for one epoch; none when there is no file.
 
     A last line that is cut short (the process was killed while writing) is left out.
     """
     if not path.exists():
         return ()
-    lines = [line for line in path.read_text("utf-8").splitlines() if line.strip()]
+    lines = [line for line in read_text(path).splitlines() if line.strip()]
     epochs: dict[int, dict[str, Any]] = {}
     for number, line in enumerate(lines, start=1):
         try:
-            entry = json.loads(line)
+            entry = parse_json_object(line, f"line {number}")
             epochs[int(entry["epoch"])] = entry
-        except (ValueError, KeyError, TypeError) as error:
+        except (DataError, ValueError, KeyError, TypeError) as error:
             if number < len(lines):
                 raise DataError(
                     f"{path}: line {number} is not an epoch's metrics ({error})"
@@ -249,8 +274,8 @@ def _read_metrics(path: Path) -> tuple[dict[str, Any], ...]:
 def _recipe_content(text: str) -> dict[str, Any]:
     """The recipe as plain data; empty when it can't be read, since a report does without."""
     try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError:
+        content = parse(text)
+    except RecipeError:
         return {}
     return content if isinstance(content, dict) else {}
 

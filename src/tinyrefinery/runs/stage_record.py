@@ -1,6 +1,7 @@
 """What a network is that a run trains: the content of stage.json."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from tinyrefinery.errors import DataError
+from tinyrefinery.reading.digests import DIGEST, is_intact, sealed
+from tinyrefinery.reading.json_text import read_json_object
 from tinyrefinery.runs import files
 
 CLASSIFIER, DETECTOR = "classifier", "detector"
@@ -54,12 +57,34 @@ class StageFacts:
 
 
 _READ = TypeAdapter(StageFacts)
+_REMEDY = "Run again: it is written anew."
+
+
+_NAMES = {field.name for field in fields(StageFacts)}
 
 
 def facts_of(stage: StageFacts) -> dict[str, Any]:
-    """What stage.json holds of a stage, as plain values."""
+    """What stage.json holds of a stage, as plain values, without its digest."""
     facts = {field.name: getattr(stage, field.name) for field in fields(StageFacts)}
     return {name: list(v) if isinstance(v, tuple) else v for name, v in facts.items()}
+
+
+def stage_json(facts: Mapping[str, Any]) -> str:
+    """The text of stage.json: the facts, and their digest."""
+    return json.dumps(sealed(facts), indent=1)
+
+
+def read_plain_facts(folder: Path) -> dict[str, Any]:
+    """The stage.json of a stage's folder as plain values, without its digest.
+
+    Raises:
+        DataError: when it is missing or damaged.
+    """
+    path = folder / files.STAGE
+    content = read_json_object(path, _REMEDY)
+    if not is_intact(content) or content.keys() - _NAMES - {DIGEST}:
+        raise DataError(f"{path}: is damaged (its digest differs). {_REMEDY}")
+    return {name: value for name, value in content.items() if name != DIGEST}
 
 
 def read_facts(folder: Path) -> StageFacts:
@@ -68,12 +93,9 @@ def read_facts(folder: Path) -> StageFacts:
     Raises:
         DataError: when it is missing or damaged.
     """
-    path = folder / files.STAGE
-    remedy = "Delete its folder and run again to remake it."
     try:
-        return _READ.validate_python(json.loads(path.read_text("utf-8")))
+        return _READ.validate_python(read_plain_facts(folder))
     except ValidationError as error:
         place = ".".join(map(str, error.errors()[0]["loc"]))
-        raise DataError(f"{path}: lacks or misstates '{place}'. {remedy}") from error
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: can't be read ({error}). {remedy}") from error
+        message = f"{folder / files.STAGE}: lacks or misstates '{place}'. {_REMEDY}"
+        raise DataError(message) from error

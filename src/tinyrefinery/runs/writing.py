@@ -3,7 +3,6 @@
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,14 +11,18 @@ import pyarrow as pa
 from pydantic import BaseModel
 
 from tinyrefinery.data.dataset import Dataset, Problem
+from tinyrefinery.errors import DataError
 from tinyrefinery.files import write_atomic, write_csv
+from tinyrefinery.reading.json_text import read_json_object
 from tinyrefinery.recipe.load import dump
 from tinyrefinery.runs import files
 from tinyrefinery.runs.environment import environment
 from tinyrefinery.runs.image_record import image_table, write_ids, write_images
 from tinyrefinery.runs.origins import find_origin
 from tinyrefinery.runs.plan import DetectorJob, Job, Step
-from tinyrefinery.runs.stage_record import facts_of
+from tinyrefinery.runs.run_digests import check_run_file, digests_to_keep, write_digests
+from tinyrefinery.runs.stage_digests import check_file, write_done
+from tinyrefinery.runs.stage_record import facts_of, read_facts, stage_json
 
 log = logging.getLogger("tinyrefinery")
 
@@ -62,15 +65,23 @@ def write_run(folder: Path, recipe: BaseModel, data: Sequence[DataFacts]) -> Non
         "classes": list(first.classes),
         "splits": dict(first.splits),
     }
-    write_atomic(folder / files.RECIPE, dump(recipe))
-    write_atomic(folder / files.ENVIRONMENT, json.dumps(environment(), indent=1))
-    write_atomic(folder / files.DATA, json.dumps(facts, indent=1))
-    for facts in data:
-        write_images(folder, facts.digest, facts.images)
-    _write_problems(folder, list(dict.fromkeys(p for facts in data for p in facts.problems)))
+    kept = digests_to_keep(folder)
+    texts = {
+        files.RECIPE: dump(recipe),
+        files.ENVIRONMENT: json.dumps(environment(), indent=1),
+        files.DATA: json.dumps(facts, indent=1),
+    }
+    for name, text in texts.items():
+        write_atomic(folder / name, text)
+    written = [folder / name for name in texts]
+    for each in data:
+        written.append(write_images(folder, each.digest, each.images))
+    problems = list(dict.fromkeys(p for each in data for p in each.problems))
+    written.append(_write_problems(folder, problems))
+    write_digests(folder, kept, written)
 
 
-def _write_problems(folder: Path, problems: Sequence[Problem]) -> None:
+def _write_problems(folder: Path, problems: Sequence[Problem]) -> Path:
     """List what is wrong with the data, and log how much it is."""
     path = folder / files.EXCLUDED
     if problems:
@@ -78,6 +89,7 @@ def _write_problems(folder: Path, problems: Sequence[Problem]) -> None:
         log.info(f"data: {len(problems)} problems, listed in {path}; first: {first}")
     rows = [(problem.kind, problem.where, problem.what) for problem in problems]
     write_csv(path, ("kind", "where", "what"), rows)
+    return path
 
 
 def write_table(
@@ -97,9 +109,8 @@ def write_table(
         jobs: those that run now, as they were given.
         steps: all steps of theirs.
     """
-    path, before = folder / files.TABLE, {}
-    with suppress(OSError, ValueError):  # the first command here, or a file that was damaged
-        before = json.loads(path.read_text("utf-8"))
+    path = folder / files.TABLE
+    before = _read_table_facts(folder, path)
     same = all(before.get(name) == table[name] for name in ("digest", "smoke"))
     known = before.get("keys", {}) if same else {}
     stages = {row["id"]: row["stage"] for row in table["rows"]}
@@ -107,28 +118,44 @@ def write_table(
     for step in steps:
         if step.stage == stages[step.fills]:
             keys[step.fills][str(step.seed)] = step.key
+    kept, written = digests_to_keep(folder), [path]
     for row, recipe in {job.row: job.recipe for job in reversed(jobs)}.items():
-        write_atomic(folder / files.RECIPES / f"{row}.yaml", dump(recipe))
+        written.append(folder / files.RECIPES / f"{row}.yaml")
+        write_atomic(written[-1], dump(recipe))
     write_atomic(path, json.dumps({**table, "keys": keys}, indent=1))
+    write_digests(folder, kept, written)
+
+
+def _read_table_facts(folder: Path, path: Path) -> dict[str, Any]:
+    """What an earlier command wrote; empty where there is no such file, or a damaged one."""
+    if not path.exists():
+        return {}
+    try:
+        return read_json_object(check_run_file(folder, path))
+    except DataError as error:
+        log.warning(f"{error} Rows of earlier commands are missing from it until they run again")
+        return {}
 
 
 def write_stage(step: Step) -> None:
     """Write what a stage is, before it is trained. Rows of a table that come later are added."""
-    path = step.folder / files.STAGE
-    before = _read_stage_facts(path)
+    before = _read_stage_facts(step)
     facts = facts_of(step) | {"rows": _all_rows(before.get("rows", []), step.rows)}
     if step.outside:
         facts |= _origin(step, before)
     if facts != before:
-        write_atomic(path, json.dumps(facts, indent=1))
+        write_atomic(step.folder / files.STAGE, stage_json(facts))
 
 
-def _read_stage_facts(path: Path) -> dict[str, Any]:
+def _read_stage_facts(step: Step) -> dict[str, Any]:
     """What an earlier command wrote; empty where there is no such file, or a damaged one."""
-    with suppress(OSError, ValueError):
-        content = json.loads(path.read_text("utf-8"))
-        return content if isinstance(content, dict) else {}
-    return {}
+    if not (step.folder / files.STAGE).exists():
+        return {}
+    try:
+        return facts_of(read_facts(step.folder))
+    except DataError as error:
+        log.warning(f"{step.title}: written anew, since {error}")
+        return {}
 
 
 def _all_rows(before: Sequence[str], now: Sequence[str]) -> list[str]:
@@ -147,7 +174,8 @@ def _origin(step: Step, before: Mapping[str, Any]) -> dict[str, Any]:
     What an earlier command noted stays, as the folders of these networks may be gone by now.
     """
     names, seen = ("outside", "unknown_origin"), step.folder / files.SEEN
-    if seen.exists() and all(name in before for name in names):
+    if step.is_done and seen.exists() and all(name in before for name in names):
+        check_file(seen)
         return {name: before[name] for name in names}
     origin = find_origin(step.outside)
     write_ids(seen, origin.seen)
@@ -158,4 +186,4 @@ def finish_stage(step: Step, evaluation: Mapping[str, Any]) -> None:
     """Write the measures of a trained network, then `done.json`, which declares the stage whole."""
     text = json.dumps(dict(evaluation), indent=1, allow_nan=False)
     write_atomic(step.folder / files.EVALUATION, text)
-    write_atomic(step.folder / files.DONE, json.dumps({"key": step.key}))
+    write_done(step.folder, step.key)

@@ -2,6 +2,8 @@
 
 STATE = "state.pt"
 """From which an interrupted training resumes."""
+EARLIER_STATE = "state-earlier.pt"
+"""The one before, from which it resumes if `STATE` is damaged."""
 METRICS = "metrics.jsonl"
 """One JSON object per epoch."""
 METRICS_TABLE = "metrics.csv"

@@ -1,8 +1,9 @@
 """The position of a training, and the file from which it resumes after an interruption."""
 
 import io
-import pickle
+import logging
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,20 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from tinyrefinery.errors import CheckpointError
-from tinyrefinery.files import write_atomic
-from tinyrefinery.training.files import STATE
+from tinyrefinery.files import atomic_file
+from tinyrefinery.training.files import EARLIER_STATE, STATE
 from tinyrefinery.training.job import Training
 from tinyrefinery.training.learning_rates import PlateauSchedule
 from tinyrefinery.training.logs import Record, write_history
+
+log = logging.getLogger("tinyrefinery")
+
+_TITLE = b"tinyrefinery state 1 "
+"""Begins the file. The digest of everything after the first line follows."""
+
+
+class DamagedStateError(CheckpointError):
+    """A file is not what `save_state` wrote."""
 
 
 @dataclass
@@ -70,15 +80,32 @@ class SavedState:
         write_history(job.folder, now.history)
 
     def resume(self) -> Progress:
-        """Where to go on: the saved state, loaded into the objects, or a fresh start."""
-        now = self._load() if self.path.exists() else Progress()
+        """Where to resume: the newest intact state, loaded into the objects, or a fresh start."""
+        now, damaged = Progress(), False
+        for path in (self.path, self.path.with_name(EARLIER_STATE)):
+            if not path.exists():
+                continue
+            try:
+                now = self._load(path)
+                break
+            except DamagedStateError as error:
+                damaged = True
+                self._warn(str(error))
+        if damaged:
+            place = f"step {now.step} of epoch {now.epoch + 1}" if now.history or now.step else ""
+            self._warn(f"{self.job.title}: resumes from {place or 'its start'}")
         if self.job.fabric.is_global_zero:
             write_history(self.job.folder, now.history)  # an epoch after the state is made again
         return now
 
-    def _load(self) -> Progress:
-        state = load_state(self.path)
+    def _warn(self, line: str) -> None:
+        if self.job.fabric.is_global_zero:
+            log.warning(line)
+
+    def _load(self, path: Path) -> Progress:
+        state = load_state(path)
         try:
+            _check_place(state, self.job.options.epochs)
             bare(self.job.network).load_state_dict(state["network"])
             self.job.optimizer.load_state_dict(state["optimizer"])
             if self.average is not None:
@@ -97,8 +124,9 @@ class SavedState:
             return Progress(state["epoch"], state["step"], sums, state["history"])
         except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(
-                f"{self.path}: the saved state is of another network, optimizer or loss "
-                f"({str(error).splitlines()[0]}). Delete the file to train this stage again."
+                f"{path}: the saved state is of another network, optimizer or loss "
+                f"({(str(error) or repr(error)).splitlines()[0]}). Delete {STATE} and "
+                f"{EARLIER_STATE} to train this stage from its start."
             ) from error
 
 
@@ -117,28 +145,57 @@ def is_finite(network: nn.Module) -> bool:
     return all(bool(weights.isfinite().all()) for weights in network.parameters())
 
 
+def _check_place(state: dict[str, Any], epochs: int) -> None:
+    """Raise ValueError unless epoch, step and history of a state fit a training of `epochs`."""
+    epoch, step, history = state["epoch"], state["step"], state["history"]
+    if type(epoch) is not int or not 0 <= epoch <= epochs:
+        raise ValueError(f"epoch {epoch!r} of {epochs}")
+    if type(step) is not int or step < 0:
+        raise ValueError(f"step {step!r}")
+    if not isinstance(history, list) or len(history) != epoch:
+        raise ValueError(f"epoch {epoch}, but a history of other length")
+
+
 def save_state(path: Path, state: dict[str, Any]) -> None:
-    """Write tensors and plain values in one step; the old state stays until then."""
+    """Write tensors and plain values in one step, with their digest.
+
+    The state before it stays as `EARLIER_STATE`.
+    """
     # In memory first: written straight to a full disk, torch fails with a riddle.
     content = io.BytesIO()
     torch.save(state, content)
-    write_atomic(path, content.getvalue())
+    body = content.getbuffer()
+    with atomic_file(path) as temporary:
+        with temporary.open("wb") as file:
+            file.write(_TITLE + sha256(body).hexdigest().encode() + b"\n")
+            file.write(body)
+        if path.exists():
+            path.replace(path.with_name(EARLIER_STATE))
 
 
 def load_state(path: Path) -> dict[str, Any]:
     """Read what `save_state` wrote; never runs code from the file.
 
     Raises:
-        CheckpointError: when the file is truncated or no such state.
+        DamagedStateError: if it is not exactly that.
     """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(
-            f"{path}: not a readable training state ({reason}). Delete the file to train this "
-            "stage from its start; finished stages are not touched."
-        ) from error
-    if not isinstance(state, dict) or "epoch" not in state:
-        raise CheckpointError(f"{path}: not a training state (no 'epoch'). Delete the file.")
+        head, _, body = path.read_bytes().partition(b"\n")
+    except OSError as error:
+        raise DamagedStateError(f"{path}: can't be read ({error.strerror or error})") from error
+    # torch.load does not check the file's checksums, so most flipped bits would go unnoticed.
+    if head != _TITLE + sha256(body).hexdigest().encode():
+        raise DamagedStateError(f"{path}: is damaged (its digest differs), so it is not used")
+    try:
+        state = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
+    except Exception as error:  # intact, but written by something else
+        raise DamagedStateError(f"{path}: is not a training state, so it is not used") from error
+    if not isinstance(state, dict):
+        raise DamagedStateError(f"{path}: is not a training state, so it is not used")
     return state
+
+
+def remove_states(folder: Path) -> None:
+    """Delete the saved states of a training that is finished."""
+    for name in (STATE, EARLIER_STATE):
+        (folder / name).unlink(missing_ok=True)

@@ -19,6 +19,7 @@ from typing import Any
 from filelock import FileLock
 
 from tinyrefinery.errors import DataError, StorageError, did_you_mean
+from tinyrefinery.reading.json_text import parse_json
 
 VERDICTS = ("ok", "relabel", "too_hard", "ambiguous", "drop", "skip")
 UNDO, ADD = "undo", "add"
@@ -149,7 +150,8 @@ def _wrong_value(content: Mapping[str, Any]) -> str:
     slices = content.get("slices")
     if not isinstance(slices, list | None) or not all(isinstance(s, str) for s in slices or ()):
         return "'slices' is not a list of names"
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float | None):
+    number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if seconds is not None and not (number and math.isfinite(seconds)):
         return "'seconds' is not a number"
     if not isinstance(content.get("settles", False), bool):
         return "'settles' must be true or false"
@@ -219,21 +221,15 @@ def read_decisions(path: Path) -> list[Decision]:
 
 def _is_json(text: str) -> bool:
     try:
-        json.loads(text)
-    except ValueError:
+        parse_json(text, "last line")
+    except DataError:
         return False
     return True
 
 
 def _read_line(line: str, where: str, number: int) -> Decision:
-    try:
-        line.encode()
-        content = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise DataError(
-            f"{where}: is not JSON ({error}). Fix or delete this line; the others stay valid."
-        ) from error
-    return parse_decision(content, where, number)
+    remedy = "Fix or delete this line; the others stay valid."
+    return parse_decision(parse_json(line, where, remedy), where, number)
 
 
 def valid_decisions(decisions: Iterable[Decision]) -> list[Decision]:

@@ -1,7 +1,6 @@
 """Folders of images: one folder per class, or a metadata file."""
 
 import csv
-import json
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from tinyrefinery.data.splits import SPLIT_WORDS, split_named
 from tinyrefinery.data.stamp import file_stamp
 from tinyrefinery.errors import DataError
 from tinyrefinery.options.sources import Folder, Opened
+from tinyrefinery.reading.json_text import parse_json_object
 
 ENDINGS = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
@@ -183,7 +183,7 @@ def _row_splits(table: pa.Table, names: list[str], default: str, where: str) -> 
     """Splits from a column `split`, or from the first folder in the file name, or the default."""
     if "split" in table.column_names:
         return [split_named(str(word), where) for word in table.column("split").to_pylist()]
-    tops = [Path(name).parts[0].lower() if name else "" for name in names]
+    tops = [Path(name).parts[0].lower() if Path(name).parts else "" for name in names]
     return [SPLIT_WORDS.get(top, default) for top in tops]
 
 
@@ -193,12 +193,13 @@ def _read_metadata(file: Path) -> pa.Table:
         if file.suffix == ".csv":
             rows: list[dict[str, Any]] = list(csv.DictReader(StringIO(text), strict=True))
         else:
-            rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+            lines = [(n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
+            rows = [parse_json_object(line, f"{file}, line {n}") for n, line in lines]
         if number := next((n for n, row in enumerate(rows, 1) if None in row), None):
             raise ValueError(f"entry {number} has more fields than the header")
         names = dict.fromkeys(name for row in rows for name in row)
         table = pa.table({name: [row.get(name) for row in rows] for name in names})
-    except (OSError, ValueError, csv.Error, pa.ArrowException, AttributeError) as error:
+    except (OSError, ValueError, csv.Error, pa.ArrowException, OverflowError, TypeError) as error:
         raise DataError(f"{file}: can't be read as {file.suffix[1:].upper()} ({error})") from error
     if not table.num_rows:
         raise DataError(f"{file}: lists no images")

@@ -1,11 +1,9 @@
 """Parquet files with an image column, the format of Hugging Face and many exporters."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,6 +15,7 @@ from tinyrefinery.data.listing import Listing, assemble
 from tinyrefinery.data.splits import split_named
 from tinyrefinery.errors import DataError, did_you_mean
 from tinyrefinery.options.sources import Parquet
+from tinyrefinery.reading.json_text import parse_json
 
 _BATCH_ROWS = 1000  # Arrow allows at most 2 GiB of nested bytes per array
 
@@ -83,7 +82,7 @@ def listing_of(
             f"{parts[0].where}: column '{image}' is {error}; images must be binary, or a struct of "
             "bytes and path"
         ) from error
-    except pa.ArrowException as error:
+    except (pa.ArrowException, OverflowError, ValueError) as error:
         raise DataError(f"{name}: the columns of the files don't match ({error})") from error
     labels, classes = number_labels(table.column(label), names, f"{name}, column '{label}'")
     extras = [column for column in table.column_names if column not in (image, label, split)]
@@ -158,10 +157,10 @@ def _read(file: Path, split: str, image: str, label: str, limit: int | None) -> 
 def _class_names(schema: pa.Schema, label: str) -> list[str] | None:
     """Class names of a column from Hugging Face's metadata in the schema, or None."""
     try:
-        metadata: dict[str, Any] = json.loads(schema.metadata[b"huggingface"])
+        metadata = parse_json((schema.metadata or {})[b"huggingface"], "metadata")
         names = metadata["info"]["features"][label]["names"]
         return [str(name) for name in names] or None
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, DataError):
         return None
 
 
@@ -191,4 +190,5 @@ def _is_plain(kind: pa.DataType) -> bool:
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
         kind = kind.value_type
     binary = pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+    binary |= pa.types.is_binary_view(kind) or pa.types.is_fixed_size_binary(kind)
     return not (binary or pa.types.is_nested(kind))

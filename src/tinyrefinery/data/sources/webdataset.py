@@ -1,11 +1,11 @@
 """WebDataset tar shards, where files of a sample have the same name up to the first dot."""
 
-import json
 import os
 import re
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from glob import glob
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,10 @@ from tinyrefinery.data.sources.folder import ENDINGS
 from tinyrefinery.data.stamp import file_stamp
 from tinyrefinery.errors import DataError
 from tinyrefinery.options.sources import WebDataset
+from tinyrefinery.reading.json_text import parse_json_object
+from tinyrefinery.reading.limits import MOST_TEXT, too_many_bytes
 
+_MOST_SHARDS = 100_000
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 
@@ -58,7 +61,7 @@ def open_webdataset(part: WebDataset) -> Dataset:
         [split for _, split, _ in samples],
         [f"{files[n]}, {s['name']}" for n, _, s in samples],
         SliceBlobs(files, spans),
-        extras=pa.Table.from_pylist([s["extras"] for _, _, s in samples]),
+        extras=_extras_table([s["extras"] for _, _, s in samples], str(first)),
         stamps=[f"{stamps[n]}\x1f{s['offset']}" for n, _, s in samples],
         problems=tuple(
             Problem("ignored_files", f"{files[n]}, {s['name']}", "second image of one sample")
@@ -73,7 +76,11 @@ def _files(shards: str | Sequence[str]) -> list[str]:
     """The files for a shard, pattern, or list of these."""
     files: list[str] = []
     for item in [shards] if isinstance(shards, str) else shards:
-        names = list(_expand_range(os.path.expanduser(item)))
+        names = list(islice(_expand_range(os.path.expanduser(item)), _MOST_SHARDS + 1))
+        if len(names) > _MOST_SHARDS:
+            raise DataError(
+                f"{item}: stands for more than {_MOST_SHARDS:,} shards. Give a smaller range"
+            )
         matches = [m for n in names for m in ([n] if os.path.exists(n) else sorted(glob(n)))]
         if not matches:
             raise DataError(f"{item}: no such shard, and no file matches this pattern")
@@ -96,11 +103,14 @@ def _samples(file: str) -> list[dict[str, Any]]:
     """Samples with an image: name, offset, size, label or None, extras, has_second_image."""
     samples: dict[str, dict[str, Any]] = {}
     try:
+        end = 0
         with tarfile.open(file, "r:") as tar:
             for member in tar:
+                end = tar.offset  # behind the member's content, which may be sparse
                 if member.isfile():
                     _add_member(samples, tar, member, file)
-    except (tarfile.TarError, OSError, EOFError) as error:
+        _check_end(file, end)
+    except (tarfile.TarError, OSError, EOFError, ValueError, OverflowError) as error:
         raise DataError(
             f"{file}: truncated, compressed, or not a tar file ({error}). Shards must be "
             "uncompressed .tar files."
@@ -125,6 +135,8 @@ def _add_member(
         else:
             sample.update(name=member.name, offset=member.offset_data, size=member.size)
     elif kind in ("cls", "json"):
+        if reason := too_many_bytes(member.size, MOST_TEXT):
+            raise DataError(f"{file}, {member.name}: {reason}")
         content = tar.extractfile(member)
         _read_label(sample, kind, content.read() if content else b"", f"{file}, {member.name}")
 
@@ -135,7 +147,7 @@ def _read_label(sample: dict[str, Any], kind: str, content: bytes, where: str) -
             text = content.decode().strip()
             sample["label"] = int(text) if text.lstrip("-").isdigit() else text or None
         else:
-            fields = json.loads(content)
+            fields = parse_json_object(content, where)
             label = fields.pop("label", None)
             sample["label"] = label if sample["label"] is None else sample["label"]
             scalars = {k: v for k, v in fields.items() if isinstance(v, str | int | float)}
@@ -147,5 +159,50 @@ def _read_label(sample: dict[str, Any], kind: str, content: bytes, where: str) -
 def _label_column(labels: list[Any], where: str) -> pa.ChunkedArray:
     try:
         return pa.chunked_array([pa.array(labels)])
-    except pa.ArrowException as error:
+    except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
         raise DataError(f"{where}: labels must be all numbers or all texts") from error
+
+
+def _extras_table(extras: Sequence[Mapping[str, Any]], where: str) -> pa.Table:
+    """All fields of all samples; null where a sample lacks one.
+
+    Raises:
+        DataError: if a field has values of several kinds.
+    """
+    columns = {}
+    for name in dict.fromkeys(name for fields in extras for name in fields):
+        values = [fields.get(name) for fields in extras]
+        try:
+            columns[name] = pa.array(values)
+        except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
+            kinds = sorted({type(value).__name__ for value in values if value is not None})
+            raise DataError(
+                f"{where}: the field '{name}' in the samples' JSON is {' and '.join(kinds)}. Write "
+                "it as one kind everywhere"
+            ) from error
+    return pa.table(columns)
+
+
+def _check_end(file: str, end: int) -> None:
+    """Check that a tar file is whole, and that nothing follows its end mark.
+
+    Python's reader also accepts a file that was cut off between two members.
+
+    Args:
+        file: the shard.
+        end: offset behind the last member in bytes.
+
+    Raises:
+        DataError: if it is not.
+    """
+    with open(file, "rb") as tar:
+        tar.seek(end)
+        mark = tar.read(tarfile.BLOCKSIZE)
+        if len(mark) < tarfile.BLOCKSIZE or any(mark):
+            raise DataError(f"{file}: truncated: the tar file has no end mark. Copy it again")
+        while chunk := tar.read(1 << 20):
+            if any(chunk):
+                raise DataError(
+                    f"{file}: has content after its end mark, as if several tar files were joined. "
+                    "Give them as shards of their own"
+                )

@@ -10,6 +10,8 @@ from typing import Any
 from tinyrefinery.data_tests.verdicts import Result, Verdict, exit_code
 from tinyrefinery.errors import DataError
 from tinyrefinery.files import write_atomic
+from tinyrefinery.reading.digests import DIGEST, is_intact, sealed
+from tinyrefinery.reading.json_text import read_json_object
 
 FORMAT = 1
 
@@ -74,7 +76,9 @@ def _plain(result: Result, paths: Sequence[str]) -> dict[str, Any]:
 
 def keep(path: Path, content: Mapping[str, Any]) -> None:
     """Write a record."""
-    write_atomic(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    write_atomic(
+        path, json.dumps(sealed(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    )
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -83,10 +87,9 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         DataError: when it can't be read or was written by another version.
     """
-    try:
-        content = json.loads(path.read_text("utf-8"))
-        if content["format"] != FORMAT:
-            raise DataError(f"{path}: written by another version: run the tests again")
-        return content
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: can't read the results ({error}): run the tests again") from error
+    content = read_json_object(path, "Run the tests again.")
+    if content.get("format") != FORMAT:
+        raise DataError(f"{path}: written by another version: run the tests again")
+    if not is_intact(content):
+        raise DataError(f"{path}: is damaged (its digest differs): run the tests again")
+    return {name: value for name, value in content.items() if name != DIGEST}

@@ -27,11 +27,12 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from tinyrefinery.errors import LabelStoreError, StorageError
+from tinyrefinery.errors import DataError, LabelStoreError, StorageError
 from tinyrefinery.files import atomic_file, write_atomic
 from tinyrefinery.labels.store import identity
 from tinyrefinery.labels.store.encodings import Form
 from tinyrefinery.labels.store.identity import Facts
+from tinyrefinery.reading.json_text import parse_json_object
 
 _STREAM = re.compile(r"stream-(\d{5,})\.([0-9a-f]{32})\.labels")
 _NAME_DIGITS = 16  # digits of the key in the folder's name
@@ -110,7 +111,7 @@ class LabelStore:
     def _manifest(self) -> dict[str, Any]:
         path = self.folder / "manifest.json"
         try:
-            manifest = json.loads(path.read_text())
+            manifest = parse_json_object(path.read_bytes(), path)
             key, facts = manifest["key"], manifest.get("facts", {})
             complete = {"facts", "probes", "made_with"} <= manifest.keys()
             version = facts.get("format")
@@ -119,7 +120,7 @@ class LabelStore:
             raise LabelStoreError(
                 f"{self.folder}: not a label store ({path.name}: {error.strerror})"
             ) from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (DataError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise LabelStoreError(f"{path}: not a readable manifest. {_DELETE_STORE}") from error
         # Check the format before the key: another format may compute keys differently.
         if complete and version != identity.FORMAT:

@@ -1,0 +1,1 @@
+"""Files are checked here before they are used: JSON, digests, limits."""
