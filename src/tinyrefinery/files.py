@@ -4,6 +4,7 @@ import csv
 import errno
 import io
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -39,6 +40,14 @@ def atomic_file(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+_HALF_WRITTEN = re.compile(r"\..+\.[0-9a-f]{8}\.part")
+
+
+def is_half_written(path: Path) -> bool:
+    """Whether a file is what a killed process left of an `atomic_file`."""
+    return _HALF_WRITTEN.fullmatch(path.name) is not None
 
 
 def check_writable(

@@ -217,7 +217,10 @@ def test_a_test_split_can_be_carved(tmp_path: Path):
         (lambda root: write(root / "a" / "x.heic", b"").parents[1], r"ignored: 1 \.heic"),
         (lambda root: write(root / "a" / "x.png", picture(0)).parents[1], "one class folder only"),
         (lambda root: write(root / "x.png", picture(0)).parent, "no image found"),
-        (lambda root: write(class_folders(root) / "metadata.jsonl", b"{").parent, "line 1: is not JSON"),
+        (
+            lambda root: write(class_folders(root) / "metadata.jsonl", b"{").parent,
+            "line 1: is not JSON",
+        ),
     ],
 )
 def test_what_is_no_folder_of_pictures_is_refused(tmp_path: Path, make, message: str):

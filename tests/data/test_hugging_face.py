@@ -102,3 +102,21 @@ def test_without_the_library_the_message_says_what_to_install(monkeypatch: pytes
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(DataError, match="pip install"):
         open_data("hugging_face", path="any")
+
+
+@pytest.mark.parametrize(
+    ("splits", "message"),
+    [
+        (("all",), "no training split; it has all.*splits="),
+        (("train", "validation", "dev"), "'validation' and 'dev' are both validation"),
+    ],
+)
+def test_splits_that_are_missing_or_twice_are_named(tmp_path: Path, splits, message):
+    import datasets
+
+    rows = {"image": [picture(i) for i in range(4)], "label": [0, 1, 0, 1]}
+    features = {"image": datasets.Image(), "label": datasets.ClassLabel(names=["a", "b"])}
+    one = datasets.Dataset.from_dict(rows, datasets.Features(features))
+    datasets.DatasetDict(dict.fromkeys(splits, one)).save_to_disk(str(tmp_path / "saved"))
+    with pytest.raises(DataError, match=message):
+        open_data("hugging_face", path=str(tmp_path / "saved"))

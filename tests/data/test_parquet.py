@@ -206,3 +206,18 @@ def test_numbering_of_labels(values, names, labels, classes):
 def test_labels_that_are_none(values, names, message):
     with pytest.raises(DataError, match=message):
         number_labels(pa.chunked_array([values]), names, "here")
+
+
+def test_missing_numbers_are_missing_labels():
+    labels, classes = number_labels(pa.chunked_array([[0.0, float("nan"), 1.0, None]]), None, "x")
+    assert labels.tolist() == [0, -1, 1, -1]
+    assert classes == ("0", "1")
+
+
+def test_columns_of_views_are_read(tmp_path: Path):
+    images = pa.array([picture(seed) for seed in range(4)], pa.binary_view())
+    labels = pa.array(list("abab"), pa.string_view())
+    pq.write_table(pa.table({"image": images, "label": labels}), tmp_path / "a.parquet")
+    data = open_data("parquet", path=str(tmp_path / "a.parquet"), validation=0)
+    assert data.classes == ("a", "b")
+    assert len(data.manifest) == 4

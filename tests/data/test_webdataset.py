@@ -78,3 +78,39 @@ def test_shards_that_cannot_be_read(tmp_path: Path):
             open_data("webdataset", path=path)
     with pytest.raises(DataError, match=r"path: should be a file or a list of files, not \[\]"):
         open_data("webdataset", path=[])
+
+
+def test_a_field_that_the_first_sample_lacks_is_kept(tmp_path: Path):
+    files = {}
+    for seed in range(4):
+        files[f"{seed}.png"] = picture(seed)
+        fields = {"label": "ab"[seed % 2]} | ({"group": f"g{seed}"} if seed else {})
+        files[f"{seed}.json"] = json.dumps(fields).encode()
+    data = open_data("webdataset", path=str(write_shard(tmp_path / "x.tar", files)), validation=0)
+    assert list(data.manifest.column("group")) == [None, "g1", "g2", "g3"]
+
+
+def test_a_field_of_two_kinds_is_named(tmp_path: Path):
+    files = {}
+    for seed, value in enumerate((1, "one")):
+        files[f"{seed}.png"] = picture(seed)
+        files[f"{seed}.json"] = json.dumps({"label": "ab"[seed], "size": value}).encode()
+    with pytest.raises(DataError, match=r"x\.tar: the field 'size'.* int and str"):
+        open_data("webdataset", path=str(write_shard(tmp_path / "x.tar", files)))
+
+
+def test_a_shard_that_is_cut_anywhere_is_refused(tmp_path: Path):
+    path = write_shard(tmp_path / "x.tar", samples(range(4)))
+    whole = path.read_bytes()
+    content = len(whole.rstrip(b"\0"))
+    for cut in range(0, content, 256):
+        path.write_bytes(whole[:cut])
+        with pytest.raises(DataError, match=r"x\.tar"):
+            open_data("webdataset", path=str(path), classes=["a", "b"])
+
+
+def test_joined_shards_are_refused(tmp_path: Path):
+    path = write_shard(tmp_path / "x.tar", samples(range(4)))
+    path.write_bytes(path.read_bytes() * 2)
+    with pytest.raises(DataError, match="content after its end mark"):
+        open_data("webdataset", path=str(path), classes=["a", "b"])

@@ -202,3 +202,18 @@ def test_30_random_damages(whole, tmp_path):
 @pytest.mark.slow
 def test_1000_random_damages(whole, tmp_path):
     check_damages(whole, tmp_path, 1000, 1)
+
+
+def test_another_number_of_threads_is_told(run, tmp_path, caplog):
+    with caplog.at_level("INFO"):
+        go(tmp_path, overrides=[STOP, "engine.threads=2"])
+    assert "was trained with 1 CPU threads, and this run has 2" in caplog.text
+
+
+def test_half_written_files_of_others_stay(run, tmp_path):
+    ours, theirs = run / ".recipe.yaml.0123abcd.part", run / ".movie.part"
+    for path in (ours, theirs):
+        path.touch()
+    go(tmp_path, overrides=[STOP])
+    assert not ours.exists()
+    assert theirs.exists()

@@ -158,7 +158,7 @@ def test_damaged_metadata_is_an_error(files, content):
     entry = model.metadata_props.add()
     entry.key, entry.value = "tinyrefinery", content
     onnx.save(model, path)
-    with pytest.raises(CheckpointError, match="metadata entry 'tinyrefinery'.*JSON.*Export it again"):
+    with pytest.raises(CheckpointError, match=r"tinyrefinery.*JSON.*Export it again"):
         open_network(path)
 
 

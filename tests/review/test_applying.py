@@ -1,4 +1,8 @@
+from contextlib import suppress
+from threading import BrokenBarrierError
+
 import numpy as np
+import pytest
 from statsmodels.stats.proportion import proportion_confint
 from typer.testing import CliRunner
 
@@ -100,3 +104,27 @@ def test_slices_have_safe_names(tmp_path):
             add_to_slices(tmp_path, [said(1, slices=(name,))])
     assert not any(tmp_path.iterdir())
     assert add_to_slices(tmp_path, [said(1, "drop", slices=("a",))]) == {}
+
+
+def test_two_commands_at_once_add_nothing_twice(tmp_path):
+    """The second reads the overlay when the first has written it."""
+    from concurrent.futures import ThreadPoolExecutor
+    from threading import Barrier
+
+    from tinyrefinery.data.overlay import decisions as module
+
+    given = [said(number, "ok", number % 60) for number in range(1, 200)]
+    barrier, read = Barrier(2, timeout=1), module.read_decisions
+
+    def together(path):
+        found = read(path)
+        with suppress(BrokenBarrierError):  # only one of them is here at a time
+            barrier.wait()
+        return found
+
+    path = tmp_path / "overlay.jsonl"
+    path.touch()
+    with ThreadPoolExecutor(2) as pool, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "read_decisions", together)
+        list(pool.map(lambda _: module.merge_decisions(path, given), range(2)))
+    assert len(path.read_text().splitlines()) == len(given)

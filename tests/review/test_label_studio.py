@@ -94,3 +94,16 @@ def test_what_is_no_export_is_told(tmp_path, text, told):
     (tmp_path / "e.json").write_text(text)
     with pytest.raises(DataError, match=told):
         read_export(tmp_path / "e.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "choice", "message"),
+    [("choice", "cat", "the control 'choice'.*Rename"), ("verdict", "maybe", "no verdict 'maybe'")],
+)
+def test_choices_are_never_dropped(tmp_path, name, choice, message):
+    result = [{"from_name": name, "type": "choices", "value": {"choices": [choice]}}]
+    annotation = {"created_at": "2026-01-01T00:00:00Z", "result": result}
+    task = {"data": {"uid": A}, "annotations": [annotation]}
+    (tmp_path / "e.json").write_text(json.dumps([task]))
+    with pytest.raises(DataError, match=message):
+        read_export(tmp_path / "e.json")

@@ -342,3 +342,12 @@ def test_states_within_an_epoch_come_at_the_first_move_after_they_are_due(tmp_pa
     finally:
         state.save_state = original
     assert saved == [(0, 4), (0, 8), (1, 0)]  # 10 steps; moves after 4, 8 and 10
+
+
+def test_another_number_of_threads_is_told_on_resuming(tmp_path, caplog):
+    fit(job(tmp_path, epochs=1))
+    state = load_state(tmp_path / "state.pt")
+    save_state(tmp_path / "state.pt", state | {"threads": state["threads"] + 1})
+    fit(job(tmp_path))
+    before, now = state["threads"] + 1, state["threads"]
+    assert f"trained with {before} CPU threads until here, and resumes with {now}" in caplog.text

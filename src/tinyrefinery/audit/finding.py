@@ -50,6 +50,7 @@ _PROBLEMS: dict[str, tuple[str, Severity, str]] = {
     ),
     "empty_split": ("small_class", "warning", "collect more images"),
     "ignored_files": ("broken", "note", "rename the files that are images"),
+    "stray_image": ("broken", "note", "move the images into a class folder, or away"),
     "unlisted_image": ("broken", "note", "list the images in the metadata file, or delete them"),
     "excluded": ("broken", "note", "nothing: the list excludes these images"),
     "overlay": ("broken", "note", "nothing: reviewers decided so"),

@@ -1,7 +1,7 @@
 """`tinyrefinery apply`: review decisions become part of the dataset."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -48,7 +48,7 @@ def apply(
     given = [each for path in decisions for each in _read(path, overlay, by)]
     there = read_decisions(overlay) if overlay.exists() else []
     lists = add_to_slices(slices, given, there)
-    new = merge_decisions(overlay, _not_there(given, overlay))
+    new = merge_decisions(overlay, given, _not_there)
     every = read_decisions(overlay) if overlay.exists() else []
     counts = Counter(each.verdict for each in newest_by_image(every).values())
     summary = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
@@ -75,11 +75,11 @@ def _read(path: Path, overlay: Path, by: str) -> list[Decision]:
     return read_labeled(path, overlay)
 
 
-def _not_there(given: list[Decision], overlay: Path) -> list[Decision]:
+def _not_there(given: Sequence[Decision], there: Sequence[Decision]) -> list[Decision]:
     """Decisions without the images that the overlay already adds."""
     from tinyrefinery.auto_label.new_images import not_yet_added
 
-    return not_yet_added(given, read_decisions(overlay) if overlay.exists() else [])
+    return not_yet_added(given, there)
 
 
 def _whose(added: Iterable[Decision]) -> str:

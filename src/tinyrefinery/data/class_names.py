@@ -2,8 +2,8 @@
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from tinyrefinery.data.arrow import pc
 from tinyrefinery.errors import DataError
 
 

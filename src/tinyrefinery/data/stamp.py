@@ -8,6 +8,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from tinyrefinery.data.walk import walk
+
 _PATH_OPTIONS = ("root", "path", "data_dir", "data_files", "exclude", "overlay")
 
 
@@ -15,10 +17,7 @@ def file_stamp(path: str) -> str:
     """Path, size and modification time of a file as a text, or a mark that it is missing."""
     try:
         status = os.stat(path)
-    except (
-        OSError,
-        ValueError,
-    ):  # ValueError: a NUL in the name; the error follows when the file is read
+    except (OSError, ValueError):  # the error follows when the file is read
         return f"{path}\x1fmissing"
     return f"{os.path.abspath(path)}\x1f{status.st_size}\x1f{status.st_mtime_ns}"
 
@@ -59,8 +58,7 @@ def _files(path: Path) -> Iterator[tuple[str, os.stat_result]]:
             if os.path.isfile(match):
                 yield match, os.stat(match)
         return
-    for folder, subfolders, _ in os.walk(path, followlinks=True):
-        subfolders[:] = sorted(name for name in subfolders if name[0] != ".")
+    for _, folder, _ in walk([path]).folders:
         with os.scandir(folder) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
                 if entry.name[0] != "." and entry.is_file():

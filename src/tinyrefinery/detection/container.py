@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tinyrefinery.data.blobs import Blobs, FileBlobs, read_file
+from tinyrefinery.data.walk import walk
 from tinyrefinery.errors import DataError
 from tinyrefinery.reading.limits import MOST_TEXT, inflate, too_many_bytes
 
@@ -59,8 +60,7 @@ class FolderFiles:
     def __init__(self, root: Path) -> None:
         self.root = root
         paths = []
-        for folder, subfolders, names in os.walk(root, followlinks=True):
-            subfolders[:] = [name for name in subfolders if name[0] != "."]
+        for _, folder, names in walk([root]).folders:
             relative = Path(folder).relative_to(root)
             paths += [(relative / name).as_posix() for name in names if name[0] != "."]
         self.names = tuple(sorted(paths))

@@ -42,6 +42,7 @@ from tinyrefinery.runs.image_record import COLUMNS
 from tinyrefinery.runs.lock import locked
 from tinyrefinery.runs.plan import DetectorJob, Step, plan_detectors
 from tinyrefinery.runs.run_folder import TrainedStage, open_stage, read_metrics
+from tinyrefinery.runs.stage_digests import done_threads
 from tinyrefinery.runs.writing import DataFacts, finish_stage, write_run, write_stage, write_table
 from tinyrefinery.training import learning_rates as schedules
 from tinyrefinery.training import parameter_groups as optimizers
@@ -295,4 +296,5 @@ def _keep(opened: OpenDetector, network: nn.Module, info: DetectorInfo, seconds:
         "macs": cost.macs(network, 3, size),
         "seconds": seconds,
     }
-    finish_stage(step, result)
+    threads = done_threads(step.folder) if step.is_done else None
+    finish_stage(step, result, threads or torch.get_num_threads())

@@ -7,6 +7,8 @@ leaves is refused, since training it again may take hours: that is for the user 
 import logging
 from pathlib import Path
 
+import torch
+
 from tinyrefinery import builders
 from tinyrefinery.errors import CheckpointError
 from tinyrefinery.evaluation.dynamics_table import load_dynamics
@@ -17,7 +19,7 @@ from tinyrefinery.execution.stage_labels import JobLabels
 from tinyrefinery.runs import files
 from tinyrefinery.runs.plan import Step
 from tinyrefinery.runs.run_folder import read_metrics
-from tinyrefinery.runs.stage_digests import REMEDY, damaged_files, is_measure
+from tinyrefinery.runs.stage_digests import REMEDY, damaged_files, done_threads, is_measure
 from tinyrefinery.runs.writing import finish_stage
 from tinyrefinery.training.logs import write_history
 from tinyrefinery.training.stopping import EarlyStopping
@@ -32,7 +34,17 @@ def check_finished(job: OpenJob, labels: JobLabels, step: Step) -> None:
         CheckpointError: if something is damaged that only training leaves.
         DataError: if done.json is damaged.
     """
-    if not job.fabric.is_global_zero or not (damaged := damaged_measures(step.folder)):
+    if not job.fabric.is_global_zero:
+        return
+    damaged = damaged_measures(step.folder)
+    threads, now = done_threads(step.folder), torch.get_num_threads()
+    if threads not in (None, now):
+        log.info(
+            f"{step.title}: was trained with {threads} CPU threads, and this run has {now}. "
+            "Rounding differs, so training here would give other weights. To repeat it, set "
+            f"engine.threads={threads}"
+        )
+    if not damaged:
         return
     log.warning(f"{step.title}: measured again, since {', '.join(damaged)} was damaged")
     _measure_again(job, labels, step)
@@ -80,4 +92,4 @@ def _measure_again(job: OpenJob, labels: JobLabels, step: Step) -> None:
     measures = measure(job, step, network.to(job.fabric.device), policy, view)
     if stop is not None:
         measures["training"] = stop.outcome(len(history))
-    finish_stage(step, measures)
+    finish_stage(step, measures, done_threads(step.folder) or torch.get_num_threads())

@@ -127,7 +127,7 @@ def _keep(
     measures = measure(job, step, network, policy, view)
     if training.stop is not None:
         measures["training"] = training.stop.outcome(len(history))
-    finish_stage(step, measures)
+    finish_stage(step, measures, torch.get_num_threads())
     held_out = measures.get("test") or measures["validation"]
     train = measures["train"]
     log.info(f"{step.title}: train top-1 {train['top1']:.1%}, held-out {held_out['top1']:.1%}")

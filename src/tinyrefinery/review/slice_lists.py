@@ -4,8 +4,10 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from filelock import FileLock
+
 from tinyrefinery.data.overlay.decisions import Decision, newest_by_image, valid_decisions
-from tinyrefinery.errors import DataError
+from tinyrefinery.errors import DataError, StorageError
 from tinyrefinery.files import write_atomic
 from tinyrefinery.reading.json_text import read_text
 
@@ -48,6 +50,18 @@ def add_to_slices(
     """
     applied = list(decisions)
     history = [*before, *applied]
+    if not [check_slice(name) for decision in history for name in decision.slices]:
+        return {}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".lock"):  # two commands at once would lose one's lines
+            return _update(folder, applied, history)
+    except OSError as error:
+        raise StorageError(f"{folder}: is not writable ({error.strerror or error})") from error
+
+
+def _update(folder: Path, applied: list[Decision], history: list[Decision]) -> dict[Path, int]:
+    """Update the lists of all names in `history`; the number of new images per file."""
     added = {}
     for name in dict.fromkeys(check_slice(name) for d in history for name in d.slices):
         path = folder / f"{name}.txt"

@@ -8,7 +8,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from tinyrefinery.errors import StorageError
-from tinyrefinery.files import check_writable
+from tinyrefinery.files import check_writable, is_half_written
 from tinyrefinery.runs import files
 
 
@@ -46,5 +46,5 @@ def _remove_half_written(folder: Path) -> None:
     Other commands may be writing into the label stores, which clean up after themselves.
     """
     for half in folder.rglob(".*.part"):
-        if half.relative_to(folder).parts[0] != files.LABELS:
+        if half.relative_to(folder).parts[0] != files.LABELS and is_half_written(half):
             half.unlink(missing_ok=True)

@@ -20,11 +20,18 @@ _UNSEALED = {files.DONE, files.STAGE, files.STATE, files.EARLIER_STATE}
 """stage.json has a digest of its own, since later commands add rows to it."""
 
 
-def write_done(folder: Path, key: str) -> None:
-    """Declare a stage whole, with the digests of its files."""
+def write_done(folder: Path, key: str, threads: int) -> None:
+    """Declare a stage whole, with the digests of its files.
+
+    Args:
+        folder: of the stage.
+        key: of the stage.
+        threads: of the training. Rounding depends on their number, and weights on rounding.
+    """
     names = sorted(path.name for path in folder.iterdir() if path.is_file())
     digests = {n: file_digest(folder / n) for n in names if n not in _UNSEALED and n[0] != "."}
-    write_atomic(folder / files.DONE, json.dumps(sealed({"key": key, "files": digests}), indent=1))
+    content = {"key": key, "files": digests, "threads": threads}
+    write_atomic(folder / files.DONE, json.dumps(sealed(content), indent=1))
 
 
 def read_done(folder: Path) -> dict[str, str]:
@@ -45,11 +52,21 @@ def done_key(folder: Path) -> str:
     return str(_read(folder)["key"])
 
 
+def done_threads(folder: Path) -> int | None:
+    """How many CPU threads trained the network; None where it is not known.
+
+    Raises:
+        DataError: as `read_done`.
+    """
+    threads = _read(folder).get("threads")
+    return threads if isinstance(threads, int) else None
+
+
 def _read(folder: Path) -> dict[str, Any]:
     path = folder / files.DONE
     content = read_json_object(path, REMEDY)
     # A lone key was written by a version without digests.
-    whole = content.keys() in ({"key"}, {"key", "files", DIGEST})
+    whole = content.keys() in ({"key"}, {"key", "files", "threads", DIGEST})
     if not whole or not is_intact(content):
         raise DataError(f"{path}: is damaged (its digest differs). {REMEDY}")
     return content

@@ -182,8 +182,14 @@ def _origin(step: Step, before: Mapping[str, Any]) -> dict[str, Any]:
     return {"outside": list(origin.outside), "unknown_origin": list(origin.unknown)}
 
 
-def finish_stage(step: Step, evaluation: Mapping[str, Any]) -> None:
-    """Write the measures of a trained network, then `done.json`, which declares the stage whole."""
+def finish_stage(step: Step, evaluation: Mapping[str, Any], threads: int) -> None:
+    """Write the measures of a trained network, then `done.json`, which declares the stage whole.
+
+    Args:
+        step: the stage.
+        evaluation: content of evaluation.json.
+        threads: how many CPU threads trained the network.
+    """
     text = json.dumps(dict(evaluation), indent=1, allow_nan=False)
     write_atomic(step.folder / files.EVALUATION, text)
-    write_done(step.folder, step.key)
+    write_done(step.folder, step.key, threads)

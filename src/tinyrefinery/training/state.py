@@ -64,6 +64,7 @@ class SavedState:
         if not (sound and is_finite(job.network)):
             return
         state = {
+            "threads": torch.get_num_threads(),
             "epoch": now.epoch,
             "step": now.step,
             "sums": sums.cpu(),
@@ -98,6 +99,16 @@ class SavedState:
             write_history(self.job.folder, now.history)  # an epoch after the state is made again
         return now
 
+    def _compare_threads(self, before: int | None) -> None:
+        """Warn where rounding, and so the weights, will differ from an undisturbed training."""
+        now = torch.get_num_threads()
+        if self.job.fabric.device.type == "cpu" and before not in (None, now):
+            self._warn(
+                f"{self.job.title}: was trained with {before} CPU threads until here, and resumes "
+                f"with {now}. Rounding differs, so its weights will too. To avoid that, set "
+                f"engine.threads={before}"
+            )
+
     def _warn(self, line: str) -> None:
         if self.job.fabric.is_global_zero:
             log.warning(line)
@@ -119,6 +130,7 @@ class SavedState:
             if isinstance(self.job.loss, nn.Module):
                 self.job.loss.load_state_dict(state["loss"])
             self.step = state["step"]
+            self._compare_threads(state.get("threads"))
             # The sums are those of all processes: one takes them over, or they would count twice.
             sums = state["sums"] * (1.0 if self.job.fabric.is_global_zero else 0.0)
             return Progress(state["epoch"], state["step"], sums, state["history"])

@@ -10,7 +10,8 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -293,17 +294,28 @@ def append_decisions(path: Path, decisions: Sequence[Decision]) -> None:
     Raises:
         StorageError: if the file is not writable.
     """
-    text = "".join(f"{decision.as_json()}\n" for decision in decisions)
+    with _locked(path):
+        _append(path, decisions)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Keep other writers out. Without it, one could cut off or repeat another's lines."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Several reviewers may share a file. Without a lock, one could cut off another's line.
-        with FileLock(path.with_name(f".{path.name}.lock")), path.open("a+b") as file:
-            _repair_last_line(file)
-            file.write(text.encode())
-            file.flush()
-            os.fsync(file.fileno())
+        with FileLock(path.with_name(f".{path.name}.lock")):
+            yield
     except OSError as error:
         raise StorageError(f"{path}: is not writable ({error.strerror or error})") from error
+
+
+def _append(path: Path, decisions: Sequence[Decision]) -> None:
+    text = "".join(f"{decision.as_json()}\n" for decision in decisions)
+    with path.open("a+b") as file:
+        _repair_last_line(file)
+        file.write(text.encode())
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _repair_last_line(file: Any) -> None:
@@ -323,16 +335,32 @@ def _repair_last_line(file: Any) -> None:
         file.truncate(start)
 
 
-def merge_decisions(path: Path, decisions: Sequence[Decision]) -> list[Decision]:
+Choose = Callable[[Sequence[Decision], Sequence[Decision]], Sequence[Decision]]
+"""Given decisions and those that a file has -> the given ones to add, equal lines aside."""
+
+
+def merge_decisions(
+    path: Path, decisions: Sequence[Decision], choose: Choose | None = None
+) -> list[Decision]:
     """Append the decisions that a file lacks, and return them. Safe to repeat.
+
+    The file is read and written under one lock, so that two commands at once add nothing twice.
+
+    Args:
+        path: the file.
+        decisions: the decisions.
+        choose: leaves out decisions that the file has in other words; None: none.
 
     Raises:
         DataError: if the file exists and can't be read.
         StorageError: if the file is not writable.
     """
-    existing = {d.as_json() for d in read_decisions(path)} if path.exists() else set()
-    lines = {decision.as_json(): decision for decision in decisions}
-    new = [decision for line, decision in lines.items() if line not in existing]
-    if new:
-        append_decisions(path, new)
+    with _locked(path):
+        existing = read_decisions(path) if path.exists() else []
+        known = {decision.as_json() for decision in existing}
+        wanted = decisions if choose is None else choose(decisions, existing)
+        lines = {decision.as_json(): decision for decision in wanted}
+        new = [decision for line, decision in lines.items() if line not in known]
+        if new:
+            _append(path, new)
     return new

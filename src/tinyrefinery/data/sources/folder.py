@@ -1,9 +1,11 @@
 """Folders of images: one folder per class, or a metadata file."""
 
 import csv
+import logging
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +20,7 @@ from tinyrefinery.data.manifest import SPLITS
 from tinyrefinery.data.sources.parquet import require_column
 from tinyrefinery.data.splits import SPLIT_WORDS, split_named
 from tinyrefinery.data.stamp import file_stamp
+from tinyrefinery.data.walk import is_passed_over, walk
 from tinyrefinery.errors import DataError
 from tinyrefinery.options.sources import Folder, Opened
 from tinyrefinery.reading.json_text import parse_json_object
@@ -28,12 +31,24 @@ ENDINGS = frozenset(
 )
 """File name extensions of images, in lower case."""
 
+log = logging.getLogger("tinyrefinery")
+
 _NO_UTF8 = "names that are not UTF-8"
 _METADATA = ("metadata.csv", "metadata.jsonl")
 _LAYOUTS = (
     "Expected ROOT/CLASS/*.jpg, or ROOT/{train,validation,test}/CLASS/*.jpg, or images with a "
     "metadata.csv (or metadata.jsonl) with the columns file_name and label"
 )
+
+
+@dataclass
+class Ignored:
+    """What was passed over while looking for pictures."""
+
+    others: Counter[str] = field(default_factory=Counter)
+    """Number of other files by extension, and of names that are no text."""
+    links: list[str] = field(default_factory=list)
+    """Links that were not followed."""
 
 
 def open_folder(part: Folder) -> Dataset:
@@ -64,13 +79,38 @@ def _split_folders(root: Path) -> dict[Path, str]:
     """Folders with classes or metadata -> their splits: one per split, or the root only."""
     if any((root / name).exists() for name in _METADATA):
         return {root: "train"}
-    splits = {path: SPLIT_WORDS[path.name.lower()] for path in _folders(root) if _is_split(path)}
+    folders = _folders(root)
+    splits = {path: SPLIT_WORDS[path.name.lower()] for path in folders if _is_split(path)}
     if "train" not in splits.values():
+        if splits and len(splits) == len(folders):
+            names = ", ".join(path.name for path in splits)
+            raise DataError(
+                f"{root}: no training split: there are {names}. Name the folder of the training "
+                "images 'train'"
+            )
         return {root: "train"}
     if len(set(splits.values())) < len(splits):
         names = ", ".join(path.name for path in splits)
         raise DataError(f"{root}: two folders of {names} are the same split: merge or rename them")
+    if len(splits) == 1 and len(folders) > 1:
+        (train,) = splits
+        if not _folders(train) and not any((train / name).exists() for name in _METADATA):
+            return {root: "train"}  # pictures of a class named "train"
+        _refuse_ambiguous(root, train, folders)
     return dict(sorted(splits.items(), key=lambda item: SPLITS.index(item[1])))
+
+
+def _refuse_ambiguous(root: Path, train: Path, folders: Sequence[Path]) -> None:
+    """Raise an error where `train` may be a split or a class beside others."""
+    if not _folders(train):
+        return
+    others = [folder for folder in folders if folder != train]
+    if with_pictures := [top.name for top, paths in _images(others, root).items() if paths]:
+        raise DataError(
+            f"{root}: '{train.name}' may be the training split or a class, since there are "
+            f"pictures in {', '.join(with_pictures[:4])} beside it. If it is a class, rename the "
+            "folder. If it is the split, move the others away or into it"
+        )
 
 
 def _is_split(path: Path) -> bool:
@@ -78,24 +118,43 @@ def _is_split(path: Path) -> bool:
 
 
 def _folders(path: Path) -> list[Path]:
-    return sorted(child for child in path.iterdir() if child.is_dir() and child.name[0] != ".")
+    """Folders in a folder, in order of their names, which must be Unicode."""
+    children = [child for child in path.iterdir() if not is_passed_over(child.name)]
+    return sorted(child for child in children if _is_text(child.name) and child.is_dir())
 
 
-def _walk(top: Path, others: Counter[str]) -> Iterator[str]:
-    """Paths of the images below a folder, sorted; counts other files by extension in `others`."""
-    for folder, subfolders, names in os.walk(top, followlinks=True):
-        subfolders[:] = sorted(name for name in subfolders if name[0] != ".")
-        for name in sorted(names):
-            ending = os.path.splitext(name)[1].lower()
-            if name[0] == ".":
-                continue
-            if not _is_text(os.path.join(folder, name)):
-                others[_NO_UTF8] += 1
-                continue
-            if ending not in ENDINGS:
-                others[ending or "no extension"] += 1
-                continue
-            yield os.path.join(folder, name)
+def _images(
+    tops: Sequence[Path], root: Path, ignored: Ignored | None = None
+) -> dict[Path, list[str]]:
+    """Paths of the images below each of some folders, sorted.
+
+    Args:
+        tops: the folders.
+        root: contains them.
+        ignored: collects what is passed over.
+    """
+    ignored = ignored or Ignored()
+    found: dict[Path, list[str]] = {top: [] for top in tops}
+    all_folders = walk(tops, root)
+    ignored.links += all_folders.skipped
+    for top, folder, names in all_folders.folders:
+        found[top] += _pictures(folder, names, ignored)
+    return found
+
+
+def _pictures(folder: str, names: Iterable[str], ignored: Ignored) -> Iterator[str]:
+    """Paths of the images among the files of one folder."""
+    for name in names:
+        path = os.path.join(folder, name)
+        if name[0] == ".":
+            continue
+        ending = os.path.splitext(name)[1].lower()
+        if not _is_text(path):
+            ignored.others[_NO_UTF8] += 1
+        elif ending not in ENDINGS:
+            ignored.others[ending or "no extension"] += 1
+        else:
+            yield path
 
 
 def _is_text(path: str) -> bool:
@@ -118,36 +177,55 @@ def open_unlabeled(root: str | Path, channels: Literal[1, 3]) -> Dataset:
         DataError: if there is no image, and as `assemble`.
     """
     root = Path(root).expanduser()
-    paths = list(_walk(root, Counter())) if root.is_dir() else []
+    ignored = Ignored()
+    paths = _images([root], root.parent, ignored)[root] if root.is_dir() else []
     if not paths:
         raise DataError(f"{root}: no folder with images in it")
     numbers = pa.chunked_array([pa.array([0] * len(paths))])
     names = ["unlabeled", "labeled"]  # datasets need at least two classes
     splits = ["train"] * len(paths)
-    listing = _listing(root, paths, numbers, splits, names=names, problems=[])
+    problems = _problems(root, ignored)
+    listing = _listing(root, paths, numbers, splits, names=names, problems=problems)
     return assemble(listing, Opened(channels=channels, validation=0, resident="never"))
 
 
 def _from_class_folders(root: Path, tops: dict[Path, str]) -> Listing:
-    others: Counter[str] = Counter()
-    names = sorted({folder.name for top in tops for folder in _folders(top)})
-    images: list[tuple[str, int, str]] = []
-    for top, split in tops.items():
-        for folder in _folders(top):
-            number = names.index(folder.name)
-            images += [(path, number, split) for path in _walk(folder, others)]
+    ignored = Ignored()
+    by_class = {folder: split for top, split in tops.items() for folder in _folders(top)}
+    names = sorted({folder.name for folder in by_class})
+    numbers = {name: number for number, name in enumerate(names)}
+    found = _images(list(by_class), root, ignored)
+    images = [(path, folder) for folder, paths in found.items() for path in paths]
     if not images:
-        raise DataError(f"{root}: no image found{_endings(others)}. {_LAYOUTS}")
+        raise DataError(f"{root}: no image found{_endings(ignored.others)}. {_LAYOUTS}")
     if len(names) == 1 and tops == {root: "train"}:
         raise DataError(f"{root}: there is one class folder only ({names[0]}). {_LAYOUTS}")
     return _listing(
         root,
-        [path for path, _, _ in images],
-        pa.chunked_array([pa.array([number for _, number, _ in images])]),
-        [split for _, _, split in images],
+        [path for path, _ in images],
+        pa.chunked_array([pa.array([numbers[folder.name] for _, folder in images])]),
+        [by_class[folder] for _, folder in images],
         names=names,
-        problems=_ignored(root, others),
+        problems=[*_strays(root, tops, ignored), *_problems(root, ignored)],
     )
+
+
+def _strays(root: Path, tops: dict[Path, str], ignored: Ignored) -> list[Problem]:
+    """Pictures below the root that are in no class folder."""
+    strays: list[str] = []
+    for place in dict.fromkeys([root, *tops]):
+        files = [entry.name for entry in os.scandir(place) if entry.is_file()]
+        strays += _pictures(str(place), sorted(files), ignored)
+    if root not in tops:
+        others = [folder for folder in _folders(root) if folder not in tops]
+        for paths in _images(others, root, ignored).values():
+            strays += paths
+    for place in dict.fromkeys([root, *tops]):
+        for child in place.iterdir():
+            if child.is_dir() and not _is_text(child.name):
+                ignored.others[_NO_UTF8] += 1
+    what = "in no class folder; left out"
+    return [Problem("stray_image", path, what) for path in strays]
 
 
 def _from_metadata(root: Path, tops: dict[Path, str], label: str) -> Listing:
@@ -167,12 +245,14 @@ def _from_metadata(root: Path, tops: dict[Path, str], label: str) -> Listing:
         tables.append(table)
     table = pa.concat_tables(tables, promote_options="permissive")
     listed = {os.path.normpath(path) for path in paths}
+    ignored = Ignored()
     unlisted = [
         Problem("unlisted_image", path, "not in the metadata file; left out")
-        for top in tops
-        for path in _walk(top, Counter())
+        for paths in _images(list(tops), root.parent, ignored).values()
+        for path in paths
         if os.path.normpath(path) not in listed
     ]
+    _note_outside(root, listed)
     extras = [name for name in table.column_names if name not in ("file_name", label, "split")]
     return _listing(
         root, paths, table.column(label), splits, problems=unlisted, extras=table.select(extras)
@@ -237,14 +317,24 @@ def _endings(others: Counter[str]) -> str:
     return f" (ignored: {kinds})"
 
 
-def _ignored(root: Path, others: Counter[str]) -> list[Problem]:
-    problems = []
-    if count := others.pop(_NO_UTF8, 0):
-        noun = "file whose name is" if count == 1 else "files whose names are"
+def _problems(root: Path, ignored: Ignored) -> list[Problem]:
+    """What was passed over."""
+    what = "a link to a folder that is read already, or to a folder above it; not followed"
+    problems = [Problem("ignored_files", link, what) for link in ignored.links]
+    if count := ignored.others.pop(_NO_UTF8, 0):
+        noun = "file or folder whose name is" if count == 1 else "files or folders whose names are"
         what = f"{count} {noun} not UTF-8; rename them"
         problems.append(Problem("ignored_files", str(root), what))
-    if count := others.total():
+    if count := ignored.others.total():
         noun = "file with another extension" if count == 1 else "files with other extensions"
-        what = f"{count} {noun}{_endings(others)}"
+        what = f"{count} {noun}{_endings(ignored.others)}"
         problems.append(Problem("ignored_files", str(root), what))
     return problems
+
+
+def _note_outside(root: Path, listed: Iterable[str]) -> None:
+    """Log that a metadata file names pictures outside its folder."""
+    home = os.path.normpath(root)
+    outside = sorted(path for path in listed if not Path(path).is_relative_to(home))
+    if outside:
+        log.info(f"{root}: {len(outside):,} pictures lie outside this folder, first {outside[0]}")

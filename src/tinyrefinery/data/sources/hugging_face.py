@@ -68,7 +68,7 @@ def _is_saved(path: str) -> bool:
 def _choose_splits(part: HuggingFace, theirs: list[str]) -> dict[str, str]:
     """Our split names -> theirs."""
     if part.splits is None:
-        return {SPLIT_WORDS[name.lower()]: name for name in theirs if name.lower() in SPLIT_WORDS}
+        return _splits_by_name(part.path, theirs)
     for name in part.splits.values():
         if name not in theirs:
             raise DataError(
@@ -76,6 +76,27 @@ def _choose_splits(part: HuggingFace, theirs: list[str]) -> dict[str, str]:
                 f"{did_you_mean(name, theirs)}"
             )
     return {**part.splits}
+
+
+def _splits_by_name(path: str, theirs: list[str]) -> dict[str, str]:
+    """Our split names -> theirs, where the names tell."""
+    found: dict[str, str] = {}
+    for name in theirs:
+        ours = SPLIT_WORDS.get(name.lower())
+        if ours is None:
+            continue
+        if ours in found:
+            raise DataError(
+                f"{path}: the splits '{found[ours]}' and '{name}' are both {ours}. Name the one to "
+                f"use, e.g. splits={{train: {theirs[0]}, {ours}: {name}}}"
+            )
+        found[ours] = name
+    if "train" not in found:
+        raise DataError(
+            f"{path}: no training split; it has {', '.join(theirs)}. Name one, e.g. "
+            f"splits={{train: {theirs[0]}}}"
+        )
+    return found
 
 
 def _image_column(path: str, features: Mapping[str, Any]) -> str:
