@@ -117,7 +117,7 @@ def test_a_truncated_checkpoint(trained, tmp_path):
     arguments = ("run", tmp_path / "tiny.yaml", "--name", "base", "--runs", tmp_path / "runs")
     told = refused(call(*arguments))
     assert "model.safetensors" in told
-    assert "Delete the folder" in told
+    assert "delete the stage's folder" in told
     assert list(trained.glob("stages/refined-*/done.json")), "what was made is lost"
     shutil.rmtree(model.parent)
     assert call(*arguments).exit_code == 0
