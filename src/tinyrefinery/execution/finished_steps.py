@@ -71,7 +71,7 @@ def _measure_again(job: OpenJob, labels: JobLabels, step: Step) -> None:
     trained = job.trained(step.stage).network
     # Built as for training, since it is known then which parts are frozen.
     network, _ = builders.initial_network(
-        stage, job.data, job.recipe, step.generation, lambda name: job.frozen(name).network
+        stage, job.data, job.recipe, step.generation, lambda name: job.start(name).network
     )
     network.load_state_dict(trained.state_dict())
     history = read_metrics(step.folder / files.METRICS)
