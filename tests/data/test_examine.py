@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.data.pictures import class_folders, picture, pixels, write
+from tinyrefinery.audit.checks import audit
 from tinyrefinery.data import examine as examine_module
 from tinyrefinery.data.open import open_data
 
@@ -106,3 +108,40 @@ def test_only_a_person_who_watches_sees_a_bar(tmp_path: Path, monkeypatch, capsy
     monkeypatch.setattr("sys.stderr.isatty", lambda: False)
     open_data("folder", root=class_folders(tmp_path / "b", 2))
     assert capsys.readouterr().err == ""
+
+
+def dark_16_bit(folder: Path, n: int) -> Path:
+    """Class folders with 16-bit PNGs whose values fit in the low byte."""
+    random = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (folder / name).mkdir(parents=True)
+        for i in range(n):
+            values = random.integers(0, 256, (8, 8)).astype(np.uint16)
+            Image.fromarray(values).save(folder / name / f"{i}.png")
+    return folder
+
+
+@pytest.mark.parametrize("resident", ["always", "never"])
+def test_pictures_of_one_color_are_reported_and_kept(tmp_path: Path, resident: str):
+    root = dark_16_bit(tmp_path, 10)
+    write(root / "cat" / "real.png", picture(1))
+    for _ in range(2):  # the second opening takes it from the cache
+        dataset = open_data("folder", root=root, resident=resident)
+        found = [problem.where for problem in dataset.problems if problem.kind == "one_color"]
+        assert len(found) == 20
+        assert len(dataset.manifest) == 21
+        assert not any("real" in where for where in found)
+
+
+def test_one_differing_pixel_is_content():
+    pixels = np.full((5, 4, 3), 7, np.uint8)
+    assert examine_module.has_one_color(pixels)
+    pixels[4, 3, 2] = 8
+    assert not examine_module.has_one_color(pixels)
+
+
+def test_the_audit_reports_pictures_of_one_color(tmp_path: Path):
+    dataset = open_data("folder", root=dark_16_bit(tmp_path, 10))
+    kinds = {finding.title: finding for finding in audit(dataset).findings}
+    found = [finding for finding in kinds.values() if "one_color" in str(finding)]
+    assert found and found[0].count == 20 and found[0].severity == "warning"

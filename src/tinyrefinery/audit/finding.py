@@ -26,6 +26,12 @@ KINDS = {
 
 _PROBLEMS: dict[str, tuple[str, Severity, str]] = {
     "broken_image": ("broken", "warning", "fix or delete the files. They are left out"),
+    "one_color": (
+        "broken",
+        "warning",
+        "look at the files. Convert 16-bit images to 8 bits, and transparent ones to an opaque "
+        "background, or delete them",
+    ),
     "missing_label": ("broken", "warning", "label or delete these images. They are left out"),
     "duplicate_across_splits": (
         "leak",

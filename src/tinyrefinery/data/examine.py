@@ -100,9 +100,16 @@ def _examine_image(blobs: Blobs, row: int, channels: int, findings: Findings, sh
         findings.sizes[row] = 0
     else:
         findings.sizes[row] = pixels.shape[:2]
+        findings.one_color[row] = has_one_color(pixels)
         shelf.put(row, pixels)
     if not findings.ids[row]:
         findings.ids[row] = sha256(data).hexdigest()
+
+
+def has_one_color(pixels: np.ndarray) -> bool:
+    """Whether all pixels of an image, uint8 (H, W, C), are equal."""
+    first = pixels[0, 0]
+    return bool((pixels[0] == first).all() and (pixels == first).all())
 
 
 def _shelf(blobs: Blobs, findings: Findings, channels: int, limit: int) -> Shelf:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from tinyrefinery.errors import StorageError
 from tinyrefinery.files import atomic_file
 
-_VERSION = 1  # raise it when `decode` accepts other images or decodes to other sizes
+_VERSION = 2  # raise it when `decode` accepts other images or decodes to other sizes
 
 
 @dataclass
@@ -28,16 +28,18 @@ class Findings:
         ids: SHA-256 of the bytes in hex; empty for images not yet examined.
         sizes: (N, 2) int32 height and width in pixels; zero for broken or unexamined images.
         reasons: why an image is broken; empty for intact images.
+        one_color: (N,) bool, all pixels of the image are equal.
     """
 
     ids: list[str]
     sizes: np.ndarray
     reasons: list[str]
+    one_color: np.ndarray
 
     @classmethod
     def nothing(cls, n: int) -> "Findings":
         """Findings of `n` images that are not yet examined."""
-        return cls([""] * n, np.zeros((n, 2), np.int32), [""] * n)
+        return cls([""] * n, np.zeros((n, 2), np.int32), [""] * n, np.zeros(n, bool))
 
     @property
     def examined(self) -> np.ndarray:
@@ -72,11 +74,12 @@ def read_findings(home: str, stamps: list[str]) -> Findings:
         table = table.take(pa.array([cached[stamps[row]] for row in hits], pa.int64()))
         ids, reasons = table.column("id").to_pylist(), table.column("reason").to_pylist()
         sizes = np.stack([table.column(name).to_numpy() for name in ("height", "width")], 1)
+        one_color = table.column("one_color").to_numpy()
     except (OSError, KeyError, ValueError, pa.ArrowException):
         return findings
     for row, identity, reason in zip(hits, ids, reasons, strict=True):
         findings.ids[row], findings.reasons[row] = identity, reason
-    findings.sizes[hits] = sizes
+    findings.sizes[hits], findings.one_color[hits] = sizes, one_color
     return findings
 
 
@@ -89,6 +92,7 @@ def write_findings(home: str, stamps: list[str], findings: Findings) -> None:
             "height": pa.array(findings.sizes[:, 0]),
             "width": pa.array(findings.sizes[:, 1]),
             "reason": pa.array(findings.reasons),
+            "one_color": pa.array(findings.one_color),
         }
     )
     try:

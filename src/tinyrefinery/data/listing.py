@@ -63,8 +63,9 @@ def assemble(listing: Listing, part: Opened) -> Dataset:
     """
     _check_listing(listing)
     limit = {"auto": RESIDENT_BYTES, "always": 1 << 62, "never": 0}[part.resident]
-    ids, reasons, images = _open_images(listing, part.channels, limit)
+    ids, reasons, one_color, images = _open_images(listing, part.channels, limit)
     problems = [*listing.problems, *check.broken_images(reasons, listing.paths)]
+    problems += check.one_color_images(one_color, listing.paths)
     problems += _missing_labels(listing, reasons)
     usable, notes = _usable(listing, ids, reasons, part.exclude)
     if not usable.any():
@@ -131,13 +132,14 @@ def exclusion_mask(file: Path, paths: Sequence[str], ids: Sequence[str]) -> np.n
 
 def _open_images(
     listing: Listing, channels: int, limit: int
-) -> tuple[list[str], list[str], Images]:
-    """Ids, reasons why images are broken (empty for intact ones), and the pixels."""
+) -> tuple[list[str], list[str], np.ndarray, Images]:
+    """Ids, reasons why images are broken (empty for intact ones), images of one color, pixels."""
     source = listing.pixels
     if isinstance(source, np.ndarray):
         ids = [sha256(pixels.tobytes()).hexdigest() for pixels in source]
         planes = np.ascontiguousarray(to_channels(source, channels).transpose(0, 3, 1, 2))
-        return ids, [""] * len(ids), ResidentImages(torch.from_numpy(planes))
+        one_color = (source == source[:, :1, :1]).all(axis=(1, 2, 3))  # (N,)
+        return ids, [""] * len(ids), one_color, ResidentImages(torch.from_numpy(planes))
     findings, array = examine(
         source,
         channels=channels,
@@ -145,9 +147,12 @@ def _open_images(
         stamps=listing.stamps,
         resident_bytes=limit,
     )
-    if array is not None:
-        return findings.ids, findings.reasons, ResidentImages(torch.from_numpy(array))
-    return findings.ids, findings.reasons, EncodedImages(source, findings.sizes, channels)
+    images: Images = (
+        EncodedImages(source, findings.sizes, channels)
+        if array is None
+        else ResidentImages(torch.from_numpy(array))
+    )
+    return findings.ids, findings.reasons, findings.one_color, images
 
 
 def _manifest(listing: Listing, ids: list[str], rows: np.ndarray) -> Manifest:

@@ -1,7 +1,7 @@
 """Checks when a dataset is opened: find problems, and leave out rows that can't be used.
 
-Kinds of problem: `broken_image`, `missing_label`, `duplicate_across_splits`, `group_across_splits`,
-`conflicting_labels`, `empty_class`, `empty_split`, `auto_labels_measure`, and from the folder
+Kinds of problem: `broken_image`, `one_color`, `missing_label`, `duplicate_across_splits`,
+`group_across_splits`, `conflicting_labels`, `empty_class`, `empty_split`, `auto_labels_measure`, and from the folder
 reader `ignored_files` and `unlisted_image`.
 """
 
@@ -25,6 +25,12 @@ def broken_images(reasons: Sequence[str], paths: Sequence[str]) -> list[Problem]
         for path, reason in zip(paths, reasons, strict=True)
         if reason
     ]
+
+
+def one_color_images(one_color: np.ndarray, paths: Sequence[str]) -> list[Problem]:
+    """One problem per image without content. All are kept."""
+    what = "all pixels are equal; kept. 16-bit images keep the high byte, transparency is dropped"
+    return [Problem("one_color", paths[row], what) for row in np.flatnonzero(one_color)]
 
 
 def copies_across_splits(manifest: Manifest) -> tuple[np.ndarray, list[Problem]]:
