@@ -5,10 +5,10 @@
     ROOT/ImageSets/Main/train.txt, val.txt, test.txt (optional): one NAME per line
 
 A problem in a single file does not stop the opening. It is reported with the action taken. Kinds of
-problem: `broken_annotation`, `missing_image`, `missing_annotation`, `listed_twice`, `broken_image`, `one_color`,
-`missing_size`, `resized_image`, `turned_image`, `other_size`, `unreadable_object`, `inverted_box`,
-`zero_area`, `outside`, `clipped`, `unknown_class`, `no_objects`, `duplicate_across_splits`,
-`empty_class`, `empty_split`.
+problem: `broken_annotation`, `missing_image`, `missing_annotation`, `listed_twice`, `broken_image`,
+`one_color`, `missing_size`, `resized_image`, `turned_image`, `other_size`, `unreadable_object`,
+`inverted_box`, `zero_area`, `outside`, `clipped`, `unknown_class`, `no_objects`,
+`duplicate_across_splits`, `empty_class`, `empty_split`.
 """
 
 from collections.abc import Collection, Mapping, Sequence

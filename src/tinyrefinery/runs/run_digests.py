@@ -17,7 +17,7 @@ log = logging.getLogger("tinyrefinery")
 
 
 def digests_to_keep(run: Path) -> dict[str, str]:
-    """Take the digests of files away, before some of these files are written anew.
+    """Take the digests of files away, before some of these files are written again.
 
     A process that is killed meanwhile leaves files without digests, never ones with wrong digests.
 

@@ -57,7 +57,7 @@ class StageFacts:
 
 
 _READ = TypeAdapter(StageFacts)
-_REMEDY = "Run again: it is written anew."
+_REMEDY = "Run again: the file is written again."
 
 
 _NAMES = {field.name for field in fields(StageFacts)}

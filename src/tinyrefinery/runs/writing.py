@@ -154,7 +154,7 @@ def _read_stage_facts(step: Step) -> dict[str, Any]:
     try:
         return facts_of(read_facts(step.folder))
     except DataError as error:
-        log.warning(f"{step.title}: written anew, since {error}")
+        log.warning(f"{step.title}: written again, because {error}")
         return {}
 
 
