@@ -8,6 +8,7 @@ timm:resnet18                      a pretrained model of timm
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -17,8 +18,14 @@ from tinyrefinery.networks.choice import Choice, Seeds, choose_many, choose_one
 from tinyrefinery.networks.facts import Facts, facts_beside
 from tinyrefinery.networks.network import Network
 from tinyrefinery.recipe.load import canonical
-from tinyrefinery.runs.files import STAGES
-from tinyrefinery.runs.run_folder import Run, TrainedStage, open_run, stage_folder_of
+from tinyrefinery.runs.files import DONE, STAGES
+from tinyrefinery.runs.run_folder import (
+    Run,
+    TrainedStage,
+    open_run,
+    open_stage,
+    stage_folder_of,
+)
 
 KEPT = "data_tests"
 """Folder, in a run or beside a network file, that holds what is computed with networks."""
@@ -58,7 +65,7 @@ def open_network(
     choice, word = Choice(stage, seed, row), str(what)
     if word.startswith(TIMM):
         return _of_timm(word, stated or Facts())
-    path = Path(word.removeprefix(FILE)).expanduser()
+    path = _path_of(word)
     if path.suffix.lower() == ONNX and path.is_file():
         return _of_onnx(path, choice, like, (stated or Facts(), otherwise or Facts()))
     place = _place(path)
@@ -87,7 +94,7 @@ def open_networks(
     """
     networks: list[Network] = []
     for word in words:
-        path = Path(str(word).removeprefix(FILE)).expanduser()
+        path = _path_of(str(word))
         if not str(word).startswith(TIMM) and (path / STAGES).is_dir():
             run = open_run(path)
             networks += [of_stage(run, s) for s in choose_many(run, stages, seeds, rows)]
@@ -125,6 +132,13 @@ def of_stage(run: Run, stage: TrainedStage) -> Network:
     )
 
 
+def _path_of(word: str) -> Path:
+    path = Path(word.removeprefix(FILE))
+    with suppress(RuntimeError):  # a "~" that stands for nobody is a name like any other
+        return path.expanduser()
+    return path
+
+
 def _home(file: Path) -> Path:
     return file.parent / f"{file.stem}.{KEPT}"
 
@@ -138,22 +152,21 @@ def _place(path: Path) -> Run | TrainedStage | Path:
     if path.is_file():
         if path.suffix in (".yaml", ".yml", ".json", ".csv", ".parquet"):
             raise DataError(_no_network(path))
-        # A file in a stage's folder stands for its stage, unless someone put it there.
         folder = stage_folder_of(path)
-        return path if folder is None else _stage_in(folder, path)
-    if (folder := stage_folder_of(path)) is not None:
-        return _stage_in(folder, None)
+        if folder is None:
+            return path
+        stage = _finished(folder)
+        # The stage's own file stands for its stage, also through a link; others lie there by chance.
+        return stage if path.resolve() == stage.network.resolve() else path
     if not path.is_dir():
         raise DataError(_no_network(path))
-    return open_run(path)
+    return _finished(path) if stage_folder_of(path) == path.resolve() else open_run(path)
 
 
-def _stage_in(folder: Path, file: Path | None) -> TrainedStage | Path:
-    for stage in open_run(folder.parent.parent).stages:
-        if stage.folder.resolve() == folder.resolve():
-            is_its_network = file is None or file.name == stage.network.name
-            return stage if is_its_network or file is None else file
-    raise DataError(f"{folder}: this stage is not finished. Let the run end first")
+def _finished(folder: Path) -> TrainedStage:
+    if not (folder / DONE).exists():
+        raise DataError(f"{folder}: this stage is not finished. Let the run end first")
+    return open_stage(folder)
 
 
 def _no_network(path: Path) -> str:

@@ -1,0 +1,59 @@
+"""What a user may type for a network, in odd forms."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.networks.runs import write_network
+from tinyrefinery.errors import DataError
+from tinyrefinery.networks.opening import open_network, open_networks
+from tinyrefinery.runs.origins import find_origin
+
+
+def stage_folder(run: Path, stage: str = "plain") -> Path:
+    (folder,) = (run / "stages").glob(f"{stage}-*")
+    return folder
+
+
+def test_a_link_to_a_network_is_that_network(run, tmp_path):
+    link = tmp_path / "best.safetensors"
+    link.symlink_to(stage_folder(run) / "model.safetensors")
+    network = open_network(link)
+    assert network.trained is not None  # else its training images would count as held out
+    assert network.trained.stage == "plain"
+
+
+def test_a_foreign_file_in_a_stage_folder_is_not_that_network(run):
+    foreign = write_network(stage_folder(run) / "other.safetensors", "foreign")
+    assert open_network(foreign).trained is None
+    origin = find_origin([f"file:{foreign}"])
+    assert (origin.unknown, origin.seen) == ((f"file:{foreign}",), frozenset())
+
+
+def test_a_missing_file_in_a_stage_folder_is_missing(run):
+    with pytest.raises(DataError, match="modle.safetensors: there is no such file"):
+        open_network(stage_folder(run) / "modle.safetensors")
+    with pytest.raises(DataError, match="there is no such run folder or network file"):
+        open_network(stage_folder(run) / "best")
+
+
+def test_the_folder_of_an_older_network_still_means_it(run):
+    newer = stage_folder(run)
+    older = shutil.copytree(newer, newer.with_name("plain-0ld0ld0l"))
+    facts = json.loads((older / "stage.json").read_text())
+    (older / "stage.json").write_text(json.dumps(facts | {"key": "0ld0ld0l"}))
+    os.utime(older / "done.json", (0, 0))
+    assert open_network(older).digest == "0ld0ld0l"
+    assert open_network(older / "model.safetensors").digest == "0ld0ld0l"
+    (older / "done.json").unlink()
+    with pytest.raises(DataError, match="not finished"):
+        open_network(older)
+
+
+def test_a_tilde_that_stands_for_nobody_is_a_name():
+    for opened in (open_network, lambda word: open_networks([word])):
+        with pytest.raises(DataError, match="~nobody-here/run: there is no such"):
+            opened("~nobody-here/run")
