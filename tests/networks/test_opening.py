@@ -57,3 +57,21 @@ def test_a_tilde_that_stands_for_nobody_is_a_name():
     for opened in (open_network, lambda word: open_networks([word])):
         with pytest.raises(DataError, match="~nobody-here/run: there is no such"):
             opened("~nobody-here/run")
+
+
+def test_the_last_stage_is_the_recipe_s_whichever_rows_share_the_others(run):
+    """Rows of a table often share their refiner, and each has a student of its own."""
+    for stage, rows in (("plain", ["l2", "kl"]), ("refined", ["l2"])):
+        file = stage_folder(run, stage) / "stage.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"rows": rows}))
+    for row in (None, "l2"):
+        opened = open_network(run, row=row).stage
+        assert opened is not None and opened.stage == "refined"
+
+
+def test_a_stage_that_the_recipe_has_no_longer_is_not_its_last(run):
+    recipe = run / "recipe.yaml"
+    before, _, _ = recipe.read_text().partition("  - id: refined")
+    recipe.write_text(before)
+    opened = open_network(run).stage
+    assert opened is not None and opened.stage == "plain"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from tinyrefinery.errors import ChoiceError, DataError, did_you_mean
-from tinyrefinery.runs.run_folder import Run, TrainedStage
+from tinyrefinery.runs.run_folder import Run, TrainedStage, last_stage
 
 Seeds = Collection[int] | Literal["lowest", "all"]
 
@@ -44,7 +44,7 @@ def choose_one(run: Run, choice: Choice) -> TrainedStage:
     """
     stages = _of_rows(run, [choice.row] if choice.row is not None else [])
     # Without a name the last stage counts: it is what the recipe works toward.
-    name = stages[-1].stage if choice.stage is None else choice.stage
+    name = last_stage(stages) if choice.stage is None else choice.stage
     stages = _of_stages(run.path, stages, [name])
     seeds = sorted({stage.seed for stage in stages})
     seed = seeds[0] if choice.seed is None else choice.seed

@@ -1,6 +1,7 @@
 """A run folder as read back: its recipe, environment, data facts and finished stages."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -135,8 +136,8 @@ def open_run(path: Path) -> Run:
             f"{path}: no run folder (it has no folder 'stages'). "
             "Give the folder that `tinyrefinery run` printed, usually runs/NAME."
         )
-    recipe_file, excluded = path / files.RECIPE, path / files.EXCLUDED
-    recipe = recipe_file.read_text("utf-8") if recipe_file.exists() else ""
+    excluded = path / files.EXCLUDED
+    recipe = _text(path / files.RECIPE)
     name = path.resolve().name
     done = sorted((path / files.STAGES).glob(f"*/{files.DONE}"))
     stages, notes = _newest([_read_stage(file.parent, name) for file in done])
@@ -155,6 +156,24 @@ def open_run(path: Path) -> Run:
         stages=tuple(stages),
         notes=tuple(notes),
     )
+
+
+def last_stage(stages: Sequence[TrainedStage]) -> str:
+    """Id of the stage that comes last in the recipe.
+
+    A stage that a changed recipe has no longer comes before all others.
+    """
+    orders = {
+        path: _recipe_order(_recipe_content(_text(path)))
+        for path in {stage.recipe for stage in stages}
+    }
+
+    def place(stage: TrainedStage) -> tuple[bool, int, int, str]:
+        order = orders[stage.recipe]
+        number = _place(stage.stage, order)
+        return number < len(order), number, stage.generation, stage.stage
+
+    return max(stages, key=place).stage
 
 
 def open_stage(folder: Path) -> TrainedStage:
@@ -244,6 +263,10 @@ def _read_metrics(path: Path) -> tuple[dict[str, Any], ...]:
                     f"{path}: line {number} is not an epoch's metrics ({error})"
                 ) from error
     return tuple(epochs[epoch] for epoch in sorted(epochs))
+
+
+def _text(path: Path) -> str:
+    return path.read_text("utf-8") if path.exists() else ""
 
 
 def _recipe_content(text: str) -> dict[str, Any]:
