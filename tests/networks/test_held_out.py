@@ -192,7 +192,9 @@ def test_images_behind_a_refiner_from_another_run_are_not_held_out(memorized, tm
     assert any("refiner behind it" in note for note in data.notes)
 
 
-def test_a_run_does_not_test_on_what_its_outside_refiner_was_trained_on(memorized, tmp_path, caplog):
+def test_a_run_does_not_test_on_what_its_outside_refiner_was_trained_on(
+    memorized, tmp_path, caplog
+):
     recipe = memorized.parent / "recipe.yaml"
     (teacher,) = open_run(memorized).stages
     overrides = [
@@ -205,7 +207,8 @@ def test_a_run_does_not_test_on_what_its_outside_refiner_was_trained_on(memorize
     unseen = splits_of(tmp_path / "student")["test"] - teacher.seen()
     assert 0 < student.evaluation["test"]["n"] == len(unseen) < 48
     saved = student.predictions("test")
-    assert saved is not None and set(Predictions.load(saved).ids) == unseen
+    assert saved is not None
+    assert set(Predictions.load(saved).ids) == unseen
     assert "refiner behind it" in caplog.text
     (again,) = reevaluate(tmp_path / "student", ["data.eval_crop.resize=16"]).values()
     assert again["test"] == student.evaluation["test"]

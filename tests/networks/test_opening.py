@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.networks.runs import write_network
-from tinyrefinery.errors import DataError
+from tests.networks.runs import write_network, write_run
+from tinyrefinery.errors import ChoiceError, DataError
 from tinyrefinery.networks.opening import open_network, open_networks
 from tinyrefinery.runs.origins import find_origin
 
@@ -34,7 +34,7 @@ def test_a_foreign_file_in_a_stage_folder_is_not_that_network(run):
 
 
 def test_a_missing_file_in_a_stage_folder_is_missing(run):
-    with pytest.raises(DataError, match="modle.safetensors: there is no such file"):
+    with pytest.raises(DataError, match=r"modle\.safetensors: there is no"):
         open_network(stage_folder(run) / "modle.safetensors")
     with pytest.raises(DataError, match="there is no such run folder or network file"):
         open_network(stage_folder(run) / "best")
@@ -66,7 +66,8 @@ def test_the_last_stage_is_the_recipe_s_whichever_rows_share_the_others(run):
         file.write_text(json.dumps(json.loads(file.read_text()) | {"rows": rows}))
     for row in (None, "l2"):
         opened = open_network(run, row=row).stage
-        assert opened is not None and opened.stage == "refined"
+        assert opened is not None
+        assert opened.stage == "refined"
 
 
 def test_a_stage_that_the_recipe_has_no_longer_is_not_its_last(run):
@@ -74,4 +75,21 @@ def test_a_stage_that_the_recipe_has_no_longer_is_not_its_last(run):
     before, _, _ = recipe.read_text().partition("  - id: refined")
     recipe.write_text(before)
     opened = open_network(run).stage
-    assert opened is not None and opened.stage == "plain"
+    assert opened is not None
+    assert opened.stage == "plain"
+
+
+def test_a_choice_that_contradicts_a_stage_s_folder_is_an_error(run):
+    folder = stage_folder(run)
+    assert open_network(folder, stage="plain", seed=0).stage is not None
+    for choice in ({"stage": "refined"}, {"seed": 3}, {"row": "a"}):
+        with pytest.raises(ChoiceError, match=f"not {next(iter(choice.values()))}"):
+            open_network(folder, **choice)
+
+
+def test_networks_of_runs_of_the_same_name_are_told_apart(run, photos, tmp_path):
+    other = write_run(tmp_path / "tuesday" / "run", photos)
+    names = [network.name for network in open_networks([run, other], stages=["plain"])]
+    assert names == [f"{run} plain (seed 0)", f"{other} plain (seed 0)"]
+    with pytest.raises(DataError, match="named twice"):
+        open_networks([run, stage_folder(run)])

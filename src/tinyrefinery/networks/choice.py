@@ -61,6 +61,24 @@ def choose_one(run: Run, choice: Choice) -> TrainedStage:
     return left[0]
 
 
+def check_choice(stage: TrainedStage, choice: Choice) -> None:
+    """Check that a stage that was named by its folder is the one that is chosen.
+
+    Raises:
+        ChoiceError: when it has another id, seed or row.
+    """
+    for name, wanted, there in (
+        ("stage", choice.stage, (stage.stage,)),
+        ("seed", choice.seed, (stage.seed,)),
+        ("row", choice.row, stage.rows),
+    ):
+        if wanted is not None and wanted not in there:
+            raise ChoiceError(
+                f"{stage.folder}: its {name} is {_list(there)}, not {wanted}. Leave out --{name}, "
+                f"or give the run folder {stage.run_folder}"
+            )
+
+
 def choose_many(
     run: Run, stages: Iterable[str] = (), seeds: Seeds = "lowest", rows: Iterable[str] = ()
 ) -> list[TrainedStage]:

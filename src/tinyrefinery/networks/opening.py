@@ -14,7 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from tinyrefinery.errors import DataError
-from tinyrefinery.networks.choice import Choice, Seeds, choose_many, choose_one
+from tinyrefinery.networks.choice import Choice, Seeds, check_choice, choose_many, choose_one
 from tinyrefinery.networks.facts import Facts, facts_beside
 from tinyrefinery.networks.network import Network
 from tinyrefinery.recipe.load import canonical
@@ -48,7 +48,8 @@ def open_network(
 
     Args:
         what: see the module's docstring.
-        stage: id of a run's stage; None: the last.
+        stage: id of a run's stage; None: the last. Of a stage's folder it must be that stage, and
+            so must seed and row.
         seed: of a run with several; None: the lowest.
         row: of a run of a table; None: any, as long as one network is meant.
         like: of an ONNX file, the run or network file that it was made from, which states what the
@@ -72,6 +73,7 @@ def open_network(
     if isinstance(place, Run):
         return of_stage(place, choose_one(place, choice))
     if isinstance(place, TrainedStage):
+        check_choice(place, choice)
         return of_stage(open_run(place.run_folder), place)
     digest = sha256(place.read_bytes()).hexdigest()
     return Network(place.name, f"{FILE}{place}", "file", place, digest, _home(place))
@@ -86,7 +88,7 @@ def open_networks(
 ) -> list[Network]:
     """All networks that words mean; of run folders, every stage unless some are named.
 
-    Names are unique: where all are of one run, its name is left out.
+    Names are unique, see `named_apart`.
 
     Raises:
         DataError: when a word means nothing, or a network is named twice.
@@ -104,18 +106,32 @@ def open_networks(
         raise DataError(
             "no network is named. Give run folders, network files or timm:NAME, e.g. runs/demo"
         )
-    return _named(networks)
+    places = [network.file.resolve() for network in networks]
+    twice = next(
+        (n for n, place in zip(networks, places, strict=True) if places.count(place) > 1), None
+    )
+    if twice is not None:
+        raise DataError(f"'{twice.name}' is named twice. Name each network once")
+    return named_apart(networks)
 
 
-def _named(networks: Sequence[Network]) -> list[Network]:
+def named_apart(networks: Sequence[Network]) -> list[Network]:
+    """The same networks, with names as short as they can be that tell them apart.
+
+    Where all are of one run, its name is left out. Where runs or files have the same name, their
+    paths are written out.
+    """
     runs = {network.run for network in networks}
     if len(runs) == 1 and None not in runs and len(networks) > 1:
-        networks = [replace(n, name=n.stage.label if n.stage else n.name) for n in networks]
-    names = [network.name for network in networks]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise DataError(f"'{twice}' is named twice. Name each network once")
-    return list(networks)
+        return [replace(n, name=n.stage.label if n.stage else n.name) for n in networks]
+    files: dict[str, set[Path]] = {}
+    for network in networks:
+        files.setdefault(network.name, set()).add(network.file.resolve())
+    return [n if len(files[n.name]) == 1 else replace(n, name=_long_name(n)) for n in networks]
+
+
+def _long_name(network: Network) -> str:
+    return f"{network.run} {network.stage.label}" if network.stage else str(network.file)
 
 
 def of_stage(run: Run, stage: TrainedStage) -> Network:
@@ -156,7 +172,7 @@ def _place(path: Path) -> Run | TrainedStage | Path:
         if folder is None:
             return path
         stage = _finished(folder)
-        # The stage's own file stands for its stage, also through a link; others lie there by chance.
+        # The stage's own file stands for its stage, also through a link. Other files do not.
         return stage if path.resolve() == stage.network.resolve() else path
     if not path.is_dir():
         raise DataError(_no_network(path))
