@@ -10,7 +10,8 @@ import pytest
 import tinyrefinery as tr
 from tests.data.scenes import stripes
 from tests.recipe_files import write_tiny
-from tinyrefinery.errors import RecipeError
+from tinyrefinery.errors import DataError, RecipeError
+from tinyrefinery.runs.run_folder import open_run
 
 SMALL = {"name": "street_cnn", "kwargs": {"widths": [4, 8]}}
 
@@ -47,6 +48,17 @@ def test_fine_tune_takes_a_network_file(tmp_path):
     assert same == {name for name in ours if name.startswith("stages.0.")}
     with pytest.raises(RecipeError, match="no part 'stem' with weights"):
         tr.fine_tune(stripes(), of("first"), freeze=["stem"], folder=tmp_path / "third")
+
+
+def test_fine_tune_takes_a_run_folder(tmp_path):
+    common = {"epochs": 1, "batch_size": 16, "flip": 0.0}
+    tr.refine(stripes(), [SMALL], **common, folder=tmp_path / "first")
+    tr.fine_tune(stripes(), tmp_path / "first", **common, folder=tmp_path / "second")
+    (stage,) = open_run(tmp_path / "second").stages
+    (first,) = open_run(tmp_path / "first").stages
+    assert stage.outside == (f"file:{first.network}",)
+    with pytest.raises(DataError, match="can't be fine-tuned"):
+        tr.fine_tune(stripes(), "timm:resnet18", **common, folder=tmp_path / "third")
 
 
 def test_train_takes_a_file(tmp_path):

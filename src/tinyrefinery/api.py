@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from tinyrefinery.data.dataset import Dataset
+from tinyrefinery.errors import DataError
 from tinyrefinery.execution.chain import Chain
 from tinyrefinery.execution.execute import run
-from tinyrefinery.models.network_file import read_info
+from tinyrefinery.networks.opening import open_network
 from tinyrefinery.options.crops import Inception
 from tinyrefinery.options.messages import check
 from tinyrefinery.recipe.data import Data
@@ -110,7 +111,7 @@ def fine_tune(
 
     Args:
         data: from `open_data`.
-        network: a network file, such as `model.safetensors` of a stage in a run folder.
+        network: a run folder, of which the last stage counts, a stage's folder or a network file.
         epochs: passes over the training split.
         lr: largest learning rate of SGD with momentum and a cosine schedule.
         batch_size: crops per step.
@@ -127,11 +128,14 @@ def fine_tune(
     Raises:
         RefineryError: for anything that the user can fix.
     """
-    info = read_info(network)
+    start = open_network(network)
+    if start.kind != "file":
+        raise DataError(f"{network}: can't be fine-tuned. Give a run folder or a network file")
+    info = start.info
     kwargs = {key: value for key, value in info.kwargs.items() if key != "pretrained"}
     crops, stage = _crops(data, size or info.size, options)
     common = _common(epochs, lr, layer_decay=layer_decay) | {"batch_size": batch_size}
-    common |= {"init_from": f"file:{network}", "replace_head": True}
+    common |= {"init_from": start.source, "replace_head": True}
     stages = _stages([{"name": info.name, "kwargs": kwargs}], common | stage, {})
     crops = {"mean": list(info.mean), "std": list(info.std)} | crops
     title = f"{stages[0]['id']} fine-tuned on {data.name}"

@@ -47,7 +47,7 @@ def test_stored_predictions_are_sliced_and_nothing_is_predicted(run, tmp_path, m
     stored = predictions_of(run)
     assert found["all"].measured.hits == stored.correct.sum()
     assert found["all"].measured.n == 180
-    session = run_tests(tmp_path / "data_tests.yaml", open_network(run))
+    session = run_tests(str(tmp_path / "data_tests.yaml"), open_network(run))
     with open(session.data.source.root + "/metadata.csv") as file:
         lines = [r for r in csv.DictReader(file) if r["split"] == "test"]
     wanted = [r for r in lines if r["pose"] == "back" and float(r["distance_m"]) > 5]

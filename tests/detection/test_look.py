@@ -126,14 +126,28 @@ def test_faults_of_other_images_and_known_ones_are_logged(trained, tmp_path, mon
     measured(folder, f"data.source={{name: voc, root: {write(tmp_path / 'voc', files)}}}")
     (line,) = logged
     assert line.startswith("voc: 1 problem with the data, the first: missing annotation: JPEGIm")
+
+
+def test_images_that_a_detector_used_are_not_held_out(trained, monkeypatch, logged):
+    _, folder = trained
     data = box_data(tiny().data.source)
-    swapped = np.where(data.splits == "train", "test", "train")
-    there = dataclasses.replace(data, splits=swapped)
+    used = np.flatnonzero(data.splits != "test")
+    mixed = data.splits.copy()
+    mixed[used] = "test"
+    there = dataclasses.replace(data, splits=mixed)
     monkeypatch.setattr(detection_look.build, "box_data", lambda source, measured: there)
-    measured(folder, "inference.most=9")
-    assert logged[1:] == [
-        f"detector (seed {seed}): was trained on 20 of these 20 images" for seed in (0, 1)
-    ]
+    found = measured(folder, "data.workers=0")
+    for stage in detection_look.detectors(folder):
+        before, after = stage.evaluation["test"], found[stage.seed]["test"]
+        for name in ("images", "map11", "classes"):
+            assert before[name] == after[name]
+    assert [line.partition(": ")[2] for line in logged] == [
+        f"{len(used)} of these {len(data)} images are left out: it was trained or chosen on them"
+    ] * 2
+    only = dataclasses.replace(data, splits=np.where(data.splits == "test", "train", "test"))
+    monkeypatch.setattr(detection_look.build, "box_data", lambda source, measured: only)
+    with pytest.raises(DataError, match="none of them is held out"):
+        measured(folder, "data.workers=0")
 
 
 def test_other_images_have_other_lists(tmp_path):

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from tinyrefinery.cli.main import app
 from tinyrefinery.data_tests.session import run_tests
+from tinyrefinery.evaluation.predictions import Predictions
 from tinyrefinery.execution.execute import run
 from tinyrefinery.networks.network_data import open_network_data
 from tinyrefinery.networks.opening import open_network, open_networks
@@ -190,6 +191,28 @@ def test_images_behind_a_refiner_from_another_run_are_not_held_out(memorized, tm
     data = open_network_data([open_network(tmp_path / "student")])
     assert not len(data.manifest.rows("test"))
     assert any("refiner behind it" in note for note in data.notes)
+
+
+def test_a_run_does_not_test_on_what_its_outside_refiner_was_trained_on(
+    memorized, tmp_path, caplog
+):
+    recipe = memorized.parent / "recipe.yaml"
+    (teacher,) = open_run(memorized).stages
+    overrides = [
+        f"stages.plain.labels={{name: refined, by: 'file:{teacher.network}'}}",
+        "stages.plain.epochs=1",
+        "data.source.seed=9",
+    ]
+    run([Job(load_recipe(recipe, overrides))], tmp_path / "student")
+    (student,) = open_run(tmp_path / "student").stages
+    unseen = splits_of(tmp_path / "student")["test"] - teacher.seen()
+    assert 0 < student.evaluation["test"]["n"] == len(unseen) < 48
+    saved = student.predictions("test")
+    assert saved is not None
+    assert set(Predictions.load(saved).ids) == unseen
+    assert "refiner behind it" in caplog.text
+    (again,) = reevaluate(tmp_path / "student", ["data.eval_crop.resize=16"]).values()
+    assert again["test"] == student.evaluation["test"]
 
 
 def test_networks_that_are_compared_leave_out_what_any_of_them_used(memorized, tmp_path):

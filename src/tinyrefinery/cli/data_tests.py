@@ -119,9 +119,11 @@ def compare(
     """
     log_progress()
     from tinyrefinery.data_tests.session import run_tests
-    from tinyrefinery.networks.opening import open_network
+    from tinyrefinery.networks.opening import named_apart, open_network
 
-    networks = [open_network(path, stage=stage, seed=seed, row=row, like=like) for path in runs]
+    networks = named_apart(
+        [open_network(path, stage=stage, seed=seed, row=row, like=like) for path in runs]
+    )
     first = networks[0]
     sessions = [run_tests(tests, each, first, together=networks) for each in networks]
     names, judged = [each.name for each in networks], [each.results for each in sessions]
@@ -146,9 +148,11 @@ def history(
 ) -> None:
     """Show one data test's results across runs."""
     from tinyrefinery.data_tests.session import past_values
-    from tinyrefinery.networks.opening import open_network
+    from tinyrefinery.networks.opening import named_apart, open_network
 
-    networks = [open_network(path, stage=stage, seed=seed, row=row, like=like) for path in runs]
+    networks = named_apart(
+        [open_network(path, stage=stage, seed=seed, row=row, like=like) for path in runs]
+    )
     values = past_values(test, networks, tests)
     Console(emoji=False).print(terminal.history_table(values))
 

@@ -30,7 +30,7 @@ def broken_images(reasons: Sequence[str], paths: Sequence[str]) -> list[Problem]
 def one_color_images(one_color: np.ndarray, paths: Sequence[str]) -> list[Problem]:
     """One problem per image without content. All are kept."""
     what = "all pixels are equal; kept. 16-bit images keep the high byte, transparency is dropped"
-    return [Problem("one_color", paths[row], what) for row in np.flatnonzero(one_color)]
+    return [Problem("one_color", paths[int(row)], what) for row in np.flatnonzero(one_color)]
 
 
 def copies_across_splits(manifest: Manifest) -> tuple[np.ndarray, list[Problem]]:

@@ -94,7 +94,7 @@ def kept_results(network: Network, suite: Path) -> Path:
 
 
 def run_tests(
-    path: Path,
+    path: str | Path,
     network: Network,
     baseline: Network | None = None,
     *,
@@ -115,6 +115,7 @@ def run_tests(
         DataTestError: when the file is wrong.
         RefineryError: when data or networks can't be opened.
     """
+    path = Path(path)
     suite, home = load_suite(path), path.resolve().parent
     if baseline is None and suite.baseline is not None:
         baseline = open_network(Path(anchored(suite.baseline, home)), like=like)

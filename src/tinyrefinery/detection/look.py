@@ -85,8 +85,8 @@ def changed_recipe(stage: TrainedStage, overrides: Sequence[str]) -> DetectionRe
 def measure_again(path: Path, overrides: Sequence[str], split: str) -> Measured:
     """The measures of finished detectors on other images, or with other thresholds.
 
-    Another folder or zip without lists is a test split, all of it. Problems of the data are logged,
-    and how many of the images a detector was trained on.
+    Another folder or zip without lists is a test split, all of it. Images that a detector was
+    trained or chosen on are left out of it. How many is logged, and problems of the data are.
 
     Args:
         path: a run folder, or a stage's folder.
@@ -94,7 +94,7 @@ def measure_again(path: Path, overrides: Sequence[str], split: str) -> Measured:
         split: whose images are measured.
 
     Raises:
-        DataError: when the split is empty, or the images have other classes.
+        DataError: when no image is left to measure on, or the images have other classes.
     """
     check_installed()
     opened: dict[str, BoxData] = {}
@@ -106,9 +106,7 @@ def measure_again(path: Path, overrides: Sequence[str], split: str) -> Measured:
             opened[source] = _images(recipe, changed_recipe(stage, []), overrides)
             _log_problems(opened[source])
         data = opened[source]
-        rows = _rows(data, split)
-        if split != "train":
-            _log_known(stage, data, rows)
+        rows = _held_out(stage, data, split)
         network, info = load_detector(stage.intact_network)
         same = _renumbered(data, info.classes)
         view = BoxView(same, info.spec.size, mean=info.mean, std=info.std)
@@ -127,13 +125,33 @@ def _log_problems(data: BoxData) -> None:
         )
 
 
-def _log_known(stage: TrainedStage, data: BoxData, rows: np.ndarray) -> None:
-    """Log how many of the images a detector was trained on."""
+def _held_out(stage: TrainedStage, data: BoxData, split: str) -> np.ndarray:
+    """Rows of a split, without images that a detector used otherwise; of `train`, all.
+
+    Images that it was trained on are left out, and of the test split those it was chosen on.
+
+    Raises:
+        DataError: when no row is left.
+    """
+    rows = _rows(data, split)
+    if split == "train":
+        return rows
     table = stage.images()
     ids, splits = table.column("id").to_pylist(), table.column("split").to_pylist()
-    trained = {id for id, split in zip(ids, splits, strict=True) if split == "train"}
-    if known := len(trained & {data.ids[row] for row in rows}):
-        log.info(f"{stage.label}: was trained on {known} of these {len(rows)} images")
+    used = dict.fromkeys(stage.seen_outside(), "train")
+    used |= {id: s for id, s in zip(ids, splits, strict=True) if s != "test"}
+    kept = [row for row in rows if used.get(data.ids[row], split) == split]
+    if not kept:
+        raise DataError(
+            f"{data.name}: {stage.label} was trained or chosen on all {len(rows)} images of the "
+            f"{split} split, so none of them is held out. Name other images: data.source.root=..."
+        )
+    if left_out := len(rows) - len(kept):
+        log.info(
+            f"{stage.label}: {left_out} of these {len(rows)} images are left out: it was trained "
+            "or chosen on them"
+        )
+    return np.array(kept)
 
 
 def _images(recipe: DetectionRecipe, trained: DetectionRecipe, overrides: Sequence[str]) -> BoxData:

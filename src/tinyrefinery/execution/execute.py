@@ -16,6 +16,7 @@ from lightning_fabric import Fabric
 from tinyrefinery import builders
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.images import ResidentImages
+from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.errors import ChainError, DataError, RecipeError
 from tinyrefinery.execution.chain import Chain
 from tinyrefinery.execution.initial_recipes import Files, Start, starts_of, with_start_files
@@ -24,12 +25,13 @@ from tinyrefinery.execution.opened import OpenJob
 from tinyrefinery.execution.processes import run_in_processes
 from tinyrefinery.execution.sample_crops import save_samples
 from tinyrefinery.files import check_writable
+from tinyrefinery.networks.held_out import without_seen
 from tinyrefinery.options.labels import Refined
 from tinyrefinery.recipe.load import part_hash
 from tinyrefinery.runs import files
 from tinyrefinery.runs.lock import locked
 from tinyrefinery.runs.plan import Job, Plan, make_plan, run_folder
-from tinyrefinery.runs.writing import data_facts, write_run, write_table
+from tinyrefinery.runs.writing import data_facts, seen_outside, write_run, write_table
 
 log = logging.getLogger("tinyrefinery")
 
@@ -170,8 +172,20 @@ def open_jobs(
     launched = [fabrics[part_hash(job.recipe.engine)] for job in jobs]
     datasets = _open_data(jobs, launched, data)
     plan = make_plan(jobs, datasets, folder)
-    opened = map(OpenJob, plan.jobs, datasets, launched)
+    opened = map(OpenJob, plan.jobs, datasets, launched, _measured(plan, datasets))
     return list(opened), plan
+
+
+def _measured(plan: Plan, datasets: Sequence[Dataset]) -> list[Manifest]:
+    """The manifest of each job, in the splits that all its networks are measured on.
+
+    One set of test images for the whole plan, so that its networks can be compared.
+    """
+    seen = frozenset[str]().union(*map(seen_outside, plan.steps))
+    held = {id(data): without_seen(data.manifest, seen) for data in datasets}
+    for note in dict.fromkeys(note for each in held.values() for note in each.notes):
+        log.warning(note)
+    return [held[id(data)].manifest for data in datasets]
 
 
 def _open_data(

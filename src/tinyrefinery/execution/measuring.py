@@ -50,7 +50,7 @@ def _keep_predictions(job: OpenJob, step: Step, network: nn.Module) -> dict[str,
     """Write the network's predictions on each split that has an image."""
     predictions: dict[str, Predictions] = {}
     for split in SPLITS:
-        rows = job.data.manifest.rows(split)
+        rows = job.measured.rows(split)
         rows = evenly_spaced(rows, TRAIN_ROWS) if split == "train" else rows
         predictions[split] = job.predict(network, rows)
         if len(rows):

@@ -11,6 +11,7 @@ from tinyrefinery import builders
 from tinyrefinery.builders import FrozenNetwork
 from tinyrefinery.data.batches import Size
 from tinyrefinery.data.dataset import Dataset
+from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.evaluation.calibration import negative_log_likelihood
 from tinyrefinery.evaluation.predictions import Predictions, predict
 from tinyrefinery.execution.chain import Chain
@@ -30,19 +31,22 @@ log = logging.getLogger("tinyrefinery")
 class OpenJob:
     """What the training of a job's steps needs, and the chain of those that are finished."""
 
-    def __init__(self, planned: PlannedJob, data: Dataset, fabric: Fabric) -> None:
+    def __init__(
+        self, planned: PlannedJob, data: Dataset, fabric: Fabric, measured: Manifest
+    ) -> None:
         """Check all that can be wrong, before hours of training.
 
         Args:
             planned: the job.
             data: its dataset.
             fabric: its devices and precision, launched.
+            measured: the manifest of the dataset, in the splits that its networks are measured on.
 
         Raises:
             RefineryError: for anything that the user can fix.
         """
         self.planned, self.recipe = planned, planned.job.recipe
-        self.data, self.fabric = data, fabric
+        self.data, self.fabric, self.measured = data, fabric, measured
         self.stages = {stage.id: stage for stage in self.recipe.generations}
         self.train_rows = data.manifest.rows("train")
         self.eval_view = builders.eval_view(self.recipe, data, fabric.device)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from tinyrefinery.errors import ChoiceError, DataError, did_you_mean
-from tinyrefinery.runs.run_folder import Run, TrainedStage
+from tinyrefinery.runs.run_folder import Run, TrainedStage, last_stage
 
 Seeds = Collection[int] | Literal["lowest", "all"]
 
@@ -44,7 +44,7 @@ def choose_one(run: Run, choice: Choice) -> TrainedStage:
     """
     stages = _of_rows(run, [choice.row] if choice.row is not None else [])
     # Without a name the last stage counts: it is what the recipe works toward.
-    name = stages[-1].stage if choice.stage is None else choice.stage
+    name = last_stage(stages) if choice.stage is None else choice.stage
     stages = _of_stages(run.path, stages, [name])
     seeds = sorted({stage.seed for stage in stages})
     seed = seeds[0] if choice.seed is None else choice.seed
@@ -59,6 +59,24 @@ def choose_one(run: Run, choice: Choice) -> TrainedStage:
             f"e.g. {left[0].folder}"
         )
     return left[0]
+
+
+def check_choice(stage: TrainedStage, choice: Choice) -> None:
+    """Check that a stage that was named by its folder is the one that is chosen.
+
+    Raises:
+        ChoiceError: when it has another id, seed or row.
+    """
+    for name, wanted, there in (
+        ("stage", choice.stage, (stage.stage,)),
+        ("seed", choice.seed, (stage.seed,)),
+        ("row", choice.row, stage.rows),
+    ):
+        if wanted is not None and wanted not in there:
+            raise ChoiceError(
+                f"{stage.folder}: its {name} is {_list(there)}, not {wanted}. Leave out --{name}, "
+                f"or give the run folder {stage.run_folder}"
+            )
 
 
 def choose_many(

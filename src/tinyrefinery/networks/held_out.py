@@ -12,7 +12,7 @@ counts as held out, whatever folder or split it is found in today:
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -62,6 +62,24 @@ def held_out(
     notes = [*_changes(manifest, ids, record, networks, own=own), *_unknown(networks)]
     notes += _moved(start, splits)
     return Held(manifest.with_splits(splits), tuple(notes))
+
+
+def without_seen(manifest: Manifest, seen: Collection[str]) -> Held:
+    """A manifest for a run that is about to measure its networks: the test images stay unseen.
+
+    Validation images stay, because networks are chosen on them anyway.
+
+    Args:
+        manifest: the images of the run.
+        seen: identities of the images that networks from outside, which the run depends on, were
+            trained or chosen on.
+    """
+    ids, start = manifest.column("id").tolist(), manifest.column("split").tolist()
+    splits = [
+        "train" if split == "test" and image in seen else split
+        for image, split in zip(ids, start, strict=True)
+    ]
+    return Held(manifest.with_splits(splits), tuple(_moved(start, splits)))
 
 
 def never_used(manifest: Manifest, networks: Sequence[Network]) -> np.ndarray:

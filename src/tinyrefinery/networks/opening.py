@@ -8,17 +8,24 @@ timm:resnet18                      a pretrained model of timm
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
 from tinyrefinery.errors import DataError
-from tinyrefinery.networks.choice import Choice, Seeds, choose_many, choose_one
+from tinyrefinery.networks.choice import Choice, Seeds, check_choice, choose_many, choose_one
 from tinyrefinery.networks.facts import Facts, facts_beside
 from tinyrefinery.networks.network import Network
 from tinyrefinery.recipe.load import canonical
-from tinyrefinery.runs.files import STAGES
-from tinyrefinery.runs.run_folder import Run, TrainedStage, open_run, stage_folder_of
+from tinyrefinery.runs.files import DONE, STAGES
+from tinyrefinery.runs.run_folder import (
+    Run,
+    TrainedStage,
+    open_run,
+    open_stage,
+    stage_folder_of,
+)
 
 KEPT = "data_tests"
 """Folder, in a run or beside a network file, that holds what is computed with networks."""
@@ -41,7 +48,8 @@ def open_network(
 
     Args:
         what: see the module's docstring.
-        stage: id of a run's stage; None: the last.
+        stage: id of a run's stage; None: the last. Of a stage's folder it must be that stage, and
+            so must seed and row.
         seed: of a run with several; None: the lowest.
         row: of a run of a table; None: any, as long as one network is meant.
         like: of an ONNX file, the run or network file that it was made from, which states what the
@@ -58,13 +66,14 @@ def open_network(
     choice, word = Choice(stage, seed, row), str(what)
     if word.startswith(TIMM):
         return _of_timm(word, stated or Facts())
-    path = Path(word.removeprefix(FILE)).expanduser()
+    path = _path_of(word)
     if path.suffix.lower() == ONNX and path.is_file():
         return _of_onnx(path, choice, like, (stated or Facts(), otherwise or Facts()))
     place = _place(path)
     if isinstance(place, Run):
         return of_stage(place, choose_one(place, choice))
     if isinstance(place, TrainedStage):
+        check_choice(place, choice)
         return of_stage(open_run(place.run_folder), place)
     digest = sha256(place.read_bytes()).hexdigest()
     return Network(place.name, f"{FILE}{place}", "file", place, digest, _home(place))
@@ -79,7 +88,7 @@ def open_networks(
 ) -> list[Network]:
     """All networks that words mean; of run folders, every stage unless some are named.
 
-    Names are unique: where all are of one run, its name is left out.
+    Names are unique, see `named_apart`.
 
     Raises:
         DataError: when a word means nothing, or a network is named twice.
@@ -87,7 +96,7 @@ def open_networks(
     """
     networks: list[Network] = []
     for word in words:
-        path = Path(str(word).removeprefix(FILE)).expanduser()
+        path = _path_of(str(word))
         if not str(word).startswith(TIMM) and (path / STAGES).is_dir():
             run = open_run(path)
             networks += [of_stage(run, s) for s in choose_many(run, stages, seeds, rows)]
@@ -97,18 +106,32 @@ def open_networks(
         raise DataError(
             "no network is named. Give run folders, network files or timm:NAME, e.g. runs/demo"
         )
-    return _named(networks)
+    places = [network.file.resolve() for network in networks]
+    twice = next(
+        (n for n, place in zip(networks, places, strict=True) if places.count(place) > 1), None
+    )
+    if twice is not None:
+        raise DataError(f"'{twice.name}' is named twice. Name each network once")
+    return named_apart(networks)
 
 
-def _named(networks: Sequence[Network]) -> list[Network]:
+def named_apart(networks: Sequence[Network]) -> list[Network]:
+    """The same networks, with names as short as they can be that tell them apart.
+
+    Where all are of one run, its name is left out. Where runs or files have the same name, their
+    paths are written out.
+    """
     runs = {network.run for network in networks}
     if len(runs) == 1 and None not in runs and len(networks) > 1:
-        networks = [replace(n, name=n.stage.label if n.stage else n.name) for n in networks]
-    names = [network.name for network in networks]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise DataError(f"'{twice}' is named twice. Name each network once")
-    return list(networks)
+        return [replace(n, name=n.stage.label if n.stage else n.name) for n in networks]
+    files: dict[str, set[Path]] = {}
+    for network in networks:
+        files.setdefault(network.name, set()).add(network.file.resolve())
+    return [n if len(files[n.name]) == 1 else replace(n, name=_long_name(n)) for n in networks]
+
+
+def _long_name(network: Network) -> str:
+    return f"{network.run} {network.stage.label}" if network.stage else str(network.file)
 
 
 def of_stage(run: Run, stage: TrainedStage) -> Network:
@@ -125,6 +148,13 @@ def of_stage(run: Run, stage: TrainedStage) -> Network:
     )
 
 
+def _path_of(word: str) -> Path:
+    path = Path(word.removeprefix(FILE))
+    with suppress(RuntimeError):  # a "~" that stands for nobody is a name like any other
+        return path.expanduser()
+    return path
+
+
 def _home(file: Path) -> Path:
     return file.parent / f"{file.stem}.{KEPT}"
 
@@ -138,22 +168,21 @@ def _place(path: Path) -> Run | TrainedStage | Path:
     if path.is_file():
         if path.suffix in (".yaml", ".yml", ".json", ".csv", ".parquet"):
             raise DataError(_no_network(path))
-        # A file in a stage's folder stands for its stage, unless someone put it there.
         folder = stage_folder_of(path)
-        return path if folder is None else _stage_in(folder, path)
-    if (folder := stage_folder_of(path)) is not None:
-        return _stage_in(folder, None)
+        if folder is None:
+            return path
+        stage = _finished(folder)
+        # The stage's own file stands for its stage, also through a link. Other files do not.
+        return stage if path.resolve() == stage.network.resolve() else path
     if not path.is_dir():
         raise DataError(_no_network(path))
-    return open_run(path)
+    return _finished(path) if stage_folder_of(path) == path.resolve() else open_run(path)
 
 
-def _stage_in(folder: Path, file: Path | None) -> TrainedStage | Path:
-    for stage in open_run(folder.parent.parent).stages:
-        if stage.folder.resolve() == folder.resolve():
-            is_its_network = file is None or file.name == stage.network.name
-            return stage if is_its_network or file is None else file
-    raise DataError(f"{folder}: this stage is not finished. Let the run end first")
+def _finished(folder: Path) -> TrainedStage:
+    if not (folder / DONE).exists():
+        raise DataError(f"{folder}: this stage is not finished. Let the run end first")
+    return open_stage(folder)
 
 
 def _no_network(path: Path) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinyrefinery.errors import DataError
-from tinyrefinery.runs.run_folder import open_stage, stage_folder_of
+from tinyrefinery.runs.run_folder import TrainedStage, open_stage, stage_folder_of
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class Origin:
 def find_origin(names: Iterable[str]) -> Origin:
     """The origin of networks from outside the run.
 
-    A file's training images are known when it lies in the folder of a finished stage of a run.
+    A file's training images are known when it is the network of a finished stage of a run, or an
+    ONNX file in its folder, which was made from that network.
 
     Args:
         names: `file:PATH` or `timm:NAME`, of all networks that a stage depends on.
@@ -42,8 +43,14 @@ def find_origin(names: Iterable[str]) -> Origin:
             if folder is None:
                 raise DataError(f"{name}: lies in no run folder")
             stage = open_stage(folder)
+            if not _belongs_to(Path(place), stage):
+                raise DataError(f"{name}: lies in the folder of a network that it is not")
             seen |= stage.seen()
             unknown |= dict.fromkeys(stage.unknown_origin)
         except DataError:  # no run folder, or a damaged one: then nothing is known, and noted so
             unknown[name] = None
     return Origin(outside, tuple(unknown), frozenset(seen))
+
+
+def _belongs_to(file: Path, stage: TrainedStage) -> bool:
+    return file.suffix.lower() == ".onnx" or file.resolve() == stage.network.resolve()

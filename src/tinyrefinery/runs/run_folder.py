@@ -1,5 +1,6 @@
 """A run folder as read back: its recipe, environment, data facts and finished stages."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -164,7 +165,7 @@ def open_run(path: Path) -> Run:
         )
     recipe_file = check_run_file(path, path / files.RECIPE)
     excluded = check_run_file(path, path / files.EXCLUDED)
-    recipe = read_text(recipe_file) if recipe_file.exists() else ""
+    recipe = _text(recipe_file)
     name = path.resolve().name
     done = sorted((path / files.STAGES).glob(f"*/{files.DONE}"))
     stages, notes = _newest([_read_stage(file.parent, name) for file in done])
@@ -183,6 +184,24 @@ def open_run(path: Path) -> Run:
         stages=tuple(stages),
         notes=tuple(notes),
     )
+
+
+def last_stage(stages: Sequence[TrainedStage]) -> str:
+    """Id of the stage that comes last in the recipe.
+
+    A stage that a changed recipe has no longer comes before all others.
+    """
+    orders = {
+        path: _recipe_order(_recipe_content(_text(path)))
+        for path in {stage.recipe for stage in stages}
+    }
+
+    def place(stage: TrainedStage) -> tuple[bool, int, int, str]:
+        order = orders[stage.recipe]
+        number = _place(stage.stage, order)
+        return number < len(order), number, stage.generation, stage.stage
+
+    return max(stages, key=place).stage
 
 
 def open_stage(folder: Path) -> TrainedStage:
@@ -269,6 +288,10 @@ def read_metrics(path: Path) -> tuple[dict[str, Any], ...]:
                     f"{path}: line {number} is not an epoch's metrics ({error})"
                 ) from error
     return tuple(epochs[epoch] for epoch in sorted(epochs))
+
+
+def _text(path: Path) -> str:
+    return read_text(path) if path.exists() else ""
 
 
 def _recipe_content(text: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from tinyrefinery.reading.json_text import read_json_object
 from tinyrefinery.recipe.load import dump
 from tinyrefinery.runs import files
 from tinyrefinery.runs.environment import environment
-from tinyrefinery.runs.image_record import image_table, write_ids, write_images
+from tinyrefinery.runs.image_record import image_table, read_ids, write_ids, write_images
 from tinyrefinery.runs.origins import find_origin
 from tinyrefinery.runs.plan import DetectorJob, Job, Step
 from tinyrefinery.runs.run_digests import check_run_file, digests_to_keep, write_digests
@@ -180,6 +180,18 @@ def _origin(step: Step, before: Mapping[str, Any]) -> dict[str, Any]:
     origin = find_origin(step.outside)
     write_ids(seen, origin.seen)
     return {"outside": list(origin.outside), "unknown_origin": list(origin.unknown)}
+
+
+def seen_outside(step: Step) -> frozenset[str]:
+    """Identities of the images that networks from outside the run, behind a step, were trained on.
+
+    Raises:
+        DataError: when an earlier command wrote them, and the file is damaged.
+    """
+    if not step.outside:
+        return frozenset()
+    kept = step.folder / files.SEEN
+    return read_ids(kept) if kept.exists() else find_origin(step.outside).seen
 
 
 def finish_stage(step: Step, evaluation: Mapping[str, Any], threads: int) -> None:
