@@ -13,7 +13,7 @@ def asked(*words):
 
 
 def scenes(root):
-    from tests.audit.test_fingerprints import scene
+    from tests.data.test_copies import scene
 
     for number, name in enumerate(("cat", "dog")):
         for split, count in (("train", 30), ("test", 12)):
@@ -27,7 +27,7 @@ def test_the_command_on_a_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     root = scenes(tmp_path / "photos")
     assert asked(root, "validation=0", "--out", "clean").exit_code == 0
-    from tests.audit.test_fingerprints import scene
+    from tests.data.test_copies import scene
 
     write(root / "train" / "cat" / "again.jpg", encoded(scene(100, 24, 24), "jpeg", quality=90))
     result = asked(root, "validation=0", "--out", "found")
