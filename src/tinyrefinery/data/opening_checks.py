@@ -1,8 +1,8 @@
 """Checks when a dataset is opened: find problems, and leave out rows that can't be used.
 
 Kinds of problem: `broken_image`, `missing_label`, `duplicate_across_splits`, `group_across_splits`,
-`conflicting_labels`, `empty_class`, `empty_split`, `auto_labels_measure`, and from the folder
-reader `ignored_files` and `unlisted_image`.
+`conflicting_labels`, `empty_class`, `empty_split`, `auto_labels_measure`, from splitting
+`near_copies`, and from the folder reader `ignored_files` and `unlisted_image`.
 """
 
 from collections.abc import Sequence

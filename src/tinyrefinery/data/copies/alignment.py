@@ -39,7 +39,7 @@ def shared_detail(prints: Fingerprints, pairs: np.ndarray, mirrored: np.ndarray)
         pairs: (P, 2) positions.
         mirrored: (P,) bool: the second image is mirrored first.
     """
-    coarse = prints.coarse[pairs].any(1)
+    coarse = prints.coarse[pairs[:, 0]] | prints.coarse[pairs[:, 1]]
     detail = np.zeros(len(pairs), np.float32)
 
     def measure(at: int) -> None:
