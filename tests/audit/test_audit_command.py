@@ -65,7 +65,7 @@ def test_odd_names_and_empty_splits_are_told_as_they_are(tmp_path, monkeypatch):
         copy = root / "train" / ODD[i] / f"{i} [x].png"
         write(root / "validation" / ODD[i] / f"{i}.png", copy.read_bytes())
     write(root / "train" / "9" / "again.png", picture(300))
-    result = asked(root, "--out", "out {1}")
+    result = asked(root, "test=0", "--out", "out {1}")
     assert result.exit_code == 1, result.output
     assert "61 images (58 train, 3 validation, 0 test), 5 classes" in result.output
     assert "left out of train, and 2 more" in result.output
