@@ -81,7 +81,7 @@ def test_copies_do_not_fail_a_strict_opening(burst):
 
 
 def test_too_many_images_are_reported_and_not_compared(burst, monkeypatch):
-    monkeypatch.setattr("tinyrefinery.data.listing.MOST", 100)
+    monkeypatch.setattr("tinyrefinery.data.copies.together.MOST", 100)
     data = open_data("folder", root=str(burst), validation=0.2)
     (note,) = (each for each in data.problems if each.kind == "near_copies")
     assert "more than 100" in note.what

@@ -11,7 +11,7 @@ import torch
 
 from tinyrefinery.data import opening_checks as check
 from tinyrefinery.data.blobs import Blobs
-from tinyrefinery.data.copies.together import MOST, with_copies_joined
+from tinyrefinery.data.copies.together import keep_together
 from tinyrefinery.data.dataset import Dataset, Problem
 from tinyrefinery.data.decode import to_channels
 from tinyrefinery.data.examine import examine
@@ -82,7 +82,7 @@ def assemble(listing: Listing, part: Opened) -> Dataset:
     }
     groups = _groups(manifest, group)
     if shares and part.near_copies == "together":
-        groups, joined = _joined(Dataset(listing.name, manifest, images), groups)
+        groups, joined = keep_together(groups, Dataset(listing.name, manifest, images))
         notes += joined
     for split, share in shares.items():
         manifest = _split_off(manifest, split, share, groups, part.seed)
@@ -195,17 +195,6 @@ def _split_off(
     index = manifest.table.schema.get_field_index("split")
     table = manifest.table.set_column(index, "split", pa.array(splits, pa.string()))
     return Manifest(table, manifest.classes)
-
-
-def _joined(dataset: Dataset, groups: np.ndarray) -> tuple[np.ndarray, list[Problem]]:
-    """Groups (N,) with near copies in one group, and a note on them."""
-    n = len(groups)
-    if n > MOST:
-        what = f"not looked for: {n:,} images are more than {MOST:,}, so splits may divide them"
-        return groups, [Problem("near_copies", dataset.name, what)]
-    groups, count = with_copies_joined(groups, dataset)
-    what = f"{count} images are near copies of others: each group of copies is kept in one split"
-    return groups, [Problem("near_copies", dataset.name, what)] if count else []
 
 
 def _groups(manifest: Manifest, group: str | None) -> np.ndarray:

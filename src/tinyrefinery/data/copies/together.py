@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from tinyrefinery.data.copies.find_copies import components, same_contents
 from tinyrefinery.data.copies.fingerprints import Fingerprints, fingerprint
 from tinyrefinery.data.copies.near_pairs import near_pairs
-from tinyrefinery.data.dataset import Dataset
+from tinyrefinery.data.dataset import Dataset, Problem
 from tinyrefinery.data.findings_cache import cache_folder
 from tinyrefinery.data.properties.small_images import map_chunks
 from tinyrefinery.errors import StorageError
@@ -19,6 +19,28 @@ MOST = 200_000
 """Our choice: images up to which near copies are looked for. Time grows with their square: 60,000
 take 10 seconds on one core, 200,000 two minutes."""
 _VERSION = 1  # raise it when other pairs are certain
+
+
+def keep_together(groups: np.ndarray, dataset: Dataset) -> tuple[np.ndarray, list[Problem]]:
+    """Join groups of images with near copies, if there are not too many images to look for them.
+
+    Args:
+        groups: (N,) text, the group of each image.
+        dataset: these images.
+
+    Returns:
+        The groups, (N,) text, and a note on the near copies, if there are any.
+
+    Raises:
+        ChangedImageError: if an image is no longer readable.
+    """
+    n = len(groups)
+    if n > MOST:
+        what = f"not looked for: {n:,} images are more than {MOST:,}, so splits may divide them"
+        return groups, [Problem("near_copies", dataset.name, what)]
+    groups, count = with_copies_joined(groups, dataset)
+    what = f"{count} images are near copies of others: each group of copies is kept in one split"
+    return groups, [Problem("near_copies", dataset.name, what)] if count else []
 
 
 def with_copies_joined(groups: np.ndarray, dataset: Dataset) -> tuple[np.ndarray, int]:
