@@ -13,7 +13,7 @@ def asked(*words):
 
 
 def scenes(root):
-    from tests.audit.test_fingerprints import scene
+    from tests.data.test_copies import scene
 
     for number, name in enumerate(("cat", "dog")):
         for split, count in (("train", 30), ("test", 12)):
@@ -27,7 +27,7 @@ def test_the_command_on_a_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     root = scenes(tmp_path / "photos")
     assert asked(root, "validation=0", "--out", "clean").exit_code == 0
-    from tests.audit.test_fingerprints import scene
+    from tests.data.test_copies import scene
 
     write(root / "train" / "cat" / "again.jpg", encoded(scene(100, 24, 24), "jpeg", quality=90))
     result = asked(root, "validation=0", "--out", "found")
@@ -65,7 +65,7 @@ def test_odd_names_and_empty_splits_are_told_as_they_are(tmp_path, monkeypatch):
         copy = root / "train" / ODD[i] / f"{i} [x].png"
         write(root / "validation" / ODD[i] / f"{i}.png", copy.read_bytes())
     write(root / "train" / "9" / "again.png", picture(300))
-    result = asked(root, "--out", "out {1}")
+    result = asked(root, "test=0", "--out", "out {1}")
     assert result.exit_code == 1, result.output
     assert "61 images (58 train, 3 validation, 0 test), 5 classes" in result.output
     assert "left out of train, and 2 more" in result.output

@@ -188,3 +188,17 @@ def test_batches_are_padded_with_class_zero():
     assert batch.labels.shape == (40, max(counts), 5)
     assert (batch.labels[..., 4] > 0).sum(dim=1).tolist() == counts
     assert 0 in counts
+
+
+def test_whole_images_are_as_frequent_as_torchvisions():
+    """Small objects, for which most draws of an overlap find no crop."""
+    spec, size = BoxCrop(), np.array([300, 300])
+    boxes = np.array([[20.0, 30.0, 60.0, 62.0]])
+    image, n = torch.zeros(3, 300, 300, dtype=torch.uint8), 1500
+    target = tv_tensors.BoundingBoxes(torch.tensor(boxes), format="XYXY", canvas_size=(300, 300))
+    theirs = v2.RandomIoUCrop()
+    torch.manual_seed(0)
+    whole_images = sum(not theirs.make_params([image, target]) for _ in range(n))
+    generator = np.random.default_rng(0)
+    ours = sum(augment._crop(spec, generator, *size, boxes) is None for _ in range(n))
+    assert ours / n == pytest.approx(whole_images / n, abs=0.04)

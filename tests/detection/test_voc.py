@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from tests.data.pictures import encoded
+from tests.data.test_copies import photograph
 from tests.detection.voc_files import jpeg, sound, write, write_zip, xml
 from tests.real import real_data
 from tinyrefinery.detection.voc import open_voc as open_part
@@ -254,6 +256,36 @@ def test_strict_refuses_faults_but_not_empty_images(tmp_path):
         open_voc(write(tmp_path, files), strict=True)
 
 
+def burst(root):
+    """30 photographs, each with a recompressed and a mirrored copy; no lists."""
+    rng = np.random.default_rng(0)
+    files = {}
+    for number in range(30):
+        picture = photograph(rng, 48)
+        copies = [picture, picture, picture[:, ::-1]]
+        for copy, (pixels, quality) in enumerate(zip(copies, (95, 60, 90), strict=True)):
+            name = f"im{number:02d}-{copy}"
+            files[f"JPEGImages/{name}.jpg"] = encoded(pixels, "jpeg", quality=quality)
+            files[f"Annotations/{name}.xml"] = xml(name, [("cat", 2, 5, 20, 30)], (48, 48))
+    return write(root, files)
+
+
+def test_near_copies_are_in_one_split(tmp_path):
+    root = burst(tmp_path)
+    divided = {}
+    for copies in ("apart", "together"):
+        data = open_voc(root, validation=0.2, test=0.2, near_copies=copies, strict=True)
+        splits = {}
+        for path, split in zip(data.paths, data.splits, strict=True):
+            splits.setdefault(path.rpartition("-")[0], set()).add(str(split))
+        divided[copies] = sum(len(each) > 1 for each in splits.values())
+        assert min(len(data.rows(split)) for split in ("validation", "test")) > 10
+    assert divided["apart"] > 10
+    assert divided["together"] == 0
+    (note,) = (problem for problem in data.problems if problem.kind == "near_copies")
+    assert note.what.startswith("90 images are near copies of others")
+
+
 def without(files, *words):
     return {k: v for k, v in files.items() if not any(word in k for word in words)}
 
@@ -318,6 +350,7 @@ def test_real_raccoons():
     data = open_voc(real_data("voc_detection/raccoon_voc.zip"), **options)
     assert [len(data.rows(s)) for s in ("train", "validation", "test")] == [135, 23, 40]
     assert [(p.kind, p.where) for p in data.problems] == [
-        ("duplicate_across_splits", f"JPEGImages/raccoon-{number}.jpg") for number in (116, 83)
+        ("near_copies", "raccoon_voc"),  # 21 and 45 are one picture, and so are 65 and 98
+        *(("duplicate_across_splits", f"JPEGImages/raccoon-{number}.jpg") for number in (116, 83)),
     ]
     assert sum(sum(data.counts(s).values()) for s in ("train", "validation", "test")) == 217 - 2

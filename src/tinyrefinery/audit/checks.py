@@ -13,10 +13,8 @@ from tinyrefinery.audit.association import Column
 from tinyrefinery.audit.balance import cell_findings, class_findings
 from tinyrefinery.audit.columns import metadata_columns, property_columns
 from tinyrefinery.audit.copy_findings import copy_findings
-from tinyrefinery.audit.duplicates import find_copies
 from tinyrefinery.audit.evidence import Evidence
 from tinyrefinery.audit.finding import Finding, problem_findings, worst_first
-from tinyrefinery.audit.fingerprints import Fingerprints, fingerprint
 from tinyrefinery.audit.label_errors import suspect_findings
 from tinyrefinery.audit.outliers import outlier_findings
 from tinyrefinery.audit.shortcut_findings import (
@@ -28,6 +26,8 @@ from tinyrefinery.audit.shortcut_findings import (
 )
 from tinyrefinery.audit.shortcuts import find_shortcuts
 from tinyrefinery.audit.unrecognizable import Hardness, too_hard_findings
+from tinyrefinery.data.copies.find_copies import find_copies
+from tinyrefinery.data.copies.fingerprints import Fingerprints, fingerprint
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.opening_checks import groups_across_splits
 from tinyrefinery.data.properties.measure import (

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tinyrefinery.audit.duplicates import KINDS, CopyGroup
 from tinyrefinery.audit.finding import Finding, Strip
+from tinyrefinery.data.copies.find_copies import KINDS, CopyGroup
 from tinyrefinery.data.dataset import Dataset
 
 _SHOWN = 12  # groups per finding
@@ -29,6 +29,8 @@ def copy_findings(
         remedy: how to leave out the images of a list, with `{}` for its file.
     """
     labels, splits = dataset.manifest.labels, dataset.manifest.column("split")
+    likely = [group for group in groups if not group.certain]
+    groups = [group for group in groups if group.certain]
     across = [group for group in groups if len(set(splits[group.rows])) > 1]
     within = [group for group in groups if len(set(splits[group.rows])) == 1]
     conflicts = [group for group in groups if len(set(labels[group.rows])) > 1]
@@ -70,7 +72,32 @@ def copy_findings(
                 _facts(within),
             )
         )
-    return findings
+    return findings + list(_likely_copies(dataset, likely))
+
+
+def _likely_copies(dataset: Dataset, groups: Sequence[CopyGroup]) -> Iterator[Finding]:
+    """Report images that may be copies: a warning where they are in several splits, else a note."""
+    if not groups:
+        return
+    splits = dataset.manifest.column("split")
+    across = [group for group in groups if len(set(splits[group.rows])) > 1]
+    groups = across + [group for group in groups if len(set(splits[group.rows])) == 1]
+    rows = [int(row) for group in groups for row in group.rows]
+    yield Finding(
+        "likely_copies",
+        "warning" if across else "note",
+        f"{_count(groups, 'group')} of likely copies, {len(across)} of them in several splits",
+        _path(dataset, rows[0]),
+        "look at these images. likely_copies.txt lists them, one group after the other: delete the "
+        "lines of images to keep, then leave out the rest with data.source.exclude",
+        len(groups),
+        "They share fine detail, but less than certain copies do. Nothing is left out and no split "
+        "depends on them.",
+        _strips(dataset, groups),
+        tuple(rows),
+        "likely_copies.txt",
+        _facts(groups) | {"across_splits": len(across)},
+    )
 
 
 def _leaks(dataset: Dataset, across: Sequence[CopyGroup], remedy: str) -> Iterator[Finding]:

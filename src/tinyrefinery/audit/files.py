@@ -25,7 +25,7 @@ from tinyrefinery.reading.json_text import read_text
 MOST_PICTURES = 500  # per page
 SIDE = 96  # pixels at most: 500 pictures take about 1.2 MB
 _QUALITY = 80
-LISTS = ("leaks.txt", "conflicts.txt", "copies.txt", "too_hard.txt")
+LISTS = ("leaks.txt", "conflicts.txt", "copies.txt", "likely_copies.txt", "too_hard.txt")
 """Files in which findings list their images."""
 
 

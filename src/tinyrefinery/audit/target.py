@@ -34,6 +34,8 @@ from tinyrefinery.recipe.shipped import locate
 from tinyrefinery.runs.files import RECIPE
 from tinyrefinery.runs.run_folder import open_run
 
+_STARTER = "starter/folder"  # the recipe that docs suggest for a folder of pictures
+
 
 @dataclass(frozen=True)
 class Target:
@@ -72,10 +74,26 @@ def open_target(
     if not choice.is_empty:
         raise DataError(f"{target}: is not a run folder, so leave out --stage, --seed and --row")
     if path.is_dir() or path.suffix == ".parquet":
-        dataset = open_pictures(path, {"resident": "never"} | source_options(options))
+        usual = {"resident": "never"} | _starter_splits(path)
+        dataset = open_pictures(path, usual | source_options(options))
         return Target(target, dataset, remedy=_remedy("RECIPE", out))
     recipe = load_recipe(locate(target), options)
     return Target(target, _recipe_data(recipe), remedy=_remedy(target, out, recipe))
+
+
+def _starter_splits(path: Path) -> dict[str, Any]:
+    """The shares that the recipe for a folder of pictures splits off.
+
+    So the audit looks at the splits that this recipe trains on.
+    """
+    if _holds_parquet(path):
+        return {}
+    source = load_recipe(locate(_STARTER)).data.source
+    return {name: getattr(source, name) for name in ("validation", "test", "seed")}
+
+
+def _holds_parquet(path: Path) -> bool:
+    return path.suffix == ".parquet" or (path.is_dir() and any(path.glob("*.parquet")))
 
 
 def _remedy(command: str, out: Path, recipe: Recipe | None = None) -> str:
@@ -97,7 +115,7 @@ def open_pictures(path: Path, options: dict[str, Any]) -> Dataset:
     Raises:
         DataError: when it can't be opened.
     """
-    if path.suffix == ".parquet" or (path.is_dir() and any(path.glob("*.parquet"))):
+    if _holds_parquet(path):
         return open_data("parquet", path=_split_files(path), **options)
     return open_data("folder", root=str(path), **options)
 

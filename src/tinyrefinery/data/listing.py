@@ -11,6 +11,7 @@ import torch
 
 from tinyrefinery.data import opening_checks as check
 from tinyrefinery.data.blobs import Blobs
+from tinyrefinery.data.copies.together import keep_together
 from tinyrefinery.data.dataset import Dataset, Problem
 from tinyrefinery.data.decode import to_channels
 from tinyrefinery.data.examine import examine
@@ -75,17 +76,26 @@ def assemble(listing: Listing, part: Opened) -> Dataset:
     rows = np.flatnonzero(usable)
     manifest = _manifest(listing, ids, rows)
     group = _group_column(listing, part.group)
+    images = images if len(rows) == len(images) else images.select(rows)
     # Test first, so that the validation share doesn't change the test images.
-    for split, share in (("test", part.test), ("validation", part.validation)):
-        manifest = _split_off(manifest, split, share, group, part.seed)
+    shares = {"test": part.test, "validation": part.validation}
+    shares = {
+        split: share for split, share in shares.items() if share and not len(manifest.rows(split))
+    }
+    groups = _groups(manifest, group)
+    if shares and part.near_copies == "together":
+        groups, joined = keep_together(groups, Dataset(listing.name, manifest, images))
+        notes += joined
+    for split, share in shares.items():
+        manifest = _split_off(manifest, split, share, groups, part.seed)
     kept, copies = check.copies_across_splits(manifest)
-    manifest, rows = manifest.select(kept), rows[kept]
+    if len(kept) < len(manifest):
+        manifest, images = manifest.select(kept), images.select(kept)
     problems += copies + _problems_of_splits(manifest, group, part.validation, part.test)
     if part.strict:
         check.raise_problems(listing.name, problems)
     if not len(manifest.rows("train")):
         raise DataError(f"{listing.name}: no training image is left. {_first(problems)}")
-    images = images if len(rows) == len(images) else images.select(rows)
     _check_resident(listing.name, images, part.resident)
     return Dataset(listing.name, manifest, images, problems=tuple(problems + notes))
 
@@ -169,13 +179,12 @@ def _manifest(listing: Listing, ids: list[str], rows: np.ndarray) -> Manifest:
 
 
 def _split_off(
-    manifest: Manifest, split: str, share: float, group: str | None, seed: int
+    manifest: Manifest, split: str, share: float, groups: np.ndarray, seed: int
 ) -> Manifest:
-    """Move a share of the training rows to `split`, if that is empty."""
+    """Move a share of the training rows to `split`, without dividing groups (N,)."""
     rows = manifest.rows("train")
-    if share == 0 or len(manifest.rows(split)) or not len(rows):
+    if not len(rows):
         return manifest
-    groups = _groups(manifest, group)
     if (auto := check.labels_from_networks(manifest)).any():
         # Labels from a network must not measure networks. Their whole groups stay in training.
         rows = rows[~np.isin(groups[rows], groups[auto])]

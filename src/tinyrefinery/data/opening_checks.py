@@ -2,7 +2,7 @@
 
 Kinds of problem: `broken_image`, `one_color`, `missing_label`, `duplicate_across_splits`,
 `group_across_splits`, `conflicting_labels`, `empty_class`, `empty_split`, `auto_labels_measure`,
-and from the folder reader `ignored_files` and `unlisted_image`.
+from splitting `near_copies`, and from the folder reader `ignored_files` and `unlisted_image`.
 """
 
 from collections.abc import Sequence

@@ -14,6 +14,7 @@ from tinyrefinery.data.augmentation import Crops
 from tinyrefinery.recipe.detection import Augment, BoxCrop, Distortion, ZoomOut
 
 TRIALS = 40  # attempts per drawn overlap to find a crop that overlaps enough, as in torchvision
+_DRAWS = 1000  # bounds the search where the whole image is not among the overlaps
 NO_CROP = 1.0  # the overlap that means the whole image
 _UNCHANGED = (1.0, 1.0, 1.0, 0.0)  # factors that change no color
 
@@ -86,12 +87,12 @@ def _crop(
 ) -> tuple[int, int, int, int] | None:
     """Top, left, height, width of a crop that contains an object's center and overlaps it enough.
 
-    If no crop is found for the drawn overlap, another overlap is drawn, at most as many times as
-    there are overlaps. None is for the whole image.
+    If no crop is found for the drawn overlap, another overlap is drawn, until a crop fits or the
+    whole image is drawn, as in torchvision. None is for the whole image.
     """
     low, high = spec.scale
     centers = (boxes[:, :2] + boxes[:, 2:]) / 2
-    for _ in range(len(spec.overlaps)):
+    for _ in range(_DRAWS):
         least = spec.overlaps[int(generator.integers(len(spec.overlaps)))]
         if least >= NO_CROP:
             return None

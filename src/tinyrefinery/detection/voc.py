@@ -8,7 +8,7 @@ A problem in a single file does not stop the opening. It is reported with the ac
 problem: `broken_annotation`, `missing_image`, `missing_annotation`, `listed_twice`, `broken_image`,
 `one_color`, `missing_size`, `resized_image`, `turned_image`, `other_size`, `unreadable_object`,
 `inverted_box`, `zero_area`, `outside`, `clipped`, `unknown_class`, `no_objects`,
-`duplicate_across_splits`, `empty_class`, `empty_split`.
+`duplicate_across_splits`, `near_copies`, `empty_class`, `empty_split`.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -18,7 +18,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pyarrow as pa
 
-from tinyrefinery.data.dataset import Problem
+from tinyrefinery.data.copies.together import keep_together
+from tinyrefinery.data.dataset import Dataset, Problem
 from tinyrefinery.data.decode import jpeg_orientation
 from tinyrefinery.data.examine import examine
 from tinyrefinery.data.images import EncodedImages
@@ -33,6 +34,8 @@ from tinyrefinery.errors import DataError, did_you_mean
 from tinyrefinery.recipe.detection import Voc
 
 _LAYOUT = "Expected JPEGImages/*.jpg, Annotations/*.xml and, optionally, ImageSets/Main/*.txt"
+
+_HARMLESS = ("no_objects", "near_copies")  # problems that a strict opening accepts
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ def open_voc(part: Voc, *, measured: bool = False) -> BoxData:
 
     Raises:
         DataError: when there is nothing to train on, a named list is missing, or there is a problem
-            other than images without objects and `strict` is set.
+            other than images without objects and near copies, and `strict` is set.
     """
     root = part.root
     files = open_container(root)
@@ -69,12 +72,12 @@ def open_voc(part: Voc, *, measured: bool = False) -> BoxData:
     if not len(data):
         raise DataError(f"{root}: no usable image. {_first(data.problems)}")
     if measured:
-        data = _assign_splits(data, 0.0, 0.0, part.seed)
+        data = _assign_splits(data, part, {})
     else:
-        data = _assign_splits(data, part.validation, part.test, part.seed)
+        data = _assign_splits(data, part, {"test": part.test, "validation": part.validation})
         data = replace(data, problems=(*data.problems, *_empty_problems(data)))
     if part.strict:
-        raise_problems(name, [p for p in data.problems if p.kind != "no_objects"])
+        raise_problems(name, [p for p in data.problems if p.kind not in _HARMLESS])
     if not measured and not sum(data.counts("train").values()):
         raise DataError(
             f"{root}: no training image with an object is left. {_first(data.problems)}"
@@ -299,24 +302,15 @@ def _ground_truth(
     return GroundTruth(boxes, labels, np.array([hard for _, _, hard in kept], bool)), unknown
 
 
-def _assign_splits(data: BoxData, validation: float, test: float, seed: int) -> BoxData:
+def _assign_splits(data: BoxData, part: Voc, shares: Mapping[str, float]) -> BoxData:
     """Split off shares for splits without lists, and keep copies in one split."""
-    splits, problems = data.splits.astype("<U10"), data.problems
-    none = np.zeros(len(data), np.int64)
-    for split, share in (("test", test), ("validation", validation)):
-        train = np.flatnonzero(splits == "train")
-        if share and not (splits == split).any() and len(train):
-            ids = np.array(data.ids)[train]
-            splits[train[choose_stratified(ids, none[train], share, seed=seed, name=split)]] = split
-    table = pa.table(
-        {
-            "id": list(data.ids),
-            "path": list(data.paths),
-            "label": pa.array(none, pa.int64()),
-            "split": pa.array(splits.tolist(), pa.string()),
-        }
-    )
-    kept, copies = copies_across_splits(Manifest(table, data.classes or ("",)))
+    labels = pa.array(np.zeros(len(data), np.int64))  # images with boxes have no single class
+    columns = {"id": list(data.ids), "path": list(data.paths), "label": labels}
+    table = pa.table({**columns, "split": pa.array(data.splits.tolist(), pa.string())})
+    dataset = Dataset(data.name, Manifest(table, data.classes or ("",)), data.images)
+    missing = [split for split in shares if shares[split] and not len(data.rows(split))]
+    splits, notes = _with_shares(dataset, part, {split: shares[split] for split in missing})
+    kept, copies = copies_across_splits(dataset.manifest.with_splits(splits.tolist()))
     selected = replace(
         data,
         images=data.images.select(kept),
@@ -325,7 +319,27 @@ def _assign_splits(data: BoxData, validation: float, test: float, seed: int) -> 
         splits=splits[kept],
         truth=tuple(data.truth[row] for row in kept),
     )
-    return replace(selected, problems=(*problems, *copies))
+    return replace(selected, problems=(*data.problems, *notes, *copies))
+
+
+def _with_shares(
+    dataset: Dataset, part: Voc, shares: Mapping[str, float]
+) -> tuple[np.ndarray, list[Problem]]:
+    """The split of each image, (N,) text, with shares of the training images split off."""
+    manifest = dataset.manifest
+    splits = manifest.column("split").astype("<U10")
+    groups, notes = manifest.column("id").astype(str), []
+    if shares and part.near_copies == "together":
+        groups, notes = keep_together(groups, dataset)
+    for split, share in shares.items():
+        train = np.flatnonzero(splits == "train")
+        if not len(train):
+            break
+        chosen = choose_stratified(
+            groups[train], manifest.labels[train], share, seed=part.seed, name=split
+        )
+        splits[train[chosen]] = split
+    return splits, notes
 
 
 def _empty_problems(data: BoxData) -> list[Problem]:

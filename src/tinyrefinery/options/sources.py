@@ -143,6 +143,9 @@ class Opened(Reviewed):
     """Of the shares split off; apart from the recipe's seed, so that all seeds share the splits."""
     group: str | None = None
     """Column whose equal values stay in one split, e.g. a patient; null: `group`, if any."""
+    near_copies: Literal["together", "apart"] = "together"
+    """together: near copies of an image stay in one split, where validation or test images are
+    split off. apart: only exact copies do, which is faster on first opening."""
     strict: bool = False
     """A broken image, an empty class or a shared image is an error instead of a report."""
     resident: Literal["auto", "always", "never"] = "auto"

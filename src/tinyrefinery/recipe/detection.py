@@ -62,6 +62,9 @@ class Voc(Part):
     """Share of the training images held out to test, where there is no test split."""
     seed: NonNegativeInt = 0
     """Of the held-out shares; apart from the recipe's seed, so that all seeds share the splits."""
+    near_copies: Literal["together", "apart"] = "together"
+    """together: near copies of an image stay in one split, where validation or test images are
+    split off. apart: only exact copies do, which is faster on first opening."""
     strict: bool = False
     """A faulty box, annotation or image is an error instead of a report."""
 

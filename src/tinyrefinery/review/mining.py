@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tinyrefinery.audit.duplicates import find_copies
-from tinyrefinery.audit.fingerprints import Fingerprints, fingerprint
+from tinyrefinery.data.copies.find_copies import find_copies
+from tinyrefinery.data.copies.fingerprints import Fingerprints, fingerprint
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.data.properties.small_images import map_chunks
@@ -165,7 +165,8 @@ def _groups(dataset: Dataset, ids: np.ndarray) -> tuple[dict[str, str], int]:
     groups: dict[str, str] = {}
     train = dataset.manifest.column("split") == "train"
     repeated = 0
-    for number, copies in enumerate(find_copies(dataset, Fingerprints.concatenate(list(chunks)))):
+    found = find_copies(dataset, Fingerprints.concatenate(list(chunks)))
+    for number, copies in enumerate(each for each in found if each.certain):
         groups |= {str(ids[row]): f"g{number}" for row in copies.rows}
         inside = {str(ids[row]) for row in copies.rows if train[row]}
         repeated += max(0, len(inside) - 1)

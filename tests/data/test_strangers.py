@@ -1,4 +1,4 @@
-"""Copies are nearer than strangers: distances against NumPy, and sets whose images are alike."""
+"""Copies are nearer than strangers: sets whose images are alike."""
 
 import shutil
 
@@ -8,26 +8,11 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from tests.data.pictures import encoded, write
-from tinyrefinery.audit import duplicates
-from tinyrefinery.audit.duplicates import find_copies
-from tinyrefinery.audit.fingerprints import Fingerprints, fingerprint
-from tinyrefinery.audit.neighbors import FEWEST, RANK, unrelated_distances
+from tinyrefinery.data.copies import near_pairs
+from tinyrefinery.data.copies.find_copies import find_copies
+from tinyrefinery.data.copies.fingerprints import Fingerprints, fingerprint
 from tinyrefinery.data.open import open_data
 from tinyrefinery.data.properties.small_images import map_chunks
-
-
-def test_the_distance_is_that_of_the_nearest_of_a_rank():
-    random = np.random.default_rng(0)
-    thumbs = random.integers(0, 256, (300, 6, 6, 3), np.uint8)
-    thumbs[7:40] = np.clip(thumbs[7].astype(int) + random.integers(-60, 60, (33, 6, 6, 3)), 0, 255)
-    asked = thumbs[[3, 7, 20, 299]]
-    found = unrelated_distances(thumbs, asked)
-    like = np.corrcoef(thumbs.reshape(300, -1).astype(float))
-    for place, row in enumerate((3, 7, 20, 299)):
-        others = np.sort(np.delete(like[row], row))[::-1]
-        assert found[place] == pytest.approx(1 - others[RANK - 1], abs=1e-5)
-    assert np.isinf(unrelated_distances(thumbs[: FEWEST - 1], asked)).all()
-    assert unrelated_distances(thumbs, asked[:0]).shape == (0,)
 
 
 def copies_in(folder):
@@ -37,7 +22,7 @@ def copies_in(folder):
     return [
         {paths[row].rpartition("/")[2] for row in each.rows}
         for each in find_copies(data, Fingerprints.concatenate(list(chunks)))
-        if each.kind != "bytes"
+        if each.kind != "bytes" and each.certain
     ]
 
 
@@ -54,9 +39,10 @@ def digits(tmp_path_factory):
     return root
 
 
-def test_few_digits_are_taken_for_copies_of_one_another(digits, monkeypatch):
+def test_few_digits_count_as_copies_of_one_another(digits, monkeypatch):
     found = sum(map(len, copies_in(digits)))
-    monkeypatch.setattr(duplicates, "NEARER", np.inf)
+    monkeypatch.setattr(near_pairs, "NEARER", np.inf)
+    monkeypatch.setattr(near_pairs, "NEAR", np.inf)
     alike = sum(map(len, copies_in(digits)))
     assert alike > 60  # of 361, by likeness alone
     assert found < 30
