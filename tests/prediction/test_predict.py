@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -64,6 +65,29 @@ def test_photographs_of_several_sizes_get_the_predictions_of_an_evaluation(tmp_p
     assert np.allclose(found.probabilities, want.probabilities, atol=1e-6)
     alone = tr.predict(network, found.paths[3])
     assert np.allclose(alone.probabilities, found.probabilities[3], atol=1e-6)
+
+
+@pytest.mark.parametrize("width", [900, 1000])
+def test_large_photographs_get_the_predictions_of_an_evaluation(tmp_path, monkeypatch, width):
+    """Of one size and of several: an evaluation shrinks both."""
+    monkeypatch.setenv("TINYREFINERY_CACHE", str(tmp_path / "cache"))
+    network = tr.open_network(write_network(tmp_path / "n.safetensors", "any"))
+    random = np.random.default_rng(0)
+    for place in range(4):
+        file = tmp_path / "photos" / CLASSES[place % 2] / f"{place}.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        pixels = random.integers(0, 255, (900, (900, width)[place % 2]), dtype=np.uint8)
+        Image.fromarray(pixels).save(file)
+    data = tr.open_data("folder", root=str(tmp_path / "photos"), channels=1, validation=0)
+    view = network_view(network, data, torch.device("cpu"))
+    assert (view.images.sizes.min(axis=1) == 256).all()
+    want = tr.predict_rows(network.load(), view, np.arange(4)).probabilities
+    paths = data.manifest.column("path").tolist()
+    for cache in ("cache", "another cache"):  # with the evaluation's copies, and with none
+        monkeypatch.setenv("TINYREFINERY_CACHE", str(tmp_path / cache))
+        assert np.allclose(tr.predict(network, paths).probabilities, want, atol=1e-6)
+    whole = [decode(Path(path).read_bytes(), 1) for path in paths]
+    assert not np.allclose(tr.predict(network, whole).probabilities, want, atol=1e-4)
 
 
 def test_the_files_hold_every_picture_and_the_broken_ones(tmp_path, run, photos, stored):

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from tinyrefinery.data.dataset import Problem
-from tinyrefinery.data.decode import decode
 from tinyrefinery.data.examine import cores
+from tinyrefinery.data.shrunk import pixels_of_file
 from tinyrefinery.data.sources.folder import image_files
 from tinyrefinery.errors import DataError
+from tinyrefinery.options.crops import Crop
 
 BATCH = 64
 """Pictures that are in memory at the same time."""
@@ -68,19 +69,22 @@ def find_pictures(places: Iterable[str | Path]) -> PictureFiles:
     return PictureFiles(tuple(dict.fromkeys(paths.values())), tuple(ignored))
 
 
-def read_pictures(paths: Sequence[str], channels: int, size: int = BATCH) -> Iterator[PictureBatch]:
-    """Decode pictures, a batch at a time.
+def read_pictures(
+    paths: Sequence[str], channels: int, crop: Crop, size: int = BATCH
+) -> Iterator[PictureBatch]:
+    """Decode pictures, a batch at a time. Large photographs are shrunk, as for an evaluation.
 
     Args:
         paths: the files.
         channels: 3 for RGB, 1 for gray.
+        crop: how the pictures will be cut.
         size: files per batch.
     """
 
     def read(path: str) -> np.ndarray | str:
         """Pixels, or the reason why there are none."""
         try:
-            return decode(Path(path).read_bytes(), channels)
+            return pixels_of_file(Path(path).read_bytes(), channels, crop)
         except OSError as error:
             return f"can't be read ({error.strerror or error})"
         except DataError as error:

@@ -66,7 +66,7 @@ def predict_files(predictor: NetworkPredictor, files: PictureFiles) -> PicturePr
     parts: list[tuple[tuple[str, ...], np.ndarray]] = []
     broken: list[Problem] = []
     channels = 1 if predictor.channels == 1 else 3
-    for batch in read_pictures(files.paths, channels):
+    for batch in read_pictures(files.paths, channels, predictor.crop):
         parts.append((batch.paths, probabilities(predictor, batch.arrays)))
         broken += batch.broken
     found = joined(predictor.name, predictor.classes, parts)

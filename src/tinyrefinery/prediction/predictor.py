@@ -41,24 +41,28 @@ class NetworkPredictor:
         """K names."""
         return distinct(self.outputs)
 
+    @property
+    def crop(self) -> Center:
+        """How images are cut."""
+        return Center(size=self.size, resize=self.resize)
+
     def __call__(self, dataset: Dataset, rows: np.ndarray) -> np.ndarray:
         """Probabilities (n, K) float64.
 
         Raises:
             DataError: when the network gives another number of outputs, or NaN.
         """
-        crop = Center(size=self.size, resize=self.resize)
-        view = View(dataset, crop, 0, self.mean, self.std)
+        view = View(dataset, self.crop, 0, self.mean, self.std)
         found = [np.empty((0, len(self.classes)))]
         cut = [rows[place : place + self.batch] for place in range(0, len(rows), self.batch)]
         for batch in load(view, cut, 0, workers=1):
-            said = np.asarray(self.forward(batch.images.numpy()), np.float64)
-            if said.ndim != 2 or said.shape[1] != len(self.outputs):
+            outputs = np.asarray(self.forward(batch.images.numpy()), np.float64)
+            if outputs.ndim != 2 or outputs.shape[1] != len(self.outputs):
                 raise DataError(
-                    f"{self.name}: gives {said.shape[1:]} outputs an image, but there are "
+                    f"{self.name}: gives {outputs.shape[1:]} outputs per image, but there are "
                     f"{len(self.outputs)} names; list one a line, in its order, with --classes"
                 )
-            found.append(pooled(distribution(said, self.name), self.outputs))
+            found.append(pooled(distribution(outputs, self.name), self.outputs))
         return np.concatenate(found)
 
 

@@ -44,7 +44,7 @@ class ErrorPicture:
     probability: float
     """Of `predicted`."""
     picture: str
-    """Thumbnail as a data: URI; empty where the image is no file that can be read."""
+    """Thumbnail as a data: URI; empty where the image has no readable file."""
 
 
 def confusion(predictions: Predictions) -> np.ndarray:

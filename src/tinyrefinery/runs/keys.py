@@ -21,7 +21,7 @@ from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.stage import Stage
 from tinyrefinery.runs.lineage import parents
 
-FORMAT = 3  # of run folders, and of what weights depend on beside recipe and data
+FORMAT = 4  # of run folders, and of what weights depend on beside recipe and data
 
 
 def stage_keys(recipe: Recipe, data: Dataset) -> dict[str, str]:
