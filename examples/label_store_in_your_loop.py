@@ -41,7 +41,7 @@ def train(name: str, width: float, label, loss) -> nn.Module:
             optimizer.zero_grad()
             value.backward()
             optimizer.step()
-    predictions = tr.predict(network, whole, data.manifest.rows("test"))
+    predictions = tr.predict_rows(network, whole, data.manifest.rows("test"))
     right = predictions.probabilities.argmax(axis=1) == predictions.labels
     print(f"{name}: test accuracy {right.mean():.1%}")
     return network

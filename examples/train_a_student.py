@@ -33,7 +33,7 @@ options = tr.TrainingOptions(epochs=words.epochs, batch_size=64)
 
 def accuracy(network: nn.Module, split: str) -> float:
     """Share of whole images whose most probable class is the given one."""
-    predictions = tr.predict(network, whole, data.manifest.rows(split))
+    predictions = tr.predict_rows(network, whole, data.manifest.rows(split))
     return float((predictions.probabilities.argmax(axis=1) == predictions.labels).mean())
 
 

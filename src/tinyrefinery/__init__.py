@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tinyrefinery.data_tests.session import run_tests
     from tinyrefinery.data_tests.verdicts import exit_code
     from tinyrefinery.errors import RefineryError
-    from tinyrefinery.evaluation.predictions import predict
+    from tinyrefinery.evaluation.predictions import predict as predict_rows
     from tinyrefinery.execution.chain import Chain, Generation
     from tinyrefinery.labels.crop_labels import CropLabels
     from tinyrefinery.labels.policy import GivenLabels, RefinedLabels, SmoothedLabels
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from tinyrefinery.options.optimizers import AdamW
     from tinyrefinery.options.schedules import Cosine
     from tinyrefinery.options.training import TrainingOptions
+    from tinyrefinery.prediction.predict_pictures import predict
     from tinyrefinery.recipe.load import load_recipe
     from tinyrefinery.training.job import Training
     from tinyrefinery.training.learning_rates import build as build_schedule
@@ -59,7 +60,8 @@ _HOME = {
     "load_recipe": "tinyrefinery.recipe.load:load_recipe",
     "open_data": "tinyrefinery.data.open:open_data",
     "open_network": "tinyrefinery.networks.opening:open_network",
-    "predict": "tinyrefinery.evaluation.predictions:predict",
+    "predict": "tinyrefinery.prediction.predict_pictures:predict",
+    "predict_rows": "tinyrefinery.evaluation.predictions:predict",
     "refine": "tinyrefinery.api:refine",
     "run_tests": "tinyrefinery.data_tests.session:run_tests",
     "save_network": "tinyrefinery.models.network_file:save_network",
@@ -127,6 +129,7 @@ __all__ = [
     "open_data",
     "open_network",
     "predict",
+    "predict_rows",
     "refine",
     "run_tests",
     "save_network",

@@ -11,12 +11,13 @@ from PIL import Image
 
 from tests.networks.runs import CLASSES, network_of, predictions_of, write_network
 from tinyrefinery.auto_label.endpoint import EndpointLabeler
-from tinyrefinery.auto_label.labelers import distribution, network_labeler, pooled, read_classes
 from tinyrefinery.auto_label.setup import LabelerChoice, audited_images, open_labeler
 from tinyrefinery.data.open import open_data
 from tinyrefinery.errors import CheckpointError, DataError
 from tinyrefinery.networks.facts import Facts
 from tinyrefinery.networks.opening import open_network
+from tinyrefinery.prediction.outputs import distribution, pooled, read_classes
+from tinyrefinery.prediction.predictor import network_predictor
 
 
 @pytest.fixture
@@ -37,11 +38,11 @@ def test_an_onnx_file_says_what_the_network_says(tmp_path, data):
     network = network_of("onnx", CLASSES).eval()
     file = write_network(tmp_path / "n.safetensors", "onnx")
     rows = np.arange(10)
-    want = network_labeler(open_network(file))(data, rows)
+    want = network_predictor(open_network(file))(data, rows)
     path = tmp_path / "n.onnx"
     torch.onnx.export(network, (torch.zeros(4, 1, 16, 16),), str(path), dynamo=True, verbose=False)
     stated = Facts(classes=CLASSES, mean=(0.5,), std=(0.25,))
-    labeler = network_labeler(open_network(path, stated=stated))
+    labeler = network_predictor(open_network(path, stated=stated))
     assert np.allclose(labeler(data, rows), want, atol=1e-5)  # 10 in batches of 4
     with pytest.raises(CheckpointError, match="doesn't state its classes"):
         open_labeler(LabelerChoice(str(path)))

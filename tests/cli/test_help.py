@@ -13,7 +13,7 @@ from tests.docs.test_plain_english import PATTERNS
 from tinyrefinery.cli.main import app
 
 VERBS = re.compile(
-    "Apply|Assess|Auto-label|Benchmark|Check|Compare|Compute|Create|Draw|List|Measure|Print|Review|"
+    "Apply|Assess|Auto-label|Benchmark|Check|Compare|Compute|Create|Draw|List|Measure|Predict|Print|Review|"
     "Run|Score|Select|Show|Train|Write"
 )
 

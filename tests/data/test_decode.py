@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from tests.data.pictures import encoded, picture, pixels
-from tinyrefinery.data.decode import BrokenImageError, decode, to_channels
+from tinyrefinery.data.decode import BrokenImageError, decode, image_size, to_channels
 
 
 def by_pillow(data: bytes, mode: str) -> np.ndarray:
@@ -76,6 +76,15 @@ def test_exif_orientation_is_applied(orientation: int, kind: str):
     exif[0x0112] = orientation
     data = picture(7, 6, 10, kind, exif=exif)
     np.testing.assert_array_equal(decode(data), by_pillow(data, "RGB"))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["jpeg", "png", "tiff", "webp"])
+def test_the_size_in_the_header_is_that_of_the_pixels(orientation: int, kind: str):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = picture(7, 6, 10, kind, exif=exif)
+    assert image_size(data) == by_pillow(data, "RGB").shape[:2]
 
 
 def test_exif_orientation_is_found_behind_other_segments():

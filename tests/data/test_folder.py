@@ -8,10 +8,12 @@ import pytest
 
 from tests.data.pictures import class_folders, picture, pixels, write
 from tinyrefinery.data import listing
+from tinyrefinery.data.batches import View
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.images import EncodedImages, ResidentImages
 from tinyrefinery.data.open import open_data
 from tinyrefinery.errors import DataError
+from tinyrefinery.options.crops import Center
 
 
 def split_names(dataset: Dataset) -> dict[str, set[str]]:
@@ -191,6 +193,16 @@ def test_resident_or_encoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert sorted(map(tuple, dataset.images.sizes.tolist())) == [(8, 8)] * 6 + [(9, 8)]
     with pytest.raises(DataError, match="2 sizes; resize them"):
         open_data("folder", root=tmp_path, resident="always")
+
+
+def test_large_images_of_one_size_are_not_kept_whole_but_shrunk(tmp_path: Path):
+    for number in range(4):
+        write(tmp_path / "ab"[number % 2] / f"{number}.png", picture(number, 520, 520))
+    large = open_data("folder", root=tmp_path)
+    assert isinstance(large.images, EncodedImages)
+    assert (View(large, Center(size=48)).images.sizes == 256).all()
+    whole = open_data("folder", root=tmp_path, resident="always")
+    assert isinstance(whole.images, ResidentImages)
 
 
 def test_grey(tmp_path: Path):

@@ -297,7 +297,8 @@ def test_an_overlay_lies_over_what_the_network_saw():
     html = rendered(overlay=overlay)
     assert html.count('class="over"') == len(seen) > 20
     assert 'class="over"' not in rendered()
-    assert "Hover for saliency" in html
+    assert 'id="saliency"' not in rendered()
+    assert "Show saliency on all pictures" in html
     some = rendered(overlay=lambda _, row: None)
     assert 'class="over"' not in some
 

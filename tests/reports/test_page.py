@@ -105,7 +105,7 @@ def test_names_are_text_and_nothing_else(html, folder):
 
 
 def test_the_headline_claims_what_the_intervals_show(html, run, tmp_path):
-    assert "<h1>A gain in test top-1 in 1 of 2 comparisons.</h1>" in html
+    assert '<p class="lead">A gain in test top-1 in 1 of 2 comparisons.</p>' in html
     assert said(run) == "A gain in test top-1 in 1 of 2 comparisons."
     lone = write_fake_run(tmp_path / "one", seeds=(0,))
     assert said(lone).startswith("One seed only, so no gain is claimed")

@@ -3,6 +3,7 @@
 Checks that need a network are skipped if there is none, and listed as skipped.
 """
 
+import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -51,6 +52,13 @@ class Audit:
     """Further lines for the reader."""
     properties: pa.Table = field(repr=False)
     """Properties of every image, as `image_properties` returns them."""
+
+    def _repr_html_(self) -> str:
+        """One line per finding, for notebooks."""
+        head = "<tr><th>severity</th><th>finding</th><th>remedy</th></tr>"
+        cells = ((str(f.severity), f.title, f.remedy) for f in self.findings)
+        lines = ("".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in cells)
+        return f"<table>{head}{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
 
     def fails(self, also: Sequence[str] = ()) -> bool:
         """Whether any finding is an error, or of the kinds `also` and not accepted."""

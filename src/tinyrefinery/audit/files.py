@@ -15,7 +15,7 @@ from PIL import Image
 from tinyrefinery.audit.checks import Audit
 from tinyrefinery.audit.evidence import Evidence
 from tinyrefinery.audit.finding import KINDS, Finding
-from tinyrefinery.audit.page import render_audit
+from tinyrefinery.audit.page import remedy_parts, render_audit
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.properties.small_images import load_chunk
 from tinyrefinery.evaluation.likely_label_errors import save_suspects
@@ -120,6 +120,7 @@ def as_page(target: str, dataset: Dataset, result: Audit) -> str:
     left = MOST_PICTURES
     pictures: dict[int, str] = {}
     classes, labels = dataset.classes, dataset.manifest.labels
+    paths = dataset.manifest.column("path")
     findings = []
     for finding in result.findings:
         strips = []
@@ -129,11 +130,15 @@ def as_page(target: str, dataset: Dataset, result: Audit) -> str:
             captions = strip.captions or tuple(classes[labels[row]] for row in rows)
             for row in rows:
                 pictures[row] = pictures.get(row) or picture(dataset, row)
-            shown = [(pictures[row], text) for row, text in zip(rows, captions, strict=False)]
+            shown = [
+                (pictures[row], text, str(paths[row]))
+                for row, text in zip(rows, captions, strict=False)
+            ]
             if shown:
                 strips.append({"title": strip.title, "pictures": shown})
-        fields = ("kind", "severity", "title", "remedy", "more")
-        findings.append({name: getattr(finding, name) for name in fields} | {"strips": strips})
+        fields = ("kind", "severity", "title", "more")
+        shown_finding = {name: getattr(finding, name) for name in fields}
+        findings.append(shown_finding | {"remedy": remedy_parts(finding.remedy), "strips": strips})
     counts = Counter(finding.severity for finding in result.findings)
     return render_audit(
         target=target,

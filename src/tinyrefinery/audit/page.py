@@ -1,5 +1,6 @@
 """The HTML page of an audit: findings with pictures, in one self-contained file."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,14 @@ from tinyrefinery.audit.finding import SEVERITIES
 from tinyrefinery.pages.templating import template
 
 _TEMPLATES = Path(__file__).parent / "templates"
+_WORD = r"""(?:'[^']*'|"[^"]*"|[^\s'"])+"""
+_COMMAND = re.compile(rf"(tinyrefinery run {_WORD} data\.source\.exclude={_WORD})")
+
+
+def remedy_parts(remedy: str) -> list[tuple[str, bool]]:
+    """The texts of a remedy in order, each with whether it is a command to paste."""
+    parts = _COMMAND.split(remedy)
+    return [(part, place % 2 == 1) for place, part in enumerate(parts) if part.strip()]
 
 
 def render_audit(
@@ -29,7 +38,8 @@ def render_audit(
         classes: number of classes.
         counts: number of findings per severity.
         findings: the worst first, each with kind, severity, title, more, remedy and strips. A strip
-            has a title and pictures: pairs of a data: URI and a caption.
+            has a title and pictures: a data: URI, a caption and the image's path each. A remedy is
+            a list of texts, each with whether it is a command.
         kinds: description of each kind of finding.
         skipped: reason for each check that was skipped.
         notes: further lines for the reader.

@@ -17,10 +17,10 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 import numpy as np
 
-from tinyrefinery.auto_label.labelers import distinct, pooled
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.errors import DataError
 from tinyrefinery.pages.overlays import as_image
+from tinyrefinery.prediction.outputs import distinct, pooled
 from tinyrefinery.reading.json_text import parse_json
 
 MOST_RESPONSE = 1 << 20  # bytes

@@ -8,20 +8,14 @@ import numpy as np
 
 from tinyrefinery.audit.target import open_pictures
 from tinyrefinery.auto_label.endpoint import EndpointLabeler
-from tinyrefinery.auto_label.labelers import (
-    Labeler,
-    NetworkLabeler,
-    network_labeler,
-    read_classes,
-)
+from tinyrefinery.auto_label.labelers import Labeler
 from tinyrefinery.builders import dataset as recipe_data
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.opening_checks import labels_from_networks
 from tinyrefinery.errors import DataError
-from tinyrefinery.networks.facts import Facts
 from tinyrefinery.networks.held_out import held_out, never_used
-from tinyrefinery.networks.opening import open_network
-from tinyrefinery.recipe.data import IMAGENET_MEAN, IMAGENET_STD
+from tinyrefinery.prediction.outputs import read_classes
+from tinyrefinery.prediction.predictor import NetworkPredictor, open_predictor
 
 log = logging.getLogger("tinyrefinery")
 
@@ -49,30 +43,22 @@ def open_labeler(choice: LabelerChoice) -> Labeler:
         RefineryError: when it can't be opened.
     """
     outputs = None if choice.classes is None else read_classes(choice.classes)
-    side = None if choice.size is None else (choice.size, choice.size)
     if choice.by.startswith(("http://", "https://")):
         if outputs is None:
             raise DataError(f"{choice.by}: list its classes, one per line: --classes")
+        side = 224 if choice.size is None else choice.size
         return EndpointLabeler(
-            choice.by,
-            outputs,
-            size=side or (224, 224),
-            timeout=choice.timeout,
-            retries=choice.retries,
+            choice.by, outputs, size=(side, side), timeout=choice.timeout, retries=choice.retries
         )
-    weights = None if choice.weights is None else str(choice.weights)
-    stated = Facts(classes=outputs, size=side, weights=weights)
-    network = open_network(
+    return open_predictor(
         choice.by,
+        classes=outputs,
+        size=choice.size,
+        weights=choice.weights,
         stage=choice.stage,
         seed=choice.seed,
         row=choice.row,
-        stated=stated,
-        otherwise=Facts(mean=IMAGENET_MEAN, std=IMAGENET_STD),
     )
-    if network.kind == "file" and outputs is not None:
-        raise DataError(f"{choice.by}: states its classes, so leave out --classes")
-    return network_labeler(network)
 
 
 def audited_images(labeler: Labeler, gold: Path | None) -> tuple[Dataset, np.ndarray]:
@@ -87,7 +73,7 @@ def audited_images(labeler: Labeler, gold: Path | None) -> tuple[Dataset, np.nda
         DataError: when there are none, or some of their labels are a network's.
     """
     channels = 1 if labeler.channels == 1 else 3
-    network = labeler.network if isinstance(labeler, NetworkLabeler) else None
+    network = labeler.network if isinstance(labeler, NetworkPredictor) else None
     if gold is not None:
         if not gold.exists():
             raise DataError(f"{gold}: no such folder or file of labeled images")

@@ -34,6 +34,7 @@ PANELS: dict[str, Commands] = {
         "detect": (DETECT, "Train, evaluate and draw object detectors (SSD)."),
     },
     "Measure": {
+        "predict": ("predict:predict", "Predict the classes of pictures, with probabilities."),
         "evaluate": ("evaluate:evaluate", "Show a run's metrics, or re-evaluate it on other data."),
         "report": ("report:report", "Write a self-contained HTML report on one or more runs."),
         "init": ("data_tests:init", "Create a starter data-test file."),

@@ -15,6 +15,7 @@ from tinyrefinery.pages.run_tables import (
     write_results,
 )
 from tinyrefinery.reports.detectors import class_table, detector_table, write_detector_results
+from tinyrefinery.reports.network_facts import network_facts
 from tinyrefinery.reports.table_lines import table_lines, write_table
 from tinyrefinery.reports.table_text import notes, terminal_lines, title
 from tinyrefinery.runs.run_folder import Run, open_run
@@ -62,6 +63,8 @@ def show(
     for run in runs:
         write_results(run)
         write_table(run)
+    for run in runs:
+        _print_network(console, run)
     groups = group_stages(runs)
     console.print(terminal_table(groups))
     notes = [note for run in runs for note in run.notes]
@@ -69,6 +72,17 @@ def show(
     for run in runs:
         _print_rows(console, run)
     _print(console, f"Report: {page}")
+
+
+def _print_network(console: Console, run: Run) -> None:
+    """How good the run's network is, how large, where, and what to type next."""
+    facts = network_facts(run)
+    if facts is None:
+        return
+    name = " ".join(part for part in (run.name, facts.stage.label) if part)
+    lines = [f"Your network, {name}: {facts.accuracy}", facts.seeds, facts.size]
+    lines += [f"File: {facts.stage.network}", f"Next: {facts.commands[0][0]}"]
+    _print(console, *filter(None, lines), "")
 
 
 def _show_detectors(console: Console, run: Run) -> None:

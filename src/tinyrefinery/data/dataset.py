@@ -5,6 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
+from tinyrefinery.data.dataset_html import dataset_html
 from tinyrefinery.data.images import Images
 from tinyrefinery.data.manifest import Manifest
 
@@ -43,6 +44,10 @@ class Dataset:
     def classes(self) -> tuple[str, ...]:
         """Class names; a label is an index into them."""
         return self.manifest.classes
+
+    def _repr_html_(self) -> str:
+        """Counts and pictures, for notebooks."""
+        return dataset_html(self.name, self.manifest, self.images, len(self.problems))
 
     def select(self, rows: np.ndarray) -> "Dataset":
         """The dataset of some rows, in that order, with their pixels and true crop labels."""

@@ -26,6 +26,7 @@ _MAGIC = (_JPEG, b"\x89PNG", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")
 _EXIF_SEARCH_BYTES = 1 << 16  # of the header segments that come before the pixels
 _SCAN = 0xDA  # marker of the segment right before the pixels
 _ORIENTATION = 0x0112  # EXIF tag
+_TURNED = (5, 6, 7, 8)  # orientations that exchange height and width
 _DAMAGE = ("premature end", "bad huffman", "corrupt data", "no image")
 
 
@@ -51,6 +52,31 @@ def decode(data: bytes, channels: int = 3, longest: int | None = None) -> np.nda
         raise BrokenImageError(reason)
     pixels = _decode_jpeg(data, channels, longest) if data[:2] == _JPEG else None
     return _decode_with_pillow(data, channels) if pixels is None else pixels
+
+
+def image_size(data: bytes) -> tuple[int, int]:
+    """Height and width in pixels that `decode` gives, read from the header only.
+
+    Raises:
+        BrokenImageError: if the bytes do not begin like an image.
+    """
+    if not data:
+        raise BrokenImageError("zero bytes")
+    if data[:2] == _JPEG:
+        try:
+            height, width, *_ = simplejpeg.decode_jpeg_header(data)
+            return _upright_size(int(height), int(width), jpeg_orientation(data))
+        except ValueError:
+            pass  # let Pillow try
+    try:
+        image = Image.open(BytesIO(data))
+        # Pillow's size of a TIFF is upright already.
+        turn = 1 if image.format == "TIFF" else image.getexif().get(_ORIENTATION, 1)
+        return _upright_size(image.height, image.width, turn)
+    except Image.UnidentifiedImageError as error:
+        raise _unidentified(data) from error
+    except Exception as error:  # Pillow's plugins raise almost anything on damaged bytes
+        raise BrokenImageError(f"damaged image ({error or type(error).__name__})") from error
 
 
 def to_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
@@ -95,8 +121,7 @@ def _decode_with_pillow(data: bytes, channels: int) -> np.ndarray:
         image.load()
         pixels = _eight_bits(ImageOps.exif_transpose(image), "RGB" if channels == 3 else "L")
     except Image.UnidentifiedImageError as error:
-        what = "damaged image" if data.startswith(_MAGIC) else "not an image"
-        raise BrokenImageError(f"{what} (begins with {data[:8]!r})") from error
+        raise _unidentified(data) from error
     except BrokenImageError:
         raise
     except Image.DecompressionBombError as error:  # Pillow checks before it decodes
@@ -111,6 +136,11 @@ def _bomb(error: Image.DecompressionBombError) -> str:
     pixels = re.search(r"\d+", str(error))
     declared = f"{int(pixels[0]):,} pixels" if pixels else "more pixels"
     return f"too large: it declares {declared}, {too_large_remedy()}"
+
+
+def _unidentified(data: bytes) -> BrokenImageError:
+    what = "damaged image" if data.startswith(_MAGIC) else "not an image"
+    return BrokenImageError(f"{what} (begins with {data[:8]!r})")
 
 
 def _eight_bits(image: Image.Image, mode: str) -> np.ndarray:
@@ -150,6 +180,10 @@ def _header_bytes(data: bytes) -> int:
         length = int.from_bytes(data[position + 2 : position + 4], "big")
         position += 1 if is_padding else 2 + length
     return len(data)
+
+
+def _upright_size(height: int, width: int, orientation: int) -> tuple[int, int]:
+    return (width, height) if orientation in _TURNED else (height, width)
 
 
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:

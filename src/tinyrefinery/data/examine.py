@@ -20,17 +20,18 @@ class Shelf:
     """Keeps the decoded pixels of all images, if they have the same size and fit in memory.
 
     `array` is uint8 (N, C, H, W). It is None before the first image, and after an image of another
-    size or if the limit in bytes would be exceeded.
+    size or if a limit would be exceeded: on all bytes, or on the shorter side in pixels.
     """
 
-    def __init__(self, n: int, channels: int, limit: int) -> None:
-        self.n, self.channels, self.limit = n, channels, limit
+    def __init__(self, n: int, channels: int, limit: int, side: int | None = None) -> None:
+        self.n, self.channels, self.limit, self.side = n, channels, limit, side
         self.array: np.ndarray | None = None
         self.open = n > 0 and limit > 0
 
     def prepare(self, height: int, width: int) -> None:
         """Allocate memory for images of this size, or close if they don't fit."""
-        if self.n * self.channels * height * width > self.limit:
+        large = self.side is not None and min(height, width) > self.side
+        if large or self.n * self.channels * height * width > self.limit:
             self.open = False
         else:
             self.array = np.empty((self.n, self.channels, height, width), np.uint8)
@@ -47,7 +48,13 @@ class Shelf:
 
 
 def examine(
-    blobs: Blobs, *, channels: int, home: str, stamps: list[str] | None, resident_bytes: int
+    blobs: Blobs,
+    *,
+    channels: int,
+    home: str,
+    stamps: list[str] | None,
+    resident_bytes: int,
+    resident_side: int | None = None,
 ) -> tuple[Findings, np.ndarray | None]:
     """Decode all images that are not in the cache, and keep the pixels if they fit.
 
@@ -57,6 +64,7 @@ def examine(
         home: name of the source in the cache.
         stamps: one text per image that changes with its bytes; None to use no cache.
         resident_bytes: keep the pixels if all intact images have one size and fit; 0 to keep none.
+        resident_side: and if their shorter side has no more pixels than this; None: any size.
 
     Returns:
         The findings, and the pixels as uint8 (N, C, H, W) or None. Pixels of broken images are
@@ -65,7 +73,7 @@ def examine(
     n = len(blobs)
     findings = Findings.nothing(n) if stamps is None else read_findings(home, stamps)
     cached = findings.examined
-    shelf = _shelf(blobs, findings, channels, resident_bytes)
+    shelf = _shelf(blobs, findings, Shelf(n, channels, resident_bytes, resident_side))
 
     def examine_rows(rows: Iterable[int]) -> int:
         """Examine the images that are not cached, and return the number of rows."""
@@ -112,14 +120,13 @@ def has_one_color(pixels: np.ndarray) -> bool:
     return bool((pixels[0] == first).all() and (pixels == first).all())
 
 
-def _shelf(blobs: Blobs, findings: Findings, channels: int, limit: int) -> Shelf:
-    """A shelf for the size of the cached images or, without any, of the first intact image."""
-    shelf = Shelf(len(blobs), channels, limit)
+def _shelf(blobs: Blobs, findings: Findings, shelf: Shelf) -> Shelf:
+    """Prepare it for the size of the cached images or, without any, of the first intact image."""
     sizes = np.unique(findings.sizes[findings.intact], axis=0)
     if len(sizes) > 1:
         shelf.open = False
     for row in range(len(blobs) if shelf.open and not len(sizes) else 0):
-        _examine_image(blobs, row, channels, findings, Shelf(0, channels, 0))
+        _examine_image(blobs, row, shelf.channels, findings, Shelf(0, shelf.channels, 0))
         if findings.sizes[row].any():
             sizes = findings.sizes[row : row + 1]
             break

@@ -17,6 +17,7 @@ from tinyrefinery.data.decode import to_channels
 from tinyrefinery.data.examine import examine
 from tinyrefinery.data.images import EncodedImages, Images, ResidentImages
 from tinyrefinery.data.manifest import REQUIRED, Manifest
+from tinyrefinery.data.shrunk import MUCH_LARGER, SMALLEST
 from tinyrefinery.data.splits import choose_stratified
 from tinyrefinery.errors import DataError, did_you_mean
 from tinyrefinery.options.sources import Opened
@@ -63,8 +64,7 @@ def assemble(listing: Listing, part: Opened) -> Dataset:
         DataError: if there is nothing to train on, or `strict` is set and there is a problem.
     """
     _check_listing(listing)
-    limit = {"auto": RESIDENT_BYTES, "always": 1 << 62, "never": 0}[part.resident]
-    ids, reasons, one_color, images = _open_images(listing, part.channels, limit)
+    ids, reasons, one_color, images = _open_images(listing, part.channels, part.resident)
     problems = [*listing.problems, *check.broken_images(reasons, listing.paths)]
     problems += check.one_color_images(one_color, listing.paths)
     problems += _missing_labels(listing, reasons)
@@ -141,7 +141,7 @@ def exclusion_mask(file: Path, paths: Sequence[str], ids: Sequence[str]) -> np.n
 
 
 def _open_images(
-    listing: Listing, channels: int, limit: int
+    listing: Listing, channels: int, resident: str
 ) -> tuple[list[str], list[str], np.ndarray, Images]:
     """Ids, reasons why images are broken (empty for intact ones), images of one color, pixels."""
     source = listing.pixels
@@ -155,7 +155,9 @@ def _open_images(
         channels=channels,
         home=listing.name,
         stamps=listing.stamps,
-        resident_bytes=limit,
+        resident_bytes={"auto": RESIDENT_BYTES, "always": 1 << 62, "never": 0}[resident],
+        # Views shrink larger images once, also those of one size.
+        resident_side=MUCH_LARGER * SMALLEST if resident == "auto" else None,
     )
     images: Images = (
         EncodedImages(source, findings.sizes, channels)

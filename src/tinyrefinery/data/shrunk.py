@@ -17,7 +17,7 @@ import numpy as np
 import simplejpeg
 import torch
 
-from tinyrefinery.data.decode import decode
+from tinyrefinery.data.decode import decode, image_size
 from tinyrefinery.data.findings_cache import cache_folder
 from tinyrefinery.data.images import ChangedImageError, EncodedImages
 from tinyrefinery.data.transforms import resize_pixels
@@ -73,9 +73,7 @@ class ShrunkImages:
         """
         self.images, self.ids, self.sides = images, ids, sides
         self.channels = images.channels
-        shorter = np.maximum(images.sizes.min(axis=1), 1)
-        scale = np.where(sides > 0, sides / shorter, 1.0)[:, None]
-        self.sizes = np.maximum(np.rint(images.sizes * scale), 1).astype(np.int32)
+        self.sizes = _copy_sizes(images.sizes, sides)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -92,35 +90,20 @@ class ShrunkImages:
         """
         if not self.sides[row]:
             return self.images.pixels(row)
+        size = (int(self.sizes[row, 0]), int(self.sizes[row, 1]))
         place = _place(str(self.ids[row]), int(self.sides[row]), self.channels)
-        try:
-            copy = decode(place.read_bytes(), self.channels)
-            if copy.shape[:2] == tuple(self.sizes[row]):
-                return copy
-        except (OSError, DataError):
-            pass  # not there yet, or damaged
-        return self._make(row, place)
-
-    def _make(self, row: int, place: Path) -> np.ndarray:
+        copy = _kept_copy(place, size, self.channels)
+        if copy is not None:
+            return copy
         try:
             data = self.images.encoded(row)
             if sha256(data).hexdigest() != self.ids[row]:
                 raise ChangedImageError(row, "its bytes are others")
-            pixels = decode(data, self.channels, longest=int(self.sizes[row].max()))
+            return _make_copy(data, place, size, self.channels)
         except ChangedImageError:
             raise
         except (OSError, DataError) as error:
             raise ChangedImageError(row, str(error)) from error
-        height, width = (int(side) for side in self.sizes[row])
-        small = resize_pixels(torch.from_numpy(pixels), (height, width)).contiguous().numpy()
-        color = "RGB" if self.channels == 3 else "GRAY"
-        encoded = simplejpeg.encode_jpeg(small, _QUALITY, color, colorsubsampling="420")
-        try:
-            write_atomic(place, encoded)
-        except StorageError:
-            _warn_once(cache_folder())
-        # What is used now is what the cache gives later, to the last bit.
-        return decode(encoded, self.channels)
 
 
 def shrunk(
@@ -134,11 +117,65 @@ def shrunk(
         crop: how images are cut.
         size: height and width at which crops are rendered.
     """
-    needed = shorter_sides(crop, size, images.sizes)
-    sides = np.maximum(np.ceil(needed / STEP - 1e-6) * STEP, SMALLEST).astype(np.int64)
-    large = images.sizes.min(axis=1) > MUCH_LARGER * sides
-    sides = np.where(large, sides, 0)
+    sides = _copy_sides(crop, size, images.sizes)
     return ShrunkImages(images, ids(), sides) if sides.any() else images
+
+
+def pixels_of_file(data: bytes, channels: int, crop: Crop) -> np.ndarray:
+    """One image as uint8 (H, W, C), with the pixels that a view of a dataset has of this file.
+
+    Args:
+        data: the contents of an image file.
+        channels: 3 for RGB, 1 for gray.
+        crop: how it will be cut.
+
+    Raises:
+        BrokenImageError: if the bytes are not a complete image.
+    """
+    sizes = np.array([image_size(data)], np.int32)
+    side = int(_copy_sides(crop, crop.size, sizes)[0])
+    if not side:
+        return decode(data, channels)
+    height, width = _copy_sizes(sizes, np.array([side]))[0].tolist()
+    place = _place(sha256(data).hexdigest(), side, channels)
+    copy = _kept_copy(place, (height, width), channels)
+    return _make_copy(data, place, (height, width), channels) if copy is None else copy
+
+
+def _copy_sides(crop: Crop, size: tuple[int, int], sizes: np.ndarray) -> np.ndarray:
+    """Shorter side of each image's copy in pixels, (N,); 0 for images to use as they are."""
+    needed = shorter_sides(crop, size, sizes)
+    sides = np.maximum(np.ceil(needed / STEP - 1e-6) * STEP, SMALLEST).astype(np.int64)
+    return np.where(sizes.min(axis=1) > MUCH_LARGER * sides, sides, 0)
+
+
+def _copy_sizes(sizes: np.ndarray, sides: np.ndarray) -> np.ndarray:
+    """Height and width of each image's copy in pixels, (N, 2) int32."""
+    shorter = np.maximum(sizes.min(axis=1), 1)
+    scale = np.where(sides > 0, sides / shorter, 1.0)[:, None]
+    return np.maximum(np.rint(sizes * scale), 1).astype(np.int32)
+
+
+def _kept_copy(place: Path, size: tuple[int, int], channels: int) -> np.ndarray | None:
+    """The copy in the cache; None if it is not there yet, or damaged."""
+    try:
+        copy = decode(place.read_bytes(), channels)
+    except (OSError, DataError):
+        return None
+    return copy if copy.shape[:2] == size else None
+
+
+def _make_copy(data: bytes, place: Path, size: tuple[int, int], channels: int) -> np.ndarray:
+    pixels = decode(data, channels, longest=max(size))
+    small = resize_pixels(torch.from_numpy(pixels), size).contiguous().numpy()
+    color = "RGB" if channels == 3 else "GRAY"
+    encoded = simplejpeg.encode_jpeg(small, _QUALITY, color, colorsubsampling="420")
+    try:
+        write_atomic(place, encoded)
+    except StorageError:
+        _warn_once(cache_folder())
+    # What is used now is what the cache gives later, to the last bit.
+    return decode(encoded, channels)
 
 
 def _place(identity: str, side: int, channels: int) -> Path:

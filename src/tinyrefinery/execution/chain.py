@@ -6,6 +6,7 @@ docs/failed-replication.md), so a collapse stops the chain. All figures here are
 split; the test split plays no part.
 """
 
+import html
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -93,6 +94,23 @@ class Chain:
                 return generation
         known = [generation.id for generation in self.generations]
         raise ChainError(f"chain: no generation '{which}' has been trained (there are: {known})")
+
+    def __repr__(self) -> str:
+        return f"Chain({', '.join(f'{g.id} {g.validation_top1:.1%}' for g in self.generations)})"
+
+    def _repr_html_(self) -> str:
+        """One line per generation, for notebooks."""
+        head = "<tr><th>network</th><th>labels from</th><th>validation</th><th>test</th></tr>"
+        lines = []
+        for each in self.generations:
+            test = each.evaluation.get("test", {}).get("top1")
+            names = (each.id, ", ".join(each.refined_by) or "given")
+            shares = (
+                f"{100 * s:.1f} %" if s is not None else "" for s in (each.validation_top1, test)
+            )
+            cells = [*map(html.escape, names), *shares]
+            lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+        return f"<table>{head}{''.join(lines)}</table>"
 
     def add(self, generation: Generation) -> None:
         """Take in a trained generation.

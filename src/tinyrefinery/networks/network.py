@@ -1,5 +1,6 @@
 """A network that someone named: where it lies, what is known of it, and how it is loaded."""
 
+import html
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -112,6 +113,18 @@ class Network:
     def channels(self) -> int:
         """Of its images: 1 or 3."""
         return int(self._header["channels"])
+
+    def _repr_html_(self) -> str:
+        """Name, file, classes and input, for notebooks."""
+        height, width = self.info.size
+        facts = {
+            "network": self.name,
+            "file": str(self.file),
+            "classes": f"{len(self.classes):,}: {', '.join(self.classes[:10])}",
+            "input": f"{height}x{width} pixels, {self.channels} channels",
+        }
+        lines = (f"<tr><th>{k}</th><td>{html.escape(v)}</td></tr>" for k, v in facts.items())
+        return f"<table>{''.join(lines)}</table>"
 
     def load(self) -> "nn.Module":
         """The network on the CPU, in evaluation mode: normalized images (B, C, h, w) -> (B, K).

@@ -30,6 +30,8 @@ from tinyrefinery.refiners.refiner_report import (
     read_refiners,
     table_cells,
 )
+from tinyrefinery.reports.network_facts import network_facts
+from tinyrefinery.reports.network_section import network_section
 from tinyrefinery.reports.pareto import pareto_figures
 from tinyrefinery.reports.samples import read_samples
 from tinyrefinery.reports.table_lines import table_lines
@@ -95,10 +97,13 @@ def render_page(
     cost: Sequence[PaperFigure] = (),
 ) -> str:
     """The report's HTML; `figures` are `plots.main_plots`, the rest is as in `write_page`."""
+    networks = [each for each in map(network_facts, folders) if each is not None]
     return template("report.html.j2", *TEMPLATES).render(
         title=" + ".join(folder.name for folder in folders),
         recipes=list(dict.fromkeys(folder.title for folder in folders if folder.title)),
         held_out=groups[0].held_out,
+        first=networks[0].accuracy if networks else headline(compared, groups[0].held_out),
+        networks=[network_section(each) for each in networks],
         headline=headline(compared, groups[0].held_out),
         comparisons=[_comparison(each) for each in compared],
         table=_table(groups, compared),

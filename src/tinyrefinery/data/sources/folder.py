@@ -157,6 +157,12 @@ def _pictures(folder: str, names: Iterable[str], ignored: Ignored) -> Iterator[s
             yield path
 
 
+def image_files(top: Path) -> tuple[list[str], Counter[str]]:
+    """Paths of all images below a folder, sorted, and the number of other files by extension."""
+    others: Counter[str] = Counter()
+    return list(_walk(top, others)), others
+
+
 def _is_text(path: str) -> bool:
     """Whether a path is valid Unicode: on Linux a name may be any bytes."""
     try:

@@ -75,7 +75,8 @@ def render(
         rows: the data.
         probabilities_of: gets the probabilities that a test was judged on.
         pixels_of: gets the pixels of an image; None for a page without pictures.
-        overlay: makes the overlay that a picture shows under the pointer.
+        overlay: makes the overlay that a picture shows under the pointer, or
+            when the page's box for it is checked.
         history: values of earlier networks.
         confidence: confidence of the intervals.
     """
@@ -97,6 +98,7 @@ def render(
         counts=counts(results),
         tests=tests,
         confidence=f"{confidence:.0%}",
+        has_overlays=any(picture.overlay for test in tests for picture in test["pictures"]),
     )
 
 

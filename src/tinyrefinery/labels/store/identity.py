@@ -11,7 +11,7 @@ from tinyrefinery.data.batches import View
 from tinyrefinery.labels.crop_labels import CropLabels
 from tinyrefinery.labels.store.encodings import Form
 
-FORMAT = 4  # raise it when the files change, or arithmetic that changes the bits of labels
+FORMAT = 5  # raise it when the files change, or arithmetic that changes the bits of labels
 Facts = dict[str, Any]
 _TEXTS = {
     "format": "another version of the format",

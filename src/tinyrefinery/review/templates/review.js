@@ -53,7 +53,9 @@ function show(index) {
   at = index; kind = "seen"; addToTest = false; since = performance.now();
   const total = state.items.length, done = Object.keys(state.decided).length;
   $("count").textContent = `${done} of ${total} reviewed`;
-  $("bar").style.width = `${total ? (100 * done) / total : 100}%`;
+  const percent = total ? (100 * done) / total : 100;
+  $("bar").style.width = `${percent}%`;
+  $("progress").setAttribute("aria-valuenow", Math.round(percent));
   $("work").hidden = at < 0; $("done").hidden = at >= 0;
   if (at < 0) {
     $("doneword").textContent = live ? "All decisions are on disk. Next: tinyrefinery apply" : "Download your decisions.";
