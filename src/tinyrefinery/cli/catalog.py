@@ -65,6 +65,14 @@ PANELS: dict[str, Commands] = {
         ),
     },
     "Device": {
+        "export": (
+            "export:export",
+            "Export a model for a device, checked against the network.",
+        ),
+        "verify": (
+            "verify:verify",
+            "Check an exported artifact and replay its test vectors.",
+        ),
         "latency": ("latency:latency", "Benchmark forward passes of networks on this machine."),
     },
     "Papers": {

@@ -12,7 +12,7 @@ from tinyrefinery.errors import DataError
 from tinyrefinery.evaluation import cost
 from tinyrefinery.labels.batch_norm import has_batch_norm, recalibrate
 from tinyrefinery.models import create
-from tinyrefinery.networks.opening import ONNX, SUFFIXES, TIMM, open_networks
+from tinyrefinery.networks.opening import RUNTIME_FILES, SUFFIXES, TIMM, open_networks
 
 CLASSES = 1000
 """Of networks that are built by name: ImageNet's."""
@@ -63,10 +63,10 @@ def _named(name: str, size: int | None) -> list[Candidate]:
     is_place = path.exists() or "/" in name or path.suffix in SUFFIXES
     if name.startswith(TIMM) or not is_place:
         return [by_name(name, size or SIZE)]
-    if path.suffix == ONNX and path.exists():
+    if path.suffix in RUNTIME_FILES and path.exists():
         raise DataError(
             f"{name}: only PyTorch networks are benchmarked. Name the run or the network file that "
-            "this ONNX file was made from: ONNX Runtime is one of the backends"
+            "this file was made from: ONNX Runtime is one of the backends"
         )
     return [
         Candidate(
