@@ -4,7 +4,7 @@ from typing import Any
 
 from tinyrefinery.networks.network import Network
 from tinyrefinery.networks.network_data import tool_version
-from tinyrefinery.recipe.load import recipe_hash
+from tinyrefinery.recipe.load import part_hash
 
 INSIDE, METADATA = "inside", "metadata"
 """Where pixels are normalized: in the artifact, or outside it by what its metadata states."""
@@ -38,7 +38,7 @@ def artifact_facts(
         "stage": None if stage is None else stage.stage,
         "seed": None if stage is None else stage.seed,
         "refiners": [] if stage is None else list(stage.refiners),
-        "recipe": None if network.recipe is None else recipe_hash(network.recipe),
+        "recipe": None if network.recipe is None else part_hash(network.recipe),
         "target": target,
         "precision": "int8" if int8 else "float32",
         "calibration": method,
