@@ -90,7 +90,7 @@ def read_litert(path: Path) -> bytes:
     except OSError as error:
         raise CheckpointError(f"{path}: can't be read ({error.strerror or error})") from error
     if content[4:8] != _IDENTIFIER:
-        raise CheckpointError(f"{path}: is no LiteRT file. Export it again or restore a copy.")
+        raise CheckpointError(f"{path}: is not a LiteRT file. Export it again or restore a copy.")
     return content
 
 
@@ -106,5 +106,5 @@ def _open(path: Path, content: bytes) -> Any:
         interpreter = Interpreter(model_content=content, num_threads=runtime_threads() or None)
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
-        raise CheckpointError(f"{path}: is no readable LiteRT file ({error})") from error
+        raise CheckpointError(f"{path}: is not a readable LiteRT file ({error})") from error
     return interpreter

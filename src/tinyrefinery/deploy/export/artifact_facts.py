@@ -44,7 +44,7 @@ def artifact_facts(
         "calibration": method,
         "version": tool_version(),
     }
-    # A pretrained network without class names leaves them out: whoever opens the file states them.
+    # A pretrained network without class names leaves them out: state them when you open the file.
     return {"classes": list(info.classes), **facts} if info.classes else facts
 
 

@@ -46,7 +46,7 @@ def open_artifact(path: Path) -> RuntimeNetwork:
         from tinyrefinery.models.litert_file import LiteRtNetwork
 
         return LiteRtNetwork(path)
-    raise DataError(f"{path}: is no artifact. Name a file that ends in {ONNX} or {LITERT}")
+    raise DataError(f"{path}: is not an artifact. Name a file that ends in {ONNX} or {LITERT}")
 
 
 def predict_one_by_one(network: RuntimeNetwork, inputs: np.ndarray) -> np.ndarray:
