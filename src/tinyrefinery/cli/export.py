@@ -1,15 +1,22 @@
 """`tinyrefinery export`: a network as a file that a device runs, checked against the network."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
 from tinyrefinery.cli.options import DataOverrides, Row, Seed, Stage, option, output_folder
 from tinyrefinery.errors import CHECK_FAILED
 
 if TYPE_CHECKING:
     from tinyrefinery.deploy.export.exporting import Exported
+
+LAYERS = 15
+"""Layers in the printed table."""
 
 
 def export(
@@ -33,6 +40,13 @@ def export(
         float, option("POINTS", "Allowed drop of int8 accuracy, in percentage points.", min=0)
     ] = 0.5,
     calibrate: Annotated[int, option("N", "Maximum number of calibration images.", min=1)] = 256,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="List what int8 costs each layer, why, what helps.")
+    ] = False,
+    classes: Annotated[
+        Path | None, option("FILE", "Class names of a timm model's outputs, one per line.")
+    ] = None,
+    weights: Annotated[Path | None, option("FILE", "Weights of a timm model.")] = None,
     stage: Stage = None,
     seed: Seed = None,
     row: Row = None,
@@ -40,19 +54,28 @@ def export(
     """Export a model for a device, checked against the network.
 
     Each artifact takes a uint8 image and gives probabilities. It is checked on the validation
-    images of the run. Exits with 1 if it predicts something else.
+    images of the run. Exits with 1 if it predicts something else, or if an int8 artifact is not
+    proven to keep its accuracy.
     """
+    from tinyrefinery.auto_label.labelers import read_classes
     from tinyrefinery.deploy.export.exporting import ExportOptions, export_network
+    from tinyrefinery.networks.facts import Facts
     from tinyrefinery.networks.opening import open_network
 
-    options = ExportOptions(tuple(to), int8, out, preprocessing, max_drop, calibrate)
-    network = open_network(model, stage=stage, seed=seed, row=row)
+    options = ExportOptions(tuple(to), int8, out, preprocessing, max_drop, calibrate, explain)
+    stated = Facts(
+        classes=None if classes is None else read_classes(classes),
+        weights=None if weights is None else str(weights),
+    )
+    network = open_network(model, stage=stage, seed=seed, row=row, stated=stated)
     exported = export_network(
         network, options, overrides or [], say=lambda text: typer.echo(text, err=True)
     )
     for artifact in exported:
         for line in _lines(artifact):
             typer.echo(line)
+        if artifact.layers:
+            _show_layers(artifact)
     if not all(artifact.passed for artifact in exported):
         raise typer.Exit(CHECK_FAILED)
 
@@ -62,7 +85,7 @@ def _lines(artifact: "Exported") -> list[str]:
     from tinyrefinery.deploy.export.side_files import failed_file
 
     parity, record = artifact.parity, artifact.record
-    if artifact.passed:
+    if artifact.written:
         how = f", calibrated by {record['calibration']}" if record["calibration"] else ""
         lines = [f"{artifact.path}: {record['bytes']:,} bytes, {record['precision']}{how}"]
     else:
@@ -78,9 +101,45 @@ def _lines(artifact: "Exported") -> list[str]:
             f"  accuracy {drop.network:.2%} -> {drop.artifact:.2%}: a drop of {drop.points:.2f} "
             f"points (95 % interval {drop.low:.2f} to {drop.high:.2f})"
         )
-    if parity.verdict == "UNPROVEN":
-        lines.append(
-            f"  The drop may be above --max-drop {parity.bound:g}: more images would narrow the "
-            "interval"
+    return [*lines, *_remedies(artifact)]
+
+
+def _remedies(artifact: "Exported") -> list[str]:
+    """What to do about an int8 artifact that isn't proven to keep its accuracy."""
+    parity = artifact.parity
+    if parity.drop is None or parity.verdict == "PASS":
+        return []
+    highest = math.ceil(parity.drop.high * 10) / 10
+    accept = f"Accept it with --max-drop {highest:g}, or list the layers that lose most: --explain"
+    if parity.images_needed is None:
+        return [f"  The drop is above --max-drop {parity.bound:g}. {accept}"]
+    return [
+        f"  The drop may be above --max-drop {parity.bound:g}. About {parity.images_needed:,} "
+        f"validation images would show whether it is. {accept}"
+    ]
+
+
+def _show_layers(artifact: "Exported") -> None:
+    """The layers that change the predictions most, as a table."""
+    console = Console(emoji=False)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("layer", overflow="fold")
+    for title in ("signal to\nnoise (dB)", "same\nclass", "accuracy"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("why, and what helps", overflow="fold")
+    for effect in artifact.layers[:LAYERS]:
+        table.add_row(
+            escape(effect.layer),
+            f"{effect.snr:.1f}",
+            f"{effect.agreement:.1%}",
+            "" if effect.accuracy is None else f"{effect.accuracy:.1%}",
+            escape(f"{effect.cause.reason}. {effect.cause.remedy.capitalize()}"),
         )
-    return lines
+    console.print(table)
+    console.print(
+        f"Only this layer in 8 bits, the rest in float. {len(artifact.layers)} layers are in "
+        f"{artifact.path}.layers.csv",
+        soft_wrap=True,
+        markup=False,
+        highlight=False,
+    )

@@ -50,3 +50,16 @@ def test_probabilities_of_zero_are_compared():
     zero = np.array([[1.0, 0.0]], np.float32)
     tiny = np.array([[1.0, 1e-38]], np.float32)
     assert compare(zero, tiny, None, "", max_drop=None).verdict == "PASS"
+
+
+def test_images_needed_to_prove_a_small_drop():
+    good, labels = np.eye(4)[np.arange(400) % 4], np.arange(400) % 4
+    found = compare(good, good, labels, "", max_drop=0.5)
+    assert found.verdict == "UNPROVEN"
+    # No image was lost. The interval's end shrinks at least with the root of the number of images.
+    many = found.images_needed
+    assert many == pytest.approx(400 * (found.drop.high / 0.5) ** 2, abs=1)
+    labels = np.arange(many) % 4
+    assert compare(np.eye(4)[labels], np.eye(4)[labels], labels, "", max_drop=0.5).verdict == "PASS"
+    bad = np.roll(good, 1, axis=1)
+    assert compare(good, bad, labels[:400], "", max_drop=0.5).images_needed is None

@@ -42,12 +42,14 @@ def make(target: str, files: Files, say: Callable[[str], object]) -> dict[str, P
 def _make_onnx(files: Files) -> dict[str, Path]:
     """ONNX files by calibration method."""
     methods = [""] if files.images is None else list(onnx_int8.METHODS)
-    made = {}
+    made, prepared = {}, files.folder / "prepared.onnx"
+    if files.images is not None:
+        onnx_int8.prepare_onnx(files.graph, prepared)
     for method in methods:
         path, source = files.folder / f"artifact{method}.onnx", files.graph
         if files.images is not None:
             source = files.folder / f"quantized{method}.onnx"
-            onnx_int8.quantize_onnx(files.graph, source, files.images, method, pixels=files.pixels)
+            onnx_int8.quantize_onnx(prepared, source, files.images, method, pixels=files.pixels)
         model = onnx.load(source)
         if files.pixels:
             take_pixels(model)

@@ -2,14 +2,15 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from tinyrefinery.data.batches import evenly_spaced
 from tinyrefinery.deploy.export.artifact_facts import INSIDE, METADATA, artifact_facts
 from tinyrefinery.deploy.export.exportable import Exportable
 from tinyrefinery.deploy.export.onnx_graph import export_graph
@@ -20,6 +21,10 @@ from tinyrefinery.deploy.export.verification import open_artifact, predict_one_b
 from tinyrefinery.errors import CheckpointError, DataError, RecipeError, look_up
 from tinyrefinery.files import check_writable, write_atomic
 from tinyrefinery.networks.network import Network
+
+if TYPE_CHECKING:
+    from tinyrefinery.deploy.export.artifact_files import Files
+    from tinyrefinery.deploy.export.layer_effects import LayerEffect
 
 TARGETS: dict[str, str] = {"onnx": ".onnx", "litert": ".tflite"}
 """Formats, and how the names of their files end."""
@@ -43,6 +48,8 @@ class ExportOptions:
     """Allowed drop of int8 accuracy in percentage points."""
     calibrate: int = CALIBRATE
     """Most calibration images."""
+    explain: bool = False
+    """Whether to list what int8 costs each layer."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +61,16 @@ class Exported:
     record: dict[str, Any] = field(repr=False)
     """What its record holds."""
     parity: Parity
+    layers: tuple["LayerEffect", ...] = field(default=(), repr=False)
+    """What int8 costs each layer, the most expensive one first; empty unless it was asked for."""
 
     @property
     def passed(self) -> bool:
+        """Whether the artifact is proven to predict what the network predicts."""
+        return self.parity.verdict == "PASS"
+
+    @property
+    def written(self) -> bool:
         """Whether the artifact was written."""
         return self.parity.verdict != "FAIL"
 
@@ -114,6 +128,8 @@ def _check(network: Network, options: ExportOptions) -> None:
             f"{network.file}: was exported already. Name the run or the network file that it was "
             "made from"
         )
+    if options.explain and not options.int8:
+        raise RecipeError("--explain lists what int8 costs each layer: add --int8")
     check_writable(folders=[options.out])
 
 
@@ -155,7 +171,26 @@ class _Work:
             self.samples.check.where,
             max_drop=self.options.max_drop if self.options.int8 else None,
         )
-        return self._write(target, made[best], best, parity, (inputs, found[best]))
+        exported = self._write(target, made[best], best, parity, (inputs, found[best]))
+        if self.options.explain and files.images is not None:
+            return replace(exported, layers=self._layers(exported.path, graph, files, best, say))
+        return exported
+
+    def _layers(
+        self, path: Path, graph: Path, files: "Files", method: str, say: Callable[[str], object]
+    ) -> tuple["LayerEffect", ...]:
+        """What int8 costs each layer; also written beside the artifact."""
+        from tinyrefinery.deploy.export.explaining import IMAGES, explain_layers, write_layers
+        from tinyrefinery.deploy.export.layer_effects import EffectImages
+
+        assert files.images is not None
+        check = self.samples.check
+        chosen = evenly_spaced(np.arange(len(check.pixels)), IMAGES)
+        labels = None if check.labels is None else check.labels[chosen]
+        images = EffectImages(self._taken(check)[chosen], labels)
+        effects = explain_layers(graph, files.images, images, method, pixels=files.pixels, say=say)
+        write_layers(path, effects)
+        return tuple(effects)
 
     def _facts(self, target: str, method: str) -> dict[str, Any]:
         return artifact_facts(

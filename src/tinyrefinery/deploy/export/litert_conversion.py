@@ -14,8 +14,9 @@ from tinyrefinery.deploy.export.onnx_rewrites import rewrite_batch_norm, rewrite
 from tinyrefinery.deploy.export.tool_environment import run_logged, tool_folder, tool_python
 from tinyrefinery.errors import RefineryError
 
-METHODS = ("minmax", "percentile99.99", "percentile99.9")
-"""Calibration methods: the range of values that int8 covers, all of them or this share."""
+METHODS = ("minmax", "percentile99.99", "percentile99.9", "entropy")
+"""Calibration methods: the range of values that int8 covers, all of them, this share, or the range
+whose steps lose least of the distribution."""
 
 
 @dataclass(frozen=True)

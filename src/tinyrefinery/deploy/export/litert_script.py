@@ -21,6 +21,8 @@ IDENTIFIER = b"TFL3"
 ENTRY, INPUT = "tinyrefinery", "image"
 SAMPLE = 1000
 """Values of a tensor that are kept per image, to find percentiles."""
+BINS = 2048
+"""Of the histogram that entropy calibration compares."""
 
 
 def main(request_file: str) -> None:
@@ -95,7 +97,10 @@ def ranges_of(statistics: dict, artifact: dict) -> dict:
     ranges = {}
     for name, values in statistics.items():
         low, high = float(values["min"]), float(values["max"])
-        if artifact["method"] != "minmax":
+        if artifact["method"] == "entropy":
+            limit = entropy_limit(values["sample"])
+            low, high = max(low, -limit), min(high, limit)
+        elif artifact["method"] != "minmax":
             tail = (100 - float(artifact["method"].removeprefix("percentile"))) / 2
             low, high = np.percentile(values["sample"], [tail, 100 - tail])
         if name == INPUT and artifact["pixels"]:
@@ -105,6 +110,38 @@ def ranges_of(statistics: dict, artifact: dict) -> dict:
             key: np.array([end], np.float32) for key, end in zip(("min", "max"), ends, strict=True)
         }
     return ranges
+
+
+def entropy_limit(values: np.ndarray) -> float:
+    """Where to clip values so that 8 bits lose least of their distribution.
+
+    Of each candidate, the histogram of the clipped values is compared with the same one in the
+    steps of int8, by Kullback-Leibler divergence. Values of one sign have 256 steps, others
+    128 for each sign.
+    """
+    sizes = np.abs(values[np.isfinite(values)])
+    steps = BINS // 8 if sizes.size and values.min() >= 0 else BINS // 16
+    if not sizes.size or sizes.max() == 0:
+        return 0.0
+    counts, edges = np.histogram(sizes, BINS, (0, float(sizes.max())))
+    kept = range(steps, BINS + 1, steps // 8)
+    losses = [_divergence(counts.astype(np.float64), number, steps) for number in kept]
+    return float(edges[kept[int(np.argmin(losses))]])
+
+
+def _divergence(counts: np.ndarray, kept: int, steps: int) -> float:
+    """In nats: the first bins of a histogram, the rest clipped to them, against `steps` steps."""
+    clipped = counts[:kept].copy()
+    clipped[-1] += counts[kept:].sum()
+    step = np.arange(kept) * steps // kept
+    is_used = counts[:kept] > 0
+    total = np.bincount(step, counts[:kept], steps)
+    used = np.maximum(np.bincount(step, is_used, steps), 1)
+    coarse = np.where(is_used, (total / used)[step], 0)
+    if coarse.sum() == 0:
+        return float("inf")
+    p, q = clipped / clipped.sum(), np.maximum(coarse / coarse.sum(), 1e-12)
+    return float((p[p > 0] * np.log(p[p > 0] / q[p > 0])).sum())
 
 
 def quantize(file: Path, ranges: dict, image: np.ndarray) -> bytes:

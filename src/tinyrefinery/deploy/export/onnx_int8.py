@@ -1,10 +1,10 @@
 """Static int8 quantization of an ONNX graph: per channel, as quantize and dequantize pairs."""
 
 import logging
-from contextlib import redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from io import StringIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import numpy as np
@@ -18,55 +18,65 @@ HISTOGRAM_IMAGES = 64
 """Most images of percentile and entropy: the calibrator keeps the activations of all images."""
 
 
-def quantize_onnx(graph: Path, out: Path, images: np.ndarray, method: str, *, pixels: bool) -> None:
+def prepare_onnx(graph: Path, prepared: Path) -> None:
+    """Write a float graph as it is quantized: constants folded, shapes known.
+
+    Raises:
+        RefineryError: if a package is missing.
+    """
+    try:
+        from onnxruntime.quantization.shape_inference import quant_pre_process
+    except ImportError as error:
+        raise RefineryError(NEEDS.format(error.name or error)) from error
+    with _silence():
+        quant_pre_process(str(graph), str(prepared), skip_symbolic_shape=True)
+
+
+def quantize_onnx(
+    prepared: Path, out: Path, images: np.ndarray, method: str, *, pixels: bool
+) -> None:
     """Quantize weights and activations of a float graph.
 
     Activations are uint8 and weights int8 with one scale per output channel: the types that ONNX
     Runtime is fastest with.
 
     Args:
-        graph: the float graph, from `export_graph`.
+        prepared: the float graph, from `prepare_onnx`.
         out: file to write; it is not the artifact.
         images: (n, H, W, C) float32, what the graph takes.
         method: one of `METHODS`.
         pixels: whether the images are pixels, 0 to 255. Their integers are then the pixels.
-
-    Raises:
-        RefineryError: if a package is missing.
     """
-    try:
-        from onnxruntime.quantization import (
-            CalibrationMethod,
-            QuantFormat,
-            QuantType,
-            quantize_static,
-        )
-        from onnxruntime.quantization.shape_inference import quant_pre_process
-    except ImportError as error:
-        raise RefineryError(NEEDS.format(error.name or error)) from error
+    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+
     if method != "minmax":
         images = images[:HISTOGRAM_IMAGES]
     ranges = {INPUT: [{"rmin": np.float32(0), "rmax": np.float32(255)}]} if pixels else {}
     chosen = getattr(CalibrationMethod, look_up("calibration method", method, METHODS))
+    with _silence():
+        quantize_static(
+            str(prepared),
+            str(out),
+            cast(Any, _Reader(images)),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            calibrate_method=chosen,
+            extra_options={"TensorQuantOverrides": ranges},
+            nodes_to_exclude=_softmax(prepared),
+        )
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Without the quantizer's prints. It also warns about its own previous step."""
     logger = logging.getLogger()
     level = logger.level
-    logger.setLevel(logging.ERROR)  # the quantizer warns about its own previous step
+    logger.setLevel(logging.ERROR)
     try:
-        with TemporaryDirectory() as folder, redirect_stdout(StringIO()):
-            prepared = Path(folder) / "prepared.onnx"
-            quant_pre_process(str(graph), str(prepared), skip_symbolic_shape=True)
-            quantize_static(
-                str(prepared),
-                str(out),
-                cast(Any, _Reader(images)),
-                quant_format=QuantFormat.QDQ,
-                per_channel=True,
-                activation_type=QuantType.QUInt8,
-                weight_type=QuantType.QInt8,
-                calibrate_method=chosen,
-                extra_options={"TensorQuantOverrides": ranges},
-                nodes_to_exclude=_softmax(prepared),
-            )
+        with redirect_stdout(StringIO()):
+            yield
     finally:
         logger.setLevel(level)
 

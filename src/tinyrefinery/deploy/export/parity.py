@@ -1,5 +1,6 @@
 """Whether an artifact predicts what its network predicts, on the same images."""
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -50,6 +51,17 @@ class Parity:
     bound: float
     """Of `logit` for a float artifact, of `drop` in points for int8."""
     verdict: Verdict
+
+    @property
+    def images_needed(self) -> int | None:
+        """About how many images would prove a drop like this one; None where none would.
+
+        The width of an interval shrinks with the root of the number of images.
+        """
+        if self.drop is None or self.drop.points >= self.bound:
+            return None
+        margin = (self.drop.high - self.drop.points) / (self.bound - self.drop.points)
+        return math.ceil(self.n * margin**2)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values."""

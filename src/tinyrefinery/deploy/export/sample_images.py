@@ -55,8 +55,8 @@ def draw_samples(
 
     Args:
         network: whose run names the images.
-        overrides: other images, e.g. `data.source.root=photos/`. Without splits of their own, every
-            second image calibrates, and the others are for the check.
+        overrides: other images, e.g. `data.source.root=photos/`. Without splits of their own, some
+            calibrate, at most half of them, and the others are for the check.
         calibrate: most images for calibration.
         check: most images for the check.
 
@@ -68,7 +68,7 @@ def draw_samples(
         return Samples(_noise(network), None)
     source = changed_source(network, overrides) if overrides else None
     data = open_network_data([network], source)
-    rows = _rows(data, own=source is None)
+    rows = _rows(data, calibrate, own=source is None)
     view = network_view(network, data.dataset, torch.device("cpu"))
     chosen = [
         _render(view, evenly_spaced(of_split, most), name)
@@ -77,7 +77,7 @@ def draw_samples(
     return Samples(chosen[1], chosen[0])
 
 
-def _rows(data: NetworkData, *, own: bool) -> dict[str, np.ndarray]:
+def _rows(data: NetworkData, calibrate: int, *, own: bool) -> dict[str, np.ndarray]:
     """Manifest rows for calibration and for the check, by the name of what they are."""
     manifest = data.manifest
     train, validation = manifest.rows("train"), manifest.rows("validation")
@@ -89,7 +89,8 @@ def _rows(data: NetworkData, *, own: bool) -> dict[str, np.ndarray]:
             f"{data.source.name}: has no images outside its test split, which an export doesn't "
             "use. Name others, e.g. data.source.root=photos/"
         )
-    return {"named (every second)": rest[::2], "named (the others)": rest[1::2]}
+    first = evenly_spaced(rest, min(calibrate, len(rest) // 2))
+    return {"named (some)": first, "named (the others)": np.setdiff1d(rest, first)}
 
 
 def _render(view: View, rows: np.ndarray, name: str) -> Sample:
