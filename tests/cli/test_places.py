@@ -13,6 +13,7 @@ FILE, FOLDER = "is a file, not a folder", "it is a folder, not a file"
 WRITING = {
     "apply": {"--overlay": FOLDER, "--slices": FILE},
     "audit": {"--out": FILE},
+    "bench": {"--json": FOLDER},
     "compare": {"--html": FOLDER},
     "demo": {"--runs": FILE},
     "detect draw": {"--out": FILE},

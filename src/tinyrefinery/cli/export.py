@@ -40,6 +40,13 @@ def export(
         float, option("POINTS", "Allowed drop of int8 accuracy, in percentage points.", min=0)
     ] = 0.5,
     calibrate: Annotated[int, option("N", "Maximum number of calibration images.", min=1)] = 256,
+    flash: Annotated[
+        str | None, option("AMOUNT", "Most bytes of the LiteRT file, e.g. 100kB.")
+    ] = None,
+    ram: Annotated[str | None, option("AMOUNT", "Most bytes of its arena, e.g. 64KiB.")] = None,
+    macs: Annotated[
+        str | None, option("AMOUNT", "Most multiply-accumulates per image, e.g. 15M.")
+    ] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="List what int8 costs each layer, why, what helps.")
     ] = False,
@@ -58,11 +65,15 @@ def export(
     proven to keep its accuracy.
     """
     from tinyrefinery.auto_label.labelers import read_classes
+    from tinyrefinery.deploy.device.budget import read_budget
     from tinyrefinery.deploy.export.exporting import ExportOptions, export_network
     from tinyrefinery.networks.facts import Facts
     from tinyrefinery.networks.opening import open_network
 
-    options = ExportOptions(tuple(to), int8, out, preprocessing, max_drop, calibrate, explain)
+    budget = read_budget(flash, ram, macs)
+    options = ExportOptions(
+        tuple(to), int8, out, preprocessing, max_drop, calibrate, budget, explain
+    )
     stated = Facts(
         classes=None if classes is None else read_classes(classes),
         weights=None if weights is None else str(weights),
@@ -95,6 +106,14 @@ def _lines(artifact: "Exported") -> list[str]:
         f"probabilities differ by at most {parity.probability:.2g}, logits by at most "
         f"{parity.logit:.2g} of the largest"
     )
+    if "cost" in record:
+        cost = record["cost"]
+        arena = cost["arena"]["head"] + cost["arena"]["tail"]
+        lines.append(
+            f"  On a microcontroller: {cost['flash']:,} bytes of flash, at most {arena:,} bytes of "
+            f"arena, {cost['macs']:,} multiply-accumulates"
+        )
+    lines += [f"  FAIL: {text}" for text in artifact.excess]
     if parity.drop is not None:
         drop = parity.drop
         lines.append(

@@ -26,19 +26,23 @@ class LiteRtNetwork(RuntimeNetwork):
     """Normalized images (B, C, h, w) -> logits (B, K), by LiteRT, image by image."""
 
     def __init__(
-        self, path: Path, normalization: tuple[Sequence[float], Sequence[float]] | None = None
+        self,
+        path: Path,
+        normalization: tuple[Sequence[float], Sequence[float]] | None = None,
+        threads: int | None = None,
     ) -> None:
         """Open a file.
 
         Args:
             path: the file.
             normalization: mean and std of the images that it will be given; None: images in [0, 1].
+            threads: of the runtime; None: as for torch.
 
         Raises:
             CheckpointError: if it is not readable, has another input, or ai-edge-litert is missing.
         """
         content = read_litert(path)
-        self._interpreter = _open(path, content)
+        self._interpreter = _open(path, content, runtime_threads() if threads is None else threads)
         inputs = self._interpreter.get_input_details()
         output = self._interpreter.get_output_details()[0]
         shape = tuple(int(side) for side in inputs[0]["shape"]) if len(inputs) == 1 else ()
@@ -94,7 +98,7 @@ def read_litert(path: Path) -> bytes:
     return content
 
 
-def _open(path: Path, content: bytes) -> Any:
+def _open(path: Path, content: bytes, threads: int) -> Any:
     """Start an interpreter on the CPU."""
     try:
         from ai_edge_litert.interpreter import Interpreter
@@ -103,7 +107,7 @@ def _open(path: Path, content: bytes) -> Any:
             f"{path}: LiteRT files need ai-edge-litert: pip install 'tinyrefinery[litert]'"
         ) from error
     try:
-        interpreter = Interpreter(model_content=content, num_threads=runtime_threads() or None)
+        interpreter = Interpreter(model_content=content, num_threads=threads or None)
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         raise CheckpointError(f"{path}: is not a readable LiteRT file ({error})") from error

@@ -26,18 +26,22 @@ class OnnxNetwork(RuntimeNetwork):
     """Normalized images (B, C, h, w) -> logits (B, K), by ONNX Runtime."""
 
     def __init__(
-        self, path: Path, normalization: tuple[Sequence[float], Sequence[float]] | None = None
+        self,
+        path: Path,
+        normalization: tuple[Sequence[float], Sequence[float]] | None = None,
+        threads: int | None = None,
     ) -> None:
         """Open a file.
 
         Args:
             path: the file.
             normalization: mean and std of the images that it will be given; None: images in [0, 1].
+            threads: of the runtime; None: as for torch.
 
         Raises:
             CheckpointError: if it is not readable, has another input, or onnxruntime is missing.
         """
-        self._session = _open(path)
+        self._session = _open(path, runtime_threads() if threads is None else threads)
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         shape = inputs[0].shape if len(inputs) == 1 else []
         sizes = tuple(side if isinstance(side, int) else None for side in shape)
@@ -61,7 +65,7 @@ class OnnxNetwork(RuntimeNetwork):
         return self._session.run([self._output], {self.input.name: encoded})[0]
 
 
-def _open(path: Path) -> Any:
+def _open(path: Path, threads: int) -> Any:
     """Start a session of ONNX Runtime on the CPU."""
     try:
         import onnxruntime
@@ -70,7 +74,7 @@ def _open(path: Path) -> Any:
             f"{path}: ONNX files need onnxruntime: pip install 'tinyrefinery[onnx]'"
         ) from error
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = runtime_threads()
+    options.intra_op_num_threads = threads
     options.log_severity_level = 3  # no warnings: they are about the graph only
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

@@ -79,15 +79,17 @@ def _named(name: str, size: int | None) -> list[Candidate]:
     ]
 
 
-def by_name(name: str, size: int, *, label: str | None = None, **options: Any) -> Candidate:
-    """A new network with random weights and 1,000 classes.
+def by_name(
+    name: str, size: int, *, label: str | None = None, classes: int = CLASSES, **options: Any
+) -> Candidate:
+    """A new network with random weights.
 
     Its batch-normalization statistics are measured once on noise: by those it is built with,
     numbers would shrink from layer to layer until they are denormal, which is slow.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = create(name, CLASSES, size=size, **options)
+        network = create(name, classes, size=size, **options)
         if has_batch_norm(network):
             recalibrate(network, [torch.randn(4, 3, size, size)])
     return Candidate(label or name, network.eval(), 3, (size, size))

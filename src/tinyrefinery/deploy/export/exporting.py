@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,8 @@ import numpy as np
 import torch
 
 from tinyrefinery.data.batches import evenly_spaced
+from tinyrefinery.deploy.device.budget import Budget
+from tinyrefinery.deploy.device.device_cost import device_cost
 from tinyrefinery.deploy.export.artifact_facts import INSIDE, METADATA, artifact_facts
 from tinyrefinery.deploy.export.exportable import Exportable
 from tinyrefinery.deploy.export.onnx_graph import export_graph
@@ -48,6 +50,8 @@ class ExportOptions:
     """Allowed drop of int8 accuracy in percentage points."""
     calibrate: int = CALIBRATE
     """Most calibration images."""
+    budget: Budget = field(default_factory=Budget)
+    """Most that the LiteRT artifact may cost."""
     explain: bool = False
     """Whether to list what int8 costs each layer."""
 
@@ -64,15 +68,18 @@ class Exported:
     layers: tuple["LayerEffect", ...] = field(default=(), repr=False)
     """What int8 costs each layer, the most expensive one first; empty unless it was asked for."""
 
+    excess: tuple[str, ...] = ()
+    """What is above the budget, for people."""
+
     @property
     def passed(self) -> bool:
-        """Whether the artifact is proven to predict what the network predicts."""
-        return self.parity.verdict == "PASS"
+        """Whether it is proven to predict what the network predicts, and within the budget."""
+        return self.parity.verdict == "PASS" and not self.excess
 
     @property
     def written(self) -> bool:
         """Whether the artifact was written."""
-        return self.parity.verdict != "FAIL"
+        return self.parity.verdict != "FAIL" and not self.excess
 
 
 def export_network(
@@ -127,6 +134,11 @@ def _check(network: Network, options: ExportOptions) -> None:
         raise CheckpointError(
             f"{network.file}: was exported already. Name the run or the network file that it was "
             "made from"
+        )
+    if options.budget and "litert" not in options.targets:
+        raise RecipeError(
+            "--flash, --ram and --macs limit the LiteRT artifact: add --to litert, or leave them "
+            "out"
         )
     if options.explain and not options.int8:
         raise RecipeError("--explain lists what int8 costs each layer: add --int8")
@@ -236,9 +248,15 @@ class _Work:
         precision = ".int8" if self.options.int8 else ""
         path = self.options.out / f"{self.network.slug}{precision}{TARGETS[target]}"
         facts = self._facts(target, method) | {"parity": parity.as_dict()}
-        if parity.verdict == "FAIL":
-            write_atomic(failed_file(path), json.dumps({"file": path.name, **facts}, indent=1))
-            return Exported(path, facts, parity)
+        excess: tuple[str, ...] = ()
+        if target == "litert":
+            cost = device_cost(made)
+            facts["cost"] = asdict(cost)
+            excess = self.options.budget.excess(cost)
+        if parity.verdict == "FAIL" or excess:
+            record = {"file": path.name, "excess": excess, **facts}
+            write_atomic(failed_file(path), json.dumps(record, indent=1))
+            return Exported(path, facts, parity, excess=excess)
         inputs, found = checked
         chosen = np.linspace(0, len(inputs) - 1, min(VECTORS, len(inputs))).astype(int)
         vectors = Vectors(inputs[chosen], found[chosen], self._tolerance(found))

@@ -31,8 +31,12 @@ class Verified:
         return self.difference <= self.tolerance
 
 
-def open_artifact(path: Path) -> RuntimeNetwork:
+def open_artifact(path: Path, threads: int | None = None) -> RuntimeNetwork:
     """An artifact in its own runtime.
+
+    Args:
+        path: the file.
+        threads: of the runtime; None: as for torch.
 
     Raises:
         CheckpointError: if it can't be opened.
@@ -41,11 +45,11 @@ def open_artifact(path: Path) -> RuntimeNetwork:
     if path.suffix == ONNX:
         from tinyrefinery.models.onnx_file import OnnxNetwork
 
-        return OnnxNetwork(path)
+        return OnnxNetwork(path, threads=threads)
     if path.suffix == LITERT:
         from tinyrefinery.models.litert_file import LiteRtNetwork
 
-        return LiteRtNetwork(path)
+        return LiteRtNetwork(path, threads=threads)
     raise DataError(f"{path}: is not an artifact. Name a file that ends in {ONNX} or {LITERT}")
 
 
