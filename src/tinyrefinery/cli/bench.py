@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tinyrefinery.cli.options import option, output_file
+from tinyrefinery.cli.options import Flash, Macs, Ram, option, output_file
 from tinyrefinery.errors import CHECK_FAILED
 from tinyrefinery.files import write_atomic
 from tinyrefinery.pages.numbers import NOTHING, four_digits, kilo
@@ -29,11 +29,9 @@ def bench(
     size: Annotated[int, option("PIXELS", "Image side of untrained architectures.", min=1)] = 224,
     classes: Annotated[int, option("N", "Classes of untrained architectures.", min=2)] = 10,
     passes: Annotated[int, option("N", "Timed passes per model.", min=1)] = 100,
-    flash: Annotated[str | None, option("AMOUNT", "Most bytes of a file, e.g. 100kB.")] = None,
-    ram: Annotated[str | None, option("AMOUNT", "Most bytes of an arena, e.g. 64KiB.")] = None,
-    macs: Annotated[
-        str | None, option("AMOUNT", "Most multiply-accumulates per image, e.g. 15M.")
-    ] = None,
+    flash: Flash = None,
+    ram: Ram = None,
+    macs: Macs = None,
     out: Annotated[Path | None, output_file("JSON file to write.", "--json")] = None,
 ) -> None:
     """List flash, arena, products and latency of models.

@@ -9,7 +9,17 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tinyrefinery.cli.options import DataOverrides, Row, Seed, Stage, option, output_folder
+from tinyrefinery.cli.options import (
+    DataOverrides,
+    Flash,
+    Macs,
+    Ram,
+    Row,
+    Seed,
+    Stage,
+    option,
+    output_folder,
+)
 from tinyrefinery.errors import CHECK_FAILED
 
 if TYPE_CHECKING:
@@ -40,13 +50,9 @@ def export(
         float, option("POINTS", "Allowed drop of int8 accuracy, in percentage points.", min=0)
     ] = 0.5,
     calibrate: Annotated[int, option("N", "Maximum number of calibration images.", min=1)] = 256,
-    flash: Annotated[
-        str | None, option("AMOUNT", "Most bytes of the LiteRT file, e.g. 100kB.")
-    ] = None,
-    ram: Annotated[str | None, option("AMOUNT", "Most bytes of its arena, e.g. 64KiB.")] = None,
-    macs: Annotated[
-        str | None, option("AMOUNT", "Most multiply-accumulates per image, e.g. 15M.")
-    ] = None,
+    flash: Flash = None,
+    ram: Ram = None,
+    macs: Macs = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="List what int8 costs each layer, why, what helps.")
     ] = False,

@@ -1,4 +1,4 @@
-"""The table of flash, arena, products and latency, and the limits of `bench` and `export`."""
+"""The table of flash, arena, products and latency, and its limits."""
 
 import json
 
@@ -8,12 +8,7 @@ from typer.testing import CliRunner
 pytest.importorskip("ai_edge_litert")
 
 from tests.deploy.device.litert_files import Writer
-from tests.deploy.export.conftest import _folder, converter, run  # noqa: F401  fixtures
-from tinyrefinery import export
 from tinyrefinery.cli.main import app
-from tinyrefinery.deploy.device.budget import Budget
-from tinyrefinery.deploy.device.device_cost import device_cost
-from tinyrefinery.errors import RecipeError
 
 
 def small(folder):
@@ -43,15 +38,3 @@ def test_bench_lists_litert_files_and_exits_with_1_above_a_limit(tmp_path):
     done = CliRunner().invoke(app, [*command, "--ram", "few"])
     assert done.exit_code == 2
     assert "--ram: 'few' is not an amount" in done.output
-
-
-def test_export_above_the_budget_writes_no_artifact(run, tmp_path, converter):  # noqa: F811
-    with pytest.raises(RecipeError, match="add --to litert"):
-        export(run, folder=tmp_path, budget=Budget(flash=1))
-    (done,) = export(run, "litert", folder=tmp_path, budget=Budget(flash=1))
-    assert not done.passed
-    assert not done.path.exists()
-    assert "flash is" in done.excess[0]
-    (done,) = export(run, "litert", folder=tmp_path, budget=Budget(flash=10**9))
-    assert done.passed
-    assert done.record["cost"]["flash"] == device_cost(done.path).flash == done.record["bytes"]

@@ -21,7 +21,7 @@ def test_amounts(text, amount):
 
 @pytest.mark.parametrize("text", ["", "kB", "-1", "1.5", "100 bytes", "0", "64Kib", "1e6"])
 def test_what_is_not_an_amount(text):
-    with pytest.raises(RecipeError, match="--ram: .* is not an amount"):
+    with pytest.raises(RecipeError, match=r"--ram: .* is not an amount"):
         read_amount(text, "--ram")
 
 

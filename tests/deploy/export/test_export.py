@@ -11,6 +11,8 @@ import torch
 
 from tests.networks.runs import CLASSES
 from tinyrefinery import export, open_network
+from tinyrefinery.deploy.device.budget import Budget
+from tinyrefinery.deploy.device.device_cost import device_cost
 from tinyrefinery.deploy.export import tool_environment
 from tinyrefinery.deploy.export.artifact_facts import artifact_facts
 from tinyrefinery.deploy.export.exportable import Exportable
@@ -154,6 +156,18 @@ def test_an_artifact_of_another_network_is_not_written(run, tmp_path, monkeypatc
     assert [path.name for path in (tmp_path / "out").iterdir()] == [failed_file(done.path).name]
     kept = json.loads(failed_file(done.path).read_text())
     assert kept["parity"]["logit"] > 1e-4
+
+
+def test_export_above_the_budget_writes_no_artifact(run, tmp_path, converter):
+    with pytest.raises(RecipeError, match="add --to litert"):
+        export(run, folder=tmp_path, budget=Budget(flash=1))
+    (done,) = export(run, "litert", folder=tmp_path, budget=Budget(flash=1))
+    assert not done.passed
+    assert not done.path.exists()
+    assert "flash is" in done.excess[0]
+    (done,) = export(run, "litert", folder=tmp_path, budget=Budget(flash=10**9))
+    assert done.passed
+    assert done.record["cost"]["flash"] == device_cost(done.path).flash == done.record["bytes"]
 
 
 def test_what_cannot_be_exported_is_one_message(run, tmp_path):
