@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tinyrefinery.api import fine_tune, refine, train
+    from tinyrefinery.api import export, fine_tune, refine, train
     from tinyrefinery.data.batches import View, shuffled, split_batches
     from tinyrefinery.data.batches import load as load_batches
     from tinyrefinery.data.dataset import Dataset
@@ -52,6 +52,7 @@ _HOME = {
     "build_schedule": "tinyrefinery.training.learning_rates:build",
     "create_model": "tinyrefinery.models:create",
     "exit_code": "tinyrefinery.data_tests.verdicts:exit_code",
+    "export": "tinyrefinery.api:export",
     "fine_tune": "tinyrefinery.api:fine_tune",
     "fit": "tinyrefinery.training.loop:fit",
     "label_form": "tinyrefinery.labels.store.encodings:choose",
@@ -120,6 +121,7 @@ __all__ = [
     "build_schedule",
     "create_model",
     "exit_code",
+    "export",
     "fine_tune",
     "fit",
     "label_form",

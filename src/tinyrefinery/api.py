@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from tinyrefinery.data.dataset import Dataset
-from tinyrefinery.errors import DataError
+from tinyrefinery.deploy.export.exporting import Exported, ExportOptions, export_network
+from tinyrefinery.errors import DataError, check_options
 from tinyrefinery.execution.chain import Chain
 from tinyrefinery.execution.execute import run
+from tinyrefinery.networks.network import Network
 from tinyrefinery.networks.opening import open_network
 from tinyrefinery.options.crops import Inception
 from tinyrefinery.options.messages import check
@@ -141,6 +143,37 @@ def fine_tune(
     title = f"{stages[0]['id']} fine-tuned on {data.name}"
     raw = {"title": title, "seed": seed, "data": crops, "stages": stages}
     return train(check(raw, Recipe, source="fine_tune"), folder=folder, data=data)[0]
+
+
+def export(
+    network: str | Path | Network,
+    to: str | Sequence[str] = "onnx",
+    *,
+    overrides: Sequence[str] = (),
+    folder: str | Path = "exports",
+    **options: Any,
+) -> list[Exported]:
+    """Export a network for a device, and check it in its own runtime; as `tinyrefinery export`.
+
+    Args:
+        network: a run folder, a network file, `timm:NAME`, or what `open_network` gave.
+        to: `"onnx"`, `"litert"`, or several.
+        overrides: images to calibrate and check on, e.g. `["data.source.root=photos/"]`; else those
+            of the network's run.
+        folder: where the artifacts are written.
+        **options: further `ExportOptions`, e.g. `int8=True`.
+
+    Returns:
+        One entry per target: `[0].path`, `[0].parity.verdict`.
+
+    Raises:
+        RefineryError: for anything that the user can fix.
+    """
+    check_options("export", str(network), ExportOptions, options, reserved=("targets", "out"))
+    opened = network if isinstance(network, Network) else open_network(network)
+    targets = (to,) if isinstance(to, str) else tuple(to)
+    wanted = ExportOptions(targets=targets, out=Path(folder), **options)
+    return export_network(opened, wanted, overrides)
 
 
 def _common(epochs: int, lr: float, **optimizer: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ Exit codes of `tinyrefinery`:
 | code | meaning |
 | --- | --- |
 | 0 | success |
-| 1 | a check failed: `test`, `audit`, or `label --max-error` |
+| 1 | a check failed: `test`, `audit`, `export`, `verify`, or `label --max-error` |
 | 2 | bad input: command line, recipe, data, pictures, weights, label store or data-test file |
 | 3 | training stopped: a network collapsed or its refiner is missing |
 | 4 | a file or folder is not writable |

@@ -10,7 +10,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
+import platformdirs
+
 from tinyrefinery.errors import DataError, RefineryError, StorageError
+
+
+def cache_folder() -> Path:
+    """Folder of caches: `$TINYREFINERY_CACHE`, or the system's default."""
+    folder = os.environ.get("TINYREFINERY_CACHE")
+    return Path(folder) if folder else platformdirs.user_cache_path("tinyrefinery")
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from tests.docs.test_plain_english import PATTERNS
 from tinyrefinery.cli.main import app
 
 VERBS = re.compile(
-    "Apply|Assess|Auto-label|Benchmark|Check|Compare|Compute|Create|Draw|List|Measure|Predict|Print|Review|"
+    "Apply|Assess|Auto-label|Benchmark|Check|Compare|Compute|Create|Draw|Export|List|Measure|Predict|Print|Review|"
     "Run|Score|Select|Show|Train|Write"
 )
 
@@ -119,7 +119,7 @@ def test_no_commands_help_imports_torch_or_matplotlib():
     ("words", "near"),
     [
         (["reprot"], "'reprot'. Did you mean 'report'?"),
-        (["export"], "'export'. Did you mean 'label-store export'?"),
+        (["make"], "'make'. Did you mean 'label-store make'?"),
         (["train"], "'train'. Did you mean 'run'?"),
         (["recipe", "chekc"], "'chekc'. Did you mean 'check'?"),
         (["recipe", "train"], "'train'."),

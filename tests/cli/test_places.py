@@ -13,10 +13,12 @@ FILE, FOLDER = "is a file, not a folder", "it is a folder, not a file"
 WRITING = {
     "apply": {"--overlay": FOLDER, "--slices": FILE},
     "audit": {"--out": FILE},
+    "bench": {"--json": FOLDER},
     "compare": {"--html": FOLDER},
     "demo": {"--runs": FILE},
     "detect draw": {"--out": FILE},
     "detect train": {"--runs": FILE},
+    "export": {"--out": FILE},
     "init": {"out": FOLDER},
     "label": {"--out": FILE},
     "label-quality": {"--out": FOLDER},
@@ -38,7 +40,7 @@ WRITING = {
 READ = {
     *("run", "runs", "tests", "baseline", "like", "history", "reference", "accept", "model"),
     *("refiner", "images", "gold", "decisions", "classes", "weights", "human", "queue", "root"),
-    *("stores", "store", "folder", "overlay"),
+    *("stores", "store", "folder", "overlay", "artifact"),
 }
 """Names of what commands only read, where `WRITING` doesn't say otherwise."""
 

@@ -66,6 +66,15 @@ PANELS: dict[str, Commands] = {
         ),
     },
     "Device": {
+        "export": (
+            "export:export",
+            "Export a model for a device, checked against the network.",
+        ),
+        "verify": (
+            "verify:verify",
+            "Check an exported artifact and replay its test vectors.",
+        ),
+        "bench": ("bench:bench", "List flash, arena, products and latency of models."),
         "latency": ("latency:latency", "Benchmark forward passes of networks on this machine."),
     },
     "Papers": {

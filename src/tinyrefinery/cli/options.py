@@ -121,3 +121,8 @@ HumanColumn = Annotated[
     str | None,
     option("COLUMN", "Column of that file with one number per class.", default="the usual names"),
 ]
+
+# What a model may cost on a device.
+Flash = Annotated[str | None, option("AMOUNT", "Most bytes of the LiteRT file, e.g. 100kB.")]
+Ram = Annotated[str | None, option("AMOUNT", "Most bytes of its arena, e.g. 64KiB.")]
+Macs = Annotated[str | None, option("AMOUNT", "Most multiply-accumulates per image, e.g. 15M.")]

@@ -4,18 +4,16 @@ There is one Parquet file per source, in `$TINYREFINERY_CACHE` or e.g. `~/.cache
 it can't be read or written, the images are examined again, without an error.
 """
 
-import os
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
-import platformdirs
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tinyrefinery.errors import StorageError
-from tinyrefinery.files import atomic_file
+from tinyrefinery.files import atomic_file, cache_folder
 
 _VERSION = 2  # raise it when `decode` accepts other images or decodes to other sizes
 
@@ -51,12 +49,6 @@ class Findings:
         """Which images were examined and are intact, (N,) bool."""
         broken = np.fromiter((bool(reason) for reason in self.reasons), bool, len(self.reasons))
         return self.examined & ~broken
-
-
-def cache_folder() -> Path:
-    """Folder of caches: `$TINYREFINERY_CACHE`, or the system's default."""
-    folder = os.environ.get("TINYREFINERY_CACHE")
-    return Path(folder) if folder else platformdirs.user_cache_path("tinyrefinery")
 
 
 def read_findings(home: str, stamps: list[str]) -> Findings:

@@ -1,8 +1,8 @@
 """Facts that must be known of a network whose file has no header of ours.
 
-For an ONNX file the first source that states a fact counts: the command, `FILE.onnx.yaml` beside
-the file, the file's metadata, the network that it was made from. Its graph may fix size and
-channels too.
+For an ONNX or LiteRT file the first source that states a fact counts: the command, a file such as
+`FILE.onnx.yaml` or `FILE.tflite.yaml` beside it, its metadata, the network that it was made from.
+Its graph may fix size and channels too.
 """
 
 from pathlib import Path
@@ -37,7 +37,7 @@ class Facts(Part):
 
 
 def facts_beside(path: Path) -> Facts:
-    """The facts in the YAML file beside an ONNX file; none where there is no such file.
+    """The facts in the YAML file beside an ONNX or LiteRT file; none where there is no such file.
 
     Raises:
         RecipeError: when it is wrong.

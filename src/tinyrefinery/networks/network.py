@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tinyrefinery.models.network_file import NetworkInfo
 
-Kind = Literal["file", "onnx", "timm"]
+Kind = Literal["file", "onnx", "litert", "timm"]
 _MOST_HEADER = 100_000_000
 """Bytes; safetensors has the same limit."""
 
@@ -36,11 +36,12 @@ class Network:
     file: Path
     """Its weights; of `timm:NAME` a file of weights, or a path that does not exist."""
     digest: str
-    """Stage key, or SHA-256 of the file. For an ONNX file, of its facts too."""
+    """Stage key, or SHA-256 of the file. For an ONNX or LiteRT file, of its facts too."""
     home: Path
     """Folder for what is computed with it and kept."""
     trained: TrainedStage | None = None
-    """How it was trained, where a run tells; of an ONNX file, the network that it was made from."""
+    """How it was trained, where a run tells; of an ONNX or LiteRT file, the network that it
+    was made from."""
     recipe_file: Path | None = field(default=None, repr=False)
     """Of that run, or of its row of a table."""
     known: "NetworkInfo | None" = field(default=None, repr=False)
@@ -68,8 +69,8 @@ class Network:
 
     @property
     def is_torch(self) -> bool:
-        """Whether PyTorch runs it and can take gradients; ONNX Runtime runs the others."""
-        return self.kind != "onnx"
+        """Whether PyTorch runs it and can take gradients; other runtimes run the others."""
+        return self.kind in ("file", "timm")
 
     @cached_property
     def info(self) -> "NetworkInfo":
@@ -135,7 +136,11 @@ class Network:
         if self.kind == "onnx":
             from tinyrefinery.models.onnx_file import OnnxNetwork
 
-            return OnnxNetwork(self.file).eval()
+            return OnnxNetwork(self.file, (self.info.mean, self.info.std)).eval()
+        if self.kind == "litert":
+            from tinyrefinery.models.litert_file import LiteRtNetwork
+
+            return LiteRtNetwork(self.file, (self.info.mean, self.info.std)).eval()
         if self.kind == "timm":
             from tinyrefinery.networks.timm_weights import load_timm
 

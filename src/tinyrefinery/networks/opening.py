@@ -4,6 +4,7 @@ runs/demo                          a run folder: one of its stages, chosen by `c
 runs/demo/stages/refined-0a1b2c3d  the folder of a stage, or the model.safetensors in it
 net.safetensors                    a network file of ours; also file:net.safetensors
 net.onnx                           an ONNX file, float or quantized
+net.tflite                         a LiteRT file, float or quantized
 timm:resnet18                      a pretrained model of timm
 """
 
@@ -12,11 +13,12 @@ from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tinyrefinery.errors import DataError
 from tinyrefinery.networks.choice import Choice, Seeds, check_choice, choose_many, choose_one
 from tinyrefinery.networks.facts import Facts, facts_beside
-from tinyrefinery.networks.network import Network
+from tinyrefinery.networks.network import Kind, Network
 from tinyrefinery.recipe.load import canonical
 from tinyrefinery.runs.files import DONE, STAGES
 from tinyrefinery.runs.run_folder import (
@@ -27,11 +29,16 @@ from tinyrefinery.runs.run_folder import (
     stage_folder_of,
 )
 
+if TYPE_CHECKING:
+    from tinyrefinery.models.runtime_network import RuntimeNetwork
+
 KEPT = "data_tests"
 """Folder, in a run or beside a network file, that holds what is computed with networks."""
 TIMM, FILE = "timm:", "file:"
-ONNX = ".onnx"
-SUFFIXES = (ONNX, ".safetensors", ".pt", ".pth", ".ckpt", ".tflite")
+ONNX, LITERT = ".onnx", ".tflite"
+RUNTIME_FILES: dict[str, Kind] = {ONNX: "onnx", LITERT: "litert"}
+"""Suffixes of files that a runtime other than PyTorch runs, and their kind."""
+SUFFIXES = (*RUNTIME_FILES, ".safetensors", ".pt", ".pth", ".ckpt")
 
 
 def open_network(
@@ -52,10 +59,11 @@ def open_network(
             so must seed and row.
         seed: of a run with several; None: the lowest.
         row: of a run of a table; None: any, as long as one network is meant.
-        like: of an ONNX file, the run or network file that it was made from, which states what the
-            file doesn't; `stage`, `seed` and `row` choose from it. None: what is named beside the
-            file; in a stage's folder, that stage.
-        stated: facts that the user states of an ONNX file or a timm model; they come first.
+        like: of an ONNX or LiteRT file, the run or network file that it was made from, which
+            states what the file doesn't; `stage`, `seed` and `row` choose from it. None: what is
+            named beside the file; in a stage's folder, that stage.
+        stated: facts that the user states of an ONNX or LiteRT file or a timm model; they come
+            first.
         otherwise: facts to use where nothing else states them.
 
     Raises:
@@ -67,8 +75,8 @@ def open_network(
     if word.startswith(TIMM):
         return _of_timm(word, stated or Facts())
     path = _path_of(word)
-    if path.suffix.lower() == ONNX and path.is_file():
-        return _of_onnx(path, choice, like, (stated or Facts(), otherwise or Facts()))
+    if path.suffix.lower() in RUNTIME_FILES and path.is_file():
+        return _of_runtime_file(path, choice, like, (stated or Facts(), otherwise or Facts()))
     place = _place(path)
     if isinstance(place, Run):
         return of_stage(place, choose_one(place, choice))
@@ -202,26 +210,31 @@ def _of_timm(word: str, stated: Facts) -> Network:
     return Network(word, word, "timm", file, digest, Path(f"{name}.{KEPT}"), known=info)
 
 
-def _of_onnx(path: Path, choice: Choice, like: Path | None, facts: tuple[Facts, Facts]) -> Network:
-    from tinyrefinery.models.onnx_file import OnnxNetwork, onnx_digest
-    from tinyrefinery.networks.onnx_facts import onnx_info
+def _of_runtime_file(
+    path: Path, choice: Choice, like: Path | None, facts: tuple[Facts, Facts]
+) -> Network:
+    from tinyrefinery.networks.runtime_facts import runtime_info
 
+    kind = RUNTIME_FILES[path.suffix.lower()]
     beside = facts_beside(path)
     place = like or (None if beside.like is None else path.parent / Path(beside.like).expanduser())
     if place is None:
         place = stage_folder_of(path)
-    if place is not None and place.suffix.lower() == ONNX:
-        raise DataError(f"{place}: --like names a run or a network file, not another ONNX file")
+    if place is not None and place.suffix.lower() in RUNTIME_FILES:
+        raise DataError(
+            f"{place}: --like names a run or a network file, not another ONNX or LiteRT file"
+        )
     origin = None if place is None else open_network(place, **vars(choice))
     stated, otherwise = facts
-    info = onnx_info(OnnxNetwork(path), (stated, beside), origin and origin.info, otherwise)
+    network, digest = _read(kind, path)
+    info = runtime_info(network, (stated, beside), origin and origin.info, otherwise)
     recipe = origin and origin.recipe
     # Its predictions depend on these facts, and on the evaluation crop of the recipe.
-    parts = [onnx_digest(path), repr(info), canonical(recipe.data.eval_crop) if recipe else ""]
+    parts = [digest, repr(info), canonical(recipe.data.eval_crop) if recipe else ""]
     return Network(
         name=path.name,
         source=f"{FILE}{path}",
-        kind="onnx",
+        kind=kind,
         file=path,
         digest=sha256("\n".join(parts).encode()).hexdigest(),
         home=_home(path),
@@ -229,3 +242,14 @@ def _of_onnx(path: Path, choice: Choice, like: Path | None, facts: tuple[Facts, 
         recipe_file=origin and origin.recipe_file,
         known=info,
     )
+
+
+def _read(kind: Kind, path: Path) -> "tuple[RuntimeNetwork, str]":
+    """A file's network, opened, and the digest of its bytes."""
+    if kind == "onnx":
+        from tinyrefinery.models.onnx_file import OnnxNetwork, onnx_digest
+
+        return OnnxNetwork(path), onnx_digest(path)
+    from tinyrefinery.models.litert_file import LiteRtNetwork, read_litert
+
+    return LiteRtNetwork(path), sha256(read_litert(path)).hexdigest()

@@ -59,12 +59,9 @@ def find_pictures(places: Iterable[str | Path]) -> PictureFiles:
         found = [str(place)]
         if place.is_dir():
             found, others = image_files(place)
+            ignored += others
             if not found:
                 raise DataError(f"{place}: this folder has no picture. Give a folder that has some")
-            ignored += [
-                Problem("ignored_files", str(place), f"{count} with {ending}")
-                for ending, count in others.most_common()
-            ]
         paths |= {os.path.normpath(path): path for path in found}
     return PictureFiles(tuple(dict.fromkeys(paths.values())), tuple(ignored))
 

@@ -89,11 +89,13 @@ class Explainer:
         Raises:
             DataError: when the patches don't fit the network's input.
             RecipeError: when the method needs captum, which is missing.
-            CheckpointError: when the method needs gradients, but the network is an ONNX file.
+            CheckpointError: when the method needs gradients, but the network is an ONNX or LiteRT
+                file.
         """
         if not self.network.is_torch and self.settings.method != "occlusion":
             raise CheckpointError(
-                f"{self.network.name}: an ONNX file has no gradients: use --method occlusion"
+                f"{self.network.name}: an ONNX or LiteRT file has no gradients: use --method "
+                "occlusion"
             )
         net, plain = self._opened
         rows = np.asarray(rows, np.int64)

@@ -157,10 +157,10 @@ def _pictures(folder: str, names: Iterable[str], ignored: Ignored) -> Iterator[s
             yield path
 
 
-def image_files(top: Path) -> tuple[list[str], Counter[str]]:
-    """Paths of all images below a folder, sorted, and the number of other files by extension."""
-    others: Counter[str] = Counter()
-    return list(_walk(top, others)), others
+def image_files(top: Path) -> tuple[list[str], list[Problem]]:
+    """Paths of all images below a folder, sorted, and what was passed over."""
+    ignored = Ignored()
+    return _images([top], top.parent, ignored)[top], _problems(top, ignored)
 
 
 def _is_text(path: str) -> bool:
@@ -183,14 +183,12 @@ def open_unlabeled(root: str | Path, channels: Literal[1, 3]) -> Dataset:
         DataError: if there is no image, and as `assemble`.
     """
     root = Path(root).expanduser()
-    ignored = Ignored()
-    paths = _images([root], root.parent, ignored)[root] if root.is_dir() else []
+    paths, problems = image_files(root) if root.is_dir() else ([], [])
     if not paths:
         raise DataError(f"{root}: no folder with images in it")
     numbers = pa.chunked_array([pa.array([0] * len(paths))])
     names = ["unlabeled", "labeled"]  # datasets need at least two classes
     splits = ["train"] * len(paths)
-    problems = _problems(root, ignored)
     listing = _listing(root, paths, numbers, splits, names=names, problems=problems)
     return assemble(listing, Opened(channels=channels, validation=0, resident="never"))
 

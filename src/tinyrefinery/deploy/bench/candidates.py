@@ -12,7 +12,7 @@ from tinyrefinery.errors import DataError
 from tinyrefinery.evaluation import cost
 from tinyrefinery.labels.batch_norm import has_batch_norm, recalibrate
 from tinyrefinery.models import create
-from tinyrefinery.networks.opening import ONNX, SUFFIXES, TIMM, open_networks
+from tinyrefinery.networks.opening import RUNTIME_FILES, SUFFIXES, TIMM, open_networks
 
 CLASSES = 1000
 """Of networks that are built by name: ImageNet's."""
@@ -63,10 +63,10 @@ def _named(name: str, size: int | None) -> list[Candidate]:
     is_place = path.exists() or "/" in name or path.suffix in SUFFIXES
     if name.startswith(TIMM) or not is_place:
         return [by_name(name, size or SIZE)]
-    if path.suffix == ONNX and path.exists():
+    if path.suffix in RUNTIME_FILES and path.exists():
         raise DataError(
             f"{name}: only PyTorch networks are benchmarked. Name the run or the network file that "
-            "this ONNX file was made from: ONNX Runtime is one of the backends"
+            "this file was made from: ONNX Runtime is one of the backends"
         )
     return [
         Candidate(
@@ -79,15 +79,17 @@ def _named(name: str, size: int | None) -> list[Candidate]:
     ]
 
 
-def by_name(name: str, size: int, *, label: str | None = None, **options: Any) -> Candidate:
-    """A new network with random weights and 1,000 classes.
+def by_name(
+    name: str, size: int, *, label: str | None = None, classes: int = CLASSES, **options: Any
+) -> Candidate:
+    """A new network with random weights.
 
     Its batch-normalization statistics are measured once on noise: by those it is built with,
     numbers would shrink from layer to layer until they are denormal, which is slow.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = create(name, CLASSES, size=size, **options)
+        network = create(name, classes, size=size, **options)
         if has_batch_norm(network):
             recalibrate(network, [torch.randn(4, 3, size, size)])
     return Candidate(label or name, network.eval(), 3, (size, size))

@@ -1,4 +1,4 @@
-"""The facts of an ONNX file, from whatever states them first."""
+"""The facts of an ONNX or LiteRT file, from whatever states them first."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -7,20 +7,20 @@ from typing import Any
 
 from tinyrefinery.errors import CheckpointError
 from tinyrefinery.models.network_file import NetworkInfo
-from tinyrefinery.models.onnx_file import OnnxNetwork
+from tinyrefinery.models.runtime_network import RuntimeNetwork
 from tinyrefinery.networks.facts import Facts
 
 _MOST_SIDE = 1 << 16  # pixels; our choice
 _FIELDS = ("classes", "size", "mean", "std")
 
 
-def onnx_info(
-    network: OnnxNetwork,
+def runtime_info(
+    network: RuntimeNetwork,
     stated: Sequence[Facts],
     like: NetworkInfo | None,
     otherwise: Facts = Facts(),  # noqa: B008  frozen
 ) -> NetworkInfo:
-    """What is known of an ONNX file.
+    """What is known of an ONNX or LiteRT file.
 
     Args:
         network: opened.
@@ -31,7 +31,9 @@ def onnx_info(
     Raises:
         CheckpointError: when a fact isn't known, or can't be true of the file.
     """
-    graph = {} if network.size is None else {"size": network.size}
+    graph: dict[str, Any] = dict(network.normalization)
+    if network.size is not None:
+        graph["size"] = network.size
     people = [facts.model_dump() for facts in stated]
     sources = (
         *people,
@@ -51,7 +53,7 @@ def onnx_info(
             f"{network.path.name}.yaml beside it"
         )
     info = NetworkInfo(
-        name="onnx",
+        name=network.path.suffix.lstrip(".").lower(),
         kwargs={},
         channels=network.channels,
         classes=_tuple(network, known, "classes", str),
@@ -67,7 +69,7 @@ def _first(name: str, sources: Sequence[Mapping[str, Any]]) -> Any:
     return next((facts[name] for facts in sources if facts.get(name) is not None), None)
 
 
-def _tuple(network: OnnxNetwork, known: Mapping[str, Any], name: str, kind: type) -> Any:
+def _tuple(network: RuntimeNetwork, known: Mapping[str, Any], name: str, kind: type) -> Any:
     try:
         return tuple(kind(value) for value in known[name])
     except (TypeError, ValueError, OverflowError) as error:
@@ -76,7 +78,7 @@ def _tuple(network: OnnxNetwork, known: Mapping[str, Any], name: str, kind: type
         ) from error
 
 
-def _check(network: OnnxNetwork, info: NetworkInfo) -> None:
+def _check(network: RuntimeNetwork, info: NetworkInfo) -> None:
     """Compare what was stated with the graph."""
     path, k = network.path, len(info.classes)
     if network.outputs is not None and network.outputs != k:

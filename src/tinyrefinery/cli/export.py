@@ -1,0 +1,170 @@
+"""`tinyrefinery export`: a network as a file that a device runs, checked against the network."""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from tinyrefinery.cli.options import (
+    DataOverrides,
+    Flash,
+    Macs,
+    Ram,
+    Row,
+    Seed,
+    Stage,
+    option,
+    output_folder,
+)
+from tinyrefinery.errors import CHECK_FAILED
+
+if TYPE_CHECKING:
+    from tinyrefinery.deploy.export.exporting import Exported
+
+LAYERS = 15
+"""Layers in the printed table."""
+
+
+def export(
+    model: Annotated[
+        str, typer.Argument(help="Run folder, stage folder, network file or timm:NAME.")
+    ],
+    overrides: DataOverrides = None,
+    to: Annotated[list[str], option("TARGET", "onnx or litert. Repeatable.", "--to")] = ["onnx"],  # noqa: B006  Typer wants a list
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Quantize to 8 bits, calibrated on training images.")
+    ] = False,
+    out: Annotated[Path, output_folder("Folder for the artifacts.")] = Path("exports"),
+    preprocessing: Annotated[
+        str,
+        option(
+            "PLACE",
+            "inside: pixels in, normalized by the artifact. metadata: normalized images in.",
+        ),
+    ] = "inside",
+    max_drop: Annotated[
+        float, option("POINTS", "Allowed drop of int8 accuracy, in percentage points.", min=0)
+    ] = 0.5,
+    calibrate: Annotated[int, option("N", "Maximum number of calibration images.", min=1)] = 256,
+    flash: Flash = None,
+    ram: Ram = None,
+    macs: Macs = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="List what int8 costs each layer, why, what helps.")
+    ] = False,
+    classes: Annotated[
+        Path | None, option("FILE", "Class names of a timm model's outputs, one per line.")
+    ] = None,
+    weights: Annotated[Path | None, option("FILE", "Weights of a timm model.")] = None,
+    stage: Stage = None,
+    seed: Seed = None,
+    row: Row = None,
+) -> None:
+    """Export a model for a device, checked against the network.
+
+    Each artifact takes a uint8 image and gives probabilities. It is checked on the validation
+    images of the run. Exits with 1 if it predicts something else, or if an int8 artifact is not
+    proven to keep its accuracy.
+    """
+    from tinyrefinery.auto_label.labelers import read_classes
+    from tinyrefinery.deploy.device.budget import read_budget
+    from tinyrefinery.deploy.export.exporting import ExportOptions, export_network
+    from tinyrefinery.networks.facts import Facts
+    from tinyrefinery.networks.opening import open_network
+
+    budget = read_budget(flash, ram, macs)
+    options = ExportOptions(
+        tuple(to), int8, out, preprocessing, max_drop, calibrate, budget, explain
+    )
+    stated = Facts(
+        classes=None if classes is None else read_classes(classes),
+        weights=None if weights is None else str(weights),
+    )
+    network = open_network(model, stage=stage, seed=seed, row=row, stated=stated)
+    exported = export_network(
+        network, options, overrides or [], say=lambda text: typer.echo(text, err=True)
+    )
+    for artifact in exported:
+        for line in _lines(artifact):
+            typer.echo(line)
+        if artifact.layers:
+            _show_layers(artifact)
+    if not all(artifact.passed for artifact in exported):
+        raise typer.Exit(CHECK_FAILED)
+
+
+def _lines(artifact: "Exported") -> list[str]:
+    """An artifact and its check, for people."""
+    from tinyrefinery.deploy.export.side_files import failed_file
+
+    parity, record = artifact.parity, artifact.record
+    if artifact.written:
+        how = f", calibrated by {record['calibration']}" if record["calibration"] else ""
+        lines = [f"{artifact.path}: {record['bytes']:,} bytes, {record['precision']}{how}"]
+    else:
+        lines = [f"{artifact.path}: not written. Its record is in {failed_file(artifact.path)}"]
+    lines.append(
+        f"  {parity.verdict} on {parity.images}: same class for {parity.agreement:.2%}, "
+        f"probabilities differ by at most {parity.probability:.2g}, logits by at most "
+        f"{parity.logit:.2g} of the largest"
+    )
+    if "cost" in record:
+        cost = record["cost"]
+        arena = cost["arena"]["head"] + cost["arena"]["tail"]
+        lines.append(
+            f"  On a microcontroller: {cost['flash']:,} bytes of flash, at most {arena:,} bytes of "
+            f"arena, {cost['macs']:,} multiply-accumulates"
+        )
+    lines += [f"  FAIL: {text}" for text in artifact.excess]
+    if parity.drop is not None:
+        drop = parity.drop
+        lines.append(
+            f"  accuracy {drop.network:.2%} -> {drop.artifact:.2%}: a drop of {drop.points:.2f} "
+            f"points (95 % interval {drop.low:.2f} to {drop.high:.2f})"
+        )
+    return [*lines, *_remedies(artifact)]
+
+
+def _remedies(artifact: "Exported") -> list[str]:
+    """What to do about an int8 artifact that isn't proven to keep its accuracy."""
+    parity = artifact.parity
+    if parity.drop is None or parity.verdict == "PASS":
+        return []
+    highest = math.ceil(parity.drop.high * 10) / 10
+    accept = f"Accept it with --max-drop {highest:g}, or list the layers that lose most: --explain"
+    if parity.images_needed is None:
+        return [f"  The drop is above --max-drop {parity.bound:g}. {accept}"]
+    return [
+        f"  The drop may be above --max-drop {parity.bound:g}. About {parity.images_needed:,} "
+        f"validation images would show whether it is. {accept}"
+    ]
+
+
+def _show_layers(artifact: "Exported") -> None:
+    """The layers that change the predictions most, as a table."""
+    console = Console(emoji=False)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("layer", overflow="fold")
+    for title in ("signal to\nnoise (dB)", "same\nclass", "accuracy"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("why, and what helps", overflow="fold")
+    for effect in artifact.layers[:LAYERS]:
+        table.add_row(
+            escape(effect.layer),
+            f"{effect.snr:.1f}",
+            f"{effect.agreement:.1%}",
+            "" if effect.accuracy is None else f"{effect.accuracy:.1%}",
+            escape(f"{effect.cause.reason}. {effect.cause.remedy.capitalize()}"),
+        )
+    console.print(table)
+    console.print(
+        f"Only this layer in 8 bits, the rest in float. {len(artifact.layers)} layers are in "
+        f"{artifact.path}.layers.csv",
+        soft_wrap=True,
+        markup=False,
+        highlight=False,
+    )

@@ -1,0 +1,159 @@
+"""What networks cost on a device: flash, arena, products, and latency on this machine.
+
+A PyTorch network is converted to an int8 LiteRT file first. Neither its cost nor its latency
+depends on the values of its weights or on the calibration, so it is calibrated on noise.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from tinyrefinery.deploy.bench.candidates import SIZE, by_name
+from tinyrefinery.deploy.bench.timing import BURST, is_busy, ratio, summary, time_interleaved
+from tinyrefinery.deploy.device.device_cost import DeviceCost, device_cost
+from tinyrefinery.deploy.export.artifact_facts import INSIDE, artifact_facts
+from tinyrefinery.deploy.export.exportable import Exportable
+from tinyrefinery.deploy.export.litert_conversion import LiteRtFile, convert_to_litert
+from tinyrefinery.deploy.export.onnx_graph import export_graph
+from tinyrefinery.deploy.export.verification import open_artifact
+from tinyrefinery.errors import DataError
+from tinyrefinery.networks.network import Network
+from tinyrefinery.networks.opening import LITERT, RUNTIME_FILES, SUFFIXES, TIMM, open_network
+
+CALIBRATION = 4
+"""Noise images."""
+METADATA = 4096
+"""Bytes set aside for the metadata of an untrained network, whose classes are not known."""
+
+
+@dataclass(frozen=True)
+class DeviceLine:
+    """One network of the table."""
+
+    name: str
+    form: str
+    """`onnx`, `litert`, or `litert int8` for a network that was converted."""
+    bytes: int
+    """Of the file."""
+    cost: DeviceCost | None
+    """None for an ONNX file: microcontrollers don't run it."""
+    times: dict[str, float | int]
+    """Of `timing.summary`, in ms, one thread."""
+    ratio: float
+    """CPU time relative to the first network."""
+
+
+@dataclass(frozen=True)
+class DeviceTable:
+    """Networks, measured interleaved."""
+
+    lines: tuple[DeviceLine, ...]
+    busy: bool
+    """Whether other processes used the cores too."""
+
+
+def device_table(
+    names: Sequence[str],
+    *,
+    size: int | None = None,
+    classes: int = 10,
+    passes: int = 100,
+    say: Callable[[str], object] = lambda text: None,
+) -> DeviceTable:
+    """Convert, measure and time networks.
+
+    Args:
+        names: what `open_network` opens, and names of architectures, which are built untrained.
+        size: side of the images in pixels of untrained architectures; None: 224.
+        classes: of untrained architectures.
+        passes: timed passes of each network, rounded up to whole turns.
+        say: called with progress messages.
+
+    Raises:
+        RefineryError: if a network can't be opened, converted or run.
+    """
+    if not names:
+        raise DataError("bench: name at least one network")
+    with TemporaryDirectory() as place:
+        files = []
+        for number, name in enumerate(names):
+            target = Path(place) / f"{number}{LITERT}"
+            files.append(_file(name, target, size or SIZE, classes, say))
+        say(f"timing {len(files)} networks interleaved, {passes} passes each")
+        runs = [_pass(file) for file, _ in files]
+        times = time_interleaved(runs, -(-passes // BURST))
+        lines = [
+            DeviceLine(
+                name=Path(name).name if Path(name).is_file() else name,
+                form=form,
+                bytes=file.stat().st_size,
+                cost=device_cost(file) if file.suffix == LITERT else None,
+                times=summary(timed),
+                ratio=ratio(timed, times[0]),
+            )
+            for name, (file, form), timed in zip(names, files, times, strict=True)
+        ]
+    return DeviceTable(tuple(lines), is_busy(times))
+
+
+def _file(
+    name: str, target: Path, size: int, classes: int, say: Callable[[str], object]
+) -> tuple[Path, str]:
+    """The file to measure, and its form."""
+    path = Path(name).expanduser()
+    if path.suffix.lower() in RUNTIME_FILES and path.is_file():
+        return path, RUNTIME_FILES[path.suffix.lower()]
+    is_place = path.exists() or "/" in name or path.suffix in SUFFIXES
+    say(f"converting {name}")
+    if is_place or name.startswith(TIMM):
+        _convert_network(open_network(name), target, say)
+    else:
+        new = by_name(name, size, classes=classes)
+        module = Exportable(new.network, (0.5,) * 3, (0.25,) * 3, normalize=True)
+        _convert(module, new.size, 3, name, (target, json.dumps(" " * METADATA)), say)
+    return target, "litert int8"
+
+
+def _convert_network(network: Network, target: Path, say: Callable[[str], object]) -> None:
+    info = network.info
+    module = Exportable(network.load(), info.mean, info.std, normalize=True)
+    facts = artifact_facts(
+        network, target="litert", preprocessing=INSIDE, int8=True, method="minmax"
+    )
+    metadata = json.dumps(facts, sort_keys=True)
+    _convert(module, info.size, info.channels, network.slug, (target, metadata), say)
+
+
+def _convert(
+    module: Exportable,
+    size: tuple[int, int],
+    channels: int,
+    name: str,
+    file: tuple[Path, str],
+    say: Callable[[str], object],
+) -> None:
+    target, metadata = file
+    shape = (CALIBRATION, *size, channels)
+    noise = np.random.default_rng(0).integers(0, 256, shape).astype(np.float32)
+    graph = target.with_suffix(".graph.onnx")
+    export_graph(module, size, channels, name, graph)
+    wanted = LiteRtFile(str(target), metadata, pixels=True, int8=True, method="minmax")
+    convert_to_litert(graph, [wanted], noise, name, say)
+
+
+def _pass(file: Path) -> Callable[[], Any]:
+    """A function that runs a file once, on noise, in its own runtime with one thread."""
+    network = open_artifact(file, threads=1)
+    image = network.input
+    size = image.size or (SIZE, SIZE)
+    draws, shape = np.random.default_rng(0), (image.batch or 1, *size, image.channels)
+    inputs = draws.integers(0, 256, shape).astype(image.dtype)
+    if not image.channels_last:
+        inputs = np.ascontiguousarray(inputs.transpose(0, 3, 1, 2))  # (1, C, h, w)
+    return partial(network.infer, inputs)

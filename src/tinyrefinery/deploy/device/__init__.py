@@ -1,0 +1,1 @@
+"""What a network costs on a device, computed from its LiteRT file: bytes, memory and products."""

@@ -1,0 +1,112 @@
+"""Tensors and operators of a LiteRT file, as far as its cost depends on them."""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tinyrefinery.errors import CheckpointError
+from tinyrefinery.models.litert_file import read_litert
+
+_BITS = {
+    **{"FLOAT32": 32, "FLOAT16": 16, "INT32": 32, "UINT8": 8, "INT64": 64, "BOOL": 8},
+    **{"INT16": 16, "INT8": 8, "FLOAT64": 64, "UINT64": 64, "UINT32": 32, "UINT16": 16},
+    **{"INT4": 4, "COMPLEX64": 64, "BFLOAT16": 16},
+}
+
+
+@dataclass(frozen=True)
+class TensorFacts:
+    """A tensor."""
+
+    shape: tuple[int, ...]
+    bytes: int
+    is_constant: bool
+    """Whether its values are in the file; else it needs memory."""
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers it holds."""
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Operator:
+    """An operator."""
+
+    kind: str
+    """E.g. `CONV_2D`."""
+    inputs: tuple[int, ...]
+    """Tensors by number; an input that is left out is not listed."""
+    outputs: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The first subgraph of a file."""
+
+    tensors: tuple[TensorFacts, ...] = field(repr=False)
+    operators: tuple[Operator, ...] = field(repr=False)
+    """In the order in which they run."""
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
+def read_graph(path: Path) -> Graph:
+    """The graph of a LiteRT file.
+
+    Raises:
+        CheckpointError: if it can't be read, has several subgraphs, or ai-edge-litert is missing.
+    """
+    content = read_litert(path)
+    try:
+        from ai_edge_litert import schema_py_generated
+    except ImportError as error:
+        raise CheckpointError(
+            f"{path}: LiteRT files need ai-edge-litert: pip install 'tinyrefinery[litert]'"
+        ) from error
+    schema: Any = schema_py_generated
+    try:
+        model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content))
+        if len(model.subgraphs) != 1:
+            raise CheckpointError(
+                f"{path}: has {len(model.subgraphs)} subgraphs. The cost of files with one is known"
+            )
+        return _graph(model, schema)
+    except CheckpointError:
+        raise
+    except Exception as error:  # a damaged file makes the parser raise anything
+        raise CheckpointError(
+            f"{path}: is damaged ({error!r}). Export it again or restore a copy"
+        ) from error
+
+
+def _graph(model: Any, schema: Any) -> Graph:
+    kinds = {number: name for name, number in vars(schema.BuiltinOperator).items()}
+    types = {number: name for name, number in vars(schema.TensorType).items()}
+    codes = [
+        kinds.get(max(code.builtinCode, code.deprecatedBuiltinCode), "CUSTOM")
+        for code in model.operatorCodes
+    ]
+    part = model.subgraphs[0]
+    operators = tuple(
+        Operator(codes[op.opcodeIndex], _numbers(op.inputs), _numbers(op.outputs))
+        for op in part.operators
+    )
+    tensors = tuple(_tensor(tensor, model.buffers, types) for tensor in part.tensors)
+    return Graph(tensors, operators, _numbers(part.inputs), _numbers(part.outputs))
+
+
+def _numbers(tensors: Any) -> tuple[int, ...]:
+    return tuple(int(number) for number in (() if tensors is None else tensors) if number >= 0)
+
+
+def _tensor(tensor: Any, buffers: Any, types: dict[int, str]) -> TensorFacts:
+    shape = tuple(int(side) for side in (() if tensor.shape is None else tensor.shape))
+    buffer = buffers[tensor.buffer]
+    # Buffer 0 is always empty. Large constants may lie behind the FlatBuffer, at an offset.
+    is_constant = tensor.buffer > 0 and (
+        buffer.offset > 0 or (buffer.data is not None and len(buffer.data) > 0)
+    )
+    bits = _BITS.get(types.get(tensor.type, ""), 64)
+    return TensorFacts(shape, -(-math.prod(shape) * bits // 8), is_constant)

@@ -1,0 +1,54 @@
+"""What an artifact states of itself: in its metadata and in its record."""
+
+from typing import Any
+
+from tinyrefinery.networks.network import Network
+from tinyrefinery.networks.network_data import tool_version
+from tinyrefinery.recipe.load import part_hash
+
+INSIDE, METADATA = "inside", "metadata"
+"""Where pixels are normalized: in the artifact, or outside it by what its metadata states."""
+
+
+def artifact_facts(
+    network: Network, *, target: str, preprocessing: str, int8: bool, method: str | None
+) -> dict[str, Any]:
+    """Facts that a reader of the file needs, plain values.
+
+    Args:
+        network: what is exported.
+        target: `onnx` or `litert`.
+        preprocessing: `INSIDE` or `METADATA`.
+        int8: whether weights and activations are 8-bit integers.
+        method: how int8 was calibrated; None for float.
+    """
+    info, stage = network.info, network.trained
+    facts: dict[str, Any] = {
+        "size": list(info.size),
+        "channels": info.channels,
+        "mean": list(info.mean),
+        "std": list(info.std),
+        "layout": "NHWC",
+        "input": _input(preprocessing),
+        "output": "probabilities",
+        "preprocessing": preprocessing,
+        "model": info.name,
+        "network": network.name,
+        "digest": network.digest,
+        "stage": None if stage is None else stage.stage,
+        "seed": None if stage is None else stage.seed,
+        "refiners": [] if stage is None else list(stage.refiners),
+        "recipe": None if network.recipe is None else part_hash(network.recipe),
+        "target": target,
+        "precision": "int8" if int8 else "float32",
+        "calibration": method,
+        "version": tool_version(),
+    }
+    # A pretrained network without class names leaves them out: state them when you open the file.
+    return {"classes": list(info.classes), **facts} if info.classes else facts
+
+
+def _input(preprocessing: str) -> str:
+    if preprocessing == INSIDE:
+        return "uint8 RGB or gray pixels, 0 to 255"
+    return "(pixels / 255 - mean) / std"

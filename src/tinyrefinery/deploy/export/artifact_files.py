@@ -1,0 +1,76 @@
+"""The files of one target, one per calibration method, in a temporary folder."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from tinyrefinery.deploy.export import litert_conversion, onnx_int8
+from tinyrefinery.deploy.export.onnx_rewrites import put_metadata, remove_notes, take_pixels
+from tinyrefinery.models.runtime_network import ENTRY
+
+
+@dataclass(frozen=True)
+class Files:
+    """What the makers of a target need."""
+
+    graph: Path
+    """The float ONNX graph."""
+    folder: Path
+    """Where to write."""
+    images: np.ndarray | None = field(repr=False)
+    """(n, H, W, C) float32 calibration images; None: make a float file."""
+    metadata: Callable[[str], str]
+    """The JSON of our entry for a calibration method; "" for float."""
+    pixels: bool
+    """Whether the input is uint8 pixels."""
+    name: str
+    """Of the network, for errors and logs."""
+
+
+def make(target: str, files: Files, say: Callable[[str], object]) -> dict[str, Path]:
+    """Files of a target by calibration method; "" for float.
+
+    Raises:
+        RefineryError: if the target can't hold the network.
+    """
+    return _make_onnx(files) if target == "onnx" else _make_litert(files, say)
+
+
+def _make_onnx(files: Files) -> dict[str, Path]:
+    """ONNX files by calibration method."""
+    methods = [""] if files.images is None else list(onnx_int8.METHODS)
+    made, prepared = {}, files.folder / "prepared.onnx"
+    if files.images is not None:
+        onnx_int8.prepare_onnx(files.graph, prepared)
+    for method in methods:
+        path, source = files.folder / f"artifact{method}.onnx", files.graph
+        if files.images is not None:
+            source = files.folder / f"quantized{method}.onnx"
+            onnx_int8.quantize_onnx(prepared, source, files.images, method, pixels=files.pixels)
+        model = onnx.load(source)
+        if files.pixels:
+            take_pixels(model)
+        remove_notes(model)
+        put_metadata(model, {ENTRY: files.metadata(method)})
+        onnx.checker.check_model(model)
+        onnx.save(model, path)
+        made[method] = path
+    return made
+
+
+def _make_litert(files: Files, say: Callable[[str], object]) -> dict[str, Path]:
+    """LiteRT files by calibration method."""
+    is_int8 = files.images is not None
+    methods = litert_conversion.METHODS if is_int8 else ("",)
+    made = {method: files.folder / f"artifact{method}.tflite" for method in methods}
+    wanted = [
+        litert_conversion.LiteRtFile(
+            str(path), files.metadata(method), files.pixels, is_int8, method
+        )
+        for method, path in made.items()
+    ]
+    litert_conversion.convert_to_litert(files.graph, wanted, files.images, files.name, say)
+    return made

@@ -1,0 +1,286 @@
+"""Export a network: convert it, check it on real images, write it with its record and vectors."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from tinyrefinery.data.batches import evenly_spaced
+from tinyrefinery.deploy.device.budget import Budget
+from tinyrefinery.deploy.device.device_cost import device_cost
+from tinyrefinery.deploy.export.artifact_facts import INSIDE, METADATA, artifact_facts
+from tinyrefinery.deploy.export.exportable import Exportable
+from tinyrefinery.deploy.export.onnx_graph import export_graph
+from tinyrefinery.deploy.export.parity import MAX_DROP, Parity, compare, divergence
+from tinyrefinery.deploy.export.sample_images import CALIBRATE, Sample, Samples, draw_samples
+from tinyrefinery.deploy.export.side_files import VECTORS, Vectors, failed_file, write_artifact
+from tinyrefinery.deploy.export.verification import open_artifact, predict_one_by_one
+from tinyrefinery.errors import CheckpointError, DataError, RecipeError, look_up
+from tinyrefinery.files import check_writable, write_atomic
+from tinyrefinery.networks.network import Network
+
+if TYPE_CHECKING:
+    from tinyrefinery.deploy.export.artifact_files import Files
+    from tinyrefinery.deploy.export.layer_effects import LayerEffect
+
+TARGETS: dict[str, str] = {"onnx": ".onnx", "litert": ".tflite"}
+"""Formats, and how the names of their files end."""
+FLOAT_TOLERANCE, LEAST_INT8_TOLERANCE = 1e-4, 1e-3
+"""Of test vectors, in probability. Runtimes order sums differently."""
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What to export a network to, and how."""
+
+    targets: tuple[str, ...] = ("onnx",)
+    """Of `TARGETS`."""
+    int8: bool = False
+    """Whether to quantize; else artifacts are float."""
+    out: Path = Path("exports")
+    """Folder for the artifacts."""
+    preprocessing: str = INSIDE
+    """`INSIDE`, or `METADATA` to leave normalization to the caller."""
+    max_drop: float = MAX_DROP
+    """Allowed drop of int8 accuracy in percentage points."""
+    calibrate: int = CALIBRATE
+    """Most calibration images."""
+    budget: Budget = field(default_factory=Budget)
+    """Most that the LiteRT artifact may cost."""
+    explain: bool = False
+    """Whether to list what int8 costs each layer."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """One artifact, written or refused."""
+
+    path: Path
+    """Its file; it does not exist if `parity` failed."""
+    record: dict[str, Any] = field(repr=False)
+    """What its record holds."""
+    parity: Parity
+    layers: tuple["LayerEffect", ...] = field(default=(), repr=False)
+    """What int8 costs each layer, the most expensive one first; empty unless it was asked for."""
+
+    excess: tuple[str, ...] = ()
+    """What is above the budget, for people."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether it is proven to predict what the network predicts, and within the budget."""
+        return self.parity.verdict == "PASS" and not self.excess
+
+    @property
+    def written(self) -> bool:
+        """Whether the artifact was written."""
+        return self.parity.verdict != "FAIL" and not self.excess
+
+
+def export_network(
+    network: Network,
+    options: ExportOptions,
+    overrides: Sequence[str] = (),
+    *,
+    say: Callable[[str], object] = lambda text: None,
+) -> list[Exported]:
+    """Export a network to every target, and check each artifact in its own runtime.
+
+    Args:
+        network: from `open_network`.
+        options: targets and settings.
+        overrides: images to calibrate and check on, if not those of the network's run.
+        say: called with progress messages.
+
+    Returns:
+        One entry per target. An artifact that predicts something else is not written; its record
+        is, as `FILE.failed.json`.
+
+    Raises:
+        RefineryError: if the network can't be exported, or a file can't be written.
+    """
+    _check(network, options)
+    samples = draw_samples(network, overrides, calibrate=options.calibrate)
+    if options.int8 and samples.calibration is None:
+        raise DataError(
+            f"{network.name}: int8 is calibrated on real images, but no run or data is named. Name "
+            "images, e.g. data.source.root=photos/"
+        )
+    info = network.info
+    module = Exportable(
+        network.load(), info.mean, info.std, normalize=options.preprocessing == INSIDE
+    )
+    work = _Work(network, options, samples, module)
+    with TemporaryDirectory() as folder:
+        graph = Path(folder) / "graph.onnx"
+        say(f"exporting {network.name}")
+        export_graph(module, info.size, info.channels, network.name, graph)
+        return [work.export(target, graph, Path(folder), say) for target in options.targets]
+
+
+def _check(network: Network, options: ExportOptions) -> None:
+    """Refuse wrong options before the work starts."""
+    for target in options.targets:
+        look_up("target", target, TARGETS)
+    look_up("preprocessing", options.preprocessing, dict.fromkeys((INSIDE, METADATA)))
+    if not options.targets or len(set(options.targets)) < len(options.targets):
+        raise RecipeError(f"name each target once, e.g. --to {' --to '.join(TARGETS)}")
+    if not network.is_torch:
+        raise CheckpointError(
+            f"{network.file}: was exported already. Name the run or the network file that it was "
+            "made from"
+        )
+    if options.budget and "litert" not in options.targets:
+        raise RecipeError(
+            "--flash, --ram and --macs limit the LiteRT artifact: add --to litert, or leave them "
+            "out"
+        )
+    if options.explain and not options.int8:
+        raise RecipeError("--explain lists what int8 costs each layer: add --int8")
+    check_writable(folders=[options.out])
+
+
+@dataclass(frozen=True)
+class _Work:
+    """One network on its way to several targets."""
+
+    network: Network
+    options: ExportOptions
+    samples: Samples
+    module: Exportable
+
+    def export(
+        self, target: str, graph: Path, folder: Path, say: Callable[[str], object]
+    ) -> Exported:
+        """Make, check and write the artifact of one target."""
+        say(f"converting to {target}{' int8' if self.options.int8 else ''}")
+        from tinyrefinery.deploy.export.artifact_files import Files, make  # needs the extra
+
+        images = self.samples.calibration
+        files = Files(
+            graph=graph,
+            folder=folder,
+            images=None if images is None or not self.options.int8 else self._taken(images),
+            metadata=lambda method: json.dumps(self._facts(target, method), sort_keys=True),
+            pixels=self.options.preprocessing == INSIDE,
+            name=self.network.slug,
+        )
+        made = make(target, files, say)
+        say(f"checking on {self.samples.check.where}")
+        inputs = self._inputs(next(iter(made.values())))
+        expected = self._expected()
+        found = {method: _predict(path, inputs) for method, path in made.items()}
+        best = min(found, key=lambda method: divergence(expected, found[method]))
+        parity = compare(
+            expected,
+            found[best],
+            self.samples.check.labels,
+            self.samples.check.where,
+            max_drop=self.options.max_drop if self.options.int8 else None,
+        )
+        exported = self._write(target, made[best], best, parity, (inputs, found[best]))
+        if self.options.explain and files.images is not None:
+            return replace(exported, layers=self._layers(exported.path, graph, files, best, say))
+        return exported
+
+    def _layers(
+        self, path: Path, graph: Path, files: "Files", method: str, say: Callable[[str], object]
+    ) -> tuple["LayerEffect", ...]:
+        """What int8 costs each layer; also written beside the artifact."""
+        from tinyrefinery.deploy.export.explaining import IMAGES, explain_layers, write_layers
+        from tinyrefinery.deploy.export.layer_effects import EffectImages
+
+        assert files.images is not None
+        check = self.samples.check
+        chosen = evenly_spaced(np.arange(len(check.pixels)), IMAGES)
+        labels = None if check.labels is None else check.labels[chosen]
+        images = EffectImages(self._taken(check)[chosen], labels)
+        effects = explain_layers(graph, files.images, images, method, pixels=files.pixels, say=say)
+        write_layers(path, effects)
+        return tuple(effects)
+
+    def _facts(self, target: str, method: str) -> dict[str, Any]:
+        return artifact_facts(
+            self.network,
+            target=target,
+            preprocessing=self.options.preprocessing,
+            int8=self.options.int8,
+            method=method or None,
+        )
+
+    def _taken(self, sample: Sample) -> np.ndarray:
+        """What the graph takes for a sample, (n, H, W, C) float32."""
+        images = sample.pixels.astype(np.float32)
+        if self.options.preprocessing == INSIDE:
+            return images
+        info = self.network.info
+        mean, std = np.asarray(info.mean, np.float32), np.asarray(info.std, np.float32)
+        return (images / 255 - mean) / std
+
+    def _inputs(self, artifact: Path) -> np.ndarray:
+        """What the artifact takes for the images of the check, (n, H, W, C)."""
+        if self.options.preprocessing == INSIDE:
+            return self.samples.check.pixels
+        info, image = self.network.info, open_artifact(artifact).input
+        images = self._taken(self.samples.check).transpose(0, 3, 1, 2)  # (n, C, H, W)
+        return np.ascontiguousarray(image.encode(images, info.mean, info.std))
+
+    def _expected(self) -> np.ndarray:
+        """Probabilities (n, K) of the network for the images of the check."""
+        images = torch.from_numpy(self._taken(self.samples.check))
+        with torch.inference_mode():
+            return torch.cat([self.module(part) for part in images.split(64)]).numpy()
+
+    def _write(
+        self,
+        target: str,
+        made: Path,
+        method: str,
+        parity: Parity,
+        checked: tuple[np.ndarray, np.ndarray],
+    ) -> Exported:
+        """Write the artifact, or the record of its failure."""
+        precision = ".int8" if self.options.int8 else ""
+        path = self.options.out / f"{self.network.slug}{precision}{TARGETS[target]}"
+        facts = self._facts(target, method) | {"parity": parity.as_dict()}
+        excess: tuple[str, ...] = ()
+        if target == "litert":
+            cost = device_cost(made)
+            facts["cost"] = asdict(cost)
+            excess = self.options.budget.excess(cost)
+        if parity.verdict == "FAIL" or excess:
+            record = {"file": path.name, "excess": excess, **facts}
+            write_atomic(failed_file(path), json.dumps(record, indent=1))
+            return Exported(path, facts, parity, excess=excess)
+        inputs, found = checked
+        chosen = np.linspace(0, len(inputs) - 1, min(VECTORS, len(inputs))).astype(int)
+        vectors = Vectors(inputs[chosen], found[chosen], self._tolerance(found))
+        record = write_artifact(path, made.read_bytes(), vectors, facts)
+        return Exported(path, record, parity)
+
+    def _tolerance(self, found: np.ndarray) -> float:
+        """Of test vectors. For int8: what a step of the logits, of 255, changes at most.
+
+        A logit that is off by two steps changes a probability by at most half of them.
+        """
+        if not self.options.int8:
+            return FLOAT_TOLERANCE
+        logits = np.log(np.maximum(found.astype(np.float64), 1e-30))
+        return float(max(LEAST_INT8_TOLERANCE, np.ptp(logits) / 255))
+
+
+def _predict(artifact: Path, inputs: np.ndarray) -> np.ndarray:
+    """Probabilities (n, K) of an artifact in its own runtime, image by image."""
+    try:
+        return predict_one_by_one(open_artifact(artifact), inputs).astype(np.float32)
+    except CheckpointError:
+        raise
+    except Exception as error:  # the runtimes' exceptions have no common public base
+        raise CheckpointError(
+            f"{artifact.name}: its runtime can't run it ({error}). Nothing was written"
+        ) from error

@@ -1,0 +1,79 @@
+"""From a float ONNX graph to LiteRT files, by the converter in its own environment."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import onnx
+
+from tinyrefinery.deploy.export import litert_script
+from tinyrefinery.deploy.export.onnx_rewrites import rewrite_batch_norm, rewrite_hard_sigmoid
+from tinyrefinery.deploy.export.tool_environment import run_logged, tool_folder, tool_python
+from tinyrefinery.errors import RefineryError
+
+METHODS = ("minmax", "percentile99.99", "percentile99.9", "entropy")
+"""Calibration methods: the range of values that int8 covers, all of them, this share, or the range
+whose steps lose least of the distribution."""
+
+
+@dataclass(frozen=True)
+class LiteRtFile:
+    """A file to make."""
+
+    file: str
+    metadata: str
+    """JSON."""
+    pixels: bool
+    """Whether its input is uint8 pixels; else it is float, or int8, normalized."""
+    int8: bool = False
+    method: str = ""
+    """Of `METHODS`, for int8."""
+
+
+def convert_to_litert(
+    graph: Path,
+    files: Sequence[LiteRtFile],
+    images: np.ndarray | None,
+    name: str,
+    say: Callable[[str], object],
+) -> None:
+    """Write LiteRT files of one graph.
+
+    Args:
+        graph: the float graph, from `export_graph`.
+        files: what to make; none of them is the artifact.
+        images: (n, H, W, C) float32 calibration images, what the graph takes; None: no int8 file.
+        name: of the network, for errors.
+        say: called with progress messages.
+
+    Raises:
+        RefineryError: if the converter can't be installed, or can't convert the graph.
+    """
+    python = tool_python(say)
+    log = tool_folder().parent / f"convert-{name}.log"
+    with TemporaryDirectory() as place:
+        folder = Path(place)
+        model = onnx.load(graph)
+        rewrite_hard_sigmoid(model)
+        rewrite_batch_norm(model)
+        onnx.save(model, folder / "graph.onnx")
+        request = {
+            "graph": str(folder / "graph.onnx"),
+            "folder": str(folder / "litert"),
+            "artifacts": [asdict(file) for file in files],
+            "images": str(folder / "images.npy"),
+        }
+        if images is not None:
+            np.save(folder / "images.npy", images)
+        (folder / "request.json").write_text(json.dumps(request), "utf-8")
+        script = Path(litert_script.__file__)
+        failed = run_logged([str(python), str(script), str(folder / "request.json")], log)
+    if failed is not None:
+        raise RefineryError(
+            f"{name}: can't be converted to LiteRT: {failed}. Nothing was written. The converter's "
+            f"log is in {log}"
+        )
+    log.unlink(missing_ok=True)

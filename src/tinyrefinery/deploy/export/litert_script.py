@@ -1,0 +1,223 @@
+"""Convert and quantize to LiteRT. Runs in the tool environment, outside this package.
+
+    python litert_script.py request.json
+
+The request names the float ONNX graph, the folder to write to, and for each artifact its file,
+metadata, and whether it takes pixels. int8 artifacts also name the calibration images and the
+share of values to clip. Prints nothing of its own: the caller keeps the tools' prints in a log.
+"""
+
+# The packages below are in the tool environment only.
+# pyright: reportMissingImports=false, reportMissingModuleSource=false
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+IDENTIFIER = b"TFL3"
+ENTRY, INPUT = "tinyrefinery", "image"
+SAMPLE = 1000
+"""Values of a tensor that are kept per image, to find percentiles."""
+BINS = 2048
+"""Of the histogram that entropy calibration compares."""
+
+
+def main(request_file: str) -> None:
+    """Write every artifact that the request lists."""
+    request = json.loads(Path(request_file).read_text("utf-8"))
+    folder = Path(request["folder"])
+    float_file = convert(request["graph"], folder)
+    statistics = {}
+    for artifact in request["artifacts"]:
+        content = float_file.read_bytes()
+        if artifact["int8"]:
+            images = np.load(request["images"], mmap_mode="r")
+            if not statistics:
+                statistics = measure_ranges(float_file, images)
+            ranges = ranges_of(statistics, artifact)
+            content = quantize(float_file, ranges, images[:1])
+        content = finish(content, artifact)
+        Path(artifact["file"]).write_bytes(content)
+
+
+def convert(graph: str, folder: Path) -> Path:
+    """The float LiteRT file of an ONNX graph."""
+    import onnx2tf
+
+    onnx2tf.convert(
+        input_onnx_file_path=graph,
+        output_folder_path=str(folder),
+        copy_onnx_input_output_names_to_tflite=True,
+        keep_nwc_or_nhwc_or_ndhwc_input_names=[INPUT],
+        non_verbose=True,
+    )
+    return next(folder.glob("*_float32.tflite"))
+
+
+def measure_ranges(file: Path, images: np.ndarray) -> dict:
+    """The extremes of each float tensor over all images, and a sample of its values."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(
+        model_path=str(file), experimental_preserve_all_tensors=True, num_threads=1
+    )
+    interpreter.allocate_tensors()
+    index = interpreter.get_input_details()[0]["index"]
+    floats = [
+        detail
+        for detail in interpreter.get_tensor_details()
+        if detail["dtype"] is np.float32 and detail["name"]
+    ]
+    draws = np.random.default_rng(0)
+    lows, highs, samples = ({d["name"]: [] for d in floats} for _ in range(3))
+    for image in images:
+        interpreter.set_tensor(index, image[None])
+        interpreter.invoke()
+        for detail in floats:
+            try:
+                values = interpreter.get_tensor(detail["index"]).ravel()
+            except ValueError:  # a tensor of the delegate, without data
+                continue
+            if values.size:
+                lows[detail["name"]].append(values.min())
+                highs[detail["name"]].append(values.max())
+                samples[detail["name"]].append(draws.choice(values, min(values.size, SAMPLE)))
+    return {
+        name: {"min": min(lows[name]), "max": max(highs[name]), "sample": np.concatenate(sample)}
+        for name, sample in samples.items()
+        if sample
+    }
+
+
+def ranges_of(statistics: dict, artifact: dict) -> dict:
+    """Smallest and largest value of each tensor that int8 covers. It always covers 0."""
+    ranges = {}
+    for name, values in statistics.items():
+        low, high = float(values["min"]), float(values["max"])
+        if artifact["method"] == "entropy":
+            limit = entropy_limit(values["sample"])
+            low, high = max(low, -limit), min(high, limit)
+        elif artifact["method"] != "minmax":
+            tail = (100 - float(artifact["method"].removeprefix("percentile"))) / 2
+            low, high = np.percentile(values["sample"], [tail, 100 - tail])
+        if name == INPUT and artifact["pixels"]:
+            low, high = 0, 255  # so that the integers are the pixels
+        ends = min(low, 0.0), max(high, 0.0, 1e-6)
+        ranges[name] = {
+            key: np.array([end], np.float32) for key, end in zip(("min", "max"), ends, strict=True)
+        }
+    return ranges
+
+
+def entropy_limit(values: np.ndarray) -> float:
+    """Where to clip values so that 8 bits lose least of their distribution.
+
+    Of each candidate, the histogram of the clipped values is compared with the same one in the
+    steps of int8, by Kullback-Leibler divergence. Values of one sign have 256 steps, others
+    128 for each sign.
+    """
+    sizes = np.abs(values[np.isfinite(values)])
+    steps = BINS // 8 if sizes.size and values.min() >= 0 else BINS // 16
+    if not sizes.size or sizes.max() == 0:
+        return 0.0
+    counts, edges = np.histogram(sizes, BINS, (0, float(sizes.max())))
+    kept = range(steps, BINS + 1, steps // 8)
+    losses = [_divergence(counts.astype(np.float64), number, steps) for number in kept]
+    return float(edges[kept[int(np.argmin(losses))]])
+
+
+def _divergence(counts: np.ndarray, kept: int, steps: int) -> float:
+    """In nats: the first bins of a histogram, the rest clipped to them, against `steps` steps."""
+    clipped = counts[:kept].copy()
+    clipped[-1] += counts[kept:].sum()
+    step = np.arange(kept) * steps // kept
+    is_used = counts[:kept] > 0
+    total = np.bincount(step, counts[:kept], steps)
+    used = np.maximum(np.bincount(step, is_used, steps), 1)
+    coarse = np.where(is_used, (total / used)[step], 0)
+    if coarse.sum() == 0:
+        return float("inf")
+    p, q = clipped / clipped.sum(), np.maximum(coarse / coarse.sum(), 1e-12)
+    return float((p[p > 0] * np.log(p[p > 0] / q[p > 0])).sum())
+
+
+def quantize(file: Path, ranges: dict, image: np.ndarray) -> bytes:
+    """The int8 file: static, per channel. The softmax and the outputs stay float."""
+    from ai_edge_quantizer import qtyping, quantizer, recipe
+
+    tool = quantizer.Quantizer(str(file))
+    tool.load_quantization_recipe(recipe.static_wi8_ai8())
+    for operation in (qtyping.TFLOperationName.SOFTMAX, qtyping.TFLOperationName.OUTPUT):
+        tool.update_quantization_recipe(".*", operation, algorithm_key="no_quantize")
+    # The tool calibrates on one image here, to name the tensors that need a range.
+    needed = tool.calibrate({"serving_default": [{INPUT: image}]}, num_threads=1)
+    needed |= {name: ranges[name] for name in needed.keys() & ranges.keys()}
+    return bytes(tool.quantize(needed, enable_progress_report=False).quantized_model)
+
+
+def finish(content: bytes, artifact: dict) -> bytes:
+    """Add the uint8 input, if it takes pixels, and the metadata."""
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated
+
+    schema: Any = schema_py_generated
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content))
+    for buffer in model.buffers:
+        if buffer.offset:  # the quantizer keeps large constants behind the FlatBuffer
+            part = content[buffer.offset : buffer.offset + buffer.size]
+            buffer.data, buffer.offset, buffer.size = np.frombuffer(part, np.uint8), 0, 0
+    if artifact["pixels"]:
+        take_pixels(model, schema)
+    buffer = schema.BufferT()
+    buffer.data = np.frombuffer(artifact["metadata"].encode(), np.uint8)
+    entry = schema.MetadataT()
+    entry.name, entry.buffer = ENTRY, len(model.buffers)
+    model.buffers.append(buffer)
+    model.metadata = [*(model.metadata or []), entry]
+    builder = flatbuffers.Builder(len(content) + 4096)
+    builder.Finish(model.Pack(builder), IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def take_pixels(model: Any, schema: Any) -> None:
+    """Put a uint8 input before the input: a cast to float, or a shift by 128 to int8."""
+    graph = model.subgraphs[0]
+    index = graph.inputs[0]
+    old = graph.tensors[index]
+    new = schema.TensorT()
+    new.name, new.shape, new.type = old.name, old.shape, schema.TensorType.UINT8
+    new.shapeSignature, new.buffer = old.shapeSignature, 0
+    is_float = old.type == schema.TensorType.FLOAT32
+    if not is_float:
+        scale, zero = old.quantization.scale, old.quantization.zeroPoint
+        new.quantization = schema.QuantizationParametersT()
+        new.quantization.scale, new.quantization.zeroPoint = scale, np.asarray(zero) + 128
+    old.name = b"image_shifted"
+    graph.tensors.append(new)
+    operator = schema.OperatorT()
+    kind = schema.BuiltinOperator.CAST if is_float else schema.BuiltinOperator.QUANTIZE
+    operator.opcodeIndex = code_of(model, schema, kind)
+    operator.inputs, operator.outputs = [len(graph.tensors) - 1], [index]
+    graph.operators.insert(0, operator)
+    graph.inputs = [len(graph.tensors) - 1]
+    for signature in model.signatureDefs or []:
+        for tensor in signature.inputs:
+            tensor.tensorIndex = graph.inputs[0]
+
+
+def code_of(model: Any, schema: Any, kind: int) -> int:
+    """Index of an operator code; it is added if the model has none."""
+    for number, code in enumerate(model.operatorCodes):
+        if code.builtinCode == kind:
+            return number
+    code = schema.OperatorCodeT()
+    code.builtinCode, code.deprecatedBuiltinCode, code.version = kind, kind, 1
+    model.operatorCodes.append(code)
+    return len(model.operatorCodes) - 1
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

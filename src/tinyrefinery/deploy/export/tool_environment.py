@@ -1,0 +1,115 @@
+"""The converter to LiteRT in a Python environment of its own, made on first use.
+
+The converter pins versions of packages that this package uses too, so they can't share an
+environment. It lies in the cache folder, one per set of pinned packages and version of Python.
+"""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from pathlib import Path
+
+from filelock import FileLock
+
+from tinyrefinery.errors import RefineryError, StorageError
+from tinyrefinery.files import cache_folder, write_atomic
+
+PACKAGES = (
+    "absl-py==2.5.1",
+    "ai-edge-litert==2.3.0",
+    "ai-edge-quantizer==0.10.0",
+    "flatbuffers==25.12.19",
+    "immutabledict==4.3.1",
+    "litert-lm-builder==0.18.1",
+    "ml_dtypes==0.6.0",
+    "numpy==2.4.6",
+    "onnx==1.23.2",
+    "onnx2tf==2.6.9",
+    "onnxruntime==1.32.0",
+    "packaging==26.4",
+    "protobuf==7.36.2",
+    "psutil==7.2.2",
+    "scipy==1.17.1",
+    "sng4onnx==2.0.1",
+    "tqdm==4.70.1",
+    "typing_extensions==4.16.0",
+)
+"""All packages of the environment. onnx2tf asks for older ones and Python 3.12, but runs on these
+and Python 3.11, so they are installed without a check of what they ask for."""
+SIZE = "about 500 MB"
+_COMPLETE = "complete"
+_LAST_LINES = 3
+
+
+def tool_python(say: Callable[[str], object]) -> Path:
+    """The Python of the environment, which is made if it is missing.
+
+    Args:
+        say: called with a progress message before the environment is made.
+
+    Raises:
+        RefineryError: if it can't be made, e.g. without a connection.
+        StorageError: if the cache folder is not writable.
+    """
+    folder = tool_folder()
+    if not (folder / _COMPLETE).exists():
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{folder}.lock"):
+                if not (folder / _COMPLETE).exists():
+                    say(f"setting up the LiteRT converter in {folder} ({SIZE}, only once)")
+                    _make(folder)
+        except OSError as error:
+            raise StorageError(
+                f"{folder}: is not writable ({error.strerror or error}). Free some disk space, or "
+                "name another cache folder in TINYREFINERY_CACHE"
+            ) from error
+    return _python(folder)
+
+
+def tool_folder() -> Path:
+    """Folder of the environment, whether it is there or not."""
+    facts = "\n".join([*PACKAGES, sys.version, sys.platform])
+    return cache_folder() / "tools" / f"litert-{sha256(facts.encode()).hexdigest()[:12]}"
+
+
+def _python(folder: Path) -> Path:
+    windows = folder / "Scripts" / "python.exe"
+    return windows if windows.exists() else folder / "bin" / "python"
+
+
+def _make(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)  # left by an interrupted attempt
+    log = folder.with_suffix(".log")
+    install = ["-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+    install += ["--no-deps", "--ignore-requires-python", *PACKAGES]
+    _run([sys.executable, "-m", "venv", str(folder)], log)
+    _run([str(_python(folder)), *install], log)
+    write_atomic(folder / _COMPLETE, "\n".join(PACKAGES))
+
+
+def _run(command: Sequence[str], log: Path) -> None:
+    failed = run_logged(command, log)
+    if failed is not None:
+        raise RefineryError(
+            f"the LiteRT converter can't be installed: {failed}. It needs a connection to a "
+            f"package index, once. The log is in {log}. Other targets work without it, e.g. --to "
+            "onnx"
+        )
+
+
+def run_logged(command: Sequence[str], log: Path) -> str | None:
+    """Run a command with its prints in a log file.
+
+    Returns:
+        None, or if it fails the last lines that it printed, as one text.
+    """
+    with log.open("wb") as file:
+        done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False)
+    if not done.returncode:
+        return None
+    text = log.read_text("utf-8", errors="replace").replace("\r", "\n")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return " ".join(lines[-_LAST_LINES:]) or f"exit code {done.returncode}"

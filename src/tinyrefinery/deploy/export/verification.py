@@ -1,0 +1,91 @@
+"""Check that an artifact is the one that was exported, and replay its test vectors."""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinyrefinery.deploy.export.side_files import read_record, read_vectors, record_file
+from tinyrefinery.errors import CheckpointError, DataError
+from tinyrefinery.models.runtime_network import RuntimeNetwork
+from tinyrefinery.networks.opening import LITERT, ONNX
+
+
+@dataclass(frozen=True)
+class Verified:
+    """The result of replaying an artifact's vectors on this machine."""
+
+    n: int
+    difference: float
+    """Largest difference of a probability."""
+    tolerance: float
+    same_class: int
+    """Vectors with the predicted class of the export."""
+    record: dict[str, Any]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every probability is within the tolerance."""
+        return self.difference <= self.tolerance
+
+
+def open_artifact(path: Path, threads: int | None = None) -> RuntimeNetwork:
+    """An artifact in its own runtime.
+
+    Args:
+        path: the file.
+        threads: of the runtime; None: as for torch.
+
+    Raises:
+        CheckpointError: if it can't be opened.
+        DataError: if its name ends neither in .onnx nor in .tflite.
+    """
+    if path.suffix == ONNX:
+        from tinyrefinery.models.onnx_file import OnnxNetwork
+
+        return OnnxNetwork(path, threads=threads)
+    if path.suffix == LITERT:
+        from tinyrefinery.models.litert_file import LiteRtNetwork
+
+        return LiteRtNetwork(path, threads=threads)
+    raise DataError(f"{path}: is not an artifact. Name a file that ends in {ONNX} or {LITERT}")
+
+
+def predict_one_by_one(network: RuntimeNetwork, inputs: np.ndarray) -> np.ndarray:
+    """Outputs (n, K) for what the artifact takes, as a device computes them: image by image."""
+    return np.concatenate([network.infer(inputs[i : i + 1]) for i in range(len(inputs))])
+
+
+def verify(artifact: str | Path) -> Verified:
+    """Check size and digest of an artifact, then replay its test vectors.
+
+    Raises:
+        CheckpointError: if the artifact, its record or its vectors are missing, damaged, or don't
+            belong together.
+    """
+    path = Path(artifact)
+    if not path.is_file():
+        raise CheckpointError(f"{path}: there is no such file")
+    record = read_record(path)
+    content = path.read_bytes()
+    if len(content) != record["bytes"]:
+        raise CheckpointError(
+            f"{path}: has {len(content):,} bytes, but {record_file(path).name} names "
+            f"{record['bytes']:,}. It was cut short or replaced. Export it again or restore a copy"
+        )
+    if sha256(content).hexdigest() != record["sha256"]:
+        raise CheckpointError(
+            f"{path}: its bytes differ from the exported ones (SHA-256). Export it again or "
+            "restore a copy"
+        )
+    vectors = read_vectors(path, record)
+    outputs = predict_one_by_one(open_artifact(path), vectors.inputs)
+    return Verified(
+        n=len(outputs),
+        difference=float(np.abs(outputs - vectors.outputs).max()),
+        tolerance=vectors.tolerance,
+        same_class=int((outputs.argmax(1) == vectors.outputs.argmax(1)).sum()),
+        record=record,
+    )

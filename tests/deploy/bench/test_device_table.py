@@ -1,0 +1,40 @@
+"""The table of flash, arena, products and latency, and its limits."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+pytest.importorskip("ai_edge_litert")
+
+from tests.deploy.device.litert_files import Writer
+from tinyrefinery.cli.main import app
+
+
+def small(folder):
+    """An image (1, 8, 8, 3) -> a convolution -> its mean, two classes."""
+    writer = Writer()
+    image = writer.tensor((1, 8, 8, 3))
+    wide = writer.conv(image, 2, side=1)
+    pool = {"strideH": 8, "strideW": 8, "filterHeight": 8, "filterWidth": 8, "padding": 1}
+    mean = writer.operator("AVERAGE_POOL_2D", "Pool2DOptions", [wide], (1, 1, 1, 2), **pool)
+    flat = writer.operator("RESHAPE", "ReshapeOptions", [mean], (1, 2), newShape=[1, 2])
+    return writer.write(folder / "small.tflite", [image], [flat])
+
+
+def test_bench_lists_litert_files_and_exits_with_1_above_a_limit(tmp_path):
+    file, out = small(tmp_path), tmp_path / "bench.json"
+    command = ["bench", str(file), str(file), "--passes", "5", "--json", str(out)]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    first, second = json.loads(out.read_text())["lines"]
+    assert first["name"] == "small.tflite"
+    assert first["bytes"] == first["cost"]["flash"] == file.stat().st_size
+    assert first["cost"]["macs"] == 8 * 8 * 3 * 2
+    assert 0 < second["times"]["p10"] <= second["times"]["median"] <= second["times"]["p90"]
+    done = CliRunner().invoke(app, [*command, "--macs", "383"])
+    assert done.exit_code == 1
+    assert "small.tflite: macs is 384, above the budget of 383" in done.output
+    done = CliRunner().invoke(app, [*command, "--ram", "few"])
+    assert done.exit_code == 2
+    assert "--ram: 'few' is not an amount" in done.output

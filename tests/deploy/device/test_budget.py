@@ -1,0 +1,39 @@
+"""Amounts with units, and what is above a budget."""
+
+import pytest
+
+from tinyrefinery.deploy.device.arena import Arena
+from tinyrefinery.deploy.device.budget import Budget, read_amount, read_budget
+from tinyrefinery.deploy.device.device_cost import DeviceCost
+from tinyrefinery.errors import RecipeError
+
+
+@pytest.mark.parametrize(
+    ("text", "amount"),
+    [
+        *(("1500", 1500), ("100kB", 100_000), ("100KB", 100_000), ("64KiB", 65_536)),
+        *(("15M", 15_000_000), ("1.5MB", 1_500_000), (" 2 MiB", 2_097_152), ("96 kB", 96_000)),
+    ],
+)
+def test_amounts(text, amount):
+    assert read_amount(text, "--flash") == amount
+
+
+@pytest.mark.parametrize("text", ["", "kB", "-1", "1.5", "100 bytes", "0", "64Kib", "1e6"])
+def test_what_is_not_an_amount(text):
+    with pytest.raises(RecipeError, match=r"--ram: .* is not an amount"):
+        read_amount(text, "--ram")
+
+
+def test_what_is_above_a_budget_is_listed():
+    cost = DeviceCost(98_496, Arena(49_152, 9_312), 12_501_632)
+    assert Budget(98_496, 58_464, 12_501_632).excess(cost) == ()
+    assert Budget().excess(cost) == ()
+    above = read_budget("98kB", "57KiB", "12M").excess(cost)
+    assert [text.split(" is ")[0] for text in above] == ["flash", "ram", "macs"]
+    assert above[1] == "ram is 58,464 bytes, above the budget of 58,368"
+
+
+def test_a_budget_without_limits_is_false():
+    assert not Budget()
+    assert Budget(macs=1)

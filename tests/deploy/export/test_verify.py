@@ -1,0 +1,79 @@
+"""`verify` notices every change of an artifact."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from tinyrefinery import export
+from tinyrefinery.deploy.export.side_files import record_file, vectors_file
+from tinyrefinery.deploy.export.verification import verify
+from tinyrefinery.errors import CheckpointError
+
+FLIPS = 1000
+
+
+@pytest.fixture(scope="module")
+def _exported(tmp_path_factory, _folder):
+    (done,) = export(_folder / "run", folder=tmp_path_factory.mktemp("artifact"))
+    return done.path
+
+
+@pytest.fixture
+def artifact(_exported, tmp_path):
+    for path in (_exported, record_file(_exported), vectors_file(_exported)):
+        shutil.copy(path, tmp_path)
+    return tmp_path / _exported.name
+
+
+def test_an_artifact_replays_its_vectors(artifact):
+    found = verify(artifact)
+    assert found.passed
+    assert found.same_class == found.n > 0
+
+
+def test_every_flipped_bit_is_noticed(artifact):
+    content = bytearray(artifact.read_bytes())
+    for place in np.random.default_rng(0).integers(0, 8 * len(content), FLIPS):
+        byte, bit = divmod(int(place), 8)
+        content[byte] ^= 1 << bit
+        artifact.write_bytes(content)
+        with pytest.raises(CheckpointError, match="SHA-256"):
+            verify(artifact)
+        content[byte] ^= 1 << bit
+    artifact.write_bytes(content)
+    assert verify(artifact).passed
+
+
+def test_a_file_that_is_cut_short(artifact):
+    artifact.write_bytes(artifact.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match="cut short"):
+        verify(artifact)
+
+
+def test_vectors_of_another_artifact(artifact):
+    vectors_file(artifact).write_bytes(vectors_file(artifact).read_bytes() + b"x")
+    with pytest.raises(CheckpointError, match=r"vectors\.npz: differs"):
+        verify(artifact)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"format": 1}'])
+def test_a_damaged_record(artifact, content):
+    record_file(artifact).write_text(content)
+    with pytest.raises(CheckpointError, match=r"\.json: is damaged"):
+        verify(artifact)
+
+
+def test_what_is_missing(artifact):
+    record_file(artifact).unlink()
+    with pytest.raises(CheckpointError, match=r"\.json: there is no such file.*export"):
+        verify(artifact)
+    with pytest.raises(CheckpointError, match="there is no such file"):
+        verify(artifact.with_name("other.onnx"))
+
+
+def test_other_predictions_do_not_pass(artifact, monkeypatch):
+    path = "tinyrefinery.deploy.export.verification.predict_one_by_one"
+    monkeypatch.setattr(path, lambda network, inputs: np.full((len(inputs), 2), 0.5))
+    found = verify(artifact)
+    assert not found.passed

@@ -1,0 +1,49 @@
+"""Every architecture is exported to ONNX and LiteRT and predicts the same."""
+
+import pytest
+import torch
+
+from tinyrefinery import export
+from tinyrefinery.labels.batch_norm import has_batch_norm, recalibrate
+from tinyrefinery.models import MODELS, create
+from tinyrefinery.models.network_file import save_network
+
+FAST = ("resnet8", "street_cnn", "mobilenet_v1_025")
+SIZES = {"alexnet": 96, "densenet_k12": 32, "street_cnn": 32, "resnet8": 32}
+TIMM = ("mobilenetv2_050", "mobilenetv3_small_100", "efficientnet_lite0", "efficientnet_b0")
+TIMM += ("resnet18", "mnasnet_small", "ghostnet_050")
+SLOW = (*(name for name in MODELS if name not in FAST), *(f"timm:{name}" for name in TIMM))
+
+
+def check(name, folder):
+    size = SIZES.get(name, 64)
+    torch.manual_seed(0)
+    network = create(name, 10, size=size)
+    if has_batch_norm(network):
+        recalibrate(network, [torch.randn(8, 3, size, size)])
+    file = folder / "network.safetensors"
+    save_network(
+        file,
+        network.eval(),
+        name=name,
+        kwargs={},
+        classes=[str(number) for number in range(10)],
+        size=(size, size),
+        channels=3,
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+    )
+    for done in export(file, ["onnx", "litert"], folder=folder):
+        assert done.parity.logit <= 1e-4, (done.path.name, done.parity)
+        assert done.path.exists()
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_small_networks(name, tmp_path, converter):
+    check(name, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SLOW)
+def test_every_network(name, tmp_path, converter):
+    check(name, tmp_path)
