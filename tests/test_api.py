@@ -35,6 +35,15 @@ def test_refine_tells_what_is_wrong(tmp_path):
         tr.refine(stripes(), [SMALL, SMALL], labels={"tempreature": 2}, folder=tmp_path / "run")
 
 
+def test_common_slips_have_messages(tmp_path):
+    with pytest.raises(DataError, match=r"data is 'photos/'.*open_data"):
+        tr.refine("photos/", [SMALL])  # type: ignore[arg-type]
+    with pytest.raises(RecipeError, match="seeds is 0"):
+        tr.train(write_tiny(tmp_path), seeds=0)
+    with pytest.raises(tr.RefineryError, match="is a folder"):
+        tr.load_network(tmp_path)
+
+
 def test_fine_tune_takes_a_network_file(tmp_path):
     def of(run):
         (found,) = (tmp_path / run).glob("stages/*/model.safetensors")

@@ -6,7 +6,7 @@ from typing import Any
 
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.deploy.export.exporting import Exported, ExportOptions, export_network
-from tinyrefinery.errors import DataError, check_options
+from tinyrefinery.errors import DataError, RecipeError, check_options
 from tinyrefinery.execution.chain import Chain
 from tinyrefinery.execution.execute import run
 from tinyrefinery.networks.network import Network
@@ -49,6 +49,8 @@ def train(
         name, recipe = path.stem, load_recipe(path, overrides)
     elif overrides:
         raise TypeError("overrides change a recipe file; change a Recipe with model_copy")
+    if seeds < 1:
+        raise RecipeError(f"seeds is {seeds}, but a recipe is trained at 1 seed or more")
     place = Path(folder) if folder else run_folder(Path("runs"), name, recipe)
     return run([Job(job) for job in seeded(recipe, seeds)], place, data=data)
 
@@ -189,6 +191,11 @@ def _crops(
     data: Dataset, size: int | tuple[int, int] | None, options: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """A recipe's data, in random crops of `size` (else of the images' own); and what is left."""
+    if not isinstance(data, Dataset):
+        raise DataError(
+            f"data is {data!r}, not a dataset. Open it first: "
+            'tr.open_data("folder", root="photos/", test=0.2)'
+        )
     if size is None:
         height, width = (int(min(side, 224)) for side in data.images.sizes.max(axis=0))
         size = (height, width)

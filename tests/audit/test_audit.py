@@ -261,6 +261,11 @@ def test_a_run_is_asked_what_it_learned(tmp_path, monkeypatch):
     assert "takes images of 24x24" in refused.output
     assert asked("runs/faults", "--refiner", model, "--input-size", 8).exit_code == 1
     assert "no finished stage" in asked("runs/faults", "--stage", "plian").output
+    assert asked("runs/faults", "--stage", "plain").exit_code == 1
+    by_stage = json.loads((tmp_path / "audit" / "audit.json").read_text())
+    assert asked(model.parent.relative_to(tmp_path)).exit_code == 1
+    by_folder = json.loads((tmp_path / "audit" / "audit.json").read_text())
+    assert by_folder["findings"] == by_stage["findings"]
 
 
 def test_person_crops_give_themselves_away():

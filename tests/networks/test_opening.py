@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.networks.runs import write_network, write_run
-from tinyrefinery.errors import ChoiceError, DataError
+from tinyrefinery.errors import CheckpointError, ChoiceError, DataError
 from tinyrefinery.networks.opening import open_network, open_networks
 from tinyrefinery.runs.origins import find_origin
+from tinyrefinery.runs.run_folder import open_run
 
 
 def stage_folder(run: Path, stage: str = "plain") -> Path:
@@ -38,6 +39,18 @@ def test_a_missing_file_in_a_stage_folder_is_missing(run):
         open_network(stage_folder(run) / "modle.safetensors")
     with pytest.raises(DataError, match="there is no such run folder or network file"):
         open_network(stage_folder(run) / "best")
+
+
+def test_a_file_of_another_kind_is_not_called_truncated(run):
+    file = stage_folder(run) / "notes.txt"
+    file.write_text("remember the milk\n" * 9)
+    with pytest.raises(CheckpointError, match=r"notes\.txt: is not a network file"):
+        _ = open_network(file).info
+
+
+def test_a_stage_folder_is_no_run_folder_and_the_message_names_the_run(run):
+    with pytest.raises(DataError, match=f"is in a run, but no run folder. Give {run}"):
+        open_run(stage_folder(run))
 
 
 def test_the_folder_of_an_older_network_still_means_it(run):

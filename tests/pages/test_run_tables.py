@@ -53,6 +53,15 @@ def test_groups_are_means_over_seeds(run):
         assert found.n == 3
 
 
+def test_runs_of_the_same_name_stay_apart(run, tmp_path):
+    other = shutil.copytree(run, tmp_path / "elsewhere" / run.name)
+    groups = group_stages([open_run(run), open_run(other)])
+    assert [len(group.runs) for group in groups] == [3] * 8  # three seeds each, and none is lost
+    assert [group.name for group in groups[:5:4]] == [f"{run} compact", f"{other} compact"]
+    for comparison in comparisons(groups):
+        assert comparison.group.first.run_folder == comparison.baseline.first.run_folder
+
+
 def test_gains_are_paired_by_seed_with_the_plain_network_of_the_same_model(run):
     found = comparisons(group_stages([open_run(run)]))
     assert [(c.group.first.stage, c.baseline.first.stage) for c in found] == [

@@ -20,19 +20,19 @@ from tinyrefinery.errors import CheckpointError, DataError, RecipeError
 from tinyrefinery.evaluation.predictions import predict
 from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.models.network_file import NetworkInfo
-from tinyrefinery.networks.choice import Choice, choose_one
+from tinyrefinery.networks.choice import Choice
 from tinyrefinery.networks.held_out import held_out
 from tinyrefinery.networks.network import Network
 from tinyrefinery.networks.network_data import rows_in
 from tinyrefinery.networks.network_view import network_view, opened
-from tinyrefinery.networks.opening import of_stage
+from tinyrefinery.networks.opening import open_network
 from tinyrefinery.options.labels import Refining
 from tinyrefinery.recipe.document import parse
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.shipped import locate
-from tinyrefinery.runs.files import RECIPE
-from tinyrefinery.runs.run_folder import open_run
+from tinyrefinery.runs.files import RECIPE, STAGES
+from tinyrefinery.runs.run_folder import open_run, stage_folder_of
 
 _STARTER = "starter/folder"  # the recipe that docs suggest for a folder of pictures
 
@@ -59,8 +59,8 @@ def open_target(
     """Open what is to be audited.
 
     Args:
-        target: a run folder, a folder of pictures or of Parquet files, a Parquet file, a recipe's
-            file, or the name of a shipped one.
+        target: a run folder, a stage's folder, a folder of pictures or of Parquet files, a Parquet
+            file, a recipe's file, or the name of a shipped one.
         options: of a recipe or run, overrides; else options of the source, such as `group=home`.
         out: folder for the lists, as remedies name it.
         choice: of a run, the stage whose predictions and dynamics count.
@@ -69,8 +69,12 @@ def open_target(
         RefineryError: when it can't be opened.
     """
     path = Path(target).expanduser()
-    if (path / "stages").is_dir():
-        return _open_run(path, options, out, choice)
+    if (path / STAGES).is_dir() and not open_run(path).stages:
+        recipe = load_recipe(path / RECIPE, options)
+        remedy = _remedy(str(path / RECIPE), out, recipe)
+        return Target(target, _recipe_data(recipe), remedy=remedy)
+    if (path / STAGES).is_dir() or stage_folder_of(path) == path.resolve():
+        return _of_stage(target, open_network(path, **vars(choice)), options, out)
     if not choice.is_empty:
         raise DataError(f"{target}: is not a run folder, so leave out --stage, --seed and --row")
     if path.is_dir() or path.suffix == ".parquet":
@@ -159,16 +163,14 @@ def _recipe_data(recipe: Recipe) -> Dataset:
     return builders.dataset(recipe.data.model_copy(update={"source": source}))
 
 
-def _open_run(path: Path, options: Sequence[str], out: Path, choice: Choice) -> Target:
-    run = open_run(path)
-    recipe = load_recipe(path / RECIPE, options)
-    dataset, remedy = _recipe_data(recipe), _remedy(str(path / RECIPE), out, recipe)
-    if not run.stages:
-        return Target(str(path), dataset, remedy=remedy)
-    network = of_stage(run, choose_one(run, choice))
-    assert network.stage is not None
-    evidence = stage_evidence(network.stage.folder, network.stage.label)
-    return Target(str(path), dataset, evidence, network.info, remedy)
+def _of_stage(target: str, network: Network, options: Sequence[str], out: Path) -> Target:
+    """The data that a stage was trained on, with what its training recorded."""
+    stage = network.stage
+    assert stage is not None
+    recipe = load_recipe(stage.recipe, options)
+    evidence = stage_evidence(stage.folder, stage.label)
+    remedy = _remedy(str(stage.recipe), out, recipe)
+    return Target(target, _recipe_data(recipe), evidence, network.info, remedy)
 
 
 def open_reference(path: Path, channels: int) -> Dataset:

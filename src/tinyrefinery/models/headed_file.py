@@ -59,12 +59,19 @@ def read_header(
     Raises:
         CheckpointError: if the file is missing, truncated, damaged or not of this format.
     """
+    if path.is_dir():
+        raise CheckpointError(f"{path}: is a folder, not a network file (model.safetensors)")
     if not path.is_file():
         raise CheckpointError(f"{path}: there is no such file")
     try:
         with safe_open(path, framework="pt") as file:
             header = (file.metadata() or {}).get(entry)
     except (SafetensorError, OSError) as error:
+        if path.suffix.lower() != ".safetensors":
+            raise CheckpointError(
+                f"{path}: is not a network file. Give the model.safetensors of a stage, or a run "
+                "folder"
+            ) from error
         raise CheckpointError(
             f"{path}: truncated, or not a safetensors file ({error}). Train it again or restore a "
             "copy."

@@ -1,6 +1,6 @@
 """Tables of runs: one line per stage and seed, or one line per stage over its seeds."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -120,18 +120,28 @@ def group_stages(folders: Sequence[Run]) -> list[StageGroup]:
         names = ", ".join(str(folder.path) for folder in folders)
         raise DataError(f"{names}: no stage has finished yet: train one with `tinyrefinery run`")
     held_out = held_out_split(stages)
-    single_run = len({stage.run for stage in stages}) == 1
-    groups: dict[tuple[str, tuple[str, ...], str], list[TrainedStage]] = {}
+    runs = _run_names({stage.run_folder: stage.run for stage in stages})
+    groups: dict[tuple[Path, tuple[str, ...], str], list[TrainedStage]] = {}
     for stage in stages:
-        groups.setdefault((stage.run, stage.rows, stage.stage), []).append(stage)
+        groups.setdefault((stage.run_folder, stage.rows, stage.stage), []).append(stage)
     return [
-        StageGroup(tuple(runs), _name(runs[0], single_run), held_out) for runs in groups.values()
+        StageGroup(tuple(seeds), _name(seeds[0], runs[folder]), held_out)
+        for (folder, _, _), seeds in groups.items()
     ]
 
 
-def _name(stage: TrainedStage, single_run: bool) -> str:
+def _run_names(names: Mapping[Path, str]) -> dict[Path, str]:
+    """A name for each run folder: none where there is one, the path where names are the same."""
+    if len(names) == 1:
+        return dict.fromkeys(names, "")
+    several = [*names.values()]
+    return {
+        folder: name if several.count(name) == 1 else str(folder) for folder, name in names.items()
+    }
+
+
+def _name(stage: TrainedStage, run: str) -> str:
     """A stage's name in tables and plots."""
-    run = "" if single_run else stage.run
     return " ".join(part for part in (run, stage.row, stage.stage) if part)
 
 
@@ -152,7 +162,7 @@ def find_baseline(
         return other.first.model == group.first.model and not other.refined
 
     best = min(
-        (g for g in groups if g.first.run == group.first.run and is_candidate(g)),
+        (g for g in groups if _same_run(g, group) and is_candidate(g)),
         key=lambda other: (
             other.first.rows != group.first.rows,
             not set(other.first.rows) & set(group.first.rows),
@@ -161,6 +171,10 @@ def find_baseline(
         default=None,
     )
     return None if best is group else best
+
+
+def _same_run(group: StageGroup, other: StageGroup) -> bool:
+    return group.first.run_folder == other.first.run_folder
 
 
 def comparisons(groups: Sequence[StageGroup], baseline: str | None = None) -> list[Comparison]:

@@ -61,7 +61,7 @@ def literature() -> list[Point]:
 def own_points(folders: Sequence[Run], groups: Sequence[StageGroup]) -> dict[str, list[Point]]:
     """The networks of runs by their dataset, those whose cost and accuracy were measured."""
     # Datasets are named "cifar10 in FOLDER".
-    names = {each.name: str(each.data.get("name") or "data") for each in folders}
+    names = {each.path: str(each.data.get("name") or "data") for each in folders}
     data = {run: name.partition(" in ")[0] for run, name in names.items()}
     found: dict[str, list[Point]] = {}
     for group in groups:
@@ -74,7 +74,7 @@ def own_points(folders: Sequence[Run], groups: Sequence[StageGroup]) -> dict[str
             *(group.name, "ours", size.mean / 1e6, work.mean / 1e6, 100 * top1.mean),
             *(group.first.run, std),
         )
-        found.setdefault(data[group.first.run], []).append(point)
+        found.setdefault(data[group.first.run_folder], []).append(point)
     return found
 
 

@@ -159,6 +159,8 @@ def open_run(path: Path) -> Run:
     """
     path = Path(path)
     if not (path / files.STAGES).is_dir():
+        if (folder := stage_folder_of(path)) is not None:
+            raise DataError(f"{path}: is in a run, but no run folder. Give {folder.parent.parent}")
         raise DataError(
             f"{path}: no run folder (it has no folder 'stages'). "
             "Give the folder that `tinyrefinery run` printed, usually runs/NAME."
