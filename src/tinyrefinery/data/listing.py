@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import torch
 
 from tinyrefinery.data import opening_checks as check
 from tinyrefinery.data.blobs import Blobs
@@ -151,7 +150,7 @@ def _open_images(
     if isinstance(source, np.ndarray):
         ids = [sha256(pixels.tobytes()).hexdigest() for pixels in source]
         planes = np.ascontiguousarray(to_channels(source, channels).transpose(0, 3, 1, 2))
-        return ids, [""] * len(ids), ResidentImages(torch.from_numpy(planes))
+        return ids, [""] * len(ids), _resident(planes)
     findings, array = examine(
         source,
         channels=channels,
@@ -160,8 +159,15 @@ def _open_images(
         resident_bytes=limit,
     )
     if array is not None:
-        return findings.ids, findings.reasons, ResidentImages(torch.from_numpy(array))
+        return findings.ids, findings.reasons, _resident(array)
     return findings.ids, findings.reasons, EncodedImages(source, findings.sizes, channels)
+
+
+def _resident(planes: np.ndarray) -> ResidentImages:
+    """Images uint8 (N, C, H, W) in memory. Only these need torch, which takes seconds to import."""
+    import torch
+
+    return ResidentImages(torch.from_numpy(planes))
 
 
 def _manifest(listing: Listing, ids: list[str], rows: np.ndarray) -> Manifest:

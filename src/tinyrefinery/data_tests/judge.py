@@ -112,8 +112,7 @@ def need(test: DataTest) -> str:
     if test.at_most is not None:
         return f"<= {test.at_most:g}"
     if test.max_gap is not None:
-        kind = "gap" if test.not_worse is None else f"loss of {test.not_worse}"
-        return f"{kind} <= {test.max_gap:g}"
+        return f"{'gap' if test.not_worse is None else 'loss'} <= {test.max_gap:g}"
     return f"loss <= {test.max_regression:g}"
 
 
@@ -272,7 +271,8 @@ def _gap(
     # By verdict, then by width: a narrow gap to a small slice may be the unproven one.
     a, b = max(rulings, key=lambda p: (_SEVERITY[rulings[p][2].verdict], *rulings[p][1][1:]))
     measured, _, ruling = rulings[a, b]
-    remark = "; ".join(filter(None, [f"{a} minus {b}", ruling.remark]))
+    rule = "" if test.not_worse is None else f"only a loss of {test.not_worse} counts"
+    remark = "; ".join(filter(None, [f"{a} minus {b}", rule, ruling.remark]))
     parts = tuple(Part(name, _measured(case, c, confidence)) for name, c in slices.items())
     weaker = slices[a if (measured.value < 0) == case.metric.more_is_better else b]
     result = replace(result, measured=measured, own=result.measured, parts=parts)
