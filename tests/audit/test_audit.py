@@ -15,7 +15,7 @@ from tinyrefinery.audit.checks import audit
 from tinyrefinery.audit.evidence import Evidence
 from tinyrefinery.audit.files import LISTS, as_page, list_text, save_audit
 from tinyrefinery.audit.finding import Strip
-from tinyrefinery.audit.target import predictions_as_evidence
+from tinyrefinery.audit.network_evidence import predictions_as_evidence
 from tinyrefinery.cli.main import app
 from tinyrefinery.data.dataset import Problem
 from tinyrefinery.data.manifest import Manifest

@@ -1,5 +1,8 @@
 """The command `audit`: what it says, of odd data and bad input too."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -116,3 +119,17 @@ def test_reference_images_without_labels(tmp_path):
     result = asked(root, "validation=0", "--reference", tmp_path / "field", "--out", tmp_path / "o")
     assert "shift" in result.output
     assert "train and reference differ" in result.output
+
+
+def test_an_audit_without_a_network_does_without_torch(tmp_path):
+    """Torch takes seconds and hundreds of MiB to import."""
+    scenes(tmp_path / "photos")
+    code = (
+        "import sys; from pathlib import Path; from tinyrefinery.cli.audit import audit; "
+        "audit('photos', out=Path('audit')); print('torch imported:', 'torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert "torch imported: False" in done.stdout
+    assert (tmp_path / "audit" / "audit.html").exists()

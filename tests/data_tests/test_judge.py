@@ -98,6 +98,33 @@ def test_gap(wrong, verdict, noise):
     assert [(p.name, p.measured.hits) for p in result.parts] == [("near", near[0]), ("far", far[0])]
 
 
+@pytest.mark.parametrize(
+    ("part", "metric", "verdict"),
+    [
+        ("near", "accuracy", "FAIL"),  # near: 200 of 400 right, far: 400 of 400
+        ("far", "accuracy", "PASS"),
+        (None, "accuracy", "FAIL"),
+        ("near", "false_positive_rate(person)", "FAIL"),
+        ("far", "false_positive_rate(person)", "PASS"),
+    ],
+)
+def test_a_one_sided_gap_fails_only_where_its_part_is_worse(part, metric, verdict):
+    data = rows(800, label=np.zeros(800, int), d=[float(i % 2 * 10) for i in range(800)])
+    test = gap_test(metric=metric, not_worse=part)
+    (result,) = judge(suite({"it": test}), data, answers(data, range(0, 400, 2)))
+    assert result.verdict == verdict
+    assert result.remark.startswith("near minus far")
+    assert result.need == ("gap <= 0.1" if part is None else "loss <= 0.1")
+
+
+def test_of_several_parts_only_the_named_one_is_compared():
+    data = rows(900, d=[float(i % 3) for i in range(900)])
+    compare = {"a": "d = 0", "b": "d = 1", "c": "d = 2"}
+    test = {"compare": compare, "max_gap": 0.1, "not_worse": "a"}
+    (result,) = judge(suite({"it": test}), data, answers(data, range(1, 900, 3)))  # b is all wrong
+    assert result.verdict == "PASS"
+
+
 def test_a_gap_as_wide_as_the_bound_is_not_beyond_it():
     data = rows(20, d=[float(i % 2 * 10) for i in range(20)])
     wrong = [0, 2, 1, 3, 5]  # .8 against .7, whose difference computes to more than .1

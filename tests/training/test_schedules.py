@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from timm.scheduler.cosine_lr import CosineLRScheduler
+from timm.scheduler.step_lr import StepLRScheduler
 
 from tinyrefinery.options.schedules import (
     Constant,
@@ -49,11 +51,41 @@ def test_equal_to_pytorch(part, theirs):
     assert [ours(float(epoch)) for epoch in range(10)] == pytest.approx(torchs(theirs, 10))
 
 
-def test_warmup_rises_linearly_to_the_schedule():
+def test_warmup_rises_linearly_to_the_full_rate():
     schedule, cosine = build(Cosine(warmup=2.0, warmup_start=0.1), 10), build(Cosine(), 10)
-    assert schedule(0.0) == pytest.approx(0.1)
-    assert schedule(1.0) == pytest.approx(0.55 * cosine(1.0))
-    assert schedule(2.0) == pytest.approx(cosine(2.0))
+    assert [schedule(t) for t in (0.0, 1.0, 2.0)] == pytest.approx([0.1, 0.55, 1.0])
+    assert schedule(2.01) == cosine(2.01)
+
+
+def test_warmup_of_the_bias_loss_paper_reaches_its_rate():
+    """From 1e-6 to .032 in 3 epochs, although the rate first falls after 2.4."""
+    schedule = build(Exponential(factor=0.97, every=2.4, warmup=3, warmup_start=3.125e-5), 350)
+    assert 0.032 * schedule(0) == pytest.approx(1e-6)
+    assert 0.032 * schedule(3) == pytest.approx(0.032)
+    assert 0.032 * schedule(3.01) == pytest.approx(0.03104)
+
+
+@pytest.mark.parametrize("name", ["step", "cosine"])
+def test_warmup_equals_timms(name):
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    warm = {"warmup_t": 3, "warmup_lr_init": 0.1, "warmup_prefix": False}
+    if name == "step":
+        theirs = StepLRScheduler(optimizer, decay_t=2, decay_rate=0.5, **warm)
+        ours = build(Exponential(factor=0.5, every=2, warmup=3, warmup_start=0.1), 10)
+    else:
+        theirs = CosineLRScheduler(optimizer, t_initial=10, **warm)
+        ours = build(Cosine(warmup=3, warmup_start=0.1), 10)
+    rates = {}
+    for epoch in range(10):
+        theirs.step(epoch)
+        rates[epoch] = optimizer.param_groups[0]["lr"]
+    del rates[3]  # the moment at which the warm-up ends: timm leaves out the full rate
+    assert {epoch: ours(float(epoch)) for epoch in rates} == pytest.approx(rates)
+
+
+def test_warmup_of_one_cycle_does_not_jump():
+    schedule = build(OneCycle(peak=0.5, start=0.1, warmup=2.0), 10)
+    assert schedule(2.0) == pytest.approx(schedule(2.0001), abs=1e-3)
 
 
 def test_one_cycle():

@@ -6,6 +6,7 @@ Checks that need a network are skipped if there is none, and listed as skipped.
 import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -26,7 +27,6 @@ from tinyrefinery.audit.shortcut_findings import (
     shortcut_findings,
 )
 from tinyrefinery.audit.shortcuts import find_shortcuts
-from tinyrefinery.audit.unrecognizable import Hardness, too_hard_findings
 from tinyrefinery.data.copies.find_copies import find_copies
 from tinyrefinery.data.copies.fingerprints import Fingerprints, fingerprint
 from tinyrefinery.data.dataset import Dataset
@@ -38,6 +38,9 @@ from tinyrefinery.data.properties.measure import (
 )
 from tinyrefinery.data.properties.small_images import Chunk, map_chunks
 from tinyrefinery.errors import DataError, did_you_mean
+
+if TYPE_CHECKING:
+    from tinyrefinery.audit.unrecognizable import Hardness
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ def audit(
     reference: Dataset | None = None,
     accepted: Mapping[tuple[str, str], str] | None = None,
     group: str | None = None,
-    hard: tuple[Hardness, tuple[int, int]] | None = None,
+    hard: "tuple[Hardness, tuple[int, int]] | None" = None,
     remedy: str = "leave out the images listed in {}",
 ) -> Audit:
     """Check a dataset.
@@ -110,6 +113,9 @@ def audit(
     if hard is None:
         skipped["too_hard"] = "needs a network with a large input: --refiner, --input-size"
     else:
+        # Imported here, with torch, which an audit without a network does without.
+        from tinyrefinery.audit.unrecognizable import too_hard_findings
+
         findings += too_hard_findings(dataset, *hard, remedy)
     if group is None:
         notes.append("groups in several splits were not checked: give --group COLUMN")

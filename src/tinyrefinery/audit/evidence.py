@@ -2,15 +2,17 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.errors import DataError
-from tinyrefinery.evaluation.dynamics_table import load_dynamics
-from tinyrefinery.evaluation.predictions import Predictions
 from tinyrefinery.runs.stage_digests import check_file
+
+if TYPE_CHECKING:
+    from tinyrefinery.evaluation.predictions import Predictions
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class Evidence:
 
     title: str
     """Network and split, for display."""
-    predictions: Predictions | None = field(default=None, repr=False)
+    predictions: "Predictions | None" = field(default=None, repr=False)
     """On held-out images, if there are any."""
     dynamics: pa.Table | None = field(default=None, repr=False)
     """Measures that training recorded for each sample."""
@@ -47,6 +49,9 @@ class Evidence:
 
 def stage_evidence(folder: Path, title: str) -> Evidence:
     """Read a stage's predictions on test, else on validation, and its training dynamics."""
+    from tinyrefinery.evaluation.dynamics_table import load_dynamics
+    from tinyrefinery.evaluation.predictions import Predictions
+
     predictions = None
     for split in ("test", "validation"):
         file = check_file(folder / f"predictions-{split}.parquet")

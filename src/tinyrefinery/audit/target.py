@@ -1,38 +1,32 @@
-"""What a command names, opened for an audit: a folder, Parquet files, a recipe or a run."""
+"""What a command names, opened for an audit: a folder, Parquet files, a recipe or a run.
+
+Pictures and Parquet files are opened without torch. Recipes and runs need it, so their imports are
+in the functions that open them.
+"""
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
-
-from tinyrefinery import builders
 from tinyrefinery.audit.evidence import Evidence, stage_evidence
-from tinyrefinery.audit.unrecognizable import Hardness, hardness
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.open import open_data
 from tinyrefinery.data.sources.folder import open_unlabeled
 from tinyrefinery.data.splits import SPLIT_WORDS
-from tinyrefinery.errors import CheckpointError, DataError, RecipeError
-from tinyrefinery.evaluation.predictions import predict
-from tinyrefinery.labels.refiner import Refiner
-from tinyrefinery.models.network_file import NetworkInfo
+from tinyrefinery.errors import DataError, RecipeError
 from tinyrefinery.networks.choice import Choice
-from tinyrefinery.networks.held_out import held_out
-from tinyrefinery.networks.network import Network
-from tinyrefinery.networks.network_data import rows_in
-from tinyrefinery.networks.network_view import network_view, opened
-from tinyrefinery.networks.opening import open_network
-from tinyrefinery.options.labels import Refining
 from tinyrefinery.recipe.document import parse
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.shipped import locate
 from tinyrefinery.runs.files import RECIPE, STAGES
 from tinyrefinery.runs.run_folder import open_run, stage_folder_of
+
+if TYPE_CHECKING:
+    from tinyrefinery.models.network_file import NetworkInfo
+    from tinyrefinery.networks.network import Network
 
 _STARTER = "starter/folder"  # the recipe that docs suggest for a folder of pictures
 
@@ -44,7 +38,7 @@ class Target:
     name: str
     dataset: Dataset = field(repr=False)
     evidence: Evidence | None = field(default=None, repr=False)
-    info: NetworkInfo | None = None
+    info: "NetworkInfo | None" = None
     """Of the run's network."""
     remedy: str = "leave out the images listed in {}"
     """How to leave out the images of a list; `{}` is the list's file."""
@@ -74,6 +68,8 @@ def open_target(
         remedy = _remedy(str(path / RECIPE), out, recipe)
         return Target(target, _recipe_data(recipe), remedy=remedy)
     if (path / STAGES).is_dir() or stage_folder_of(path) == path.resolve():
+        from tinyrefinery.networks.opening import open_network
+
         return _of_stage(target, open_network(path, **vars(choice)), options, out)
     if not choice.is_empty:
         raise DataError(f"{target}: is not a run folder, so leave out --stage, --seed and --row")
@@ -157,13 +153,15 @@ def source_options(pairs: Sequence[str]) -> dict[str, Any]:
 
 def _recipe_data(recipe: Recipe) -> Dataset:
     """The recipe's dataset, read from its files instead of memory if it has any."""
+    from tinyrefinery import builders
+
     source = recipe.data.source
     if hasattr(source, "resident"):
         source = source.model_copy(update={"resident": "never"})
     return builders.dataset(recipe.data.model_copy(update={"source": source}))
 
 
-def _of_stage(target: str, network: Network, options: Sequence[str], out: Path) -> Target:
+def _of_stage(target: str, network: "Network", options: Sequence[str], out: Path) -> Target:
     """The data that a stage was trained on, with what its training recorded."""
     stage = network.stage
     assert stage is not None
@@ -188,41 +186,3 @@ def open_reference(path: Path, channels: int) -> Dataset:
         if not path.is_dir():
             raise
         return open_unlabeled(path, 3 if channels == 3 else 1)
-
-
-def predictions_as_evidence(network: Network, dataset: Dataset) -> Evidence:
-    """Predictions of a network for the test images, else for those of validation or training.
-
-    Images that the network was trained or chosen on are not among the test images.
-
-    Raises:
-        CheckpointError: when it takes images of other channels, or has other classes.
-    """
-    held = held_out(dataset.manifest, [network], own=True, fixed=True)
-    net, view, workers = opened(network, replace(dataset, manifest=held.manifest))
-    splits = rows_in(view.dataset.manifest, ["test", "validation", "train"])
-    split, rows = next(iter(splits.items()))
-    return Evidence(f"{network.name} on {split}", predict(net, view, rows, workers=workers))
-
-
-def hardness_of(network: Network, dataset: Dataset, size: tuple[int, int]) -> Hardness:
-    """What a refiner predicts for all images, at its own size and reduced to `size`.
-
-    Raises:
-        CheckpointError: when it can't be read, takes images no larger than `size`, or has other
-            classes.
-    """
-    info = network.info
-    if info.classes != dataset.classes:
-        raise CheckpointError(
-            f"{network.name}: has the classes {list(info.classes)[:5]}, but the data has "
-            f"{list(dataset.classes)[:5]}"
-        )
-    if min(info.size) <= min(size):
-        raise CheckpointError(
-            f"{network.name}: takes images of {info.size[0]}x{info.size[1]} pixels, which is no "
-            f"more than the input size {size[0]}x{size[1]}. Give a refiner with a larger input"
-        )
-    view = network_view(network, dataset, torch.device("cpu"))
-    refiner = Refiner([network.load()], Refining(batch_norm="running"))
-    return hardness(refiner, view, np.arange(len(dataset.manifest)), size)

@@ -91,7 +91,7 @@ def _evidence(opened: "Target", model: Path | None, like: Path | None) -> "Evide
     """Predictions and training dynamics of the run, or the predictions of another network."""
     if model is None:
         return opened.evidence
-    from tinyrefinery.audit.target import predictions_as_evidence
+    from tinyrefinery.audit.network_evidence import predictions_as_evidence
     from tinyrefinery.networks.opening import open_network
 
     answers = predictions_as_evidence(open_network(model, like=like), opened.dataset)
@@ -109,11 +109,11 @@ def _group(wanted: str | None, opened: "Target") -> str | None:
 
 def _hard(refiner: Path | None, size: int | None, opened: "Target"):
     """The refiner's predictions, if there is a refiner."""
-    from tinyrefinery.audit.target import hardness_of
-    from tinyrefinery.networks.opening import open_network
-
     if refiner is None:
         return None
+    from tinyrefinery.audit.network_evidence import hardness_of
+    from tinyrefinery.networks.opening import open_network
+
     if size is not None:
         small = (size, size)
     elif opened.info is not None:

@@ -1,13 +1,15 @@
 """Pixels of images: resident in memory, or decoded on demand."""
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import torch
 
 from tinyrefinery.data.blobs import Blobs
 from tinyrefinery.data.decode import decode
 from tinyrefinery.errors import DataError
+
+if TYPE_CHECKING:
+    import torch
 
 
 class ChangedImageError(DataError):
@@ -40,8 +42,10 @@ class Images(Protocol):
 class ResidentImages:
     """Decoded images of one size in one uint8 array: the fast path for small images."""
 
-    def __init__(self, array: torch.Tensor) -> None:
+    def __init__(self, array: "torch.Tensor") -> None:
         """Store `array`, uint8 (N, C, H, W), on any device."""
+        import torch  # here, so that an audit of encoded images does without it
+
         if array.dtype != torch.uint8 or array.ndim != 4:
             raise ValueError(
                 f"resident images are uint8 (N, C, H, W), not {array.dtype} {tuple(array.shape)}"
@@ -59,6 +63,8 @@ class ResidentImages:
 
     def select(self, rows: np.ndarray) -> "ResidentImages":
         """A copy of some rows, in that order."""
+        import torch
+
         return ResidentImages(self.array[torch.as_tensor(rows, device=self.array.device)])
 
 

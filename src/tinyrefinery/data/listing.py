@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import torch
 
 from tinyrefinery.data import opening_checks as check
 from tinyrefinery.data.blobs import Blobs
@@ -149,7 +148,7 @@ def _open_images(
         ids = [sha256(pixels.tobytes()).hexdigest() for pixels in source]
         planes = np.ascontiguousarray(to_channels(source, channels).transpose(0, 3, 1, 2))
         one_color = (source == source[:, :1, :1]).all(axis=(1, 2, 3))  # (N,)
-        return ids, [""] * len(ids), one_color, ResidentImages(torch.from_numpy(planes))
+        return ids, [""] * len(ids), one_color, _resident(planes)
     findings, array = examine(
         source,
         channels=channels,
@@ -160,11 +159,16 @@ def _open_images(
         resident_side=MUCH_LARGER * SMALLEST if resident == "auto" else None,
     )
     images: Images = (
-        EncodedImages(source, findings.sizes, channels)
-        if array is None
-        else ResidentImages(torch.from_numpy(array))
+        EncodedImages(source, findings.sizes, channels) if array is None else _resident(array)
     )
     return findings.ids, findings.reasons, findings.one_color, images
+
+
+def _resident(planes: np.ndarray) -> ResidentImages:
+    """Images uint8 (N, C, H, W) in memory. Only these need torch, which takes seconds to import."""
+    import torch
+
+    return ResidentImages(torch.from_numpy(planes))
 
 
 def _manifest(listing: Listing, ids: list[str], rows: np.ndarray) -> Manifest:

@@ -15,14 +15,11 @@ from pathlib import Path
 
 import numpy as np
 import simplejpeg
-import torch
 
 from tinyrefinery.data.decode import decode, image_size
-from tinyrefinery.data.findings_cache import cache_folder
 from tinyrefinery.data.images import ChangedImageError, EncodedImages
-from tinyrefinery.data.transforms import resize_pixels
 from tinyrefinery.errors import DataError, StorageError
-from tinyrefinery.files import write_atomic
+from tinyrefinery.files import cache_folder, write_atomic
 from tinyrefinery.options.crops import Center, Crop, Inception
 
 log = logging.getLogger("tinyrefinery")
@@ -167,6 +164,10 @@ def _kept_copy(place: Path, size: tuple[int, int], channels: int) -> np.ndarray 
 
 def _make_copy(data: bytes, place: Path, size: tuple[int, int], channels: int) -> np.ndarray:
     pixels = decode(data, channels, longest=max(size))
+    import torch  # takes seconds to import, and datasets open without it
+
+    from tinyrefinery.data.transforms import resize_pixels
+
     small = resize_pixels(torch.from_numpy(pixels), size).contiguous().numpy()
     color = "RGB" if channels == 3 else "GRAY"
     encoded = simplejpeg.encode_jpeg(small, _QUALITY, color, colorsubsampling="420")

@@ -100,6 +100,9 @@ class DataTest(Part):
     """Named parts of the slice that should be equally good."""
     max_gap: Share | None = None
     """Largest difference between the parts of `compare` that passes."""
+    not_worse: str | None = None
+    """The part of `compare` that may be better than the others by any amount, but not worse by more
+    than `max_gap`; null: no part may be."""
     max_regression: Share | None = None
     """Largest loss against the baseline network, on the same images, that passes."""
     min_n: PositiveInt | None = None
@@ -137,6 +140,10 @@ def _bound_mistakes(test: DataTest) -> list[tuple[str, str]]:
         mistakes.append(("", "compare and max_gap go together: set both or neither"))
     if test.compare is not None and len(test.compare) < 2:
         mistakes.append(("compare", "needs at least two slices"))
+    if test.not_worse is not None and test.not_worse not in (test.compare or {}):
+        parts = ", ".join(test.compare or {}) or "none"
+        text = f"is no part of compare: '{test.not_worse}'. Parts: {parts}"
+        mistakes.append(("not_worse", text))
     if test.measure.is_count:
         if test.at_most is None or test.at_most != int(test.at_most):
             mistakes.append(("at_most", "must be a whole number for the metric errors"))

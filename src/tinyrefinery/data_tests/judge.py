@@ -112,7 +112,7 @@ def need(test: DataTest) -> str:
     if test.at_most is not None:
         return f"<= {test.at_most:g}"
     if test.max_gap is not None:
-        return f"gap <= {test.max_gap:g}"
+        return f"{'gap' if test.not_worse is None else 'loss'} <= {test.max_gap:g}"
     return f"loss <= {test.max_regression:g}"
 
 
@@ -258,19 +258,21 @@ def _gap(
         for name, where in test.compare.items()
     }
     _check_slices(case, slices)
-    pairs = list(combinations(slices, 2))
+    pairs = [p for p in combinations(slices, 2) if test.not_worse is None or test.not_worse in p]
     pair_confidence = 1 - (1 - confidence) / len(pairs)  # Bonferroni
     min_n = suite.setting(test, "min_n")
     rulings = {}
     for a, b in pairs:
         measured = _difference(slices[a], slices[b], pair_confidence)
         least_n = min(slices[a].n, slices[b].n)
-        ruling = verdicts.gap(measured, test.max_gap, least_n=least_n, min_n=min_n)
-        rulings[a, b] = measured, ruling
+        size = verdicts.gap_size(measured, _worse_sign(case, a))
+        ruling = verdicts.gap(size, test.max_gap, least_n=least_n, min_n=min_n)
+        rulings[a, b] = measured, size, ruling
     # By verdict, then by width: a narrow gap to a small slice may be the unproven one.
-    a, b = max(rulings, key=lambda p: (_SEVERITY[rulings[p][1].verdict], *_width(rulings[p])))
-    measured, ruling = rulings[a, b]
-    remark = "; ".join(filter(None, [f"{a} minus {b}", ruling.remark]))
+    a, b = max(rulings, key=lambda p: (_SEVERITY[rulings[p][2].verdict], *rulings[p][1][1:]))
+    measured, _, ruling = rulings[a, b]
+    rule = "" if test.not_worse is None else f"only a loss of {test.not_worse} counts"
+    remark = "; ".join(filter(None, [f"{a} minus {b}", rule, ruling.remark]))
     parts = tuple(Part(name, _measured(case, c, confidence)) for name, c in slices.items())
     weaker = slices[a if (measured.value < 0) == case.metric.more_is_better else b]
     result = replace(result, measured=measured, own=result.measured, parts=parts)
@@ -281,9 +283,11 @@ def _gap(
 _SEVERITY = {Verdict.PASS: 0, Verdict.UNPROVEN: 1, Verdict.TOO_FEW: 2, Verdict.FAIL: 3}
 
 
-def _width(pair: tuple[Measured, Ruling]) -> tuple[float, float]:
-    measured = pair[0]
-    return abs(measured.value), proportions.largest_absolute(measured.interval)
+def _worse_sign(case: Case, first: str) -> int:
+    """The sign of a difference, `first` minus another part, that is a loss; 0 for both signs."""
+    if case.test.not_worse is None:
+        return 0
+    return -1 if (first == case.test.not_worse) == case.metric.more_is_better else 1
 
 
 def _difference(first: Count, second: Count, confidence: float) -> Measured:

@@ -146,14 +146,36 @@ def _images_needed(hits: int, n: int, bound: float, confidence: float) -> str:
     return f"{' or '.join(counts)} would prove it"
 
 
-def gap(measured: Measured, bound: float, *, least_n: int, min_n: int) -> Ruling:
-    """Judge the difference of two slices. `least_n` is the size of the smaller one."""
-    refuted = smallest_absolute(measured.interval) > bound
+def gap_size(measured: Measured, worse_sign: int) -> tuple[float, float, float]:
+    """Smallest, measured and largest size of a difference.
+
+    Args:
+        measured: the difference of two slices.
+        worse_sign: 1 or -1 if only differences of this sign count, 0 if both do.
+    """
+    if worse_sign == 0:
+        interval = measured.interval
+        return smallest_absolute(interval), abs(measured.value), largest_absolute(interval)
+    low, high = sorted(worse_sign * end for end in measured.interval)
+    return low, worse_sign * measured.value, high
+
+
+def gap(size: tuple[float, float, float], bound: float, *, least_n: int, min_n: int) -> Ruling:
+    """Judge the difference of two slices.
+
+    Args:
+        size: from `gap_size`.
+        bound: largest size that passes.
+        least_n: images in the smaller slice.
+        min_n: images that each slice needs.
+    """
+    smallest, value, largest = size
+    refuted = smallest > bound
     # A difference of two shares is rounded: .8 - .7 is slightly more than .1.
-    wide = abs(measured.value) > bound + ROUNDING
+    wide = value > bound + ROUNDING
     if least_n < min_n and not refuted:
         return Ruling(Verdict.TOO_FEW, remark=f"{least_n} of {min_n} images in the smaller slice")
-    if largest_absolute(measured.interval) <= bound:
+    if largest <= bound:
         return Ruling(Verdict.PASS)
     if wide:
         return Ruling(Verdict.FAIL, not refuted)

@@ -30,12 +30,21 @@ def build(part: Options, epochs: float) -> Schedule:
     if isinstance(part, Plateau):
         return PlateauSchedule(part)
     shape = SHAPES[part.name]
-    return lambda epoch: _warm_up(part, epoch) * shape(part, epoch, epochs)
+    # The schedule's start: lr. Of one cycle, which starts low, the warm-up ends where the cycle is.
+    top = max(shape(part, 0.0, epochs), shape(part, part.warmup, epochs))
+    return lambda epoch: (
+        shape(part, epoch, epochs) if _is_warm(part, epoch) else top * _warm_up(part, epoch)
+    )
+
+
+def _is_warm(part: WarmUp, epoch: float) -> bool:
+    """Whether the warm-up is over. Its last moment, at the full rate, belongs to it."""
+    return epoch > part.warmup or part.warmup == 0
 
 
 def _warm_up(part: WarmUp, epoch: float) -> float:
     """The factor of a linear warm-up: rising to 1 in its epochs."""
-    if epoch >= part.warmup:
+    if _is_warm(part, epoch):
         return 1.0
     return part.warmup_start + (1 - part.warmup_start) * epoch / part.warmup
 

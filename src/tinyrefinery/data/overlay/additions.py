@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import torch
 
 from tinyrefinery.data.blobs import Blobs, FileBlobs
 from tinyrefinery.data.dataset import Dataset, Problem
@@ -130,6 +129,8 @@ def concatenate(first: Images, second: EncodedImages) -> Images:
         return EncodedImages(blobs, sizes, first.channels, rows)
     if isinstance(first, ResidentImages) and (second.sizes == first.array.shape[2:]).all():
         pixels = np.stack([second.pixels(row) for row in range(len(second))])
+        import torch
+
         new = torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy()).to(first.array.device)
         return ResidentImages(torch.cat([first.array, new]))
     return ConcatenatedImages(first, second)
