@@ -34,6 +34,27 @@ def test_refine_tells_what_is_wrong(tmp_path):
         tr.refine(stripes(), [SMALL, SMALL], labels={"tempreature": 2}, folder=tmp_path / "run")
 
 
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda data: tr.refine("photos/", ["resnet8"]), r"open_data\('folder', root='photos/'\)"),
+        (lambda data: tr.refine(None, ["resnet8"]), "refine: data is None, not a dataset"),
+        (lambda data: tr.fine_tune("photos/", "n.safetensors"), "fine_tune: data is of type str"),
+        (lambda data: tr.refine(data, "resnet8"), r"models is 'resnet8'. Give a list"),
+        (lambda data: tr.refine(data, None), "models is None. Give a list"),
+        (lambda data: tr.refine(data, [{}]), r"models\[0\] is \{\}. Give a name"),
+        (lambda data: tr.train("starter/cifar10", seeds=0), "seeds is 0.*at least 1"),
+        (lambda data: tr.train("starter/cifar10", data="photos/"), "train: data is of type str"),
+        (lambda data: tr.train(None), "train: recipe is None"),
+        (lambda data: tr.open_data("folder", root=None), "root: should be a valid string"),
+    ],
+)
+def test_wrong_arguments_get_one_message(call, message):
+    data = tr.open_data("street_numbers", train=12, validation=4, test=4, digits=1)
+    with pytest.raises(tr.RefineryError, match=message):
+        call(data)
+
+
 def test_fine_tune_takes_a_network_file(tmp_path):
     def of(run):
         (found,) = (tmp_path / run).glob("stages/*/model.safetensors")

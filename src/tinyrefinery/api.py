@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tinyrefinery.data.dataset import Dataset
+from tinyrefinery.errors import DataError, RecipeError
 from tinyrefinery.execution.chain import Chain
 from tinyrefinery.execution.execute import run
 from tinyrefinery.models.network_file import read_info
@@ -41,6 +42,15 @@ def train(
         RefineryError: for anything that the user can fix.
     """
     name = "recipe"
+    if seeds < 1:
+        raise RecipeError(f"train: seeds is {seeds}. Give the number of seeds, at least 1")
+    if not isinstance(recipe, str | Path | Recipe):
+        raise RecipeError(
+            f"train: recipe is {_kind(recipe)}. Give a file, the name of a shipped recipe, such as "
+            "'starter/cifar10', or a Recipe"
+        )
+    if data is not None:
+        _check_dataset(data, "train")
     if not isinstance(recipe, Recipe):
         path = locate(recipe)
         name, recipe = path.stem, load_recipe(path, overrides)
@@ -85,6 +95,7 @@ def refine(
     Raises:
         RefineryError: for anything that the user can fix.
     """
+    _check_dataset(data, "refine")
     crops, stage = _crops(data, size, options)
     kept = {} if store is None else {"store": str(store)}
     stages = _stages(models, _common(epochs, lr) | stage, kept | dict(labels or {}))
@@ -127,6 +138,7 @@ def fine_tune(
     Raises:
         RefineryError: for anything that the user can fix.
     """
+    _check_dataset(data, "fine_tune")
     info = read_info(network)
     kwargs = {key: value for key, value in info.kwargs.items() if key != "pretrained"}
     crops, stage = _crops(data, size or info.size, options)
@@ -137,6 +149,20 @@ def fine_tune(
     title = f"{stages[0]['id']} fine-tuned on {data.name}"
     raw = {"title": title, "seed": seed, "data": crops, "stages": stages}
     return train(check(raw, Recipe, source="fine_tune"), folder=folder, data=data)[0]
+
+
+def _check_dataset(data: object, function: str) -> None:
+    """Refuse anything but a dataset, such as the folder that someone meant to open."""
+    if not isinstance(data, Dataset):
+        place = repr(str(data)) if isinstance(data, str | Path) else "'photos/'"
+        raise DataError(
+            f"{function}: data is {_kind(data)}, not a dataset. Open it first: "
+            f"tinyrefinery.open_data('folder', root={place})"
+        )
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else f"of type {type(value).__name__}"
 
 
 def _common(epochs: int, lr: float, **optimizer: Any) -> dict[str, Any]:
@@ -167,9 +193,18 @@ def _stages(
     models: Sequence[str | Mapping[str, Any]], common: Mapping[str, Any], labels: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """A stage per model, each but the first refined by the one before it."""
+    if isinstance(models, str) or not isinstance(models, Sequence):
+        given = repr(models) if isinstance(models, str) else _kind(models)
+        raise RecipeError(f"models is {given}. Give a list of models, such as ['resnet8']")
     stages: list[dict[str, Any]] = []
-    for model in models:
-        part = {"name": model} if isinstance(model, str) else dict(model)
+    for place, model in enumerate(models):
+        part = {"name": model} if isinstance(model, str) else model
+        if not isinstance(part, Mapping) or "name" not in part:
+            raise RecipeError(
+                f"models[{place}] is {model!r}. Give a name, or a mapping with a name: "
+                "{'name': 'resnet8', 'kwargs': {}}"
+            )
+        part = dict(part)
         stage = {"id": _id(part["name"], [other["id"] for other in stages]), "model": part}
         if stages:
             stage["labels"] = {"name": "refined", "by": stages[-1]["id"]} | dict(labels)

@@ -73,6 +73,8 @@ def _train_job(
                 log.info(line)
         (step.folder / files.STATE).unlink(missing_ok=True)
         job.chain.add(_generation(job, step))  # which ends the job where the network collapsed
+        if (note := job.chain.chance_note) and job.fabric.is_global_zero:
+            log.warning(note)
 
 
 def _reason_to_skip(job: OpenJob, step: Step, skipped: set[str]) -> str | None:
