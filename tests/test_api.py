@@ -35,11 +35,28 @@ def test_refine_tells_what_is_wrong(tmp_path):
         tr.refine(stripes(), [SMALL, SMALL], labels={"tempreature": 2}, folder=tmp_path / "run")
 
 
-def test_common_slips_have_messages(tmp_path):
-    with pytest.raises(DataError, match=r"data is 'photos/'.*open_data"):
-        tr.refine("photos/", [SMALL])  # type: ignore[arg-type]
-    with pytest.raises(RecipeError, match="seeds is 0"):
-        tr.train(write_tiny(tmp_path), seeds=0)
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda data: tr.refine("photos/", ["resnet8"]), r"open_data\('folder', root='photos/'\)"),
+        (lambda data: tr.refine(None, ["resnet8"]), "refine: data is None, not a dataset"),
+        (lambda data: tr.fine_tune("photos/", "n.safetensors"), "fine_tune: data is of type str"),
+        (lambda data: tr.refine(data, "resnet8"), r"models is 'resnet8'. Give a list"),
+        (lambda data: tr.refine(data, None), "models is None. Give a list"),
+        (lambda data: tr.refine(data, [{}]), r"models\[0\] is \{\}. Give a name"),
+        (lambda data: tr.train("starter/cifar10", seeds=0), "seeds is 0.*at least 1"),
+        (lambda data: tr.train("starter/cifar10", data="photos/"), "train: data is of type str"),
+        (lambda data: tr.train(None), "train: recipe is None"),
+        (lambda data: tr.open_data("folder", root=None), "root: should be a valid string"),
+    ],
+)
+def test_wrong_arguments_get_one_message(call, message):
+    data = tr.open_data("street_numbers", train=12, validation=4, test=4, digits=1)
+    with pytest.raises(tr.RefineryError, match=message):
+        call(data)
+
+
+def test_a_folder_is_not_a_network_file(tmp_path):
     with pytest.raises(tr.RefineryError, match="is a folder"):
         tr.load_network(tmp_path)
 

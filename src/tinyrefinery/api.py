@@ -44,13 +44,20 @@ def train(
         RefineryError: for anything that the user can fix.
     """
     name = "recipe"
+    if seeds < 1:
+        raise RecipeError(f"train: seeds is {seeds}. Give the number of seeds, at least 1")
+    if not isinstance(recipe, str | Path | Recipe):
+        raise RecipeError(
+            f"train: recipe is {_kind(recipe)}. Give a file, the name of a shipped recipe, such as "
+            "'starter/cifar10', or a Recipe"
+        )
+    if data is not None:
+        _check_dataset(data, "train")
     if not isinstance(recipe, Recipe):
         path = locate(recipe)
         name, recipe = path.stem, load_recipe(path, overrides)
     elif overrides:
         raise TypeError("overrides change a recipe file; change a Recipe with model_copy")
-    if seeds < 1:
-        raise RecipeError(f"seeds is {seeds}, but a recipe is trained at 1 seed or more")
     place = Path(folder) if folder else run_folder(Path("runs"), name, recipe)
     return run([Job(job) for job in seeded(recipe, seeds)], place, data=data)
 
@@ -90,6 +97,7 @@ def refine(
     Raises:
         RefineryError: for anything that the user can fix.
     """
+    _check_dataset(data, "refine")
     crops, stage = _crops(data, size, options)
     kept = {} if store is None else {"store": str(store)}
     stages = _stages(models, _common(epochs, lr) | stage, kept | dict(labels or {}))
@@ -132,6 +140,7 @@ def fine_tune(
     Raises:
         RefineryError: for anything that the user can fix.
     """
+    _check_dataset(data, "fine_tune")
     start = open_network(network)
     if start.kind != "file":
         raise DataError(f"{network}: can't be fine-tuned. Give a run folder or a network file")
@@ -178,6 +187,20 @@ def export(
     return export_network(opened, wanted, overrides)
 
 
+def _check_dataset(data: object, function: str) -> None:
+    """Refuse anything but a dataset, such as the folder that someone meant to open."""
+    if not isinstance(data, Dataset):
+        place = repr(str(data)) if isinstance(data, str | Path) else "'photos/'"
+        raise DataError(
+            f"{function}: data is {_kind(data)}, not a dataset. Open it first: "
+            f"tinyrefinery.open_data('folder', root={place})"
+        )
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else f"of type {type(value).__name__}"
+
+
 def _common(epochs: int, lr: float, **optimizer: Any) -> dict[str, Any]:
     """What all stages have in common."""
     return {
@@ -191,11 +214,6 @@ def _crops(
     data: Dataset, size: int | tuple[int, int] | None, options: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """A recipe's data, in random crops of `size` (else of the images' own); and what is left."""
-    if not isinstance(data, Dataset):
-        raise DataError(
-            f"data is {data!r}, not a dataset. Open it first: "
-            'tr.open_data("folder", root="photos/", test=0.2)'
-        )
     if size is None:
         height, width = (int(min(side, 224)) for side in data.images.sizes.max(axis=0))
         size = (height, width)
@@ -211,9 +229,18 @@ def _stages(
     models: Sequence[str | Mapping[str, Any]], common: Mapping[str, Any], labels: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """A stage per model, each but the first refined by the one before it."""
+    if isinstance(models, str) or not isinstance(models, Sequence):
+        given = repr(models) if isinstance(models, str) else _kind(models)
+        raise RecipeError(f"models is {given}. Give a list of models, such as ['resnet8']")
     stages: list[dict[str, Any]] = []
-    for model in models:
-        part = {"name": model} if isinstance(model, str) else dict(model)
+    for place, model in enumerate(models):
+        part = {"name": model} if isinstance(model, str) else model
+        if not isinstance(part, Mapping) or "name" not in part:
+            raise RecipeError(
+                f"models[{place}] is {model!r}. Give a name, or a mapping with a name: "
+                "{'name': 'resnet8', 'kwargs': {}}"
+            )
+        part = dict(part)
         stage = {"id": _id(part["name"], [other["id"] for other in stages]), "model": part}
         if stages:
             stage["labels"] = {"name": "refined", "by": stages[-1]["id"]} | dict(labels)

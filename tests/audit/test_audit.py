@@ -2,11 +2,13 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from tests.audit.test_audit_command import asked
@@ -16,6 +18,7 @@ from tinyrefinery.audit.evidence import Evidence
 from tinyrefinery.audit.files import LISTS, as_page, list_text, save_audit
 from tinyrefinery.audit.finding import Strip
 from tinyrefinery.audit.network_evidence import predictions_as_evidence
+from tinyrefinery.audit.page import remedy_parts
 from tinyrefinery.cli.main import app
 from tinyrefinery.data.dataset import Problem
 from tinyrefinery.data.manifest import Manifest
@@ -151,6 +154,34 @@ def test_a_page_holds_500_pictures_in_3_megabytes(faulty):
     text = as_page("x", data, replace(found, findings=(many,)))
     assert text.count("<img") == 500
     assert len(text) < 3_000_000
+
+
+def test_a_remedy_keeps_commands_apart_from_prose():
+    command = "tinyrefinery run 'my recipe.yaml' data.source.exclude='out put'/leaks.txt"
+    assert remedy_parts(f"{command} or, where splits are drawn, keep copies") == [
+        (command, True),
+        (" or, where splits are drawn, keep copies", False),
+    ]
+    assert remedy_parts("collect more images") == [("collect more images", False)]
+
+
+def test_copies_with_other_labels_are_reported_once_and_problems_in_full(tmp_path):
+    random = np.random.default_rng(0)
+    for number in range(12):
+        for name in ("cat", "dog"):
+            pixels = random.integers(0, 255, (32, 32, 3), dtype=np.uint8)
+            path = tmp_path / name / f"{number}.png"
+            path.parent.mkdir(exist_ok=True)
+            Image.fromarray(pixels).save(path)
+    shutil.copy(tmp_path / "cat" / "0.png", tmp_path / "dog" / "copy.png")
+    for number in range(3):
+        (tmp_path / "cat" / f"broken{number}.png").write_bytes(b"")
+    data = open_data("folder", root=str(tmp_path), validation=0, resident="never")
+    found = audit(data)
+    assert len(of_kind(found, "conflict")) == 1
+    page = as_page("x", data, found)
+    for number in range(3):
+        assert f"broken{number}.png: zero bytes" in page
 
 
 def test_copies_of_one_path_are_listed_by_id(faulty):

@@ -106,3 +106,18 @@ def test_schema_is_json():
     schema = json.loads(run("schema").stdout)
     assert schema["additionalProperties"] is False
     assert schema["properties"]["stages"]["minItems"] == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["run", "FOLDER"], "is a folder, not a recipe. To train on its pictures:"),
+        (["recipe", "show", "FOLDER"], "is a folder, not a recipe"),
+        (["recipe", "check", "starter/demo", "seed=2"], "tinyrefinery recipe show RECIPE seed=2"),
+    ],
+)
+def test_what_is_not_a_recipe_is_named_with_the_command_to_type(tmp_path, words, message):
+    words = [str(tmp_path) if word == "FOLDER" else word for word in words]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 2
+    assert message in " ".join(result.output.split())

@@ -18,9 +18,23 @@ def test_report(tmp_path):
     result = CliRunner().invoke(app, [str(run), "--out", str(tmp_path / "out.html")])
     assert result.exit_code == 0, result.output
     assert (tmp_path / "out.html").stat().st_size > 50_000
-    assert (run / "results.csv").exists()
     assert "refined over compact: +" in result.output
     assert "Report:" in result.output
+
+
+def test_a_report_elsewhere_leaves_the_run_as_it_is(tmp_path):
+    run = write_fake_run(tmp_path / "demo")
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+    out = tmp_path / "elsewhere" / "out.html"
+    out.parent.mkdir()
+    result = CliRunner().invoke(app, [str(run), "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
+    assert (out.parent / "plots" / "gain.svg").exists()
+    result = CliRunner().invoke(app, [str(run)])
+    assert result.exit_code == 0, result.output
+    assert (run / "results.csv").exists()
+    assert (run / "plots" / "gain.svg").exists()
 
 
 def test_report_needs_no_torch(tmp_path):

@@ -47,6 +47,26 @@ def test_a_collapsed_generation_is_kept_but_ends_the_chain():
     assert [each.id for each in chain.generations] == ["first", "second"]
 
 
+@pytest.mark.parametrize(
+    ("top1", "classes", "images", "noted"),
+    [
+        (1 / 3, 3, 240, True),
+        (0.38, 3, 240, True),  # the 95 % interval begins at 32 %
+        (0.42, 3, 240, False),  # at 36 %
+        (0.5, 10, 8, False),
+        (0.0, 2, 100, True),
+    ],
+)
+def test_a_network_at_chance_is_noted(top1, classes, images, noted):
+    chain = Chain(classes, images, RULE)
+    chain.add(generation("first", top1))
+    assert ("not shown to be better than guessing" in chain.chance_note) == noted
+    assert not noted or f"n = {images}" in chain.chance_note
+    silent = Chain(classes, images, None)  # smoke runs are always at chance
+    silent.add(generation("first", top1))
+    assert silent.chance_note == ""
+
+
 def test_no_rule_no_collapse():
     chain = Chain(10, 1000, None)
     chain.add(generation("first", 0.8))

@@ -1,6 +1,7 @@
 """The page: complete, self-contained, safe, honest, and with the numbers of the files."""
 
 import re
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -139,6 +140,18 @@ def test_runs_side_by_side(run):
     page = Page(out.read_text())
     assert {"demo compact", "other compact", "Recipe of other, as it ran"} <= set(page.cells)
     assert len(page.ids) == len(set(page.ids))
+
+
+def test_the_most_overfitted_categories_are_named(html, folder):
+    assert html.count("Furthest below: ") == len(STAGES)
+    entries = [evaluation("compact", seed)["per_category"] for seed in SEEDS]
+    gaps = {}
+    for lines in zip(*entries, strict=True):
+        if lines[0]["validation_top1"] is not None:
+            gap = np.mean([line["train_top1"] - line["validation_top1"] for line in lines])
+            gaps[lines[0]["category"]] = gap
+    worst = escape(max(gaps, key=gaps.__getitem__))
+    assert f"Furthest below: {worst} " in html
 
 
 def test_plots_are_saved_and_the_same_files_give_the_same_page(html, folder):

@@ -99,8 +99,12 @@ def audit(
     rows = np.arange(len(dataset.manifest))
     properties, prints = _measure(dataset, rows)
     columns = property_columns(properties)
+    copies = copy_findings(dataset, find_copies(dataset, prints), group, remedy)
     findings = problem_findings(_with_split_groups(dataset, group), remedy)
-    findings += copy_findings(dataset, find_copies(dataset, prints), group, remedy)
+    if any(finding.kind == "conflict" for finding in copies):
+        # Copies of the same bytes are among all copies, which have pictures.
+        findings = [each for each in findings if each.facts.get("problem") != "conflicting_labels"]
+    findings += copies
     findings += class_findings(dataset)
     findings += outlier_findings(dataset, columns)
     skipped: dict[str, str] = {}

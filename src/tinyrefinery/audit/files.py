@@ -137,8 +137,17 @@ def as_page(target: str, dataset: Dataset, result: Audit) -> str:
             if shown:
                 strips.append({"title": strip.title, "pictures": shown})
         fields = ("kind", "severity", "title", "more")
+        listed = finding.facts.get("all") or []
         shown_finding = {name: getattr(finding, name) for name in fields}
-        findings.append(shown_finding | {"remedy": remedy_parts(finding.remedy), "strips": strips})
+        findings.append(
+            shown_finding
+            | {
+                "remedy": remedy_parts(finding.remedy),
+                "strips": strips,
+                "listed": listed,
+                "count": finding.count,
+            }
+        )
     counts = Counter(finding.severity for finding in result.findings)
     return render_audit(
         target=target,

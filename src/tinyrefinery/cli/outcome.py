@@ -32,6 +32,8 @@ def show(
 ) -> None:
     """Print the tables of runs, write results.csv in each, and one HTML report about all.
 
+    With `out`, nothing is written into the runs.
+
     The run of a table also gets table.csv, and its rows are printed beside the paper's. Detectors
     have no HTML report.
 
@@ -60,7 +62,7 @@ def show(
     from tinyrefinery.reports.page import write_page  # imports matplotlib
 
     page = write_page(runs, out, baseline, figures=figures, pareto=pareto)
-    for run in runs:
+    for run in runs if out is None else ():
         write_results(run)
         write_table(run)
     for run in runs:

@@ -49,6 +49,12 @@ def _files(names: list[str]) -> tuple[list[Path], list[str]]:
     paths: list[Path] = []
     mistakes = []
     for name in names:
+        if "=" in name and not Path(name).exists():
+            mistakes.append(
+                f"{name}: recipe check takes files alone. To check a recipe with overrides: "
+                f"tinyrefinery recipe show RECIPE {name}"
+            )
+            continue
         try:
             path = locate(name)
         except RecipeError as error:

@@ -17,6 +17,7 @@ from torch import nn
 from tinyrefinery.errors import ChainError
 from tinyrefinery.recipe.schema import Chain as ChainPart
 from tinyrefinery.recipe.schema import Collapse
+from tinyrefinery.statistics.proportions import wilson_interval
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,22 @@ def collapse(
             f"refiner's {best:.1%}"
         )
     return None
+
+
+def chance(top1: float, classes: int, images: int) -> str:
+    """Why a network of validation accuracy `top1` is not shown to beat guessing, or empty.
+
+    Args:
+        top1: its validation accuracy, 0 to 1.
+        classes: K. Guessing among them is right once in K times.
+        images: size of the validation split.
+    """
+    if not images or wilson_interval(top1, images)[0] > 1 / classes:
+        return ""
+    return (
+        f"its validation top-1 is {top1:.1%} (n = {images:,}). Guessing among {classes} classes "
+        f"gives {1 / classes:.1%}"
+    )
 
 
 class Chain:
@@ -130,6 +147,18 @@ class Chain:
                 "at its curves; a lower optimizer.lr, a warm-up, more epochs, or soft labels at "
                 "level: crop usually fix it. chain.collapse sets what counts as a collapse."
             )
+
+    @property
+    def chance_note(self) -> str:
+        """A warning where the last generation is not shown to beat guessing, else empty."""
+        if self.rule is None or not self.generations:
+            return ""
+        last = self.generations[-1]
+        reason = chance(last.validation_top1, self.classes, self.images)
+        return reason and (
+            f"stage '{last.id}' is not shown to be better than guessing: {reason}. A lower "
+            "optimizer.lr, a warm-up or more epochs usually fix it"
+        )
 
     def has_stopped_gaining(self, refiner: str, architecture: str, rule: ChainPart) -> bool:
         """Whether another generation of `architecture`, refined by `refiner`, is not worth it.

@@ -77,6 +77,8 @@ def _train_job(
                 log.info(line)
         remove_states(step.folder)
         job.chain.add(_generation(job, step))  # which ends the job where the network collapsed
+        if (note := job.chain.chance_note) and job.fabric.is_global_zero:
+            log.warning(note)
 
 
 def _reason_to_skip(job: OpenJob, step: Step, skipped: set[str]) -> str | None:

@@ -1,6 +1,7 @@
 """YAML files as plain data: no repeated keys, numbers as people write them, errors with a line."""
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,12 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         RecipeError: when the file is missing, unreadable, no YAML or no mapping.
     """
+    if Path(path).is_dir():
+        place = shlex.quote(str(path))
+        raise RecipeError(
+            f"{path}: is a folder, not a recipe. To train on its pictures: "
+            f"tinyrefinery run starter/folder data.source.root={place}"
+        )
     try:
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError as error:

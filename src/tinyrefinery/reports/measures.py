@@ -16,6 +16,8 @@ Measured = Mapping[str, Mapping[str, Any]]
 
 MEASURES = {"top1": 100, "top5": 100, "nll": 1, "ece": 100}
 """Measure -> what it is multiplied with for the table."""
+FEW = range(1, 6)
+"""Numbers of classes for which top-5 is not shown."""
 MOST_CATEGORIES = 20
 
 
@@ -33,15 +35,20 @@ def measure_table(stages: Sequence[TrainedStage], measured: Measured, split: str
         caption_justify="left",
     )
     table.add_column("stage", overflow="fold", min_width=12)
-    columns = ("seed", "n", "top-1", "95 %", "top-5", "NLL", "ECE", "params", "MACs")
-    for title in columns:
+    # With five classes or fewer, one of the best five is always right.
+    classes = max((len(measured[s.key].get("per_category", ())) for s in stages), default=0)
+    shown = {
+        name: scale for name, scale in MEASURES.items() if name != "top5" or classes not in FEW
+    }
+    best = ("top-5",) if "top5" in shown else ()
+    for title in ("seed", "n", "top-1", "95 %", *best, "NLL", "ECE", "params", "MACs"):
         table.add_column(title, justify="right", no_wrap=True)
     for stage in stages:
         found = measured[stage.key].get(split)
         if found is None:
             continue
         low, high = found["top1_interval"]
-        cells = [f"{found[name] * scale:.2f}" for name, scale in MEASURES.items()]
+        cells = [f"{found[name] * scale:.2f}" for name, scale in shown.items()]
         cost = measured[stage.key].get("cost") or {}
         table.add_row(
             escape(f"{stage.row} {stage.stage}".strip()),

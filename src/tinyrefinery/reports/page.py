@@ -42,6 +42,7 @@ HERE = Path(__file__).parent
 TEMPLATES = (HERE / "templates", HERE.parent / "refiners" / "templates")
 MOST_EXCLUDED = 200
 MOST_VALUES = 12
+NAMED_CATEGORIES = 3  # below each plot
 
 VERDICTS = {
     "gain": "gain",
@@ -59,7 +60,7 @@ def write_page(
     figures: bool = False,
     pareto: bool = False,
 ) -> Path:
-    """Write the report of one or more runs, and the main plots into plots/ of the first.
+    """Write the report of one or more runs, and the main plots into plots/ beside it.
 
     Args:
         folders: at least one run with a finished stage.
@@ -83,7 +84,7 @@ def write_page(
     path = out or folders[0].path / "report.html"
     write_atomic(path, render_page(folders, groups, compared, drawn, baseline, paper, cost))
     own = {each.file: each.figure for each in (*paper, *cost)}
-    save_plots(drawn | own, folders[0].path / "plots")
+    save_plots(drawn | own, path.parent / "plots")
     return path
 
 
@@ -230,10 +231,24 @@ def _curves(groups: Sequence[StageGroup], compared: Sequence[Comparison]) -> lis
     return found
 
 
-def _categories(groups: Sequence[StageGroup]) -> list[Markup]:
-    """Category plots of every stage that has them."""
+def _categories(groups: Sequence[StageGroup]) -> list[tuple[Markup, list[str]]]:
+    """Category plots of every stage that has them, each with its most overfitted categories."""
     figures = ((group, plots.category_plot(group)) for group in groups)
-    return [inline_svg(each, f"Categories of {_key(group)}") for group, each in figures if each]
+    return [
+        (inline_svg(each, f"Categories of {_key(group)}"), _most_overfitted(group))
+        for group, each in figures
+        if each
+    ]
+
+
+def _most_overfitted(group: StageGroup) -> list[str]:
+    """The categories furthest below the line of their plot, with both accuracies in percent."""
+    means = plots.category_means(group)
+    below = sorted(means, key=lambda name: means[name][1] - means[name][0])
+    below = [name for name in below if means[name][0] > means[name][1]]
+    return [
+        f"{name} {means[name][0]:.0f} / {means[name][1]:.0f}" for name in below[:NAMED_CATEGORIES]
+    ]
 
 
 def _key(group: StageGroup) -> str:
