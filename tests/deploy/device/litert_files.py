@@ -33,10 +33,11 @@ class Writer:
         tensor.quantization.scale, tensor.quantization.zeroPoint = [0.1], [0]
         if values is not None:
             tensor.type = schema.TensorType.INT32 if values.dtype == np.int32 else INT8
+            channels = shape[0] if shape[0] > 1 else shape[-1]
+            tensor.quantization.scale = [0.1 * 0.01] * channels  # of a bias
+            tensor.quantization.zeroPoint = [0] * channels
             if values.dtype == np.int8:
-                channels = shape[0] if shape[0] > 1 else shape[-1]
                 tensor.quantization.scale = [0.01] * channels
-                tensor.quantization.zeroPoint = [0] * channels
                 tensor.quantization.quantizedDimension = 0 if shape[0] > 1 else len(shape) - 1
             buffer = schema.BufferT()
             buffer.data = np.frombuffer(values.tobytes(), np.uint8)
@@ -49,7 +50,7 @@ class Writer:
         """Add an operator with one output; returns the output's number."""
         code, operator = schema.OperatorCodeT(), schema.OperatorT()
         code.builtinCode = code.deprecatedBuiltinCode = getattr(schema.BuiltinOperator, kind)
-        code.version = 3 if "CONV" in kind else 2
+        code.version = 3 if "CONV" in kind else 1 if kind == "RESHAPE" else 2
         self.model.operatorCodes.append(code)
         operator.opcodeIndex = len(self.model.operatorCodes) - 1
         operator.inputs, operator.outputs = inputs, [self.tensor(shape)]

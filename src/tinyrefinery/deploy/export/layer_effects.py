@@ -86,7 +86,7 @@ def layer_effects(
     """
     model = onnx.load(prepared)
     layers = layers_of(model, onnx.load(quantized))
-    expected = np.concatenate(list(_run(model, [OUTPUT], images.inputs, of=0)))
+    expected = np.concatenate(list(_run(model, OUTPUT, images.inputs)))
     effects = []
     for number, layer in enumerate(layers, start=1):
         report(f"layer {number} of {len(layers)}: {layer.name}")
@@ -157,10 +157,10 @@ def quantize_alone(model: Any, layer: Layer) -> Any:
 
 def _effect(model: Any, layer: Layer, images: EffectImages, expected: np.ndarray) -> LayerEffect:
     alone = quantize_alone(model, layer)
-    found = np.concatenate(list(_run(alone, [OUTPUT], images.inputs, of=0)))
+    found = np.concatenate(list(_run(alone, OUTPUT, images.inputs)))
     few = images.inputs[:NOISE_IMAGES]
-    exact = np.concatenate(list(_run(model, [layer.output], few, of=0)))
-    rounded = np.concatenate(list(_run(alone, [f"{layer.output}_rounded"], few, of=0)))
+    exact = np.concatenate(list(_run(model, layer.output, few)))
+    rounded = np.concatenate(list(_run(alone, f"{layer.output}_rounded", few)))
     labels = images.labels
     return LayerEffect(
         layer=layer.name,
@@ -173,12 +173,12 @@ def _effect(model: Any, layer: Layer, images: EffectImages, expected: np.ndarray
     )
 
 
-def _run(model: Any, outputs: list[str], inputs: np.ndarray, *, of: int) -> Iterator[np.ndarray]:
+def _run(model: Any, output: str, inputs: np.ndarray) -> Iterator[np.ndarray]:
     """One output of a graph for each image."""
     import onnxruntime
 
-    known = {output.name for output in model.graph.output}
-    added = [onnx.helper.make_empty_tensor_value_info(n) for n in outputs if n not in known]
+    known = {value.name for value in model.graph.output}
+    added = [] if output in known else [onnx.helper.make_empty_tensor_value_info(output)]
     model.graph.output.extend(added)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
@@ -190,7 +190,7 @@ def _run(model: Any, outputs: list[str], inputs: np.ndarray, *, of: int) -> Iter
         model.graph.output.pop()
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     for image in inputs:
-        yield session.run(outputs, {INPUT: image[None]})[of]
+        yield np.asarray(session.run([output], {INPUT: image[None]})[0])
 
 
 def signal_to_noise(exact: np.ndarray, rounded: np.ndarray) -> float:
