@@ -4,7 +4,8 @@ The arena has a head and a tail. The head holds activations, placed by a greedy 
 first, each at the lowest place that is free while it is needed. The tail holds what the interpreter
 keeps for each tensor and operator. Its sizes depend on the processor, so this counts the most: that
 of 64-bit processors, with reference kernels. Optimized kernels may need scratch memory of their
-own, which is not counted.
+own, which is not counted. Of the reference kernels, that of reductions and of transposed
+convolutions is counted.
 """
 
 from collections.abc import Sequence
@@ -49,7 +50,7 @@ class Arena:
 
 
 def arena_of(graph: Graph) -> Arena:
-    """The arena that a graph needs; never less than the interpreter takes."""
+    """The arena that a graph needs, as an upper bound. See the module for what is not counted."""
     buffers = buffers_of(graph)
     return Arena(max(peak(buffers), _PLANNING * len(buffers)), _tail(graph))
 
