@@ -30,7 +30,7 @@ MISTAKES = {
     "it: {threshold: 0.5, at_least: 0.9}": "threshold: has no effect with accuracy",
     "it: {compare: {a: d > 1, b: d < 1}, at_least: 0.9}": "compare and max_gap go together",
     "it: {compare: {a: d > 1, b: d < 1}, max_gap: 0.9, not_worse: c}": (
-        "tests.it.not_worse: is no part of compare: 'c'. Parts: a, b"
+        "tests.it.not_worse: is not a part of compare: 'c'. Parts: a, b"
     ),
     "it: {max_gap: 0.9}": "compare and max_gap go together",
     "it: {compare: {a: d > 1}, max_gap: 0.9}": "tests.it.compare: needs at least two slices",

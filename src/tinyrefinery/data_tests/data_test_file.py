@@ -142,7 +142,7 @@ def _bound_mistakes(test: DataTest) -> list[tuple[str, str]]:
         mistakes.append(("compare", "needs at least two slices"))
     if test.not_worse is not None and test.not_worse not in (test.compare or {}):
         parts = ", ".join(test.compare or {}) or "none"
-        text = f"is no part of compare: '{test.not_worse}'. Parts: {parts}"
+        text = f"is not a part of compare: '{test.not_worse}'. Parts: {parts}"
         mistakes.append(("not_worse", text))
     if test.measure.is_count:
         if test.at_most is None or test.at_most != int(test.at_most):
