@@ -70,11 +70,11 @@ def export(
     images of the run. Exits with 1 if it predicts something else, or if an int8 artifact is not
     proven to keep its accuracy.
     """
-    from tinyrefinery.auto_label.labelers import read_classes
     from tinyrefinery.deploy.device.budget import read_budget
     from tinyrefinery.deploy.export.exporting import ExportOptions, export_network
     from tinyrefinery.networks.facts import Facts
     from tinyrefinery.networks.opening import open_network
+    from tinyrefinery.prediction.outputs import read_classes
 
     budget = read_budget(flash, ram, macs)
     options = ExportOptions(
