@@ -9,6 +9,7 @@ from rich.console import Console
 
 from tinyrefinery.cli.options import Row, Seed, Stage, option, output_file
 from tinyrefinery.errors import DataError
+from tinyrefinery.files import check_writable
 
 if TYPE_CHECKING:
     from tinyrefinery.prediction.predicted import PicturePredictions
@@ -50,6 +51,7 @@ def predict(
     Folders are searched at any depth. Pictures that cannot be read are listed, and the exit code
     is then 2.
     """
+    check_writable(files=[place for place in (csv, json) if place is not None])
     if bool(pictures) == (camera is not None):
         raise DataError(
             "give pictures or a camera, e.g. tinyrefinery predict runs/demo photos/, or --camera 0"
@@ -85,7 +87,7 @@ def _print(found: "PicturePredictions", top: int) -> None:
     console = Console(emoji=False, highlight=False)
     if len(found):
         console.print(prediction_table(found, top))
-    notes = [f"{each.where}: ignored {each.what}, not pictures" for each in found.ignored]
+    notes = [f"{each.where}: {each.what}" for each in found.ignored]
     notes += [f"{each.where}: broken: {each.what}" for each in found.broken[:LISTED]]
     if len(found.broken) > LISTED:
         notes.append(f"and {len(found.broken) - LISTED:,} more broken pictures: use --csv FILE")
