@@ -32,7 +32,7 @@ WRITING = {
     "reproduce": {"--runs": FILE},
     "review": {"--decisions": FOLDER, "--static": FOLDER, "--label-studio": FOLDER},
     "run": {"--runs": FILE},
-    "predict": {"--csv": FILE, "--json": FILE},
+    "predict": {"--csv": FOLDER, "--json": FOLDER},
     "saliency": {"--out": FOLDER, "--overlays": FILE},
     "test": {"--junit": FOLDER, "--html": FOLDER, "--json": FOLDER},
     "variance": {"--out": FILE},
