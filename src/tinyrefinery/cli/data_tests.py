@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
+from tinyrefinery.cli import streams
 from tinyrefinery.cli.options import (
     DATA_TESTS,
     Like,
@@ -94,7 +94,7 @@ def judge(
         )
     session = run_tests(tests, network, against, like=like)
     if suggest:
-        typer.echo(_suggestions(session), nl=False)
+        streams.echo(_suggestions(session), nl=False)
         return
     _print(session, whole=whole)
     earlier = [open_network(path, like=like) for path in history or []]
@@ -130,11 +130,11 @@ def compare(
     from tinyrefinery.data_tests.reports import comparison_page
 
     shown, headline = (lines if whole else folded)(judged), comparison_page.headline(judged)
-    Console(emoji=False).print(terminal.comparison_table(names, shown))
-    typer.echo(f"{headline}{_how_to_unfold(shown)}")
+    streams.console().print(terminal.comparison_table(names, shown))
+    streams.echo(f"{headline}{_how_to_unfold(shown)}")
     if html is not None:
         write_atomic(html, comparison_page.render(sessions[0].facts, names, shown, headline))
-        typer.echo(f"Page: {html}")
+        streams.echo(f"Page: {html}")
 
 
 def history(
@@ -154,7 +154,7 @@ def history(
         [open_network(path, stage=stage, seed=seed, row=row, like=like) for path in runs]
     )
     values = past_values(test, networks, tests)
-    Console(emoji=False).print(terminal.history_table(values))
+    streams.console().print(terminal.history_table(values))
 
 
 def init(
@@ -167,11 +167,11 @@ def init(
     if out.exists() and not force:
         raise RefineryError(f"{out}: is there already; name another file, or give --force")
     write_atomic(out, text)
-    typer.echo(f"{out}: put in your classes and columns, then: tinyrefinery test RUN {out}")
+    streams.echo(f"{out}: put in your classes and columns, then: tinyrefinery test RUN {out}")
 
 
 def _print(session: "Session", *, whole: bool) -> None:
-    console = Console(emoji=False)  # a path may have :x: in it
+    console = streams.console()
     against = f" against {session.baseline.name}" if session.baseline else ""
     console.print(escape(f"{session.network.name}{against}"), soft_wrap=True)
     console.print()
@@ -213,7 +213,7 @@ def _write(
     if html is not None:
         overlay = _overlay(session) if saliency else None
         reports.write_html(session, html, earlier=earlier, overlay=overlay)
-        typer.echo(f"Page: {html}{_first_failing(session)}")
+        streams.echo(f"Page: {html}{_first_failing(session)}")
 
 
 def _overlay(session: "Session") -> "Overlay":

@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
+from tinyrefinery.cli import streams
 from tinyrefinery.cli.options import Like, NetworkPath, Row, Seed, Stage, option, output_file
 from tinyrefinery.cli.progress import log_progress
 from tinyrefinery.errors import DataError
@@ -50,10 +49,10 @@ def mine(
     )
     write_queue(out, mined.queue)
     for name, count in mined.counts.items():
-        typer.echo(f"{count:6,} {name} (of {mined.found[name]:,} candidates)")
+        streams.echo(f"{count:6,} {name} (of {mined.found[name]:,} candidates)")
     for note in mined.notes:
-        typer.echo(f"       {note}")
-    typer.echo(f"{out}: {len(mined.queue.items):,} images; next: tinyrefinery review {out}")
+        streams.echo(f"       {note}")
+    streams.echo(f"{out}: {len(mined.queue.items):,} images; next: tinyrefinery review {out}")
 
 
 def _shares(pairs: list[str]) -> dict[str, float]:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from tinyrefinery.cli import streams
 from tinyrefinery.cli.options import (
     Overrides,
     Processes,
@@ -127,7 +128,7 @@ def _train(
 ) -> None:
     """Train the recipes of rows into a run folder, and report."""
     log_progress()
-    typer.echo(f"run folder: {folder}", err=True)
+    streams.echo(f"run folder: {folder}", err=True)
     try:
         _execute(jobs, folder, processes, table)
     except (RefineryError, KeyboardInterrupt):
