@@ -4,7 +4,16 @@ from pathlib import Path
 from typing import Annotated
 
 from tinyrefinery.cli import streams
-from tinyrefinery.cli.options import Like, NetworkPath, Row, Seed, Stage, option, output_file
+from tinyrefinery.cli.options import (
+    DataOverrides,
+    Like,
+    NetworkPath,
+    Row,
+    Seed,
+    Stage,
+    option,
+    output_file,
+)
 from tinyrefinery.cli.progress import log_progress
 from tinyrefinery.errors import DataError
 from tinyrefinery.review.queue import write_queue
@@ -12,6 +21,7 @@ from tinyrefinery.review.queue import write_queue
 
 def mine(
     run: NetworkPath,
+    overrides: DataOverrides = None,
     tests: Annotated[
         Path | None, option("FILE", "Data-test file. Errors of failed tests are selected.")
     ] = None,
@@ -46,6 +56,7 @@ def mine(
         run_seed=seed,
         row=row,
         like=like,
+        overrides=overrides or (),
     )
     write_queue(out, mined.queue)
     for name, count in mined.counts.items():
