@@ -359,5 +359,5 @@ def test_pretrained_weights_are_there_before_anything_is_trained(tmp_path):
 def test_a_size_that_timm_can_not_build_is_not_about_weights(tmp_path, pretrained):
     kwargs = f"{{pretrained: {pretrained}, patch_size: 64}}"
     model = f"{{name: 'timm:vit_tiny_patch16_224', kwargs: {kwargs}}}"
-    with pytest.raises(RecipeError, match="timm can't build.*for 16x16 pixels"):
+    with pytest.raises(RecipeError, match=r"timm can't build.*for 16x16 pixels"):
         go(tmp_path, overrides=[f"stages.plain.model={model}"])
