@@ -1,11 +1,11 @@
 """`--smoke`: any recipe made so small that it runs in a minute on a CPU, with no data on disk.
 
 The same changes for every recipe: street numbers instead of its images (64 + 32 + 32 scenes, ten
-classes, its channels) or, where its folder of pictures exists, as many of these, crops of at most 32 pixels, one epoch, batches of at most 16, no checkpoint
-files, no downloads. Refiners from outside (`file:PATH`, `timm:NAME`) give way to a small network
-trained first, weights to start from, where parts of them are kept, to those of a like network,
-labels by taxonomy to label smoothing. Architectures, labels, losses, optimizers and the order of
-stages stay.
+classes, its channels) or, where its folder of pictures exists, as many of these, crops of at most
+32 pixels, one epoch, batches of at most 16, no checkpoint files, no downloads. Refiners from
+outside (`file:PATH`, `timm:NAME`) give way to a small network trained first, weights to start from,
+where parts of them are kept, to those of a like network, labels by taxonomy to label smoothing.
+Architectures, labels, losses, optimizers and the order of stages stay.
 """
 
 import json
