@@ -3,9 +3,17 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from tinyrefinery.cli.options import Like, NetworkPath, Row, Seed, Stage, option, output_file
+from tinyrefinery.cli import streams
+from tinyrefinery.cli.options import (
+    DataOverrides,
+    Like,
+    NetworkPath,
+    Row,
+    Seed,
+    Stage,
+    option,
+    output_file,
+)
 from tinyrefinery.cli.progress import log_progress
 from tinyrefinery.errors import DataError
 from tinyrefinery.review.queue import write_queue
@@ -13,6 +21,7 @@ from tinyrefinery.review.queue import write_queue
 
 def mine(
     run: NetworkPath,
+    overrides: DataOverrides = None,
     tests: Annotated[
         Path | None, option("FILE", "Data-test file. Errors of failed tests are selected.")
     ] = None,
@@ -47,13 +56,14 @@ def mine(
         run_seed=seed,
         row=row,
         like=like,
+        overrides=overrides or (),
     )
     write_queue(out, mined.queue)
     for name, count in mined.counts.items():
-        typer.echo(f"{count:6,} {name} (of {mined.found[name]:,} candidates)")
+        streams.echo(f"{count:6,} {name} (of {mined.found[name]:,} candidates)")
     for note in mined.notes:
-        typer.echo(f"       {note}")
-    typer.echo(f"{out}: {len(mined.queue.items):,} images; next: tinyrefinery review {out}")
+        streams.echo(f"       {note}")
+    streams.echo(f"{out}: {len(mined.queue.items):,} images; next: tinyrefinery review {out}")
 
 
 def _shares(pairs: list[str]) -> dict[str, float]:

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
+from tinyrefinery.cli import streams
 from tinyrefinery.cli.options import Row, Seed, Stage, option, output_file
 from tinyrefinery.errors import DataError
 from tinyrefinery.files import check_writable
@@ -84,7 +84,7 @@ def predict(
 def _print(found: "PicturePredictions", top: int) -> None:
     from tinyrefinery.prediction.terminal_table import prediction_table
 
-    console = Console(emoji=False, highlight=False)
+    console = streams.console(highlight=False)
     if len(found):
         console.print(prediction_table(found, top))
     notes = [f"{each.where}: {each.what}" for each in found.ignored]
@@ -111,10 +111,10 @@ def _watch(
             name = f"camera {camera}, frame {number}"
             found = predict_array(predictor, pixels, name)
             best = ", ".join(f"{label} {share:.3f}" for label, share in found.top(top)[0])
-            typer.echo(f"{name}: {best}")
+            streams.echo(f"{name}: {best}")
             parts.append((found.paths, found.probabilities))
     except KeyboardInterrupt:
-        typer.echo("")
+        streams.echo("")
     if not parts:
         raise DataError(f"camera {camera}: delivered no frame")
     return joined(predictor.name, predictor.classes, parts)
