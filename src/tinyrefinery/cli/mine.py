@@ -29,6 +29,9 @@ def mine(
     seed: Seed = None,
     row: Row = None,
     like: Like = None,
+    test_images: Annotated[
+        bool, typer.Option("--test-images", help="Select images of the test split too.")
+    ] = False,
     draw_seed: Annotated[int, option("SEED", "Seed of the images drawn at random.")] = 0,
 ) -> None:
     """Select images for human review, each with a reason."""
@@ -47,12 +50,15 @@ def mine(
         run_seed=seed,
         row=row,
         like=like,
+        test_images=test_images,
     )
     write_queue(out, mined.queue)
     for name, count in mined.counts.items():
         typer.echo(f"{count:6,} {name} (of {mined.found[name]:,} candidates)")
     for note in mined.notes:
         typer.echo(f"       {note}")
+    if tests_in := sum(item.is_test for item in mined.queue.items):
+        typer.echo(f"{tests_in:6,} of them are test images: review hides predictions for them")
     typer.echo(f"{out}: {len(mined.queue.items):,} images; next: tinyrefinery review {out}")
 
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.markup import escape
-from rich.table import Table
 
 from tinyrefinery.errors import DataError, did_you_mean
 from tinyrefinery.files import write_csv
+from tinyrefinery.pages.narrow_tables import FittedTable
 from tinyrefinery.pages.numbers import gain_points, nats, percent
 from tinyrefinery.pages.plain_table import plain_table
 from tinyrefinery.runs import files
@@ -202,7 +202,7 @@ def comparisons(groups: Sequence[StageGroup], baseline: str | None = None) -> li
     return result
 
 
-def terminal_table(groups: Sequence[StageGroup]) -> Table:
+def terminal_table(groups: Sequence[StageGroup]) -> FittedTable:
     """The table for the terminal. It fits into 80 columns."""
     held_out = groups[0].held_out
     table = plain_table(

@@ -59,6 +59,7 @@ def mine(
     run_seed: int | None = None,
     row: str | None = None,
     like: Path | None = None,
+    test_images: bool = False,
 ) -> Mined:
     """Choose the images that a person should review.
 
@@ -74,6 +75,8 @@ def mine(
         run_seed: of a run with several; None: the lowest.
         row: of a run of a table.
         like: of an ONNX file, the run that it was made from.
+        test_images: choose from the test split too. Labels that are corrected where a network
+            fails, and only there, raise its test accuracy.
 
     Raises:
         DataError: when nothing can be found, or a share or the budget is wrong.
@@ -88,9 +91,17 @@ def mine(
     predictions = _predictions(network, data, other)
     session = run_tests(tests, network, like=like) if tests is not None else None
     pools, notes = _pools(network, data, predictions, session, seed)
+    if not test_images:
+        pools, left_out = _without_test_images(pools)
+        notes += left_out
     groups, copies = _groups(data.dataset, predictions.ids)
     items = choose_items(pools, budget, parts, groups)
     sources = [data] if session is None or session.suite.data is None else [data, session.data]
+    if not items:
+        hint = "" if test_images else ". --test-images selects test images too"
+        raise DataError(
+            f"{network.name}: found no image to review for the given shares and tests{hint}"
+        )
     queue = _queue(network, sources, items, seed=seed, budget=budget)
     population = len(set(predictions.ids[predictions.splits == "train"])) - copies
     return _mined(queue, population, pools, notes)
@@ -130,6 +141,20 @@ def _pools(
     train = np.flatnonzero(predictions.splits == "train")
     pools["random"] = random_items(predictions, train, seed)
     return pools, notes
+
+
+def _without_test_images(
+    pools: Mapping[str, list[Item]],
+) -> tuple[dict[str, list[Item]], list[str]]:
+    """The candidates that are not of a test split, and a note for each reason that lost some."""
+    kept = {name: [item for item in pool if not item.is_test] for name, pool in pools.items()}
+    lost = {name: len(pool) - len(kept[name]) for name, pool in pools.items()}
+    notes = [
+        f"{name}: left out {count:,} test images; to review them too: --test-images"
+        for name, count in lost.items()
+        if count
+    ]
+    return kept, notes
 
 
 def _predictions(network: Network, data: NetworkData, refiner: Network | None) -> ImagePredictions:
@@ -176,8 +201,6 @@ def _groups(dataset: Dataset, ids: np.ndarray) -> tuple[dict[str, str], int]:
 def _queue(
     network: Network, sources: list[NetworkData], items: list[Item], *, seed: int, budget: int
 ) -> Queue:
-    if not items:
-        raise DataError(f"{network.name}: found no image to review for the given shares")
     recipe = network.recipe
     assert recipe is not None
     size = network.info.size
