@@ -11,6 +11,7 @@ from tinyrefinery.errors import DataError
 from tinyrefinery.files import write_csv
 from tinyrefinery.pages.narrow_tables import FittedTable
 from tinyrefinery.pages.numbers import kilo
+from tinyrefinery.pages.run_tables import shown_model
 from tinyrefinery.runs import files
 from tinyrefinery.runs.run_folder import Run, TrainedStage
 
@@ -40,7 +41,9 @@ def detector_table(stages: Sequence[TrainedStage], measured: Measured, split: st
         voc = [_percent(measures[name]) for name in VOC]
         coco = [_percent(measures["coco"][name]) for name in COCO]
         sizes = [kilo(cost[name]) for name in ("parameters", "macs")]
-        table.add_row(escape(stage.row or stage.model), str(stage.seed), *voc, *coco, *sizes)
+        table.add_row(
+            escape(stage.row or shown_model(stage.model)), str(stage.seed), *voc, *coco, *sizes
+        )
     return table
 
 

@@ -6,6 +6,7 @@ from rich.markup import escape
 
 from tinyrefinery.pages.narrow_tables import FittedTable
 from tinyrefinery.pages.numbers import NOTHING, gain_points, percent, signed
+from tinyrefinery.pages.run_tables import shown_model
 from tinyrefinery.reports.table_lines import TableLine, order_kept
 from tinyrefinery.runs.run_folder import Run
 
@@ -39,7 +40,7 @@ def cells(line: TableLine, titles: Sequence[str]) -> list[str]:
 
 def network(line: TableLine, lines: Sequence[TableLine]) -> str:
     """The network of a row, and the row its gain is over where rows have different ones."""
-    model = line.group.first.model if line.group else "not run"
+    model = shown_model(line.group.first.model) if line.group else "not run"
     several = len({other.baseline for other in lines if other.baseline}) > 1
     return f"{model}; gain over {line.baseline}" if several and line.baseline else model
 
