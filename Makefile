@@ -63,6 +63,7 @@ recipes: $(VENV)/.dev             ## check every recipe and build its networks; 
 
 docs: $(VENV)/.dev $(VENV)/.docs  ## build the site; a broken link is an error
 	$(BIN)/python tools/results.py --check
+	$(BIN)/python tools/figures.py --check
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict -q
 
 bench: $(VENV)/.installed         ## data path and training step against the obvious way

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -34,6 +35,13 @@ def test_tasks_are_those_on_record(tmp_path, queue):
     assert tasks(queue, tmp_path) == json.loads(want)
     with pytest.raises(DataError, match="not a file in"):
         tasks(queue, tmp_path / "elsewhere")
+
+
+def test_a_task_of_a_test_image_has_no_prediction(tmp_path, queue):
+    first = replace(queue.items[0], split="test", why="refined label dog")
+    (task,) = tasks(replace(queue, items=(first,)), tmp_path)
+    assert "predictions" not in task
+    assert "dog" not in json.dumps(task)
 
 
 def test_the_interface_is_that_on_record():

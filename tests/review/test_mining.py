@@ -18,6 +18,11 @@ tests:
   everything: {metric: accuracy, at_least: 0.999, min_n: 10}
   easy: {metric: accuracy, at_least: 0.01, min_n: 10}
 """
+ONLY_FAILED = [
+    word
+    for name in ("label_suspect", "disagreement", "shortcut", "random")
+    for word in ("--share", f"{name}=0")
+]
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +52,8 @@ def place(tmp_path_factory):
 
 
 def test_a_queue_says_why(place):
-    mined = mine(place / "run", tests=place / "data_tests.yaml", budget=30)
+    tests = place / "data_tests.yaml"
+    mined = mine(place / "run", tests=tests, budget=30, test_images=True)
     items = mined.queue.items
     assert 0 < len(items) <= 30
     assert len({each.uid for each in items}) == len(items)
@@ -62,6 +68,26 @@ def test_a_queue_says_why(place):
     assert all(each.why for each in items)
     assert mined.queue.classes == CLASSES
     assert mined.queue.population == 27  # a quarter are for training, a tenth of it validates
+
+
+def test_test_images_are_chosen_on_request_only(place, tmp_path, monkeypatch):
+    """A label corrected only where the network fails raises its test accuracy."""
+    mined = mine(place / "run", tests=place / "data_tests.yaml", budget=200)
+    assert "test" not in {each.split for each in mined.queue.items}
+    assert {each.reason for each in mined.queue.items} >= {"label_suspect", "random"}
+    notes = [note for note in mined.notes if note.startswith("failed_test: left out")]
+    assert len(notes) == 1
+    assert "--test-images" in notes[0]
+    monkeypatch.chdir(tmp_path)
+    words = ["mine", str(place / "run"), "--tests", str(place / "data_tests.yaml"), "--budget", "9"]
+    done = CliRunner().invoke(app, [*words, "--test-images"])
+    assert done.exit_code == 0, done.output
+    number = sum(each.split == "test" for each in read_queue(tmp_path / "queue.jsonl").items)
+    assert number > 0
+    assert f"{number} of them are test images" in done.output
+    done = CliRunner().invoke(app, [*words, "--share", "failed_test=1", *ONLY_FAILED])
+    assert done.exit_code == 2
+    assert "--test-images" in done.output
 
 
 def test_equal_seeds_give_equal_queues(place, tmp_path):

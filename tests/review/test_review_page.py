@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 
 import pytest
@@ -85,7 +86,8 @@ def test_keys_decide(page, tmp_path):
     with served(path) as server:
         page.goto(server.url)
         at(page, 0)
-        steps = [["Enter"], ["t", "Enter"], [third], ["h"]]  # right; suggested; a class
+        # right; of a test image, a class, since Enter takes no prediction there; a class
+        steps = [["Enter"], ["t", items[1].suggest], [third], ["h"]]
         for done, keys in enumerate(steps, 1):
             press(page, *keys)
             at(page, done)
@@ -109,6 +111,50 @@ def test_keys_decide(page, tmp_path):
     assert said[1].label == items[1].suggest
     assert [each.slices for each in said] == [(), ("fixed",), (), (), ()]
     assert said[2].label == third
+
+
+def test_a_test_image_comes_without_the_prediction(page, tmp_path):
+    path, queue = tmp_path / "d.jsonl", small_queue()
+    assert [each.split for each in queue.items[:2]] == ["train", "test"]
+    with served(path) as server:
+        page.goto(server.url)
+        at(page, 0)
+        press(page, "Enter")
+        at(page, 1)
+        assert page.inner_text("#predicted") == "hidden: this is a test image"
+        assert page.is_hidden("#accept")
+        assert page.query_selector("#classes .suggested") is None
+        assert "0.75" not in page.inner_text("body")
+        press(page, "Enter")  # accepts nothing
+        until(page, "!document.querySelector('#error').hidden")
+        assert "choose a class" in page.inner_text("#error")
+        at(page, 1)
+        press(page, "o")
+        at(page, 2)
+        assert page.is_hidden("#error")
+    assert [each.verdict for each in read_decisions(path)] == ["ok", "ok"]
+
+
+def test_the_bar_fills_and_the_end_names_the_file_and_the_command(page, tmp_path):
+    path = tmp_path / "it's decided.jsonl"
+    width = "document.querySelector('#progress b').getBoundingClientRect().width"
+    whole = "document.querySelector('#progress').getBoundingClientRect().width"
+    with served(path) as server:
+        page.goto(server.url)
+        at(page, 0)
+        assert page.get_attribute("#progress", "aria-valuenow") == "0"
+        for done in (1, 2, 3):
+            press(page, "s")
+            at(page, done)
+        assert page.get_attribute("#progress", "aria-valuenow") == "50"
+        until(page, f"Math.abs({width} / {whole} - 0.5) < 0.01")
+        for done in (4, 5, 6):
+            press(page, "s")
+            at(page, done)
+        until(page, f"Math.abs({width} / {whole} - 1) < 0.01")
+        assert str(path) in page.inner_text("#doneword")
+        words = shlex.split(page.inner_text("#next"))
+        assert words == ["tinyrefinery", "apply", str(path)]
 
 
 def test_a_word_that_could_not_be_kept_is_told_and_stays_open(page, tmp_path):
@@ -165,7 +211,7 @@ def test_the_page_to_take_along(page, tmp_path):
     page.goto(file.as_uri())
     at(page, 0)
     until(page, "document.querySelector('#picture').naturalWidth == 24")
-    for key in ("Enter", "t", "Enter", "h", "u", "x"):
+    for key in ("Enter", "t", queue.items[1].suggest, "h", "u", "x"):
         page.keyboard.press(key)
     at(page, 3)
     with page.expect_download() as waiting:

@@ -173,3 +173,24 @@ def test_reviewers_have_names(tmp_path):
     for name in ("", " ", "a\nb"):
         with pytest.raises(DataError, match="needs a name"):
             open_review(small_queue(), tmp_path / "d.jsonl", name)
+
+
+def test_predictions_for_test_images_reach_no_reviewer(tmp_path):
+    """Neither the page nor a decision has them, also when reviewers disagree."""
+    base = small_queue().items
+    contradicted = replace(base[1], reason="disagreement", why="network predicts 4, refiner 3")
+    queue = replace(small_queue(), items=(base[0], contradicted, *base[2:]))
+    assert contradicted.split == "test"
+    review = open_review(queue, tmp_path / "d.jsonl", "ann")
+    train, test = review.state()["items"][:2]
+    assert train["network"] == {"3": 0.75, "8": 0.2}
+    assert (test["suggest"], test["network"], test["refiner"], test["aum"]) == (None, {}, {}, None)
+    assert "predicts 4" not in test["why"]
+    assert (train["test"], test["test"]) == (False, True)
+    review.decide({"index": 1, "verdict": "ambiguous"})
+    assert read_decisions(tmp_path / "d.jsonl")[0].shares == ()
+    open_review(queue, tmp_path / "d.jsonl", "bob").decide({"index": 1, "verdict": "ok"})
+    settling = open_review(queue, tmp_path / "d.jsonl", "ann").state()["items"][-1]
+    assert settling["settles"]
+    assert settling["why"] == "reviewers disagree. ann: ambiguous; bob: ok"
+    assert settling["suggest"] is None

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from tinyrefinery.cli import streams
 from tinyrefinery.cli.options import Flash, Macs, Ram, option, output_file
 from tinyrefinery.errors import CHECK_FAILED
 from tinyrefinery.files import write_atomic
+from tinyrefinery.pages.narrow_tables import FittedTable
 from tinyrefinery.pages.numbers import NOTHING, four_digits, kilo
 
 if TYPE_CHECKING:
@@ -67,10 +67,11 @@ def bench(
 
 def _show(found: "DeviceTable") -> None:
     """The table, and how to read it."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("model", overflow="fold", min_width=12)
-    for title in ("flash\nbytes", "arena\nbytes", "MACs", "ms\np50", "10 to\n90 %", "CPU\nratio"):
-        table.add_column(title, justify="right", no_wrap=True)
+    table = FittedTable()
+    table.add_text("model", 12)
+    table.add_numbers(
+        "flash\nbytes", "arena\nbytes", "MACs", "ms\np50", "10 to\n90 %", "CPU\nratio"
+    )
     for line in found.lines:
         table.add_row(*_cells(line))
     console = streams.console()

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from tinyrefinery.cli import streams
 from tinyrefinery.cli.options import (
@@ -21,6 +20,7 @@ from tinyrefinery.cli.options import (
     output_folder,
 )
 from tinyrefinery.errors import CHECK_FAILED
+from tinyrefinery.pages.narrow_tables import FittedTable
 
 if TYPE_CHECKING:
     from tinyrefinery.deploy.export.exporting import Exported
@@ -147,11 +147,10 @@ def _remedies(artifact: "Exported") -> list[str]:
 def _show_layers(artifact: "Exported") -> None:
     """The layers that change the predictions most, as a table."""
     console = streams.console()
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("layer", overflow="fold")
-    for title in ("signal to\nnoise (dB)", "same\nclass", "accuracy"):
-        table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("why, and what helps", overflow="fold")
+    table = FittedTable()
+    table.add_text("layer")
+    table.add_numbers("signal to\nnoise (dB)", "same\nclass", "accuracy")
+    table.add_text("why, and what helps")
     for effect in artifact.layers[:LAYERS]:
         table.add_row(
             escape(effect.layer),

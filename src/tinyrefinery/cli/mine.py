@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Annotated
 
+import typer
+
 from tinyrefinery.cli import streams
 from tinyrefinery.cli.options import (
     DataOverrides,
@@ -38,6 +40,9 @@ def mine(
     seed: Seed = None,
     row: Row = None,
     like: Like = None,
+    test_images: Annotated[
+        bool, typer.Option("--test-images", help="Select images of the test split too.")
+    ] = False,
     draw_seed: Annotated[int, option("SEED", "Seed of the images drawn at random.")] = 0,
 ) -> None:
     """Select images for human review, each with a reason."""
@@ -57,12 +62,15 @@ def mine(
         row=row,
         like=like,
         overrides=overrides or (),
+        test_images=test_images,
     )
     write_queue(out, mined.queue)
     for name, count in mined.counts.items():
         streams.echo(f"{count:6,} {name} (of {mined.found[name]:,} candidates)")
     for note in mined.notes:
         streams.echo(f"       {note}")
+    if tests_in := sum(item.is_test for item in mined.queue.items):
+        streams.echo(f"{tests_in:6,} of them are test images: review hides predictions for them")
     streams.echo(f"{out}: {len(mined.queue.items):,} images; next: tinyrefinery review {out}")
 
 

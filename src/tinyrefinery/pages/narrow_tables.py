@@ -1,17 +1,19 @@
 """Terminal tables that become blocks of lines, one per row, where the terminal is too narrow.
 
-Otherwise, a table that is too wide would lose columns or the ends of numbers, and a cut-off
-`loss <= 0.` looks like a bound.
+Otherwise, a table that is too wide would lose columns, the ends of numbers, or break words, and a
+cut-off `loss <= 0.` looks like a bound.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
+
+from tinyrefinery.pages.word_wrap import longest_word, wrap_words
 
 BETWEEN = 2
 """Spaces between columns."""
@@ -23,7 +25,8 @@ class Column:
 
     title: str
     least: int | None = None
-    """Smallest width in characters to which cells may be wrapped; None if they must not be."""
+    """Width in characters to which cells may be wrapped; None if they must not be. Words are never
+    broken, so a column can be wider."""
     right: bool = False
     """Whether it is right-aligned, as numbers are."""
 
@@ -35,8 +38,10 @@ class Fitted:
     columns: Sequence[Column]
     rows: Sequence[Sequence[Text]]
     """One cell per column. A cell may have several lines."""
-    head: int
+    head: int = 0
     """The column that is the heading of a block of lines."""
+    caption: str = ""
+    """A note below the table."""
 
     def __rich_console__(
         self, console: Console, options: ConsoleOptions
@@ -45,19 +50,18 @@ class Fitted:
         widths = self._widths(options.max_width)
         if widths is not None:
             yield self._table(widths)
-            return
-        for row in self.rows:
-            yield self._block(row, options.max_width)
+        else:
+            for row in self.rows:
+                yield self._block(row, options.max_width)
+        if self.caption:
+            yield Text(self.caption, style="italic dim")
 
     def _widths(self, most: int) -> list[int] | None:
         """Width of each column in characters, or None if the table can't fit into `most`."""
-        full = [
-            max(map(_width, (Text(column.title), *(row[i] for row in self.rows))))
-            for i, column in enumerate(self.columns)
-        ]
+        full = [max(map(_width, self._texts(i))) for i in range(len(self.columns))]
         widths = [
-            min(width, column.least or width)
-            for width, column in zip(full, self.columns, strict=True)
+            width if column.least is None else min(width, max(column.least, self._word(i)))
+            for i, (width, column) in enumerate(zip(full, self.columns, strict=True))
         ]
         room = most - BETWEEN * (len(widths) - 1) - sum(widths)
         if room < 0:
@@ -69,28 +73,70 @@ class Fitted:
             widths[min(wrapped, key=lambda i: widths[i])] += 1
         return widths
 
+    def _texts(self, i: int) -> list[Text]:
+        """The title and all cells of a column."""
+        return [Text(self.columns[i].title), *(row[i] for row in self.rows)]
+
+    def _word(self, i: int) -> int:
+        """Length of a column's longest word in characters."""
+        return max(map(longest_word, self._texts(i)))
+
     def _table(self, widths: Sequence[int]) -> Table:
         table = Table(box=None, pad_edge=False, header_style="bold")
         for column, width in zip(self.columns, widths, strict=True):
             side = "right" if column.right else "left"
-            table.add_column(Text(column.title), justify=side, width=width, overflow="fold")
+            title = wrap_words(Text(column.title), width)
+            table.add_column(title, justify=side, width=width, overflow="fold")
         for row in self.rows:
-            table.add_row(*row)
+            table.add_row(
+                *(wrap_words(cell, width) for cell, width in zip(row, widths, strict=True))
+            )
         return table
 
     def _block(self, row: Sequence[Text], width: int) -> RenderableType:
         """A row's heading, with one line per other column below."""
         lines = Table.grid(padding=(0, BETWEEN, 0, 0))
-        lines.add_column(style="dim", overflow="fold", max_width=max(1, width // 2))
+        titles = [" ".join(column.title.split()) for column in self.columns]
+        left = min(max(map(cell_len, titles)), max(1, width // 2))
+        right = max(1, width - left - 2 * BETWEEN)
+        lines.add_column(style="dim", overflow="fold", max_width=left)
         lines.add_column(overflow="fold")
-        for i, (column, cell) in enumerate(zip(self.columns, row, strict=True)):
-            if i != self.head and cell.plain and column.title:
-                lines.add_row(Text(column.title), cell)
+        for i, (title, cell) in enumerate(zip(titles, row, strict=True)):
+            if i != self.head and cell.plain and title:
+                lines.add_row(Text(title), wrap_words(cell, right))
         block = Table.grid()
         block.add_column(overflow="fold")
-        block.add_row(row[self.head])
+        block.add_row(wrap_words(row[self.head], width))
         block.add_row(Padding(lines, (0, 0, 0, BETWEEN)))
         return block
+
+
+@dataclass
+class FittedTable:
+    """A fitted table that is built line by line."""
+
+    caption: str = ""
+    """A note below the table."""
+    columns: list[Column] = field(default_factory=list)
+    rows: list[list[Text]] = field(default_factory=list)
+    head: int = 0
+    """The column that is the heading of a block of lines."""
+
+    def add_text(self, title: str, least: int = 9) -> None:
+        """Add a column of text, which may be wrapped to `least` characters."""
+        self.columns.append(Column(title, least=least))
+
+    def add_numbers(self, *titles: str) -> None:
+        """Add right-aligned columns that are never wrapped."""
+        self.columns += [Column(title, right=True) for title in titles]
+
+    def add_row(self, *cells: str) -> None:
+        """Add a row of cells in rich's markup. Cells that are left out are empty."""
+        missing = [""] * (len(self.columns) - len(cells))
+        self.rows.append([Text.from_markup(cell, emoji=False) for cell in [*cells, *missing]])
+
+    def __rich__(self) -> Fitted:
+        return Fitted(self.columns, self.rows, self.head, self.caption)
 
 
 def _width(text: Text) -> int:

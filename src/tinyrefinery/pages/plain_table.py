@@ -2,29 +2,25 @@
 
 from collections.abc import Mapping, Sequence
 
-from rich.table import Table
+from tinyrefinery.pages.narrow_tables import FittedTable
+
+LEAST = 9
+"""Characters to which text is wrapped, unless a word is longer."""
 
 
 def plain_table(
     texts: Mapping[str, int | None], numbers: Sequence[str], caption: str | None = None
-) -> Table:
-    """A table without rows.
+) -> FittedTable:
+    """A table without rows. In a terminal that is too narrow, each row becomes a block of lines.
 
     Args:
         texts: titles of the text columns, with the smallest width in characters, or None. Texts
-            that are too long are folded.
+            that are too long are wrapped between words.
         numbers: titles of the number columns, which are never wrapped.
         caption: a note below the table.
     """
-    table = Table(
-        box=None,
-        pad_edge=False,
-        header_style="bold",
-        caption=caption,
-        caption_justify="left",
-    )
+    table = FittedTable(caption or "")
     for title, width in texts.items():
-        table.add_column(title, overflow="fold", min_width=width)
-    for title in numbers:
-        table.add_column(title, justify="right", no_wrap=True)
+        table.add_text(title, width or LEAST)
+    table.add_numbers(*numbers)
     return table

@@ -1,14 +1,15 @@
 """Tables of runs: one line per stage and seed, or one line per stage over its seeds."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.markup import escape
-from rich.table import Table
 
 from tinyrefinery.errors import DataError, did_you_mean
 from tinyrefinery.files import write_csv
+from tinyrefinery.pages.narrow_tables import FittedTable
 from tinyrefinery.pages.numbers import gain_points, nats, percent
 from tinyrefinery.pages.plain_table import plain_table
 from tinyrefinery.runs import files
@@ -16,6 +17,8 @@ from tinyrefinery.runs.run_folder import Run, TrainedStage
 from tinyrefinery.statistics.paired import Gain, Spread, paired_gain, spread
 
 Value = str | int | float | None
+_FOLDERS = re.compile(r"=[^=,()]*[/\\]")
+"""The folders of a path among a network's options."""
 
 COLUMNS = (
     *("run", "row", "stage", "seed", "model", "labels", "parameters", "macs", "epochs"),
@@ -202,7 +205,7 @@ def comparisons(groups: Sequence[StageGroup], baseline: str | None = None) -> li
     return result
 
 
-def terminal_table(groups: Sequence[StageGroup]) -> Table:
+def terminal_table(groups: Sequence[StageGroup]) -> FittedTable:
     """The table for the terminal. It fits into 80 columns."""
     held_out = groups[0].held_out
     table = plain_table(
@@ -215,9 +218,16 @@ def terminal_table(groups: Sequence[StageGroup]) -> Table:
     return table
 
 
+def shown_model(model: str) -> str:
+    """A network's name and options for a table, in which a path is only the name of its file."""
+    return _FOLDERS.sub("=", model)
+
+
 def _cells(group: StageGroup) -> list[str]:
     """One line of the terminal's table. Brackets are escaped, as rich reads them as markup."""
-    name, model, labels = map(escape, (group.name, group.first.model, group.first.labels))
+    name, model, labels = map(
+        escape, (group.name, shown_model(group.first.model), group.first.labels)
+    )
     return [
         f"{name}\n[dim]{model}[/dim]",
         labels,

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 from rich.markup import escape
-from rich.table import Table
 
+from tinyrefinery.pages.narrow_tables import FittedTable
 from tinyrefinery.pages.numbers import percent, signed
 from tinyrefinery.pages.plain_table import plain_table
 from tinyrefinery.statistics.paired import spread
@@ -100,7 +100,7 @@ def verdicts_of(lines: Sequence[Line], name: str) -> str:
     return ", ".join(f"{grade} ({count})" for grade, count in counts.items())
 
 
-def gains_table(lines: Sequence[Line]) -> Table:
+def gains_table(lines: Sequence[Line]) -> FittedTable:
     """One line per refiner and student, the largest gain first."""
     numbers = ("gain", "unseen\ncrops", "gap", "truth\nKL", "n")
     table = plain_table({"refiner > student": None, "verdict": None}, numbers)
@@ -130,7 +130,7 @@ def rank_lines(lines: Sequence[Line]) -> list[list[str]]:
     return rows
 
 
-def rank_table(lines: Sequence[Line]) -> Table:
+def rank_table(lines: Sequence[Line]) -> FittedTable:
     """How well each measure predicts the order of the gains."""
     table = plain_table(
         {"measure of the refiner": None},

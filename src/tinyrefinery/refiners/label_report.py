@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.markup import escape
-from rich.table import Table
 
+from tinyrefinery.pages.narrow_tables import FittedTable
 from tinyrefinery.pages.plain_table import plain_table
 from tinyrefinery.statistics.paired import Spread, spread
 
@@ -41,7 +41,7 @@ def table_keys(lines: Sequence[Line]) -> list[dict[str, Any]]:
     return [dict(zip(names, values, strict=True)) for values in distinct]
 
 
-def quality_table(lines: Sequence[Line], basis: str, measure: str = "kl") -> Table:
+def quality_table(lines: Sequence[Line], basis: str, measure: str = "kl") -> FittedTable:
     """One line per network and batch-norm mode, one column per level, soft and hard."""
     table = plain_table(
         {"labels": 9, "BN": 7},

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
-from rich.table import Table
 
 from tinyrefinery.errors import DataError
+from tinyrefinery.pages.narrow_tables import FittedTable
 from tinyrefinery.reading.json_text import read_json_object
 
 LIMITS = (
@@ -37,23 +37,17 @@ def read_refiners(path: Path) -> dict[str, Any] | None:
     return assessment
 
 
-def refiner_table(assessment: Assessment) -> Table:
+def refiner_table(assessment: Assessment) -> FittedTable:
     """One line per refiner, the best first. It fits into 80 columns."""
     truth = any(refiner["crop_truth"] for refiner in assessment["refiners"])
-    table = Table(
-        box=None,
-        pad_edge=False,
-        header_style="bold",
-        caption=_caption(assessment, truth),
-        caption_justify="left",
-    )
-    table.add_column("", justify="right", no_wrap=True)
-    table.add_column("refiner", overflow="fold", min_width=12)
+    table = FittedTable(_caption(assessment, truth))
+    table.head = 1
+    table.add_numbers("#")
+    table.add_text("refiner", 12)
     titles = ["train\ncrops", "unseen\ncrops", "gap", "eff.\nclasses"]
     titles += ["crops\ndiffer", *(["truth\nKL"] if truth else [])]
-    for title in titles:
-        table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
+    table.add_numbers(*titles)
+    table.add_text("verdict", 16)
     for place, refiner in by_place(assessment):
         cells = table_cells(refiner, truth)
         table.add_row(str(place), escape(refiner["name"]), *cells[:WHOLE], *cells[WHOLE + 1 :])

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 from rich.markup import escape
-from rich.table import Table
 
 from tinyrefinery.errors import DataError
 from tinyrefinery.files import write_csv
+from tinyrefinery.pages.narrow_tables import FittedTable
 from tinyrefinery.pages.numbers import kilo
+from tinyrefinery.pages.run_tables import shown_model
 from tinyrefinery.runs import files
 from tinyrefinery.runs.run_folder import Run, TrainedStage
 
@@ -22,7 +23,7 @@ VOC = ("map11", "blind_map11", "map_area")
 COCO = ("ap", "ap50", "ap75")
 
 
-def detector_table(stages: Sequence[TrainedStage], measured: Measured, split: str) -> Table:
+def detector_table(stages: Sequence[TrainedStage], measured: Measured, split: str) -> FittedTable:
     """One line per detector: average precisions in percent, and cost.
 
     Raises:
@@ -30,26 +31,27 @@ def detector_table(stages: Sequence[TrainedStage], measured: Measured, split: st
     """
     _check_split(stages, measured, split)
     first = measured[stages[0].key][split]
-    title = f"{split}: {first['images']} images, {first['objects']} objects; percent"
-    table = Table(title=title)
-    table.add_column("detector", overflow="fold")
-    points = ("mAP 11 points", "of median boxes", "mAP area")
-    for column in ("seed", *points, "COCO AP", "AP50", "AP75", "params", "MACs"):
-        table.add_column(column, justify="right")
+    title = f"{split}: {first['images']} images, {first['objects']} objects, in percent."
+    table = FittedTable(title)
+    table.add_text("detector")
+    points = ("mAP\n11 points", "of median\nboxes", "mAP\narea")
+    table.add_numbers("seed", *points, "COCO\nAP", "AP50", "AP75", "params", "MACs")
     for stage in stages:
         measures, cost = measured[stage.key][split], measured[stage.key]["cost"]
         voc = [_percent(measures[name]) for name in VOC]
         coco = [_percent(measures["coco"][name]) for name in COCO]
         sizes = [kilo(cost[name]) for name in ("parameters", "macs")]
-        table.add_row(escape(stage.row or stage.model), str(stage.seed), *voc, *coco, *sizes)
+        table.add_row(
+            escape(stage.row or shown_model(stage.model)), str(stage.seed), *voc, *coco, *sizes
+        )
     return table
 
 
-def class_table(stages: Sequence[TrainedStage], measured: Measured, split: str) -> Table:
+def class_table(stages: Sequence[TrainedStage], measured: Measured, split: str) -> FittedTable:
     """One line per class: objects, and precision and recall in percent, means over detectors."""
-    table = Table(title="each class, mean over the detectors; percent")
-    for column in ("class", "objects", "AP 11 points", "AP area", "recall"):
-        table.add_column(column, justify="left" if column == "class" else "right")
+    table = FittedTable("Each class, mean over the detectors, in percent.")
+    table.add_text("class")
+    table.add_numbers("objects", "AP\n11 points", "AP\narea", "recall")
     by_detector = [measured[stage.key][split]["classes"] for stage in stages]
     for name, first in by_detector[0].items():
         means = [

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 from rich.markup import escape
-from rich.table import Table
 
 from tinyrefinery.errors import DataError
+from tinyrefinery.pages.narrow_tables import FittedTable
 from tinyrefinery.pages.numbers import kilo
 from tinyrefinery.runs.run_folder import TrainedStage
 
@@ -21,28 +21,23 @@ FEW = range(1, 6)
 MOST_CATEGORIES = 20
 
 
-def measure_table(stages: Sequence[TrainedStage], measured: Measured, split: str) -> Table:
+def measure_table(stages: Sequence[TrainedStage], measured: Measured, split: str) -> FittedTable:
     """One line per stage and seed: accuracy and its interval, calibration, cost; fits 80 columns.
 
     Raises:
         DataError: when no stage was measured on this split.
     """
-    table = Table(
-        box=None,
-        pad_edge=False,
-        header_style="bold",
-        caption=f"{split} split; percent but for NLL (nats); 95 %: Wilson interval over images",
-        caption_justify="left",
+    table = FittedTable(
+        f"{split} split; percent but for NLL (nats); 95 %: Wilson interval over images"
     )
-    table.add_column("stage", overflow="fold", min_width=12)
+    table.add_text("stage", 12)
     # With five classes or fewer, one of the best five is always right.
     classes = max((len(measured[s.key].get("per_category", ())) for s in stages), default=0)
     shown = {
         name: scale for name, scale in MEASURES.items() if name != "top5" or classes not in FEW
     }
     best = ("top-5",) if "top5" in shown else ()
-    for title in ("seed", "n", "top-1", "95 %", *best, "NLL", "ECE", "params", "MACs"):
-        table.add_column(title, justify="right", no_wrap=True)
+    table.add_numbers("seed", "n", "top-1", "95 %", *best, "NLL", "ECE", "params", "MACs")
     for stage in stages:
         found = measured[stage.key].get(split)
         if found is None:
@@ -59,12 +54,12 @@ def measure_table(stages: Sequence[TrainedStage], measured: Measured, split: str
             *cells[1:],
             *(kilo(cost.get(name)) for name in ("parameters", "macs")),
         )
-    if not table.row_count:
+    if not table.rows:
         raise DataError(f"no stage was measured on the split '{split}'")
     return table
 
 
-def category_table(stages: Sequence[TrainedStage], measured: Measured) -> Table:
+def category_table(stages: Sequence[TrainedStage], measured: Measured) -> FittedTable:
     """Training and validation accuracy of each category, mean over seeds, the worst first."""
     names = list(dict.fromkeys(stage.stage for stage in stages))
     lists: dict[tuple[str, str], list[tuple[float, float]]] = {}
@@ -74,16 +69,9 @@ def category_table(stages: Sequence[TrainedStage], measured: Measured) -> Table:
             if None not in pair:
                 lists.setdefault((entry["category"], stage.stage), []).append(pair)
     means = {place: np.mean(pairs, axis=0) for place, pairs in lists.items()}
-    table = Table(
-        box=None,
-        pad_edge=False,
-        header_style="bold",
-        caption="train / validation top-1 in percent, mean over seeds",
-        caption_justify="left",
-    )
-    table.add_column("category", overflow="fold")
-    for name in names:
-        table.add_column(escape(name), justify="right", no_wrap=True)
+    table = FittedTable("train / validation top-1 in percent, mean over seeds")
+    table.add_text("category")
+    table.add_numbers(*names)
     categories = sorted(
         {category for category, _ in means},
         key=lambda c: np.mean([means[c, name][1] for name in names if (c, name) in means]),

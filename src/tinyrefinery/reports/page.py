@@ -18,6 +18,7 @@ from tinyrefinery.pages.run_tables import (
     comparisons,
     group_stages,
     results_row,
+    shown_model,
 )
 from tinyrefinery.pages.style import save_plots
 from tinyrefinery.pages.templating import template
@@ -167,7 +168,7 @@ def _comparison(each: Comparison) -> dict[str, Any]:
     )
     return {
         "what": each.group.name,
-        "model": each.group.first.model,
+        "model": shown_model(each.group.first.model),
         "labels": each.group.first.labels,
         "baseline": each.baseline.name,
         "points": numbers.signed(gain.mean),
@@ -187,7 +188,7 @@ def _table(groups: Sequence[StageGroup], compared: Sequence[Comparison]) -> list
         lines.append(
             {
                 "name": group.name,
-                "model": group.first.model,
+                "model": shown_model(group.first.model),
                 "labels": group.first.labels,
                 "refined": group.refined,
                 "generation": group.generation,

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from rich.markup import escape
-from rich.table import Table
 
+from tinyrefinery.pages.narrow_tables import FittedTable
 from tinyrefinery.pages.numbers import NOTHING, gain_points, percent, signed
+from tinyrefinery.pages.run_tables import shown_model
 from tinyrefinery.reports.table_lines import TableLine, order_kept
 from tinyrefinery.runs.run_folder import Run
 
@@ -39,7 +40,7 @@ def cells(line: TableLine, titles: Sequence[str]) -> list[str]:
 
 def network(line: TableLine, lines: Sequence[TableLine]) -> str:
     """The network of a row, and the row its gain is over where rows have different ones."""
-    model = line.group.first.model if line.group else "not run"
+    model = shown_model(line.group.first.model) if line.group else "not run"
     several = len({other.baseline for other in lines if other.baseline}) > 1
     return f"{model}; gain over {line.baseline}" if several and line.baseline else model
 
@@ -82,13 +83,12 @@ def notes(folder: Run, lines: Sequence[TableLine]) -> list[str]:
     return texts
 
 
-def terminal_lines(lines: Sequence[TableLine]) -> Table:
+def terminal_lines(lines: Sequence[TableLine]) -> FittedTable:
     """The table that the command line prints; it fits into 80 columns."""
     titles = columns(lines)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("row", overflow="fold", min_width=9)
-    for name in titles:
-        table.add_column(name.replace(" ", "\n", 1), justify="right", no_wrap=True)
+    table = FittedTable()
+    table.add_text("row", 9)
+    table.add_numbers(*(name.replace(" ", "\n", 1) for name in titles))
     for line in lines:
         row, what = escape(line.row), escape(network(line, lines))
         table.add_row(f"{row}\n[dim]{what}[/dim]", *cells(line, titles))

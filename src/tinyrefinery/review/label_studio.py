@@ -48,7 +48,7 @@ def interface(classes: Iterable[str]) -> str:
 
 
 def tasks(queue: Queue, root: Path) -> list[dict[str, Any]]:
-    """Convert a queue to tasks for import.
+    """Convert a queue to tasks for import. Test images come without predictions.
 
     Args:
         queue: a queue whose images are files.
@@ -57,7 +57,7 @@ def tasks(queue: Queue, root: Path) -> list[dict[str, Any]]:
     Raises:
         DataError: when an image is not a file in that folder.
     """
-    return [_task(item, queue, root.resolve()) for item in queue.items]
+    return [_task(item.for_reviewer(), queue, root.resolve()) for item in queue.items]
 
 
 def _task(item: Item, queue: Queue, root: Path) -> dict[str, Any]:

@@ -61,6 +61,7 @@ def mine(
     row: str | None = None,
     like: Path | None = None,
     overrides: Sequence[str] = (),
+    test_images: bool = False,
 ) -> Mined:
     """Choose the images that a person should review.
 
@@ -78,6 +79,8 @@ def mine(
         like: of an ONNX file, the run that it was made from.
         overrides: changes to the data of the run, e.g. `data.source.root=moved/`. Data tests are
             judged on it too.
+        test_images: choose from the test split too. Labels that are corrected where a network
+            fails, and only there, raise its test accuracy.
 
     Raises:
         DataError: when nothing can be found, or a share or the budget is wrong.
@@ -95,10 +98,18 @@ def mine(
     if tests is not None:
         session = run_tests(tests, network, like=like, overrides=overrides)
     pools, notes = _pools(network, data, predictions, session, seed)
+    if not test_images:
+        pools, left_out = _without_test_images(pools)
+        notes += left_out
     groups, copies = _groups(data.dataset, predictions.ids)
     items = choose_items(pools, budget, parts, groups)
     elsewhere = session is not None and session.suite.data is not None and not overrides
     sources = [data, session.data] if session is not None and elsewhere else [data]
+    if not items:
+        hint = "" if test_images else ". --test-images selects test images too"
+        raise DataError(
+            f"{network.name}: found no image to review for the given shares and tests{hint}"
+        )
     queue = _queue(network, sources, items, seed=seed, budget=budget)
     population = len(set(predictions.ids[predictions.splits == "train"])) - copies
     return _mined(queue, population, pools, notes)
@@ -138,6 +149,20 @@ def _pools(
     train = np.flatnonzero(predictions.splits == "train")
     pools["random"] = random_items(predictions, train, seed)
     return pools, notes
+
+
+def _without_test_images(
+    pools: Mapping[str, list[Item]],
+) -> tuple[dict[str, list[Item]], list[str]]:
+    """The candidates that are not of a test split, and a note for each reason that lost some."""
+    kept = {name: [item for item in pool if not item.is_test] for name, pool in pools.items()}
+    lost = {name: len(pool) - len(kept[name]) for name, pool in pools.items()}
+    notes = [
+        f"{name}: left out {count:,} test images; to review them too: --test-images"
+        for name, count in lost.items()
+        if count
+    ]
+    return kept, notes
 
 
 def _predictions(network: Network, data: NetworkData, refiner: Network | None) -> ImagePredictions:
@@ -184,8 +209,6 @@ def _groups(dataset: Dataset, ids: np.ndarray) -> tuple[dict[str, str], int]:
 def _queue(
     network: Network, sources: list[NetworkData], items: list[Item], *, seed: int, budget: int
 ) -> Queue:
-    if not items:
-        raise DataError(f"{network.name}: found no image to review for the given shares")
     recipe = network.recipe
     assert recipe is not None
     size = network.info.size

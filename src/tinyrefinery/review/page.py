@@ -28,7 +28,12 @@ def static_page(review: Review, pictures: Pictures) -> str:
     state = review.state()
     done = {int(place) for place in state["decided"]}
     left = [place for place in range(len(review.tasks)) if place not in done]
-    content = {**state, "decided": {}, "items": [state["items"][place] for place in left]}
+    content = {
+        **state,
+        "file": "",
+        "decided": {},
+        "items": [state["items"][place] for place in left],
+    }
     for place, item in zip(left, content["items"], strict=True):
         uid = review.tasks[place].item.uid
         item["uid"] = uid

@@ -5,7 +5,7 @@ The header names the data source, so a queue can be reviewed without its run.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ REASONS = {
     "audit": "accepted auto-label, drawn at random for a check",
 }
 """Reasons why an image is in a queue."""
+_TELLS_PREDICTION = ("label_suspect", "disagreement", "auto_label", "audit")
+"""Reasons whose `why` names a prediction."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,18 @@ class Item:
     """Its group of near duplicates, of which one is shown; None without duplicates."""
     also: tuple[str, ...] = ()
     """Further reasons that apply."""
+
+    @property
+    def is_test(self) -> bool:
+        """Whether the image measures networks. Then a reviewer must not see their predictions."""
+        return self.split == "test"
+
+    def for_reviewer(self) -> "Item":
+        """The item as a reviewer may see it: a test image comes without any prediction."""
+        if not self.is_test:
+            return self
+        why = REASONS[self.reason] if self.reason in _TELLS_PREDICTION else self.why
+        return replace(self, why=why, suggest=None, network={}, refiner={}, aum=None)
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,7 @@ class Review:
                 "classes": list(self.queue.classes),
                 "slice": self.slice,
                 "items": [_plain(task) for task in self.tasks],
+                "file": str(self.path),
                 "decided": {str(place): _word(decision) for place, decision in self.decided},
             }
 
@@ -145,11 +146,11 @@ def _add_to_slice(content: dict[str, Any], item: Item) -> bool:
 
 
 def _even_shares(item: Item) -> tuple[tuple[str, float], ...]:
-    """Equal shares of label and suggested class, or none if they are the same.
+    """Equal shares of label and suggested class, or none if they are the same or of a test image.
 
     Not used where reviewers disagree: there, their votes give better shares.
     """
-    if item.given is None or item.suggest in (None, item.given):
+    if item.is_test or item.given is None or item.suggest in (None, item.given):
         return ()
     return (item.given, 0.5), (str(item.suggest), 0.5)
 
@@ -163,9 +164,15 @@ def _seconds(value: Any) -> float:
 
 
 def _plain(task: Task) -> dict[str, Any]:
-    item = task.item
+    item = task.item.for_reviewer()
+    if task.settles:
+        item = replace(item, why=task.item.why)  # what the reviewers decided
     content = {name: value for name, value in asdict(item).items() if name not in ("uid", "group")}
-    return content | {"settles": task.settles, "trains": item.split == "train"}
+    return content | {
+        "settles": task.settles,
+        "trains": item.split == "train",
+        "test": item.is_test,
+    }
 
 
 def _word(decision: Decision) -> str:

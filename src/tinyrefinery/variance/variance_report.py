@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 from PIL import Image
 from rich.markup import escape
-from rich.table import Table
 
 from tinyrefinery.files import write_atomic, write_csv
+from tinyrefinery.pages.narrow_tables import FittedTable
 from tinyrefinery.pages.plain_table import plain_table
 from tinyrefinery.pages.style import STYLE, save_plots, short
 
@@ -50,7 +50,9 @@ class Variances(Protocol):
         ...
 
 
-def variance_table(measured: Sequence[Variances], summaries: Sequence[dict[str, Any]]) -> Table:
+def variance_table(
+    measured: Sequence[Variances], summaries: Sequence[dict[str, Any]]
+) -> FittedTable:
     """One line per network and layer: average, maximum and minimum over images, as in Table 5."""
     table = plain_table(
         {"network": 12, "layer": None},

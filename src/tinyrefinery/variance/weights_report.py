@@ -8,9 +8,9 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from rich.markup import escape
-from rich.table import Table
 
 from tinyrefinery.files import write_csv
+from tinyrefinery.pages.narrow_tables import FittedTable
 from tinyrefinery.pages.plain_table import plain_table
 from tinyrefinery.pages.style import INK, MUTED, PLAIN, REFINED, STYLE, short
 
@@ -49,7 +49,7 @@ def _facts(weights: ImageWeights) -> tuple[int, float, float, float, float]:
     return len(values), values.mean(), values.std(ddof=1), values.min(), values.max()
 
 
-def weights_table(measured: Sequence[ImageWeights]) -> Table:
+def weights_table(measured: Sequence[ImageWeights]) -> FittedTable:
     """One line per network and reading: mean, standard deviation, smallest and largest weight."""
     table = plain_table(
         {"network": 12, "reading": None},

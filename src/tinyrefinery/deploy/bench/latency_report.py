@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
-from rich.table import Table
 
 from tinyrefinery.files import write_atomic, write_csv
+from tinyrefinery.pages.narrow_tables import FittedTable
 from tinyrefinery.pages.numbers import NOTHING, kilo
 
 COLUMNS = (
@@ -23,7 +23,7 @@ def latency_table(
     lines: Sequence[Line],
     devices: Mapping[str, str] | None = None,
     printed: Mapping[str, Mapping[str, float]] | None = None,
-) -> Table:
+) -> FittedTable:
     """One row per network and backend, at most 80 characters wide.
 
     Args:
@@ -32,13 +32,11 @@ def latency_table(
         printed: the paper's milliseconds, by network and device. Networks that were not measured
             here get a row too.
     """
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("network", overflow="fold", min_width=12)
-    for title in ("ms\nmedian", "10 to\n90 %", "CPU\nms", "CPU\nratio"):
-        table.add_column(title, justify="right", no_wrap=True)
+    table = FittedTable()
+    table.add_text("network", 12)
+    table.add_numbers("ms\nmedian", "10 to\n90 %", "CPU\nms", "CPU\nratio")
     devices, printed = devices or {}, printed or {}
-    for title in devices.values():
-        table.add_column(f"paper\n{title}", justify="right", no_wrap=True)
+    table.add_numbers(*(f"paper\n{title}" for title in devices.values()))
     for line in lines:
         name = escape(str(line["network"]))
         size = f"{kilo(line['parameters'])} parameters, {kilo(line['macs'])} MACs"

@@ -58,7 +58,8 @@ function show(index) {
   $("progress").setAttribute("aria-valuenow", Math.round(percent));
   $("work").hidden = at < 0; $("done").hidden = at >= 0;
   if (at < 0) {
-    $("doneword").textContent = live ? "All decisions are on disk. Next: tinyrefinery apply" : "Download your decisions.";
+    $("doneword").textContent = live ? `All decisions are in ${state.file}. Next:` : "Download your decisions. Next:";
+    $("next").textContent = `tinyrefinery apply ${quoted(live ? state.file : downloadName())}`;
     return;
   }
   const item = state.items[at];
@@ -67,8 +68,8 @@ function show(index) {
   const predicted = [["network", item.network], ["refiner", item.refiner]]
     .filter(([, p]) => Object.keys(p).length)
     .map(([name, p]) => `${name}: ` + Object.entries(p).map(([k, v]) => `${k} ${v.toFixed(2)}`).join(", "));
-  $("predicted").textContent = predicted.join("; ") || "nothing";
-  const best = item.suggest === null ? item.given : item.suggest;
+  $("predicted").textContent = item.test ? "hidden: this is a test image" : predicted.join("; ") || "nothing";
+  const best = item.test ? null : item.suggest === null ? item.given : item.suggest;
   $("accept").hidden = best === null;
   $("acceptword").textContent = best === item.given ? `${best}: label is correct` : `relabel to ${best}`;
   $("file").textContent = `${item.split} · ${item.file_name}`;
@@ -152,7 +153,8 @@ async function undo() {
 
 function accept() {
   const item = state.items[at];
-  if (item.suggest !== null && item.suggest !== item.given) decide("relabel", item.suggest);
+  if (item.test) fail("This is a test image: choose a class, or press o if the label is correct.");
+  else if (item.suggest !== null && item.suggest !== item.given) decide("relabel", item.suggest);
   else if (item.given !== null) decide("ok");
 }
 
@@ -184,11 +186,19 @@ function press(event) {
   event.preventDefault();
 }
 
+function downloadName() {
+  return `${state.queue}.${state.reviewer}.decisions.jsonl`;
+}
+
+function quoted(name) { // as a shell needs it
+  return /^[\w./-]+$/.test(name) ? name : `'${name.replaceAll("'", `'\\''`)}'`;
+}
+
 function download() {
   const text = decisions.map((decision) => JSON.stringify(decision.line) + "\n").join("");
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([text], { type: "application/x-ndjson" }));
-  link.download = `${state.queue}.${state.reviewer}.decisions.jsonl`;
+  link.download = downloadName();
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
