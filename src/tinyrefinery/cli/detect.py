@@ -97,7 +97,7 @@ def draw(
     _check_split(split)
     stage, folder = choose_detector(run, seed, row), out or run / "drawn"
     if not images:
-        streams.echo(draw_split(stage, split, folder, score=score, count=count))
+        streams.echo(str(draw_split(stage, split, folder, score=score, count=count)))
         return
     for path, boxes in draw_files(stage, images, folder, score=score):
         streams.echo(f"{path}: {boxes} box{'' if boxes == 1 else 'es'}")
