@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch  # noqa: F401 (imported by some sources, which must not count as a hang)
 
 from tests.damage import distort
 from tests.data.pictures import class_folders, picture
@@ -31,8 +32,8 @@ from tinyrefinery.recipe.detection import Voc
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.review.label_studio import read_export
 
-LIMIT = 20
-"""Seconds for one input."""
+LIMIT = 120
+"""Seconds for one input, on a machine that does other things too."""
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 EXPORT = Path(__file__).parents[1] / "review" / "golden" / "export.json"
 

@@ -120,3 +120,15 @@ def test_splits_that_are_missing_or_twice_are_named(tmp_path: Path, splits, mess
     datasets.DatasetDict(dict.fromkeys(splits, one)).save_to_disk(str(tmp_path / "saved"))
     with pytest.raises(DataError, match=message):
         open_data("hugging_face", path=str(tmp_path / "saved"))
+
+
+def test_a_damaged_arrow_file_does_not_end_the_process(tmp_path: Path):
+    """Offsets that point beyond the file: Arrow follows them unless it is told to check."""
+    folder = saved(tmp_path / "set")
+    (file,) = (folder / "train").glob("*.arrow")
+    content = file.read_bytes()
+    offsets = np.cumsum([0, *(len(picture(s)) for s in range(10))]).astype("<i4").tobytes()
+    assert content.count(offsets) == 1
+    file.write_bytes(content.replace(offsets, offsets[:8] + b"\xff\xff\xff\x7f" * 9))
+    with pytest.raises(DataError, match=r"split train: the Arrow files are damaged.*again"):
+        open_data("hugging_face", path=str(folder), validation=0)

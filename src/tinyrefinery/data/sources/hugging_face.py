@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.listing import assemble
 from tinyrefinery.data.sources.parquet import Table, listing_of
@@ -132,8 +134,26 @@ def _table(path: str, loaded: Any, ours: str, theirs: str, image: str, label: st
         loaded = loaded.cast_column(image, Image(decode=False))
     feature = loaded.features.get(label)
     names = list(feature.names) if isinstance(feature, ClassLabel) else None
-    table = loaded.with_format("arrow")[:]
+    table = _checked_table(loaded, where)
     # Fingerprints don't cover files on disk, so local datasets are examined each time.
     fingerprint = getattr(loaded, "_fingerprint", None)
     stamp = f"{path}\x1f{fingerprint}" if fingerprint and not os.path.isdir(path) else None
     return Table(where, table.replace_schema_metadata(None), ours, names, stamp)
+
+
+def _checked_table(loaded: Any, where: str) -> pa.Table:
+    """All rows of a split. Arrow maps files as they are: a damaged one ends the process.
+
+    Raises:
+        DataError: if the files are damaged.
+    """
+    try:
+        loaded.data.validate(full=True)
+        table = loaded.with_format("arrow")[:]
+        table.validate(full=True)
+    except Exception as error:  # errors of Arrow and of the library
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(
+            f"{where}: the Arrow files are damaged ({reason}). Save or download the dataset again"
+        ) from error
+    return table
