@@ -118,3 +118,25 @@ def test_type_checkers_see_the_same_names():
 def test_importing_costs_no_torch():
     code = "import tinyrefinery, sys; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_refine_has_the_defaults_of_the_starter_recipe(tmp_path, monkeypatch):
+    from tinyrefinery import api
+    from tinyrefinery.recipe.load import load_recipe
+    from tinyrefinery.recipe.shipped import locate
+
+    trained = []
+    monkeypatch.setattr(api, "train", lambda recipe, **_: trained.append(recipe) or [None])
+    tr.refine(stripes(), ["resnet8", "resnet8"])
+    (ours,), starter = trained, load_recipe(locate("starter/folder"))
+    plain = starter.generations[0]
+    for stage in ours.generations:
+        for name in ("optimizer", "schedule", "epochs", "batch_size"):
+            assert getattr(stage, name) == getattr(plain, name), name
+    assert ours.data.train_crop.area == starter.data.train_crop.area == (0.35, 1.0)
+    assert ours.data.flip == starter.data.flip
+    tr.refine(stripes(), ["resnet8"], epochs=2, lr=0.3, area=(0.08, 1), batch_size=16)
+    changed = trained[1].generations[0]
+    assert (changed.epochs, changed.optimizer.lr, changed.batch_size) == (2, 0.3, 16)
+    assert changed.schedule.warmup == 0.2
+    assert trained[1].data.train_crop.area == (0.08, 1.0)

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from tinyrefinery.losses import build as build_loss
     from tinyrefinery.models import create as create_model
     from tinyrefinery.models.network_file import load_network, save_network
-    from tinyrefinery.networks.opening import open_network
+    from tinyrefinery.networks.held_out import held_out
+    from tinyrefinery.networks.network import Network
+    from tinyrefinery.networks.network_data import open_network_data
+    from tinyrefinery.networks.opening import open_network, open_networks
     from tinyrefinery.options.crops import Center, Inception
     from tinyrefinery.options.engine import Engine
     from tinyrefinery.options.labels import Refining
@@ -55,12 +58,15 @@ _HOME = {
     "export": "tinyrefinery.api:export",
     "fine_tune": "tinyrefinery.api:fine_tune",
     "fit": "tinyrefinery.training.loop:fit",
+    "held_out": "tinyrefinery.networks.held_out:held_out",
     "label_form": "tinyrefinery.labels.store.encodings:choose",
     "load_batches": "tinyrefinery.data.batches:load",
     "load_network": "tinyrefinery.models.network_file:load_network",
     "load_recipe": "tinyrefinery.recipe.load:load_recipe",
     "open_data": "tinyrefinery.data.open:open_data",
     "open_network": "tinyrefinery.networks.opening:open_network",
+    "open_network_data": "tinyrefinery.networks.network_data:open_network_data",
+    "open_networks": "tinyrefinery.networks.opening:open_networks",
     "predict": "tinyrefinery.prediction.predict_pictures:predict",
     "predict_rows": "tinyrefinery.evaluation.predictions:predict",
     "refine": "tinyrefinery.api:refine",
@@ -82,6 +88,7 @@ _HOME = {
     "Inception": "tinyrefinery.options.crops:Inception",
     "Kl": "tinyrefinery.options.losses:Kl",
     "LabelStore": "tinyrefinery.labels.store.store:LabelStore",
+    "Network": "tinyrefinery.networks.network:Network",
     "RefinedLabels": "tinyrefinery.labels.policy:RefinedLabels",
     "Refiner": "tinyrefinery.labels.refiner:Refiner",
     "RefineryError": "tinyrefinery.errors:RefineryError",
@@ -107,6 +114,7 @@ __all__ = [
     "Inception",
     "Kl",
     "LabelStore",
+    "Network",
     "RefinedLabels",
     "Refiner",
     "RefineryError",
@@ -124,12 +132,15 @@ __all__ = [
     "export",
     "fine_tune",
     "fit",
+    "held_out",
     "label_form",
     "load_batches",
     "load_network",
     "load_recipe",
     "open_data",
     "open_network",
+    "open_network_data",
+    "open_networks",
     "predict",
     "predict_rows",
     "refine",

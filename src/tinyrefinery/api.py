@@ -17,6 +17,7 @@ from tinyrefinery.recipe.data import Data
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.shipped import locate
+from tinyrefinery.recipe.stage import Stage
 from tinyrefinery.runs.plan import Job, run_folder, seeded
 
 
@@ -66,8 +67,8 @@ def refine(
     data: Dataset,
     models: Sequence[str | Mapping[str, Any]],
     *,
-    epochs: int = 60,
-    lr: float = 0.1,
+    epochs: int | None = None,
+    lr: float | None = None,
     size: int | tuple[int, int] | None = None,
     labels: Mapping[str, Any] | None = None,
     store: str | Path | None = None,
@@ -77,12 +78,15 @@ def refine(
 ) -> Chain:
     """Train a chain: the first model on given labels, each next on those of the one before.
 
+    What is not given is as in the first stage of the recipe `starter/folder`: epochs, learning
+    rate, weight decay, warm-up, batch size, area of the crops, flips, and at most its size.
+
     Args:
         data: from `open_data`.
         models: names, or mappings with `name` and `kwargs`, e.g. `["resnet18", "resnet8"]`.
         epochs: passes over the training split, for each model.
         lr: largest learning rate of SGD with momentum and a cosine schedule.
-        size: of the crops in pixels; else the images' own, at most 224.
+        size: of the crops in pixels; else the images' own, at most the recipe's.
         labels: options of the refined labels, e.g. `{"hard": True}` (see the recipe's `labels`).
         store: folder in which refined labels are kept, so that they are made once; else each
             network's labels are made as it trains.
@@ -98,9 +102,17 @@ def refine(
         RefineryError: for anything that the user can fix.
     """
     _check_dataset(data, "refine")
-    crops, stage = _crops(data, size, options)
+    starter = load_recipe(locate("starter/folder"))
+    usual, crop = starter.generations[0], starter.data.train_crop
+    options = {
+        "area": getattr(crop, "area", None),
+        "flip": starter.data.flip,
+        "batch_size": usual.batch_size,
+    } | options
+    crops, stage = _crops(data, size, options, most=max(crop.size))
     kept = {} if store is None else {"store": str(store)}
-    stages = _stages(models, _common(epochs, lr) | stage, kept | dict(labels or {}))
+    common = _as_stage(usual, epochs, lr)
+    stages = _stages(models, common | stage, kept | dict(labels or {}))
     title = " -> ".join(stage["id"] for stage in stages) + f" on {data.name}"
     raw = {"title": title, "seed": seed, "data": crops, "stages": stages}
     return train(check(raw, Recipe, source="refine"), folder=folder, data=data)[0]
@@ -201,6 +213,16 @@ def _kind(value: object) -> str:
     return "None" if value is None else f"of type {type(value).__name__}"
 
 
+def _as_stage(usual: Stage, epochs: int | None, lr: float | None) -> dict[str, Any]:
+    """Optimizer, schedule and epochs of a stage, with some changed."""
+    epochs = usual.epochs if epochs is None else epochs
+    optimizer, schedule = usual.optimizer.model_dump(), usual.schedule.model_dump()
+    if "warmup" in schedule:
+        schedule["warmup"] = min(schedule["warmup"], epochs / 10)
+    changed = {} if lr is None else {"lr": lr}
+    return {"optimizer": optimizer | changed, "schedule": schedule, "epochs": epochs}
+
+
 def _common(epochs: int, lr: float, **optimizer: Any) -> dict[str, Any]:
     """What all stages have in common."""
     return {
@@ -211,11 +233,14 @@ def _common(epochs: int, lr: float, **optimizer: Any) -> dict[str, Any]:
 
 
 def _crops(
-    data: Dataset, size: int | tuple[int, int] | None, options: Mapping[str, Any]
+    data: Dataset,
+    size: int | tuple[int, int] | None,
+    options: Mapping[str, Any],
+    most: int = 224,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """A recipe's data, in random crops of `size` (else of the images' own); and what is left."""
     if size is None:
-        height, width = (int(min(side, 224)) for side in data.images.sizes.max(axis=0))
+        height, width = (int(min(side, most)) for side in data.images.sizes.max(axis=0))
         size = (height, width)
     source = {"name": "given", "digest": data.manifest.digest, "channels": data.images.channels}
     crop = {name: value for name, value in options.items() if name in Inception.model_fields}

@@ -1,4 +1,4 @@
-"""Errors that a user can fix: each message names the thing, the place and the remedy.
+r"""Errors that a user can fix: each message names the thing, the place and the remedy.
 
 Exit codes of `tinyrefinery`:
 
@@ -11,6 +11,7 @@ Exit codes of `tinyrefinery`:
 | 4 | a file or folder is not writable |
 | 70 | a bug in Tiny Refinery: the traceback is printed |
 | 130 | interrupted by Ctrl-C |
+| 141 | the reader of the output went away, e.g. `\| head` |
 """
 
 import inspect
@@ -24,6 +25,8 @@ DEFECT = 70
 """A bug of ours, as in sysexits.h. Python's own 1 would look like a failed check."""
 INTERRUPTED = 130
 """Ctrl-C, as in shells: 128 + SIGINT."""
+PIPE_CLOSED = 141
+"""The reader of the output went away, as in shells: 128 + SIGPIPE."""
 
 
 class RefineryError(Exception):

@@ -77,12 +77,16 @@ def test_the_momentum_of_running_statistics_can_be_set(tmp_path):
 
 
 def test_the_papers_imagenet_schedule():
-    """Section 5.1: from 1e-6 to .032 in 3 epochs, then times .97 every 2.4 epochs."""
+    """Section 5.1: from 1e-6 to .032 in 3 epochs, then times .97 every 2.4 epochs.
+
+    The warm-up reaches .032 itself, although the first decay is at epoch 2.4.
+    """
     (stage,) = load_recipe(locate("bias_loss/imagenet")).generations
     schedule, rate = schedules.build(stage.schedule, stage.epochs), stage.optimizer.lr
     assert rate * schedule(0.0) == pytest.approx(1e-6)
     assert rate * schedule(1.5) == pytest.approx((1e-6 + 0.032) / 2)
-    for epoch in (3.0, 4.79, 4.81, 7.3, 240.1):
+    assert rate * schedule(3.0) == pytest.approx(0.032)
+    for epoch in (3.01, 4.79, 4.81, 7.3, 240.1):
         assert rate * schedule(epoch) == pytest.approx(0.032 * 0.97 ** (epoch // 2.4))
     optimizer = optimizers.build(stage.optimizer, torch.nn.Linear(2, 2))
     assert type(optimizer).__name__ == "RMSpropTF"

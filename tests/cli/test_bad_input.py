@@ -165,3 +165,19 @@ def test_debug_shows_the_traceback(tmp_path):
     done = call("--debug", "run", write_tiny(tmp_path), "stages.plain.epochs=many")
     assert done.exit_code == 1
     assert done.exception is not None
+
+
+def test_smoke_looks_at_the_folder(photos, tmp_path):
+    (photos / "cat" / "empty.png").write_bytes(b"")
+    source = FOLDER.replace("ROOT", str(photos))
+    where = ["--runs", tmp_path / "runs", "--name", "dry", "--smoke"]
+    done = call("run", write_tiny(tmp_path), source, *where)
+    assert done.exit_code == 0, done.output
+    assert "empty.png" in (tmp_path / "runs" / "dry" / "excluded.csv").read_text()
+    assert '"cat"' in (tmp_path / "runs" / "dry" / "data.json").read_text()
+
+
+def test_smoke_of_a_folder_that_is_not_there(tmp_path):
+    source = FOLDER.replace("ROOT", str(tmp_path / "phtos"))
+    told = refused(call("run", write_tiny(tmp_path), source, "--runs", tmp_path, "--smoke"))
+    assert "phtos: there is no such folder" in told

@@ -32,6 +32,7 @@ WRITING = {
     "reproduce": {"--runs": FILE},
     "review": {"--decisions": FOLDER, "--static": FOLDER, "--label-studio": FOLDER},
     "run": {"--runs": FILE},
+    "predict": {"--csv": FOLDER, "--json": FOLDER},
     "saliency": {"--out": FOLDER, "--overlays": FILE},
     "test": {"--junit": FOLDER, "--html": FOLDER, "--json": FOLDER},
     "variance": {"--out": FILE},
@@ -40,7 +41,7 @@ WRITING = {
 READ = {
     *("run", "runs", "tests", "baseline", "like", "history", "reference", "accept", "model"),
     *("refiner", "images", "gold", "decisions", "classes", "weights", "human", "queue", "root"),
-    *("stores", "store", "folder", "overlay", "artifact"),
+    *("stores", "store", "folder", "overlay", "artifact", "pictures"),
 }
 """Names of what commands only read, where `WRITING` doesn't say otherwise."""
 

@@ -1,6 +1,7 @@
 """Folders of pictures: layouts, what is left out, and what is refused."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -374,3 +375,16 @@ def test_a_name_that_is_no_utf_8_is_left_out_and_told(tmp_path: Path):
     assert len(dataset.manifest) == 20
     assert kinds(dataset) == ["ignored_files"]
     assert "rename" in dataset.problems[0].what
+
+
+@pytest.mark.skipif(os.sep == "\\", reason="backslashes are separators here")
+def test_metadata_written_on_windows(tmp_path: Path):
+    class_folders(tmp_path, each=4)
+    names = [f"{label}\\{i}.png" for label in ("cat", "dog") for i in range(4)]
+    odd = "cat/back\\slash.png"  # a file name here, and not a path
+    write(tmp_path / odd, picture(77))
+    lines = [f"{name},{name[:3]}" for name in [*names, odd]]
+    (tmp_path / "metadata.csv").write_text("\n".join(["file_name,label", *lines]) + "\n")
+    dataset = open_data("folder", root=str(tmp_path), validation=0, test=0)
+    assert len(dataset.manifest) == 9
+    assert dataset.problems == ()

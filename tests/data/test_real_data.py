@@ -36,7 +36,7 @@ def test_cifar10():
     assert dataset.classes[:2] == ("airplane", "automobile")
     assert isinstance(dataset.images, ResidentImages)
     assert tuple(dataset.images.array.shape) == (6000, 3, 32, 32)
-    assert dataset.problems == ()
+    assert {p.kind for p in dataset.problems} == {"near_copies"}
     validation = np.bincount(dataset.manifest.labels[dataset.manifest.rows("validation")])
     train = np.bincount(dataset.manifest.labels[dataset.manifest.rows("train")])
     assert np.abs(validation / (train + validation) - 0.1).max() < 0.003
@@ -66,7 +66,8 @@ def test_person_crops_are_split_by_group_and_mirror_images_stay_together():
     assert abs(len(labels) / len(manifest) - 0.1) < 0.01
     assert abs(labels.mean() - manifest.labels.mean()) < 0.02
     # Exact copies that the set itself puts into different groups.
-    assert {p.kind for p in dataset.problems} <= {"duplicate_across_splits"}
+    kinds = {p.kind for p in dataset.problems}
+    assert kinds <= {"duplicate_across_splits", "near_copies", "one_color"}
 
 
 def test_tiny_imagenet_with_its_real_faults():
@@ -76,7 +77,7 @@ def test_tiny_imagenet_with_its_real_faults():
     }
     dataset = open_data("parquet", path=paths, resident="never")
     kinds = Counter(p.kind for p in dataset.problems)
-    assert kinds == {"duplicate_across_splits": 2, "conflicting_labels": 1}
+    assert kinds == {"duplicate_across_splits": 2, "conflicting_labels": 1, "near_copies": 1}
     assert len(dataset.manifest.rows("test")) == 2000
     conflict = next(p for p in dataset.problems if p.kind == "conflicting_labels")
     assert "n03179701_430" in conflict.where

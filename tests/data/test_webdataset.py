@@ -114,3 +114,20 @@ def test_joined_shards_are_refused(tmp_path: Path):
     path.write_bytes(path.read_bytes() * 2)
     with pytest.raises(DataError, match="content after its end mark"):
         open_data("webdataset", path=str(path), classes=["a", "b"])
+
+
+def test_keys_with_dots_are_named(tmp_path: Path):
+    files = {}
+    for seed in range(4):
+        files[f"a/im.v1.{seed}.png"] = picture(seed)
+        files[f"a/im.v1.{seed}.cls"] = b"1"
+    write_shard(tmp_path / "a.tar", files)
+    with pytest.raises(DataError, match=r"im\.v1\.0\.cls.*first dot.*im_v1_0\.cls"):
+        open_data("webdataset", path=str(tmp_path / "a.tar"))
+
+
+def test_further_json_files_of_a_sample_are_passed_over(tmp_path: Path):
+    more = {f"part/{seed:03d}.seg.json": b"[]" for seed in range(8)}
+    write_shard(tmp_path / "a.tar", samples(range(8)) | more)
+    dataset = open_data("webdataset", path=str(tmp_path / "a.tar"), validation=0, test=0)
+    assert len(dataset.manifest) == 8

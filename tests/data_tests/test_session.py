@@ -280,3 +280,8 @@ def test_image_properties_are_computed_when_a_test_asks_and_kept(run, tmp_path, 
     assert 0 < len(dark) < 180
     run_tests(tests, network)
     assert calls == [240]
+
+
+def test_a_missing_file_of_tests_says_how_to_create_one(run, tmp_path):
+    with pytest.raises(DataTestError, match=r"no such file.*tinyrefinery init .*gone\.yaml"):
+        run_tests(tmp_path / "gone.yaml", open_network(run))

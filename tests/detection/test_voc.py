@@ -157,7 +157,7 @@ def test_a_photograph_on_its_side_in_a_set(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     content = io.BytesIO()
-    Image.new("RGB", (60, 40)).save(content, "JPEG", exif=exif)
+    Image.effect_noise((60, 40), 50).convert("RGB").save(content, "JPEG", exif=exif)
     files["JPEGImages/im1.jpg"] = content.getvalue()
     data = open_voc(write(tmp_path, files))
     assert [(p.kind, p.where) for p in data.problems] == [("turned_image", "Annotations/im1.xml")]

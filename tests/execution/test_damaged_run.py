@@ -7,6 +7,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
+from tests.damage import damage
 from tests.running import go, stage_folder, weights
 from tinyrefinery.audit.evidence import stage_evidence
 from tinyrefinery.errors import CheckpointError, DataError, RefineryError
@@ -120,28 +121,6 @@ def test_stage_json_is_checked_and_written_anew(whole, run, tmp_path, caplog):
     go(tmp_path, overrides=[STOP])
     assert "stage.json: is damaged" in warnings(caplog)
     assert path.read_bytes() == (stage_folder(whole, "refined") / "stage.json").read_bytes()
-
-
-def damage(path, random):
-    """Damage a file in one of the ways that disks, copies and editors do."""
-    content = bytearray(path.read_bytes())
-    kind = random.integers(7)
-    place = int(random.integers(len(content) + 1))
-    if kind == 0:
-        content = content[:place]
-    elif kind == 1:
-        content[place : place + 64] = bytes(len(content[place : place + 64]))
-    elif kind == 2:
-        content[place:place] = random.bytes(int(random.integers(1, 40)))
-    elif kind == 3:
-        content = bytearray(random.bytes(max(1, len(content))))
-    elif kind == 4:
-        path.unlink()
-        return "deleted"
-    elif content:
-        content[min(place, len(content) - 1)] ^= 1 << int(random.integers(8))
-    path.write_bytes(content)
-    return "damaged"
 
 
 def read_everything(run):

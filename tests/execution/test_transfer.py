@@ -318,3 +318,46 @@ def test_a_key_knows_files_by_their_content_wherever_they_lie(first, tmp_path):
         assert without not in (here, other)
     ways = (f"{SECOND}.init_from=file:{first}", f"{SECOND}.model.weights={first}")
     assert len({keys(way)["plain"] for way in ways}) == 2
+
+
+NO_NETWORK = "We couldn't connect to 'https://huggingface.co'"
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    """timm without a network and without a file in its cache."""
+    import timm
+
+    create_model = timm.create_model
+
+    def without_weights(name, **options):
+        if options.pop("pretrained", False):
+            raise OSError(NO_NETWORK)
+        return create_model(name, **options)
+
+    monkeypatch.setattr(timm, "create_model", without_weights)
+
+
+PRETRAINED = "{name: 'timm:mobilenetv3_small_050', kwargs: {pretrained: true}}"
+
+
+@pytest.mark.usefixtures("offline")
+def test_pretrained_weights_are_there_before_anything_is_trained(tmp_path):
+    """Also where a later stage needs them."""
+    with pytest.raises(CheckpointError, match="pretrained weights are not available") as caught:
+        go(tmp_path, overrides=[f"stages.refined.model={PRETRAINED}"])
+    told = str(caught.value)
+    assert NO_NETWORK in told
+    assert "https://huggingface.co/timm/mobilenetv3_small_050" in told
+    assert "weights: model.safetensors} with replace_head: true" in told
+    assert "can't build" not in told
+    assert not list(tmp_path.glob("run/stages/*/metrics.jsonl"))
+
+
+@pytest.mark.usefixtures("offline")
+@pytest.mark.parametrize("pretrained", ["true", "false"])
+def test_a_size_that_timm_can_not_build_is_not_about_weights(tmp_path, pretrained):
+    kwargs = f"{{pretrained: {pretrained}, patch_size: 64}}"
+    model = f"{{name: 'timm:vit_tiny_patch16_224', kwargs: {kwargs}}}"
+    with pytest.raises(RecipeError, match=r"timm can't build.*for 16x16 pixels"):
+        go(tmp_path, overrides=[f"stages.plain.model={model}"])

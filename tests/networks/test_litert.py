@@ -79,7 +79,7 @@ def test_a_file_that_is_cut_short_is_one_message(tmp_path, share):
     whole = others()[0].read_bytes()
     path = tmp_path / "cut.tflite"
     path.write_bytes(whole[: int(share * len(whole))])
-    with pytest.raises(CheckpointError, match=r"cut\.tflite: is no .*LiteRT file"):
+    with pytest.raises(CheckpointError, match=r"cut\.tflite: is not a .*LiteRT file"):
         LiteRtNetwork(path)
 
 

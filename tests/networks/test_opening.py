@@ -12,6 +12,8 @@ from tinyrefinery.errors import CheckpointError, ChoiceError, DataError
 from tinyrefinery.networks.opening import open_network, open_networks
 from tinyrefinery.runs.origins import find_origin
 from tinyrefinery.runs.run_folder import open_run
+from tinyrefinery.runs.stage_digests import write_done
+from tinyrefinery.runs.stage_record import read_plain_facts, stage_json
 
 
 def stage_folder(run: Path, stage: str = "plain") -> Path:
@@ -56,8 +58,8 @@ def test_a_stage_folder_is_no_run_folder_and_the_message_names_the_run(run):
 def test_the_folder_of_an_older_network_still_means_it(run):
     newer = stage_folder(run)
     older = shutil.copytree(newer, newer.with_name("plain-0ld0ld0l"))
-    facts = json.loads((older / "stage.json").read_text())
-    (older / "stage.json").write_text(json.dumps(facts | {"key": "0ld0ld0l"}))
+    (older / "stage.json").write_text(stage_json(read_plain_facts(older) | {"key": "0ld0ld0l"}))
+    write_done(older, "0ld0ld0l", 1)
     os.utime(older / "done.json", (0, 0))
     assert open_network(older).digest == "0ld0ld0l"
     assert open_network(older / "model.safetensors").digest == "0ld0ld0l"

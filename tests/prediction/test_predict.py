@@ -103,7 +103,7 @@ def test_the_files_hold_every_picture_and_the_broken_ones(tmp_path, run, photos,
     assert code == 2
     assert "1 of 2 pictures predicted" in text
     assert "bad.png: broken: damaged image" in text
-    assert "ignored 1 with .txt" in text
+    assert "1 file with another extension (ignored: 1 .txt)" in " ".join(text.split())
     good, bad = read_csv(out)
     assert good["path"] == one
     assert good["problem"] == ""

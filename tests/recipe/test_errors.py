@@ -211,5 +211,5 @@ def test_no_such_file_and_no_text(tmp_path):
     (tmp_path / "binary.yaml").write_bytes(b"title: \xff\xfe")
     with pytest.raises(RecipeError, match=r"not a text file \(byte 7 is not UTF-8\)"):
         load_recipe(tmp_path / "binary.yaml")
-    with pytest.raises(RecipeError, match="can't be read"):
+    with pytest.raises(RecipeError, match="is a folder, not a recipe"):
         load_recipe(tmp_path)

@@ -169,7 +169,7 @@ def test_plots_are_saved_and_the_same_files_give_the_same_page(html, folder):
 def test_truncated_samples_name_themselves(run, keep):
     path = run / "samples.npz"
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(DataError, match=r"samples\.npz: no readable samples"):
+    with pytest.raises(DataError, match=r"samples\.npz: is damaged"):
         write_page([open_run(run)])
 
 

@@ -140,3 +140,36 @@ def test_broken_queues_are_told(place, tmp_path, change, told):
     path.write_text("\n".join(change(path.read_text().splitlines())))
     with pytest.raises(DataError, match=told):
         read_queue(path)
+
+
+def test_a_run_whose_pictures_moved(place, tmp_path):
+    """By the images' identities: what it was trained on stays training data."""
+    import shutil
+
+    home = shutil.copytree(place, tmp_path / "home")
+    moved = f"data.source.root={home / 'elsewhere'}"
+    before = mine(home / "run", budget=30)
+    recipe = next(home.glob("run/recipe.yaml"))
+    (place / "photos").rename(place / "gone")
+    (home / "photos").rename(home / "elsewhere")
+    try:
+        call = CliRunner().invoke
+        run, tests = str(home / "run"), str(home / "data_tests.yaml")
+        with pytest.raises(DataError, match="photos"):
+            mine(home / "run", budget=30)
+        after = mine(home / "run", budget=30, overrides=[moved])
+        tested = call(app, ["test", run, tests, moved])
+        compared = call(app, ["compare", run, moved, "--tests", tests])
+        wrong = call(app, ["test", run, tests, "seed=3"])
+        by_command = call(app, ["mine", run, moved, "--out", str(tmp_path / "q.jsonl")])
+    finally:
+        (place / "gone").rename(place / "photos")
+    assert recipe.exists()
+    kept = [(i.uid, i.reason, i.split) for i in before.queue.items]
+    assert [(i.uid, i.reason, i.split) for i in after.queue.items] == kept
+    assert tested.exit_code == 1, tested.output  # as before it moved: a test fails
+    assert "n = " in tested.output or "everything" in tested.output
+    assert compared.exit_code == 0, compared.output
+    assert by_command.exit_code == 0, by_command.output
+    assert wrong.exit_code == 2
+    assert "data.source.NAME=VALUE" in wrong.output or "is no override" in wrong.output

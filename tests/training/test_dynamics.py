@@ -213,7 +213,7 @@ def test_resume_leaves_no_trace(tmp_path, every, refined):
 def test_a_state_with_other_dynamics_is_named(tmp_path, first):
     rows = ROWS if first is None else first.rows
     fit(dataclasses.replace(job(tmp_path, epochs=1), dynamics=first, rows=rows))
-    with pytest.raises(CheckpointError, match=r"state\.pt: .*Delete the file"):
+    with pytest.raises(CheckpointError, match=r"state\.pt: .*Delete state\.pt"):
         fit(dataclasses.replace(job(tmp_path), dynamics=Dynamics(ROWS, 3)))
 
 

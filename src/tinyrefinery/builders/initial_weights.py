@@ -34,6 +34,8 @@ def check_start(stage: Stage, data: Dataset, recipe: Recipe) -> None:
         check_weights(net, outside_weights(stage, data, recipe), classes, name, head=drawn)
     if stage.freeze:
         to_freeze(net, last, stage.freeze)
+    if stage.model.kwargs.get("pretrained"):
+        network(stage, data, recipe, 1)  # downloads the weights, before anything is trained
 
 
 def outside_weights(stage: Stage, data: Dataset, recipe: Recipe) -> dict[str, Tensor]:

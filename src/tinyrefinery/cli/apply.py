@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tinyrefinery.cli import streams
 from tinyrefinery.cli.options import option, output_file, output_folder
 from tinyrefinery.data.overlay.decisions import (
     AUTO,
@@ -52,16 +53,16 @@ def apply(
     every = read_decisions(overlay) if overlay.exists() else []
     counts = Counter(each.verdict for each in newest_by_image(every).values())
     summary = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
-    typer.echo(f"{overlay}: {len(new)} new lines; now {summary or 'no decision'}")
+    streams.echo(f"{overlay}: {len(new)} new lines; now {summary or 'no decision'}")
     if added := newest_additions(every):
-        typer.echo(f"{len(added)} images are added to training, {_whose(added.values())}")
+        streams.echo(f"{len(added)} images are added to training, {_whose(added.values())}")
     for path, count in lists.items():
-        typer.echo(f"{path}: {count} images more; in a data test: list: {path}")
+        streams.echo(f"{path}: {count} images more; in a data test: list: {path}")
     if torn := disagreements(every):
-        typer.echo(f"reviewers disagree about {len(torn)} images; review them again to settle it")
+        streams.echo(f"reviewers disagree about {len(torn)} images; review them again to settle it")
     if (error := label_error(every)) is not None:
-        typer.echo(f"wrong labels, by the images drawn at random: {error}")
-    typer.echo(f"next: tinyrefinery run RECIPE data.source.overlay={overlay}")
+        streams.echo(f"wrong labels, by the images drawn at random: {error}")
+    streams.echo(f"next: tinyrefinery run RECIPE data.source.overlay={overlay}")
 
 
 def _read(path: Path, overlay: Path, by: str) -> list[Decision]:

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
 from tinyrefinery.audit.accepted import read_accepted
+from tinyrefinery.cli import streams
 from tinyrefinery.cli.options import Like, Row, Seed, Stage, option, output_folder
 from tinyrefinery.errors import CHECK_FAILED, DataError, look_up
 
@@ -132,7 +132,7 @@ def _splits(data: "Dataset") -> str:
 
 
 def _show(opened: "Target", found: "Audit", page: Path) -> None:
-    console = Console(emoji=False)  # a path may have :x: in it
+    console = streams.console()
     colors = {"error": "bold red", "warning": "yellow", "note": "", "accepted": "dim"}
     data = opened.dataset
     head = f"{opened.name}: {len(data.manifest):,} images ({_splits(data)}), "

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
+from tinyrefinery.cli import streams
 from tinyrefinery.cli.options import Flash, Macs, Ram, option, output_file
 from tinyrefinery.errors import CHECK_FAILED
 from tinyrefinery.files import write_atomic
@@ -48,7 +48,7 @@ def bench(
         size=size,
         classes=classes,
         passes=passes,
-        say=lambda text: typer.echo(text, err=True),
+        say=lambda text: streams.echo(text, err=True),
     )
     _show(found)
     above = [
@@ -58,7 +58,7 @@ def bench(
         for text in budget.excess(line.cost)
     ]
     for text in above:
-        typer.echo(f"FAIL {text}")
+        streams.echo(f"FAIL {text}")
     if out is not None:
         write_atomic(out, json.dumps(asdict(found) | {"above": above}, indent=1))
     if above:
@@ -74,7 +74,7 @@ def _show(found: "DeviceTable") -> None:
     )
     for line in found.lines:
         table.add_row(*_cells(line))
-    console = Console(emoji=False)
+    console = streams.console()
     console.print(table)
     notes = [
         "Flash: the file, without the interpreter. Arena: an upper bound for LiteRT for "

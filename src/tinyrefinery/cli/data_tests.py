@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
+from tinyrefinery.cli import streams
 from tinyrefinery.cli.options import (
     DATA_TESTS,
+    DataOverrides,
     Like,
     NetworkPath,
     Row,
@@ -44,6 +45,7 @@ WIDE = 100
 def judge(
     run: NetworkPath,
     tests: Annotated[Path, typer.Argument(help="Data-test file.")] = DATA_TESTS,
+    overrides: DataOverrides = None,
     baseline: Annotated[
         Path | None, option("RUN", "Run, network or ONNX file to compare with.")
     ] = None,
@@ -80,6 +82,7 @@ def judge(
     from tinyrefinery.data_tests.session import kept_results, run_tests
     from tinyrefinery.networks.opening import open_network
 
+    (tests,), changes = _without_overrides([tests, *map(Path, overrides or ())], DATA_TESTS)
     network = open_network(run, stage=stage, seed=seed, row=row, like=like)
     check_writable(files=[kept_results(network, tests)])
     against = None
@@ -92,9 +95,9 @@ def judge(
             row=None if baseline else row,
             like=like,
         )
-    session = run_tests(tests, network, against, like=like)
+    session = run_tests(tests, network, against, like=like, overrides=changes)
     if suggest:
-        typer.echo(_suggestions(session), nl=False)
+        streams.echo(_suggestions(session), nl=False)
         return
     _print(session, whole=whole)
     earlier = [open_network(path, like=like) for path in history or []]
@@ -104,7 +107,12 @@ def judge(
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders, network or ONNX files.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Run folders, network or ONNX files, then other data, e.g. data.source.root=new/."
+        ),
+    ],
     tests: Tests = DATA_TESTS,
     stage: Stage = None,
     seed: Seed = None,
@@ -121,20 +129,23 @@ def compare(
     from tinyrefinery.data_tests.session import run_tests
     from tinyrefinery.networks.opening import named_apart, open_network
 
+    paths, changes = _without_overrides(runs)
     networks = named_apart(
-        [open_network(path, stage=stage, seed=seed, row=row, like=like) for path in runs]
+        [open_network(path, stage=stage, seed=seed, row=row, like=like) for path in paths]
     )
     first = networks[0]
-    sessions = [run_tests(tests, each, first, together=networks) for each in networks]
+    sessions = [
+        run_tests(tests, each, first, together=networks, overrides=changes) for each in networks
+    ]
     names, judged = [each.name for each in networks], [each.results for each in sessions]
     from tinyrefinery.data_tests.reports import comparison_page
 
     shown, headline = (lines if whole else folded)(judged), comparison_page.headline(judged)
-    Console(emoji=False).print(terminal.comparison_table(names, shown))
-    typer.echo(f"{headline}{_how_to_unfold(shown)}")
+    streams.console().print(terminal.comparison_table(names, shown))
+    streams.echo(f"{headline}{_how_to_unfold(shown)}")
     if html is not None:
         write_atomic(html, comparison_page.render(sessions[0].facts, names, shown, headline))
-        typer.echo(f"Page: {html}")
+        streams.echo(f"Page: {html}")
 
 
 def history(
@@ -154,7 +165,7 @@ def history(
         [open_network(path, stage=stage, seed=seed, row=row, like=like) for path in runs]
     )
     values = past_values(test, networks, tests)
-    Console(emoji=False).print(terminal.history_table(values))
+    streams.console().print(terminal.history_table(values))
 
 
 def init(
@@ -167,11 +178,28 @@ def init(
     if out.exists() and not force:
         raise RefineryError(f"{out}: is there already; name another file, or give --force")
     write_atomic(out, text)
-    typer.echo(f"{out}: put in your classes and columns, then: tinyrefinery test RUN {out}")
+    streams.echo(f"{out}: put in your classes and columns, then: tinyrefinery test RUN {out}")
+
+
+def _without_overrides(
+    words: Sequence[Path], default: Path | None = None
+) -> tuple[list[Path], list[str]]:
+    """The paths among words, or the default where there is none, and `data.source.NAME=VALUE`."""
+    from tinyrefinery.networks.source_overrides import OVERRIDE
+
+    changes = [str(word) for word in words if str(word).startswith(OVERRIDE)]
+    paths = [word for word in words if str(word) not in changes]
+    if len(paths) > 1 and default is not None:
+        raise RefineryError(
+            f"'{paths[1]}': expected {OVERRIDE}NAME=VALUE, e.g. {OVERRIDE}root=new/"
+        )
+    if not paths and default is None:
+        raise RefineryError("no network is named. Give run folders before the overrides")
+    return paths or [default or DATA_TESTS], changes
 
 
 def _print(session: "Session", *, whole: bool) -> None:
-    console = Console(emoji=False)  # a path may have :x: in it
+    console = streams.console()
     against = f" against {session.baseline.name}" if session.baseline else ""
     console.print(escape(f"{session.network.name}{against}"), soft_wrap=True)
     console.print()
@@ -213,7 +241,7 @@ def _write(
     if html is not None:
         overlay = _overlay(session) if saliency else None
         reports.write_html(session, html, earlier=earlier, overlay=overlay)
-        typer.echo(f"Page: {html}{_first_failing(session)}")
+        streams.echo(f"Page: {html}{_first_failing(session)}")
 
 
 def _overlay(session: "Session") -> "Overlay":

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from tinyrefinery.cli import streams
 from tinyrefinery.cli.options import (
     DataOverrides,
     Overrides,
@@ -66,7 +66,7 @@ def evaluate(
     if overrides:
         log_progress()
         measured = measure_again(run, overrides, split)
-    console = Console(emoji=False)  # a path may hold :x:
+    console = streams.console()
     console.print(detector_table(stages, measured, split))
     console.print(class_table(stages, measured, split))
 
@@ -97,10 +97,10 @@ def draw(
     _check_split(split)
     stage, folder = choose_detector(run, seed, row), out or run / "drawn"
     if not images:
-        typer.echo(draw_split(stage, split, folder, score=score, count=count))
+        streams.echo(str(draw_split(stage, split, folder, score=score, count=count)))
         return
     for path, boxes in draw_files(stage, images, folder, score=score):
-        typer.echo(f"{path}: {boxes} box{'' if boxes == 1 else 'es'}")
+        streams.echo(f"{path}: {boxes} box{'' if boxes == 1 else 'es'}")
 
 
 def _check_split(split: str) -> None:

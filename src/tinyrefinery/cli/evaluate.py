@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from tinyrefinery.cli import streams
 from tinyrefinery.cli.options import DataOverrides, Split
 from tinyrefinery.cli.progress import log_progress
 from tinyrefinery.reports.measures import category_table, measure_table
@@ -32,7 +32,7 @@ def evaluate(
         from tinyrefinery.networks.reevaluation import reevaluate
 
         measured = reevaluate(run, overrides)
-    console = Console(emoji=False)  # a path may hold :x:
+    console = streams.console()
     console.print(measure_table(folder.stages, measured, split))
     if categories:
         console.print(category_table(folder.stages, measured))

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
+from tinyrefinery.cli import streams
 from tinyrefinery.cli.options import (
     DataOverrides,
     Flash,
@@ -86,11 +86,11 @@ def export(
     )
     network = open_network(model, stage=stage, seed=seed, row=row, stated=stated)
     exported = export_network(
-        network, options, overrides or [], say=lambda text: typer.echo(text, err=True)
+        network, options, overrides or [], say=lambda text: streams.echo(text, err=True)
     )
     for artifact in exported:
         for line in _lines(artifact):
-            typer.echo(line)
+            streams.echo(line)
         if artifact.layers:
             _show_layers(artifact)
     if not all(artifact.passed for artifact in exported):
@@ -146,7 +146,7 @@ def _remedies(artifact: "Exported") -> list[str]:
 
 def _show_layers(artifact: "Exported") -> None:
     """The layers that change the predictions most, as a table."""
-    console = Console(emoji=False)
+    console = streams.console()
     table = FittedTable()
     table.add_text("layer")
     table.add_numbers("signal to\nnoise (dB)", "same\nclass", "accuracy")

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 import typer
 
+from tinyrefinery.cli import streams
+
 NARROWEST, WIDEST = 60, 100
 """Columns of the help. Longer lines are hard to read."""
 FRAME = 6
@@ -47,7 +49,7 @@ def print_help(command: Any, context: Any) -> None:
         for title, rows in panels.items():
             lines += _panel(title, rows, width, columns - width - FRAME)
     lines += wrap(command.epilog or "", columns)
-    typer.echo("\n".join(lines), color=False if os.environ.get("NO_COLOR") else None)
+    streams.echo("\n".join(lines), color=False if os.environ.get("NO_COLOR") else None)
 
 
 def argument_name(argument: Any) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tinyrefinery.cli import streams
 from tinyrefinery.cli.options import Row, Seed, Stage, option, output_folder
 from tinyrefinery.data.overlay.decisions import Decision, read_decisions
 from tinyrefinery.errors import CHECK_FAILED, DataError
@@ -93,16 +94,16 @@ def _report(
     for each in made.thresholds:
         evidence = f"{each.hits} of {each.n} correct; lower bound {each.low:.3f}"
         if each.bound is None:
-            typer.echo(f"{each.category}: needs review ({evidence}, required {precision:g})")
+            streams.echo(f"{each.category}: needs review ({evidence}, required {precision:g})")
         else:
-            typer.echo(f"{each.category}: accepted from confidence {each.bound:.3f} ({evidence})")
+            streams.echo(f"{each.category}: accepted from confidence {each.bound:.3f} ({evidence})")
     counts = ", ".join(f"{count:,} {band}" for band, count in made.counts().items())
-    typer.echo(f"{labeler.name}: {counts}; {len(made.audited):,} accepted images to spot-check")
+    streams.echo(f"{labeler.name}: {counts}; {len(made.audited):,} accepted images to spot-check")
     if made.error is not None:
-        typer.echo(f"estimated error of auto labels {made.error}")
-    typer.echo(f"{out / 'metadata.csv'}: open it with data.source.root={out}")
+        streams.echo(f"estimated error of auto labels {made.error}")
+    streams.echo(f"{out / 'metadata.csv'}: open it with data.source.root={out}")
     if queued:
-        typer.echo(f"next: tinyrefinery review {out / 'queue.jsonl'}")
+        streams.echo(f"next: tinyrefinery review {out / 'queue.jsonl'}")
 
 
 def _judge(made: "AutoLabels", most: float | None) -> None:
@@ -111,13 +112,13 @@ def _judge(made: "AutoLabels", most: float | None) -> None:
     if most is None or not made.counts()["accept"]:
         return
     if error is not None and error.high <= most:
-        typer.echo(f"PASS: at most {most:g} of the accepted labels are wrong")
+        streams.echo(f"PASS: at most {most:g} of the accepted labels are wrong")
         return
     if error is None:
-        typer.echo(f"FAIL: no accepted label is checked yet (max error {most:g})")
+        streams.echo(f"FAIL: no accepted label is checked yet (max error {most:g})")
     else:
         more = images_to_prove(error.n - error.wrong, error.n, 1 - most, faultless=True)
         word = "FAIL" if error.share > most else "UNPROVEN"
         hint = "" if more is None else f"; {more} more checks without an error would show it"
-        typer.echo(f"{word}: max error {most:g}{hint}")
+        streams.echo(f"{word}: max error {most:g}{hint}")
     raise typer.Exit(CHECK_FAILED)

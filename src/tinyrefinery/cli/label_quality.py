@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from rich.console import Console
-
+from tinyrefinery.cli import streams
 from tinyrefinery.cli.options import (
     Human,
     HumanColumn,
@@ -61,7 +60,7 @@ def label_quality(
     grid = Grid(images=images, human=people, split=split, **chosen)
     lines = list(label_lines(targets, loaded, grid))
     write_csv(path, COLUMNS, lines)
-    console = Console(emoji=False)  # a path may hold :x:
+    console = streams.console()
     for basis in dict.fromkeys(line["basis"] for line in lines):
         console.print(quality_table(lines, basis))
     console.print(f"Written: {path}", soft_wrap=True, markup=False, highlight=False)

@@ -16,6 +16,7 @@ from tinyrefinery.cli.options import (
     option,
 )
 from tinyrefinery.cli.progress import log_progress
+from tinyrefinery.cli.streams import echo
 from tinyrefinery.errors import LabelStoreError, RecipeError
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.recipe.shipped import locate
@@ -71,12 +72,12 @@ def verify(stores: Stores) -> None:
             store = _open(folder)
         except LabelStoreError as error:  # the others may be sound, or not
             wrong.append(str(error))
-            typer.echo(f"bad  {folder}")
+            echo(f"bad  {folder}")
             continue
         damages = store.verify()
         wrong += damages
         streams = len(store.streams())
-        typer.echo(f"{'bad' if damages else 'ok '}  {folder}: {streams} streams")
+        echo(f"{'bad' if damages else 'ok '}  {folder}: {streams} streams")
     if wrong:
         raise LabelStoreError("\n".join(wrong))
 
@@ -96,7 +97,7 @@ def export(
     opened = _open(folder)
     wanted = _range(streams)
     count = write(opened, out, list(opened.streams()) if wanted is None else wanted)
-    typer.echo(f"{out}: {count:,} labels")
+    echo(f"{out}: {count:,} labels")
 
 
 def _open(folder: Path) -> "LabelStore":
@@ -123,9 +124,9 @@ def _show(folder: Path) -> None:
         "BN groups": f"{groups['size']} crops" if groups else "none",
         "made with": ", ".join(f"{k} {v}" for k, v in store.made_with.get("versions", {}).items()),
     }
-    typer.echo(str(folder))
+    echo(str(folder))
     for name, text in lines.items():
-        typer.echo(f"  {name:16} {text}")
+        echo(f"  {name:16} {text}")
 
 
 def _folders(given: list[Path]) -> list[Path]:

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
+from tinyrefinery.cli import streams
 from tinyrefinery.cli.options import option, output_folder
 from tinyrefinery.deploy.bench.latency_report import latency_notes, latency_table, write_latency
 from tinyrefinery.errors import RecipeError
@@ -56,8 +56,8 @@ def latency(
     size, passes = (SMOKE["size"], SMOKE["passes"]) if smoke else (size, passes)
     chosen = _of_table(table, size) if table else _of_names(networks, size)
     question = Question(tuple(backend or available()), batch, threads, passes)
-    found = measure(chosen, question, report=lambda text: typer.echo(text, err=True))
-    console = Console(emoji=False)  # a path may hold :x:
+    found = measure(chosen, question, report=lambda text: streams.echo(text, err=True))
+    console = streams.console()
     if table:
         console.print(table.title, markup=False, highlight=False)
     printed = {row.id: row.paper for row in table.latency} if table else None

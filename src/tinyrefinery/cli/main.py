@@ -1,10 +1,13 @@
 """`tinyrefinery`: the command line, and how errors are reported in the terminal."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
 
+from tinyrefinery.cli import streams
 from tinyrefinery.cli.catalog import PANELS
 from tinyrefinery.cli.group import LazyGroup, listed
 from tinyrefinery.errors import DEFECT, INTERRUPTED, RefineryError
@@ -24,23 +27,40 @@ class CommandLine(LazyGroup):
             self.commands |= listed(commands, panel)
         self.commands |= own
 
+    def make_context(self, *arguments: Any, **extra: Any) -> Any:
+        """Read the command line. `--help` and `--version` print here."""
+        with _endings():
+            return super().make_context(*arguments, **extra)
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command. Report a `RefineryError` or Ctrl-C in one message."""
-        try:
-            return super().invoke(ctx)
-        except RefineryError as error:
-            if ctx.params.get("debug"):
-                raise
-            _report(str(error), "red")
-            raise typer.Exit(error.exit_code) from error
-        except KeyboardInterrupt as stop:
-            way = ": rerun the same command to resume from the last checkpoint"
-            _report(f"interrupted{way if ctx.invoked_subcommand in RESUMING else ''}", "yellow")
-            raise typer.Exit(INTERRUPTED) from stop
+        with _endings():
+            try:
+                return super().invoke(ctx)
+            except RefineryError as error:
+                if ctx.params.get("debug"):
+                    raise
+                _report(str(error), "red")
+                raise typer.Exit(error.exit_code) from error
+            except KeyboardInterrupt as stop:
+                way = ": rerun the same command to resume from the last checkpoint"
+                _report(f"interrupted{way if ctx.invoked_subcommand in RESUMING else ''}", "yellow")
+                raise typer.Exit(INTERRUPTED) from stop
+
+
+@contextmanager
+def _endings() -> Iterator[None]:
+    """Errors that Typer would end with exit code 1, which means that a check failed."""
+    try:
+        yield
+    except (EOFError, OSError) as error:
+        if not (code := streams.output_failure()):
+            sys.excepthook(type(error), error, error.__traceback__)
+        raise typer.Exit(code or DEFECT) from error
 
 
 def _report(message: str, color: str) -> None:
-    typer.secho(message, fg=color, err=True)
+    streams.echo(typer.style(message, fg=color), err=True)
 
 
 def _print_version(wanted: bool) -> None:
@@ -49,9 +69,9 @@ def _print_version(wanted: bool) -> None:
     from importlib.metadata import PackageNotFoundError, version  # not needed for --help
 
     try:
-        typer.echo(f"tinyrefinery {version('tinyrefinery')}")
+        streams.echo(f"tinyrefinery {version('tinyrefinery')}")
     except PackageNotFoundError:
-        typer.echo("tinyrefinery, not installed")
+        streams.echo("tinyrefinery, not installed")
     raise typer.Exit
 
 
@@ -82,8 +102,11 @@ def options(
 
 def main() -> None:
     """Entry point of the console script. An error that no command expects exits with `DEFECT`."""
+    streams.prepare_streams()
     try:
         app(prog_name="tinyrefinery")
+    except SystemExit as end:
+        sys.exit(streams.output_failure(int(end.code or 0)))
     except Exception as error:  # also a RefineryError with --debug
         sys.excepthook(type(error), error, error.__traceback__)
-        sys.exit(getattr(error, "exit_code", DEFECT))
+        sys.exit(streams.output_failure(getattr(error, "exit_code", DEFECT)))

@@ -5,7 +5,17 @@ from typing import Annotated
 
 import typer
 
-from tinyrefinery.cli.options import Like, NetworkPath, Row, Seed, Stage, option, output_file
+from tinyrefinery.cli import streams
+from tinyrefinery.cli.options import (
+    DataOverrides,
+    Like,
+    NetworkPath,
+    Row,
+    Seed,
+    Stage,
+    option,
+    output_file,
+)
 from tinyrefinery.cli.progress import log_progress
 from tinyrefinery.errors import DataError
 from tinyrefinery.review.queue import write_queue
@@ -13,6 +23,7 @@ from tinyrefinery.review.queue import write_queue
 
 def mine(
     run: NetworkPath,
+    overrides: DataOverrides = None,
     tests: Annotated[
         Path | None, option("FILE", "Data-test file. Errors of failed tests are selected.")
     ] = None,
@@ -50,16 +61,17 @@ def mine(
         run_seed=seed,
         row=row,
         like=like,
+        overrides=overrides or (),
         test_images=test_images,
     )
     write_queue(out, mined.queue)
     for name, count in mined.counts.items():
-        typer.echo(f"{count:6,} {name} (of {mined.found[name]:,} candidates)")
+        streams.echo(f"{count:6,} {name} (of {mined.found[name]:,} candidates)")
     for note in mined.notes:
-        typer.echo(f"       {note}")
+        streams.echo(f"       {note}")
     if tests_in := sum(item.is_test for item in mined.queue.items):
-        typer.echo(f"{tests_in:6,} of them are test images: review hides predictions for them")
-    typer.echo(f"{out}: {len(mined.queue.items):,} images; next: tinyrefinery review {out}")
+        streams.echo(f"{tests_in:6,} of them are test images: review hides predictions for them")
+    streams.echo(f"{out}: {len(mined.queue.items):,} images; next: tinyrefinery review {out}")
 
 
 def _shares(pairs: list[str]) -> dict[str, float]:

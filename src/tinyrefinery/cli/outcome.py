@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from tinyrefinery.cli import streams
 from tinyrefinery.errors import DataError
 from tinyrefinery.pages.run_tables import (
     comparisons,
@@ -49,7 +50,7 @@ def show(
         DataError: when the runs hold detectors, and an option of the HTML report is given.
     """
     runs = [open_run(path) for path in folders]
-    console = Console(emoji=False)  # a path may hold :x:
+    console = streams.console()
     if any(stage.kind == DETECTOR for run in runs for stage in run.stages):
         if out or baseline or figures or pareto:
             raise DataError(

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
+from tinyrefinery.cli import streams
 from tinyrefinery.cli.options import Row, Seed, Stage, option, output_file
 from tinyrefinery.errors import DataError
+from tinyrefinery.files import check_writable
 
 if TYPE_CHECKING:
     from tinyrefinery.prediction.predicted import PicturePredictions
@@ -50,6 +51,7 @@ def predict(
     Folders are searched at any depth. Pictures that cannot be read are listed, and the exit code
     is then 2.
     """
+    check_writable(files=[place for place in (csv, json) if place is not None])
     if bool(pictures) == (camera is not None):
         raise DataError(
             "give pictures or a camera, e.g. tinyrefinery predict runs/demo photos/, or --camera 0"
@@ -82,10 +84,10 @@ def predict(
 def _print(found: "PicturePredictions", top: int) -> None:
     from tinyrefinery.prediction.terminal_table import prediction_table
 
-    console = Console(emoji=False, highlight=False)
+    console = streams.console(highlight=False)
     if len(found):
         console.print(prediction_table(found, top))
-    notes = [f"{each.where}: ignored {each.what}, not pictures" for each in found.ignored]
+    notes = [f"{each.where}: {each.what}" for each in found.ignored]
     notes += [f"{each.where}: broken: {each.what}" for each in found.broken[:LISTED]]
     if len(found.broken) > LISTED:
         notes.append(f"and {len(found.broken) - LISTED:,} more broken pictures: use --csv FILE")
@@ -109,10 +111,10 @@ def _watch(
             name = f"camera {camera}, frame {number}"
             found = predict_array(predictor, pixels, name)
             best = ", ".join(f"{label} {share:.3f}" for label, share in found.top(top)[0])
-            typer.echo(f"{name}: {best}")
+            streams.echo(f"{name}: {best}")
             parts.append((found.paths, found.probabilities))
     except KeyboardInterrupt:
-        typer.echo("")
+        streams.echo("")
     if not parts:
         raise DataError(f"camera {camera}: delivered no frame")
     return joined(predictor.name, predictor.classes, parts)

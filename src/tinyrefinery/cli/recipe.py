@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tinyrefinery.cli import streams
 from tinyrefinery.cli.deep import build_detector, build_networks
 from tinyrefinery.cli.options import Overrides, RecipeName, option
 from tinyrefinery.errors import RecipeError
@@ -37,7 +38,7 @@ def check(
     paths, mistakes = _files(files)
     for path in paths:
         try:
-            typer.echo(f"ok  {path}: {_checked(path, deep)}")
+            streams.echo(f"ok  {path}: {_checked(path, deep)}")
         except RecipeError as error:
             mistakes.append(str(error))
     if mistakes:
@@ -118,7 +119,7 @@ def list_recipes(
         titles |= {str(path): path for path in recipes_in(folder)}
     width = max(map(len, titles), default=0)
     for name, path in titles.items():
-        typer.echo(f"{name:<{width}}  {_title(path)}")
+        streams.echo(f"{name:<{width}}  {_title(path)}")
 
 
 def _title(path: Path) -> str:
@@ -141,10 +142,10 @@ def show(
     loaded = load_any(locate(recipe), overrides or [])
     shown = shrink(loaded) if smoke else loaded
     for change in changes(loaded, shown):
-        typer.echo(f"smoke  {change}", err=True)
-    typer.echo(dump(shown), nl=False)
+        streams.echo(f"smoke  {change}", err=True)
+    streams.echo(dump(shown), nl=False)
 
 
 def schema() -> None:
     """Print the JSON Schema of recipes, for YAML editors."""
-    typer.echo(json.dumps(Recipe.model_json_schema(), indent=2))
+    streams.echo(json.dumps(Recipe.model_json_schema(), indent=2))

@@ -4,8 +4,7 @@ import json
 from pathlib import Path
 from typing import Annotated
 
-from rich.console import Console
-
+from tinyrefinery.cli import streams
 from tinyrefinery.cli.options import (
     BatchNorm,
     BnGroup,
@@ -73,7 +72,7 @@ def refiner(
     found = assessed.as_json(learner.name if learner else None)
     if path is not None:
         write_atomic(path, json.dumps(found, indent=1, allow_nan=False))
-    console = Console(emoji=False)  # a path may hold :x:
+    console = streams.console()
     console.print(refiner_table(found))
     for line in (*report_lines(found), *([f"Written: {path}"] if path else [])):
         console.print(line, soft_wrap=True, markup=False, highlight=False)

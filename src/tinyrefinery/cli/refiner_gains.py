@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from tinyrefinery.cli import streams
 from tinyrefinery.cli.options import (
     BatchNorm,
     BnGroup,
@@ -56,7 +56,7 @@ def refiner_gains(
     options = Options(images, crops, batch_norm.value, bn_group)
     lines = list(gain_lines(run, recipe, options, plain))
     write_csv(path, COLUMNS, lines)
-    console = Console(emoji=False)  # a path may hold :x:
+    console = streams.console()
     console.print(gains_table(lines))
     console.print(rank_table(lines))
     console.print(f"Written: {path}", soft_wrap=True, markup=False, highlight=False)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tinyrefinery.cli import streams
 from tinyrefinery.cli.options import option, output_file
 from tinyrefinery.errors import DataError
 from tinyrefinery.files import check_writable, write_atomic
@@ -85,28 +86,30 @@ def _serve(review: Review, pictures: "Pictures", port: int, *, open_page: bool) 
     from tinyrefinery.review.server import ReviewServer
 
     with ReviewServer(review, pictures, port) as server:
-        typer.echo(f"{len(review.tasks) - len(review.decided)} images to look at; Ctrl-C ends")
-        typer.echo(server.url)
+        streams.echo(f"{len(review.tasks) - len(review.decided)} images to look at; Ctrl-C ends")
+        streams.echo(server.url)
         if open_page:
             webbrowser.open(server.url)
         try:
             server.serve_forever()
         except KeyboardInterrupt:  # the way to end it: all decisions are on disk
-            typer.echo()
+            streams.echo()
     for line in summary(review.path, review):
-        typer.echo(line)
-    typer.echo(f"next: tinyrefinery apply {review.path}")
+        streams.echo(line)
+    streams.echo(f"next: tinyrefinery apply {review.path}")
 
 
 def _write_static(path: Path, review: Review, pictures: "Pictures") -> None:
     from tinyrefinery.review.page import static_page
 
     write_atomic(path, static_page(review, pictures))
-    typer.echo(f"{path}: {len(review.tasks) - len(review.decided)} images; needs no server")
+    streams.echo(f"{path}: {len(review.tasks) - len(review.decided)} images; needs no server")
 
 
 def _write_tasks(queue: Queue, path: Path, root: Path) -> None:
     write_atomic(path, json.dumps(tasks(queue, root), ensure_ascii=False, indent=1) + "\n")
     write_atomic(path.with_suffix(".xml"), interface(queue.classes))
-    typer.echo(f"{path}: {len(queue.items)} tasks; labeling interface: {path.with_suffix('.xml')}")
-    typer.echo("next: export as JSON, then: tinyrefinery apply EXPORT.json")
+    streams.echo(
+        f"{path}: {len(queue.items)} tasks; labeling interface: {path.with_suffix('.xml')}"
+    )
+    streams.echo("next: export as JSON, then: tinyrefinery apply EXPORT.json")

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from tinyrefinery.cli import streams
 from tinyrefinery.cli.options import (
     Overrides,
     Processes,
@@ -20,12 +21,13 @@ from tinyrefinery.cli.options import (
 )
 from tinyrefinery.cli.outcome import show
 from tinyrefinery.cli.progress import log_progress
-from tinyrefinery.errors import RecipeError, RefineryError
+from tinyrefinery.errors import DataError, RecipeError, RefineryError
 from tinyrefinery.recipe.detection import DetectionRecipe
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.shipped import locate
 from tinyrefinery.recipe.smoke import smoke as shrink
+from tinyrefinery.recipe.smoke import user_folder
 from tinyrefinery.recipe.table import at_scale, check_rows, load_table, table_facts, table_rows
 
 AnyRecipe = Recipe | DetectionRecipe
@@ -53,7 +55,17 @@ def run(
     """
     path = locate(recipe)
     loaded = load_recipe(path, [*(overrides or []), *strictness(strict, smoke)])
+    if smoke:
+        _check_folder(loaded, overrides or [])
     train_seeds(path, loaded, seeds, name, runs, processes, smoke=smoke)
+
+
+def _check_folder(recipe: Recipe, overrides: Sequence[str]) -> None:
+    """Refuse a folder that an override names and that is not there; a smoke run does without."""
+    folder = user_folder(recipe)
+    named = any(each.strip().startswith("data.source") for each in overrides)
+    if folder is not None and named and not folder.is_dir():
+        raise DataError(f"{folder}: there is no such folder. Set data.source.root to your pictures")
 
 
 def strictness(strict: bool, smoke: bool) -> list[str]:
@@ -127,7 +139,7 @@ def _train(
 ) -> None:
     """Train the recipes of rows into a run folder, and report."""
     log_progress()
-    typer.echo(f"run folder: {folder}", err=True)
+    streams.echo(f"run folder: {folder}", err=True)
     try:
         _execute(jobs, folder, processes, table)
     except (RefineryError, KeyboardInterrupt):

@@ -4,9 +4,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
 from tqdm import tqdm
 
+from tinyrefinery.cli import streams
 from tinyrefinery.cli.options import (
     DATA_TESTS,
     DataOverrides,
@@ -99,7 +99,7 @@ def saliency(
     head = _head(network.name, picked, of, method)
     write_sheet(out, explained, head, unit=unit, least=settings.full_strength)
     for line in [*head, *([f"Overlays: {overlays}"] if overlays else []), f"Sheet: {out}"]:
-        typer.echo(line)
+        streams.echo(line)
     if overlays is not None:
         write_overlays(overlays, explained, least=settings.full_strength)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from tinyrefinery.cli import streams
 from tinyrefinery.cli.options import Split, option, output_folder
 from tinyrefinery.errors import DataError
 from tinyrefinery.recipe.shipped import locate
@@ -64,7 +65,7 @@ def variance(
     data_recipe = locate(recipe) if recipe else None
     measured = measure(places, overrides, question, data_recipe)
     summaries = [summary(each.values) for each in measured]
-    console = Console(emoji=False)  # a path may hold :x:
+    console = streams.console()
     console.print(variance_table(measured, summaries))
     if weights:
         _weigh(console, weigh(places, overrides, question, data_recipe), out)

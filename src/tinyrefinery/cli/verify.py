@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from tinyrefinery.cli import streams
 from tinyrefinery.errors import CHECK_FAILED
 
 
@@ -18,7 +19,7 @@ def verify(
     from tinyrefinery.deploy.export import verification
 
     found = verification.verify(artifact)
-    typer.echo(
+    streams.echo(
         f"{artifact}: {'PASS' if found.passed else 'FAIL'}. {found.record['bytes']:,} bytes with "
         f"the recorded SHA-256. {found.n} test vectors: probabilities differ by at most "
         f"{found.difference:.2g} (tolerance {found.tolerance:.2g}), same class for "

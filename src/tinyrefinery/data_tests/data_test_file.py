@@ -1,5 +1,6 @@
 """The schema of data-test files: slices, metrics and bounds. Unknown fields are errors."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -197,6 +198,11 @@ def load_suite(path: Path) -> Suite:
     Raises:
         DataTestError: with one line per mistake.
     """
+    if not Path(path).exists():
+        raise DataTestError(
+            f"{path}: there is no such file of data tests. Create one to start from: "
+            f"tinyrefinery init {shlex.quote(str(path))}"
+        )
     try:
         return check(read(Path(path)), Suite, source=str(path))
     except RecipeError as error:

@@ -24,6 +24,7 @@ from tinyrefinery.evaluation.prediction_table import ModelPredictions
 from tinyrefinery.networks.network import Network
 from tinyrefinery.networks.network_data import NetworkData, open_network_data, rows_in, tool_version
 from tinyrefinery.networks.opening import open_network
+from tinyrefinery.networks.source_overrides import changed_source
 from tinyrefinery.networks.stored_predictions import Wanted, predictions_of
 from tinyrefinery.options.perturbation import Perturbation
 from tinyrefinery.options.sources import Source
@@ -100,6 +101,7 @@ def run_tests(
     *,
     together: Sequence[Network] = (),
     like: Path | None = None,
+    overrides: Sequence[str] = (),
 ) -> Session:
     """Judge a file of tests; compute and keep missing predictions.
 
@@ -110,6 +112,8 @@ def run_tests(
         together: networks that are compared with one another. If the file names no data, the
             first one's run does. An image that any of them used in training is not held out.
         like: what an ONNX file that the file names as baseline was made from, see `open_network`.
+        overrides: changes to the data of the network's run, e.g. `data.source.root=moved/`; they
+            replace what the file names.
 
     Raises:
         DataTestError: when the file is wrong.
@@ -120,7 +124,9 @@ def run_tests(
     if baseline is None and suite.baseline is not None:
         baseline = open_network(Path(anchored(suite.baseline, home)), like=like)
     measured = {n.digest: n for n in (*together, network, *([baseline] if baseline else []))}
-    data = open_network_data(list(measured.values()), named_source(suite, home))
+    first = next(iter(measured.values()))
+    source = changed_source(first, overrides) if overrides else named_source(suite, home)
+    data = open_network_data(list(measured.values()), source)
     rows = rows_for(suite, data, home)
     wanted = wanted_predictions(suite, data)
     own = predictions_of(network, data, wanted)

@@ -2,9 +2,10 @@
 
 from typing import Any, Literal, Protocol, cast
 
+import torch
 from torch import Tensor, nn
 
-from tinyrefinery.errors import RecipeError, did_you_mean
+from tinyrefinery.errors import CheckpointError, RecipeError, did_you_mean
 from tinyrefinery.layers.modes import output_shapes
 from tinyrefinery.models.image_network import ImageNetwork
 
@@ -79,6 +80,7 @@ def timm_network(
 
     Raises:
         RecipeError: if timm isn't installed, has no such model, or can't build it.
+        CheckpointError: if the pretrained weights are not available.
     """
     try:
         import timm
@@ -99,11 +101,34 @@ def timm_network(
         network = timm.create_model(name, num_classes=classes, in_chans=channels, **options)
         features = output_shapes(_Features(network), (1, channels, *size))
     except (TypeError, ValueError, AssertionError, RuntimeError, OSError) as error:
+        if options.get("pretrained"):
+            plain_options = {key: value for key, value in options.items() if key != "pretrained"}
+            with torch.device("meta"):  # raises where the size or another option is at fault
+                timm_network(name, classes, size=size, channels=channels, **plain_options)
+            raise CheckpointError(_no_weights(name, error)) from error
         raise RecipeError(
             f"timm can't build '{name}' for {size[0]}x{size[1]} pixels, {channels} channels and "
             f"options {options or 'none'}: {error}"
         ) from error
     return TimmNetwork(network, _layout(name, network, features), _grid(network))
+
+
+def _no_weights(name: str, error: Exception) -> str:
+    """Where pretrained weights come from, and what to type where they are not available."""
+    from timm.models import get_pretrained_cfg
+
+    config = get_pretrained_cfg(name)
+    place = getattr(config, "hf_hub_id", None) or getattr(config, "url", None)
+    source = f"https://huggingface.co/{place}" if place and "://" not in place else place
+    reason = (str(error) or type(error).__name__).splitlines()[0]
+    if not source:
+        return f"{TIMM}{name}: timm has no pretrained weights of this model. Set pretrained: false"
+    return (
+        f"{TIMM}{name}: its pretrained weights are not available ({reason}). Connect to the "
+        f"internet once, or download model.safetensors from {source} on another machine and write "
+        f"model: {{name: {TIMM}{name}, weights: model.safetensors}} with replace_head: true in the "
+        "stage"
+    )
 
 
 class _Features(nn.Module):

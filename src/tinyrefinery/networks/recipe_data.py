@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,11 +12,7 @@ from tinyrefinery.errors import DataError
 from tinyrefinery.networks.held_out import held_out
 from tinyrefinery.networks.network import Network
 from tinyrefinery.networks.network_data import log, measured_whole, rows_in
-from tinyrefinery.options.messages import check
-from tinyrefinery.options.part import Part
-from tinyrefinery.options.sources import Source
 from tinyrefinery.recipe.load import load_recipe, part_hash
-from tinyrefinery.recipe.overrides import apply
 from tinyrefinery.recipe.schema import Recipe
 
 _SOURCE = ("data.source", "data=")
@@ -80,35 +75,3 @@ def _recipe_of(network: Network, overrides: Sequence[str], recipe: Path | None) 
             "--recipe RECIPE"
         )
     return load_recipe(path, list(overrides))
-
-
-def changed_source(network: Network, overrides: Sequence[str]) -> Source:
-    """The source of a network's images, changed by overrides.
-
-    It starts from that of the network's run, or from a folder of pictures where there is no run or
-    where another kind of source is named.
-
-    Args:
-        network: whose channels count.
-        overrides: `data.source.NAME=VALUE`, e.g. `data.source.root=photos/`.
-
-    Raises:
-        DataError: when an override isn't about the source.
-        RecipeError: when one is wrong.
-    """
-    others = [o for o in overrides if not o.strip().startswith("data.source.")]
-    if others:
-        raise DataError(f"override '{others[0]}': only data.source.NAME=VALUE can be changed here")
-    of_run = network.recipe.data.source.model_dump(mode="json") if network.recipe else {}
-    start: dict[str, Any] = {"name": "folder", "channels": network.channels}
-    kind = apply({}, list(overrides))["data"]["source"].get("name")
-    if of_run and kind in (None, of_run["name"]):
-        start = of_run
-    changed = apply({"data": {"source": start}}, list(overrides))
-    return check(changed["data"], _Named, source="data").source
-
-
-class _Named(Part):
-    """Checks a source by itself."""
-
-    source: Source

@@ -1,20 +1,22 @@
 """`--smoke`: any recipe made so small that it runs in a minute on a CPU, with no data on disk.
 
 The same changes for every recipe: street numbers instead of its images (64 + 32 + 32 scenes, ten
-classes, its channels), crops of at most 32 pixels, one epoch, batches of at most 16, no checkpoint
-files, no downloads. Refiners from outside (`file:PATH`, `timm:NAME`) give way to a small network
-trained first, weights to start from, where parts of them are kept, to those of a like network,
-labels by taxonomy to label smoothing. Architectures, labels, losses, optimizers and the order of
-stages stay.
+classes, its channels) or, where its folder of pictures exists, as many of these, crops of at most
+32 pixels, one epoch, batches of at most 16, no checkpoint files, no downloads. Refiners from
+outside (`file:PATH`, `timm:NAME`) give way to a small network trained first, weights to start from,
+where parts of them are kept, to those of a like network, labels by taxonomy to label smoothing.
+Architectures, labels, losses, optimizers and the order of stages stay.
 """
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
 from tinyrefinery.options.messages import check
+from tinyrefinery.options.sources import Folder
 from tinyrefinery.recipe.detection import DetectionRecipe
 from tinyrefinery.recipe.schema import Recipe
 
@@ -27,6 +29,8 @@ REFINER = "smoke_refiner"
 START = "smoke_start"
 """Begins the ids of the stages that stand for weights from outside to start from."""
 R = TypeVar("R", bound=Recipe | DetectionRecipe)
+LIMITS = {"train_limit": 64, "validation_limit": 32, "test_limit": 32}
+"""Pictures of the user's folder that take part."""
 _SCENES = {"name": "street_numbers", "train": 64, "validation": 32, "test": 32, "digits": 1}
 
 
@@ -56,6 +60,12 @@ def _small_recipe(recipe: Recipe) -> dict[str, Any]:
     return raw
 
 
+def user_folder(recipe: Recipe) -> Path | None:
+    """The folder of pictures that a recipe trains on, or None where it is another source."""
+    source = recipe.data.source
+    return Path(source.root).expanduser() if isinstance(source, Folder) else None
+
+
 def _small_detector(recipe: DetectionRecipe) -> dict[str, Any]:
     """24 images of shapes, one epoch, no file, no download."""
     raw = recipe.model_dump(mode="json")
@@ -82,6 +92,8 @@ def _small_data(data: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
         "height": max(height, 16),
         "width": max(width, 16),
     }
+    if (folder := user_folder(recipe)) is not None and folder.is_dir():
+        scenes = data["source"] | LIMITS
     eval_size = [min(side, SIDE) for side in recipe.data.eval_crop.size]
     return data | {
         "source": scenes,

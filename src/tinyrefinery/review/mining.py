@@ -1,7 +1,7 @@
 """From a run to a queue: which images a person should review."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -19,6 +19,7 @@ from tinyrefinery.evaluation.dynamics_table import load_dynamics
 from tinyrefinery.networks.network import Network
 from tinyrefinery.networks.network_data import NetworkData, open_network_data, rows_in
 from tinyrefinery.networks.opening import of_stage, open_network
+from tinyrefinery.networks.source_overrides import changed_source
 from tinyrefinery.networks.stored_predictions import Wanted, predictions_of
 from tinyrefinery.review.pools import (
     ImagePredictions,
@@ -59,6 +60,7 @@ def mine(
     run_seed: int | None = None,
     row: str | None = None,
     like: Path | None = None,
+    overrides: Sequence[str] = (),
     test_images: bool = False,
 ) -> Mined:
     """Choose the images that a person should review.
@@ -75,6 +77,8 @@ def mine(
         run_seed: of a run with several; None: the lowest.
         row: of a run of a table.
         like: of an ONNX file, the run that it was made from.
+        overrides: changes to the data of the run, e.g. `data.source.root=moved/`. Data tests are
+            judged on it too.
         test_images: choose from the test split too. Labels that are corrected where a network
             fails, and only there, raise its test accuracy.
 
@@ -86,17 +90,21 @@ def mine(
         raise DataError(f"a budget of {budget} images is none; give 1 or more")
     parts = normalize_shares(shares)
     network = open_network(run, stage=stage, seed=run_seed, row=row, like=like)
-    data = open_network_data([network])
+    source = changed_source(network, overrides) if overrides else None
+    data = open_network_data([network], source)
     other = open_network(refiner) if refiner is not None else _refiner_of(network)
     predictions = _predictions(network, data, other)
-    session = run_tests(tests, network, like=like) if tests is not None else None
+    session = None
+    if tests is not None:
+        session = run_tests(tests, network, like=like, overrides=overrides)
     pools, notes = _pools(network, data, predictions, session, seed)
     if not test_images:
         pools, left_out = _without_test_images(pools)
         notes += left_out
     groups, copies = _groups(data.dataset, predictions.ids)
     items = choose_items(pools, budget, parts, groups)
-    sources = [data] if session is None or session.suite.data is None else [data, session.data]
+    elsewhere = session is not None and session.suite.data is not None and not overrides
+    sources = [data, session.data] if session is not None and elsewhere else [data]
     if not items:
         hint = "" if test_images else ". --test-images selects test images too"
         raise DataError(

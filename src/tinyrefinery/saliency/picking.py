@@ -9,7 +9,7 @@ from tinyrefinery.data_tests.session import Session
 from tinyrefinery.errors import DataError, DataTestError, did_you_mean
 from tinyrefinery.networks.network import Network
 from tinyrefinery.networks.network_data import NetworkData, open_network_data, rows_in
-from tinyrefinery.networks.recipe_data import changed_source
+from tinyrefinery.networks.source_overrides import changed_source
 from tinyrefinery.networks.stored_predictions import Wanted, predictions_of
 from tinyrefinery.options.perturbation import Perturbation
 

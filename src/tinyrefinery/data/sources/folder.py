@@ -243,7 +243,7 @@ def _from_metadata(root: Path, tops: dict[Path, str], label: str) -> Listing:
         table = _read_metadata(file)
         for column in ("file_name", label):
             require_column(table.schema, column, str(file))
-        names = [str(name) for name in table.column("file_name").to_pylist()]
+        names = [_portable(str(name), top) for name in table.column("file_name").to_pylist()]
         paths += [os.path.join(top, name) for name in names]
         splits += _row_splits(table, names, split, str(file))
         tables.append(table)
@@ -261,6 +261,13 @@ def _from_metadata(root: Path, tops: dict[Path, str], label: str) -> Listing:
     return _listing(
         root, paths, table.column(label), splits, problems=unlisted, extras=table.select(extras)
     )
+
+
+def _portable(name: str, top: Path) -> str:
+    r"""A file name as it is, or `cat/1.png` for `cat\1.png` of Windows where only that is there."""
+    if "\\" not in name or os.path.exists(os.path.join(top, name)):
+        return name
+    return name.replace("\\", "/")
 
 
 def _row_splits(table: pa.Table, names: list[str], default: str, where: str) -> list[str]:

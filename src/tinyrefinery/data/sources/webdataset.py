@@ -115,7 +115,26 @@ def _samples(file: str) -> list[dict[str, Any]]:
             f"{file}: truncated, compressed, or not a tar file ({error}). Shards must be "
             "uncompressed .tar files."
         ) from error
-    return [sample for sample in samples.values() if "offset" in sample]
+    found = [sample for sample in samples.values() if "offset" in sample]
+    for sample in found:
+        _check_dots(sample, file)
+    return found
+
+
+def _check_dots(sample: dict[str, Any], file: str) -> None:
+    """Refuse an image without a label where a file that looks like its label has dots in its name.
+
+    Raises:
+        DataError: names the file, and how to name it.
+    """
+    _, _, base = sample["name"].rpartition("/")
+    stem, label = base.rpartition(".")[0], sample.get("dotted")
+    if sample["label"] is None and label and "." in stem:
+        raise DataError(
+            f"{file}: {label} belongs to no image. In WebDataset a sample's name ends at the first "
+            f"dot, so all files of '{base.partition('.')[0]}' are one sample. Name the files "
+            f"without further dots, e.g. {stem.replace('.', '_')}.cls"
+        )
 
 
 def _add_member(
@@ -134,6 +153,8 @@ def _add_member(
             sample["has_second_image"] = True
         else:
             sample.update(name=member.name, offset=member.offset_data, size=member.size)
+    elif kind.endswith((".cls", ".json")):
+        sample.setdefault("dotted", member.name)
     elif kind in ("cls", "json"):
         if reason := too_many_bytes(member.size, MOST_TEXT):
             raise DataError(f"{file}, {member.name}: {reason}")

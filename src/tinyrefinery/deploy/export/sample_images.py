@@ -16,7 +16,7 @@ from tinyrefinery.errors import DataError
 from tinyrefinery.networks.network import Network
 from tinyrefinery.networks.network_data import NetworkData, open_network_data
 from tinyrefinery.networks.network_view import network_view
-from tinyrefinery.networks.recipe_data import changed_source
+from tinyrefinery.networks.source_overrides import changed_source
 
 CALIBRATE, CHECK, NOISE = 256, 2000, 64
 """Most images for calibration, for the check, and number of noise images where there are none."""

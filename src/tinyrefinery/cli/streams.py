@@ -1,0 +1,132 @@
+"""Print to any terminal, file or pipe: characters that it lacks are replaced, failures have a code.
+
+Windows uses code pages for redirected output, containers often use ASCII. A stream can also end:
+`tinyrefinery audit photos | head` closes the pipe, and a disk gets full.
+"""
+
+import codecs
+import os
+import sys
+from contextlib import suppress
+from errno import EPIPE
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from tinyrefinery.errors import PIPE_CLOSED, StorageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PLAIN = {
+    **dict.fromkeys("−–—─━╌", "-"),
+    **dict.fromkeys("│┃", "|"),
+    **dict.fromkeys("╭╮╰╯┌┐└┘├┤┬┴┼╇╡╞╪", "+"),
+    **dict.fromkeys("█▓", "#"),
+    **dict.fromkeys("░▒·", "."),
+    **{"±": "+-", "×": "x", "…": "...", "→": "->", "≤": "<=", "≥": ">=", "≈": "~"},
+    **dict.fromkeys("‘’", "'"),
+    **dict.fromkeys("“”", '"'),
+}
+"""ASCII for the characters that the commands print. Any other is written as its escape."""
+HANDLER = "tinyrefinery-plain"
+_failures: dict[str, OSError] = {}
+"""The first error of each stream."""
+
+
+def prepare_streams() -> None:
+    """Let stdout and stderr replace characters that their encoding lacks, and keep what failed.
+
+    A stream that is closed from the start is replaced by one that drops what is printed.
+    """
+    codecs.register_error(HANDLER, _plain)
+    _failures.clear()
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+            continue
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors=HANDLER)
+        for method in ("write", "flush"):
+            setattr(stream, method, _watched(name, getattr(stream, method)))
+
+
+def _watched(name: str, method: Any) -> Any:
+    """The method of a stream, which keeps its error: a second try would not fail again."""
+
+    def watched(*arguments: Any) -> Any:
+        try:
+            return method(*arguments)
+        except OSError as error:
+            _failures.setdefault(name, error)
+            raise
+
+    return watched
+
+
+def echo(text: str = "", *, err: bool = False, nl: bool = True, color: bool | None = None) -> None:
+    """Print as `typer.echo` does, which writes UTF-8 to streams that hold only ASCII."""
+    typer.echo(text, file=sys.stderr if err else sys.stdout, nl=nl, color=color)
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    """The replacement of what an encoding can't hold, as `codecs.register_error` takes it."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lost = error.object[error.start : error.end]
+    return "".join(PLAIN.get(each) or _escape(each) for each in lost), error.end
+
+
+def _escape(character: str) -> str:
+    r"""`\u65e5`, or the byte of a file name that is not UTF-8, e.g. `\xff`."""
+    byte = ord(character) - 0xDC00
+    if 0x80 <= byte <= 0xFF:
+        return f"\\x{byte:02x}"
+    return character.encode("ascii", "backslashreplace").decode()
+
+
+def console(**options: Any) -> "Console":
+    """A rich console on stdout, for paths that hold `:x:` as well."""
+    from rich.console import Console  # not needed for --help
+
+    class Terminal(Console):
+        def on_broken_pipe(self) -> None:
+            """Let the error through: rich would exit with 1, as a failed check does."""
+            raise
+
+    return Terminal(emoji=False, **options)
+
+
+def output_failure(code: int = 0) -> int:
+    """Write out what was printed; where that fails or has failed, report it.
+
+    Args:
+        code: the exit code of the command so far.
+
+    Returns:
+        `code` where all is written, or where it is not 0. Otherwise `PIPE_CLOSED` when the reader
+        went away, and 4 when the output could not be stored.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        with suppress(OSError):
+            stream.flush()
+        error = _failures.pop(name, None)
+        if error is None:
+            continue
+        _discard(stream)
+        if error.errno == EPIPE:
+            return code or PIPE_CLOSED
+        with suppress(OSError):
+            print(f"{name} is not writable: {error.strerror}", file=sys.stderr, flush=True)
+        return code or StorageError.exit_code
+    return code
+
+
+def _discard(stream: Any) -> None:
+    """Send the rest of a stream nowhere, so that Python doesn't try again when it ends."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
