@@ -57,9 +57,17 @@ def of_a_run(folder: Path) -> list[RenderableType]:
     run = write_fake_run(folder / "demo")
     model = "timm (name=efficientnet_lite0, checkpoint_path=/home/ann/downloads/lite0.safetensors)"
     for path in run.glob("stages/*/stage.json"):
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"model": model}))
+        if path.with_name("done.json").exists():
+            path.write_text(json.dumps(json.loads(path.read_text()) | {"model": model}))
     opened = open_run(run)
-    measured = {stage.key: stage.evaluation for stage in opened.stages}
+    interval = {"top1_interval": (0.61, 0.69), "n": 1_000}
+    measured = {
+        stage.key: {
+            name: value | interval if name == "test" else value
+            for name, value in stage.evaluation.items()
+        }
+        for stage in opened.stages
+    }
     return [
         terminal_table(group_stages([opened])),
         measure_table(opened.stages, measured, "test"),
@@ -84,6 +92,7 @@ def of_networks(_: Path) -> list[RenderableType]:
     return [latency_table([facts | times], devices), variance_table([layer], [summary])]
 
 
+HEADS = {"network", "stage", "category", "detector", "class", "test"}
 TABLES: dict[str, Callable[[Path], list[RenderableType]]] = {
     "a run": of_a_run,
     "detectors": lambda _: detectors(),
@@ -99,8 +108,10 @@ def test_no_table_is_cut_and_no_word_is_broken(name, tmp_path):
         assert max(map(len, narrow.splitlines())) <= 80
         assert "…" not in narrow
         pieces = {piece for line in narrow.splitlines() for piece in line.split()}
-        words = {word for line in wide.splitlines() for word in line.split()}
-        assert all(any(piece in word for word in words) for piece in pieces - {"#"})
+        # The title of the column that heads the blocks is not needed there.
+        words = {word for line in wide.splitlines() for word in line.split()} - HEADS
+        strange = [piece for piece in pieces - HEADS if not any(piece in word for word in words)]
+        assert not strange, narrow
         for word in words:
             if longest_word(Text(word)) == len(word):  # it has no place where it may be broken
                 assert word in pieces, f"{name}: {word} is broken or lost in\n{narrow}"

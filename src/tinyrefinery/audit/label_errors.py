@@ -1,11 +1,12 @@
 """Likely label errors as a finding: a ranking to review from the top, never a verdict."""
 
 import numpy as np
+import pyarrow as pa
 
 from tinyrefinery.audit.evidence import Evidence
 from tinyrefinery.audit.finding import Finding, Strip
 from tinyrefinery.data.dataset import Dataset
-from tinyrefinery.evaluation.likely_label_errors import find_suspects
+from tinyrefinery.evaluation.likely_label_errors import find_suspects, worth_checking
 
 _SHOWN = 24
 
@@ -52,7 +53,7 @@ def suspect_findings(dataset: Dataset, evidence: Evidence) -> list[Finding]:
             "or list these images in a file for data.source.exclude",
             len(rows),
             "The ranking includes hard images with correct labels, more of them further down. No "
-            "image is relabeled or left out.",
+            f"image is relabeled or left out.{_threshold(dynamics)}",
             (
                 Strip(
                     "most likely errors first",
@@ -63,3 +64,9 @@ def suspect_findings(dataset: Dataset, evidence: Evidence) -> list[Finding]:
             facts={"ranked_by": "refined labels" if refined else "area under the margin"},
         )
     ]
+
+
+def _threshold(dynamics: pa.Table) -> str:
+    """Where to stop checking, if training had threshold samples."""
+    line = worth_checking(dynamics).removeprefix("likely label errors: ")
+    return f" {line[0].upper()}{line[1:]}." if line else ""

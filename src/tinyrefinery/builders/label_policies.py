@@ -70,7 +70,9 @@ def _preparation(given: Normalization, wanted: Normalization) -> Callable[[Tenso
 
 
 POLICIES: dict[str, Callable[[Any, Dataset], LabelPolicy]] = {
-    "ground_truth": lambda part, data: GivenLabels(len(data.classes), data.manifest),
+    "ground_truth": lambda part, data: GivenLabels(
+        len(data.classes), data.manifest, part.threshold_samples
+    ),
     "label_smoothing": lambda part, data: SmoothedLabels(part, len(data.classes), data.manifest),
     "taxonomy": lambda part, data: CategoryLabels(build_taxonomy(part, data).labels),
 }

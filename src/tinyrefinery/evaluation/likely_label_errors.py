@@ -12,10 +12,12 @@ from scipy.stats import rankdata
 
 from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.evaluation.dynamics_table import class_names_of
+from tinyrefinery.evaluation.expected_precision import count_worth_checking, error_probabilities
 from tinyrefinery.files import write_csv
 
 CONTRADICTED = 0.5  # our choice: most crops contradict the given label
 MOST = 10_000  # our choice: rows, more than anybody reviews
+_LAST = ("aum", "expected_precision")
 _REFINED = ("refined_class", "disagreement", "given_probability")
 
 
@@ -35,8 +37,47 @@ def find_suspects(dynamics: pa.Table) -> np.ndarray:
     if "disagreement" in dynamics.column_names:
         suspect &= _column(dynamics, "disagreement") > CONTRADICTED
         suspect &= _column(dynamics, "refined_class") != _column(dynamics, "label")
+    suspect &= ~_is_threshold_sample(dynamics)
     ranked = np.argsort(-suspicion(dynamics), kind="stable")
     return ranked[suspect[ranked]][:MOST]
+
+
+def expected_precisions(dynamics: pa.Table) -> np.ndarray:
+    """Expected precision of the list from its top to each row, (N,) in the order of the list.
+
+    The expected share of wrong labels among the first n, by `error_probabilities`. NaN without
+    threshold samples.
+
+    Args:
+        dynamics: the table from `dynamics_table`.
+    """
+    places, planted = find_suspects(dynamics), _is_threshold_sample(dynamics)
+    aum = _column(dynamics, "aum").astype(np.float64)
+    known = ~planted & ~np.isnan(aum)
+    probabilities = np.full(len(aum), np.nan)
+    probabilities[known] = error_probabilities(aum[known], aum[planted & ~np.isnan(aum)])
+    return np.cumsum(probabilities[places]) / np.arange(1, len(places) + 1)
+
+
+def worth_checking(dynamics: pa.Table) -> str:
+    """How many of the list to check, in one line; empty without threshold samples."""
+    if not _is_threshold_sample(dynamics).any():
+        return ""
+    expected = expected_precisions(dynamics)
+    count = count_worth_checking(expected)
+    if not count:
+        return "likely label errors: no part of the list is expected to be half wrong or more"
+    return (
+        f"likely label errors: check the first {count:,} of {len(expected):,}, "
+        f"{expected[count - 1]:.0%} of them are expected to be wrong"
+    )
+
+
+def _is_threshold_sample(dynamics: pa.Table) -> np.ndarray:
+    """Which rows were trained with a wrong label on purpose, (N,)."""
+    if "threshold_sample" not in dynamics.column_names:
+        return np.zeros(len(dynamics), bool)
+    return dynamics.column("threshold_sample").to_numpy()
 
 
 def suspicion(dynamics: pa.Table) -> np.ndarray:
@@ -68,7 +109,8 @@ def save_suspects(path: Path, dynamics: pa.Table, manifest: Manifest) -> None:
     """Write the likely label errors as CSV, atomically.
 
     Columns: `rank` from 1, `id`, `path`, `given_class` and `refined_class` by name, `disagreement`,
-    `given_probability`, `aum`. The columns on refined labels are empty if labels were not refined.
+    `given_probability`, `aum`, `expected_precision`. The columns on refined labels are empty if
+    labels were not refined, the last one without threshold samples.
     Images that are no longer in the data are left out.
 
     Args:
@@ -76,10 +118,12 @@ def save_suspects(path: Path, dynamics: pa.Table, manifest: Manifest) -> None:
         dynamics: the table from `dynamics_table`.
         manifest: of the current data, for the paths; row numbers may have changed since training.
     """
+    expected = expected_precisions(dynamics)
     suspects = dynamics.take(pa.array(find_suspects(dynamics)))
     ids = np.array(suspects.column("id").to_pylist(), object)
     rows = manifest.current_rows(ids, suspects.column("row").to_numpy())
-    suspects, rows = suspects.filter(pa.array(rows >= 0)), rows[rows >= 0]
+    suspects, expected = suspects.filter(pa.array(rows >= 0)), expected[rows >= 0]
+    rows = rows[rows >= 0]
     classes = class_names_of(dynamics)
     paths = manifest.column("path")
     lines = []
@@ -91,9 +135,10 @@ def save_suspects(path: Path, dynamics: pa.Table, manifest: Manifest) -> None:
                 suspect["disagreement"],
                 suspect["given_probability"],
             ]
-        given = classes[suspect["label"]]
-        lines.append([rank, suspect["id"], paths[row], given, *refined, suspect["aum"]])
-    write_csv(path, ["rank", "id", "path", "given_class", *_REFINED, "aum"], lines)
+        given, share = classes[suspect["label"]], expected[rank - 1]
+        share = "" if np.isnan(share) else round(float(share), 3)
+        lines.append([rank, suspect["id"], paths[row], given, *refined, suspect["aum"], share])
+    write_csv(path, ["rank", "id", "path", "given_class", *_REFINED, *_LAST], lines)
 
 
 def _column(dynamics: pa.Table, name: str) -> np.ndarray:

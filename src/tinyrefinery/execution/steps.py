@@ -12,13 +12,14 @@ from tinyrefinery.data.batches import View, load
 from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.errors import ChainError
 from tinyrefinery.evaluation.dynamics_table import dynamics_table, save_dynamics
-from tinyrefinery.evaluation.likely_label_errors import save_suspects
+from tinyrefinery.evaluation.likely_label_errors import save_suspects, worth_checking
 from tinyrefinery.execution.measuring import measure
 from tinyrefinery.execution.opened import OpenJob
 from tinyrefinery.execution.stage_labels import JobLabels
 from tinyrefinery.labels.policy import LabelPolicy
+from tinyrefinery.labels.threshold_samples import threshold_classes
 from tinyrefinery.models.network_file import save_network
-from tinyrefinery.options.labels import Refined
+from tinyrefinery.options.labels import GroundTruth, Refined
 from tinyrefinery.recipe.stage import Stage
 from tinyrefinery.runs import files
 from tinyrefinery.runs.plan import Step
@@ -77,7 +78,6 @@ def _training(job: OpenJob, step: Step, view: View, policy: LabelPolicy, batches
         stage, data, recipe, step.generation, lambda name: job.start(name).network
     )
     log.info(f"{step.title}: {stage.model.name}, labels from {step.labels}")
-    refined = isinstance(stage.labels, Refined)
     return Training(
         network=torch.compile(network) if recipe.engine.compile else network,  # type: ignore[arg-type]
         view=view,
@@ -98,9 +98,19 @@ def _training(job: OpenJob, step: Step, view: View, policy: LabelPolicy, batches
         load=batches,
         jitter=builders.jitter(stage, policy),
         stop=EarlyStopping(stage.stop) if stage.stop else None,
-        dynamics=Dynamics(job.train_rows, len(data.classes), job.fabric.device, refined=refined),
+        dynamics=_dynamics(job, stage),
         frozen=frozen,
     )
+
+
+def _dynamics(job: OpenJob, stage: Stage) -> Dynamics:
+    """What training records of each sample."""
+    manifest, refined = job.data.manifest, isinstance(stage.labels, Refined)
+    wrong = None
+    if isinstance(stage.labels, GroundTruth) and (share := stage.labels.threshold_samples):
+        wrong = threshold_classes(manifest.labels, len(manifest.classes), share)[job.train_rows]
+    count, device = len(manifest.classes), job.fabric.device
+    return Dynamics(job.train_rows, count, device, refined=refined, threshold_classes=wrong)
 
 
 def _head(job: OpenJob, stage: Stage) -> frozenset[str]:
@@ -138,3 +148,5 @@ def _keep_dynamics(folder: Path, dynamics: Dynamics, rows: np.ndarray, manifest:
     table = dynamics_table(manifest, rows, dynamics.measures())
     save_dynamics(folder / files.DYNAMICS, table)
     save_suspects(folder / files.SUSPECTS, table, manifest)
+    if line := worth_checking(table):
+        log.info(line)

@@ -22,6 +22,7 @@ from tinyrefinery.data.device import to_device
 from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.labels.batch_norm import GroupPlan
 from tinyrefinery.labels.crop_labels import CropLabels
+from tinyrefinery.labels.threshold_samples import threshold_classes
 from tinyrefinery.losses.targets import SparseTargets, Targets
 from tinyrefinery.options.labels import LabelSmoothing, Refining
 from tinyrefinery.shapes import Float32, Int64
@@ -38,9 +39,20 @@ class LabelPolicy(Protocol):
 class GivenLabels:
     """The given class, one-hot; of images whose label is soft, that distribution."""
 
-    def __init__(self, classes: int, manifest: Manifest | None = None) -> None:
-        """Label with `classes` classes, and with the soft labels of a manifest if it has any."""
+    def __init__(
+        self, classes: int, manifest: Manifest | None = None, threshold_samples: float = 0.0
+    ) -> None:
+        """Label with `classes` classes, and with the soft labels of a manifest if it has any.
+
+        Args:
+            classes: K.
+            manifest: of the data.
+            threshold_samples: share of the manifest's images that get a wrong class.
+        """
         self.classes = classes
+        self._threshold = None
+        if threshold_samples and manifest is not None:
+            self._threshold = threshold_classes(manifest.labels, classes, threshold_samples)
         rows, targets = (np.empty(0, np.int64), None) if manifest is None else manifest.soft_labels
         self._soft = None if targets is None or not len(rows) else torch.from_numpy(targets).float()
         self._place = np.full(0 if manifest is None else len(manifest), -1)
@@ -48,10 +60,16 @@ class GivenLabels:
 
     def __call__(self, batch: Batch) -> Float32[Tensor, "B {self.classes}"]:
         """Targets, (B, K)."""
-        targets = F.one_hot(batch.labels, self.classes).float()  # (B,) -> (B, K)
+        labels = batch.labels
+        if self._threshold is not None:
+            wrong = torch.from_numpy(self._threshold[batch.rows]).to(labels.device)
+            labels = torch.where(wrong >= 0, wrong, labels)
+        targets = F.one_hot(labels, self.classes).float()  # (B,) -> (B, K)
         if self._soft is None:
             return targets
         place = self._place[batch.rows]
+        if self._threshold is not None:
+            place = np.where(self._threshold[batch.rows] >= 0, -1, place)
         soft = torch.from_numpy(np.flatnonzero(place >= 0))
         targets[soft.to(targets.device)] = self._soft[place[soft.numpy()]].to(targets.device)
         return targets

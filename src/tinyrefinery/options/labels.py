@@ -22,6 +22,9 @@ class GroundTruth(Part):
     """The class that the dataset gives, with all of the probability."""
 
     name: Literal["ground_truth"] = "ground_truth"
+    threshold_samples: Annotated[float, Field(ge=0, le=0.2)] = 0.0
+    """Share of the training images that are trained with a random wrong class. They give
+    suspects.csv its expected precision (arXiv 2001.10528); 0: none."""
 
 
 class LabelSmoothing(Part):

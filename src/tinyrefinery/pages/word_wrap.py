@@ -6,9 +6,14 @@ from itertools import pairwise
 from rich.cells import cell_len
 from rich.text import Text
 
-_BREAK = re.compile(r"(?<=\s)(?=\S)|(?<=\w[_/\\.-])(?=[^\W\d_])")
+_BREAK = re.compile(
+    r"(?<=\s)(?=\S)"
+    r"|(?<=\w[_/\\.:=\[(<>-])(?=[^\W\d_])"
+    r"|(?<=\w[\[(])(?=[<\[])"
+    r"|(?<=\))(?=<)"
+)
 """Places where a line may be broken: after spaces, and in a name after a separator that stands
-before a letter. So numbers such as 0.93 and -1 stay whole."""
+before a letter, or between brackets. So numbers such as 0.93 and -1 stay whole."""
 
 
 def longest_word(text: Text) -> int:

@@ -87,6 +87,8 @@ def _stage_facts(stage: Stage, data: Dataset) -> dict[str, Any]:
     # Files count by their content, wherever they lie; `stage_keys` adds it.
     facts["init_from"] = _without_place(stage.init_from)
     facts["model"]["weights"] = None
+    if not getattr(stage.labels, "threshold_samples", 0):  # as before there were any
+        facts["labels"].pop("threshold_samples", None)
     if isinstance(stage.labels, Refined):
         facts["labels"]["by"] = [_without_place(name) for name in stage.labels.by]
         form = builders.label_form(stage, len(data.classes))

@@ -54,6 +54,7 @@ class Dynamics:
         device: torch.device = _CPU,
         *,
         refined: bool = False,
+        threshold_classes: np.ndarray | None = None,
     ) -> None:
         """Start with no visit.
 
@@ -62,10 +63,15 @@ class Dynamics:
             classes: K.
             device: where training computes.
             refined: whether targets come from a refiner, so that they are worth recording too.
+            threshold_classes: (N,) wrong class of each threshold sample, else below 0. It counts
+                as given class. None: there are no threshold samples.
         """
         self.rows = np.asarray(rows, np.int64)
         self._place = np.full(int(self.rows.max(initial=-1)) + 1, -1, np.int64)
         self._place[self.rows] = np.arange(len(self.rows))
+        self._threshold = None
+        if threshold_classes is not None:
+            self._threshold = to_device(np.array(threshold_classes, np.int64), device)
         self.device, n = device, len(self.rows)
         self._state = {
             "visits": torch.zeros(n, dtype=_INT, device=device),
@@ -111,6 +117,8 @@ class Dynamics:
             return
         at = self._index(np.concatenate([step.rows for step in steps]))
         labels = torch.cat([step.labels for step in steps])
+        if self._threshold is not None:
+            labels = torch.where(self._threshold[at] >= 0, self._threshold[at], labels)
         margin = _margin(torch.cat([step.logits for step in steps]).float(), labels)
         state, right = self._state, (margin > 0).to(_INT)
         state["visits"].index_add_(0, at, torch.ones_like(right))
@@ -180,7 +188,8 @@ class Dynamics:
             `correct`: share of visits with a margin above 0, so that a tie is wrong; NaN likewise.
             `forgetting`: how often a visit that was right was followed by one that was wrong; 0
             also for what was never right. `learned`: the first epoch, from 1, with a right visit;
-            -1 never.
+            -1 never. `threshold_sample`, bool, where there are any: their other measures are of
+            the wrong class.
 
             For refined labels also `given_probability`: mean probability that they give to the
             given class; `disagreement`: share of crops whose most probable class is another;
@@ -197,6 +206,8 @@ class Dynamics:
             "forgetting": state["forgetting"],
             "learned": state["learned"],
         }
+        if self._threshold is not None:
+            measures["threshold_sample"] = (self._threshold >= 0).cpu()
         if self._refined_class is not None:
             top, probability = self._refined_class.result(visits.to(self.device))
             measures |= {
