@@ -102,7 +102,9 @@ def test_the_list_of_commands_imports_no_command_and_nothing_heavy():
     loaded = set(modules.split())
     assert not loaded & {"torch", "numpy", "PIL", "pyarrow", "pydantic", "scipy", "rich.markdown"}
     ours = {each for each in loaded if each.startswith("tinyrefinery.cli.")}
-    assert ours == {f"tinyrefinery.cli.{file}" for file in ("main", "catalog", "group", "help")}
+    assert ours == {
+        f"tinyrefinery.cli.{file}" for file in ("main", "catalog", "group", "help", "streams")
+    }
 
 
 def test_no_commands_help_imports_torch_or_matplotlib():

@@ -1,11 +1,11 @@
 """Threshold samples: which images, which classes, and that nothing else changes."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import torch
 
 from tests.data.scenes import stripes
+from tinyrefinery.data.augmentation import Crops
+from tinyrefinery.data.batches import Batch
 from tinyrefinery.labels.policy import GivenLabels
 from tinyrefinery.labels.threshold_samples import NONE, threshold_classes
 from tinyrefinery.training.dynamics import Dynamics
@@ -29,9 +29,10 @@ def test_the_policy_and_the_dynamics_use_the_wrong_class():
     wrong = threshold_classes(manifest.labels, k, 0.2)
     assert (wrong != NONE).any()
     labels = torch.tensor(manifest.labels.copy())
-    batch = SimpleNamespace(rows=rows, labels=labels)
+    draws = Crops(np.zeros((len(rows), 4)), np.zeros(len(rows), bool))
+    batch = Batch(torch.zeros(len(rows), 3, 1, 1), labels, rows, 0, draws)
     policy = GivenLabels(k, manifest, 0.2)
-    targets = policy(batch)  # type: ignore[arg-type]
+    targets = policy(batch)
     expected = np.where(wrong != NONE, wrong, manifest.labels)
     assert (targets.argmax(dim=1).numpy() == expected).all()
     logits = torch.from_numpy(np.random.default_rng(0).normal(size=(len(rows), k))).float()

@@ -86,6 +86,10 @@ class NetworkFacts:
         row = f" --row {shlex.quote(self.stage.row)}" if self.rows > 1 else ""
         return [
             (f"tinyrefinery predict {run} photos/{row}", "Predict the classes of your pictures."),
+            (
+                f"tinyrefinery export {run} --to onnx --to litert{row}",
+                "Export it for a device, checked against this network. --int8 makes it smaller.",
+            ),
             ("tinyrefinery init", "Write data tests for it."),
             (f"tinyrefinery test {run}{row}", "Run them."),
             (f"tinyrefinery saliency {run}{row}", "Show which pixels drive its errors."),
