@@ -38,7 +38,9 @@ def check_finished(job: OpenJob, labels: JobLabels, step: Step) -> None:
         return
     damaged = damaged_measures(step.folder)
     threads, now = done_threads(step.folder), torch.get_num_threads()
-    if threads not in (None, now):
+    # Seeds that train side by side use one thread each, here as well.
+    side_by_side = threads == 1 and job.recipe.engine.threads is None
+    if threads not in (None, now) and not side_by_side:
         log.info(
             f"{step.title}: was trained with {threads} CPU threads, and this run has {now}. "
             "Rounding differs, so training here would give other weights. To repeat it, set "
