@@ -47,6 +47,37 @@ def test_products_of_a_network_by_hand(tmp_path):
     assert peak(buffers_of(read_graph(file))) == 3 * 256
 
 
+def test_an_output_stays_in_memory_to_the_end(tmp_path):
+    writer = Writer()
+    image = writer.tensor((1, 8, 8, 1))
+    early = writer.conv(image, 4)  # 256 bytes, an output that no layer needs after the next
+    last = writer.conv(writer.conv(early, 4), 4)
+    file = writer.write(tmp_path / "net.tflite", [image], [early, last])
+    assert peak(buffers_of(read_graph(file))) == 3 * 256
+    file = writer.write(tmp_path / "net.tflite", [image], [last])
+    assert peak(buffers_of(read_graph(file))) == 2 * 256
+
+
+def test_many_small_tensors_take_the_memory_of_the_plan(tmp_path):
+    writer = Writer()
+    start = image = writer.tensor((1, 1, 1, 1))
+    for _ in range(5):
+        image = writer.conv(image, 1)
+    graph = read_graph(writer.write(tmp_path / "net.tflite", [start], [image]))
+    assert peak(buffers_of(graph)) == 2 * 16
+    assert arena_of(graph).head == 6 * 96  # 96 bytes for each of 6 tensors
+
+
+def test_scratch_memory_of_a_reduction_by_hand(tmp_path):
+    writer = Writer()
+    image = writer.tensor((1, 8, 8, 4))
+    axes = writer.tensor((2,), np.array([1, 2], np.int32))
+    mean = writer.operator("MEAN", "ReducerOptions", [image, axes], (1, 1, 1, 4), keepDims=True)
+    file = writer.write(tmp_path / "net.tflite", [image], [mean])
+    # The image, its 4 means (aligned to 16), 8 bytes for each of 4 sums, and axes twice.
+    assert peak(buffers_of(read_graph(file))) == 256 + 16 + 4 * 8 + 2 * 64
+
+
 def test_memory_is_reused_only_where_nothing_needs_it():
     # Placed by hand: 64 at 0, the other 64 after it as step 2 needs both, 32 again at 0.
     assert peak([Buffer(64, 0, 1), Buffer(64, 1, 2), Buffer(32, 2, 3)]) == 128
