@@ -38,7 +38,7 @@ def audit(
     seed: Seed = None,
     row: Row = None,
     model: Annotated[
-        Path | None, option("RUN", "Run, network or ONNX file to test for shortcut use.")
+        Path | None, option("RUN", "Run, network, ONNX or LiteRT file to test for shortcut use.")
     ] = None,
     like: Like = None,
     refiner: Annotated[

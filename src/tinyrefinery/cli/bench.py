@@ -34,7 +34,7 @@ def bench(
     macs: Macs = None,
     out: Annotated[Path | None, output_file("JSON file to write.", "--json")] = None,
 ) -> None:
-    """List flash, arena, products and latency of models.
+    """List flash, arena, MACs and latency of models.
 
     PyTorch networks are converted to int8 LiteRT files first. Flash, arena and multiply-accumulates
     are computed from the files, latency is measured here. Exits with 1 if a model is above a limit.

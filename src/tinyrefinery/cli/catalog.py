@@ -74,7 +74,7 @@ PANELS: dict[str, Commands] = {
             "verify:verify",
             "Check an exported artifact and replay its test vectors.",
         ),
-        "bench": ("bench:bench", "List flash, arena, products and latency of models."),
+        "bench": ("bench:bench", "List flash, arena, MACs and latency of models."),
         "latency": ("latency:latency", "Benchmark forward passes of networks on this machine."),
     },
     "Papers": {

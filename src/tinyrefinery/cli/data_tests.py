@@ -47,7 +47,7 @@ def judge(
     tests: Annotated[Path, typer.Argument(help="Data-test file.")] = DATA_TESTS,
     overrides: DataOverrides = None,
     baseline: Annotated[
-        Path | None, option("RUN", "Run, network or ONNX file to compare with.")
+        Path | None, option("RUN", "Run, network, ONNX or LiteRT file to compare with.")
     ] = None,
     baseline_stage: Annotated[
         str | None, option("STAGE", "Stage of the baseline, or of RUN, to compare with.")
@@ -110,7 +110,7 @@ def compare(
     runs: Annotated[
         list[Path],
         typer.Argument(
-            help="Run folders, network or ONNX files, then other data, e.g. data.source.root=new/."
+            help="Runs, network, ONNX or LiteRT files, then other data: data.source.root=new/."
         ),
     ],
     tests: Tests = DATA_TESTS,

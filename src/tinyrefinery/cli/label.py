@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def label(
     images: Annotated[Path, typer.Argument(help="Folder of new images.")],
     by: Annotated[
-        str, option("LABELER", "Run, network file, timm:NAME, FILE.onnx or http(s)://ADDRESS.")
+        str, option("LABELER", "Run, network, ONNX or LiteRT file, timm:NAME, http(s)://ADDRESS.")
     ],
     gold: Annotated[
         Path | None,

@@ -64,11 +64,14 @@ RunName = Annotated[
 ]
 Runs = Annotated[Path, output_folder("Folder that holds run folders.")]
 Processes = Annotated[int, option("N", "Number of parallel processes.", min=1)]
-Smoke = Annotated[bool, typer.Option("--smoke", help="Dry run: one epoch on tiny synthetic data.")]
+Smoke = Annotated[
+    bool, typer.Option("--smoke", help="Dry run: one epoch on 64 pictures or synthetic images.")
+]
 
 # Which network, and which data it predicts on.
 NetworkPath = Annotated[
-    Path, typer.Argument(metavar="RUN", help="Run folder, stage folder, network or ONNX file.")
+    Path,
+    typer.Argument(metavar="RUN", help="Run folder, stage folder, network, ONNX or LiteRT file."),
 ]
 DataOverrides = Annotated[
     list[str] | None, typer.Argument(help="Other data, e.g. data.source.root=new-photos/.")
@@ -80,7 +83,7 @@ Stages = Annotated[
     list[str] | None, option("STAGE", "Stage to use. Repeatable.", "--stage", default="all")
 ]
 Like = Annotated[
-    Path | None, option("RUN", "Run or network file that the ONNX file was exported from.")
+    Path | None, option("RUN", "Run or network file that the ONNX or LiteRT file was made from.")
 ]
 Split = Annotated[str, option("SPLIT", "Split to use: train, validation or test.")]
 

@@ -21,7 +21,7 @@ LISTED = 20
 
 def predict(
     model: Annotated[
-        str, typer.Argument(help="Run, stage folder, network file, ONNX file or timm:NAME.")
+        str, typer.Argument(help="Run, stage folder, network, ONNX or LiteRT file, timm:NAME.")
     ],
     pictures: Annotated[
         list[Path] | None, typer.Argument(help="Picture files, and folders of pictures.")

@@ -1,4 +1,7 @@
-"""Every architecture is exported to ONNX and LiteRT and predicts the same."""
+"""Every architecture is exported to ONNX and LiteRT and predicts the same.
+
+With -rP, the differences are printed: the table of docs/export.md.
+"""
 
 import pytest
 import torch
@@ -34,6 +37,7 @@ def check(name, folder):
         std=(0.229, 0.224, 0.225),
     )
     for done in export(file, ["onnx", "litert"], folder=folder):
+        print(f"{name}, {size} pixels, {done.path.suffix}: {done.parity.logit:.1e}")
         assert done.parity.logit <= 1e-4, (done.path.name, done.parity)
         assert done.path.exists()
 
