@@ -224,6 +224,13 @@ def quiet(tmp_path, monkeypatch):
     datasets.disable_progress_bars()
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_good_input_is_not_refused(good, kind):
+    """Otherwise a source that refuses everything would pass the tests below."""
+    found = KINDS[kind][1](good / kind)
+    assert not getattr(found, "problems", ())
+
+
 def test_300_bad_inputs(good, tmp_path):
     noticed = check(good, tmp_path, 300, 0)
     assert all(noticed.values()), f"damage of one kind was never noticed: {noticed}"

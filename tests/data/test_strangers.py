@@ -15,14 +15,15 @@ from tinyrefinery.data.open import open_data
 from tinyrefinery.data.properties.small_images import map_chunks
 
 
-def copies_in(folder):
+def copies_in(folder, *, certain=True):
+    """File names of each group of copies, of the certain or of the likely ones."""
     data = open_data("folder", root=str(folder), channels=1, validation=0.0)
     chunks = map_chunks(data, np.arange(len(data.manifest)), fingerprint)
     paths = data.manifest.column("path")
     return [
         {paths[row].rpartition("/")[2] for row in each.rows}
         for each in find_copies(data, Fingerprints.concatenate(list(chunks)))
-        if each.kind != "bytes" and each.certain
+        if each.kind != "bytes" and each.certain == certain
     ]
 
 
@@ -46,6 +47,14 @@ def test_few_digits_count_as_copies_of_one_another(digits, monkeypatch):
     alike = sum(map(len, copies_in(digits)))
     assert alike > 60  # of 361, by likeness alone
     assert found < 30
+
+
+def test_few_digits_count_as_likely_copies(digits, monkeypatch):
+    found = sum(map(len, copies_in(digits, certain=False)))
+    monkeypatch.setattr(near_pairs, "NEAR", np.inf)
+    alike = sum(map(len, copies_in(digits, certain=False)))
+    assert alike > 200  # of 361, by likeness alone
+    assert found < alike / 5
 
 
 def test_a_copy_among_digits_is_found(digits, tmp_path):
