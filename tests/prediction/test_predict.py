@@ -20,6 +20,7 @@ from tinyrefinery.errors import DataError
 from tinyrefinery.files import read_csv
 from tinyrefinery.networks.network_view import network_view
 from tinyrefinery.prediction.predicted import PicturePredictions
+from tinyrefinery.reading.limits import MOST_BYTES
 
 BROKEN = b"\x89PNG\r\n\x1a\n not a picture"
 
@@ -125,6 +126,14 @@ def test_only_broken_pictures_are_listed_and_fill_the_files(tmp_path, run):
     assert code == 2
     assert "bad.jpg: broken: zero bytes" in text
     assert len(read_csv(tmp_path / "p.csv")) == 1
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path, run):
+    with (tmp_path / "large.png").open("wb") as file:
+        file.truncate(MOST_BYTES + 1)  # sparse: takes no room on disk
+    code, text = command(run, tmp_path / "large.png")
+    assert code == 2
+    assert "too large: it has 268,435,457 bytes" in " ".join(text.split())
 
 
 def test_the_table_fits_80_columns(tmp_path, run):

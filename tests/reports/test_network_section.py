@@ -126,6 +126,15 @@ def test_errors_come_most_confident_first_with_their_pictures(folder):
     assert errors[1].picture == ""  # no such file
 
 
+def test_a_path_that_no_file_can_have_has_no_picture(folder):
+    stage = facts_of(folder).stage
+    ids = [f"id{n}" for n in range(len(ROWS))]
+    paths = ["a\0.png"] * len(ROWS)
+    table = pa.table({"id": ids, "path": paths, "label": ["cat"] * 6, "split": ["test"] * 6})
+    write_images(folder, stage.data, table)
+    assert {each.picture for each in confident_errors(stage, predictions())} == {""}
+
+
 def test_the_page_answers_first_and_escapes(folder):
     page = write_page([open_run(folder)]).read_text()
     assert page.index("Your network") < page.index("Did refining help?")
