@@ -163,6 +163,26 @@ def test_every_format_is_read_also_from_memory(tmp_path, ending):
     assert mixed.paths == (str(file), "picture 1")
 
 
+def test_a_picture_in_memory_is_read_like_its_file(tmp_path):
+    """16 bits keep the high byte, and EXIF turns it. Pillow's own conversion does neither."""
+    network = write_network(tmp_path / "n.safetensors", "any")
+    deep, turned = tmp_path / "deep.png", tmp_path / "turned.png"
+    ramp = np.linspace(0, 65535, 20 * 24).reshape(20, 24)
+    Image.fromarray(ramp.astype(np.uint16)).save(deep)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray((ramp / 256).astype(np.uint8)).save(turned, exif=exif)
+    for file in (deep, turned):
+        with Image.open(file) as image:
+            found = tr.predict(network, [file, image]).probabilities
+        assert np.array_equal(found[0], found[1])
+    with pytest.raises(DataError, match="picture 0: can't be read .*floating-point"):
+        tr.predict(network, [Image.new("F", (8, 8))])
+    deep.write_bytes(deep.read_bytes()[:-200])
+    with Image.open(deep) as image, pytest.raises(DataError, match="picture 0: can't be read"):
+        tr.predict(network, [image])
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
