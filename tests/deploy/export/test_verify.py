@@ -57,10 +57,19 @@ def test_vectors_of_another_artifact(artifact):
         verify(artifact)
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"format": 1}'])
-def test_a_damaged_record(artifact, content):
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("{", "is not JSON"),
+        ("[" * 100_000, "nested too deeply"),
+        ("[]", "holds list"),
+        ('{"format": 1}', "is damaged"),
+        ('{"format": 1, "bytes": "9", "sha256": "0", "vectors": {"sha256": "0"}}', "is damaged"),
+    ],
+)
+def test_a_damaged_record(artifact, content, reason):
     record_file(artifact).write_text(content)
-    with pytest.raises(CheckpointError, match=r"\.json: is damaged"):
+    with pytest.raises(CheckpointError, match=rf"\.json: .*{reason}.*Export it again"):
         verify(artifact)
 
 
