@@ -81,6 +81,15 @@ def test_what_is_missing(artifact):
         verify(artifact.with_name("other.onnx"))
 
 
+def test_a_runtime_that_fails_gets_one_message(artifact, monkeypatch):
+    def fail(self, encoded):
+        raise RuntimeError("no kernel")
+
+    monkeypatch.setattr("tinyrefinery.models.onnx_file.OnnxNetwork.infer", fail)
+    with pytest.raises(CheckpointError, match=r"\.onnx: its runtime can't run it \(no kernel\)"):
+        verify(artifact)
+
+
 def test_other_predictions_do_not_pass(artifact, monkeypatch):
     path = "tinyrefinery.deploy.export.verification.predict_one_by_one"
     monkeypatch.setattr(path, lambda network, inputs: np.full((len(inputs), 2), 0.5))
