@@ -42,11 +42,11 @@ def open_artifact(path: Path, threads: int | None = None) -> RuntimeNetwork:
         CheckpointError: if it can't be opened.
         DataError: if its name ends neither in .onnx nor in .tflite.
     """
-    if path.suffix == ONNX:
+    if path.suffix.lower() == ONNX:
         from tinyrefinery.models.onnx_file import OnnxNetwork
 
         return OnnxNetwork(path, threads=threads)
-    if path.suffix == LITERT:
+    if path.suffix.lower() == LITERT:
         from tinyrefinery.models.litert_file import LiteRtNetwork
 
         return LiteRtNetwork(path, threads=threads)
