@@ -176,7 +176,7 @@ def test_a_picture_in_memory_is_read_like_its_file(tmp_path):
         with Image.open(file) as image:
             found = tr.predict(network, [file, image]).probabilities
         assert np.array_equal(found[0], found[1])
-    with pytest.raises(DataError, match="picture 0: can't be read .*floating-point"):
+    with pytest.raises(DataError, match=r"picture 0: can't be read .*floating-point"):
         tr.predict(network, [Image.new("F", (8, 8))])
     deep.write_bytes(deep.read_bytes()[:-200])
     with Image.open(deep) as image, pytest.raises(DataError, match="picture 0: can't be read"):
