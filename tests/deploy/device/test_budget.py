@@ -20,7 +20,9 @@ def test_amounts(text, amount):
     assert read_amount(text, "--flash") == amount
 
 
-@pytest.mark.parametrize("text", ["", "kB", "-1", "1.5", "100 bytes", "0", "64Kib", "1e6", "9" * 400])
+@pytest.mark.parametrize(
+    "text", ["", "kB", "-1", "1.5", "100 bytes", "0", "64Kib", "1e6", "9" * 400]
+)
 def test_what_is_not_an_amount(text):
     with pytest.raises(RecipeError, match=r"--ram: .* is not an amount"):
         read_amount(text, "--ram")
