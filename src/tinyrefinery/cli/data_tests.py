@@ -86,15 +86,10 @@ def judge(
     network = open_network(run, stage=stage, seed=seed, row=row, like=like)
     check_writable(files=[kept_results(network, tests)])
     against = None
-    if baseline is not None or baseline_stage is not None:
-        own = None if baseline else seed
-        against = open_network(
-            baseline or run,
-            stage=baseline_stage,
-            seed=own,
-            row=None if baseline else row,
-            like=like,
-        )
+    if baseline is not None:
+        against = open_network(baseline, stage=baseline_stage, like=like)
+    elif baseline_stage is not None:
+        against = open_network(run, stage=baseline_stage, seed=seed, row=row, like=like)
     session = run_tests(tests, network, against, like=like, overrides=changes)
     if suggest:
         streams.echo(_suggestions(session), nl=False)

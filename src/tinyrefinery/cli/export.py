@@ -77,24 +77,29 @@ def export(
     from tinyrefinery.prediction.outputs import read_classes
 
     budget = read_budget(flash, ram, macs)
-    options = ExportOptions(
-        tuple(to), int8, out, preprocessing, max_drop, calibrate, budget, explain
-    )
+    places = (tuple(to), int8, out, preprocessing)
+    options = ExportOptions(*places, max_drop, calibrate, budget, explain)
     stated = Facts(
         classes=None if classes is None else read_classes(classes),
         weights=None if weights is None else str(weights),
     )
     network = open_network(model, stage=stage, seed=seed, row=row, stated=stated)
-    exported = export_network(
-        network, options, overrides or [], say=lambda text: streams.echo(text, err=True)
-    )
+    exported = export_network(network, options, overrides or [], say=_say)
     for artifact in exported:
-        for line in _lines(artifact):
-            streams.echo(line)
-        if artifact.layers:
-            _show_layers(artifact)
+        _show(artifact)
     if not all(artifact.passed for artifact in exported):
         raise typer.Exit(CHECK_FAILED)
+
+
+def _say(text: str) -> None:
+    streams.echo(text, err=True)
+
+
+def _show(artifact: "Exported") -> None:
+    for line in _lines(artifact):
+        streams.echo(line)
+    if artifact.layers:
+        _show_layers(artifact)
 
 
 def _lines(artifact: "Exported") -> list[str]:

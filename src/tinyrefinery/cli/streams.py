@@ -56,6 +56,7 @@ def _watched(name: str, method: Any) -> Any:
     """The method of a stream, which keeps its error: a second try would not fail again."""
 
     def watched(*arguments: Any) -> Any:
+        """Call it, and keep the first error."""
         try:
             return method(*arguments)
         except OSError as error:

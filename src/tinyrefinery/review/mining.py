@@ -77,8 +77,7 @@ def mine(
         run_seed: of a run with several; None: the lowest.
         row: of a run of a table.
         like: of an ONNX file, the run that it was made from.
-        overrides: changes to the data of the run, e.g. `data.source.root=moved/`. Data tests are
-            judged on it too.
+        overrides: changes to the data of run and tests, e.g. `data.source.root=moved/`.
         test_images: choose from the test split too. Labels that are corrected where a network
             fails, and only there, raise its test accuracy.
 
@@ -94,22 +93,18 @@ def mine(
     data = open_network_data([network], source)
     other = open_network(refiner) if refiner is not None else _refiner_of(network)
     predictions = _predictions(network, data, other)
-    session = None
-    if tests is not None:
-        session = run_tests(tests, network, like=like, overrides=overrides)
+    session = run_tests(tests, network, like=like, overrides=overrides) if tests else None
     pools, notes = _pools(network, data, predictions, session, seed)
     if not test_images:
         pools, left_out = _without_test_images(pools)
         notes += left_out
     groups, copies = _groups(data.dataset, predictions.ids)
     items = choose_items(pools, budget, parts, groups)
-    elsewhere = session is not None and session.suite.data is not None and not overrides
-    sources = [data, session.data] if session is not None and elsewhere else [data]
     if not items:
         hint = "" if test_images else ". --test-images selects test images too"
-        raise DataError(
-            f"{network.name}: found no image to review for the given shares and tests{hint}"
-        )
+        raise DataError(f"{network.name}: no image to review for these shares and tests{hint}")
+    elsewhere = session is not None and session.suite.data is not None and not overrides
+    sources = [data, session.data] if session is not None and elsewhere else [data]
     queue = _queue(network, sources, items, seed=seed, budget=budget)
     population = len(set(predictions.ids[predictions.splits == "train"])) - copies
     return _mined(queue, population, pools, notes)

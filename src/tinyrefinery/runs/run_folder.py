@@ -199,6 +199,7 @@ def last_stage(stages: Sequence[TrainedStage]) -> str:
     }
 
     def place(stage: TrainedStage) -> tuple[bool, int, int, str]:
+        """Whether the recipe still has the stage, and its place there."""
         order = orders[stage.recipe]
         number = _place(stage.stage, order)
         return number < len(order), number, stage.generation, stage.stage

@@ -127,3 +127,11 @@ def test_a_recipe_is_no_table_of_latencies():
     done = CliRunner().invoke(app, ["latency", "bias_loss/table1"])
     assert done.exit_code == 2
     assert "is not a latency table" in done.output
+
+
+@pytest.mark.parametrize("name", ["net.tflite", "net.onnx"])
+def test_files_of_other_runtimes_are_sent_to_bench(name, tmp_path):
+    path = tmp_path / name
+    path.touch()
+    with pytest.raises(DataError, match=r"tinyrefinery bench .*net\."):
+        candidates([str(path)])

@@ -65,8 +65,8 @@ def _named(name: str, size: int | None) -> list[Candidate]:
         return [by_name(name, size or SIZE)]
     if path.suffix.lower() in RUNTIME_FILES and path.exists():
         raise DataError(
-            f"{name}: only PyTorch networks are benchmarked. Name the run or the network file that "
-            "this file was made from: ONNX Runtime is one of the backends"
+            f"{name}: latency times PyTorch networks. For this file: tinyrefinery bench {name}. Or "
+            "name the run or network file it was made from: ONNX Runtime is one of the backends"
         )
     return [
         Candidate(

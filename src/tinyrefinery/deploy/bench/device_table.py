@@ -85,7 +85,7 @@ def device_table(
         for number, name in enumerate(names):
             target = Path(place) / f"{number}{LITERT}"
             files.append(_file(name, target, size or SIZE, classes, say))
-        say(f"timing {len(files)} networks interleaved, {passes} passes each")
+        say(f"timing {len(files)} files interleaved, {passes} passes each")
         runs = [_pass(file) for file, _ in files]
         times = time_interleaved(runs, -(-passes // BURST))
         lines = [
