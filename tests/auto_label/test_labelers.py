@@ -16,8 +16,8 @@ from tinyrefinery.data.open import open_data
 from tinyrefinery.errors import CheckpointError, DataError
 from tinyrefinery.networks.facts import Facts
 from tinyrefinery.networks.opening import open_network
-from tinyrefinery.prediction.outputs import distribution, pooled, read_classes
-from tinyrefinery.prediction.predictor import network_predictor
+from tinyrefinery.prediction.outputs import pooled, probabilities_of, read_classes
+from tinyrefinery.prediction.predictor import NetworkPredictor, network_predictor
 
 
 @pytest.fixture
@@ -87,13 +87,20 @@ def test_outputs_are_added_up_by_name(tmp_path):
             read_classes(file)
 
 
-def test_logits_become_distributions_and_distributions_stay():
-    p = np.array([[0.25, 0.75], [1.0, 0.0]])
-    assert (distribution(p, "x") == p).all()
+def test_logits_become_distributions():
     logits = np.array([[1000.0, 0.0], [3.0, 3.0]])
-    assert distribution(logits, "x") == pytest.approx(np.array([[1, 0], [0.5, 0.5]]))
+    assert probabilities_of(logits, "x") == pytest.approx(np.array([[1, 0], [0.5, 0.5]]))
     with pytest.raises(DataError, match="aren't finite"):
-        distribution(np.array([[np.nan, 1]]), "x")
+        probabilities_of(np.array([[np.nan, 1]]), "x")
+
+
+def test_logits_that_happen_to_sum_to_one_are_still_logits(data):
+    predictor = NetworkPredictor(
+        *("n", CLASSES, 1, (16, 16), (0.5,), (0.25,)),
+        forward=lambda images: np.tile([0.25, 0.75], (len(images), 1)),
+    )
+    want = 1 / (1 + np.exp(0.25 - 0.75))
+    assert predictor(data, np.arange(3))[:, 1] == pytest.approx(np.full(3, want))
 
 
 @contextmanager

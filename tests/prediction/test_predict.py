@@ -20,6 +20,7 @@ from tinyrefinery.errors import DataError
 from tinyrefinery.files import read_csv
 from tinyrefinery.networks.network_view import network_view
 from tinyrefinery.prediction.predicted import PicturePredictions
+from tinyrefinery.reading.limits import MOST_BYTES
 
 BROKEN = b"\x89PNG\r\n\x1a\n not a picture"
 
@@ -127,6 +128,14 @@ def test_only_broken_pictures_are_listed_and_fill_the_files(tmp_path, run):
     assert len(read_csv(tmp_path / "p.csv")) == 1
 
 
+def test_a_file_that_is_too_large_is_not_read(tmp_path, run):
+    with (tmp_path / "large.png").open("wb") as file:
+        file.truncate(MOST_BYTES + 1)  # sparse: takes no room on disk
+    code, text = command(run, tmp_path / "large.png")
+    assert code == 2
+    assert "too large: it has 268,435,457 bytes" in " ".join(text.split())
+
+
 def test_the_table_fits_80_columns(tmp_path, run):
     place = tmp_path / ("a-long-folder-name" * 4)
     place.mkdir()
@@ -152,6 +161,26 @@ def test_every_format_is_read_also_from_memory(tmp_path, ending):
     with Image.open(file) as image:
         mixed = tr.predict(network, [file, image])
     assert mixed.paths == (str(file), "picture 1")
+
+
+def test_a_picture_in_memory_is_read_like_its_file(tmp_path):
+    """16 bits keep the high byte, and EXIF turns it. Pillow's own conversion does neither."""
+    network = write_network(tmp_path / "n.safetensors", "any")
+    deep, turned = tmp_path / "deep.png", tmp_path / "turned.png"
+    ramp = np.linspace(0, 65535, 20 * 24).reshape(20, 24)
+    Image.fromarray(ramp.astype(np.uint16)).save(deep)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray((ramp / 256).astype(np.uint8)).save(turned, exif=exif)
+    for file in (deep, turned):
+        with Image.open(file) as image:
+            found = tr.predict(network, [file, image]).probabilities
+        assert np.array_equal(found[0], found[1])
+    with pytest.raises(DataError, match=r"picture 0: can't be read .*floating-point"):
+        tr.predict(network, [Image.new("F", (8, 8))])
+    deep.write_bytes(deep.read_bytes()[:-200])
+    with Image.open(deep) as image, pytest.raises(DataError, match="picture 0: can't be read"):
+        tr.predict(network, [image])
 
 
 @pytest.mark.parametrize(

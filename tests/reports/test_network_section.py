@@ -1,6 +1,8 @@
 """The report's first section: the right network, its numbers counted anew, nothing unescaped."""
 
 import json
+import shlex
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +13,7 @@ from tests.docs.test_commands import parsed, words_of
 from tests.reports.fake_run import write_fake_run
 from tinyrefinery.cli.outcome import show
 from tinyrefinery.evaluation.prediction_table import Predictions
+from tinyrefinery.networks.opening import open_network
 from tinyrefinery.reports.class_errors import (
     class_lines,
     confident_errors,
@@ -81,6 +84,25 @@ def test_the_network_is_the_last_stage_at_the_lowest_seed_with_its_interval(fold
     assert "78.7k parameters" in facts.size
 
 
+def test_a_stage_that_the_recipe_no_longer_has_is_not_the_network(folder):
+    recipe = (folder / "recipe.yaml").read_text().replace("  - id: again\n", "")
+    (folder / "recipe.yaml").write_text(recipe)
+    opened = open_network(folder).stage
+    assert opened is not None
+    assert facts_of(folder).stage.stage == opened.stage == "refined"
+
+
+def test_commands_name_one_row_of_a_network_that_several_share(folder):
+    for file in (folder / "stages").glob("again-*/stage.json"):
+        stage = json.loads(file.read_text())
+        rows = ["b", "c"] if stage["seed"] == 1 else ["a"]
+        file.write_text(json.dumps(stage | {"rows": rows}))
+    best = replace(facts_of(folder), stage=open_network(folder, row="c").stage)
+    command = shlex.split(best.commands[0][0])
+    row = command[command.index("--row") + 1]
+    assert open_network(folder, row=row).stage == best.stage
+
+
 def test_classes_pairs_and_errors_are_counted():
     found = predictions()
     assert confusion(found).tolist() == [[1, 2, 0], [0, 1, 0], [1, 0, 1]]
@@ -102,6 +124,15 @@ def test_errors_come_most_confident_first_with_their_pictures(folder):
     assert errors[0].path.endswith("2.png")
     assert errors[0].picture.startswith("data:image/")
     assert errors[1].picture == ""  # no such file
+
+
+def test_a_path_that_no_file_can_have_has_no_picture(folder):
+    stage = facts_of(folder).stage
+    ids = [f"id{n}" for n in range(len(ROWS))]
+    paths = ["a\0.png"] * len(ROWS)
+    table = pa.table({"id": ids, "path": paths, "label": ["cat"] * 6, "split": ["test"] * 6})
+    write_images(folder, stage.data, table)
+    assert {each.picture for each in confident_errors(stage, predictions())} == {""}
 
 
 def test_the_page_answers_first_and_escapes(folder):

@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from tinyrefinery.cli import streams
 from tinyrefinery.cli.options import Flash, Macs, Ram, option, output_file
-from tinyrefinery.errors import CHECK_FAILED
+from tinyrefinery.errors import CHECK_FAILED, RecipeError
 from tinyrefinery.files import write_atomic
 from tinyrefinery.pages.narrow_tables import FittedTable
 from tinyrefinery.pages.numbers import NOTHING, four_digits, kilo
@@ -43,6 +43,11 @@ def bench(
     from tinyrefinery.deploy.device.budget import read_budget
 
     budget = read_budget(flash, ram, macs)
+    if budget and (others := [name for name in models if name.lower().endswith(".onnx")]):
+        raise RecipeError(
+            f"{others[0]}: --flash, --ram and --macs limit LiteRT files, and this is an ONNX file. "
+            "Name the network that it was made from, or leave the limits out"
+        )
     found = device_table(
         models,
         size=size,

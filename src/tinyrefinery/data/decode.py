@@ -118,8 +118,7 @@ def _decode_with_pillow(data: bytes, channels: int) -> np.ndarray:
         image = Image.open(BytesIO(data))
         if reason := too_many_pixels(image.height, image.width):
             raise BrokenImageError(reason)
-        image.load()
-        pixels = _eight_bits(ImageOps.exif_transpose(image), "RGB" if channels == 3 else "L")
+        return pixels_of_picture(image, channels)
     except Image.UnidentifiedImageError as error:
         raise _unidentified(data) from error
     except BrokenImageError:
@@ -128,6 +127,17 @@ def _decode_with_pillow(data: bytes, channels: int) -> np.ndarray:
         raise BrokenImageError(_bomb(error)) from error
     except Exception as error:  # Pillow's plugins raise almost anything on damaged bytes
         raise BrokenImageError(f"damaged image ({error or type(error).__name__})") from error
+
+
+def pixels_of_picture(image: Image.Image, channels: int) -> np.ndarray:
+    """Pixels of a Pillow image, upright, uint8 (H, W, C).
+
+    Raises:
+        BrokenImageError: if its pixels have no known range.
+        Exception: whatever Pillow raises where the image is damaged.
+    """
+    image.load()
+    pixels = _eight_bits(ImageOps.exif_transpose(image), "RGB" if channels == 3 else "L")
     return np.ascontiguousarray(pixels.reshape(*pixels.shape[:2], channels))
 
 

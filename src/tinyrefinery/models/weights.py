@@ -1,6 +1,5 @@
 """Load weights into a network from files of any origin, without running code in them."""
 
-import json
 import pickle
 from collections.abc import Collection, Mapping
 from contextlib import suppress
@@ -12,9 +11,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from tinyrefinery.errors import CheckpointError
+from tinyrefinery.errors import CheckpointError, DataError
 from tinyrefinery.models.digest import tensors_digest
 from tinyrefinery.models.headed_file import WEIGHTS
+from tinyrefinery.reading.json_text import parse_json
 
 _WRAPPED = ("state_dict", "model")  # keys of the weights in checkpoints of training scripts
 _PREFIXES = ("module.", "_orig_mod.")  # added by DataParallel and torch.compile
@@ -74,8 +74,8 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
 def _weights_digest(entries: Mapping[str, str]) -> str | None:
     """The digest of the tensors in the entries of a header, where there is one."""
     for text in entries.values():
-        with suppress(ValueError, RecursionError):
-            facts = json.loads(text)
+        with suppress(DataError):
+            facts = parse_json(text, "header")
             if isinstance(facts, dict) and WEIGHTS in facts:
                 return str(facts[WEIGHTS])
     return None

@@ -28,9 +28,9 @@ def changed_source(network: Network, overrides: Sequence[str]) -> Source:
         DataError: when an override isn't about the source.
         RecipeError: when one is wrong.
     """
-    others = [o for o in overrides if not o.strip().startswith("data.source.")]
+    others = [o for o in overrides if not o.strip().startswith(OVERRIDE)]
     if others:
-        raise DataError(f"override '{others[0]}': only data.source.NAME=VALUE can be changed here")
+        raise DataError(f"override '{others[0]}': only {OVERRIDE}NAME=VALUE can be changed here")
     of_run = network.recipe.data.source.model_dump(mode="json") if network.recipe else {}
     start: dict[str, Any] = {"name": "folder", "channels": network.channels}
     kind = apply({}, list(overrides))["data"]["source"].get("name")

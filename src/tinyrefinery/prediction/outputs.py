@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from scipy.special import softmax
 
 from tinyrefinery.errors import DataError
 from tinyrefinery.reading.json_text import read_text
 
 NONE = "-"
 """In a list of classes: an output that is none of ours."""
-_SUM = 1e-3  # float32 over many classes
 
 
 def distinct(outputs: Sequence[str]) -> tuple[str, ...]:
@@ -28,18 +28,15 @@ def pooled(probabilities: np.ndarray, outputs: Sequence[str]) -> np.ndarray:
     return found
 
 
-def distribution(outputs: np.ndarray, name: str) -> np.ndarray:
-    """Outputs (n, outputs) as they are where all are distributions, else their softmax.
+def probabilities_of(logits: np.ndarray, name: str) -> np.ndarray:
+    """The softmax of logits (n, outputs).
 
     Raises:
         DataError: when one isn't finite.
     """
-    if not np.isfinite(outputs).all():
+    if not np.isfinite(logits).all():
         raise DataError(f"{name}: gives numbers that aren't finite; does it get what it expects?")
-    if (outputs >= 0).all() and (np.abs(outputs.sum(axis=1) - 1) < _SUM).all():
-        return outputs
-    shifted = np.exp(outputs - outputs.max(axis=1, keepdims=True))
-    return shifted / shifted.sum(axis=1, keepdims=True)
+    return softmax(logits, axis=1)
 
 
 def read_classes(path: Path) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tinyrefinery.data.blobs import read_file
 from tinyrefinery.data.dataset import Problem
 from tinyrefinery.data.examine import cores
 from tinyrefinery.data.shrunk import pixels_of_file
@@ -81,7 +82,7 @@ def read_pictures(
     def read(path: str) -> np.ndarray | str:
         """Pixels, or the reason why there are none."""
         try:
-            return pixels_of_file(Path(path).read_bytes(), channels, crop)
+            return pixels_of_file(read_file(path), channels, crop)
         except OSError as error:
             return f"can't be read ({error.strerror or error})"
         except DataError as error:

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from tinyrefinery.data.dataset import Problem
-from tinyrefinery.data.decode import to_channels
+from tinyrefinery.data.decode import pixels_of_picture, to_channels
 from tinyrefinery.errors import DataError
 from tinyrefinery.networks.network import Network
 from tinyrefinery.prediction.decoded_pictures import probabilities
@@ -99,12 +99,21 @@ def _predict_mixed(predictor: NetworkPredictor, pictures: Sequence[Any]) -> Pict
         if isinstance(each, str | Path):
             found.append(predict_files(predictor, find_pictures([each])))
             continue
+        name = f"picture {place}"
         if isinstance(each, Image.Image):
-            each = np.array(each.convert("L" if predictor.channels == 1 else "RGB"))
-        found.append(predict_array(predictor, np.asarray(each), f"picture {place}"))
+            each = _pixels(each, 1 if predictor.channels == 1 else 3, name)
+        found.append(predict_array(predictor, np.asarray(each), name))
     merged = joined(predictor.name, predictor.classes, [(f.paths, f.probabilities) for f in found])
     return replace(
         merged,
         broken=tuple(problem for each in found for problem in each.broken),
         ignored=tuple(problem for each in found for problem in each.ignored),
     )
+
+
+def _pixels(image: Image.Image, channels: int, name: str) -> np.ndarray:
+    """Pixels of a Pillow image, as a file of it would have."""
+    try:
+        return pixels_of_picture(image, channels)
+    except Exception as error:  # Pillow's plugins raise almost anything on damaged bytes
+        raise DataError(f"{name}: can't be read ({error or type(error).__name__})") from error

@@ -14,14 +14,14 @@ from tinyrefinery.networks.facts import Facts
 from tinyrefinery.networks.network import Network
 from tinyrefinery.networks.opening import open_network
 from tinyrefinery.options.crops import IMAGENET_MEAN, IMAGENET_STD, Center
-from tinyrefinery.prediction.outputs import distinct, distribution, pooled
+from tinyrefinery.prediction.outputs import distinct, pooled, probabilities_of
 
 _BATCH = 64
 
 
 @dataclass(frozen=True)
 class NetworkPredictor:
-    """A function of normalized images (B, C, h, w) float32 that gives (B, outputs)."""
+    """A function of normalized images (B, C, h, w) float32 that gives logits (B, outputs)."""
 
     name: str
     outputs: tuple[str, ...]
@@ -62,7 +62,7 @@ class NetworkPredictor:
                     f"{self.name}: gives {outputs.shape[1:]} outputs per image, but there are "
                     f"{len(self.outputs)} names; list one a line, in its order, with --classes"
                 )
-            found.append(pooled(distribution(outputs, self.name), self.outputs))
+            found.append(pooled(probabilities_of(outputs, self.name), self.outputs))
         return np.concatenate(found)
 
 

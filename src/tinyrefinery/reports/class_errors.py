@@ -1,10 +1,10 @@
 """On which classes a network is wrong: recall per class, confusions, most confident errors."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
+from tinyrefinery.data.blobs import read_file
 from tinyrefinery.data.decode import decode
 from tinyrefinery.errors import DataError
 from tinyrefinery.evaluation.prediction_table import Predictions
@@ -112,6 +112,6 @@ def _paths(stage: TrainedStage, ids: list[str]) -> list[str]:
 def _picture(path: str) -> str:
     """A thumbnail; images of archives and of the embedded data have no file of their own."""
     try:
-        return thumbnail(decode(Path(path).read_bytes(), 3), 160)
+        return thumbnail(decode(read_file(path), 3), 160)
     except (OSError, DataError):
         return ""

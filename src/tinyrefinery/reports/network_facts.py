@@ -14,7 +14,7 @@ import numpy as np
 from tinyrefinery.evaluation.prediction_table import Predictions
 from tinyrefinery.pages.numbers import kilo
 from tinyrefinery.pages.run_tables import StageGroup, group_stages
-from tinyrefinery.runs.run_folder import Run, TrainedStage
+from tinyrefinery.runs.run_folder import Run, TrainedStage, last_stage
 from tinyrefinery.statistics.paired import Gain, paired_gain
 from tinyrefinery.statistics.proportions import wilson_interval
 
@@ -83,7 +83,8 @@ class NetworkFacts:
     def commands(self) -> list[tuple[str, str]]:
         """What to do next: commands to paste, each with what it does."""
         run = shlex.quote(str(self.run.path))
-        row = f" --row {shlex.quote(self.stage.row)}" if self.rows > 1 else ""
+        # A network that several rows share is opened by any of them.
+        row = f" --row {shlex.quote(self.stage.rows[0])}" if self.rows > 1 else ""
         return [
             (f"tinyrefinery predict {run} photos/{row}", "Predict the classes of your pictures."),
             (
@@ -105,7 +106,8 @@ def network_facts(run: Run) -> NetworkFacts | None:
         DataError: when the run has no finished stage, or its predictions are damaged.
     """
     groups = group_stages([run])
-    candidates = [group for group in groups if group.first.stage == run.stages[-1].stage]
+    last = last_stage(run.stages)
+    candidates = [group for group in groups if group.first.stage == last]
     group = max(candidates, key=_validation)
     stage = min(group.runs, key=lambda each: each.seed)
     measured = stage.evaluation.get(group.held_out)

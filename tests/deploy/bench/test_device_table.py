@@ -9,6 +9,7 @@ pytest.importorskip("ai_edge_litert")
 
 from tests.deploy.device.litert_files import Writer
 from tinyrefinery.cli.main import app
+from tinyrefinery.deploy.bench.device_table import device_table
 
 
 def small(folder):
@@ -38,3 +39,20 @@ def test_bench_lists_litert_files_and_exits_with_1_above_a_limit(tmp_path):
     done = CliRunner().invoke(app, [*command, "--ram", "few"])
     assert done.exit_code == 2
     assert "--ram: 'few' is not an amount" in done.output
+
+
+def test_files_of_the_same_name_are_listed_by_their_paths(tmp_path):
+    file = small(tmp_path)
+    other, capitals = tmp_path / "other" / "small.tflite", tmp_path / "BIG.TFLITE"
+    other.parent.mkdir()
+    for copy in (other, capitals):
+        copy.write_bytes(file.read_bytes())
+    lines = device_table([str(file), str(other), str(capitals)], passes=5).lines
+    assert [line.name for line in lines] == [str(file), str(other), "BIG.TFLITE"]
+    assert all(line.cost is not None for line in lines)
+
+
+def test_limits_are_not_ignored_for_onnx_files(tmp_path):
+    done = CliRunner().invoke(app, ["bench", str(tmp_path / "net.onnx"), "--flash", "1kB"])
+    assert done.exit_code == 2
+    assert "net.onnx: --flash, --ram and --macs limit LiteRT files" in " ".join(done.output.split())

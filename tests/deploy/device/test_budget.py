@@ -13,16 +13,24 @@ from tinyrefinery.errors import RecipeError
     [
         *(("1500", 1500), ("100kB", 100_000), ("100KB", 100_000), ("64KiB", 65_536)),
         *(("15M", 15_000_000), ("1.5MB", 1_500_000), (" 2 MiB", 2_097_152), ("96 kB", 96_000)),
+        *(("2.01k", 2010), ("1.001kB", 1001)),
     ],
 )
 def test_amounts(text, amount):
     assert read_amount(text, "--flash") == amount
 
 
-@pytest.mark.parametrize("text", ["", "kB", "-1", "1.5", "100 bytes", "0", "64Kib", "1e6"])
+@pytest.mark.parametrize(
+    "text", ["", "kB", "-1", "1.5", "100 bytes", "0", "64Kib", "1e6", "9" * 400]
+)
 def test_what_is_not_an_amount(text):
     with pytest.raises(RecipeError, match=r"--ram: .* is not an amount"):
         read_amount(text, "--ram")
+
+
+def test_an_empty_limit_is_not_no_limit():
+    with pytest.raises(RecipeError, match="--flash: '' is not an amount"):
+        read_budget("", None, None)
 
 
 def test_what_is_above_a_budget_is_listed():

@@ -57,10 +57,19 @@ def test_vectors_of_another_artifact(artifact):
         verify(artifact)
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"format": 1}'])
-def test_a_damaged_record(artifact, content):
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("{", "is not JSON"),
+        ("[" * 100_000, "nested too deeply"),
+        ("[]", "holds list"),
+        ('{"format": 1}', "is damaged"),
+        ('{"format": 1, "bytes": "9", "sha256": "0", "vectors": {"sha256": "0"}}', "is damaged"),
+    ],
+)
+def test_a_damaged_record(artifact, content, reason):
     record_file(artifact).write_text(content)
-    with pytest.raises(CheckpointError, match=r"\.json: is damaged"):
+    with pytest.raises(CheckpointError, match=rf"\.json: .*{reason}.*Export it again"):
         verify(artifact)
 
 
@@ -70,6 +79,15 @@ def test_what_is_missing(artifact):
         verify(artifact)
     with pytest.raises(CheckpointError, match="there is no such file"):
         verify(artifact.with_name("other.onnx"))
+
+
+def test_a_runtime_that_fails_gets_one_message(artifact, monkeypatch):
+    def fail(self, encoded):
+        raise RuntimeError("no kernel")
+
+    monkeypatch.setattr("tinyrefinery.models.onnx_file.OnnxNetwork.infer", fail)
+    with pytest.raises(CheckpointError, match=r"\.onnx: its runtime can't run it \(no kernel\)"):
+        verify(artifact)
 
 
 def test_other_predictions_do_not_pass(artifact, monkeypatch):

@@ -10,10 +10,9 @@ from tinyrefinery.data.copies.find_copies import components, same_contents
 from tinyrefinery.data.copies.fingerprints import Fingerprints, fingerprint
 from tinyrefinery.data.copies.near_pairs import near_pairs
 from tinyrefinery.data.dataset import Dataset, Problem
-from tinyrefinery.data.findings_cache import cache_folder
 from tinyrefinery.data.properties.small_images import map_chunks
 from tinyrefinery.errors import StorageError
-from tinyrefinery.files import atomic_file
+from tinyrefinery.files import atomic_file, cache_folder
 
 MOST = 200_000
 """Our choice: images up to which near copies are looked for. Time grows with their square.

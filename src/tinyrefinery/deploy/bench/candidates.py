@@ -63,7 +63,7 @@ def _named(name: str, size: int | None) -> list[Candidate]:
     is_place = path.exists() or "/" in name or path.suffix in SUFFIXES
     if name.startswith(TIMM) or not is_place:
         return [by_name(name, size or SIZE)]
-    if path.suffix in RUNTIME_FILES and path.exists():
+    if path.suffix.lower() in RUNTIME_FILES and path.exists():
         raise DataError(
             f"{name}: latency times PyTorch networks. For this file: tinyrefinery bench {name}. Or "
             "name the run or network file it was made from: ONNX Runtime is one of the backends"

@@ -90,16 +90,23 @@ def device_table(
         times = time_interleaved(runs, -(-passes // BURST))
         lines = [
             DeviceLine(
-                name=Path(name).name if Path(name).is_file() else name,
+                name=shown,
                 form=form,
                 bytes=file.stat().st_size,
-                cost=device_cost(file) if file.suffix == LITERT else None,
+                cost=device_cost(file) if file.suffix.lower() == LITERT else None,
                 times=summary(timed),
                 ratio=ratio(timed, times[0]),
             )
-            for name, (file, form), timed in zip(names, files, times, strict=True)
+            for shown, (file, form), timed in zip(_shown(names), files, times, strict=True)
         ]
     return DeviceTable(tuple(lines), is_busy(times))
+
+
+def _shown(names: Sequence[str]) -> list[str]:
+    """Names for the table: of a file its name, or its path where another one has the same name."""
+    files = {name: Path(name).name for name in names if Path(name).expanduser().is_file()}
+    twice = [short for short in files.values() if [*files.values()].count(short) > 1]
+    return [name if files.get(name, name) in twice else files.get(name, name) for name in names]
 
 
 def _file(

@@ -2,13 +2,14 @@
 
 import re
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 
 from tinyrefinery.deploy.device.device_cost import DeviceCost
 from tinyrefinery.errors import RecipeError
 
 UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 """Prefixes of amounts: 100kB is 100,000 bytes, 100KiB is 102,400."""
-_AMOUNT = re.compile(r"(\d+(?:\.\d+)?) ?(k|K|M|G|Ki|Mi|Gi)?B?")
+_AMOUNT = re.compile(r"(\d{1,18}(?:\.\d{1,18})?) ?(k|K|M|G|Ki|Mi|Gi)?B?")
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ def read_amount(text: str, name: str) -> int:
     """
     matched = _AMOUNT.fullmatch(text.strip())
     prefix = (matched[2] or "") if matched else ""
-    amount = float(matched[1]) * UNITS["k" if prefix == "K" else prefix] if matched else 0.0
+    # Exact: as a floating-point number, 2.01k would not be a whole number.
+    amount = Fraction(matched[1]) * UNITS["k" if prefix == "K" else prefix] if matched else 0
     if amount < 1 or amount != int(amount):
         raise RecipeError(f"{name}: '{text}' is not an amount. Write e.g. 100kB, 64KiB or 15M")
     return int(amount)
@@ -63,4 +65,5 @@ def read_budget(flash: str | None, ram: str | None, macs: str | None) -> Budget:
         RecipeError: if one of them is not an amount.
     """
     stated = {"flash": flash, "ram": ram, "macs": macs}
-    return Budget(**{name: read_amount(text, f"--{name}") for name, text in stated.items() if text})
+    given = {name: text for name, text in stated.items() if text is not None}
+    return Budget(**{name: read_amount(text, f"--{name}") for name, text in given.items()})

@@ -32,6 +32,8 @@ TARGETS: dict[str, str] = {"onnx": ".onnx", "litert": ".tflite"}
 """Formats, and how the names of their files end."""
 FLOAT_TOLERANCE, LEAST_INT8_TOLERANCE = 1e-4, 1e-3
 """Of test vectors, in probability. Runtimes order sums differently."""
+_AT_ONCE = 64
+"""Images that the network predicts at a time. In floating point, all of them take gigabytes."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,6 @@ class Exported:
     parity: Parity
     layers: tuple["LayerEffect", ...] = field(default=(), repr=False)
     """What int8 costs each layer, the most expensive one first; empty unless it was asked for."""
-
     excess: tuple[str, ...] = ()
     """What is above the budget, for people."""
 
@@ -199,7 +200,7 @@ class _Work:
         check = self.samples.check
         chosen = evenly_spaced(np.arange(len(check.pixels)), IMAGES)
         labels = None if check.labels is None else check.labels[chosen]
-        images = EffectImages(self._taken(check)[chosen], labels)
+        images = EffectImages(self._taken(replace(check, pixels=check.pixels[chosen])), labels)
         effects = explain_layers(graph, files.images, images, method, pixels=files.pixels, say=say)
         write_layers(path, effects)
         return tuple(effects)
@@ -232,9 +233,12 @@ class _Work:
 
     def _expected(self) -> np.ndarray:
         """Probabilities (n, K) of the network for the images of the check."""
-        images = torch.from_numpy(self._taken(self.samples.check))
+        check = self.samples.check
+        starts = range(0, len(check.pixels), _AT_ONCE)
+        parts = (replace(check, pixels=check.pixels[s : s + _AT_ONCE]) for s in starts)
         with torch.inference_mode():
-            return torch.cat([self.module(part) for part in images.split(64)]).numpy()
+            found = [self.module(torch.from_numpy(self._taken(part))) for part in parts]
+            return torch.cat(found).numpy()
 
     def _write(
         self,
@@ -276,11 +280,4 @@ class _Work:
 
 def _predict(artifact: Path, inputs: np.ndarray) -> np.ndarray:
     """Probabilities (n, K) of an artifact in its own runtime, image by image."""
-    try:
-        return predict_one_by_one(open_artifact(artifact), inputs).astype(np.float32)
-    except CheckpointError:
-        raise
-    except Exception as error:  # the runtimes' exceptions have no common public base
-        raise CheckpointError(
-            f"{artifact.name}: its runtime can't run it ({error}). Nothing was written"
-        ) from error
+    return predict_one_by_one(open_artifact(artifact), inputs).astype(np.float32)

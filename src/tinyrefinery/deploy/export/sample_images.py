@@ -95,7 +95,8 @@ def _rows(data: NetworkData, calibrate: int, *, own: bool) -> dict[str, np.ndarr
 
 def _render(view: View, rows: np.ndarray, name: str) -> Sample:
     parts = [rows[start : start + _AT_ONCE] for start in range(0, len(rows), _AT_ONCE)]
-    pixels = [view.pixels(part, view.crops(part, 0)).permute(0, 2, 3, 1) for part in parts]
+    # A generator: floating-point pixels of all images would take gigabytes.
+    pixels = (view.pixels(part, view.crops(part, 0)).permute(0, 2, 3, 1) for part in parts)
     rounded = np.concatenate([np.clip(np.rint(p.numpy()), 0, 255).astype(np.uint8) for p in pixels])
     return Sample(rounded, view.dataset.manifest.labels[rows], f"{len(rows):,} {name} images")
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from tinyrefinery.errors import CheckpointError
 from tinyrefinery.files import write_atomic
+from tinyrefinery.reading.json_text import read_json_object
 
 VECTORS = 16
 """Test vectors of an artifact."""
@@ -91,17 +92,17 @@ def read_record(artifact: Path) -> dict[str, Any]:
         CheckpointError: if it is missing or damaged.
     """
     path = record_file(artifact)
-    try:
-        record = json.loads(path.read_text("utf-8"))
-        if record["format"] != _FORMAT:
-            raise CheckpointError(f"{path}: was written by another version. Update this package")
-        _ = record["sha256"], record["bytes"], record["vectors"]["sha256"]
-    except FileNotFoundError as error:
+    if not path.exists():
         raise CheckpointError(
             f"{path}: there is no such file. `tinyrefinery export` writes it beside the artifact"
-        ) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path}: is damaged ({error!r}). {_REMEDY}") from error
+        )
+    record = read_json_object(path, f"{_REMEDY}.", CheckpointError)
+    if record.get("format", _FORMAT) != _FORMAT:
+        raise CheckpointError(f"{path}: was written by another version. Update this package")
+    vectors = record.get("vectors")
+    digests = (record.get("sha256"), vectors.get("sha256") if isinstance(vectors, dict) else None)
+    if not all(isinstance(each, str) for each in digests) or type(record.get("bytes")) is not int:
+        raise CheckpointError(f"{path}: is damaged (it lacks sizes or digests). {_REMEDY}")
     return record
 
 

@@ -42,11 +42,11 @@ def open_artifact(path: Path, threads: int | None = None) -> RuntimeNetwork:
         CheckpointError: if it can't be opened.
         DataError: if its name ends neither in .onnx nor in .tflite.
     """
-    if path.suffix == ONNX:
+    if path.suffix.lower() == ONNX:
         from tinyrefinery.models.onnx_file import OnnxNetwork
 
         return OnnxNetwork(path, threads=threads)
-    if path.suffix == LITERT:
+    if path.suffix.lower() == LITERT:
         from tinyrefinery.models.litert_file import LiteRtNetwork
 
         return LiteRtNetwork(path, threads=threads)
@@ -54,8 +54,18 @@ def open_artifact(path: Path, threads: int | None = None) -> RuntimeNetwork:
 
 
 def predict_one_by_one(network: RuntimeNetwork, inputs: np.ndarray) -> np.ndarray:
-    """Outputs (n, K) for what the artifact takes, as a device computes them: image by image."""
-    return np.concatenate([network.infer(inputs[i : i + 1]) for i in range(len(inputs))])
+    """Outputs (n, K) for what the artifact takes, as a device computes them: image by image.
+
+    Raises:
+        CheckpointError: if its runtime can't run it.
+    """
+    try:
+        return np.concatenate([network.infer(inputs[i : i + 1]) for i in range(len(inputs))])
+    except Exception as error:  # the runtimes' exceptions have no common public base
+        raise CheckpointError(
+            f"{network.path.name}: its runtime can't run it ({error}). Install another version of "
+            "the runtime, or export the network again"
+        ) from error
 
 
 def verify(artifact: str | Path) -> Verified:
