@@ -2,11 +2,11 @@
 
 from typing import Annotated, Any
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, model_validator
 
 from tinyrefinery.options.labels import GroundTruth, Labels, Refined
 from tinyrefinery.options.losses import Loss
-from tinyrefinery.options.part import Frozen, Part, Slug, wrong
+from tinyrefinery.options.part import Frozen, Part, Slug, at_home, wrong
 from tinyrefinery.options.training import EarlyStop, Jitter, TrainingRecipe
 
 
@@ -17,7 +17,7 @@ class Model(Part):
     """A name that `tinyrefinery.models` knows, or `timm:NAME`."""
     kwargs: dict[str, Any] = Field(default_factory=dict)
     """Options of the architecture, e.g. `{stem: small}`; for timm e.g. `{pretrained: true}`."""
-    weights: str | None = None
+    weights: Annotated[str, AfterValidator(at_home)] | None = None
     """Checkpoint file to start from; null: random weights."""
 
 
@@ -43,7 +43,7 @@ class Stage(TrainingRecipe):
     beside: str | None = None
     """Train in step with an earlier stage, by its id, that has the same labels, epochs and batch
     size: crops are rendered and labeled once for both, in that stage's order; null: alone."""
-    init_from: str | None = None
+    init_from: Annotated[str, AfterValidator(at_home)] | None = None
     """Start from the weights of an earlier stage, by its id, of `file:PATH`, or of another recipe's
     last stage, `recipe:NAME`, which is then trained first at the same seed; null: random."""
     replace_head: bool = False
