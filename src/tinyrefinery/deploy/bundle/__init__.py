@@ -1,0 +1,1 @@
+"""Folders for whoever builds the device: an artifact, code that runs it, and a check."""
