@@ -30,7 +30,10 @@ def stage_keys(recipe: Recipe, data: Dataset) -> dict[str, str]:
     Raises:
         CheckpointError: when a file that takes part can't be read.
         DataError: when a taxonomy's labels can't be made.
+        ValueError: when the precision is still `auto`, under which weights could be either's.
     """
+    if recipe.engine.precision == "auto":
+        raise ValueError("engine.precision: choose a precision before keys are made")
     stages = {stage.id: stage for stage in recipe.generations}
     keys: dict[str, str] = {}
     for stage in stages.values():
