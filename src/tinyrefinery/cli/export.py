@@ -117,6 +117,11 @@ def _lines(artifact: "Exported") -> list[str]:
         f"probabilities differ by at most {parity.probability:.2g}, logits by at most "
         f"{parity.logit:.2g} of the largest"
     )
+    if parity.rounding is not None:
+        lines.append(
+            f"  The network amplifies rounding: in 32 bits its logits differ by {parity.rounding:.2g} "
+            f"of the largest from those in 64 bits. The bound is {parity.bound:.2g}"
+        )
     if "cost" in record:
         cost = record["cost"]
         arena = cost["arena"]["head"] + cost["arena"]["tail"]

@@ -1,5 +1,6 @@
 """Export a network: convert it, check it on real images, write it with its record and vectors."""
 
+import copy
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -183,6 +184,7 @@ class _Work:
             self.samples.check.labels,
             self.samples.check.where,
             max_drop=self.options.max_drop if self.options.int8 else None,
+            exact=self._exact,
         )
         exported = self._write(target, made[best], best, parity, (inputs, found[best]))
         if self.options.explain and files.images is not None:
@@ -231,14 +233,22 @@ class _Work:
         images = self._taken(self.samples.check).transpose(0, 3, 1, 2)  # (n, C, H, W)
         return np.ascontiguousarray(image.encode(images, info.mean, info.std))
 
-    def _expected(self) -> np.ndarray:
+    def _expected(self, dtype: torch.dtype = torch.float32) -> np.ndarray:
         """Probabilities (n, K) of the network for the images of the check."""
         check = self.samples.check
         starts = range(0, len(check.pixels), _AT_ONCE)
         parts = (replace(check, pixels=check.pixels[s : s + _AT_ONCE]) for s in starts)
+        module = copy.deepcopy(self.module).to(dtype)
         with torch.inference_mode():
-            found = [self.module(torch.from_numpy(self._taken(part))) for part in parts]
+            found = [module(torch.from_numpy(self._taken(part)).to(dtype)) for part in parts]
             return torch.cat(found).numpy()
+
+    def _exact(self) -> np.ndarray | None:
+        """The same in float64; None for a network that computes in float32 only."""
+        try:
+            return self._expected(torch.float64)
+        except RuntimeError:  # a layer that makes float32 tensors of its own
+            return None
 
     def _write(
         self,
