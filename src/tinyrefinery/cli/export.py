@@ -119,8 +119,9 @@ def _lines(artifact: "Exported") -> list[str]:
     )
     if parity.rounding is not None:
         lines.append(
-            f"  The network amplifies rounding: in 32 bits its logits differ by {parity.rounding:.2g} "
-            f"of the largest from those in 64 bits. The bound is {parity.bound:.2g}"
+            "  The network amplifies rounding: in 32 bits its logits differ by "
+            f"{parity.rounding:.2g} of the largest from those in 64 bits. The bound is "
+            f"{parity.bound:.2g}"
         )
     if "cost" in record:
         cost = record["cost"]
