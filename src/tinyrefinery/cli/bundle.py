@@ -25,7 +25,7 @@ def bundle(
         int | None, option("N", "Test vectors. Default: 2 for mcu, all for pi.", min=1)
     ] = None,
 ) -> None:
-    """Write a folder with the model, code that runs it, and a check.
+    """Write a device folder with the model, a runner and a check.
 
     For a microcontroller: the model as a C array, a runner for LiteRT for Microcontrollers with its
     operators and arena, and test vectors. For a Raspberry Pi: a Python script without this package.

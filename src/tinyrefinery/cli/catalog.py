@@ -76,7 +76,7 @@ PANELS: dict[str, Commands] = {
         ),
         "bundle": (
             "bundle:bundle",
-            "Write a folder with the model, code that runs it, and a check.",
+            "Write a device folder with the model, a runner and a check.",
         ),
         "bench": ("bench:bench", "List flash, arena, MACs and latency of models."),
         "latency": ("latency:latency", "Benchmark forward passes of networks on this machine."),

@@ -1,1 +1,1 @@
-"""Folders for whoever builds the device: an artifact, code that runs it, and a check."""
+"""Folders for the people who build the device: an artifact, code that runs it, and a check."""

@@ -70,13 +70,13 @@ def write_bundle(
 
     Raises:
         CheckpointError: if the artifact, its record or its vectors are missing or damaged.
-        DataError: if it is no LiteRT file, names no classes, has an operator that the device's
+        DataError: if it is not a LiteRT file, names no classes, has an operator that the device's
             runtime lacks, or has fewer vectors.
         StorageError: if the folder is not writable.
     """
     path = Path(artifact)
     if path.suffix.lower() != LITERT:
-        raise DataError(f"{path}: is no LiteRT file. Export one first: export MODEL --to litert")
+        raise DataError(f"{path}: is not a LiteRT file. Export one first: export MODEL --to litert")
     content, record = checked_record(path)
     made = _facts(path, content, record, kind, vectors)
     target = Path(folder) if folder is not None else path.with_name(f"{path.stem}-{kind}")
