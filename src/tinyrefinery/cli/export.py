@@ -64,6 +64,12 @@ def export(
             min=0,
         ),
     ] = 0,
+    keep_float: Annotated[
+        int,
+        option(
+            "N", "Layers that stay in float where int8 isn't proven to keep its accuracy.", min=0
+        ),
+    ] = 0,
     classes: Annotated[
         Path | None, option("FILE", "Class names of a timm model's outputs, one per line.")
     ] = None,
@@ -86,7 +92,7 @@ def export(
 
     budget = read_budget(flash, ram, macs)
     places = (tuple(to), int8, out, preprocessing)
-    options = ExportOptions(*places, max_drop, calibrate, budget, explain, fine_tune)
+    options = ExportOptions(*places, max_drop, calibrate, budget, explain, keep_float, fine_tune)
     stated = Facts(
         classes=None if classes is None else read_classes(classes),
         weights=None if weights is None else str(weights),
@@ -124,6 +130,8 @@ def _lines(artifact: "Exported") -> list[str]:
         lines.append(
             f"  fine-tuned for int8. In float it is {artifact.path.parent / tuned['network']}"
         )
+    if floats := record.get("float_layers"):
+        lines.append(f"  in float, with what reads them: {', '.join(floats)}")
     lines.append(
         f"  {parity.verdict} on {parity.images}: same class for {parity.agreement:.2%}, "
         f"probabilities differ by at most {parity.probability:.2g}, logits by at most "
