@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from shutil import copy
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 
@@ -50,8 +51,9 @@ def _onnx_constants(content: bytes) -> list[bytes]:
 
 
 def _litert_constants(content: bytes) -> list[bytes]:
-    from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_litert import schema_py_generated
 
+    schema: Any = schema_py_generated
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content))
     used = {tensor.buffer for graph in model.subgraphs for tensor in graph.tensors}
     kept = [model.buffers[number].data for number in sorted(used)]

@@ -24,7 +24,7 @@ def main(out: Path, run: str, artifacts: list[str]) -> None:
     data = open_network_data([network])
     rows = rows_in(data.manifest, ["test"])
     labels = data.manifest.labels[rows["test"]]
-    expected = predictions_of(network, data, Wanted(rows, {})).clean[rows["test"]]
+    expected = predictions_of(network, data, Wanted(rows, {})).probabilities[rows["test"]]
     is_new = not out.exists()
     with out.open("a", newline="") as file:
         lines = csv.writer(file, lineterminator="\n")
@@ -32,7 +32,7 @@ def main(out: Path, run: str, artifacts: list[str]) -> None:
             lines.writerow(COLUMNS)
         for artifact in artifacts:
             other = open_network(artifact, like=Path(run))
-            found = predictions_of(other, data, Wanted(rows, {})).clean[rows["test"]]
+            found = predictions_of(other, data, Wanted(rows, {})).probabilities[rows["test"]]
             parity = compare(expected, found, labels, "test", max_drop=0.5)
             drop = parity.drop
             assert drop is not None
