@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 TUNED = "fine-tuned"
 """In the name of the run folder of a fine-tuned network."""
+MIXED = "mixed"
 TARGETS: dict[str, str] = {"onnx": ".onnx", "litert": ".tflite"}
 """Formats, and how the names of their files end."""
 FLOAT_TOLERANCE, LEAST_INT8_TOLERANCE = 1e-4, 1e-3
@@ -59,6 +60,8 @@ class ExportOptions:
     """Most that the LiteRT artifact may cost."""
     explain: bool = False
     """Whether to list what int8 costs each layer."""
+    keep_float: int = 0
+    """Layers to keep in float where int8 is not proven to keep the accuracy; 0: none."""
     fine_tune: int = 0
     """Epochs of fine-tuning where int8 is not proven to keep the accuracy; 0: none."""
 
@@ -154,6 +157,8 @@ def _check(network: Network, options: ExportOptions) -> None:
         from tinyrefinery.deploy.export.fine_tuning import check_fine_tuning
 
         check_fine_tuning(network)
+    if options.keep_float and not options.int8:
+        raise RecipeError("--keep-float is about int8: add --int8, or leave it out")
     check_writable(folders=[options.out])
 
 
@@ -174,6 +179,8 @@ class _Candidate:
     """Its inputs of the check and its probabilities."""
     loss: tuple[float, float]
     """Upper end of the drop's interval, and divergence: the smallest is the best."""
+    floats: tuple[str, ...] = ()
+    """Layers that stay in float."""
 
 
 @dataclass(frozen=True)
@@ -194,6 +201,13 @@ class _Work:
             network, tuned = self.tuned(folder, say)
             other = self._candidate(target, network, tuned, folder / TUNED, say)
             best = min(best, other, key=lambda each: each.loss)
+        if self.options.keep_float and best.parity.verdict != "PASS":
+            from tinyrefinery.deploy.export.float_layers import layers_that_lose_most
+
+            floats = layers_that_lose_most(self._effects(best, say), self.options.keep_float)
+            place = folder / MIXED
+            other = self._candidate(target, best.network, best.graph, place, say, floats)
+            best = min(best, other, key=lambda each: each.loss)
         exported = self._write(target, best)
         if self.options.explain and self.samples.calibration is not None:
             return replace(exported, layers=self._layers(exported.path, best, say))
@@ -206,6 +220,7 @@ class _Work:
         graph: Path,
         folder: Path,
         say: Callable[[str], object],
+        floats: tuple[str, ...] = (),
     ) -> "_Candidate":
         """The artifact of one graph with the calibration that loses least, and its check."""
         say(f"converting to {target}{' int8' if self.options.int8 else ''}")
@@ -217,11 +232,13 @@ class _Work:
             folder=folder,
             images=None if images is None or not self.options.int8 else self._taken(images),
             metadata=lambda method: json.dumps(
-                self._facts(network, target, method), sort_keys=True
+                self._facts(network, target, method, floats), sort_keys=True
             ),
             pixels=self.options.preprocessing == INSIDE,
             name=network.slug,
+            floats=floats,
         )
+        folder.mkdir(exist_ok=True)
         made = make(target, files, say)
         say(f"checking on {self.samples.check.where}")
         inputs = self._inputs(next(iter(made.values())))
@@ -238,7 +255,8 @@ class _Work:
         )
         drop = 0.0 if parity.drop is None else parity.drop.high
         loss = (drop, losses[best])
-        return _Candidate(network, graph, made[best], best, parity, (inputs, found[best]), loss)
+        checked = inputs, found[best]
+        return _Candidate(network, graph, made[best], best, parity, checked, loss, floats)
 
     def tuned(self, folder: Path, say: Callable[[str], object]) -> tuple[Network, Path]:
         """The network fine-tuned for int8, and its float graph; made once for all targets."""
@@ -250,7 +268,7 @@ class _Work:
         network = fine_tune(self.network, epochs, self.options.out / name)
         graph = folder / TUNED / "graph.onnx"
         if not graph.exists():
-            graph.parent.mkdir()
+            graph.parent.mkdir(exist_ok=True)
             info = network.info
             normalize = self.options.preprocessing == INSIDE
             module = Exportable(network.load(), info.mean, info.std, normalize=normalize)
@@ -261,7 +279,15 @@ class _Work:
         self, path: Path, best: "_Candidate", say: Callable[[str], object]
     ) -> tuple["LayerEffect", ...]:
         """What int8 costs each layer; also written beside the artifact."""
-        from tinyrefinery.deploy.export.explaining import IMAGES, explain_layers, write_layers
+        from tinyrefinery.deploy.export.explaining import write_layers
+
+        effects = self._effects(best, say)
+        write_layers(path, effects)
+        return tuple(effects)
+
+    def _effects(self, best: "_Candidate", say: Callable[[str], object]) -> list["LayerEffect"]:
+        """What int8 costs each layer of a candidate, the most expensive one first."""
+        from tinyrefinery.deploy.export.explaining import IMAGES, explain_layers
         from tinyrefinery.deploy.export.layer_effects import EffectImages
 
         assert self.samples.calibration is not None
@@ -270,11 +296,11 @@ class _Work:
         labels = None if check.labels is None else check.labels[chosen]
         images = EffectImages(self._taken(replace(check, pixels=check.pixels[chosen])), labels)
         pixels = self.options.preprocessing == INSIDE
-        effects = explain_layers(best.graph, taken, images, best.method, pixels=pixels, say=say)
-        write_layers(path, effects)
-        return tuple(effects)
+        return explain_layers(best.graph, taken, images, best.method, pixels=pixels, say=say)
 
-    def _facts(self, network: Network, target: str, method: str) -> dict[str, Any]:
+    def _facts(
+        self, network: Network, target: str, method: str, floats: tuple[str, ...]
+    ) -> dict[str, Any]:
         facts = artifact_facts(
             network,
             target=target,
@@ -282,6 +308,8 @@ class _Work:
             int8=self.options.int8,
             method=method or None,
         )
+        if floats:
+            facts["float_layers"] = list(floats)
         if network is self.network:
             return facts
         file = network.file.relative_to(self.options.out).as_posix()
@@ -332,7 +360,8 @@ class _Work:
         precision = ".int8" if self.options.int8 else ""
         path = self.options.out / f"{self.network.slug}{precision}{TARGETS[target]}"
         parity, (inputs, found) = best.parity, best.checked
-        facts = self._facts(best.network, target, best.method) | {"parity": parity.as_dict()}
+        facts = self._facts(best.network, target, best.method, best.floats)
+        facts["parity"] = parity.as_dict()
         excess: tuple[str, ...] = ()
         if target == "litert":
             cost = device_cost(best.made)
