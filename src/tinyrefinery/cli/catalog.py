@@ -74,6 +74,10 @@ PANELS: dict[str, Commands] = {
             "verify:verify",
             "Check an exported artifact and replay its test vectors.",
         ),
+        "bundle": (
+            "bundle:bundle",
+            "Write a device folder with the model, a runner and a check.",
+        ),
         "bench": ("bench:bench", "List flash, arena, MACs and latency of models."),
         "latency": ("latency:latency", "Benchmark forward passes of networks on this machine."),
     },

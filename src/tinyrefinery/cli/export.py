@@ -56,6 +56,14 @@ def export(
     explain: Annotated[
         bool, typer.Option("--explain", help="List what int8 costs each layer, why, what helps.")
     ] = False,
+    fine_tune: Annotated[
+        int,
+        option(
+            "EPOCHS",
+            "Epochs of fine-tuning in 8 bits where int8 isn't proven to keep its accuracy.",
+            min=0,
+        ),
+    ] = 0,
     classes: Annotated[
         Path | None, option("FILE", "Class names of a timm model's outputs, one per line.")
     ] = None,
@@ -78,7 +86,7 @@ def export(
 
     budget = read_budget(flash, ram, macs)
     places = (tuple(to), int8, out, preprocessing)
-    options = ExportOptions(*places, max_drop, calibrate, budget, explain)
+    options = ExportOptions(*places, max_drop, calibrate, budget, explain, fine_tune)
     stated = Facts(
         classes=None if classes is None else read_classes(classes),
         weights=None if weights is None else str(weights),
@@ -112,11 +120,21 @@ def _lines(artifact: "Exported") -> list[str]:
         lines = [f"{artifact.path}: {record['bytes']:,} bytes, {record['precision']}{how}"]
     else:
         lines = [f"{artifact.path}: not written. Its record is in {failed_file(artifact.path)}"]
+    if tuned := record.get("fine_tuned"):
+        lines.append(
+            f"  fine-tuned for int8. In float it is {artifact.path.parent / tuned['network']}"
+        )
     lines.append(
         f"  {parity.verdict} on {parity.images}: same class for {parity.agreement:.2%}, "
         f"probabilities differ by at most {parity.probability:.2g}, logits by at most "
         f"{parity.logit:.2g} of the largest"
     )
+    if parity.rounding is not None:
+        lines.append(
+            "  The network amplifies rounding: in 32 bits its logits differ by "
+            f"{parity.rounding:.2g} of the largest from those in 64 bits. The bound is "
+            f"{parity.bound:.2g}"
+        )
     if "cost" in record:
         cost = record["cost"]
         arena = cost["arena"]["head"] + cost["arena"]["tail"]
@@ -141,6 +159,8 @@ def _remedies(artifact: "Exported") -> list[str]:
         return []
     highest = math.ceil(parity.drop.high * 10) / 10
     accept = f"Accept it with --max-drop {highest:g}, or list the layers that lose most: --explain"
+    if "fine_tuned" not in artifact.record:
+        accept = f"Fit the weights to int8: --fine-tune 2. {accept}"
     if parity.images_needed is None:
         return [f"  The drop is above --max-drop {parity.bound:g}. {accept}"]
     return [

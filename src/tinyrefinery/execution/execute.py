@@ -19,6 +19,7 @@ from tinyrefinery.data.images import ResidentImages
 from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.errors import ChainError, DataError, RecipeError
 from tinyrefinery.execution.chain import Chain
+from tinyrefinery.execution.chosen_precision import with_chosen_precision
 from tinyrefinery.execution.initial_recipes import Files, Start, starts_of, with_start_files
 from tinyrefinery.execution.jobs import train_jobs
 from tinyrefinery.execution.opened import OpenJob
@@ -71,6 +72,7 @@ def _run_locked(
     table: Mapping[str, Any] | None = None,
 ) -> list[OpenJob]:
     """The jobs, each with its chain."""
+    jobs = with_chosen_precision(jobs, folder)
     ready = train_starts(jobs, folder, processes)
     opened, plan = open_jobs(ready, folder, data)
     if opened[0].fabric.is_global_zero:
@@ -224,7 +226,8 @@ def describe(folder: Path, opened: Sequence[OpenJob], jobs: Sequence[Job]) -> No
     Args:
         folder: of the run.
         opened: its jobs.
-        jobs: the same as they were given: `train_starts` names networks of one seed in the others.
+        jobs: the same as they were given, with their precision chosen: `train_starts` names
+            networks of one seed in the others.
     """
     datasets = {id(job.data): job.data for job in opened}.values()
     write_run(folder, jobs[0].recipe, [data_facts(data) for data in datasets])

@@ -54,6 +54,9 @@ class Stage(TrainingRecipe):
     bn_momentum: Annotated[float, Field(gt=0, le=1)] | None = None
     """Share that each batch has in batch normalization's running statistics (PyTorch's momentum, 1
     minus that of Keras); null: the architecture's, mostly 0.1."""
+    int8: bool = False
+    """Compute with weights and activations rounded to 8 bits, as an int8 export does. Batch
+    normalization keeps its statistics, so weights to start from are needed."""
     jitter: Jitter | None = None
     """Add adversarially jittered crops to each batch (Label Refinery, section 3.1), best to a
     network that is trained already (init_from); null: natural crops only."""
@@ -75,10 +78,19 @@ class Stage(TrainingRecipe):
         if self.init_from is not None and self.model.weights is not None:
             raise wrong(("init_from", "model.weights also says where to start: keep one of them"))
         start = self.init_from or self.model.weights or self.model.kwargs.get("pretrained")
-        for field in ("replace_head", "freeze"):
+        for field in ("replace_head", "freeze", "int8"):
             if getattr(self, field) and not start:
                 text = "needs weights to start from: init_from, model.weights or pretrained"
                 raise wrong((field, text))
+        return self
+
+    @model_validator(mode="after")
+    def _loss_is_of_logits(self) -> "Stage":
+        if self.int8 and self.loss.name == "bias":
+            text = (
+                "rounded networks give no feature map, which the bias loss needs: set another loss"
+            )
+            raise wrong(("int8", text))
         return self
 
     @model_validator(mode="after")
