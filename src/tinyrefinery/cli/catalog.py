@@ -81,6 +81,9 @@ PANELS: dict[str, Commands] = {
         "bench": ("bench:bench", "List flash, arena, MACs and latency of models."),
         "latency": ("latency:latency", "Benchmark forward passes of networks on this machine."),
     },
+    "Share": {
+        "card": ("card:card", "Write a model card and a bill of materials."),
+    },
     "Papers": {
         "reproduce": ("run:reproduce", "Train the rows of a paper's table. Rerun to resume."),
         "variance": (
