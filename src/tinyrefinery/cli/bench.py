@@ -40,7 +40,7 @@ def bench(
     are computed from the files, latency is measured here. Exits with 1 if a model is above a limit.
     """
     from tinyrefinery.deploy.bench.device_table import device_table
-    from tinyrefinery.deploy.device.budget import read_budget
+    from tinyrefinery.device.budget import read_budget
 
     budget = read_budget(flash, ram, macs)
     if budget and (others := [name for name in models if name.lower().endswith(".onnx")]):

@@ -70,8 +70,8 @@ def export(
     images of the run. Exits with 1 if it predicts something else, or if an int8 artifact is not
     proven to keep its accuracy.
     """
-    from tinyrefinery.deploy.device.budget import read_budget
     from tinyrefinery.deploy.export.exporting import ExportOptions, export_network
+    from tinyrefinery.device.budget import read_budget
     from tinyrefinery.networks.facts import Facts
     from tinyrefinery.networks.opening import open_network
     from tinyrefinery.prediction.outputs import read_classes

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from tinyrefinery.deploy.bench.candidates import SIZE, by_name
-from tinyrefinery.deploy.bench.timing import BURST, is_busy, ratio, summary, time_interleaved
-from tinyrefinery.deploy.device.device_cost import DeviceCost, device_cost
 from tinyrefinery.deploy.export.artifact_facts import INSIDE, artifact_facts
 from tinyrefinery.deploy.export.exportable import Exportable
 from tinyrefinery.deploy.export.litert_conversion import LiteRtFile, convert_to_litert
 from tinyrefinery.deploy.export.onnx_graph import export_graph
 from tinyrefinery.deploy.export.verification import open_artifact
+from tinyrefinery.device.device_cost import DeviceCost, device_cost
+from tinyrefinery.device.timing import BURST, is_busy, ratio, summary, time_interleaved
 from tinyrefinery.errors import DataError
 from tinyrefinery.networks.network import Network
 from tinyrefinery.networks.opening import LITERT, RUNTIME_FILES, SUFFIXES, TIMM, open_network

@@ -11,8 +11,6 @@ import numpy as np
 import torch
 
 from tinyrefinery.data.batches import evenly_spaced
-from tinyrefinery.deploy.device.budget import Budget
-from tinyrefinery.deploy.device.device_cost import device_cost
 from tinyrefinery.deploy.export.artifact_facts import INSIDE, METADATA, artifact_facts
 from tinyrefinery.deploy.export.exportable import Exportable
 from tinyrefinery.deploy.export.onnx_graph import export_graph
@@ -20,6 +18,8 @@ from tinyrefinery.deploy.export.parity import MAX_DROP, Parity, compare, diverge
 from tinyrefinery.deploy.export.sample_images import CALIBRATE, Sample, Samples, draw_samples
 from tinyrefinery.deploy.export.side_files import VECTORS, Vectors, failed_file, write_artifact
 from tinyrefinery.deploy.export.verification import open_artifact, predict_one_by_one
+from tinyrefinery.device.budget import Budget
+from tinyrefinery.device.device_cost import device_cost
 from tinyrefinery.errors import CheckpointError, DataError, RecipeError, look_up
 from tinyrefinery.files import check_writable, write_atomic
 from tinyrefinery.networks.network import Network

@@ -4,7 +4,7 @@ import re
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 
-from tinyrefinery.deploy.device.device_cost import DeviceCost
+from tinyrefinery.device.device_cost import DeviceCost
 from tinyrefinery.errors import RecipeError
 
 UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tinyrefinery.deploy.device.arena import Arena
-from tinyrefinery.deploy.device.budget import Budget, read_amount, read_budget
-from tinyrefinery.deploy.device.device_cost import DeviceCost
+from tinyrefinery.device.arena import Arena
+from tinyrefinery.device.budget import Budget, read_amount, read_budget
+from tinyrefinery.device.device_cost import DeviceCost
 from tinyrefinery.errors import RecipeError
 
 
