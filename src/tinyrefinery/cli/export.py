@@ -23,7 +23,7 @@ from tinyrefinery.errors import CHECK_FAILED
 from tinyrefinery.pages.narrow_tables import FittedTable
 
 if TYPE_CHECKING:
-    from tinyrefinery.deploy.export.exporting import Exported
+    from tinyrefinery.deploy.export.export_options import Exported
 
 LAYERS = 15
 """Layers in the printed table."""
@@ -85,7 +85,8 @@ def export(
     images of the run. Exits with 1 if it predicts something else, or if an int8 artifact is not
     proven to keep its accuracy.
     """
-    from tinyrefinery.deploy.export.exporting import ExportOptions, export_network
+    from tinyrefinery.deploy.export.export_options import ExportOptions
+    from tinyrefinery.deploy.export.exporting import export_network
     from tinyrefinery.networks.facts import Facts
     from tinyrefinery.networks.opening import open_network
     from tinyrefinery.options.budget import read_budget

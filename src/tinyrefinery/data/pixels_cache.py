@@ -39,7 +39,7 @@ def read_pixels(home: str, channels: int, ids: Sequence[str]) -> np.ndarray | No
             if shape is None or shape[:2] != (len(ids), channels) or size != np.prod(shape):
                 return None
             array = np.empty(shape, np.uint8)
-            if file.readinto(memoryview(array).cast("B")) != size:
+            if file.readinto(array.data.cast("B")) != size:
                 return None
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -54,7 +54,7 @@ def write_pixels(home: str, ids: Sequence[str], array: np.ndarray) -> None:
     try:
         with atomic_file(_file(home, array.shape[1])) as temporary, temporary.open("wb") as file:
             file.write(_title(facts, array) + facts)
-            file.write(memoryview(array).cast("B"))
+            file.write(array.data.cast("B"))
     except (StorageError, OSError):
         pass  # opening a dataset works without a cache, even if the disk is full
 
@@ -68,7 +68,7 @@ def _shape(facts: bytes, ids: Sequence[str]) -> tuple[int, ...] | None:
 def _title(facts: bytes, array: np.ndarray) -> bytes:
     """The first line."""
     digest = sha256(facts)
-    digest.update(memoryview(array).cast("B"))
+    digest.update(array.data.cast("B"))
     return _TITLE + digest.hexdigest().encode() + b"\n"
 
 

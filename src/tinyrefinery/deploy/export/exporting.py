@@ -3,7 +3,7 @@
 import copy
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,10 +14,11 @@ import torch
 
 from tinyrefinery.data.batches import evenly_spaced
 from tinyrefinery.deploy.export.artifact_facts import INSIDE, METADATA, artifact_facts
+from tinyrefinery.deploy.export.export_options import TARGETS, Exported, ExportOptions
 from tinyrefinery.deploy.export.exportable import Exportable
 from tinyrefinery.deploy.export.onnx_graph import export_graph
-from tinyrefinery.deploy.export.parity import MAX_DROP, Parity, compare, divergence
-from tinyrefinery.deploy.export.sample_images import CALIBRATE, Sample, Samples, draw_samples
+from tinyrefinery.deploy.export.parity import Parity, compare, divergence
+from tinyrefinery.deploy.export.sample_images import Sample, Samples, draw_samples
 from tinyrefinery.deploy.export.side_files import VECTORS, Vectors, failed_file, write_artifact
 from tinyrefinery.deploy.export.verification import open_artifact, predict_one_by_one
 from tinyrefinery.device.device_cost import device_cost
@@ -34,64 +35,10 @@ if TYPE_CHECKING:
 TUNED = "fine-tuned"
 """In the name of the run folder of a fine-tuned network."""
 MIXED = "mixed"
-TARGETS: dict[str, str] = {"onnx": ".onnx", "litert": ".tflite"}
-"""Formats, and how the names of their files end."""
 FLOAT_TOLERANCE, LEAST_INT8_TOLERANCE = 1e-4, 1e-3
 """Of test vectors, in probability. Runtimes order sums differently."""
 _AT_ONCE = 64
 """Images that the network predicts at a time. In floating point, all of them take gigabytes."""
-
-
-@dataclass(frozen=True)
-class ExportOptions:
-    """What to export a network to, and how."""
-
-    targets: tuple[str, ...] = ("onnx",)
-    """Of `TARGETS`."""
-    int8: bool = False
-    """Whether to quantize; else artifacts are float."""
-    out: Path = Path("exports")
-    """Folder for the artifacts."""
-    preprocessing: str = INSIDE
-    """`INSIDE`, or `METADATA` to leave normalization to the caller."""
-    max_drop: float = MAX_DROP
-    """Allowed drop of int8 accuracy in percentage points."""
-    calibrate: int = CALIBRATE
-    """Most calibration images."""
-    budget: Budget = field(default_factory=Budget)
-    """Most that the LiteRT artifact may cost. Where it has no limit, an int8 artifact has that of
-    the recipe."""
-    explain: bool = False
-    """Whether to list what int8 costs each layer."""
-    keep_float: int = 0
-    """Layers to keep in float where int8 is not proven to keep the accuracy; 0: none."""
-    fine_tune: int = 0
-    """Epochs of fine-tuning where int8 is not proven to keep the accuracy; 0: none."""
-
-
-@dataclass(frozen=True)
-class Exported:
-    """One artifact, written or refused."""
-
-    path: Path
-    """Its file; it does not exist if `parity` failed."""
-    record: dict[str, Any] = field(repr=False)
-    """What its record holds."""
-    parity: Parity
-    layers: tuple["LayerEffect", ...] = field(default=(), repr=False)
-    """What int8 costs each layer, the most expensive one first; empty unless it was asked for."""
-    excess: tuple[str, ...] = ()
-    """What is above the budget, for people."""
-
-    @property
-    def passed(self) -> bool:
-        """Whether it is proven to predict what the network predicts, and within the budget."""
-        return self.parity.verdict == "PASS" and not self.excess
-
-    @property
-    def written(self) -> bool:
-        """Whether the artifact was written."""
-        return self.parity.verdict != "FAIL" and not self.excess
 
 
 def export_network(
