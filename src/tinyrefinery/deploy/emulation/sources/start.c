@@ -20,7 +20,10 @@ static volatile uint32_t overflows;
 
 void tick_overflow(void) { ++overflows; }
 
+/* What the C++ library expects of a start file. */
+void* __dso_handle = 0;
 void _init(void) {}
+void _fini(void) {}
 
 void start(void) {
   CPACR |= 0xFu << 20; /* switch the floating-point unit on, where there is one */
