@@ -81,7 +81,7 @@ def build_library(
     if todo:
         say(f"compiling {len(todo)} files of LiteRT for Microcontrollers for {processor.name}")
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            list(pool.map(lambda pair: _compile(*pair, processor, includes), todo))
+            list(pool.map(lambda pair: _compile(pair[0], pair[1], processor, includes), todo))
     archive = place / f"lib{sha256(chr(10).join(stamps).encode()).hexdigest()[:16]}.a"
     if not archive.exists():
         aside = archive.with_suffix(".part")
