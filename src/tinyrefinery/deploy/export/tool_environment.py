@@ -68,17 +68,18 @@ _COMPLETE = "complete"
 _LAST_LINES = 3
 
 
-def tool_python(say: Callable[[str], object], tools: Tools = LITERT) -> Path:
+def tool_python(say: Callable[[str], object], tools: Tools | None = None) -> Path:
     """The Python of the environment, which is made if it is missing.
 
     Args:
         say: called with a progress message before the environment is made.
-        tools: what it is for.
+        tools: what it is for; None: `LITERT`.
 
     Raises:
         RefineryError: if it can't be made, e.g. without a connection.
         StorageError: if the cache folder is not writable.
     """
+    tools = tools or LITERT
     folder = tool_folder(tools)
     if not (folder / _COMPLETE).exists():
         try:
@@ -95,8 +96,9 @@ def tool_python(say: Callable[[str], object], tools: Tools = LITERT) -> Path:
     return _python(folder)
 
 
-def tool_folder(tools: Tools = LITERT) -> Path:
-    """Folder of the environment, whether it is there or not."""
+def tool_folder(tools: Tools | None = None) -> Path:
+    """Folder of an environment, of `LITERT` if none is named, whether it is there or not."""
+    tools = tools or LITERT
     facts = "\n".join([*tools.packages, sys.version, sys.platform])
     return cache_folder() / "tools" / f"{tools.name}-{sha256(facts.encode()).hexdigest()[:12]}"
 
