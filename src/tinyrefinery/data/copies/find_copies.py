@@ -9,6 +9,7 @@ from scipy.sparse.csgraph import connected_components
 from tinyrefinery.data.copies.fingerprints import Fingerprints
 from tinyrefinery.data.copies.near_pairs import NearPairs, near_pairs
 from tinyrefinery.data.dataset import Dataset
+from tinyrefinery.data.manifest import numbered
 
 KINDS = ("bytes", "pixels", "near", "mirrored")
 
@@ -56,7 +57,8 @@ def find_copies(dataset: Dataset, prints: Fingerprints) -> list[CopyGroup]:
 
 def same_contents(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of rows with the same id, (P, 2), and the first row of each id, ascending."""
-    _, first, content = np.unique(ids, return_index=True, return_inverse=True)
+    content = numbered(ids)
+    _, first = np.unique(content, return_index=True)
     repeats = np.flatnonzero(first[content] != np.arange(len(ids)))
     return np.stack([first[content[repeats]], repeats], 1), np.sort(first)
 
