@@ -83,6 +83,7 @@ PANELS: dict[str, Commands] = {
     },
     "Share": {
         "card": ("card:card", "Write a model card and a bill of materials."),
+        "share": ("share:share", "Publish a model with its card, artifacts and recipe."),
     },
     "Papers": {
         "reproduce": ("run:reproduce", "Train the rows of a paper's table. Rerun to resume."),
