@@ -4,10 +4,14 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, model_validator
 
+from tinyrefinery.options.budget import Budget
 from tinyrefinery.options.labels import GroundTruth, Labels, Refined
 from tinyrefinery.options.losses import Loss
 from tinyrefinery.options.part import Frozen, Part, Slug, at_home, wrong
 from tinyrefinery.options.training import EarlyStop, Jitter, TrainingRecipe
+
+OptionalBudget = Annotated[Budget | None, Field(exclude_if=lambda budget: budget is None)]
+"""A budget, or null, which is not written: recipes without one stay as they were."""
 
 
 class Model(Part):
@@ -63,6 +67,10 @@ class Stage(TrainingRecipe):
     stop: EarlyStop | None = None
     """End early, and restore the best weights, by the validation split; null: train all epochs and
     keep the last weights."""
+
+    budget: OptionalBudget = None
+    """Most that this stage's network may cost on a device; null: as in the recipe's budget for the
+    last stage, anything for the others."""
 
     @model_validator(mode="before")
     @classmethod

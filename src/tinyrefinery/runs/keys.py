@@ -83,7 +83,7 @@ def _digest(seed: int, data: str, facts: Mapping[str, Any]) -> str:
 
 def _stage_facts(stage: Stage, data: Dataset) -> dict[str, Any]:
     """The settings of a stage on which its weights depend; an exact store changes nothing."""
-    without = {"generations", "beside"}
+    without = {"generations", "beside", "budget"}
     if stage.schedule.name != "plateau" and stage.stop is None:  # which depend on the evaluations
         without.add("evaluate_every")
     facts = stage.model_dump(mode="json", exclude=without)

@@ -13,7 +13,7 @@ from PIL import Image
 
 pytest.importorskip("ai_edge_litert")
 
-from tests.deploy.device.litert_files import Writer
+from tests.device.litert_files import Writer
 from tinyrefinery.data.decode import decode
 from tinyrefinery.deploy.bundle.bundling import write_bundle
 from tinyrefinery.deploy.bundle.c_text import c_string

@@ -16,10 +16,10 @@ import numpy as np
 
 from tinyrefinery.deploy.bundle.c_text import c_comment, c_numbers, c_string
 from tinyrefinery.deploy.bundle.tflm_operators import register_methods
-from tinyrefinery.deploy.device.arena import arena_of
-from tinyrefinery.deploy.device.litert_graph import read_graph
 from tinyrefinery.deploy.export.side_files import Vectors, read_vectors, vectors_file
 from tinyrefinery.deploy.export.verification import checked_record, open_artifact
+from tinyrefinery.device.arena import arena_of
+from tinyrefinery.device.litert_graph import read_graph
 from tinyrefinery.errors import DataError
 from tinyrefinery.files import check_writable, write_atomic
 from tinyrefinery.networks.opening import LITERT

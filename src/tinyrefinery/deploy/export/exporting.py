@@ -3,7 +3,7 @@
 import copy
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,79 +13,32 @@ import numpy as np
 import torch
 
 from tinyrefinery.data.batches import evenly_spaced
-from tinyrefinery.deploy.device.budget import Budget
-from tinyrefinery.deploy.device.device_cost import device_cost
 from tinyrefinery.deploy.export.artifact_facts import INSIDE, METADATA, artifact_facts
+from tinyrefinery.deploy.export.export_options import TARGETS, Exported, ExportOptions
 from tinyrefinery.deploy.export.exportable import Exportable
 from tinyrefinery.deploy.export.onnx_graph import export_graph
-from tinyrefinery.deploy.export.parity import MAX_DROP, Parity, compare, divergence
-from tinyrefinery.deploy.export.sample_images import CALIBRATE, Sample, Samples, draw_samples
+from tinyrefinery.deploy.export.parity import Parity, compare, divergence
+from tinyrefinery.deploy.export.sample_images import Sample, Samples, draw_samples
 from tinyrefinery.deploy.export.side_files import VECTORS, Vectors, failed_file, write_artifact
 from tinyrefinery.deploy.export.verification import open_artifact, predict_one_by_one
+from tinyrefinery.device.device_cost import device_cost
+from tinyrefinery.device.excess import excesses
+from tinyrefinery.device.host_latency import host_latency
 from tinyrefinery.errors import CheckpointError, DataError, RecipeError, look_up
 from tinyrefinery.files import check_writable, write_atomic
 from tinyrefinery.networks.network import Network
+from tinyrefinery.options.budget import Budget
 
 if TYPE_CHECKING:
     from tinyrefinery.deploy.export.layer_effects import LayerEffect
 
 TUNED = "fine-tuned"
 """In the name of the run folder of a fine-tuned network."""
-TARGETS: dict[str, str] = {"onnx": ".onnx", "litert": ".tflite"}
-"""Formats, and how the names of their files end."""
+MIXED = "mixed"
 FLOAT_TOLERANCE, LEAST_INT8_TOLERANCE = 1e-4, 1e-3
 """Of test vectors, in probability. Runtimes order sums differently."""
 _AT_ONCE = 64
 """Images that the network predicts at a time. In floating point, all of them take gigabytes."""
-
-
-@dataclass(frozen=True)
-class ExportOptions:
-    """What to export a network to, and how."""
-
-    targets: tuple[str, ...] = ("onnx",)
-    """Of `TARGETS`."""
-    int8: bool = False
-    """Whether to quantize; else artifacts are float."""
-    out: Path = Path("exports")
-    """Folder for the artifacts."""
-    preprocessing: str = INSIDE
-    """`INSIDE`, or `METADATA` to leave normalization to the caller."""
-    max_drop: float = MAX_DROP
-    """Allowed drop of int8 accuracy in percentage points."""
-    calibrate: int = CALIBRATE
-    """Most calibration images."""
-    budget: Budget = field(default_factory=Budget)
-    """Most that the LiteRT artifact may cost."""
-    explain: bool = False
-    """Whether to list what int8 costs each layer."""
-    fine_tune: int = 0
-    """Epochs of fine-tuning where int8 is not proven to keep the accuracy; 0: none."""
-
-
-@dataclass(frozen=True)
-class Exported:
-    """One artifact, written or refused."""
-
-    path: Path
-    """Its file; it does not exist if `parity` failed."""
-    record: dict[str, Any] = field(repr=False)
-    """What its record holds."""
-    parity: Parity
-    layers: tuple["LayerEffect", ...] = field(default=(), repr=False)
-    """What int8 costs each layer, the most expensive one first; empty unless it was asked for."""
-    excess: tuple[str, ...] = ()
-    """What is above the budget, for people."""
-
-    @property
-    def passed(self) -> bool:
-        """Whether it is proven to predict what the network predicts, and within the budget."""
-        return self.parity.verdict == "PASS" and not self.excess
-
-    @property
-    def written(self) -> bool:
-        """Whether the artifact was written."""
-        return self.parity.verdict != "FAIL" and not self.excess
 
 
 def export_network(
@@ -154,6 +107,8 @@ def _check(network: Network, options: ExportOptions) -> None:
         from tinyrefinery.deploy.export.fine_tuning import check_fine_tuning
 
         check_fine_tuning(network)
+    if options.keep_float and not options.int8:
+        raise RecipeError("--keep-float is about int8: add --int8, or leave it out")
     check_writable(folders=[options.out])
 
 
@@ -174,6 +129,8 @@ class _Candidate:
     """Its inputs of the check and its probabilities."""
     loss: tuple[float, float]
     """Upper end of the drop's interval, and divergence: the smallest is the best."""
+    floats: tuple[str, ...] = ()
+    """Layers that stay in float."""
 
 
 @dataclass(frozen=True)
@@ -194,6 +151,13 @@ class _Work:
             network, tuned = self.tuned(folder, say)
             other = self._candidate(target, network, tuned, folder / TUNED, say)
             best = min(best, other, key=lambda each: each.loss)
+        if self.options.keep_float and best.parity.verdict != "PASS":
+            from tinyrefinery.deploy.export.float_layers import layers_that_lose_most
+
+            floats = layers_that_lose_most(self._effects(best, say), self.options.keep_float)
+            place = folder / MIXED
+            other = self._candidate(target, best.network, best.graph, place, say, floats)
+            best = min(best, other, key=lambda each: each.loss)
         exported = self._write(target, best)
         if self.options.explain and self.samples.calibration is not None:
             return replace(exported, layers=self._layers(exported.path, best, say))
@@ -206,6 +170,7 @@ class _Work:
         graph: Path,
         folder: Path,
         say: Callable[[str], object],
+        floats: tuple[str, ...] = (),
     ) -> "_Candidate":
         """The artifact of one graph with the calibration that loses least, and its check."""
         say(f"converting to {target}{' int8' if self.options.int8 else ''}")
@@ -217,11 +182,13 @@ class _Work:
             folder=folder,
             images=None if images is None or not self.options.int8 else self._taken(images),
             metadata=lambda method: json.dumps(
-                self._facts(network, target, method), sort_keys=True
+                self._facts(network, target, method, floats), sort_keys=True
             ),
             pixels=self.options.preprocessing == INSIDE,
             name=network.slug,
+            floats=floats,
         )
+        folder.mkdir(exist_ok=True)
         made = make(target, files, say)
         say(f"checking on {self.samples.check.where}")
         inputs = self._inputs(next(iter(made.values())))
@@ -238,7 +205,8 @@ class _Work:
         )
         drop = 0.0 if parity.drop is None else parity.drop.high
         loss = (drop, losses[best])
-        return _Candidate(network, graph, made[best], best, parity, (inputs, found[best]), loss)
+        checked = inputs, found[best]
+        return _Candidate(network, graph, made[best], best, parity, checked, loss, floats)
 
     def tuned(self, folder: Path, say: Callable[[str], object]) -> tuple[Network, Path]:
         """The network fine-tuned for int8, and its float graph; made once for all targets."""
@@ -250,7 +218,7 @@ class _Work:
         network = fine_tune(self.network, epochs, self.options.out / name)
         graph = folder / TUNED / "graph.onnx"
         if not graph.exists():
-            graph.parent.mkdir()
+            graph.parent.mkdir(exist_ok=True)
             info = network.info
             normalize = self.options.preprocessing == INSIDE
             module = Exportable(network.load(), info.mean, info.std, normalize=normalize)
@@ -261,7 +229,15 @@ class _Work:
         self, path: Path, best: "_Candidate", say: Callable[[str], object]
     ) -> tuple["LayerEffect", ...]:
         """What int8 costs each layer; also written beside the artifact."""
-        from tinyrefinery.deploy.export.explaining import IMAGES, explain_layers, write_layers
+        from tinyrefinery.deploy.export.explaining import write_layers
+
+        effects = self._effects(best, say)
+        write_layers(path, effects)
+        return tuple(effects)
+
+    def _effects(self, best: "_Candidate", say: Callable[[str], object]) -> list["LayerEffect"]:
+        """What int8 costs each layer of a candidate, the most expensive one first."""
+        from tinyrefinery.deploy.export.explaining import IMAGES, explain_layers
         from tinyrefinery.deploy.export.layer_effects import EffectImages
 
         assert self.samples.calibration is not None
@@ -270,11 +246,11 @@ class _Work:
         labels = None if check.labels is None else check.labels[chosen]
         images = EffectImages(self._taken(replace(check, pixels=check.pixels[chosen])), labels)
         pixels = self.options.preprocessing == INSIDE
-        effects = explain_layers(best.graph, taken, images, best.method, pixels=pixels, say=say)
-        write_layers(path, effects)
-        return tuple(effects)
+        return explain_layers(best.graph, taken, images, best.method, pixels=pixels, say=say)
 
-    def _facts(self, network: Network, target: str, method: str) -> dict[str, Any]:
+    def _facts(
+        self, network: Network, target: str, method: str, floats: tuple[str, ...]
+    ) -> dict[str, Any]:
         facts = artifact_facts(
             network,
             target=target,
@@ -282,6 +258,8 @@ class _Work:
             int8=self.options.int8,
             method=method or None,
         )
+        if floats:
+            facts["float_layers"] = list(floats)
         if network is self.network:
             return facts
         file = network.file.relative_to(self.options.out).as_posix()
@@ -332,12 +310,11 @@ class _Work:
         precision = ".int8" if self.options.int8 else ""
         path = self.options.out / f"{self.network.slug}{precision}{TARGETS[target]}"
         parity, (inputs, found) = best.parity, best.checked
-        facts = self._facts(best.network, target, best.method) | {"parity": parity.as_dict()}
+        facts = self._facts(best.network, target, best.method, best.floats)
+        facts["parity"] = parity.as_dict()
         excess: tuple[str, ...] = ()
         if target == "litert":
-            cost = device_cost(best.made)
-            facts["cost"] = asdict(cost)
-            excess = self.options.budget.excess(cost)
+            excess = self._excess(best.made, facts)
         if parity.verdict == "FAIL" or excess:
             record = {"file": path.name, "excess": excess, **facts}
             write_atomic(failed_file(path), json.dumps(record, indent=1))
@@ -346,6 +323,23 @@ class _Work:
         vectors = Vectors(inputs[chosen], found[chosen], self._tolerance(found))
         record = write_artifact(path, best.made.read_bytes(), vectors, facts)
         return Exported(path, record, parity)
+
+    def _excess(self, made: Path, facts: dict[str, Any]) -> tuple[str, ...]:
+        """What of a LiteRT file is above the budget, for people. Adds its cost to the facts."""
+        budget = self.options.budget
+        if self.options.int8:
+            budget = budget.over(recipe_budget(self.network))
+        cost = device_cost(made)
+        facts["cost"] = asdict(cost)
+        excess = tuple(map(str, excesses(budget, cost)))
+        if budget.milliseconds is None:
+            return excess
+        times = host_latency(open_artifact(made, threads=1))
+        facts["latency"] = times
+        if times["median"] <= budget.milliseconds:
+            return excess
+        text = f"latency is {times['median']:.3g} ms on this machine, above the budget of"
+        return (*excess, f"{text} {budget.milliseconds:g} ms")
 
     def _tolerance(self, found: np.ndarray) -> float:
         """Of test vectors. For int8: what a step of the logits, of 255, changes at most.
@@ -356,6 +350,14 @@ class _Work:
             return FLOAT_TOLERANCE
         logits = np.log(np.maximum(found.astype(np.float64), 1e-30))
         return float(max(LEAST_INT8_TOLERANCE, np.ptp(logits) / 255))
+
+
+def recipe_budget(network: Network) -> Budget | None:
+    """The budget of a network's stage in the recipe that it was trained by."""
+    stage = network.trained.stage if network.trained else None
+    if network.recipe is None or stage not in [each.id for each in network.recipe.generations]:
+        return None
+    return network.recipe.budget_of(stage)
 
 
 def _predict(artifact: Path, inputs: np.ndarray) -> np.ndarray:
