@@ -59,7 +59,9 @@ def check_place(card: Path) -> None:
         DataError: if it is another text.
     """
     if card.exists() and f"library_name: {LIBRARY}" not in card.read_text(errors="replace")[:2000]:
-        raise DataError(f"{card}: is not a model card, so it is kept. Name another folder with --out")
+        raise DataError(
+            f"{card}: is not a model card, so it is kept. Name another folder with --out"
+        )
 
 
 def card_text(facts: CardFacts) -> str:
