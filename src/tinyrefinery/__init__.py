@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tinyrefinery.api import export, fine_tune, refine, train
+    from tinyrefinery.api import export, fine_tune, model_card, refine, train
     from tinyrefinery.data.batches import View, shuffled, split_batches
     from tinyrefinery.data.batches import load as load_batches
     from tinyrefinery.data.dataset import Dataset
@@ -67,6 +67,7 @@ _HOME = {
     "load_batches": "tinyrefinery.data.batches:load",
     "load_network": "tinyrefinery.models.network_file:load_network",
     "load_recipe": "tinyrefinery.recipe.load:load_recipe",
+    "model_card": "tinyrefinery.api:model_card",
     "open_data": "tinyrefinery.data.open:open_data",
     "open_network": "tinyrefinery.networks.opening:open_network",
     "open_network_data": "tinyrefinery.networks.network_data:open_network_data",
@@ -143,6 +144,7 @@ __all__ = [
     "load_batches",
     "load_network",
     "load_recipe",
+    "model_card",
     "open_data",
     "open_network",
     "open_network_data",
