@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tinyrefinery.data.open import open_data
     from tinyrefinery.data_tests.session import run_tests
     from tinyrefinery.data_tests.verdicts import exit_code
+    from tinyrefinery.deploy.bundle.bundling import write_bundle as bundle
     from tinyrefinery.errors import RefineryError
     from tinyrefinery.evaluation.predictions import predict as predict_rows
     from tinyrefinery.execution.chain import Chain, Generation
@@ -53,6 +54,7 @@ _HOME = {
     "build_loss": "tinyrefinery.losses:build",
     "build_optimizer": "tinyrefinery.training.parameter_groups:build",
     "build_schedule": "tinyrefinery.training.learning_rates:build",
+    "bundle": "tinyrefinery.deploy.bundle.bundling:write_bundle",
     "create_model": "tinyrefinery.models:create",
     "exit_code": "tinyrefinery.data_tests.verdicts:exit_code",
     "export": "tinyrefinery.api:export",
@@ -127,6 +129,7 @@ __all__ = [
     "build_loss",
     "build_optimizer",
     "build_schedule",
+    "bundle",
     "create_model",
     "exit_code",
     "export",

@@ -40,7 +40,8 @@ def bench(
     are computed from the files, latency is measured here. Exits with 1 if a model is above a limit.
     """
     from tinyrefinery.deploy.bench.device_table import device_table
-    from tinyrefinery.deploy.device.budget import read_budget
+    from tinyrefinery.device.excess import excesses
+    from tinyrefinery.options.budget import read_budget
 
     budget = read_budget(flash, ram, macs)
     if budget and (others := [name for name in models if name.lower().endswith(".onnx")]):
@@ -60,7 +61,7 @@ def bench(
         f"{line.name}: {text}"
         for line in found.lines
         if line.cost is not None
-        for text in budget.excess(line.cost)
+        for text in excesses(budget, line.cost)
     ]
     for text in above:
         streams.echo(f"FAIL {text}")

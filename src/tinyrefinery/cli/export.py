@@ -85,10 +85,10 @@ def export(
     images of the run. Exits with 1 if it predicts something else, or if an int8 artifact is not
     proven to keep its accuracy.
     """
-    from tinyrefinery.deploy.device.budget import read_budget
     from tinyrefinery.deploy.export.exporting import ExportOptions, export_network
     from tinyrefinery.networks.facts import Facts
     from tinyrefinery.networks.opening import open_network
+    from tinyrefinery.options.budget import read_budget
     from tinyrefinery.prediction.outputs import read_classes
 
     budget = read_budget(flash, ram, macs)
@@ -151,6 +151,8 @@ def _lines(artifact: "Exported") -> list[str]:
             f"  On a microcontroller: {cost['flash']:,} bytes of flash, at most {arena:,} bytes of "
             f"arena, {cost['macs']:,} multiply-accumulates"
         )
+    if "latency" in record:
+        lines.append(f"  On this machine: {record['latency']['median']:.3g} ms, one thread")
     lines += [f"  FAIL: {text}" for text in artifact.excess]
     if parity.drop is not None:
         drop = parity.drop

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,8 +25,10 @@ from tinyrefinery.models.rounded_network import RoundedNetwork
 from tinyrefinery.options.labels import GroundTruth, Refined
 from tinyrefinery.recipe.stage import Stage
 from tinyrefinery.runs import files
+from tinyrefinery.runs.origins import find_origin
 from tinyrefinery.runs.plan import Step
-from tinyrefinery.runs.writing import finish_stage, write_stage
+from tinyrefinery.runs.seen_sketch import ENTRY, sketch_facts
+from tinyrefinery.runs.writing import finish_stage, seen_outside, write_stage
 from tinyrefinery.training import learning_rates as schedules
 from tinyrefinery.training import parameter_groups as optimizers
 from tinyrefinery.training.dynamics import Dynamics
@@ -148,6 +151,7 @@ def _keep(
     if training.dynamics is not None:
         _keep_dynamics(step.folder, training.dynamics, job.train_rows, job.data.manifest)
     info = builders.describe(job.recipe, stage, job.data)
+    info.extra[ENTRY] = _seen(job, step)
     save_network(step.network, network, **vars(info))
     measures = measure(job, step, network, policy, view)
     if training.stop is not None:
@@ -156,6 +160,14 @@ def _keep(
     held_out = measures.get("test") or measures["validation"]
     train = measures["train"]
     log.info(f"{step.title}: train top-1 {train['top1']:.1%}, held-out {held_out['top1']:.1%}")
+
+
+def _seen(job: OpenJob, step: Step) -> dict[str, Any]:
+    """What the network's header tells of the images that it was trained or chosen on."""
+    manifest = job.data.manifest
+    own = manifest.column("id")[manifest.column("split") != "test"].tolist()
+    origin = find_origin(step.outside)
+    return sketch_facts({*own, *seen_outside(step)}, origin.unknown)
 
 
 def _keep_dynamics(folder: Path, dynamics: Dynamics, rows: np.ndarray, manifest: Manifest) -> None:

@@ -15,7 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinyrefinery.errors import DataError
+from tinyrefinery.errors import ChoiceError, DataError
 from tinyrefinery.networks.choice import Choice, Seeds, check_choice, choose_many, choose_one
 from tinyrefinery.networks.facts import Facts, facts_beside
 from tinyrefinery.networks.network import Kind, Network
@@ -73,6 +73,7 @@ def open_network(
     """
     choice, word = Choice(stage, seed, row), str(what)
     if word.startswith(TIMM):
+        _refuse_choice(word, choice)
         return _of_timm(word, stated or Facts())
     path = _path_of(word)
     if path.suffix.lower() in RUNTIME_FILES and path.is_file():
@@ -83,8 +84,15 @@ def open_network(
     if isinstance(place, TrainedStage):
         check_choice(place, choice)
         return of_stage(open_run(place.run_folder), place)
+    _refuse_choice(word, choice)
     digest = sha256(place.read_bytes()).hexdigest()
     return Network(place.name, f"{FILE}{place}", "file", place, digest, _home(place))
+
+
+def _refuse_choice(word: str, choice: Choice) -> None:
+    if not choice.is_empty:
+        named = ", ".join(f"--{name}" for name, value in vars(choice).items() if value is not None)
+        raise ChoiceError(f"{word}: is one network, so there is nothing to choose: remove {named}")
 
 
 def open_networks(

@@ -2,12 +2,16 @@
 
 from typing import Annotated, Any
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, model_validator
 
+from tinyrefinery.options.budget import Budget
 from tinyrefinery.options.labels import GroundTruth, Labels, Refined
 from tinyrefinery.options.losses import Loss
-from tinyrefinery.options.part import Frozen, Part, Slug, wrong
+from tinyrefinery.options.part import Frozen, Part, Slug, at_home, wrong
 from tinyrefinery.options.training import EarlyStop, Jitter, TrainingRecipe
+
+OptionalBudget = Annotated[Budget | None, Field(exclude_if=lambda budget: budget is None)]
+"""A budget, or null, which is not written: recipes without one stay as they were."""
 
 
 class Model(Part):
@@ -17,7 +21,7 @@ class Model(Part):
     """A name that `tinyrefinery.models` knows, or `timm:NAME`."""
     kwargs: dict[str, Any] = Field(default_factory=dict)
     """Options of the architecture, e.g. `{stem: small}`; for timm e.g. `{pretrained: true}`."""
-    weights: str | None = None
+    weights: Annotated[str, AfterValidator(at_home)] | None = None
     """Checkpoint file to start from; null: random weights."""
 
 
@@ -43,7 +47,7 @@ class Stage(TrainingRecipe):
     beside: str | None = None
     """Train in step with an earlier stage, by its id, that has the same labels, epochs and batch
     size: crops are rendered and labeled once for both, in that stage's order; null: alone."""
-    init_from: str | None = None
+    init_from: Annotated[str, AfterValidator(at_home)] | None = None
     """Start from the weights of an earlier stage, by its id, of `file:PATH`, or of another recipe's
     last stage, `recipe:NAME`, which is then trained first at the same seed; null: random."""
     replace_head: bool = False
@@ -63,6 +67,10 @@ class Stage(TrainingRecipe):
     stop: EarlyStop | None = None
     """End early, and restore the best weights, by the validation split; null: train all epochs and
     keep the last weights."""
+
+    budget: OptionalBudget = None
+    """Most that this stage's network may cost on a device; null: as in the recipe's budget for the
+    last stage, anything for the others."""
 
     @model_validator(mode="before")
     @classmethod

@@ -30,7 +30,10 @@ def stage_keys(recipe: Recipe, data: Dataset) -> dict[str, str]:
     Raises:
         CheckpointError: when a file that takes part can't be read.
         DataError: when a taxonomy's labels can't be made.
+        ValueError: when the precision is still `auto`, under which weights could be either's.
     """
+    if recipe.engine.precision == "auto":
+        raise ValueError("engine.precision: choose a precision before keys are made")
     stages = {stage.id: stage for stage in recipe.generations}
     keys: dict[str, str] = {}
     for stage in stages.values():
@@ -80,7 +83,7 @@ def _digest(seed: int, data: str, facts: Mapping[str, Any]) -> str:
 
 def _stage_facts(stage: Stage, data: Dataset) -> dict[str, Any]:
     """The settings of a stage on which its weights depend; an exact store changes nothing."""
-    without = {"generations", "beside"}
+    without = {"generations", "beside", "budget"}
     if stage.schedule.name != "plateau" and stage.stop is None:  # which depend on the evaluations
         without.add("evaluate_every")
     facts = stage.model_dump(mode="json", exclude=without)

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 pytest.importorskip("ai_edge_litert")
 
-from tests.deploy.device.litert_files import Writer
+from tests.device.litert_files import Writer
 from tinyrefinery.cli.main import app
 from tinyrefinery.deploy.bench.device_table import device_table
 

@@ -11,14 +11,14 @@ import torch
 
 from tests.networks.runs import CLASSES
 from tinyrefinery import export, open_network
-from tinyrefinery.deploy.device.budget import Budget
-from tinyrefinery.deploy.device.device_cost import device_cost
 from tinyrefinery.deploy.export import tool_environment
 from tinyrefinery.deploy.export.artifact_facts import artifact_facts
 from tinyrefinery.deploy.export.exportable import Exportable
 from tinyrefinery.deploy.export.side_files import failed_file, record_file, vectors_file
+from tinyrefinery.device.device_cost import device_cost
 from tinyrefinery.errors import CheckpointError, DataError, RecipeError, RefineryError
 from tinyrefinery.models.network_file import load_network
+from tinyrefinery.options.budget import Budget
 
 PIXELS = np.random.default_rng(3).integers(0, 256, (8, 16, 16, 1), dtype=np.uint8)
 

@@ -13,8 +13,6 @@ import numpy as np
 import torch
 
 from tinyrefinery.data.batches import evenly_spaced
-from tinyrefinery.deploy.device.budget import Budget
-from tinyrefinery.deploy.device.device_cost import device_cost
 from tinyrefinery.deploy.export.artifact_facts import INSIDE, METADATA, artifact_facts
 from tinyrefinery.deploy.export.exportable import Exportable
 from tinyrefinery.deploy.export.onnx_graph import export_graph
@@ -22,9 +20,13 @@ from tinyrefinery.deploy.export.parity import MAX_DROP, Parity, compare, diverge
 from tinyrefinery.deploy.export.sample_images import CALIBRATE, Sample, Samples, draw_samples
 from tinyrefinery.deploy.export.side_files import VECTORS, Vectors, failed_file, write_artifact
 from tinyrefinery.deploy.export.verification import open_artifact, predict_one_by_one
+from tinyrefinery.device.device_cost import device_cost
+from tinyrefinery.device.excess import excesses
+from tinyrefinery.device.host_latency import host_latency
 from tinyrefinery.errors import CheckpointError, DataError, RecipeError, look_up
 from tinyrefinery.files import check_writable, write_atomic
 from tinyrefinery.networks.network import Network
+from tinyrefinery.options.budget import Budget
 
 if TYPE_CHECKING:
     from tinyrefinery.deploy.export.layer_effects import LayerEffect
@@ -57,7 +59,8 @@ class ExportOptions:
     calibrate: int = CALIBRATE
     """Most calibration images."""
     budget: Budget = field(default_factory=Budget)
-    """Most that the LiteRT artifact may cost."""
+    """Most that the LiteRT artifact may cost. Where it has no limit, an int8 artifact has that of
+    the recipe."""
     explain: bool = False
     """Whether to list what int8 costs each layer."""
     keep_float: int = 0
@@ -364,9 +367,7 @@ class _Work:
         facts["parity"] = parity.as_dict()
         excess: tuple[str, ...] = ()
         if target == "litert":
-            cost = device_cost(best.made)
-            facts["cost"] = asdict(cost)
-            excess = self.options.budget.excess(cost)
+            excess = self._excess(best.made, facts)
         if parity.verdict == "FAIL" or excess:
             record = {"file": path.name, "excess": excess, **facts}
             write_atomic(failed_file(path), json.dumps(record, indent=1))
@@ -375,6 +376,23 @@ class _Work:
         vectors = Vectors(inputs[chosen], found[chosen], self._tolerance(found))
         record = write_artifact(path, best.made.read_bytes(), vectors, facts)
         return Exported(path, record, parity)
+
+    def _excess(self, made: Path, facts: dict[str, Any]) -> tuple[str, ...]:
+        """What of a LiteRT file is above the budget, for people. Adds its cost to the facts."""
+        budget = self.options.budget
+        if self.options.int8:
+            budget = budget.over(recipe_budget(self.network))
+        cost = device_cost(made)
+        facts["cost"] = asdict(cost)
+        excess = tuple(map(str, excesses(budget, cost)))
+        if budget.milliseconds is None:
+            return excess
+        times = host_latency(open_artifact(made, threads=1))
+        facts["latency"] = times
+        if times["median"] <= budget.milliseconds:
+            return excess
+        text = f"latency is {times['median']:.3g} ms on this machine, above the budget of"
+        return (*excess, f"{text} {budget.milliseconds:g} ms")
 
     def _tolerance(self, found: np.ndarray) -> float:
         """Of test vectors. For int8: what a step of the logits, of 255, changes at most.
@@ -385,6 +403,14 @@ class _Work:
             return FLOAT_TOLERANCE
         logits = np.log(np.maximum(found.astype(np.float64), 1e-30))
         return float(max(LEAST_INT8_TOLERANCE, np.ptp(logits) / 255))
+
+
+def recipe_budget(network: Network) -> Budget | None:
+    """The budget of a network's stage in the recipe that it was trained by."""
+    stage = network.trained.stage if network.trained else None
+    if network.recipe is None or stage not in [each.id for each in network.recipe.generations]:
+        return None
+    return network.recipe.budget_of(stage)
 
 
 def _predict(artifact: Path, inputs: np.ndarray) -> np.ndarray:

@@ -80,7 +80,7 @@ def _copy(trained: TrainedStage, folder: Path) -> Path:
 def _recipe(
     recipe: Recipe, stage: Stage, trained: TrainedStage, start: Path, epochs: int
 ) -> Recipe:
-    """The recipe of the run, with one stage that goes on from a network."""
+    """The recipe of the run, with one stage that continues from a network."""
     raw = recipe.model_dump(mode="json")
     optimizer = stage.optimizer.model_dump(mode="json")
     optimizer["lr"] *= RATE

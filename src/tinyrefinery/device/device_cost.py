@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinyrefinery.deploy.device.arena import Arena, arena_of
-from tinyrefinery.deploy.device.litert_graph import Graph, Operator, read_graph
+from tinyrefinery.device.arena import Arena, arena_of
+from tinyrefinery.device.litert_graph import Graph, Operator, read_graph
 
 
 @dataclass(frozen=True)

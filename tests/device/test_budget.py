@@ -2,10 +2,11 @@
 
 import pytest
 
-from tinyrefinery.deploy.device.arena import Arena
-from tinyrefinery.deploy.device.budget import Budget, read_amount, read_budget
-from tinyrefinery.deploy.device.device_cost import DeviceCost
+from tinyrefinery.device.arena import Arena
+from tinyrefinery.device.device_cost import DeviceCost
+from tinyrefinery.device.excess import excesses
 from tinyrefinery.errors import RecipeError
+from tinyrefinery.options.budget import Budget, read_amount, read_budget
 
 
 @pytest.mark.parametrize(
@@ -35,11 +36,11 @@ def test_an_empty_limit_is_not_no_limit():
 
 def test_what_is_above_a_budget_is_listed():
     cost = DeviceCost(98_496, Arena(49_152, 9_312), 12_501_632)
-    assert Budget(98_496, 58_464, 12_501_632).excess(cost) == ()
-    assert Budget().excess(cost) == ()
-    above = read_budget("98kB", "57KiB", "12M").excess(cost)
-    assert [text.split(" is ")[0] for text in above] == ["flash", "ram", "macs"]
-    assert above[1] == "ram is 58,464 bytes, above the budget of 58,368"
+    assert excesses(Budget(flash=98_496, ram=58_464, macs=12_501_632), cost) == ()
+    assert excesses(Budget(), cost) == ()
+    above = excesses(read_budget("98kB", "57KiB", "12M"), cost)
+    assert [each.name for each in above] == ["flash", "ram", "macs"]
+    assert str(above[1]) == "ram is 58,464 bytes, above the budget of 58,368"
 
 
 def test_a_budget_without_limits_is_false():

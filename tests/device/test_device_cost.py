@@ -13,10 +13,10 @@ import pytest
 
 pytest.importorskip("ai_edge_litert")
 
-from tests.deploy.device.litert_files import Writer, random_network
-from tinyrefinery.deploy.device.arena import Buffer, arena_of, buffers_of, peak
-from tinyrefinery.deploy.device.device_cost import device_cost
-from tinyrefinery.deploy.device.litert_graph import read_graph
+from tests.device.litert_files import Writer, random_network
+from tinyrefinery.device.arena import Buffer, arena_of, buffers_of, peak
+from tinyrefinery.device.device_cost import device_cost
+from tinyrefinery.device.litert_graph import read_graph
 from tinyrefinery.errors import CheckpointError
 
 FIGURES = Path(__file__).with_name("tflm_arena.csv").read_text().splitlines()

@@ -8,10 +8,11 @@ own, which is not counted. Of the reference kernels, that of reductions and of t
 convolutions is counted.
 """
 
+from bisect import insort
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tinyrefinery.deploy.device.litert_graph import Graph, Operator
+from tinyrefinery.device.litert_graph import Graph, Operator
 
 ALIGNMENT = 16
 """Bytes; every place in the head is a multiple of it."""
@@ -87,13 +88,13 @@ def peak(buffers: Sequence[Buffer]) -> int:
     for buffer in sorted(reversed(buffers), key=lambda b: -_aligned(b.bytes)):
         size, start = _aligned(buffer.bytes), 0
         # Walk over what is in memory at the same time, from the lowest place up, to the first gap.
-        for low, high, other in sorted(placed, key=lambda place: place[0]):
+        for low, high, other in placed:
             if other.last < buffer.first or buffer.last < other.first:
                 continue
             if low - start >= size:
                 break
             start = max(start, high)
-        placed.append((start, start + size, buffer))
+        insort(placed, (start, start + size, buffer), key=lambda place: place[0])
     return max((high for _, high, _ in placed), default=0)
 
 

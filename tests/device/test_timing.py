@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tinyrefinery.deploy.bench.timing import (
+from tinyrefinery.device.timing import (
     Clocks,
     Times,
     is_busy,
