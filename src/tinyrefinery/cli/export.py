@@ -85,7 +85,8 @@ def export(
     images of the run. Exits with 1 if it predicts something else, or if an int8 artifact is not
     proven to keep its accuracy.
     """
-    from tinyrefinery.deploy.export.exporting import ExportOptions, export_network
+    from tinyrefinery.deploy.export.export_options import ExportOptions
+    from tinyrefinery.deploy.export.exporting import export_network
     from tinyrefinery.networks.facts import Facts
     from tinyrefinery.networks.opening import open_network
     from tinyrefinery.options.budget import read_budget

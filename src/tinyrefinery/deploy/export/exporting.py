@@ -13,18 +13,19 @@ import numpy as np
 import torch
 
 from tinyrefinery.data.batches import evenly_spaced
-from tinyrefinery.deploy.export.artifact_facts import INSIDE, METADATA, artifact_facts
+from tinyrefinery.deploy.export.artifact_facts import INSIDE, artifact_facts
+from tinyrefinery.deploy.export.export_options import TARGETS, ExportOptions, check_export
 from tinyrefinery.deploy.export.exportable import Exportable
 from tinyrefinery.deploy.export.onnx_graph import export_graph
-from tinyrefinery.deploy.export.parity import MAX_DROP, Parity, compare, divergence
-from tinyrefinery.deploy.export.sample_images import CALIBRATE, Sample, Samples, draw_samples
+from tinyrefinery.deploy.export.parity import Parity, compare, divergence
+from tinyrefinery.deploy.export.sample_images import Sample, Samples, draw_samples
 from tinyrefinery.deploy.export.side_files import VECTORS, Vectors, failed_file, write_artifact
 from tinyrefinery.deploy.export.verification import open_artifact, predict_one_by_one
 from tinyrefinery.device.device_cost import device_cost
 from tinyrefinery.device.excess import excesses
 from tinyrefinery.device.host_latency import host_latency
-from tinyrefinery.errors import CheckpointError, DataError, RecipeError, look_up
-from tinyrefinery.files import check_writable, write_atomic
+from tinyrefinery.errors import DataError
+from tinyrefinery.files import write_atomic
 from tinyrefinery.networks.network import Network
 from tinyrefinery.options.budget import Budget
 
@@ -34,39 +35,10 @@ if TYPE_CHECKING:
 TUNED = "fine-tuned"
 """In the name of the run folder of a fine-tuned network."""
 MIXED = "mixed"
-TARGETS: dict[str, str] = {"onnx": ".onnx", "litert": ".tflite"}
-"""Formats, and how the names of their files end."""
 FLOAT_TOLERANCE, LEAST_INT8_TOLERANCE = 1e-4, 1e-3
 """Of test vectors, in probability. Runtimes order sums differently."""
 _AT_ONCE = 64
 """Images that the network predicts at a time. In floating point, all of them take gigabytes."""
-
-
-@dataclass(frozen=True)
-class ExportOptions:
-    """What to export a network to, and how."""
-
-    targets: tuple[str, ...] = ("onnx",)
-    """Of `TARGETS`."""
-    int8: bool = False
-    """Whether to quantize; else artifacts are float."""
-    out: Path = Path("exports")
-    """Folder for the artifacts."""
-    preprocessing: str = INSIDE
-    """`INSIDE`, or `METADATA` to leave normalization to the caller."""
-    max_drop: float = MAX_DROP
-    """Allowed drop of int8 accuracy in percentage points."""
-    calibrate: int = CALIBRATE
-    """Most calibration images."""
-    budget: Budget = field(default_factory=Budget)
-    """Most that the LiteRT artifact may cost. Where it has no limit, an int8 artifact has that of
-    the recipe."""
-    explain: bool = False
-    """Whether to list what int8 costs each layer."""
-    keep_float: int = 0
-    """Layers to keep in float where int8 is not proven to keep the accuracy; 0: none."""
-    fine_tune: int = 0
-    """Epochs of fine-tuning where int8 is not proven to keep the accuracy; 0: none."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +88,7 @@ def export_network(
     Raises:
         RefineryError: if the network can't be exported, or a file can't be written.
     """
-    _check(network, options)
+    check_export(network, options)
     samples = draw_samples(network, overrides, calibrate=options.calibrate)
     if options.int8 and samples.calibration is None:
         raise DataError(
@@ -133,36 +105,6 @@ def export_network(
         say(f"exporting {network.name}")
         export_graph(module, info.size, info.channels, network.name, graph)
         return [work.export(target, graph, Path(folder), say) for target in options.targets]
-
-
-def _check(network: Network, options: ExportOptions) -> None:
-    """Refuse wrong options before the work starts."""
-    for target in options.targets:
-        look_up("target", target, TARGETS)
-    look_up("preprocessing", options.preprocessing, dict.fromkeys((INSIDE, METADATA)))
-    if not options.targets or len(set(options.targets)) < len(options.targets):
-        raise RecipeError(f"name each target once, e.g. --to {' --to '.join(TARGETS)}")
-    if not network.is_torch:
-        raise CheckpointError(
-            f"{network.file}: was exported already. Name the run or the network file that it was "
-            "made from"
-        )
-    if options.budget and "litert" not in options.targets:
-        raise RecipeError(
-            "--flash, --ram and --macs limit the LiteRT artifact: add --to litert, or leave them "
-            "out"
-        )
-    if options.explain and not options.int8:
-        raise RecipeError("--explain lists what int8 costs each layer: add --int8")
-    if options.fine_tune:
-        if not options.int8:
-            raise RecipeError("--fine-tune fits the weights to int8: add --int8")
-        from tinyrefinery.deploy.export.fine_tuning import check_fine_tuning
-
-        check_fine_tuning(network)
-    if options.keep_float and not options.int8:
-        raise RecipeError("--keep-float is about int8: add --int8, or leave it out")
-    check_writable(folders=[options.out])
 
 
 @dataclass(frozen=True)
