@@ -55,13 +55,8 @@ def bench(
     models = models or []
     chosen = [device_named(name) for name in device or []]
     budget = read_budget(flash, ram, macs)
-    if (budget or chosen) and (
-        others := [name for name in models if name.lower().endswith(".onnx")]
-    ):
-        raise RecipeError(
-            f"{others[0]}: --flash, --ram, --macs and --device limit LiteRT files, and this is an "
-            "ONNX file. Name the network that it was made from, or leave the limits out"
-        )
+    if budget or chosen:
+        _refuse_onnx(models)
     found = device_table(
         models,
         size=size,
@@ -87,6 +82,15 @@ def bench(
         raise typer.Exit(CHECK_FAILED)
 
 
+def _refuse_onnx(models: Sequence[str]) -> None:
+    """Microcontrollers do not run ONNX files, so these have no arena to compare with a limit."""
+    if others := [name for name in models if name.lower().endswith(".onnx")]:
+        raise RecipeError(
+            f"{others[0]}: --flash, --ram, --macs and --device limit LiteRT files, and this is an "
+            "ONNX file. Name the network that it was made from, or leave the limits out"
+        )
+
+
 def _show_devices() -> None:
     """The table of devices."""
     table = FittedTable()
@@ -105,15 +109,15 @@ def _show_fit(found: "DeviceTable", devices: Sequence[Device]) -> list[str]:
     from tinyrefinery.device.excess import excesses
 
     above = []
-    for line in (line for line in found.lines if line.cost is not None):
+    for line, cost in ((line, line.cost) for line in found.lines if line.cost is not None):
         for device in devices:
-            over = {each.name: each for each in excesses(device.budget, line.cost)}
+            over = {each.name: each for each in excesses(device.budget, cost)}
             for name, limit in device.budget.limits.items():
-                cost = line.cost.flash if name == "flash" else line.cost.ram
+                takes = cost.flash if name == "flash" else cost.ram
                 verdict = "no" if name in over else "yes"
                 streams.echo(
                     f"{line.name} fits into the {limit:,} bytes of {name} of {device.name}: "
-                    f"{verdict}, it takes {cost:,}"
+                    f"{verdict}, it takes {takes:,}"
                 )
             above += [f"{line.name} on {device.name}: {each}" for each in over.values()]
         for each in line.ethos:

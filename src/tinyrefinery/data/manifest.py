@@ -27,7 +27,7 @@ def numbered(texts: pa.ChunkedArray | np.ndarray) -> np.ndarray:
 
     Many times as fast as sorting them, as `np.unique` does.
     """
-    column = texts if isinstance(texts, pa.ChunkedArray) else pa.chunked_array([pa.array(texts)])
+    column = pa.chunked_array([pa.array(texts)]) if isinstance(texts, np.ndarray) else texts
     codes = column.combine_chunks().dictionary_encode().indices
     return codes.to_numpy(zero_copy_only=False).astype(np.int64)
 
