@@ -55,7 +55,7 @@ def write_pixels(home: str, ids: Sequence[str], array: np.ndarray) -> None:
     try:
         with atomic_file(_file(home, array.shape[1])) as temporary, temporary.open("wb") as file:
             file.write(_title(facts, array) + facts)
-            file.write(memoryview(array).cast("B"))
+            file.write(array.data.cast("B"))
     except (StorageError, OSError):
         pass  # opening a dataset works without a cache, even if the disk is full
 
@@ -69,7 +69,7 @@ def _shape(facts: bytes, ids: Sequence[str]) -> tuple[int, ...] | None:
 def _title(facts: bytes, array: np.ndarray) -> bytes:
     """The first line."""
     digest = sha256(facts)
-    digest.update(memoryview(array).cast("B"))
+    digest.update(array.data.cast("B"))
     return _TITLE + digest.hexdigest().encode() + b"\n"
 
 

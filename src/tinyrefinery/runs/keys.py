@@ -83,7 +83,7 @@ def _digest(seed: int, data: str, facts: Mapping[str, Any]) -> str:
 
 def _stage_facts(stage: Stage, data: Dataset) -> dict[str, Any]:
     """The settings of a stage on which its weights depend; an exact store changes nothing."""
-    without = {"generations", "beside"}
+    without = {"generations", "beside", "budget"}
     if stage.schedule.name != "plateau" and stage.stop is None:  # which depend on the evaluations
         without.add("evaluate_every")
     facts = stage.model_dump(mode="json", exclude=without)
@@ -92,6 +92,8 @@ def _stage_facts(stage: Stage, data: Dataset) -> dict[str, Any]:
     facts["model"]["weights"] = None
     if not getattr(stage.labels, "threshold_samples", 0):  # as before there were any
         facts["labels"].pop("threshold_samples", None)
+    if not stage.int8:  # as before there was any
+        facts.pop("int8")
     if isinstance(stage.labels, Refined):
         facts["labels"]["by"] = [_without_place(name) for name in stage.labels.by]
         form = builders.label_form(stage, len(data.classes))
