@@ -7,7 +7,6 @@ et al. 2010). With it, their density ratio gives a probability for each image.
 """
 
 import numpy as np
-from scipy.optimize import isotonic_regression
 
 LEAST = 10
 """Threshold samples below a bound from which its ratio counts. Fewer ones give no estimate. The
@@ -30,6 +29,8 @@ def error_probabilities(aum: np.ndarray, threshold_aum: np.ndarray) -> np.ndarra
     n, m = len(aum), len(threshold_aum)
     if m < LEAST or not n:
         return np.full(n, np.nan)
+    from scipy.optimize import isotonic_regression  # here, as few runs have threshold samples
+
     values = np.concatenate([aum, threshold_aum])
     is_threshold = np.concatenate([np.zeros(n), np.ones(m)])
     order = np.argsort(values, kind="stable")

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from tinyrefinery.data.copies.fingerprints import Fingerprints
 from tinyrefinery.data.copies.near_pairs import NearPairs, first_places, near_pairs
@@ -64,6 +62,10 @@ def same_contents(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def components(pairs: np.ndarray, n: int) -> np.ndarray:
     """The connected component of each of `n` rows, (n,) int64."""
+    # Here, since most datasets have no copies, and scipy.sparse takes long to import.
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     graph = coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
     return connected_components(graph, directed=False)[1].astype(np.int64)
 

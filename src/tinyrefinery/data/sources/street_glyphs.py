@@ -6,6 +6,8 @@ C. Kaynak, Optical Recognition of Handwritten Digits, UCI repository, 1998).
 
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 
@@ -38,22 +40,33 @@ def load_glyphs() -> Glyphs:
     Raises:
         DataError: if scikit-learn is not installed.
     """
-    try:
-        from sklearn.datasets import load_digits  # slow to import, so only when needed
-    except ImportError as error:
-        raise DataError(
-            "street numbers need the digits of scikit-learn, which is not installed: "
-            "pip install scikit-learn"
-        ) from error
-    pixels, values = load_digits(return_X_y=True)
-    ink = _outline(np.asarray(pixels).reshape(-1, 8, 8) / 16.0)
+    table = _digits()  # (1797, 65): 64 pixels, then the digit
+    pixels, values = table[:, :-1], table[:, -1]
+    ink = _outline(pixels.reshape(-1, 8, 8) / 16.0)
     tops, heights = _extent(ink.max(axis=2))
     lefts, widths = _extent(ink.max(axis=1))
     centers = (np.arange(MASTER) + 0.5) / MASTER
     rows = triangle(tops[:, None] + centers * heights[:, None], heights / MASTER, ink.shape[1])
     columns = triangle(lefts[:, None] + centers * widths[:, None], widths / MASTER, ink.shape[2])
     masters = rows @ ink @ columns.transpose(0, 2, 1)
-    return Glyphs(masters, widths / heights, np.asarray(values, dtype=np.int64))
+    return Glyphs(masters, widths / heights, values.astype(np.int64))
+
+
+def _digits() -> np.ndarray:
+    """The table behind `load_digits`, read from its file: to import scikit-learn takes seconds."""
+    found = find_spec("sklearn")
+    if found is None or found.origin is None:
+        raise DataError(
+            "street numbers need the digits of scikit-learn, which is not installed: "
+            "pip install scikit-learn"
+        )
+    file = Path(found.origin).parent / "datasets" / "data" / "digits.csv.gz"
+    if file.is_file():
+        return np.loadtxt(file, delimiter=",")
+    from sklearn.datasets import load_digits  # a version that keeps them elsewhere
+
+    pixels, values = load_digits(return_X_y=True)
+    return np.column_stack([pixels, values])
 
 
 def pool(seed: int, split: str, values: np.ndarray) -> tuple[np.ndarray, ...]:
