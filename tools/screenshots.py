@@ -24,7 +24,7 @@ from rich.text import Text
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 MOST_BYTES = 200_000
-SIZE = (1280, 900)  # CSS pixels of the window
+SIZE = (1280, 1600)  # CSS pixels of the window
 COLUMNS = 100  # of the terminal
 _PAGE = """<!DOCTYPE html><meta charset="utf-8"><style>
 {stylesheet} body {{ margin: 0; padding: 20px; color: {foreground}; background: {background}; }}
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def shot(page: Path, *, whole: bool = False) -> Image.Image:
-    """The top of a page as a window shows it, or all of it."""
+    """A page from its heading on, as a window shows it, or all of it."""
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
@@ -65,6 +65,8 @@ def shot(page: Path, *, whole: bool = False) -> Image.Image:
         tab = browser.new_page(viewport=size, color_scheme="light")
         tab.set_default_timeout(300_000)
         tab.goto(page.resolve().as_uri())
+        if not whole:
+            tab.evaluate("document.querySelector('h1').scrollIntoView()")
         data = tab.screenshot(full_page=whole)
         browser.close()
     return Image.open(BytesIO(data)).convert("RGB")
