@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from tinyrefinery.data.dataset import Dataset
-from tinyrefinery.deploy.export.exporting import Exported, ExportOptions, export_network
+from tinyrefinery.deploy.budget_check import check_budgets
+from tinyrefinery.deploy.export.export_options import ExportOptions
+from tinyrefinery.deploy.export.exporting import Exported, export_network
 from tinyrefinery.errors import DataError, RecipeError, check_options
 from tinyrefinery.execution.chain import Chain
 from tinyrefinery.execution.execute import run
@@ -60,7 +62,8 @@ def train(
     elif overrides:
         raise TypeError("overrides change a recipe file; change a Recipe with model_copy")
     place = Path(folder) if folder else run_folder(Path("runs"), name, recipe)
-    return run([Job(job) for job in seeded(recipe, seeds)], place, data=data)
+    jobs = [Job(job) for job in seeded(recipe, seeds)]
+    return run(jobs, place, data=data, check=check_budgets)
 
 
 def refine(

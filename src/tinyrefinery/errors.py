@@ -5,7 +5,7 @@ Exit codes of `tinyrefinery`:
 | code | meaning |
 | --- | --- |
 | 0 | success |
-| 1 | a check failed: `test`, `audit`, `export`, `verify`, or `label --max-error` |
+| 1 | a check failed: `test`, `audit`, `export`, `verify`, `bench`, `label`, a budget |
 | 2 | bad input: command line, recipe, data, pictures, weights, label store or data-test file |
 | 3 | training stopped: a network collapsed or its refiner is missing |
 | 4 | a file or folder is not writable |
@@ -63,6 +63,12 @@ class ChainError(RefineryError):
     """The chain can't go on: a generation collapsed or its refiner is missing."""
 
     exit_code = 3
+
+
+class BudgetError(RefineryError):
+    """A network costs more than its budget allows."""
+
+    exit_code = CHECK_FAILED
 
 
 class StorageError(RefineryError):

@@ -133,6 +133,16 @@ HumanColumn = Annotated[
     option("COLUMN", "Column of that file with one number per class.", default="the usual names"),
 ]
 
+# What is published with a model.
+ModelLicense = Annotated[
+    str | None,
+    option("NAME", "License of the network, e.g. apache-2.0.", default="as recorded, else unknown"),
+]
+DataLicense = Annotated[
+    str | None, option("NAME", "License of its data.", default="as recorded, else unknown")
+]
+Exports = Annotated[Path, option("FOLDER", "Folder of artifacts made from the network.")]
+
 # What a model may cost on a device.
 Flash = Annotated[str | None, option("AMOUNT", "Most bytes of the LiteRT file, e.g. 100kB.")]
 Ram = Annotated[str | None, option("AMOUNT", "Most bytes of its arena, e.g. 64KiB.")]

@@ -160,10 +160,11 @@ def _execute(
         DetectorJob(recipe, row) for row, recipe in jobs if isinstance(recipe, DetectionRecipe)
     ]
     if not detectors:
+        from tinyrefinery.deploy.budget_check import check_budgets
         from tinyrefinery.execution.execute import run as run_jobs
 
         networks = [Job(recipe, row) for row, recipe in jobs if isinstance(recipe, Recipe)]
-        run_jobs(networks, folder, processes=processes, table=table)
+        run_jobs(networks, folder, processes=processes, table=table, check=check_budgets)
         return
     if processes > 1:
         raise RecipeError("detectors are trained by one process; leave --processes out")

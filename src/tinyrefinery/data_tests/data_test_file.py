@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, model_
 from tinyrefinery.data_tests.metric import OF_A_CLASS, Metric, parse_metric
 from tinyrefinery.data_tests.where import parse
 from tinyrefinery.errors import DataTestError, RecipeError
+from tinyrefinery.options.budget import HOST, read_amount, read_latency
 from tinyrefinery.options.messages import check
 from tinyrefinery.options.part import Part, Share, Slug, wrong
 from tinyrefinery.options.perturbation import Perturbation
@@ -36,6 +37,19 @@ def _expression(text: str) -> str:
 def _metric(text: str) -> str:
     parse_metric(text)
     return text
+
+
+def _cost(value: Any) -> Any:
+    """A bound such as `64kB` or `20ms` as a number of bytes or milliseconds; others as they are."""
+    if not isinstance(value, str) or value.strip().replace(".", "", 1).isdigit():
+        return value
+    text = value.strip().removesuffix(f"@{HOST}")
+    if text.endswith(("ms", "us")):
+        return read_latency(f"{text}@{HOST}")
+    try:
+        return read_amount(text, "at_most")
+    except RecipeError as error:
+        raise ValueError(f"'{value}' is not an amount. Write e.g. 0.1, 64kB or 20ms") from error
 
 
 def _as_tuple(value: Any) -> Any:
@@ -68,6 +82,11 @@ class Defaults(Part):
     """Also evaluate on labels that nobody reviewed (`label_source` begins with `auto:`)."""
 
 
+_OF_IMAGES = (
+    *("where", "images", "list", "label", "split", "threshold", "perturb", "compare", "min_n"),
+    *("confidence", "label_error", "auto_labels"),
+)
+"""Fields of a test that a cost doesn't depend on."""
 BOUNDS = ("at_least", "at_most", "max_gap", "max_regression")
 
 
@@ -87,7 +106,8 @@ class DataTest(Part):
     split: Split | None = None
     """As in `defaults`."""
     metric: Annotated[str, AfterValidator(_metric)] = "accuracy"
-    """accuracy, errors, flip_rate, recall(CLASS), precision(CLASS), false_positive_rate(CLASS)."""
+    """accuracy, errors, flip_rate, recall(CLASS), precision(CLASS), false_positive_rate(CLASS), or
+    a cost: flash, ram, macs, latency."""
     threshold: Share | None = None
     """Smallest probability at which the metric's class counts as predicted; null: if it is the
     most probable class."""
@@ -95,8 +115,8 @@ class DataTest(Part):
     """Evaluate on changed images."""
     at_least: Share | None = None
     """Smallest share that passes."""
-    at_most: Annotated[float, Field(ge=0)] | None = None
-    """Largest share, or number of errors, that passes."""
+    at_most: Annotated[Annotated[float, Field(ge=0)] | None, BeforeValidator(_cost)] = None
+    """Largest share, number of errors, or cost (e.g. 64kB, 15M, 20ms) that passes."""
     compare: dict[str, Where] | None = None
     """Named parts of the slice that should be equally good."""
     max_gap: Share | None = None
@@ -145,7 +165,10 @@ def _bound_mistakes(test: DataTest) -> list[tuple[str, str]]:
         parts = ", ".join(test.compare or {}) or "none"
         text = f"is not a part of compare: '{test.not_worse}'. Parts: {parts}"
         mistakes.append(("not_worse", text))
-    if test.measure.is_count:
+    if test.measure.is_cost:
+        if test.at_most is None:
+            mistakes.append(("at_most", f"{test.measure} needs at_most, e.g. 64kB, 15M or 20ms"))
+    elif test.measure.is_count:
         if test.at_most is None or test.at_most != int(test.at_most):
             mistakes.append(("at_most", "must be a whole number for the metric errors"))
     elif test.at_most is not None and test.at_most > 1:
@@ -156,6 +179,10 @@ def _bound_mistakes(test: DataTest) -> list[tuple[str, str]]:
 def _metric_mistakes(test: DataTest) -> list[tuple[str, str]]:
     """Mistakes in a test's metric and its settings: field and message."""
     metric, mistakes = test.measure, []
+    if metric.is_cost:
+        return [
+            (name, f"has no effect with {metric}") for name in _OF_IMAGES if getattr(test, name)
+        ]
     if metric.name == "flip_rate" and test.perturb is None:
         mistakes.append(("perturb", "flip_rate needs a change of the images, e.g. {gain: 0.7}"))
     if metric.name == "precision" and test.max_regression is not None:

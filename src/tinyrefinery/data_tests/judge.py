@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from tinyrefinery.data_tests import verdicts
+from tinyrefinery.data_tests.costs import Costs, judge_cost
 from tinyrefinery.data_tests.data_test_file import DataTest, Suite
 from tinyrefinery.data_tests.metric import EVERY, Count, Metric, count
 from tinyrefinery.data_tests.rows import Rows
 from tinyrefinery.data_tests.slices import choose
 from tinyrefinery.data_tests.verdicts import Measured, Part, Result, Ruling, Verdict
 from tinyrefinery.data_tests.where import parse
+from tinyrefinery.data_tests.wording import describe_slice, need
 from tinyrefinery.errors import DataTestError, RefineryError
 from tinyrefinery.evaluation.prediction_table import ModelPredictions
 from tinyrefinery.statistics import proportions
@@ -42,6 +44,7 @@ def judge(
     answers: ModelPredictions,
     baseline: ModelPredictions | None = None,
     home: Path = Path(),
+    costs: Costs | None = None,
 ) -> list[Result]:
     """Judge every test of a file, in order.
 
@@ -53,15 +56,23 @@ def judge(
         answers: predictions of the network under test.
         baseline: predictions of the network to compare with.
         home: folder that paths in the file are relative to.
+        costs: what the network costs on a device; None: no test asks.
     """
     results = []
     for name, test in suite.tests.items():
         try:
+            if test.measure.is_cost:
+                result = judge_cost(name, test, costs or Costs(answers.name, missing=_NO_COSTS))
+                results.append(_with_known_failure(result))
+                continue
             for case in _cases(name, test, suite, rows, home):
                 results.append(_judge_or_error(case, suite, rows, answers, baseline))
         except RefineryError as error:
             results.append(_error_result(name, test, str(test.measure), error))
     return _with_corrected_p_values(results, suite)
+
+
+_NO_COSTS = "the cost of the network is not known here. Run: tinyrefinery test"
 
 
 def _cases(name: str, test: DataTest, suite: Suite, rows: Rows, home: Path) -> Iterator[Case]:
@@ -103,25 +114,6 @@ def _error_result(name: str, test: DataTest, metric: str, error: RefineryError) 
         remark=str(error),
         slice=describe_slice(test),
     )
-
-
-def need(test: DataTest) -> str:
-    """The test's bound as text, such as ">= 0.9"."""
-    if test.at_least is not None:
-        return f">= {test.at_least:g}"
-    if test.at_most is not None:
-        return f"<= {test.at_most:g}"
-    if test.max_gap is not None:
-        return f"{'gap' if test.not_worse is None else 'loss'} <= {test.max_gap:g}"
-    return f"loss <= {test.max_regression:g}"
-
-
-def describe_slice(test: DataTest) -> str:
-    """The test's images as text."""
-    parts = [", ".join(test.images), f"in {test.list}" if test.list else "", test.where or ""]
-    if test.perturb is not None:
-        parts.append(f"with {test.perturb.named()}")
-    return "; ".join(part for part in parts if part) or "all"
 
 
 def _judge(
@@ -370,13 +362,16 @@ def _with_corrected_p_values(results: list[Result], suite: Suite) -> list[Result
     return results
 
 
+def _with_known_failure(result: Result) -> Result:
+    if not result.known_failure:
+        return result
+    return replace(result, verdict=verdicts.with_known_failure(result.verdict))
+
+
 def _with_ruling(result: Result, ruling: Ruling, bound: float) -> Result:
-    verdict = ruling.verdict
-    if result.known_failure:
-        verdict = verdicts.with_known_failure(verdict)
+    result = _with_known_failure(replace(result, verdict=ruling.verdict))
     return replace(
         result,
-        verdict=verdict,
         within_noise=ruling.within_noise,
         remark=ruling.remark,
         bound=bound,

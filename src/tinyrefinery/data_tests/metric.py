@@ -8,6 +8,8 @@ import numpy as np
 from tinyrefinery.errors import did_you_mean
 
 OF_ALL = ("accuracy", "errors", "flip_rate")
+OF_DEVICE = ("flash", "ram", "macs", "latency")
+"""What the network costs on a device, whatever the images: bytes, multiply-accumulates, ms."""
 OF_A_CLASS = ("recall", "precision", "false_positive_rate")
 GOOD = frozenset({"accuracy", "recall", "precision"})
 """Metrics where more is better. For the others, less is better."""
@@ -31,6 +33,11 @@ class Metric:
         return self.name in GOOD
 
     @property
+    def is_cost(self) -> bool:
+        """Whether it depends on the network alone, not on images."""
+        return self.name in OF_DEVICE
+
+    @property
     def is_count(self) -> bool:
         """Whether it is a number of images rather than a share."""
         return self.name == "errors"
@@ -42,16 +49,17 @@ def parse_metric(text: str) -> Metric:
     Raises:
         ValueError: when the metric is unknown, or its class is missing or superfluous.
     """
-    names = [*OF_ALL, *(f"{name}(CLASS)" for name in OF_A_CLASS)]
+    names = [*OF_ALL, *(f"{name}(CLASS)" for name in OF_A_CLASS), *OF_DEVICE]
+    known = (*OF_ALL, *OF_A_CLASS, *OF_DEVICE)
     match = re.fullmatch(r"\s*(\w+)\s*(?:\((.*)\))?\s*", text)
     name = match[1] if match else text
-    if match is None or name not in (*OF_ALL, *OF_A_CLASS):
-        hint = did_you_mean(name, (*OF_ALL, *OF_A_CLASS))
+    if match is None or name not in known:
+        hint = did_you_mean(name, known)
         raise ValueError(f"no metric is named '{name}'.{hint} Metrics: {', '.join(names)}")
     category = match[2].strip() if match[2] is not None else None
     if name in OF_A_CLASS and not category:
         raise ValueError(f"{name} needs a class: {name}(CLASS), or {name}(*) for every class")
-    if name in OF_ALL and category is not None:
+    if name not in OF_A_CLASS and category is not None:
         raise ValueError(f"{name} takes no class: write {name}")
     return Metric(name, category)
 

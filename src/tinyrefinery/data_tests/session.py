@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from tinyrefinery.data.properties.property_names import KINDS, MEASURES
+from tinyrefinery.data_tests.costs import Costs
 from tinyrefinery.data_tests.data_test_file import DataTest, Suite, load_suite
 from tinyrefinery.data_tests.judge import judge
 from tinyrefinery.data_tests.reports import records
@@ -19,7 +20,7 @@ from tinyrefinery.data_tests.rows import Rows, read_columns, rows_of
 from tinyrefinery.data_tests.slices import choose
 from tinyrefinery.data_tests.verdicts import Result
 from tinyrefinery.data_tests.where import parse
-from tinyrefinery.errors import DataTestError
+from tinyrefinery.errors import DataTestError, RefineryError
 from tinyrefinery.evaluation.prediction_table import ModelPredictions
 from tinyrefinery.networks.network import Network
 from tinyrefinery.networks.network_data import NetworkData, open_network_data, rows_in, tool_version
@@ -131,8 +132,21 @@ def run_tests(
     wanted = wanted_predictions(suite, data)
     own = predictions_of(network, data, wanted)
     theirs = predictions_of(baseline, data, wanted) if baseline else None
-    results = judge(suite, rows, own, theirs, home)
+    results = judge(suite, rows, own, theirs, home, _costs(suite, network))
     return Session(path, suite, network, baseline, data, rows, own, theirs, tuple(results))
+
+
+def _costs(suite: Suite, network: Network) -> Costs | None:
+    """What the network costs on a device, if a test asks; a reason if that can't be told."""
+    asked = {test.measure.name for test in suite.tests.values() if test.measure.is_cost}
+    if not asked:
+        return None
+    from tinyrefinery.data_tests.network_costs import network_costs  # loads torch
+
+    try:
+        return network_costs(network, latency="latency" in asked)
+    except RefineryError as error:
+        return Costs(network.name, missing=str(error))
 
 
 def named_source(suite: Suite, home: Path) -> Source | None:
@@ -199,7 +213,8 @@ def columns_used(suite: Suite) -> set[str]:
 
 def wanted_predictions(suite: Suite, data: NetworkData) -> Wanted:
     """The splits and perturbations that the tests need predictions for."""
-    splits = [suite.setting(test, "split") for test in suite.tests.values()]
+    of_images = [test for test in suite.tests.values() if not test.measure.is_cost]
+    splits = [suite.setting(test, "split") for test in of_images] or [suite.defaults.split]
     rows = rows_in(data.manifest, splits)
     perturbed: dict[str, tuple[Perturbation, list[str]]] = {}
     for test in suite.tests.values():

@@ -4,7 +4,7 @@ A run may need other runs: those of the recipes that its networks start from are
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from tinyrefinery.data.images import ResidentImages
 from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.errors import ChainError, DataError, RecipeError
 from tinyrefinery.execution.chain import Chain
+from tinyrefinery.execution.chosen_precision import with_chosen_precision
 from tinyrefinery.execution.initial_recipes import Files, Start, starts_of, with_start_files
 from tinyrefinery.execution.jobs import train_jobs
 from tinyrefinery.execution.opened import OpenJob
@@ -28,11 +29,14 @@ from tinyrefinery.files import check_writable
 from tinyrefinery.networks.held_out import without_seen
 from tinyrefinery.options.labels import Refined
 from tinyrefinery.recipe.load import part_hash
+from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.runs import files
 from tinyrefinery.runs.lock import locked
 from tinyrefinery.runs.plan import Job, Plan, make_plan, run_folder
 from tinyrefinery.runs.writing import data_facts, seen_outside, write_run, write_table
 
+Check = Callable[[Recipe, Dataset, Collection[str]], object]
+"""Called with a recipe, its data and the ids of the stages that are trained already."""
 log = logging.getLogger("tinyrefinery")
 
 
@@ -43,6 +47,7 @@ def run(
     data: Dataset | None = None,
     processes: int = 1,
     table: Mapping[str, Any] | None = None,
+    check: Check = lambda recipe, data, done: None,
 ) -> list[Chain]:
     """Train all unfinished networks of recipes. Finished ones are read back.
 
@@ -52,6 +57,7 @@ def run(
         data: the dataset, for callers who have it open; else as each recipe says.
         processes: how many seeds to train at the same time, each on its share of the cores.
         table: what the folder keeps of the table that the jobs are rows of (`table_facts`).
+        check: called before anything is trained, for each recipe; it may refuse.
 
     Returns:
         The trained chain of each job.
@@ -60,7 +66,8 @@ def run(
         RefineryError: for anything that the user can fix; what was trained until then is kept.
     """
     with locked(folder):
-        return [job.chain for job in _run_locked(jobs, folder, data, processes, table)]
+        opened = _run_locked(jobs, folder, data, processes, table, check)
+        return [job.chain for job in opened]
 
 
 def _run_locked(
@@ -69,10 +76,15 @@ def _run_locked(
     data: Dataset | None,
     processes: int,
     table: Mapping[str, Any] | None = None,
+    check: Check = lambda recipe, data, done: None,
 ) -> list[OpenJob]:
     """The jobs, each with its chain."""
+    jobs = with_chosen_precision(jobs, folder)
+    _check_label_places(jobs)
+    _check_before_starts(jobs, data, check)
     ready = train_starts(jobs, folder, processes)
     opened, plan = open_jobs(ready, folder, data)
+    _check(opened, check)
     if opened[0].fabric.is_global_zero:
         describe(folder, opened, jobs)
         if table is not None:
@@ -87,6 +99,27 @@ def _run_locked(
         if opened[0].fabric.is_global_zero and len(opened[0].chain):
             save_samples(folder / files.SAMPLES, opened[0])
     return opened
+
+
+def _check_before_starts(jobs: Sequence[Job], data: Dataset | None, check: Check) -> None:
+    """Check each recipe before the recipes are trained that its networks start from, if any."""
+    if not list(starts_of(jobs)):
+        return  # `_check` comes early enough, and knows what is trained already
+    recipes = [job.recipe.model_copy(update={"seed": 0}) for job in jobs]
+    for number, recipe in enumerate(recipes):
+        if recipe not in recipes[:number]:
+            check(recipe, data or builders.dataset(recipe.data), ())
+
+
+def _check(jobs: Sequence[OpenJob], check: Check) -> None:
+    """Check each recipe once, whatever its seeds, without the stages that all of them trained."""
+    recipes = [job.recipe.model_copy(update={"seed": 0}) for job in jobs]
+    for number, job in enumerate(jobs):
+        if recipes[number] in recipes[:number]:
+            continue
+        same = [jobs[place] for place, other in enumerate(recipes) if other == recipes[number]]
+        done = [{s.stage for s in each.planned.steps if s.is_done} for each in same]
+        check(job.recipe, job.data, set.intersection(*done))
 
 
 def _train_share(jobs: Sequence[Job], folder: Path) -> None:
@@ -224,7 +257,8 @@ def describe(folder: Path, opened: Sequence[OpenJob], jobs: Sequence[Job]) -> No
     Args:
         folder: of the run.
         opened: its jobs.
-        jobs: the same as they were given: `train_starts` names networks of one seed in the others.
+        jobs: the same as they were given, with their precision chosen: `train_starts` names
+            networks of one seed in the others.
     """
     datasets = {id(job.data): job.data for job in opened}.values()
     write_run(folder, jobs[0].recipe, [data_facts(data) for data in datasets])

@@ -58,9 +58,18 @@ def _names_first(value: Any) -> Any:
     return [_names_first(item) for item in value] if isinstance(value, list) else value
 
 
+_BUDGETS: Any = {"budget": True, "stages": {"__all__": {"budget"}}}
+"""What changes no result of a recipe."""
+
+
 def canonical(part: BaseModel) -> str:
-    """A part as JSON in which equal settings, however they were written, are equal text."""
-    return json.dumps(part.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    """A part as JSON in which equal settings, however they were written, are equal text.
+
+    Budgets of a recipe are left out: they change no network, so a run with another one resumes.
+    """
+    exclude = _BUDGETS if isinstance(part, Recipe) else None
+    plain = part.model_dump(mode="json", exclude=exclude)
+    return json.dumps(plain, sort_keys=True, separators=(",", ":"))
 
 
 def part_hash(part: BaseModel) -> str:

@@ -4,10 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
+from tinyrefinery.options.budget import Budget
 from tinyrefinery.options.engine import Engine
 from tinyrefinery.options.part import NonNegative, Part, Share, wrong
 from tinyrefinery.recipe.data import Data
-from tinyrefinery.recipe.stage import Stage
+from tinyrefinery.recipe.stage import OptionalBudget, Stage
 from tinyrefinery.recipe.stage_order import expand, mistakes
 
 
@@ -58,6 +59,9 @@ class Recipe(Part):
     """Trained in this order; a stage may be refined by those before it."""
     engine: Engine = Engine()
     chain: Chain = Chain()
+    budget: OptionalBudget = None
+    """Most that the network of the last stage may cost on a device, e.g. `{flash: 100kB, ram:
+    64KiB}`. It is checked before training, and by `export`; null: anything."""
 
     @model_validator(mode="after")
     def _stages_fit_together(self) -> "Recipe":
@@ -74,6 +78,17 @@ class Recipe(Part):
         if problems:
             raise wrong(*problems)
         return self
+
+    def budget_of(self, stage: str) -> Budget | None:
+        """What the network of a stage may cost.
+
+        That is the stage's own budget. For the last stage, the recipe's budget fills its gaps.
+        """
+        generations = self.generations
+        own = next(each.budget for each in generations if each.id == stage)
+        if stage != generations[-1].id:
+            return own
+        return self.budget if own is None else own.over(self.budget)
 
     @property
     def generations(self) -> tuple[Stage, ...]:

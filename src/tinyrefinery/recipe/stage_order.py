@@ -64,7 +64,9 @@ def _wrong_refiners(stage: Stage, stages: Sequence[Stage], place: int) -> Iterat
 
 def _weights(stage: Stage) -> dict[str, Any]:
     """What the weights of a stage depend on, among its own fields."""
-    return stage.model_dump(exclude={"id": True, "beside": True, "labels": {"store"}})
+    return stage.model_dump(
+        exclude={"id": True, "beside": True, "budget": True, "labels": {"store"}}
+    )
 
 
 def _wrong_start(stage: Stage, stages: Sequence[Stage], place: int) -> Iterator[tuple[str, str]]:

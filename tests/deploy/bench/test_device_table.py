@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 pytest.importorskip("ai_edge_litert")
 
-from tests.deploy.device.litert_files import Writer
+from tests.device.litert_files import Writer
 from tinyrefinery.cli.main import app
 from tinyrefinery.deploy.bench.device_table import device_table
 
@@ -55,4 +55,6 @@ def test_files_of_the_same_name_are_listed_by_their_paths(tmp_path):
 def test_limits_are_not_ignored_for_onnx_files(tmp_path):
     done = CliRunner().invoke(app, ["bench", str(tmp_path / "net.onnx"), "--flash", "1kB"])
     assert done.exit_code == 2
-    assert "net.onnx: --flash, --ram and --macs limit LiteRT files" in " ".join(done.output.split())
+    assert "net.onnx: --flash, --ram, --macs and --device limit LiteRT files" in " ".join(
+        done.output.split()
+    )

@@ -1,6 +1,7 @@
 """What is exported predicts what the network predicts, in a runtime of its own."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,14 +12,14 @@ import torch
 
 from tests.networks.runs import CLASSES
 from tinyrefinery import export, open_network
-from tinyrefinery.deploy.device.budget import Budget
-from tinyrefinery.deploy.device.device_cost import device_cost
 from tinyrefinery.deploy.export import tool_environment
 from tinyrefinery.deploy.export.artifact_facts import artifact_facts
 from tinyrefinery.deploy.export.exportable import Exportable
 from tinyrefinery.deploy.export.side_files import failed_file, record_file, vectors_file
+from tinyrefinery.device.device_cost import device_cost
 from tinyrefinery.errors import CheckpointError, DataError, RecipeError, RefineryError
 from tinyrefinery.models.network_file import load_network
+from tinyrefinery.options.budget import Budget
 
 PIXELS = np.random.default_rng(3).integers(0, 256, (8, 16, 16, 1), dtype=np.uint8)
 
@@ -117,6 +118,34 @@ def test_int8_litert_has_integers_only_between_pixels_and_softmax(run, tmp_path,
     assert max(scales) > 1  # per channel
 
 
+def test_fine_tuning_leaves_the_run_and_measures_against_it(run, tmp_path):
+    before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+    (plain,) = export(run, folder=tmp_path / "plain", int8=True)
+    assert plain.parity.verdict == "UNPROVEN"  # too few images to prove anything
+    (done,) = export(run, folder=tmp_path / "tuned", int8=True, fine_tune=1)
+    assert {p: p.read_bytes() for p in before} == before
+    assert done.path.name == plain.path.name
+    assert done.parity.drop.network == plain.parity.drop.network
+    assert done.parity.drop.high <= plain.parity.drop.high
+    (folder,) = (tmp_path / "tuned").glob("*.fine-tuned-1")
+    tuned = open_network(folder)
+    (stage,) = tuned.recipe.stages
+    assert stage.labels.by == (open_network(run, stage="plain").source,)  # as in the run
+    assert stage.epochs == 1
+    if "fine_tuned" in done.record:  # it was the better one
+        assert done.record["digest"] == tuned.digest
+        assert tmp_path / "tuned" / done.record["fine_tuned"]["network"] == tuned.file
+
+
+def test_fine_tuning_needs_int8_and_a_run(run, tmp_path):
+    with pytest.raises(RecipeError, match="add --int8"):
+        export(run, folder=tmp_path, fine_tune=1)
+    file = tmp_path / "alone.safetensors"
+    file.write_bytes(open_network(run).file.read_bytes())
+    with pytest.raises(DataError, match=r"is in no run.*Name a run folder"):
+        export(file, folder=tmp_path, int8=True, fine_tune=1)
+
+
 def test_normalization_can_stay_outside(run, tmp_path):
     (done,) = export(run, folder=tmp_path, preprocessing="metadata")
     images = ((PIXELS / 255 - 0.5) / 0.25).astype(np.float32)
@@ -192,7 +221,8 @@ def test_without_a_connection_the_converter_is_one_message(run, tmp_path, monkey
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setattr(tool_environment, "PACKAGES", ("absl-py==2.5.1",))
+    tools = replace(tool_environment.LITERT, packages=("absl-py==2.5.1",))
+    monkeypatch.setattr(tool_environment, "LITERT", tools)
     with pytest.raises(RefineryError, match=r"can't be installed.*log is in .*--to onnx"):
         export(run, "litert", folder=tmp_path / "out")
     assert not (tmp_path / "out").exists()

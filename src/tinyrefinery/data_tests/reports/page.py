@@ -114,7 +114,7 @@ def _test(
         "kind": result.verdict.value.lower().replace(" ", "-"),
         "metric": result.metric,
         "slice": result.slice,
-        "n": f"{result.measured.n:,}" if result.measured else "",
+        "n": f"{result.measured.n:,}" if result.measured and not texts.is_cost(result) else "",
         "value": texts.value(result.measured, result),
         "interval": texts.interval(result),
         "need": result.need,

@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.text import Text
 
+from tinyrefinery.data_tests.metric import OF_DEVICE
 from tinyrefinery.data_tests.reports import texts
 from tinyrefinery.data_tests.reports.folding import Line
 from tinyrefinery.data_tests.verdicts import LEVEL, Result, Verdict
@@ -49,7 +50,7 @@ def results_table(
     for line in lines:
         result = line.result
         cells = [
-            "" if result.measured is None else f"{result.measured.n:,}",
+            "" if result.measured is None or texts.is_cost(result) else f"{result.measured.n:,}",
             *([texts.value(result.baseline, result)] if baseline is not None else []),
             *([texts.bar(result.shown, result)] if bars else []),
             texts.value(result.measured, result),
@@ -120,7 +121,7 @@ def history_table(values: Sequence[Mapping[str, Any]]) -> RenderableType:
         numbers = ["", "", ""]
         if measured:
             low, high = measured["low"], measured["high"]
-            digits = 0 if result["metric"] == "errors" else 3
+            digits = 0 if result["metric"] in ("errors", *OF_DEVICE) else 3
             numbers = [
                 f"{measured['n']:,}",
                 f"{measured['value']:.{digits}f}",

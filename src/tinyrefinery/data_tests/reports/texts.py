@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from tinyrefinery.data_tests.costs import shown
+from tinyrefinery.data_tests.metric import OF_DEVICE
 from tinyrefinery.data_tests.verdicts import Measured, Result, Verdict
 from tinyrefinery.pages.numbers import NOTHING
 
@@ -18,9 +20,14 @@ BAR = 10
 """Characters of a bar."""
 
 
+def is_cost(result: Result) -> bool:
+    """Whether the result is a cost of the network, without images."""
+    return result.metric in OF_DEVICE
+
+
 def is_count(result: Result) -> bool:
-    """Whether the result is a number of errors."""
-    return result.metric == "errors"
+    """Whether the result is a number of errors or a cost, rather than a share."""
+    return result.metric == "errors" or is_cost(result)
 
 
 def is_difference(result: Result) -> bool:
@@ -32,6 +39,8 @@ def value(measured: Measured | None, result: Result) -> str:
     """A measured value: a share with three digits, a number of errors, or a signed difference."""
     if measured is None:
         return NOTHING
+    if is_cost(result):
+        return shown(result.metric, measured.value)
     if is_count(result):
         return f"{measured.value:.0f}"
     if is_difference(result) and measured is result.measured:
@@ -76,6 +85,8 @@ def message(result: Result) -> str:
     if result.measured is None:
         return result.remark
     what = f"{result.metric} {value(result.measured, result)}"
+    if is_cost(result):
+        return f"{what}, need {result.need}; {reason(result)}"
     if not is_count(result):
         what += f" ({interval(result)})"
     what += f", n = {result.measured.n:,}, need {result.need}"

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tinyrefinery.deploy.bench.timing import Pass
+from tinyrefinery.device.timing import Pass
 from tinyrefinery.errors import DataError, look_up
 
 TOLERANCE = 1e-3

@@ -7,29 +7,21 @@ depends on the values of its weights or on the calibration, so it is calibrated 
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
-
-import numpy as np
 
 from tinyrefinery.deploy.bench.candidates import SIZE, by_name
-from tinyrefinery.deploy.bench.timing import BURST, is_busy, ratio, summary, time_interleaved
-from tinyrefinery.deploy.device.device_cost import DeviceCost, device_cost
+from tinyrefinery.deploy.bench.ethos import EthosCost, ethos_cost
 from tinyrefinery.deploy.export.artifact_facts import INSIDE, artifact_facts
 from tinyrefinery.deploy.export.exportable import Exportable
-from tinyrefinery.deploy.export.litert_conversion import LiteRtFile, convert_to_litert
-from tinyrefinery.deploy.export.onnx_graph import export_graph
+from tinyrefinery.deploy.export.untrained import METADATA, convert_on_noise
 from tinyrefinery.deploy.export.verification import open_artifact
+from tinyrefinery.device.device_cost import DeviceCost, device_cost
+from tinyrefinery.device.host_latency import pass_on_noise
+from tinyrefinery.device.timing import BURST, is_busy, ratio, summary, time_interleaved
 from tinyrefinery.errors import DataError
 from tinyrefinery.networks.network import Network
 from tinyrefinery.networks.opening import LITERT, RUNTIME_FILES, SUFFIXES, TIMM, open_network
-
-CALIBRATION = 4
-"""Noise images."""
-METADATA = 4096
-"""Bytes set aside for the metadata of an untrained network, whose classes are not known."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +39,8 @@ class DeviceLine:
     """Of `timing.summary`, in ms, one thread."""
     ratio: float
     """CPU time relative to the first network."""
+    ethos: tuple[EthosCost, ...] = ()
+    """Vela's estimates, one per accelerator."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +58,7 @@ def device_table(
     size: int | None = None,
     classes: int = 10,
     passes: int = 100,
+    accelerators: Sequence[str] = (),
     say: Callable[[str], object] = lambda text: None,
 ) -> DeviceTable:
     """Convert, measure and time networks.
@@ -73,6 +68,7 @@ def device_table(
         size: side of the images in pixels of untrained architectures; None: 224.
         classes: of untrained architectures.
         passes: timed passes of each network, rounded up to whole turns.
+        accelerators: Ethos-U55 variants to estimate cycles for, e.g. `ethos-u55-128`.
         say: called with progress messages.
 
     Raises:
@@ -86,7 +82,7 @@ def device_table(
             target = Path(place) / f"{number}{LITERT}"
             files.append(_file(name, target, size or SIZE, classes, say))
         say(f"timing {len(files)} files interleaved, {passes} passes each")
-        runs = [_pass(file) for file, _ in files]
+        runs = [pass_on_noise(open_artifact(file, threads=1)) for file, _ in files]
         times = time_interleaved(runs, -(-passes // BURST))
         lines = [
             DeviceLine(
@@ -96,10 +92,19 @@ def device_table(
                 cost=device_cost(file) if file.suffix.lower() == LITERT else None,
                 times=summary(timed),
                 ratio=ratio(timed, times[0]),
+                ethos=_ethos(file, accelerators, say),
             )
             for shown, (file, form), timed in zip(_shown(names), files, times, strict=True)
         ]
     return DeviceTable(tuple(lines), is_busy(times))
+
+
+def _ethos(
+    file: Path, accelerators: Sequence[str], say: Callable[[str], object]
+) -> tuple[EthosCost, ...]:
+    if file.suffix.lower() != LITERT:
+        return ()
+    return tuple(ethos_cost(file, name, say) for name in accelerators)
 
 
 def _shown(names: Sequence[str]) -> list[str]:
@@ -123,7 +128,7 @@ def _file(
     else:
         new = by_name(name, size, classes=classes)
         module = Exportable(new.network, (0.5,) * 3, (0.25,) * 3, normalize=True)
-        _convert(module, new.size, 3, name, (target, json.dumps(" " * METADATA)), say)
+        convert_on_noise(module, new.size, 3, name, (target, METADATA), say)
     return target, "litert int8"
 
 
@@ -134,33 +139,4 @@ def _convert_network(network: Network, target: Path, say: Callable[[str], object
         network, target="litert", preprocessing=INSIDE, int8=True, method="minmax"
     )
     metadata = json.dumps(facts, sort_keys=True)
-    _convert(module, info.size, info.channels, network.slug, (target, metadata), say)
-
-
-def _convert(
-    module: Exportable,
-    size: tuple[int, int],
-    channels: int,
-    name: str,
-    file: tuple[Path, str],
-    say: Callable[[str], object],
-) -> None:
-    target, metadata = file
-    shape = (CALIBRATION, *size, channels)
-    noise = np.random.default_rng(0).integers(0, 256, shape).astype(np.float32)
-    graph = target.with_suffix(".graph.onnx")
-    export_graph(module, size, channels, name, graph)
-    wanted = LiteRtFile(str(target), metadata, pixels=True, int8=True, method="minmax")
-    convert_to_litert(graph, [wanted], noise, name, say)
-
-
-def _pass(file: Path) -> Callable[[], Any]:
-    """A function that runs a file once, on noise, in its own runtime with one thread."""
-    network = open_artifact(file, threads=1)
-    image = network.input
-    size = image.size or (SIZE, SIZE)
-    draws, shape = np.random.default_rng(0), (image.batch or 1, *size, image.channels)
-    inputs = draws.integers(0, 256, shape).astype(image.dtype)
-    if not image.channels_last:
-        inputs = np.ascontiguousarray(inputs.transpose(0, 3, 1, 2))  # (1, C, h, w)
-    return partial(network.infer, inputs)
+    convert_on_noise(module, info.size, info.channels, network.slug, (target, metadata), say)

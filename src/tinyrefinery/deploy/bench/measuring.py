@@ -11,7 +11,7 @@ import torch
 
 from tinyrefinery.deploy.bench.backends import prepare, torch_threads
 from tinyrefinery.deploy.bench.candidates import Candidate
-from tinyrefinery.deploy.bench.timing import BURST, is_busy, ratio, summary, time_interleaved
+from tinyrefinery.device.timing import BURST, is_busy, ratio, summary, time_interleaved
 from tinyrefinery.errors import DataError
 from tinyrefinery.runs.environment import environment
 

@@ -1,1 +1,0 @@
-"""What a network costs on a device, computed from its LiteRT file: bytes, memory and products."""

@@ -1,0 +1,103 @@
+"""What a network costs at most on a device, foretold from its operations without conversion.
+
+The converter is slow and lives in an environment of its own. This takes a fraction of a second and
+is never below what the converted file costs: it lowers the network in every way in which the
+converter may, and takes the most. Tests compare it with converted files.
+"""
+
+import json
+from collections.abc import Sequence
+
+from torch import nn
+
+from tinyrefinery.device.arena import Arena, arena_of
+from tinyrefinery.device.device_cost import DeviceCost, graph_macs
+from tinyrefinery.device.litert_graph import Graph
+from tinyrefinery.device.lowering import UnknownOperationError, lower
+from tinyrefinery.device.trace import Call, Trace, trace
+from tinyrefinery.errors import RefineryError
+
+_FILE, _TENSOR, _CHANNEL = 4096, 208, 24
+"""Bytes of a file beside its weights: once, per tensor, and per output channel. A channel has two
+scales of 4 bytes and two zero points of 8, of its weights and of its bias."""
+_METADATA = 4096
+"""Bytes of the metadata beside the names of the classes."""
+_SLACK = 4
+"""Where the converter may copy, the head gets a quarter more: the planner may leave gaps."""
+_WITH_CHANNELS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+_NORMS = ("native_batch_norm", "_native_batch_norm_legit_no_training")
+_PLAIN = ("convolution", "add", "mean", "view", "addmm", "max_pool2d_with_indices")
+"""Operations that the converter never copies for. Others are plain where they can be fused."""
+
+
+class NotForetoldError(RefineryError):
+    """The network has an operation whose cost is known only after conversion."""
+
+
+def foretell_cost(
+    network: nn.Module, size: tuple[int, int], channels: int, classes: Sequence[str] = ()
+) -> DeviceCost:
+    """The most that a network costs as an int8 LiteRT file; nothing is converted or run.
+
+    Args:
+        network: images (B, C, H, W) -> logits (B, K), with weights or on the meta device.
+        size: height and width of its images in pixels.
+        channels: of its images.
+        classes: their names, which the file contains.
+
+    Raises:
+        NotForetoldError: naming the operation, if it has one that is not known here.
+    """
+    traced = trace(network, channels, size)
+    try:
+        graphs = _graphs(traced)
+    except UnknownOperationError as error:
+        raise NotForetoldError(
+            f"has an operation whose cost is known only after conversion: {error}. To convert it "
+            "without training: tinyrefinery bench"
+        ) from error
+    arenas = [arena_of(graph) for graph in graphs]
+    head = max(arena.head for arena in arenas)
+    if not _is_plain(traced):
+        head += head // _SLACK
+    flash = max(map(_flash, graphs)) + _METADATA + len(json.dumps(list(classes)))
+    tail = max(arena.tail for arena in arenas)
+    return DeviceCost(flash, Arena(head, tail), max(map(graph_macs, graphs)))
+
+
+def _graphs(traced: Trace) -> list[Graph]:
+    ways = [(False, False), (True, False)]
+    ways += [] if _is_plain(traced) else [(True, True)]
+    return [
+        lower(traced, copies=copies, careful=careful, breadth_first=first)
+        for copies, careful in ways
+        for first in (False, True)
+    ]
+
+
+def _is_plain(traced: Trace) -> bool:
+    """Whether the converter never copies for any of the operations."""
+    return all(_is_plain_call(call, traced) for call in traced.calls)
+
+
+def _is_plain_call(call: Call, traced: Trace) -> bool:
+    before = traced.made_by.get(call.inputs[0])
+    name = "" if before is None else before.name
+    after = {reader.name for reader in traced.readers.get(call.outputs[0], ())}
+    if call.name in _NORMS:
+        return name == "convolution"
+    if call.name == "relu":
+        return name in ("convolution", "add", "addmm", *_NORMS)
+    if call.name == "hardtanh":
+        return after <= {"convolution", "mean"}
+    return call.name in _PLAIN
+
+
+def _flash(graph: Graph) -> int:
+    weights = sum(tensor.bytes for tensor in graph.tensors if tensor.is_constant)
+    channels = sum(
+        graph.tensors[operator.outputs[0]].shape[-1]
+        for operator in graph.operators
+        if operator.kind in _WITH_CHANNELS
+    )
+    return weights + _FILE + _TENSOR * len(graph.tensors) + _CHANNEL * channels
