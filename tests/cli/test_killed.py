@@ -35,7 +35,7 @@ def kill_while_writing(words, out):
     """Start a command that stops in the middle of its first output, and kill it there."""
     victim = subprocess.Popen([sys.executable, "-c", STOPS_AT_OUTPUT, *words, "--out", str(out)])
     try:
-        deadline = time.monotonic() + 240
+        deadline = time.monotonic() + 600
         while not list(out.glob(".*.part")) and time.monotonic() < deadline:
             assert victim.poll() is None, "it ended before it wrote anything"
             time.sleep(0.02)
