@@ -55,13 +55,8 @@ def bench(
     models = models or []
     chosen = [device_named(name) for name in device or []]
     budget = read_budget(flash, ram, macs)
-    if (budget or chosen) and (
-        others := [name for name in models if name.lower().endswith(".onnx")]
-    ):
-        raise RecipeError(
-            f"{others[0]}: --flash, --ram, --macs and --device limit LiteRT files, and this is an "
-            "ONNX file. Name the network that it was made from, or leave the limits out"
-        )
+    if budget or chosen:
+        _check_limited(models)
     found = device_table(
         models,
         size=size,
@@ -85,6 +80,16 @@ def bench(
         write_atomic(out, json.dumps(asdict(found) | facts, indent=1))
     if above:
         raise typer.Exit(CHECK_FAILED)
+
+
+def _check_limited(models: Sequence[str]) -> None:
+    """Refuse ONNX files: limits are of LiteRT files."""
+    for name in models:
+        if name.lower().endswith(".onnx"):
+            raise RecipeError(
+                f"{name}: --flash, --ram, --macs and --device limit LiteRT files, and this is an "
+                "ONNX file. Name the network that it was made from, or leave the limits out"
+            )
 
 
 def _show_devices() -> None:
