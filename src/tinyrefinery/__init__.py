@@ -8,13 +8,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tinyrefinery.api import export, fine_tune, refine, train
+    from tinyrefinery.api import export, fine_tune, model_card, refine, train
     from tinyrefinery.data.batches import View, shuffled, split_batches
     from tinyrefinery.data.batches import load as load_batches
     from tinyrefinery.data.dataset import Dataset
     from tinyrefinery.data.open import open_data
     from tinyrefinery.data_tests.session import run_tests
     from tinyrefinery.data_tests.verdicts import exit_code
+    from tinyrefinery.deploy.bundle.bundling import write_bundle as bundle
     from tinyrefinery.device.foretell import foretell_cost
     from tinyrefinery.errors import RefineryError
     from tinyrefinery.evaluation.predictions import predict as predict_rows
@@ -54,6 +55,7 @@ _HOME = {
     "build_loss": "tinyrefinery.losses:build",
     "build_optimizer": "tinyrefinery.training.parameter_groups:build",
     "build_schedule": "tinyrefinery.training.learning_rates:build",
+    "bundle": "tinyrefinery.deploy.bundle.bundling:write_bundle",
     "create_model": "tinyrefinery.models:create",
     "exit_code": "tinyrefinery.data_tests.verdicts:exit_code",
     "export": "tinyrefinery.api:export",
@@ -65,6 +67,7 @@ _HOME = {
     "load_batches": "tinyrefinery.data.batches:load",
     "load_network": "tinyrefinery.models.network_file:load_network",
     "load_recipe": "tinyrefinery.recipe.load:load_recipe",
+    "model_card": "tinyrefinery.api:model_card",
     "open_data": "tinyrefinery.data.open:open_data",
     "open_network": "tinyrefinery.networks.opening:open_network",
     "open_network_data": "tinyrefinery.networks.network_data:open_network_data",
@@ -129,6 +132,7 @@ __all__ = [
     "build_loss",
     "build_optimizer",
     "build_schedule",
+    "bundle",
     "create_model",
     "exit_code",
     "export",
@@ -140,6 +144,7 @@ __all__ = [
     "load_batches",
     "load_network",
     "load_recipe",
+    "model_card",
     "open_data",
     "open_network",
     "open_network_data",

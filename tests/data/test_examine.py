@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from tests.data.pictures import class_folders, picture, pixels, write
@@ -72,6 +73,89 @@ def test_resident_pixels_are_right_with_and_without_the_cache(tmp_path: Path):
         path = first.manifest.column("path")[row]
         seed = int(Path(path).stem) + 1000 * ("dog" in path)
         np.testing.assert_array_equal(first.images.pixels(row), pixels(seed))
+
+
+def test_resident_pixels_are_kept_so_a_second_opening_decodes_nothing(
+    tmp_path: Path, decoded: list[int]
+):
+    class_folders(tmp_path, 4)
+    write(tmp_path / "cat" / "1x.jpg", b"broken")
+    first = open_data("folder", root=tmp_path)
+    assert decoded
+    decoded.clear()
+    second = open_data("folder", root=tmp_path)
+    assert decoded == []
+    assert second.manifest.table.equals(first.manifest.table)
+    assert second.problems == first.problems
+    assert torch.equal(second.images.array, first.images.array)
+    gray = open_data("folder", root=tmp_path, channels=1)
+    assert gray.images.channels == 1
+    assert decoded
+
+
+def test_a_changed_picture_is_decoded_again_though_pixels_are_kept(tmp_path: Path):
+    class_folders(tmp_path, 4)
+    open_data("folder", root=tmp_path, validation=0)
+    changed = write(tmp_path / "cat" / "0.png", picture(500))
+    os.utime(changed, ns=(1, 1))
+    for _ in range(2):
+        dataset = open_data("folder", root=tmp_path, validation=0)
+        np.testing.assert_array_equal(dataset.images.pixels(0), pixels(500))
+        assert dataset.manifest.column("id")[0] == sha256(picture(500)).hexdigest()
+    changed.unlink()
+    dataset = open_data("folder", root=tmp_path, validation=0)
+    assert len(dataset.images) == 7
+    np.testing.assert_array_equal(dataset.images.pixels(0), pixels(1))
+
+
+def test_a_picture_that_keeps_its_stamp_has_the_identity_of_its_bytes(tmp_path: Path, cache: Path):
+    class_folders(tmp_path, 4)
+    open_data("folder", root=tmp_path, validation=0)
+    file = tmp_path / "cat" / "0.png"
+    before = file.stat()
+    other = picture(501)
+    other += b"\0" * (before.st_size - len(other))  # after the end of a PNG anything may stand
+    assert len(other) == before.st_size
+    file.write_bytes(other)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    for kept in (cache / "pixels").iterdir():
+        kept.unlink()
+    dataset = open_data("folder", root=tmp_path, validation=0)
+    np.testing.assert_array_equal(dataset.images.pixels(0), pixels(501))
+    assert dataset.manifest.column("id")[0] == sha256(other).hexdigest()
+
+
+def flip(data: bytes, place: int) -> bytes:
+    return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: b"",
+        lambda data: data[:-1],
+        lambda data: data + b"0",
+        lambda data: flip(data, len(data) - 100),  # a pixel
+        lambda data: flip(data, 30),  # the digest
+        lambda data: data.replace(b'"shape": [8, 3', b'"shape": [6, 4'),
+        lambda data: data.replace(b'"shape"', b'"shade"'),
+        lambda data: data.replace(b'"shape": [8', b'"shape": [-8'),
+    ],
+)
+def test_damaged_pixels_are_not_used_and_written_again(
+    tmp_path: Path, cache: Path, decoded: list[int], damage
+):
+    class_folders(tmp_path, 4)
+    expected = open_data("folder", root=tmp_path)
+    (file,) = (cache / "pixels").iterdir()
+    intact = file.read_bytes()
+    assert damage(intact) != intact
+    file.write_bytes(damage(intact))
+    decoded.clear()
+    again = open_data("folder", root=tmp_path)
+    assert decoded
+    assert torch.equal(again.images.array, expected.images.array)
+    assert file.read_bytes() == intact
 
 
 @pytest.mark.parametrize("damage", [b"", b"PAR1 nonsense", None])

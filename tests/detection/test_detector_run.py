@@ -184,6 +184,17 @@ def test_kill_9_and_the_same_command(tmp_path):
     assert digest(whole) == digest(cut)
 
 
+def test_images_that_the_backbone_was_trained_on_are_no_test_images(tmp_path, monkeypatch, caplog):
+    recipe = tiny()
+    data = box_data(recipe.data.source)
+    test = [data.ids[row] for row in data.rows("test")]
+    seen = frozenset(test[:2])
+    monkeypatch.setattr("tinyrefinery.detection.detector_run.seen_outside", lambda step: seen)
+    (stage,) = run_detection(recipe, tmp_path / "runs")
+    assert stage.evaluation["test"]["images"] == len(test) - 2
+    assert f"2 of {len(test)} test images are left out" in caplog.text
+
+
 def test_a_backbone_from_a_file(tmp_path):
     torch.manual_seed(5)
     network = create("resnet8", 4, size=96, stem="imagenet")

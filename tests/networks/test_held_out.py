@@ -1,6 +1,7 @@
 """An image that a network was trained or chosen on never counts as held out."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,16 @@ from tinyrefinery.cli.main import app
 from tinyrefinery.data_tests.session import run_tests
 from tinyrefinery.evaluation.predictions import Predictions
 from tinyrefinery.execution.execute import run
+from tinyrefinery.models.network_file import load_network, save_network
 from tinyrefinery.networks.network_data import open_network_data
 from tinyrefinery.networks.opening import open_network, open_networks
 from tinyrefinery.networks.recipe_data import measured_on
 from tinyrefinery.networks.reevaluation import reevaluate
 from tinyrefinery.recipe.load import load_recipe
+from tinyrefinery.runs import seen_sketch
 from tinyrefinery.runs.plan import Job
 from tinyrefinery.runs.run_folder import open_run
+from tinyrefinery.runs.seen_sketch import sketch_facts
 from tinyrefinery.variance.measure_variances import measure
 
 RECIPE = """
@@ -228,8 +232,34 @@ def test_networks_that_are_compared_leave_out_what_any_of_them_used(memorized, t
     assert 0 < len(test) < len(splits_of(memorized)["test"])
 
 
-def test_a_network_file_without_its_run_says_that_nothing_is_known(memorized, tmp_path):
+def test_a_network_file_copied_out_of_its_run_keeps_what_it_was_trained_on(memorized, tmp_path):
     (stage,) = open_run(memorized).stages
     file = shutil.copy(stage.network, tmp_path / "shipped.safetensors")
     data = open_network_data([open_network(file)], _named(memorized))
+    test = set(data.manifest.column("id")[data.manifest.rows("test")])
+    assert test == splits_of(memorized)["test"]
+    assert any("192 images of the test split count as train" in note for note in data.notes)
+
+
+def test_a_network_file_of_unknown_origin_is_reported(memorized, tmp_path):
+    (stage,) = open_run(memorized).stages
+    network, info = load_network(stage.network)
+    file = tmp_path / "foreign.safetensors"
+    save_network(file, network, **vars(replace(info, extra={})))
+    data = open_network_data([open_network(file)], _named(memorized))
     assert any("no run records which images" in note for note in data.notes)
+
+
+def test_images_that_a_sample_does_not_cover_count_as_used_where_it_finds_some(
+    memorized, tmp_path, monkeypatch
+):
+    (stage,) = open_run(memorized).stages
+    network, info = load_network(stage.network)
+    file = tmp_path / "sampled.safetensors"
+    ids = sorted(set().union(*(splits_of(memorized)[name] for name in ("train", "validation"))))
+    monkeypatch.setattr(seen_sketch, "SIZE", 40)  # of 192: so 40 are kept
+    save_network(file, network, **vars(replace(info, extra={"seen": sketch_facts(ids)})))
+    data = open_network_data([open_network(file)], _named(memorized))
+    test = set(data.manifest.column("id")[data.manifest.rows("test")])
+    assert test < splits_of(memorized)["test"]  # about a fifth, which the sample covers
+    assert any("so the others count as trained on too" in note for note in data.notes)

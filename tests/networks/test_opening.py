@@ -108,3 +108,11 @@ def test_networks_of_runs_of_the_same_name_are_told_apart(run, photos, tmp_path)
     assert names == [f"{run} plain (seed 0)", f"{other} plain (seed 0)"]
     with pytest.raises(DataError, match="named twice"):
         open_networks([run, stage_folder(run)])
+
+
+def test_a_choice_of_a_lone_file_is_an_error(tmp_path):
+    file = write_network(tmp_path / "net.safetensors", "alone")
+    with pytest.raises(ChoiceError, match=r"is one network.*remove --stage, --seed"):
+        open_network(file, stage="refined", seed=1)
+    with pytest.raises(ChoiceError, match=r"timm:resnet18: is one network.*remove --row"):
+        open_network("timm:resnet18", row="l2")

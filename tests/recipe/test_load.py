@@ -55,6 +55,18 @@ def test_overrides_reach_stages_by_id_and_make_what_is_null(good):
     assert recipe.stages[0].epochs == 200
 
 
+def test_a_home_folder_is_written_out_wherever_a_network_file_is_named(good, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ada")
+    by = "stages.alexnet.labels={name: refined, by: ['file:~/a.onnx', resnet50]}"
+    recipe = load_recipe(
+        good,
+        [by, "stages.alexnet.init_from=file:~/b.safetensors", "stages.resnet50.model.weights=~/c"],
+    )
+    assert recipe.stages[1].labels.by == ("file:/home/ada/a.onnx", "resnet50")
+    assert recipe.stages[1].init_from == "file:/home/ada/b.safetensors"
+    assert recipe.stages[0].model.weights == "/home/ada/c"
+
+
 def test_null_takes_an_element_out_of_a_list(good):
     recipe = load_recipe(good, ["stages.alexnet=null", "data.color=null"])
     assert [stage.id for stage in recipe.stages] == ["resnet50"]

@@ -19,9 +19,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
 
 from tinyrefinery.random import generator
+from tinyrefinery.statistics.ranks import midranks
 
 TAILS = (0.02, 0.05, 0.2)  # our choice: share of images in a tail
 LEAST = 5.0  # z is too coarse with fewer expected images in a cell (Cochran's rule)
@@ -174,7 +174,7 @@ def _number_scores(place: int, values: np.ndarray) -> list[Score]:
         return scores
     # Missing values get the middle rank, which favors no class.
     ranks = np.full(len(values), (len(values) + 1) / 2)
-    ranks[present] = rankdata(numbers) + (len(values) - len(present)) / 2
+    ranks[present] = midranks(numbers) + (len(values) - len(present)) / 2
     scores.append(Score(place, "rank", "", np.arange(len(values)), ranks))
     for tail in TAILS:
         low, high = np.quantile(numbers, [tail, 1 - tail], method="nearest")

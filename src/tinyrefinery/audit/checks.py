@@ -4,9 +4,9 @@ Checks that need a network are skipped if there is none, and listed as skipped.
 """
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -137,14 +137,20 @@ def _with_split_groups(dataset: Dataset, group: str | None) -> Dataset:
 
 def _measure(dataset: Dataset, rows: np.ndarray) -> tuple[pa.Table, Fingerprints]:
     """Properties and fingerprints, decoding each image once."""
+    properties: list[dict[str, Any]] = []
 
-    def measure_chunk(chunk: Chunk) -> tuple[dict, Fingerprints]:
+    def measure_chunk(chunk: Chunk) -> tuple[dict[str, Any], Fingerprints]:
         """Both for one chunk."""
         return chunk_properties(dataset, chunk), fingerprint(chunk)
 
-    chunks = list(map_chunks(dataset, rows, measure_chunk))
-    table = properties_table(dataset, rows, (properties for properties, _ in chunks))
-    return table, Fingerprints.concatenate([prints for _, prints in chunks])
+    def prints() -> Iterator[Fingerprints]:
+        """The fingerprints, one chunk after the other; their properties are kept aside."""
+        for values, part in map_chunks(dataset, rows, measure_chunk):
+            properties.append(values)
+            yield part
+
+    all_prints = Fingerprints.concatenate(prints(), len(rows))
+    return properties_table(dataset, rows, properties), all_prints
 
 
 def _compare(

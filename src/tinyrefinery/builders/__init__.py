@@ -8,7 +8,7 @@ from tinyrefinery.builders.datasets import (
     train_view,
     workers,
 )
-from tinyrefinery.builders.initial_weights import RECIPE, check_start, initial_network
+from tinyrefinery.builders.initial_weights import RECIPE, check_start, initial_network, rounded
 from tinyrefinery.builders.label_policies import (
     crop_labels,
     describe_labels,
@@ -48,6 +48,7 @@ __all__ = [
     "own_size",
     "policy",
     "refiner",
+    "rounded",
     "skeleton",
     "stage_seed",
     "stored_labels",

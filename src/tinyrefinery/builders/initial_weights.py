@@ -9,6 +9,7 @@ from tinyrefinery.builders.networks import head, network, skeleton
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.errors import CheckpointError, RecipeError
 from tinyrefinery.models.network_file import NetworkInfo, read_info
+from tinyrefinery.models.rounded_network import RoundedNetwork
 from tinyrefinery.models.weights import check_weights, put_weights, read_safetensors, read_weights
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.stage import Stage
@@ -34,6 +35,8 @@ def check_start(stage: Stage, data: Dataset, recipe: Recipe) -> None:
         check_weights(net, outside_weights(stage, data, recipe), classes, name, head=drawn)
     if stage.freeze:
         to_freeze(net, last, stage.freeze)
+    if stage.int8:
+        rounded(stage, network(stage, data, recipe, 1), data, recipe)
     if stage.model.kwargs.get("pretrained"):
         network(stage, data, recipe, 1)  # downloads the weights, before anything is trained
 
@@ -100,6 +103,21 @@ def initial_network(
         drawn = last if stage.replace_head else ()
         put_weights(net, weights, len(data.classes), name, head=drawn)
     return net, freeze(net, to_freeze(net, last, stage.freeze)) if stage.freeze else []
+
+
+def rounded(stage: Stage, net: nn.Module, data: Dataset, recipe: Recipe) -> RoundedNetwork:
+    """The stage's network with values rounded to 8 bits, and the same parameters.
+
+    Raises:
+        RecipeError: when it can't be traced.
+    """
+    try:
+        return RoundedNetwork(net, recipe.data.train_crop.size, data.images.channels)
+    except RuntimeError as error:
+        raise RecipeError(
+            f"stages.{stage.id}.int8: {stage.model.name} can't be traced ({error}). Train it "
+            "without int8"
+        ) from error
 
 
 def _head(stage: Stage, data: Dataset, recipe: Recipe) -> frozenset[str]:

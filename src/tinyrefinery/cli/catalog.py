@@ -74,8 +74,20 @@ PANELS: dict[str, Commands] = {
             "verify:verify",
             "Check an exported artifact and replay its test vectors.",
         ),
+        "bundle": (
+            "bundle:bundle",
+            "Write a device folder with the model, a runner and a check.",
+        ),
         "bench": ("bench:bench", "List flash, arena, MACs and latency of models."),
         "latency": ("latency:latency", "Benchmark forward passes of networks on this machine."),
+    },
+    "Share": {
+        "card": ("card:card", "Write a model card and a bill of materials."),
+        "pareto": (
+            "pareto:pareto",
+            "Compare accuracy and cost of models, with published networks.",
+        ),
+        "share": ("share:share", "Publish a model with its card, artifacts and recipe."),
     },
     "Papers": {
         "reproduce": ("run:reproduce", "Train the rows of a paper's table. Rerun to resume."),

@@ -27,6 +27,27 @@ if TYPE_CHECKING:
 
 LAYERS = 15
 """Layers in the printed table."""
+Preprocessing = Annotated[
+    str,
+    option(
+        "PLACE", "inside: pixels in, normalized by the artifact. metadata: normalized images in."
+    ),
+]
+MaxDrop = Annotated[
+    float, option("POINTS", "Allowed drop of int8 accuracy, in percentage points.", min=0)
+]
+FineTune = Annotated[
+    int,
+    option(
+        "EPOCHS",
+        "Epochs of fine-tuning in 8 bits where int8 isn't proven to keep its accuracy.",
+        min=0,
+    ),
+]
+KeepFloat = Annotated[
+    int,
+    option("N", "Layers that stay in float where int8 isn't proven to keep its accuracy.", min=0),
+]
 
 
 def export(
@@ -39,16 +60,8 @@ def export(
         bool, typer.Option("--int8", help="Quantize to 8 bits, calibrated on training images.")
     ] = False,
     out: Annotated[Path, output_folder("Folder for the artifacts.")] = Path("exports"),
-    preprocessing: Annotated[
-        str,
-        option(
-            "PLACE",
-            "inside: pixels in, normalized by the artifact. metadata: normalized images in.",
-        ),
-    ] = "inside",
-    max_drop: Annotated[
-        float, option("POINTS", "Allowed drop of int8 accuracy, in percentage points.", min=0)
-    ] = 0.5,
+    preprocessing: Preprocessing = "inside",
+    max_drop: MaxDrop = 0.5,
     calibrate: Annotated[int, option("N", "Maximum number of calibration images.", min=1)] = 256,
     flash: Flash = None,
     ram: Ram = None,
@@ -56,6 +69,8 @@ def export(
     explain: Annotated[
         bool, typer.Option("--explain", help="List what int8 costs each layer, why, what helps.")
     ] = False,
+    fine_tune: FineTune = 0,
+    keep_float: KeepFloat = 0,
     classes: Annotated[
         Path | None, option("FILE", "Class names of a timm model's outputs, one per line.")
     ] = None,
@@ -70,7 +85,8 @@ def export(
     images of the run. Exits with 1 if it predicts something else, or if an int8 artifact is not
     proven to keep its accuracy.
     """
-    from tinyrefinery.deploy.export.exporting import ExportOptions, export_network
+    from tinyrefinery.deploy.export.export_options import ExportOptions
+    from tinyrefinery.deploy.export.exporting import export_network
     from tinyrefinery.networks.facts import Facts
     from tinyrefinery.networks.opening import open_network
     from tinyrefinery.options.budget import read_budget
@@ -78,7 +94,7 @@ def export(
 
     budget = read_budget(flash, ram, macs)
     places = (tuple(to), int8, out, preprocessing)
-    options = ExportOptions(*places, max_drop, calibrate, budget, explain)
+    options = ExportOptions(*places, max_drop, calibrate, budget, explain, keep_float, fine_tune)
     stated = Facts(
         classes=None if classes is None else read_classes(classes),
         weights=None if weights is None else str(weights),
@@ -112,11 +128,23 @@ def _lines(artifact: "Exported") -> list[str]:
         lines = [f"{artifact.path}: {record['bytes']:,} bytes, {record['precision']}{how}"]
     else:
         lines = [f"{artifact.path}: not written. Its record is in {failed_file(artifact.path)}"]
+    if tuned := record.get("fine_tuned"):
+        lines.append(
+            f"  fine-tuned for int8. In float it is {artifact.path.parent / tuned['network']}"
+        )
+    if floats := record.get("float_layers"):
+        lines.append(f"  in float, with what reads them: {', '.join(floats)}")
     lines.append(
         f"  {parity.verdict} on {parity.images}: same class for {parity.agreement:.2%}, "
         f"probabilities differ by at most {parity.probability:.2g}, logits by at most "
         f"{parity.logit:.2g} of the largest"
     )
+    if parity.rounding is not None:
+        lines.append(
+            "  The network amplifies rounding: in 32 bits its logits differ by "
+            f"{parity.rounding:.2g} of the largest from those in 64 bits. The bound is "
+            f"{parity.bound:.2g}"
+        )
     if "cost" in record:
         cost = record["cost"]
         arena = cost["arena"]["head"] + cost["arena"]["tail"]
@@ -143,6 +171,10 @@ def _remedies(artifact: "Exported") -> list[str]:
         return []
     highest = math.ceil(parity.drop.high * 10) / 10
     accept = f"Accept it with --max-drop {highest:g}, or list the layers that lose most: --explain"
+    if "float_layers" not in artifact.record:
+        accept = f"Keep the layers that lose most in float: --keep-float 3. {accept}"
+    if "fine_tuned" not in artifact.record and artifact.record["stage"] is not None:
+        accept = f"Fit the weights to int8: --fine-tune 2. {accept}"
     if parity.images_needed is None:
         return [f"  The drop is above --max-drop {parity.bound:g}. {accept}"]
     return [

@@ -23,6 +23,7 @@ from tinyrefinery.reading.limits import too_large_remedy, too_many_bytes, too_ma
 
 _JPEG = b"\xff\xd8"
 _MAGIC = (_JPEG, b"\x89PNG", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")
+_EXIF = b"Exif\0\0"
 _EXIF_SEARCH_BYTES = 1 << 16  # of the header segments that come before the pixels
 _SCAN = 0xDA  # marker of the segment right before the pixels
 _ORIENTATION = 0x0112  # EXIF tag
@@ -171,7 +172,8 @@ def _eight_bits(image: Image.Image, mode: str) -> np.ndarray:
 
 def jpeg_orientation(data: bytes) -> int:
     """EXIF orientation of an encoded JPEG, 1-8; 1 (upright) if it has no readable one."""
-    if data.find(b"Exif\0\0", 0, min(_header_bytes(data), _EXIF_SEARCH_BYTES)) < 0:
+    place = data.find(_EXIF, 0, _EXIF_SEARCH_BYTES)
+    if place < 0 or place + len(_EXIF) > _header_bytes(data):
         return 1
     try:
         return int(Image.open(BytesIO(data)).getexif().get(_ORIENTATION, 1))

@@ -11,6 +11,7 @@ import numpy as np
 from tinyrefinery.data.blobs import Blobs
 from tinyrefinery.data.decode import decode
 from tinyrefinery.data.findings_cache import Findings, read_findings, write_findings
+from tinyrefinery.data.pixels_cache import read_pixels, write_pixels
 from tinyrefinery.errors import DataError
 
 _CHUNK = 128  # images per task: hides the pool's overhead and keeps the progress bar smooth
@@ -30,11 +31,15 @@ class Shelf:
 
     def prepare(self, height: int, width: int) -> None:
         """Allocate memory for images of this size, or close if they don't fit."""
-        large = self.side is not None and min(height, width) > self.side
-        if large or self.n * self.channels * height * width > self.limit:
-            self.open = False
-        else:
+        if self.takes(height, width):
             self.array = np.empty((self.n, self.channels, height, width), np.uint8)
+        else:
+            self.open = False
+
+    def takes(self, height: int, width: int) -> bool:
+        """Whether images of this size are within the limits."""
+        large = self.side is not None and min(height, width) > self.side
+        return not large and self.n * self.channels * height * width <= self.limit
 
     def put(self, row: int, pixels: np.ndarray) -> None:
         """Store one image, uint8 (H, W, C)."""
@@ -56,7 +61,7 @@ def examine(
     resident_bytes: int,
     resident_side: int | None = None,
 ) -> tuple[Findings, np.ndarray | None]:
-    """Decode all images that are not in the cache, and keep the pixels if they fit.
+    """Decode all images that are not in the caches, and keep the pixels if they fit.
 
     Args:
         blobs: the encoded images.
@@ -67,12 +72,17 @@ def examine(
         resident_side: and if their shorter side has no more pixels than this; None: any size.
 
     Returns:
-        The findings, and the pixels as uint8 (N, C, H, W) or None. Pixels of broken images are
-        undefined.
+        The findings, and the pixels as uint8 (N, C, H, W) or None. Pixels of broken images mean
+        nothing.
     """
     n = len(blobs)
     findings = Findings.nothing(n) if stamps is None else read_findings(home, stamps)
-    cached = findings.examined
+    cached, ids = findings.examined, list(findings.ids)
+    known = resident_bytes > 0 and stamps is not None and n > 0 and bool(cached.all())
+    if known and (array := read_pixels(home, channels, findings.ids)) is not None:
+        shelf = Shelf(n, channels, resident_bytes, resident_side)
+        if shelf.takes(*array.shape[2:]):
+            return findings, array
     shelf = _shelf(blobs, findings, Shelf(n, channels, resident_bytes, resident_side))
 
     def examine_rows(rows: Iterable[int]) -> int:
@@ -90,9 +100,13 @@ def examine(
         with ThreadPoolExecutor(cores()) as pool:
             for _ in _with_progress(pool.map(examine_rows, chunks), n):
                 pass
-    if stamps is not None and not cached.all():
+    if stamps is not None and findings.ids != ids:
         write_findings(home, stamps, findings)
-    return findings, shelf.array if shelf.open else None
+    array = shelf.array if shelf.open else None
+    if array is not None and stamps is not None and all(findings.ids):
+        array[~findings.intact] = 0
+        write_pixels(home, findings.ids, array)
+    return findings, array
 
 
 def _examine_image(blobs: Blobs, row: int, channels: int, findings: Findings, shelf: Shelf) -> None:
@@ -110,8 +124,8 @@ def _examine_image(blobs: Blobs, row: int, channels: int, findings: Findings, sh
         findings.sizes[row] = pixels.shape[:2]
         findings.one_color[row] = has_one_color(pixels)
         shelf.put(row, pixels)
-    if not findings.ids[row]:
-        findings.ids[row] = sha256(data).hexdigest()
+    # Also of cached images: pixels are kept under the identity of the very bytes they are from.
+    findings.ids[row] = sha256(data).hexdigest()
 
 
 def has_one_color(pixels: np.ndarray) -> bool:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from tinyrefinery.errors import StorageError
 from tinyrefinery.files import atomic_file, cache_folder
 
-_VERSION = 2  # raise it when `decode` accepts other images or decodes to other sizes
+_VERSION = 2  # raise it when `decode` accepts other images or decodes to other sizes or pixels
 
 
 @dataclass

@@ -43,7 +43,14 @@ from tinyrefinery.runs.lock import locked
 from tinyrefinery.runs.plan import DetectorJob, Step, plan_detectors
 from tinyrefinery.runs.run_folder import TrainedStage, open_stage, read_metrics
 from tinyrefinery.runs.stage_digests import done_threads
-from tinyrefinery.runs.writing import DataFacts, finish_stage, write_run, write_stage, write_table
+from tinyrefinery.runs.writing import (
+    DataFacts,
+    finish_stage,
+    seen_outside,
+    write_run,
+    write_stage,
+    write_table,
+)
 from tinyrefinery.training import learning_rates as schedules
 from tinyrefinery.training import parameter_groups as optimizers
 from tinyrefinery.training.job import Training
@@ -276,12 +283,25 @@ def _validate(
     return record | ({} if result["map11"] is None else {"validation_map11": result["map11"]})
 
 
+def _unseen_test_rows(opened: OpenDetector) -> np.ndarray:
+    """Rows of the test split that the backbone was not trained or chosen on elsewhere."""
+    rows, ids = opened.data.rows("test"), opened.data.ids
+    seen = seen_outside(opened.step)
+    unseen = np.array([row for row in rows if ids[row] not in seen], np.int64)
+    if left_out := len(rows) - len(unseen):
+        log.warning(
+            f"{opened.step.title}: {left_out} of {len(rows)} test images are left out: the "
+            "network that its backbone starts from was trained or chosen on them"
+        )
+    return unseen
+
+
 def _keep(opened: OpenDetector, network: nn.Module, info: DetectorInfo, seconds: float) -> None:
     """Write what a detector finds and its measures, and declare the stage done."""
     step, data = opened.step, opened.data
     result: dict[str, Any] = {"inference": opened.inference}
     for split in SPLITS:
-        rows = data.rows(split)
+        rows = _unseen_test_rows(opened) if split == "test" else data.rows(split)
         if not len(rows):
             continue
         boxes = opened.find(network, info, rows)

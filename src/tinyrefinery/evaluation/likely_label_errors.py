@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from scipy.stats import rankdata
 
 from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.evaluation.dynamics_table import class_names_of
 from tinyrefinery.evaluation.expected_precision import count_worth_checking, error_probabilities
 from tinyrefinery.files import write_csv
+from tinyrefinery.statistics.ranks import midranks
 
 CONTRADICTED = 0.5  # our choice: most crops contradict the given label
 MOST = 10_000  # our choice: rows, more than anybody reviews
@@ -101,7 +101,7 @@ def _relative_ranks(values: np.ndarray) -> np.ndarray:
     """Ranks in [0, 1]: 1 for the smallest value, 0 for NaN, the mean among ties."""
     valid = ~np.isnan(values)
     ranks = np.zeros(len(values))
-    ranks[valid] = rankdata(-values[valid].astype(np.float64)) / max(1, valid.sum())
+    ranks[valid] = midranks(-values[valid].astype(np.float64)) / max(1, valid.sum())
     return ranks
 
 

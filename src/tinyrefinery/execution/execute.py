@@ -19,6 +19,7 @@ from tinyrefinery.data.images import ResidentImages
 from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.errors import ChainError, DataError, RecipeError
 from tinyrefinery.execution.chain import Chain
+from tinyrefinery.execution.chosen_precision import with_chosen_precision
 from tinyrefinery.execution.initial_recipes import Files, Start, starts_of, with_start_files
 from tinyrefinery.execution.jobs import train_jobs
 from tinyrefinery.execution.opened import OpenJob
@@ -78,8 +79,9 @@ def _run_locked(
     check: Check = lambda recipe, data, done: None,
 ) -> list[OpenJob]:
     """The jobs, each with its chain."""
-    for job in jobs if starts_of(jobs) else ():
-        check(job.recipe, data or builders.dataset(job.recipe.data), ())
+    jobs = with_chosen_precision(jobs, folder)
+    _check_label_places(jobs)
+    _check_before_starts(jobs, data, check)
     ready = train_starts(jobs, folder, processes)
     opened, plan = open_jobs(ready, folder, data)
     _check(opened, check)
@@ -97,6 +99,16 @@ def _run_locked(
         if opened[0].fabric.is_global_zero and len(opened[0].chain):
             save_samples(folder / files.SAMPLES, opened[0])
     return opened
+
+
+def _check_before_starts(jobs: Sequence[Job], data: Dataset | None, check: Check) -> None:
+    """Check each recipe before the recipes are trained that its networks start from, if any."""
+    if not list(starts_of(jobs)):
+        return  # `_check` comes early enough, and knows what is trained already
+    recipes = [job.recipe.model_copy(update={"seed": 0}) for job in jobs]
+    for number, recipe in enumerate(recipes):
+        if recipe not in recipes[:number]:
+            check(recipe, data or builders.dataset(recipe.data), ())
 
 
 def _check(jobs: Sequence[OpenJob], check: Check) -> None:
@@ -245,7 +257,8 @@ def describe(folder: Path, opened: Sequence[OpenJob], jobs: Sequence[Job]) -> No
     Args:
         folder: of the run.
         opened: its jobs.
-        jobs: the same as they were given: `train_starts` names networks of one seed in the others.
+        jobs: the same as they were given, with their precision chosen: `train_starts` names
+            networks of one seed in the others.
     """
     datasets = {id(job.data): job.data for job in opened}.values()
     write_run(folder, jobs[0].recipe, [data_facts(data) for data in datasets])

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tinyrefinery.errors import RecipeError, did_you_mean
+from tinyrefinery.execution.chosen_precision import with_chosen_precision
 from tinyrefinery.execution.execute import describe, open_jobs, train_starts
 from tinyrefinery.execution.jobs import train_jobs
 from tinyrefinery.execution.processes import run_in_processes
@@ -44,7 +45,8 @@ def make_labels(
     """
     stages = [_known(recipe, stage) for stage in stages] or stored_stages(recipe)
     with locked(folder):
-        given, ready = Job(recipe), train_starts([Job(recipe)], folder)
+        (given,) = with_chosen_precision([Job(recipe)], folder)
+        ready = train_starts([given], folder)
         (job,), _ = open_jobs(ready, folder)
         for stage in stages:
             _check_streams(stage, streams, crop_streams(job.stages[stage]))

@@ -3,9 +3,11 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from tinyrefinery import builders
 from tinyrefinery.data.batches import View, load
@@ -19,11 +21,14 @@ from tinyrefinery.execution.stage_labels import JobLabels
 from tinyrefinery.labels.policy import LabelPolicy
 from tinyrefinery.labels.threshold_samples import threshold_classes
 from tinyrefinery.models.network_file import save_network
+from tinyrefinery.models.rounded_network import RoundedNetwork
 from tinyrefinery.options.labels import GroundTruth, Refined
 from tinyrefinery.recipe.stage import Stage
 from tinyrefinery.runs import files
+from tinyrefinery.runs.origins import find_origin
 from tinyrefinery.runs.plan import Step
-from tinyrefinery.runs.writing import finish_stage, write_stage
+from tinyrefinery.runs.seen_sketch import ENTRY, sketch_facts
+from tinyrefinery.runs.writing import finish_stage, seen_outside, write_stage
 from tinyrefinery.training import learning_rates as schedules
 from tinyrefinery.training import parameter_groups as optimizers
 from tinyrefinery.training.dynamics import Dynamics
@@ -74,12 +79,11 @@ def train_steps(job: OpenJob, labels: JobLabels, steps: Sequence[Step]) -> None:
 
 def _training(job: OpenJob, step: Step, view: View, policy: LabelPolicy, batches: Load) -> Training:
     stage, recipe, data = job.stages[step.stage], job.recipe, job.data
-    network, frozen = builders.initial_network(
-        stage, data, recipe, step.generation, lambda name: job.start(name).network
-    )
+    network, frozen = _initial(job, step)
     log.info(f"{step.title}: {stage.model.name}, labels from {step.labels}")
+    learner = builders.rounded(stage, network, data, recipe) if stage.int8 else network
     return Training(
-        network=torch.compile(network) if recipe.engine.compile else network,  # type: ignore[arg-type]
+        network=torch.compile(learner) if recipe.engine.compile else learner,  # type: ignore[arg-type]
         view=view,
         rows=job.train_rows,
         policy=policy,
@@ -100,6 +104,17 @@ def _training(job: OpenJob, step: Step, view: View, policy: LabelPolicy, batches
         stop=EarlyStopping(stage.stop) if stage.stop else None,
         dynamics=_dynamics(job, stage),
         frozen=frozen,
+    )
+
+
+def _initial(job: OpenJob, step: Step) -> tuple[nn.Module, list[nn.Module]]:
+    """The network of a step where its training starts, and its frozen modules."""
+    return builders.initial_network(
+        job.stages[step.stage],
+        job.data,
+        job.recipe,
+        step.generation,
+        lambda name: job.start(name).network,
     )
 
 
@@ -130,9 +145,13 @@ def _keep(
 ) -> None:
     """Write all that is kept of a trained network, and declare the stage done."""
     network, history = bare(end[0]), end[1]
+    stage = job.stages[step.stage]
+    if isinstance(network, RoundedNetwork):  # what is kept and measured is not rounded
+        network = network.restore(_initial(job, step)[0]).to(job.fabric.device)
     if training.dynamics is not None:
         _keep_dynamics(step.folder, training.dynamics, job.train_rows, job.data.manifest)
-    info = builders.describe(job.recipe, job.stages[step.stage], job.data)
+    info = builders.describe(job.recipe, stage, job.data)
+    info.extra[ENTRY] = _seen(job, step)
     save_network(step.network, network, **vars(info))
     measures = measure(job, step, network, policy, view)
     if training.stop is not None:
@@ -141,6 +160,14 @@ def _keep(
     held_out = measures.get("test") or measures["validation"]
     train = measures["train"]
     log.info(f"{step.title}: train top-1 {train['top1']:.1%}, held-out {held_out['top1']:.1%}")
+
+
+def _seen(job: OpenJob, step: Step) -> dict[str, Any]:
+    """What the network's header tells of the images that it was trained or chosen on."""
+    manifest = job.data.manifest
+    own = manifest.column("id")[manifest.column("split") != "test"].tolist()
+    origin = find_origin(step.outside)
+    return sketch_facts({*own, *seen_outside(step)}, origin.unknown)
 
 
 def _keep_dynamics(folder: Path, dynamics: Dynamics, rows: np.ndarray, manifest: Manifest) -> None:

@@ -9,6 +9,8 @@ counts as held out, whatever folder or split it is found in today:
 - Images that the run does not know are new. In the run's own data they belong to no split, and are
   reported. In data that is named, they keep the split that its source gives them, and are `test`
   where it gives all images the same one.
+- A network file that was copied out of its run tells in its header which images were used, or a
+  sample of them. Where that sample shows that some were, those that it doesn't cover count as used.
 """
 
 from collections import Counter
@@ -19,6 +21,7 @@ import numpy as np
 
 from tinyrefinery.data.manifest import NEW, Manifest
 from tinyrefinery.networks.network import Network
+from tinyrefinery.runs.seen_sketch import SeenSketch
 
 _RANK = {NEW: 0, "test": 1, "validation": 2, "train": 3}
 """How far a split is from held out. An image in several counts where it is farthest."""
@@ -54,12 +57,12 @@ def held_out(
     source = manifest.column("split").astype(object)
     record = _recorded(networks[0]) if networks and not fixed else {}
     start = _start(source, ids, record, own=own, fixed=fixed)
-    used = _used(networks)
+    used = _used(networks, ids)
     splits = [
         max(split, used.get(image, split), key=_RANK.__getitem__)
         for image, split in zip(ids, start, strict=True)
     ]
-    notes = [*_changes(manifest, ids, record, networks, own=own), *_unknown(networks)]
+    notes = [*_changes(manifest, ids, record, networks, own=own), *_unknown(networks, ids)]
     notes += _moved(start, splits)
     return Held(manifest.with_splits(splits), tuple(notes))
 
@@ -84,8 +87,9 @@ def without_seen(manifest: Manifest, seen: Collection[str]) -> Held:
 
 def never_used(manifest: Manifest, networks: Sequence[Network]) -> np.ndarray:
     """Images that no network, nor anything behind one, was trained or chosen on; (N,) bool."""
-    used = _used(networks)
-    return np.array([image not in used for image in manifest.column("id").tolist()], bool)
+    ids = manifest.column("id").tolist()
+    used = _used(networks, ids)
+    return np.array([image not in used for image in ids], bool)
 
 
 def _start(
@@ -110,10 +114,18 @@ def _recorded(network: Network) -> dict[str, str]:
     return _farthest(table.column("id").to_pylist(), table.column("split").to_pylist())
 
 
-def _used(networks: Iterable[Network]) -> dict[str, str]:
-    """Images that any of the networks, or anything behind them, was trained or chosen on."""
+def _used(networks: Iterable[Network], here: Sequence[str]) -> dict[str, str]:
+    """Images that any of the networks, or anything behind them, was trained or chosen on.
+
+    Of networks without a run, those of the images `here`.
+    """
     ids, splits = list[str](), list[str]()
     for network in networks:
+        if network.seen_sketch is not None:
+            uses = network.seen_sketch.uses(here)
+            seen = [i for i, use in zip(here, uses, strict=True) if use != "unused"]
+            ids += seen if "used" in uses else []
+            splits += ["train"] * (len(ids) - len(splits))
         if network.trained is not None:
             for image, split in _recorded(network).items():
                 if split in _USED:
@@ -181,21 +193,48 @@ def _images(count: int) -> str:
     return "image" if count == 1 else "images"
 
 
-def _unknown(networks: Iterable[Network]) -> list[str]:
-    """Networks of which no record tells what they were trained on."""
+def _unknown(networks: Iterable[Network], ids: Sequence[str]) -> list[str]:
+    """Networks of which no record, or just part of one, tells what they were trained on."""
     notes = []
     for network in networks:
-        if network.trained is None:
+        if network.seen_sketch is not None:
+            notes += _sketched(network.name, network.seen_sketch, ids)
+        elif network.trained is None:
             notes.append(
                 f"{network.name}: no run records which images it was trained on, so none of them "
                 "can be left out here"
             )
         elif origins := network.trained.unknown_origin:
-            notes.append(
-                f"{network.name}: it is not recorded which images {', '.join(origins)} was trained "
-                "on, so none of them can be left out here"
-            )
+            notes.append(_no_origin(network.name, origins))
     return notes
+
+
+def _sketched(name: str, sketch: SeenSketch, ids: Sequence[str]) -> list[str]:
+    """What a network's header tells, and does not tell, of the images."""
+    uses = Counter(sketch.uses(ids))
+    notes = []
+    if uses["unknown"]:
+        checked = uses["used"] + uses["unused"]
+        notes.append(
+            f"{name}: lies in no run folder, and its header lists a sample of the images it was "
+            f"trained on. Of {len(ids):,} images here, {checked:,} could be compared: "
+            f"{uses['used']:,} of them {'was' if uses['used'] == 1 else 'were'} trained on"
+            + (
+                ", so the others count as trained on too. Name the network in its run folder"
+                if uses["used"]
+                else ""
+            )
+        )
+    if sketch.unknown_origin:
+        notes.append(_no_origin(name, sketch.unknown_origin))
+    return notes
+
+
+def _no_origin(name: str, origins: Iterable[str]) -> str:
+    return (
+        f"{name}: it is not recorded which images {', '.join(origins)} was trained on, so none of "
+        "them can be left out here"
+    )
 
 
 def _moved(start: Sequence[str], splits: Sequence[str]) -> list[str]:

@@ -13,6 +13,7 @@ from tinyrefinery.reading.json_text import parse_json_object
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.runs.run_folder import TrainedStage
+from tinyrefinery.runs.seen_sketch import SeenSketch, read_sketch
 
 if TYPE_CHECKING:
     from torch import nn
@@ -114,6 +115,16 @@ class Network:
     def channels(self) -> int:
         """Of its images: 1 or 3."""
         return int(self._header["channels"])
+
+    @cached_property
+    def seen_sketch(self) -> SeenSketch | None:
+        """Which images it was trained or chosen on, where no run tells.
+
+        Its file does, or that of the network that an ONNX or LiteRT file was made from.
+        """
+        if self.trained is not None or self.kind == "timm":
+            return None
+        return read_sketch(self._header.get("extra", {}))
 
     def _repr_html_(self) -> str:
         """Name, file, classes and input, for notebooks."""

@@ -97,8 +97,8 @@ def open_network_data(networks: Sequence[Network], source: Source | None = None)
 
 def _key(networks: Sequence[Network], source: Source, stamp: str, *, own: bool) -> str:
     facts = [tool_version(), canonical(source), stamp, "own" if own else "other"]
-    # Splits depend on what every network was trained on, which its stage key stands for.
-    facts += [network.digest for network in networks if network.trained is not None]
+    # Splits depend on what every network was trained on, which its digest stands for.
+    facts += [network.digest for network in networks]
     return sha256(" ".join(facts).encode()).hexdigest()[:12]
 
 

@@ -18,8 +18,10 @@ class Engine(Part):
     """auto: the accelerator where there is one."""
     devices: PositiveInt = 1
     """Processes, one per device."""
-    precision: Literal["32", "bf16"] = "32"
-    """bf16: matrix products in bfloat16, weights in 32 bits."""
+    precision: Literal["auto", "32", "bf16"] = "32"
+    """bf16: matrix products in bfloat16, weights in 32 bits. auto: the faster of the two for the
+    recipe's networks, measured when a run begins and kept with it; 32 in commands that only
+    measure."""
     channels_last: bool = True
     """Memory layout of weights and crops; faster for most convolutions."""
     compile: bool = False

@@ -12,7 +12,7 @@ from pydantic import (
     model_validator,
 )
 
-from tinyrefinery.options.part import Part, Positive, wrong
+from tinyrefinery.options.part import Part, Positive, at_home, wrong
 
 Level = Literal["crop", "image", "category"]
 BatchNorm = Literal["batch", "running", "calibrated"]
@@ -56,7 +56,7 @@ def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
             )
         if colon and not rest:
             raise ValueError(f"{name!r} names nothing after the colon")
-    return names
+    return tuple(map(at_home, names))
 
 
 Refiners = Annotated[

@@ -1,5 +1,6 @@
 """What all parts of a recipe share: frozen, strict, each field documented beside it."""
 
+import os.path
 from pathlib import PurePath
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -27,6 +28,12 @@ def _require_name(schema: dict[str, Any]) -> None:
     if "const" in name:
         name.pop("default", None)
         schema["required"] = ["name", *schema.get("required", ())]
+
+
+def at_home(place: str) -> str:
+    """A path, or `file:PATH`, with the user's folder in place of a leading `~`."""
+    kind, prefix, path = place.rpartition("file:")
+    return place if kind else f"{prefix}{os.path.expanduser(path)}"
 
 
 class Part(BaseModel):

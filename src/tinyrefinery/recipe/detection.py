@@ -12,7 +12,16 @@ from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, model_v
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.options.engine import Engine
 from tinyrefinery.options.messages import check
-from tinyrefinery.options.part import FilePath, NonNegative, Part, Positive, Range, Share, wrong
+from tinyrefinery.options.part import (
+    FilePath,
+    NonNegative,
+    Part,
+    Positive,
+    Range,
+    Share,
+    at_home,
+    wrong,
+)
 from tinyrefinery.options.schedules import Plateau
 from tinyrefinery.options.sources import ShareLeft
 from tinyrefinery.options.training import TrainingRecipe
@@ -139,7 +148,7 @@ def _file(name: str) -> str:
     kind, _, what = name.partition(":")
     if kind not in ("file", "recipe") or not what:
         raise ValueError(f"should be file:PATH or recipe:NAME, not '{name}'")
-    return name
+    return at_home(name)
 
 
 class Backbone(Part):

@@ -2,12 +2,12 @@
 
 from typing import Annotated, Any
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, model_validator
 
 from tinyrefinery.options.budget import Budget
 from tinyrefinery.options.labels import GroundTruth, Labels, Refined
 from tinyrefinery.options.losses import Loss
-from tinyrefinery.options.part import Frozen, Part, Slug, wrong
+from tinyrefinery.options.part import Frozen, Part, Slug, at_home, wrong
 from tinyrefinery.options.training import EarlyStop, Jitter, TrainingRecipe
 
 OptionalBudget = Annotated[Budget | None, Field(exclude_if=lambda budget: budget is None)]
@@ -21,7 +21,7 @@ class Model(Part):
     """A name that `tinyrefinery.models` knows, or `timm:NAME`."""
     kwargs: dict[str, Any] = Field(default_factory=dict)
     """Options of the architecture, e.g. `{stem: small}`; for timm e.g. `{pretrained: true}`."""
-    weights: str | None = None
+    weights: Annotated[str, AfterValidator(at_home)] | None = None
     """Checkpoint file to start from; null: random weights."""
 
 
@@ -47,7 +47,7 @@ class Stage(TrainingRecipe):
     beside: str | None = None
     """Train in step with an earlier stage, by its id, that has the same labels, epochs and batch
     size: crops are rendered and labeled once for both, in that stage's order; null: alone."""
-    init_from: str | None = None
+    init_from: Annotated[str, AfterValidator(at_home)] | None = None
     """Start from the weights of an earlier stage, by its id, of `file:PATH`, or of another recipe's
     last stage, `recipe:NAME`, which is then trained first at the same seed; null: random."""
     replace_head: bool = False
@@ -58,6 +58,9 @@ class Stage(TrainingRecipe):
     bn_momentum: Annotated[float, Field(gt=0, le=1)] | None = None
     """Share that each batch has in batch normalization's running statistics (PyTorch's momentum, 1
     minus that of Keras); null: the architecture's, mostly 0.1."""
+    int8: bool = False
+    """Compute with weights and activations rounded to 8 bits, as an int8 export does. Batch
+    normalization keeps its statistics, so weights to start from are needed."""
     jitter: Jitter | None = None
     """Add adversarially jittered crops to each batch (Label Refinery, section 3.1), best to a
     network that is trained already (init_from); null: natural crops only."""
@@ -83,10 +86,19 @@ class Stage(TrainingRecipe):
         if self.init_from is not None and self.model.weights is not None:
             raise wrong(("init_from", "model.weights also says where to start: keep one of them"))
         start = self.init_from or self.model.weights or self.model.kwargs.get("pretrained")
-        for field in ("replace_head", "freeze"):
+        for field in ("replace_head", "freeze", "int8"):
             if getattr(self, field) and not start:
                 text = "needs weights to start from: init_from, model.weights or pretrained"
                 raise wrong((field, text))
+        return self
+
+    @model_validator(mode="after")
+    def _loss_is_of_logits(self) -> "Stage":
+        if self.int8 and self.loss.name == "bias":
+            text = (
+                "rounded networks give no feature map, which the bias loss needs: set another loss"
+            )
+            raise wrong(("int8", text))
         return self
 
     @model_validator(mode="after")

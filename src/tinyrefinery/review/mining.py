@@ -193,7 +193,7 @@ def _groups(dataset: Dataset, ids: np.ndarray) -> tuple[dict[str, str], int]:
     groups: dict[str, str] = {}
     train = dataset.manifest.column("split") == "train"
     repeated = 0
-    found = find_copies(dataset, Fingerprints.concatenate(list(chunks)))
+    found = find_copies(dataset, Fingerprints.concatenate(chunks, len(ids)))
     for number, copies in enumerate(each for each in found if each.certain):
         groups |= {str(ids[row]): f"g{number}" for row in copies.rows}
         inside = {str(ids[row]) for row in copies.rows if train[row]}

@@ -30,7 +30,10 @@ def stage_keys(recipe: Recipe, data: Dataset) -> dict[str, str]:
     Raises:
         CheckpointError: when a file that takes part can't be read.
         DataError: when a taxonomy's labels can't be made.
+        ValueError: when the precision is still `auto`, under which weights could be either's.
     """
+    if recipe.engine.precision == "auto":
+        raise ValueError("engine.precision: choose a precision before keys are made")
     stages = {stage.id: stage for stage in recipe.generations}
     keys: dict[str, str] = {}
     for stage in stages.values():
@@ -89,6 +92,8 @@ def _stage_facts(stage: Stage, data: Dataset) -> dict[str, Any]:
     facts["model"]["weights"] = None
     if not getattr(stage.labels, "threshold_samples", 0):  # as before there were any
         facts["labels"].pop("threshold_samples", None)
+    if not stage.int8:  # as before there was any
+        facts.pop("int8")
     if isinstance(stage.labels, Refined):
         facts["labels"]["by"] = [_without_place(name) for name in stage.labels.by]
         form = builders.label_form(stage, len(data.classes))

@@ -209,6 +209,7 @@ def _place(
         "key": key,
         "rows": tuple(rows[key]),
         "seed": job.recipe.seed,
+        "precision": job.recipe.engine.precision,
         "folder": folder / files.STAGES / files.stage_folder(stage, key),
         "fills": job.row,
     }

@@ -40,6 +40,8 @@ class StageFacts:
     """1 for given labels, else one more than the latest refiner's; a refiner file counts as 1."""
     data: str
     """Digest of its dataset."""
+    precision: str = ""
+    """Of its training, `32` or `bf16`; empty in runs of earlier versions."""
     outside: tuple[str, ...] = ()
     """Networks from outside the recipe that it depends on, `file:PATH` or `timm:NAME`."""
     unknown_origin: tuple[str, ...] = ()

@@ -5,9 +5,9 @@ from itertools import permutations
 from math import factorial
 
 import numpy as np
-from scipy.stats import rankdata
 
 from tinyrefinery.random import generator
+from tinyrefinery.statistics.ranks import midranks
 
 MOST_ORDERS = 9999  # with up to 7 pairs the test uses all orders, beyond that this many random ones
 ROUNDING = 1e-9  # orders with equal rho differ in the last bits
@@ -58,5 +58,5 @@ def _orders(n: int) -> np.ndarray:
 
 def _standardized_ranks(values: np.ndarray) -> np.ndarray:
     """Ranks with mean zero and norm one, so that rho is a dot product."""
-    ranks = rankdata(values) - (len(values) + 1) / 2
+    ranks = midranks(values) - (len(values) + 1) / 2
     return ranks / np.linalg.norm(ranks)

@@ -118,6 +118,34 @@ def test_int8_litert_has_integers_only_between_pixels_and_softmax(run, tmp_path,
     assert max(scales) > 1  # per channel
 
 
+def test_fine_tuning_leaves_the_run_and_measures_against_it(run, tmp_path):
+    before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+    (plain,) = export(run, folder=tmp_path / "plain", int8=True)
+    assert plain.parity.verdict == "UNPROVEN"  # too few images to prove anything
+    (done,) = export(run, folder=tmp_path / "tuned", int8=True, fine_tune=1)
+    assert {p: p.read_bytes() for p in before} == before
+    assert done.path.name == plain.path.name
+    assert done.parity.drop.network == plain.parity.drop.network
+    assert done.parity.drop.high <= plain.parity.drop.high
+    (folder,) = (tmp_path / "tuned").glob("*.fine-tuned-1")
+    tuned = open_network(folder)
+    (stage,) = tuned.recipe.stages
+    assert stage.labels.by == (open_network(run, stage="plain").source,)  # as in the run
+    assert stage.epochs == 1
+    if "fine_tuned" in done.record:  # it was the better one
+        assert done.record["digest"] == tuned.digest
+        assert tmp_path / "tuned" / done.record["fine_tuned"]["network"] == tuned.file
+
+
+def test_fine_tuning_needs_int8_and_a_run(run, tmp_path):
+    with pytest.raises(RecipeError, match="add --int8"):
+        export(run, folder=tmp_path, fine_tune=1)
+    file = tmp_path / "alone.safetensors"
+    file.write_bytes(open_network(run).file.read_bytes())
+    with pytest.raises(DataError, match=r"is in no run.*Name a run folder"):
+        export(file, folder=tmp_path, int8=True, fine_tune=1)
+
+
 def test_normalization_can_stay_outside(run, tmp_path):
     (done,) = export(run, folder=tmp_path, preprocessing="metadata")
     images = ((PIXELS / 255 - 0.5) / 0.25).astype(np.float32)

@@ -29,6 +29,26 @@ def test_verdict_of_a_float_artifact_is_by_its_logits():
     assert compare(ONE, near, labels, "", max_drop=None).verdict == "FAIL"
 
 
+def test_a_network_that_amplifies_rounding_bounds_its_artifact_by_its_own_error():
+    labels = np.array([0, 1, 0, 1])
+    largest = np.log(10)  # of the smallest probability, 0.1
+    exact = ONE * np.exp(1e-3 * largest)  # the network itself is off by 1e-3
+    near, far = (ONE * np.exp(-share * largest) for share in (2e-3, 5e-3))
+
+    def by(found, reference):
+        return compare(ONE, found, labels, "", max_drop=None, exact=lambda: reference)
+
+    found = by(near, exact)
+    assert found.verdict == "PASS"
+    assert found.rounding == pytest.approx(1e-3, rel=1e-2)
+    assert found.bound == pytest.approx(4e-3, rel=1e-2)
+    assert by(far, exact).verdict == "FAIL"
+    # A network that is exact to 1e-6 keeps the bound of 1e-4.
+    assert by(near, ONE * np.exp(1e-6)).bound == 1e-4
+    assert by(near, ONE * np.exp(1e-6)).verdict == "FAIL"
+    assert by(near, None).verdict == "FAIL"
+
+
 def test_verdict_of_an_int8_artifact_is_by_the_interval():
     labels = np.zeros(2000, int)
     good, bad = np.tile([[0.9, 0.1]], (2000, 1)), np.tile([[0.1, 0.9]], (2000, 1))

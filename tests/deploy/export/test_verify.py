@@ -1,6 +1,8 @@
 """`verify` notices every change of an artifact."""
 
+import runpy
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from tinyrefinery.deploy.export.verification import verify
 from tinyrefinery.errors import CheckpointError
 
 FLIPS = 1000
+SCRIPT = Path(__file__).parents[3] / "benchmarks" / "bit_flips.py"
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +46,19 @@ def test_every_flipped_bit_is_noticed(artifact):
         content[byte] ^= 1 << bit
     artifact.write_bytes(content)
     assert verify(artifact).passed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["onnx", "litert"])
+def test_every_flipped_bit_of_the_weights_is_noticed(run, tmp_path, target, request):
+    if target == "litert":
+        request.getfixturevalue("converter")
+    (done,) = export(run, target, folder=tmp_path, int8=True)
+    measure = runpy.run_path(str(SCRIPT))["measure"]
+    total, weights, flips, noticed, shown = measure(done.path)
+    assert 0 < weights < total
+    assert noticed == flips == FLIPS
+    assert shown < flips  # the test vectors alone don't notice all of them
 
 
 def test_a_file_that_is_cut_short(artifact):

@@ -15,6 +15,8 @@ FAST = ("resnet8", "street_cnn", "mobilenet_v1_025")
 SIZES = {"alexnet": 96, "densenet_k12": 32, "street_cnn": 32, "resnet8": 32}
 TIMM = ("mobilenetv2_050", "mobilenetv3_small_100", "efficientnet_lite0", "efficientnet_b0")
 TIMM += ("resnet18", "mnasnet_small", "ghostnet_050")
+AMPLIFIES = ("timm:efficientnet_b0",)
+"""Untrained, it amplifies rounding: in float32 it is off by 5e-3 from itself in float64."""
 SLOW = (*(name for name in MODELS if name not in FAST), *(f"timm:{name}" for name in TIMM))
 
 
@@ -38,7 +40,8 @@ def check(name, folder):
     )
     for done in export(file, ["onnx", "litert"], folder=folder):
         print(f"{name}, {size} pixels, {done.path.suffix}: {done.parity.logit:.1e}")
-        assert done.parity.logit <= 1e-4, (done.path.name, done.parity)
+        assert done.parity.logit <= done.parity.bound, (done.path.name, done.parity)
+        assert name in AMPLIFIES or done.parity.bound == 1e-4
         assert done.path.exists()
 
 

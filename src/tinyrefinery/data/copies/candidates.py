@@ -11,7 +11,7 @@ from tinyrefinery.data.examine import cores
 SIMILAR = 0.84  # our choice: smallest similarity; benchmarks/copies.py measures what it finds
 _MOST = 20  # pairs per image on average: bounds time and memory on sets of lookalikes
 _SAMPLE = 1000  # images that estimate how many pairs a threshold gives
-_ROWS, _COLUMNS = 256, 2048  # of a block of pairs: it fits in the processor's cache
+_ROWS, _COLUMNS = 128, 1024  # of a block of pairs: it fits in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,9 @@ class Candidates:
         return Candidates(self.pairs[keep], self.mirrored[keep], self.similarity[keep])
 
 
-def find_candidates(thumbs: np.ndarray, least: float = SIMILAR) -> Candidates:
+def find_candidates(
+    thumbs: np.ndarray, least: float = SIMILAR, rows: np.ndarray | None = None
+) -> Candidates:
     """Find the pairs of images that are similar, directly or mirrored. A pair can be both.
 
     Time grows with the square of the number of images. Where many images look alike, only the most
@@ -39,9 +41,11 @@ def find_candidates(thumbs: np.ndarray, least: float = SIMILAR) -> Candidates:
     Args:
         thumbs: (N, SIDE, SIDE) uint8.
         least: smallest similarity.
+        rows: the images to compare, ascending; all by default.
     """
-    n = len(thumbs)
-    even, odd = frequencies(thumbs)
+    rows_of = np.arange(len(thumbs)) if rows is None else rows
+    n = len(rows_of)
+    even, odd = (part[rows_of] for part in frequencies(thumbs))
     least = max(least, _bounding_threshold(even, odd))
     starts = [(at, other) for at in range(0, n, _ROWS) for other in range(at, n, _COLUMNS)]
 
@@ -60,7 +64,7 @@ def find_candidates(thumbs: np.ndarray, least: float = SIMILAR) -> Candidates:
     opposed = np.einsum("pf,pf->p", odd[pairs[:, 0]], odd[pairs[:, 1]])
     both = np.stack([same + opposed, same - opposed])  # (2, P)
     mirrored, place = np.nonzero(both >= least)
-    return Candidates(pairs[place], mirrored == 1, both[mirrored, place])
+    return Candidates(rows_of[pairs[place]], mirrored == 1, both[mirrored, place])
 
 
 def _best(

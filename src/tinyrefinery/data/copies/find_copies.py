@@ -7,7 +7,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from tinyrefinery.data.copies.fingerprints import Fingerprints
-from tinyrefinery.data.copies.near_pairs import NearPairs, near_pairs
+from tinyrefinery.data.copies.near_pairs import NearPairs, first_places, near_pairs
 from tinyrefinery.data.dataset import Dataset
 
 KINDS = ("bytes", "pixels", "near", "mirrored")
@@ -36,7 +36,7 @@ def find_copies(dataset: Dataset, prints: Fingerprints) -> list[CopyGroup]:
         Certain copies, the largest group first, then likely ones. An image can be in both: a likely
         group links images that no certain group has together.
     """
-    ids = dataset.manifest.column("id").astype(str)
+    ids = dataset.manifest.column("id")
     same_bytes, rows = same_contents(ids)
     near = near_pairs(prints, rows)
     kinds = np.where(near.mirrored, 3, 2)
@@ -56,9 +56,10 @@ def find_copies(dataset: Dataset, prints: Fingerprints) -> list[CopyGroup]:
 
 def same_contents(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of rows with the same id, (P, 2), and the first row of each id, ascending."""
-    _, first, content = np.unique(ids, return_index=True, return_inverse=True)
-    repeats = np.flatnonzero(first[content] != np.arange(len(ids)))
-    return np.stack([first[content[repeats]], repeats], 1), np.sort(first)
+    first = first_places(ids.tolist())
+    is_first = first == np.arange(len(ids))
+    repeats = np.flatnonzero(~is_first)
+    return np.stack([first[repeats], repeats], 1), np.flatnonzero(is_first)
 
 
 def components(pairs: np.ndarray, n: int) -> np.ndarray:

@@ -6,6 +6,7 @@ numbers instead of signs, and taken from the middle of the picture. So borders a
 matter. A mirrored image has the same frequencies, but those that are odd in x change sign.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -17,6 +18,7 @@ SIDE = 32  # pixels per side of a thumbnail
 LOW = 6  # frequencies per direction; the constant one does not count
 FLAT = 4.0  # gray levels, our choice: below this standard deviation, frequencies are noise
 TINY = 14  # pixels per side, our choice: a smaller image has too little detail; half a digit has it
+_BLOCK = 1024  # thumbnails at a time, as numbers: they fit in the processor's cache
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -51,15 +53,24 @@ class Fingerprints:
     """(N,) bool: the image has fewer pixels than its thumbnail, so it lacks the finest detail."""
 
     @classmethod
-    def concatenate(cls, parts: list["Fingerprints"]) -> "Fingerprints":
-        """The images of all parts, in order."""
-        if not parts:
-            return cls(np.empty((0, SIDE, SIDE), np.uint8), np.empty(0, bool), np.empty(0, bool))
-        return cls(
-            np.concatenate([part.thumbs for part in parts]),
-            np.concatenate([part.flat for part in parts]),
-            np.concatenate([part.coarse for part in parts]),
-        )
+    def concatenate(cls, parts: Iterable["Fingerprints"], n: int | None = None) -> "Fingerprints":
+        """The images of all parts, in order.
+
+        Args:
+            parts: of some images each.
+            n: how many images these are together. If it is given, each part is copied into its
+                place as it comes, so that no two copies of all of them are in memory.
+        """
+        if n is None:
+            parts = list(parts)
+            n = sum(len(part.flat) for part in parts)
+        whole = cls(np.empty((n, SIDE, SIDE), np.uint8), np.empty(n, bool), np.empty(n, bool))
+        at = 0
+        for part in parts:
+            place = slice(at, at := at + len(part.flat))
+            whole.thumbs[place] = part.thumbs
+            whole.flat[place], whole.coarse[place] = part.flat, part.coarse
+        return whole
 
     def select(self, rows: np.ndarray) -> "Fingerprints":
         """The fingerprints of some rows, in that order."""
@@ -68,14 +79,24 @@ class Fingerprints:
 
 def fingerprint(chunk: Chunk) -> Fingerprints:
     """Fingerprints of a chunk's images, in the order of its rows."""
-    return Fingerprints(
-        chunk.measure(thumbnails), chunk.measure(_is_flat), chunk.measure(_is_coarse)
-    )
+    n = len(chunk.rows)
+    prints = Fingerprints(np.empty((n, SIDE, SIDE), np.uint8), np.empty(n, bool), np.empty(n, bool))
+    for stack in chunk.stacks:
+        luma, shortest = _luma(stack.pixels), min(stack.pixels.shape[1:3])
+        prints.thumbs[stack.places] = _squares(luma)
+        spread = luma.reshape(len(luma), -1).std(1)
+        prints.flat[stack.places] = (spread < FLAT) | (shortest < TINY)
+        prints.coarse[stack.places] = shortest < SIDE
+    return prints
 
 
 def thumbnails(pixels: np.ndarray) -> np.ndarray:
     """Luma of images uint8 (n, H, W, C) as (n, SIDE, SIDE) uint8."""
-    return np.rint(_resized(_luma(pixels), SIDE)).astype(np.uint8)
+    return _squares(_luma(pixels))
+
+
+def _squares(luma: np.ndarray) -> np.ndarray:
+    return np.rint(_resized(luma, SIDE)).astype(np.uint8)
 
 
 def frequencies(thumbs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -89,27 +110,22 @@ def frequencies(thumbs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         (n, LOW * LOW / 2), float32. Two images are as similar as the scalar product of the even
         ones plus that of the odd ones. For an image and the mirror image of another, it is minus.
     """
-    part = MIDDLE.cut(thumbs).astype(np.float32)
-    low = _cosines(part.shape[1]) @ part @ _cosines(part.shape[2]).T  # (n, LOW, LOW)
-    low *= _weights_of_frequencies()
-    low /= np.maximum(np.sqrt((low * low).sum((1, 2), keepdims=True)), 1e-6)
     n, half = len(thumbs), LOW * LOW // 2
-    return low[:, :, 0::2].reshape(n, half), low[:, :, 1::2].reshape(n, half)
+    even, odd = np.empty((2, n, half), np.float32)
+    for at in range(0, n, _BLOCK):
+        block = slice(at, at + _BLOCK)
+        part = MIDDLE.cut(thumbs[block]).astype(np.float32)
+        low = _cosines(part.shape[1]) @ part @ _cosines(part.shape[2]).T  # (n, LOW, LOW)
+        low *= _weights_of_frequencies()
+        low /= np.maximum(np.sqrt((low * low).sum((1, 2), keepdims=True)), 1e-6)
+        even[block] = low[:, :, 0::2].reshape(-1, half)
+        odd[block] = low[:, :, 1::2].reshape(-1, half)
+    return even, odd
 
 
 def _luma(pixels: np.ndarray) -> np.ndarray:
     values = pixels.astype(np.float32)
     return values @ _LUMA if pixels.shape[3] == 3 else values[..., 0]
-
-
-def _is_flat(pixels: np.ndarray) -> np.ndarray:
-    if min(pixels.shape[1:3]) < TINY:
-        return np.ones(len(pixels), bool)
-    return _luma(pixels).reshape(len(pixels), -1).std(1) < FLAT
-
-
-def _is_coarse(pixels: np.ndarray) -> np.ndarray:
-    return np.full(len(pixels), min(pixels.shape[1:3]) < SIDE)
 
 
 def _resized(planes: np.ndarray, side: int) -> np.ndarray:

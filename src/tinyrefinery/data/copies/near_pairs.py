@@ -1,13 +1,15 @@
 """Pairs of images that are near copies: certain ones, and likely ones for a person to look at."""
 
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
+from hashlib import blake2b
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from tinyrefinery.data.copies.alignment import shared_detail
 from tinyrefinery.data.copies.candidates import find_candidates
-from tinyrefinery.data.copies.fingerprints import SIDE, Fingerprints
+from tinyrefinery.data.copies.fingerprints import Fingerprints
 from tinyrefinery.data.copies.strangers import outside_crowds, unrelated_detail
 
 # Our choice. benchmarks/copies.py measures the copies found and the false matches.
@@ -48,19 +50,18 @@ def _near_pairs(prints: Fingerprints, rows: np.ndarray) -> NearPairs:
     none = np.zeros(len(repeats), bool)
     same = NearPairs(np.stack([first, repeats], 1), none, ~none)
     rows = np.setdiff1d(rows, repeats, assume_unique=True)
-    compared = prints.select(rows)
-    found = outside_crowds(find_candidates(compared.thumbs), len(rows))
-    detail = shared_detail(compared, found.pairs, found.mirrored)
+    found = outside_crowds(find_candidates(prints.thumbs, rows=rows), len(prints.thumbs))
+    detail = shared_detail(prints, found.pairs, found.mirrored)
     found, detail = found.select(detail >= LIKELY), detail[detail >= LIKELY]
     images, place = np.unique(found.pairs, return_inverse=True)
-    unrelated = unrelated_detail(compared, images)[place.reshape(-1, 2)].max(1, initial=-np.inf)
+    unrelated = unrelated_detail(prints, rows, images)[place.reshape(-1, 2)].max(1, initial=-np.inf)
     with np.errstate(invalid="ignore"):  # 0 / 0: equal to unrelated images too
         share = (1 - detail) / (1 - unrelated)
     near = np.flatnonzero(share <= NEAR)
     near = near[_better_way(found.pairs[near], detail[near])]
     certain = (detail[near] >= CERTAIN) & (share[near] <= NEARER)
     return NearPairs(
-        np.concatenate([same.pairs, rows[found.pairs[near]]]),
+        np.concatenate([same.pairs, found.pairs[near]]),
         np.concatenate([same.mirrored, found.mirrored[near]]),
         np.concatenate([same.certain, certain]),
     )
@@ -68,11 +69,17 @@ def _near_pairs(prints: Fingerprints, rows: np.ndarray) -> NearPairs:
 
 def _same_thumbnails(thumbs: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rows whose thumbnail an earlier row has, as (those earlier rows, these rows)."""
-    flat = np.ascontiguousarray(thumbs[rows].reshape(len(rows), SIDE * SIDE))
-    bytes_of = flat.view(np.dtype((np.void, SIDE * SIDE)))[:, 0]
-    _, first, content = np.unique(bytes_of, return_index=True, return_inverse=True)
-    repeats = np.flatnonzero(first[content] != np.arange(len(rows)))
-    return rows[first[content[repeats]]], rows[repeats]
+    digests = (blake2b(thumbs[row].tobytes(), digest_size=16).digest() for row in rows)
+    earliest = first_places(digests)
+    repeats = np.flatnonzero(earliest != np.arange(len(rows)))
+    return rows[earliest[repeats]], rows[repeats]
+
+
+def first_places(keys: Iterable[Hashable]) -> np.ndarray:
+    """The first place of each key, (n,) int64: its own place unless an earlier key is equal."""
+    first: dict[Hashable, int] = {}
+    places = (first.setdefault(key, place) for place, key in enumerate(keys))
+    return np.fromiter(places, np.int64)
 
 
 def _better_way(pairs: np.ndarray, detail: np.ndarray) -> np.ndarray:

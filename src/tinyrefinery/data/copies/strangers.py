@@ -24,7 +24,7 @@ CROWDED = 0.5
 IDENTICAL = 0.99  # a similarity at which a candidate counts in any crowd
 _MOST = 10_000  # images among which unrelated ones are looked for
 _TYPICAL, _USUAL = 500, 0.99  # images, and the share of their neighbors' details
-_BLOCK = 512
+_BLOCK = 64  # images at a time, each beside all of the sample
 
 
 def outside_crowds(candidates: Candidates, n: int) -> Candidates:
@@ -51,42 +51,43 @@ def outside_crowds(candidates: Candidates, n: int) -> Candidates:
     return candidates.select(keep)
 
 
-def unrelated_detail(prints: Fingerprints, images: np.ndarray) -> np.ndarray:
+def unrelated_detail(prints: Fingerprints, rows: np.ndarray, images: np.ndarray) -> np.ndarray:
     """The most detail that each image shares with similar but unrelated images, (M,) float32.
 
     It is not less than what all but one in a hundred such pairs of the dataset share: chance
     finds a good match for one digit that it doesn't find for the next.
 
     Args:
-        prints: of N images.
-        images: (M,) positions.
+        prints: of all images.
+        rows: (N,) positions of the images to compare.
+        images: (M,) positions, among `rows`.
 
     Returns:
         Correlations as `shared_detail` measures them; minus infinity in a dataset of fewer than
         `FEWEST` images.
     """
-    n = len(prints.thumbs)
+    n = len(rows)
     if n < FEWEST or not len(images):
         return np.full(len(images), -np.inf, np.float32)
     random = np.random.default_rng(0)
-    typical = random.choice(n, min(n, _TYPICAL), replace=False)
-    detail = _detail_of_neighbors(prints, np.concatenate([images, typical]))
+    typical = rows[random.choice(n, min(n, _TYPICAL), replace=False)]
+    detail = _detail_of_neighbors(prints, rows, np.concatenate([images, typical]))
     usual = np.quantile(detail[len(images) :], _USUAL)
     return np.maximum(detail[: len(images)].max(1), usual).astype(np.float32)
 
 
-def _detail_of_neighbors(prints: Fingerprints, images: np.ndarray) -> np.ndarray:
+def _detail_of_neighbors(prints: Fingerprints, rows: np.ndarray, images: np.ndarray) -> np.ndarray:
     """The detail that images (M,) share with neighbors after `RANK`, (M, COMPARED) float32."""
-    n = len(prints.thumbs)
-    sample = np.arange(n)
+    n, sample = len(rows), rows
     if n > _MOST:
-        sample = np.sort(np.random.default_rng(0).choice(n, _MOST, replace=False))
-    even, odd = frequencies(prints.thumbs)
+        sample = rows[np.sort(np.random.default_rng(0).choice(n, _MOST, replace=False))]
+    even, odd = frequencies(prints.thumbs[sample])
     neighbors, mirrored = [], []
     for at in range(0, len(images), _BLOCK):
         block = images[at : at + _BLOCK]
-        opposed = odd[block] @ odd[sample].T
-        similarity = even[block] @ even[sample].T + np.abs(opposed)
+        even_of, odd_of = frequencies(prints.thumbs[block])
+        opposed = odd_of @ odd.T
+        similarity = even_of @ even.T + np.abs(opposed)
         similarity[block[:, None] == sample] = 2.0  # the image itself comes first
         place = _ranked(similarity)
         neighbors.append(sample[place])

@@ -70,7 +70,7 @@ def with_copies_joined(groups: np.ndarray, dataset: Dataset) -> tuple[np.ndarray
 
 def _certain_pairs(dataset: Dataset) -> np.ndarray:
     """Pairs of rows, (P, 2), from the cache if it has these images."""
-    ids = dataset.manifest.column("id").astype(str)
+    ids = dataset.manifest.column("id")
     _, rows = same_contents(ids)
     key = sha256(f"{_VERSION}\x1f{dataset.images.channels}".encode())
     key.update("".join(ids[rows]).encode())
@@ -81,7 +81,7 @@ def _certain_pairs(dataset: Dataset) -> np.ndarray:
         return rows[places]
     except (OSError, KeyError, IndexError, pa.ArrowException):
         pass  # not in the cache, or unreadable
-    prints = Fingerprints.concatenate(list(map_chunks(dataset, rows, fingerprint)))
+    prints = Fingerprints.concatenate(map_chunks(dataset, rows, fingerprint), len(rows))
     found = near_pairs(prints, np.arange(len(rows)))
     places = found.pairs[found.certain]
     try:

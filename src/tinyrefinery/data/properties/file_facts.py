@@ -7,6 +7,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from tinyrefinery.data.images import EncodedImages
+from tinyrefinery.data.properties.jpeg_tables import plain_luma_sum
 from tinyrefinery.data.properties.property_names import KINDS
 
 # Sum of the luma quantization table, ITU-T T.81, table K.1. libjpeg scales all entries alike.
@@ -27,6 +28,8 @@ def _facts(data: bytes, size: np.ndarray) -> dict[str, Any]:
     facts: dict[str, Any] = dict.fromkeys(KINDS)
     facts["bytes"] = float(len(data))
     facts["bytes_per_pixel"] = len(data) / max(1, int(size[0]) * int(size[1]))
+    if (luma := plain_luma_sum(data)) is not None:
+        return facts | {"format": "JPEG", "transparency": 0.0, "jpeg_quality": _quality(luma)}
     try:
         image = Image.open(BytesIO(data))  # reads the header only
     except Exception:  # only the other decoder can read it
@@ -49,9 +52,14 @@ def jpeg_quality(luma: list[int]) -> float:
     percent from there on. Entries are at least 1, so estimates of the highest qualities are a
     little too low.
     """
-    percent = 100 * sum(luma) / _LUMA_SUM
+    return _quality(sum(luma))
+
+
+def _quality(luma_sum: int) -> float:
+    """As `jpeg_quality`, from the sum."""
+    percent = 100 * luma_sum / _LUMA_SUM
     quality = 5000 / percent if percent > 100 else (200 - percent) / 2
-    return float(np.clip(round(quality), 1, 100))
+    return float(min(100, max(1, round(quality))))
 
 
 def _camera(image: Image.Image) -> str | None:

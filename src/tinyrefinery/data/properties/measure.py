@@ -41,15 +41,16 @@ def properties_table(
     dataset: Dataset, rows: np.ndarray, chunks: Iterable[dict[str, Any]]
 ) -> pa.Table:
     """The table of `image_properties` from the results of `chunk_properties`."""
-    columns: dict[str, list[Any]] = {}
+    types = {name: pa.float64() for name in MEASURES} | KINDS
+    columns: dict[str, list[pa.Array]] = {}
     for chunk in chunks:
         for name, values in chunk.items():
-            columns.setdefault(name, []).extend(values)
-    types = {name: pa.float64() for name in MEASURES} | KINDS
+            columns.setdefault(name, []).append(pa.array(values, types[name]))
     names = [name for name in MEASURES if dataset.images.channels == 3 or name not in COLOR]
     names += KINDS if isinstance(dataset.images, EncodedImages) else []
     table = {"id": pa.array(dataset.manifest.column("id")[rows].tolist(), pa.string())}
-    return pa.table(table | {n: pa.array(columns.get(n, []), types[n]) for n in names})
+    measured = {n: pa.chunked_array(columns.get(n, []), types[n]).combine_chunks() for n in names}
+    return pa.table(table | measured)
 
 
 def chunk_properties(dataset: Dataset, chunk: Chunk) -> dict[str, Any]:

@@ -23,11 +23,14 @@ def artifact_facts(
         method: how int8 was calibrated; None for float.
     """
     info, stage = network.info, network.trained
+    crop = network.recipe.data.eval_crop if network.recipe else None
     facts: dict[str, Any] = {
         "size": list(info.size),
         "channels": info.channels,
         "mean": list(info.mean),
         "std": list(info.std),
+        # Of a picture's shorter side, before the middle is cut out; None: just enough to cover it.
+        "resize": crop.resize if crop is not None and tuple(crop.size) == info.size else None,
         "layout": "NHWC",
         "input": _input(preprocessing),
         "output": "probabilities",

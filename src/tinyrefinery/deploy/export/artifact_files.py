@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 
 from tinyrefinery.deploy.export import litert_conversion, onnx_int8
+from tinyrefinery.deploy.export.float_layers import weight_nodes
 from tinyrefinery.deploy.export.onnx_rewrites import put_metadata, remove_notes, take_pixels
 from tinyrefinery.models.runtime_network import ENTRY
 
@@ -28,6 +29,8 @@ class Files:
     """Whether the input is uint8 pixels."""
     name: str
     """Of the network, for errors and logs."""
+    floats: tuple[str, ...] = ()
+    """Layers that stay in float in an int8 file."""
 
 
 def make(target: str, files: Files, say: Callable[[str], object]) -> dict[str, Path]:
@@ -49,7 +52,9 @@ def _make_onnx(files: Files) -> dict[str, Path]:
         path, source = files.folder / f"artifact{method}.onnx", files.graph
         if files.images is not None:
             source = files.folder / f"quantized{method}.onnx"
-            onnx_int8.quantize_onnx(prepared, source, files.images, method, pixels=files.pixels)
+            onnx_int8.quantize_onnx(
+                prepared, source, files.images, method, pixels=files.pixels, floats=files.floats
+            )
         model = onnx.load(source)
         if files.pixels:
             take_pixels(model)
@@ -66,9 +71,10 @@ def _make_litert(files: Files, say: Callable[[str], object]) -> dict[str, Path]:
     is_int8 = files.images is not None
     methods = litert_conversion.METHODS if is_int8 else ("",)
     made = {method: files.folder / f"artifact{method}.tflite" for method in methods}
+    floats = tuple(weight_nodes(onnx.load(files.graph), files.floats))
     wanted = [
         litert_conversion.LiteRtFile(
-            str(path), files.metadata(method), files.pixels, is_int8, method
+            str(path), files.metadata(method), files.pixels, is_int8, method, floats
         )
         for method, path in made.items()
     ]

@@ -1,8 +1,10 @@
 """Export a network: convert it, check it on real images, write it with its record and vectors."""
 
+import copy
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -11,54 +13,32 @@ import numpy as np
 import torch
 
 from tinyrefinery.data.batches import evenly_spaced
-from tinyrefinery.deploy.export.artifact_facts import INSIDE, METADATA, artifact_facts
+from tinyrefinery.deploy.export.artifact_facts import INSIDE, artifact_facts
+from tinyrefinery.deploy.export.export_options import TARGETS, ExportOptions, check_export
 from tinyrefinery.deploy.export.exportable import Exportable
 from tinyrefinery.deploy.export.onnx_graph import export_graph
-from tinyrefinery.deploy.export.parity import MAX_DROP, Parity, compare, divergence
-from tinyrefinery.deploy.export.sample_images import CALIBRATE, Sample, Samples, draw_samples
+from tinyrefinery.deploy.export.parity import Parity, compare, divergence
+from tinyrefinery.deploy.export.sample_images import Sample, Samples, draw_samples
 from tinyrefinery.deploy.export.side_files import VECTORS, Vectors, failed_file, write_artifact
 from tinyrefinery.deploy.export.verification import open_artifact, predict_one_by_one
 from tinyrefinery.device.device_cost import device_cost
 from tinyrefinery.device.excess import excesses
 from tinyrefinery.device.host_latency import host_latency
-from tinyrefinery.errors import CheckpointError, DataError, RecipeError, look_up
-from tinyrefinery.files import check_writable, write_atomic
+from tinyrefinery.errors import DataError
+from tinyrefinery.files import write_atomic
 from tinyrefinery.networks.network import Network
 from tinyrefinery.options.budget import Budget
 
 if TYPE_CHECKING:
-    from tinyrefinery.deploy.export.artifact_files import Files
     from tinyrefinery.deploy.export.layer_effects import LayerEffect
 
-TARGETS: dict[str, str] = {"onnx": ".onnx", "litert": ".tflite"}
-"""Formats, and how the names of their files end."""
+TUNED = "fine-tuned"
+"""In the name of the run folder of a fine-tuned network."""
+MIXED = "mixed"
 FLOAT_TOLERANCE, LEAST_INT8_TOLERANCE = 1e-4, 1e-3
 """Of test vectors, in probability. Runtimes order sums differently."""
 _AT_ONCE = 64
 """Images that the network predicts at a time. In floating point, all of them take gigabytes."""
-
-
-@dataclass(frozen=True)
-class ExportOptions:
-    """What to export a network to, and how."""
-
-    targets: tuple[str, ...] = ("onnx",)
-    """Of `TARGETS`."""
-    int8: bool = False
-    """Whether to quantize; else artifacts are float."""
-    out: Path = Path("exports")
-    """Folder for the artifacts."""
-    preprocessing: str = INSIDE
-    """`INSIDE`, or `METADATA` to leave normalization to the caller."""
-    max_drop: float = MAX_DROP
-    """Allowed drop of int8 accuracy in percentage points."""
-    calibrate: int = CALIBRATE
-    """Most calibration images."""
-    budget: Budget = field(default_factory=Budget)
-    """Most that the LiteRT artifact may cost. Where it has no limit, an int8 artifact has that of
-    the recipe."""
-    explain: bool = False
-    """Whether to list what int8 costs each layer."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +88,7 @@ def export_network(
     Raises:
         RefineryError: if the network can't be exported, or a file can't be written.
     """
-    _check(network, options)
+    check_export(network, options)
     samples = draw_samples(network, overrides, calibrate=options.calibrate)
     if options.int8 and samples.calibration is None:
         raise DataError(
@@ -127,26 +107,25 @@ def export_network(
         return [work.export(target, graph, Path(folder), say) for target in options.targets]
 
 
-def _check(network: Network, options: ExportOptions) -> None:
-    """Refuse wrong options before the work starts."""
-    for target in options.targets:
-        look_up("target", target, TARGETS)
-    look_up("preprocessing", options.preprocessing, dict.fromkeys((INSIDE, METADATA)))
-    if not options.targets or len(set(options.targets)) < len(options.targets):
-        raise RecipeError(f"name each target once, e.g. --to {' --to '.join(TARGETS)}")
-    if not network.is_torch:
-        raise CheckpointError(
-            f"{network.file}: was exported already. Name the run or the network file that it was "
-            "made from"
-        )
-    if options.budget and "litert" not in options.targets:
-        raise RecipeError(
-            "--flash, --ram and --macs limit the LiteRT artifact: add --to litert, or leave them "
-            "out"
-        )
-    if options.explain and not options.int8:
-        raise RecipeError("--explain lists what int8 costs each layer: add --int8")
-    check_writable(folders=[options.out])
+@dataclass(frozen=True)
+class _Candidate:
+    """An artifact that may be written."""
+
+    network: Network
+    """What it was made from: the network, or one fine-tuned for int8."""
+    graph: Path
+    """Its float graph."""
+    made: Path
+    """The artifact's file."""
+    method: str
+    """How it was calibrated; "" for float."""
+    parity: Parity
+    checked: tuple[np.ndarray, np.ndarray]
+    """Its inputs of the check and its probabilities."""
+    loss: tuple[float, float]
+    """Upper end of the drop's interval, and divergence: the smallest is the best."""
+    floats: tuple[str, ...] = ()
+    """Layers that stay in float."""
 
 
 @dataclass(frozen=True)
@@ -162,6 +141,33 @@ class _Work:
         self, target: str, graph: Path, folder: Path, say: Callable[[str], object]
     ) -> Exported:
         """Make, check and write the artifact of one target."""
+        best = self._candidate(target, self.network, graph, folder, say)
+        if self.options.fine_tune and best.parity.verdict != "PASS":
+            network, tuned = self.tuned(folder, say)
+            other = self._candidate(target, network, tuned, folder / TUNED, say)
+            best = min(best, other, key=lambda each: each.loss)
+        if self.options.keep_float and best.parity.verdict != "PASS":
+            from tinyrefinery.deploy.export.float_layers import layers_that_lose_most
+
+            floats = layers_that_lose_most(self._effects(best, say), self.options.keep_float)
+            place = folder / MIXED
+            other = self._candidate(target, best.network, best.graph, place, say, floats)
+            best = min(best, other, key=lambda each: each.loss)
+        exported = self._write(target, best)
+        if self.options.explain and self.samples.calibration is not None:
+            return replace(exported, layers=self._layers(exported.path, best, say))
+        return exported
+
+    def _candidate(
+        self,
+        target: str,
+        network: Network,
+        graph: Path,
+        folder: Path,
+        say: Callable[[str], object],
+        floats: tuple[str, ...] = (),
+    ) -> "_Candidate":
+        """The artifact of one graph with the calibration that loses least, and its check."""
         say(f"converting to {target}{' int8' if self.options.int8 else ''}")
         from tinyrefinery.deploy.export.artifact_files import Files, make  # needs the extra
 
@@ -170,52 +176,90 @@ class _Work:
             graph=graph,
             folder=folder,
             images=None if images is None or not self.options.int8 else self._taken(images),
-            metadata=lambda method: json.dumps(self._facts(target, method), sort_keys=True),
+            metadata=lambda method: json.dumps(
+                self._facts(network, target, method, floats), sort_keys=True
+            ),
             pixels=self.options.preprocessing == INSIDE,
-            name=self.network.slug,
+            name=network.slug,
+            floats=floats,
         )
+        folder.mkdir(exist_ok=True)
         made = make(target, files, say)
         say(f"checking on {self.samples.check.where}")
         inputs = self._inputs(next(iter(made.values())))
-        expected = self._expected()
         found = {method: _predict(path, inputs) for method, path in made.items()}
-        best = min(found, key=lambda method: divergence(expected, found[method]))
+        losses = {method: divergence(self.expected, p) for method, p in found.items()}
+        best = min(losses, key=losses.__getitem__)
         parity = compare(
-            expected,
+            self.expected,
             found[best],
             self.samples.check.labels,
             self.samples.check.where,
             max_drop=self.options.max_drop if self.options.int8 else None,
+            exact=self._exact,
         )
-        exported = self._write(target, made[best], best, parity, (inputs, found[best]))
-        if self.options.explain and files.images is not None:
-            return replace(exported, layers=self._layers(exported.path, graph, files, best, say))
-        return exported
+        drop = 0.0 if parity.drop is None else parity.drop.high
+        loss = (drop, losses[best])
+        checked = inputs, found[best]
+        return _Candidate(network, graph, made[best], best, parity, checked, loss, floats)
+
+    def tuned(self, folder: Path, say: Callable[[str], object]) -> tuple[Network, Path]:
+        """The network fine-tuned for int8, and its float graph; made once for all targets."""
+        from tinyrefinery.deploy.export.fine_tuning import fine_tune
+
+        epochs = self.options.fine_tune
+        say(f"fine-tuning {self.network.name} for int8, epochs: {epochs}")
+        name = f"{self.network.slug}.{TUNED}-{epochs}"
+        network = fine_tune(self.network, epochs, self.options.out / name)
+        graph = folder / TUNED / "graph.onnx"
+        if not graph.exists():
+            graph.parent.mkdir(exist_ok=True)
+            info = network.info
+            normalize = self.options.preprocessing == INSIDE
+            module = Exportable(network.load(), info.mean, info.std, normalize=normalize)
+            export_graph(module, info.size, info.channels, network.name, graph)
+        return network, graph
 
     def _layers(
-        self, path: Path, graph: Path, files: "Files", method: str, say: Callable[[str], object]
+        self, path: Path, best: "_Candidate", say: Callable[[str], object]
     ) -> tuple["LayerEffect", ...]:
         """What int8 costs each layer; also written beside the artifact."""
-        from tinyrefinery.deploy.export.explaining import IMAGES, explain_layers, write_layers
-        from tinyrefinery.deploy.export.layer_effects import EffectImages
+        from tinyrefinery.deploy.export.explaining import write_layers
 
-        assert files.images is not None
-        check = self.samples.check
-        chosen = evenly_spaced(np.arange(len(check.pixels)), IMAGES)
-        labels = None if check.labels is None else check.labels[chosen]
-        images = EffectImages(self._taken(replace(check, pixels=check.pixels[chosen])), labels)
-        effects = explain_layers(graph, files.images, images, method, pixels=files.pixels, say=say)
+        effects = self._effects(best, say)
         write_layers(path, effects)
         return tuple(effects)
 
-    def _facts(self, target: str, method: str) -> dict[str, Any]:
-        return artifact_facts(
-            self.network,
+    def _effects(self, best: "_Candidate", say: Callable[[str], object]) -> list["LayerEffect"]:
+        """What int8 costs each layer of a candidate, the most expensive one first."""
+        from tinyrefinery.deploy.export.explaining import IMAGES, explain_layers
+        from tinyrefinery.deploy.export.layer_effects import EffectImages
+
+        assert self.samples.calibration is not None
+        taken, check = self._taken(self.samples.calibration), self.samples.check
+        chosen = evenly_spaced(np.arange(len(check.pixels)), IMAGES)
+        labels = None if check.labels is None else check.labels[chosen]
+        images = EffectImages(self._taken(replace(check, pixels=check.pixels[chosen])), labels)
+        pixels = self.options.preprocessing == INSIDE
+        return explain_layers(best.graph, taken, images, best.method, pixels=pixels, say=say)
+
+    def _facts(
+        self, network: Network, target: str, method: str, floats: tuple[str, ...]
+    ) -> dict[str, Any]:
+        facts = artifact_facts(
+            network,
             target=target,
             preprocessing=self.options.preprocessing,
             int8=self.options.int8,
             method=method or None,
         )
+        if floats:
+            facts["float_layers"] = list(floats)
+        if network is self.network:
+            return facts
+        file = network.file.relative_to(self.options.out).as_posix()
+        before = {"from": self.network.name, "digest": self.network.digest, "network": file}
+        return facts | {"fine_tuned": before}
 
     def _taken(self, sample: Sample) -> np.ndarray:
         """What the graph takes for a sample, (n, H, W, C) float32."""
@@ -234,38 +278,45 @@ class _Work:
         images = self._taken(self.samples.check).transpose(0, 3, 1, 2)  # (n, C, H, W)
         return np.ascontiguousarray(image.encode(images, info.mean, info.std))
 
-    def _expected(self) -> np.ndarray:
+    @cached_property
+    def expected(self) -> np.ndarray:
         """Probabilities (n, K) of the network for the images of the check."""
+        return self._probabilities(torch.float32)
+
+    def _probabilities(self, dtype: torch.dtype) -> np.ndarray:
+        """The same, computed with numbers of this type."""
         check = self.samples.check
         starts = range(0, len(check.pixels), _AT_ONCE)
         parts = (replace(check, pixels=check.pixels[s : s + _AT_ONCE]) for s in starts)
+        module = copy.deepcopy(self.module).to(dtype)
         with torch.inference_mode():
-            found = [self.module(torch.from_numpy(self._taken(part))) for part in parts]
+            found = [module(torch.from_numpy(self._taken(part)).to(dtype)) for part in parts]
             return torch.cat(found).numpy()
 
-    def _write(
-        self,
-        target: str,
-        made: Path,
-        method: str,
-        parity: Parity,
-        checked: tuple[np.ndarray, np.ndarray],
-    ) -> Exported:
+    def _exact(self) -> np.ndarray | None:
+        """The same in float64; None for a network that computes in float32 only."""
+        try:
+            return self._probabilities(torch.float64)
+        except RuntimeError:  # a layer that makes float32 tensors of its own
+            return None
+
+    def _write(self, target: str, best: "_Candidate") -> Exported:
         """Write the artifact, or the record of its failure."""
         precision = ".int8" if self.options.int8 else ""
         path = self.options.out / f"{self.network.slug}{precision}{TARGETS[target]}"
-        facts = self._facts(target, method) | {"parity": parity.as_dict()}
+        parity, (inputs, found) = best.parity, best.checked
+        facts = self._facts(best.network, target, best.method, best.floats)
+        facts["parity"] = parity.as_dict()
         excess: tuple[str, ...] = ()
         if target == "litert":
-            excess = self._excess(made, facts)
+            excess = self._excess(best.made, facts)
         if parity.verdict == "FAIL" or excess:
             record = {"file": path.name, "excess": excess, **facts}
             write_atomic(failed_file(path), json.dumps(record, indent=1))
             return Exported(path, facts, parity, excess=excess)
-        inputs, found = checked
         chosen = np.linspace(0, len(inputs) - 1, min(VECTORS, len(inputs))).astype(int)
         vectors = Vectors(inputs[chosen], found[chosen], self._tolerance(found))
-        record = write_artifact(path, made.read_bytes(), vectors, facts)
+        record = write_artifact(path, best.made.read_bytes(), vectors, facts)
         return Exported(path, record, parity)
 
     def _excess(self, made: Path, facts: dict[str, Any]) -> tuple[str, ...]:

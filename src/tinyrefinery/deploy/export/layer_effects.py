@@ -20,7 +20,8 @@ ACTIVATIONS = ("Relu", "Clip", "HardSigmoid", "HardSwish")
 """Operators that belong to the layer before them: the output of both together is rounded."""
 NOISE_IMAGES = 16
 """Images on which noise is measured: it needs the numbers of every layer."""
-_WEIGHTED = ("Conv", "Gemm", "MatMul")
+WEIGHTED = ("Conv", "Gemm", "MatMul")
+"""Operators with weights."""
 
 
 @dataclass(frozen=True)
@@ -111,12 +112,16 @@ def layers_of(model: Any, quantized: Any) -> list[Layer]:
         if scale is None or output in seen or node.op_type in ("Transpose", "Reshape", "Flatten"):
             continue
         seen.add(output)
-        weights = _rounded_weights(node, values) if node.op_type in _WEIGHTED else {}
-        name = next(iter(weights), node.name).removesuffix(".weight").removeprefix("network.")
-        layers.append(
-            Layer(name, node.op_type, output, scale, values[f"{output}_zero_point"], weights)
-        )
+        weights = _rounded_weights(node, values) if node.op_type in WEIGHTED else {}
+        name, zero = layer_name(node), values[f"{output}_zero_point"]
+        layers.append(Layer(name, node.op_type, output, scale, zero, weights))
     return layers
+
+
+def layer_name(node: Any) -> str:
+    """Name of the weights of a node in the network; of the node itself if it has none."""
+    name = node.input[1] if node.op_type in WEIGHTED else node.name
+    return name.removesuffix(".weight").removeprefix("network.")
 
 
 def _rounded_weights(node: Any, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

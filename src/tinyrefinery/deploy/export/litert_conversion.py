@@ -31,6 +31,8 @@ class LiteRtFile:
     int8: bool = False
     method: str = ""
     """Of `METHODS`, for int8."""
+    floats: tuple[str, ...] = ()
+    """Operators of the graph that stay in float, with those that read them."""
 
 
 def convert_to_litert(

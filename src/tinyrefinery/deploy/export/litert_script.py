@@ -3,14 +3,16 @@
     python litert_script.py request.json
 
 The request names the float ONNX graph, the folder to write to, and for each artifact its file,
-metadata, and whether it takes pixels. int8 artifacts also name the calibration images and the
-share of values to clip. Prints nothing of its own: the caller keeps the tools' prints in a log.
+metadata, and whether it takes pixels. int8 artifacts also name the calibration images, the
+share of values to clip and the operators that stay in float. Prints nothing of its own: the caller
+keeps the tools' prints in a log.
 """
 
 # The packages below are in the tool environment only.
 # pyright: reportMissingImports=false, reportMissingModuleSource=false
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,8 @@ IDENTIFIER = b"TFL3"
 ENTRY, INPUT = "tinyrefinery", "image"
 SAMPLE = 1000
 """Values of a tensor that are kept per image, to find percentiles."""
+MOVING = ("PAD", "PADV2", "RESHAPE", "TRANSPOSE", "MAX_POOL_2D", "SQUEEZE")
+"""Operators that only move values."""
 BINS = 2048
 """Of the histogram that entropy calibration compares."""
 
@@ -38,7 +42,8 @@ def main(request_file: str) -> None:
             if not statistics:
                 statistics = measure_ranges(float_file, images)
             ranges = ranges_of(statistics, artifact)
-            content = quantize(float_file, ranges, images[:1])
+            floats = float_scopes(content, artifact["floats"])
+            content = quantize(float_file, ranges, images[:1], floats)
         content = finish(content, artifact)
         Path(artifact["file"]).write_bytes(content)
 
@@ -144,7 +149,39 @@ def _divergence(counts: np.ndarray, kept: int, steps: int) -> float:
     return float((p[p > 0] * np.log(p[p > 0] / q[p > 0])).sum())
 
 
-def quantize(file: Path, ranges: dict, image: np.ndarray) -> bytes:
+def float_scopes(content: bytes, nodes: list) -> list:
+    """Patterns of the operators that stay in float: those of some ONNX nodes, and their readers.
+
+    The converter begins the names of a node's constants with the node's name.
+    """
+    from ai_edge_litert import schema_py_generated
+
+    schema: Any = schema_py_generated
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content))
+    graph, kinds = model.subgraphs[0], vars(schema.BuiltinOperator)
+    moving = {
+        n for n, c in enumerate(model.operatorCodes) if c.builtinCode in map(kinds.get, MOVING)
+    }
+    kept = []
+    for operator in graph.operators:
+        constants = [graph.tensors[index].name.decode() for index in operator.inputs[1:]]
+        if any(name.startswith(f"{node}_") for name in constants for node in nodes):
+            kept += [operator, *readers_of(graph, operator, moving)]
+    names = [graph.tensors[operator.outputs[0]].name.decode() for operator in kept]
+    return [f"^{re.escape(name)};?$" for name in dict.fromkeys(names)]
+
+
+def readers_of(graph: Any, operator: Any, moving: set) -> list:
+    """The operators that compute with the output of one, and those between that move it."""
+    found = []
+    for reader in (o for o in graph.operators if operator.outputs[0] in o.inputs):
+        found.append(reader)
+        if reader.opcodeIndex in moving:
+            found += readers_of(graph, reader, moving)
+    return found
+
+
+def quantize(file: Path, ranges: dict, image: np.ndarray, floats: list) -> bytes:
     """The int8 file: static, per channel. The softmax and the outputs stay float."""
     from ai_edge_quantizer import qtyping, quantizer, recipe
 
@@ -152,6 +189,9 @@ def quantize(file: Path, ranges: dict, image: np.ndarray) -> bytes:
     tool.load_quantization_recipe(recipe.static_wi8_ai8())
     for operation in (qtyping.TFLOperationName.SOFTMAX, qtyping.TFLOperationName.OUTPUT):
         tool.update_quantization_recipe(".*", operation, algorithm_key="no_quantize")
+    for scope in floats:
+        everything = qtyping.TFLOperationName.ALL_SUPPORTED
+        tool.update_quantization_recipe(scope, everything, algorithm_key="no_quantize")
     # The tool calibrates on one image here, to name the tensors that need a range.
     needed = tool.calibrate({"serving_default": [{INPUT: image}]}, num_threads=1)
     needed |= {name: ranges[name] for name in needed.keys() & ranges.keys()}

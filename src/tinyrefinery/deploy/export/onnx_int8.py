@@ -1,7 +1,7 @@
 """Static int8 quantization of an ONNX graph: per channel, as quantize and dequantize pairs."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -33,7 +33,13 @@ def prepare_onnx(graph: Path, prepared: Path) -> None:
 
 
 def quantize_onnx(
-    prepared: Path, out: Path, images: np.ndarray, method: str, *, pixels: bool
+    prepared: Path,
+    out: Path,
+    images: np.ndarray,
+    method: str,
+    *,
+    pixels: bool,
+    floats: Sequence[str] = (),
 ) -> None:
     """Quantize weights and activations of a float graph.
 
@@ -46,6 +52,7 @@ def quantize_onnx(
         images: (n, H, W, C) float32, what the graph takes.
         method: one of `METHODS`.
         pixels: whether the images are pixels, 0 to 255. Their integers are then the pixels.
+        floats: layers that stay in float, with those that read them.
     """
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
@@ -64,7 +71,7 @@ def quantize_onnx(
             weight_type=QuantType.QInt8,
             calibrate_method=chosen,
             extra_options={"TensorQuantOverrides": ranges},
-            nodes_to_exclude=_softmax(prepared),
+            nodes_to_exclude=_kept(prepared, floats),
         )
 
 
@@ -81,12 +88,15 @@ def _silence() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _softmax(graph: Path) -> list[str]:
-    """Names of the softmax nodes. In 8 bits their outputs would tie."""
+def _kept(graph: Path, floats: Sequence[str]) -> list[str]:
+    """Names of the nodes that stay in float: softmax, whose 8 bits would tie, and these layers."""
     import onnx
 
+    from tinyrefinery.deploy.export.float_layers import float_nodes
+
     model = onnx.load(graph, load_external_data=False)
-    return [node.name for node in model.graph.node if node.op_type == "Softmax"]
+    softmax = [node.name for node in model.graph.node if node.op_type == "Softmax"]
+    return softmax + (float_nodes(model, floats) if floats else [])
 
 
 class _Reader:

@@ -68,14 +68,13 @@ def predict_one_by_one(network: RuntimeNetwork, inputs: np.ndarray) -> np.ndarra
         ) from error
 
 
-def verify(artifact: str | Path) -> Verified:
-    """Check size and digest of an artifact, then replay its test vectors.
+def checked_record(path: Path) -> tuple[bytes, dict[str, Any]]:
+    """Bytes and record of an artifact, which belong together.
 
     Raises:
-        CheckpointError: if the artifact, its record or its vectors are missing, damaged, or don't
-            belong together.
+        CheckpointError: if the artifact or its record is missing, damaged, or they don't belong
+            together.
     """
-    path = Path(artifact)
     if not path.is_file():
         raise CheckpointError(f"{path}: there is no such file")
     record = read_record(path)
@@ -90,6 +89,18 @@ def verify(artifact: str | Path) -> Verified:
             f"{path}: its bytes differ from the exported ones (SHA-256). Export it again or "
             "restore a copy"
         )
+    return content, record
+
+
+def verify(artifact: str | Path) -> Verified:
+    """Check size and digest of an artifact, then replay its test vectors.
+
+    Raises:
+        CheckpointError: if the artifact, its record or its vectors are missing, damaged, or don't
+            belong together.
+    """
+    path = Path(artifact)
+    _, record = checked_record(path)
     vectors = read_vectors(path, record)
     outputs = predict_one_by_one(open_artifact(path), vectors.inputs)
     return Verified(

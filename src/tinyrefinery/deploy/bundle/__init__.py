@@ -1,0 +1,1 @@
+"""Folders for the people who build the device: an artifact, code that runs it, and a check."""

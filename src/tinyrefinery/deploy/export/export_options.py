@@ -1,0 +1,76 @@
+"""What to export a network to, and how."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tinyrefinery.deploy.export.artifact_facts import INSIDE, METADATA
+from tinyrefinery.deploy.export.parity import MAX_DROP
+from tinyrefinery.deploy.export.sample_images import CALIBRATE
+from tinyrefinery.errors import CheckpointError, RecipeError, look_up
+from tinyrefinery.files import check_writable
+from tinyrefinery.networks.network import Network
+from tinyrefinery.options.budget import Budget
+
+TARGETS: dict[str, str] = {"onnx": ".onnx", "litert": ".tflite"}
+"""Formats, and how the names of their files end."""
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What to export a network to, and how."""
+
+    targets: tuple[str, ...] = ("onnx",)
+    """Of `TARGETS`."""
+    int8: bool = False
+    """Whether to quantize; else artifacts are float."""
+    out: Path = Path("exports")
+    """Folder for the artifacts."""
+    preprocessing: str = INSIDE
+    """`INSIDE`, or `METADATA` to leave normalization to the caller."""
+    max_drop: float = MAX_DROP
+    """Allowed drop of int8 accuracy in percentage points."""
+    calibrate: int = CALIBRATE
+    """Most calibration images."""
+    budget: Budget = field(default_factory=Budget)
+    """Most that the LiteRT artifact may cost. Where it has no limit, an int8 artifact has that of
+    the recipe."""
+    explain: bool = False
+    """Whether to list what int8 costs each layer."""
+    keep_float: int = 0
+    """Layers to keep in float where int8 is not proven to keep the accuracy; 0: none."""
+    fine_tune: int = 0
+    """Epochs of fine-tuning where int8 is not proven to keep the accuracy; 0: none."""
+
+
+def check_export(network: Network, options: ExportOptions) -> None:
+    """Refuse wrong options before the work starts.
+
+    Raises:
+        RefineryError: if the options contradict each other, or don't fit the network.
+    """
+    for target in options.targets:
+        look_up("target", target, TARGETS)
+    look_up("preprocessing", options.preprocessing, dict.fromkeys((INSIDE, METADATA)))
+    if not options.targets or len(set(options.targets)) < len(options.targets):
+        raise RecipeError(f"name each target once, e.g. --to {' --to '.join(TARGETS)}")
+    if not network.is_torch:
+        raise CheckpointError(
+            f"{network.file}: was exported already. Name the run or the network file that it was "
+            "made from"
+        )
+    if options.budget and "litert" not in options.targets:
+        raise RecipeError(
+            "--flash, --ram and --macs limit the LiteRT artifact: add --to litert, or leave them "
+            "out"
+        )
+    if options.explain and not options.int8:
+        raise RecipeError("--explain lists what int8 costs each layer: add --int8")
+    if options.fine_tune:
+        if not options.int8:
+            raise RecipeError("--fine-tune fits the weights to int8: add --int8")
+        from tinyrefinery.deploy.export.fine_tuning import check_fine_tuning
+
+        check_fine_tuning(network)
+    if options.keep_float and not options.int8:
+        raise RecipeError("--keep-float is about int8: add --int8, or leave it out")
+    check_writable(folders=[options.out])
