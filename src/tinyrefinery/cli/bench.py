@@ -56,7 +56,7 @@ def bench(
     chosen = [device_named(name) for name in device or []]
     budget = read_budget(flash, ram, macs)
     if budget or chosen:
-        _refuse_onnx(models)
+        _check_limited(models)
     found = device_table(
         models,
         size=size,
@@ -82,13 +82,14 @@ def bench(
         raise typer.Exit(CHECK_FAILED)
 
 
-def _refuse_onnx(models: Sequence[str]) -> None:
-    """Microcontrollers do not run ONNX files, so these have no arena to compare with a limit."""
-    if others := [name for name in models if name.lower().endswith(".onnx")]:
-        raise RecipeError(
-            f"{others[0]}: --flash, --ram, --macs and --device limit LiteRT files, and this is an "
-            "ONNX file. Name the network that it was made from, or leave the limits out"
-        )
+def _check_limited(models: Sequence[str]) -> None:
+    """Refuse ONNX files: limits are of LiteRT files."""
+    for name in models:
+        if name.lower().endswith(".onnx"):
+            raise RecipeError(
+                f"{name}: --flash, --ram, --macs and --device limit LiteRT files, and this is an "
+                "ONNX file. Name the network that it was made from, or leave the limits out"
+            )
 
 
 def _show_devices() -> None:
@@ -109,15 +110,15 @@ def _show_fit(found: "DeviceTable", devices: Sequence[Device]) -> list[str]:
     from tinyrefinery.device.excess import excesses
 
     above = []
-    for line, cost in ((line, line.cost) for line in found.lines if line.cost is not None):
+    for line in (line for line in found.lines if line.cost is not None):
         for device in devices:
-            over = {each.name: each for each in excesses(device.budget, cost)}
+            over = {each.name: each for each in excesses(device.budget, line.cost)}
             for name, limit in device.budget.limits.items():
-                takes = cost.flash if name == "flash" else cost.ram
+                cost = line.cost.flash if name == "flash" else line.cost.ram
                 verdict = "no" if name in over else "yes"
                 streams.echo(
                     f"{line.name} fits into the {limit:,} bytes of {name} of {device.name}: "
-                    f"{verdict}, it takes {takes:,}"
+                    f"{verdict}, it takes {cost:,}"
                 )
             above += [f"{line.name} on {device.name}: {each}" for each in over.values()]
         for each in line.ethos:

@@ -1,6 +1,7 @@
 """What is exported predicts what the network predicts, in a runtime of its own."""
 
 import json
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -15,6 +16,7 @@ from tinyrefinery import export, open_network
 from tinyrefinery.deploy.export import tool_environment
 from tinyrefinery.deploy.export.artifact_facts import artifact_facts
 from tinyrefinery.deploy.export.exportable import Exportable
+from tinyrefinery.deploy.export.exporting import recipe_budget
 from tinyrefinery.deploy.export.side_files import failed_file, record_file, vectors_file
 from tinyrefinery.device.device_cost import device_cost
 from tinyrefinery.errors import CheckpointError, DataError, RecipeError, RefineryError
@@ -246,3 +248,28 @@ def test_export_does_not_change_the_network(run):
     after = network.state_dict()
     assert list(before) == list(after)
     assert all(torch.equal(value, before[name]) for name, value in after.items())
+
+
+@pytest.fixture
+def limited(run, tmp_path):
+    """The run, with a budget in its recipe."""
+    copy = shutil.copytree(run, tmp_path / "limited")
+    recipe = copy / "recipe.yaml"
+    recipe.write_text(recipe.read_text() + "budget: {flash: 1kB}\n")
+    return copy
+
+
+def test_the_budget_of_the_recipe_is_that_of_its_last_stage(run, limited):
+    assert recipe_budget(open_network(run)) is None
+    assert recipe_budget(open_network(limited)) == Budget(flash=1000)
+
+
+def test_the_budget_of_the_recipe_limits_int8_artifacts(limited, tmp_path, converter):
+    (done,) = export(limited, "litert", folder=tmp_path / "out", int8=True, max_drop=100)
+    assert not done.path.exists()
+    assert any("above the budget of 1,000" in text for text in done.excess)
+    larger = Budget(flash=10**9)
+    (done,) = export(
+        limited, "litert", folder=tmp_path / "out", int8=True, max_drop=100, budget=larger
+    )
+    assert done.excess == ()
