@@ -44,7 +44,7 @@ def spent(command: Sequence[str], folder: Path) -> tuple[float, float]:
     environment = os.environ | {"TINYREFINERY_CACHE": str(folder / "cache")}
     with (folder / "log.txt").open("w") as log:
         actions = [(os.POSIX_SPAWN_DUP2, log.fileno(), number) for number in (1, 2)]
-        child = os.posix_spawnp(command[0], command, environment, file_actions=actions)
+        child = os.posix_spawnp(command[0], list(command), environment, file_actions=actions)
         _, status, usage = os.wait4(child, 0)
     if os.waitstatus_to_exitcode(status) not in (0, 1):  # 1: the audit found copies across splits
         sys.exit(f"{command[0]} failed:\n{(folder / 'log.txt').read_text()[-2000:]}")

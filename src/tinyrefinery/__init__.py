@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tinyrefinery.api import export, fine_tune, refine, train
+    from tinyrefinery.api import export, fine_tune, model_card, refine, train
     from tinyrefinery.data.batches import View, shuffled, split_batches
     from tinyrefinery.data.batches import load as load_batches
     from tinyrefinery.data.dataset import Dataset
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tinyrefinery.data_tests.session import run_tests
     from tinyrefinery.data_tests.verdicts import exit_code
     from tinyrefinery.deploy.bundle.bundling import write_bundle as bundle
+    from tinyrefinery.device.foretell import foretell_cost
     from tinyrefinery.errors import RefineryError
     from tinyrefinery.evaluation.predictions import predict as predict_rows
     from tinyrefinery.execution.chain import Chain, Generation
@@ -60,11 +61,13 @@ _HOME = {
     "export": "tinyrefinery.api:export",
     "fine_tune": "tinyrefinery.api:fine_tune",
     "fit": "tinyrefinery.training.loop:fit",
+    "foretell_cost": "tinyrefinery.device.foretell:foretell_cost",
     "held_out": "tinyrefinery.networks.held_out:held_out",
     "label_form": "tinyrefinery.labels.store.encodings:choose",
     "load_batches": "tinyrefinery.data.batches:load",
     "load_network": "tinyrefinery.models.network_file:load_network",
     "load_recipe": "tinyrefinery.recipe.load:load_recipe",
+    "model_card": "tinyrefinery.api:model_card",
     "open_data": "tinyrefinery.data.open:open_data",
     "open_network": "tinyrefinery.networks.opening:open_network",
     "open_network_data": "tinyrefinery.networks.network_data:open_network_data",
@@ -135,11 +138,13 @@ __all__ = [
     "export",
     "fine_tune",
     "fit",
+    "foretell_cost",
     "held_out",
     "label_form",
     "load_batches",
     "load_network",
     "load_recipe",
+    "model_card",
     "open_data",
     "open_network",
     "open_network_data",

@@ -21,6 +21,8 @@ from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.shipped import locate
 from tinyrefinery.recipe.stage import Stage
 from tinyrefinery.runs.plan import Job, run_folder, seeded
+from tinyrefinery.sharing.card_facts import card_facts
+from tinyrefinery.sharing.model_card import card_text, write_card
 
 
 def train(
@@ -200,6 +202,33 @@ def export(
     targets = (to,) if isinstance(to, str) else tuple(to)
     wanted = ExportOptions(targets=targets, out=Path(folder), **options)
     return export_network(opened, wanted, overrides)
+
+
+def model_card(
+    network: str | Path | Network,
+    *,
+    folder: str | Path | None = None,
+    **options: Any,
+) -> str:
+    """The model card of a network, as Markdown, from its records; as `tinyrefinery card`.
+
+    Args:
+        network: a run folder, a network file, `hf:USER/NAME`, or what `open_network` gave.
+        folder: where to write it as README.md, with the bill of materials; None: nowhere.
+        **options: `title`, `license`, `data_license`, and `exports`, folders of artifacts.
+
+    Returns:
+        The card.
+
+    Raises:
+        RefineryError: for anything that the user can fix.
+    """
+    check_options("model_card", str(network), card_facts, options, reserved=("network",))
+    opened = network if isinstance(network, Network) else open_network(network)
+    facts = card_facts(opened, **options)
+    if folder is not None:
+        write_card(facts, Path(folder))
+    return card_text(facts)
 
 
 def _check_dataset(data: object, function: str) -> None:

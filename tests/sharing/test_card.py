@@ -147,7 +147,7 @@ def test_a_readme_of_the_user_is_kept(chain_run, tmp_path):
     readme.write_text("# Mine\n")
     found = CliRunner().invoke(app, ["card", str(chain_run), "--out", str(readme.parent)])
     assert found.exit_code == 2
-    assert "is no model card" in found.output
+    assert "is not a model card" in found.output
     assert readme.read_text() == "# Mine\n"
     assert not (readme.parent / "bom.json").exists()
 

@@ -83,6 +83,11 @@ PANELS: dict[str, Commands] = {
     },
     "Share": {
         "card": ("card:card", "Write a model card and a bill of materials."),
+        "pareto": (
+            "pareto:pareto",
+            "Compare accuracy and cost of models, with published networks.",
+        ),
+        "share": ("share:share", "Publish a model with its card, artifacts and recipe."),
     },
     "Papers": {
         "reproduce": ("run:reproduce", "Train the rows of a paper's table. Rerun to resume."),

@@ -1,23 +1,48 @@
 """`tinyrefinery verify`: an artifact is unchanged, and predicts here what it predicted before."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tinyrefinery.cli import streams
-from tinyrefinery.errors import CHECK_FAILED
+from tinyrefinery.cli.options import option
+from tinyrefinery.errors import CHECK_FAILED, DataError
+
+if TYPE_CHECKING:
+    from tinyrefinery.deploy.emulation.replaying import Replayed
 
 
 def verify(
     artifact: Annotated[Path, typer.Argument(help="File that `tinyrefinery export` wrote.")],
+    on: Annotated[
+        list[str] | None,
+        option(
+            "PROCESSOR",
+            "Emulate it too: aarch64, arm, cortex-m3, cortex-m4, cortex-m7 or host. Repeatable.",
+        ),
+    ] = None,
+    tflm: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            envvar="TINYREFINERY_TFLM",
+            help="Source tree of tflite-micro, for --on.",
+        ),
+    ] = None,
 ) -> None:
     """Check an exported artifact and replay its test vectors.
 
-    Exits with 1 if the predictions differ.
+    With --on, a program of the artifact and LiteRT for Microcontrollers is built for each
+    processor, and run in an emulator. Exits with 1 if the predictions differ.
     """
     from tinyrefinery.deploy.export import verification
 
+    if on and tflm is None:
+        raise DataError(
+            "--on needs the sources of LiteRT for Microcontrollers. Clone "
+            "https://github.com/tensorflow/tflite-micro and name the folder: --tflm FOLDER"
+        )
     found = verification.verify(artifact)
     streams.echo(
         f"{artifact}: {'PASS' if found.passed else 'FAIL'}. {found.record['bytes']:,} bytes with "
@@ -25,5 +50,27 @@ def verify(
         f"{found.difference:.2g} (tolerance {found.tolerance:.2g}), same class for "
         f"{found.same_class}"
     )
-    if not found.passed:
+    passed = found.passed
+    for processor in on or []:
+        passed &= _replay(artifact, processor, tflm or Path())
+    if not passed:
         raise typer.Exit(CHECK_FAILED)
+
+
+def _replay(artifact: Path, processor: str, tree: Path) -> bool:
+    from tinyrefinery.deploy.emulation.replaying import replay
+
+    found = replay(artifact, processor, tree, lambda text: streams.echo(text, err=True))
+    streams.echo(_line(found))
+    return found.passed
+
+
+def _line(found: "Replayed") -> str:
+    counted = ""
+    if found.instructions is not None:
+        counted = f", {found.instructions:,} instructions per image"
+    return (
+        f"{found.processor}: {'PASS' if found.passed else 'FAIL'}. {found.n} test vectors: "
+        f"probabilities differ by at most {found.difference:.2g} (tolerance "
+        f"{found.tolerance:.2g}). {found.arena_used:,} bytes of arena{counted}"
+    )

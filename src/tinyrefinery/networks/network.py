@@ -118,8 +118,11 @@ class Network:
 
     @cached_property
     def seen_sketch(self) -> SeenSketch | None:
-        """Which images it was trained or chosen on, where its file tells and no run does."""
-        if self.trained is not None or self.kind != "file":
+        """Which images it was trained or chosen on, where no run tells.
+
+        Its file does, or that of the network that an ONNX or LiteRT file was made from.
+        """
+        if self.trained is not None or self.kind == "timm":
             return None
         return read_sketch(self._header.get("extra", {}))
 

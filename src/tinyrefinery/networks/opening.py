@@ -5,7 +5,9 @@ runs/demo/stages/refined-0a1b2c3d  the folder of a stage, or the model.safetenso
 net.safetensors                    a network file of ours; also file:net.safetensors
 net.onnx                           an ONNX file, float or quantized
 net.tflite                         a LiteRT file, float or quantized
+shared/                            a folder that `tinyrefinery share` wrote
 timm:resnet18                      a pretrained model of timm
+hf:ann/digits, hf:ann/digits@v2    a network on the Hugging Face Hub, of a revision
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING
 from tinyrefinery.errors import ChoiceError, DataError
 from tinyrefinery.networks.choice import Choice, Seeds, check_choice, choose_many, choose_one
 from tinyrefinery.networks.facts import Facts, facts_beside
+from tinyrefinery.networks.hub import HUB, NETWORK, fetch_network, is_on_hub, parse_hub_name
 from tinyrefinery.networks.network import Kind, Network
 from tinyrefinery.recipe.load import canonical
 from tinyrefinery.runs.files import DONE, STAGES
@@ -28,6 +31,7 @@ from tinyrefinery.runs.run_folder import (
     open_stage,
     stage_folder_of,
 )
+from tinyrefinery.runs.seen_sketch import ENTRY
 
 if TYPE_CHECKING:
     from tinyrefinery.models.runtime_network import RuntimeNetwork
@@ -72,9 +76,9 @@ def open_network(
         CheckpointError: when a file can't be opened, or doesn't tell what must be known.
     """
     choice, word = Choice(stage, seed, row), str(what)
-    if word.startswith(TIMM):
+    if word.startswith((TIMM, HUB)):
         _refuse_choice(word, choice)
-        return _of_timm(word, stated or Facts())
+        return _of_hub(word) if is_on_hub(word) else _of_timm(word, stated or Facts())
     path = _path_of(word)
     if path.suffix.lower() in RUNTIME_FILES and path.is_file():
         return _of_runtime_file(path, choice, like, (stated or Facts(), otherwise or Facts()))
@@ -113,7 +117,7 @@ def open_networks(
     networks: list[Network] = []
     for word in words:
         path = _path_of(str(word))
-        if not str(word).startswith(TIMM) and (path / STAGES).is_dir():
+        if not str(word).startswith((TIMM, HUB)) and (path / STAGES).is_dir():
             run = open_run(path)
             networks += [of_stage(run, s) for s in choose_many(run, stages, seeds, rows)]
         else:
@@ -192,7 +196,11 @@ def _place(path: Path) -> Run | TrainedStage | Path:
         return stage if path.resolve() == stage.network.resolve() else path
     if not path.is_dir():
         raise DataError(_no_network(path))
-    return _finished(path) if stage_folder_of(path) == path.resolve() else open_run(path)
+    if stage_folder_of(path) == path.resolve():
+        return _finished(path)
+    # A folder of one network, as `share` writes it, and not a run.
+    alone = (path / NETWORK).is_file() and not (path / STAGES).exists()
+    return path / NETWORK if alone else open_run(path)
 
 
 def _finished(folder: Path) -> TrainedStage:
@@ -218,6 +226,14 @@ def _of_timm(word: str, stated: Facts) -> Network:
     return Network(word, word, "timm", file, digest, Path(f"{name}.{KEPT}"), known=info)
 
 
+def _of_hub(word: str) -> Network:
+    """A network on the Hub. What is computed with it is kept here, not in the Hub's cache."""
+    file = fetch_network(word)
+    digest = sha256(file.read_bytes()).hexdigest()
+    name = parse_hub_name(word)[0].replace("/", "_")
+    return Network(word, f"{FILE}{file}", "file", file, digest, Path(f"{name}.{KEPT}"))
+
+
 def _of_runtime_file(
     path: Path, choice: Choice, like: Path | None, facts: tuple[Facts, Facts]
 ) -> Network:
@@ -236,6 +252,9 @@ def _of_runtime_file(
     stated, otherwise = facts
     network, digest = _read(kind, path)
     info = runtime_info(network, (stated, beside), origin and origin.info, otherwise)
+    if origin is not None and origin.trained is None and ENTRY in origin.info.extra:
+        # No run tells what it was trained on, but the network that it was made from does.
+        info = replace(info, extra={ENTRY: origin.info.extra[ENTRY]})
     recipe = origin and origin.recipe
     # Its predictions depend on these facts, and on the evaluation crop of the recipe.
     parts = [digest, repr(info), canonical(recipe.data.eval_crop) if recipe else ""]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tinyrefinery.errors import ChoiceError, RecipeError
 from tinyrefinery.networks.choice import Seeds
+from tinyrefinery.networks.hub import HUB
 from tinyrefinery.networks.network import Network
 from tinyrefinery.networks.opening import TIMM, open_networks
 from tinyrefinery.recipe.load import load_recipe
@@ -34,7 +35,8 @@ def find_student(word: str, refiners: Sequence[Network], seeds: Seeds = "lowest"
         DataError: when the word means nothing, or several networks.
     """
     runs = [network.run for network in refiners if network.run is not None]
-    if not word.startswith(TIMM) and not Path(word.removeprefix("file:")).exists() and runs:
+    is_network = word.startswith((TIMM, HUB)) or Path(word.removeprefix("file:")).exists()
+    if runs and not is_network:
         students = open_networks([runs[0]], stages=[word], seeds=seeds)
     else:
         students = open_networks([word])

@@ -1,8 +1,7 @@
 """Accuracy against cost: the literature's compact networks, and those of run folders.
 
-The literature's points are in `literature.csv` beside this file, each with its source. They are
-of ImageNet; networks of other data have panels of their own, as their accuracies mean something
-else.
+The literature's points are in `literature.csv` beside this file, each with its dataset and its
+source. Networks of other data have panels of their own, as their accuracies mean something else.
 """
 
 from collections.abc import Sequence
@@ -21,30 +20,42 @@ from tinyrefinery.papers.figures import PaperFigure
 from tinyrefinery.runs.run_folder import Run
 
 IMAGENET = "imagenet"
-"""Name of the dataset that the literature's points are of."""
+"""Name of the dataset that most of the literature's points are of."""
 COSTS = {
     "macs": ("multiply-accumulates of an image", "millions"),
     "parameters": ("parameters", "millions"),
+    "bytes": ("bytes of the file", "bytes"),
+    "ram": ("memory on a microcontroller", "bytes of the arena"),
 }
+IN_REPORTS = ("macs", "parameters")
+"""Costs that the report of a run has a figure of."""
 MARKERS = "osD^v<>PXph*"
 
 
 @dataclass(frozen=True)
 class Point:
-    """One network. Costs are in millions, top-1 in percent of the held-out images."""
+    """One network. Parameters and MACs are in millions, top-1 in percent of held-out images."""
 
     name: str
     family: str
-    parameters: float
-    macs: float
+    parameters: float | None
+    macs: float | None
     top1: float
     source: str
     std: float | None = None
     """Of top-1 over seeds, where there are several."""
+    bytes: float | None = None
+    """Of its file."""
+    ram: float | None = None
+    """Bytes of the arena on a microcontroller."""
+    interval: tuple[float, float] | None = None
+    """95 % interval of top-1 over images, in percent."""
+    n: int | None = None
+    """Images that top-1 was measured on."""
 
 
-def literature() -> list[Point]:
-    """The literature's compact networks on ImageNet at 224 pixels, with their sources."""
+def literature(data: str = IMAGENET) -> list[Point]:
+    """The literature's compact networks on a dataset, with their sources."""
     return [
         Point(
             name=line["name"],
@@ -53,8 +64,11 @@ def literature() -> list[Point]:
             macs=float(line["macs_m"]),
             top1=float(line["top1"]),
             source=line["source"],
+            bytes=float(line["bytes"]) if line["bytes"] else None,
+            ram=float(line["ram"]) if line["ram"] else None,
         )
         for line in read_csv(Path(__file__).parent / "literature.csv")
+        if line["data"] == data
     ]
 
 
@@ -110,7 +124,14 @@ def pareto_figures(folders: Sequence[Run], groups: Sequence[StageGroup]) -> list
             _figure(panels, cost, f"{what}, {unit}"),
         )
         for cost, (what, unit) in COSTS.items()
+        if cost in IN_REPORTS
     ]
+
+
+def cost_figure(panels: dict[str, list[Point]], cost: str) -> Figure:
+    """Accuracy against one cost of `COSTS`, a panel per set of images."""
+    what, unit = COSTS[cost]
+    return _figure(panels, cost, what if unit in what else f"{what}, {unit}")
 
 
 def _figure(panels: dict[str, list[Point]], cost: str, label: str) -> Figure:
@@ -125,8 +146,16 @@ def _figure(panels: dict[str, list[Point]], cost: str, label: str) -> Figure:
     return figure
 
 
+def _error(point: Point) -> tuple[float, float]:
+    """Lengths of a point's error bar, down and up: its interval, else its deviation."""
+    if point.interval is None:
+        return point.std or 0, point.std or 0
+    return point.top1 - point.interval[0], point.interval[1] - point.top1
+
+
 def _panel(axes: Axes, points: Sequence[Point], cost: str) -> None:
     """One dataset: a marker a family, names beside the points, the front as a line."""
+    points = [point for point in points if getattr(point, cost) is not None]
     families = list(dict.fromkeys(point.family for point in points))
     for number, family in enumerate(families):
         own = [point for point in points if point.family == family]
@@ -134,7 +163,7 @@ def _panel(axes: Axes, points: Sequence[Point], cost: str) -> None:
         axes.errorbar(
             [getattr(point, cost) for point in own],
             [point.top1 for point in own],
-            yerr=[point.std or 0 for point in own],
+            yerr=np.transpose([_error(point) for point in own]),
             fmt=MARKERS[number % len(MARKERS)],
             c=INK if family == "ours" else tint,
             ms=5,

@@ -53,13 +53,15 @@ def default_folder(facts: CardFacts) -> Path:
 
 
 def check_place(card: Path) -> None:
-    """Refuse to replace a README.md that is no card of ours.
+    """Refuse to replace a README.md that is not a card of ours.
 
     Raises:
         DataError: if it is another text.
     """
     if card.exists() and f"library_name: {LIBRARY}" not in card.read_text(errors="replace")[:2000]:
-        raise DataError(f"{card}: is no model card, so it is kept. Name another folder with --out")
+        raise DataError(
+            f"{card}: is not a model card, so it is kept. Name another folder with --out"
+        )
 
 
 def card_text(facts: CardFacts) -> str:

@@ -6,6 +6,13 @@
 #include "tensorflow/lite/micro/system_setup.h"
 #include "test_vectors.h"
 
+// A start file may count instructions, as that of an emulator does.
+#ifdef CLASSIFIER_COUNTS_INSTRUCTIONS
+extern "C" unsigned long long classifier_instructions(void);
+#else
+static unsigned long long classifier_instructions(void) { return 0; }
+#endif
+
 int main() {
   tflite::InitializeTarget();
   const int opened = classifier_open();
@@ -15,9 +22,12 @@ int main() {
   }
   int passed = 0;
   float largest = 0;
+  unsigned long long instructions = 0;
   for (int vector = 0; vector < CLASSIFIER_TEST_VECTORS; ++vector) {
     float outputs[CLASSIFIER_CLASSES];
+    const unsigned long long start = classifier_instructions();
     const int ran = classifier_run(classifier_test_images[vector], outputs);
+    instructions += classifier_instructions() - start;
     if (ran != CLASSIFIER_OK) {
       printf("FAIL: classifier_run returned %d, see classifier.h\n", ran);
       return 1;
@@ -38,5 +48,9 @@ int main() {
          static_cast<double>(CLASSIFIER_TEST_TOLERANCE));
   printf("arena: %lu of %lu bytes are used\n", classifier_arena_used(),
          static_cast<unsigned long>(CLASSIFIER_ARENA_BYTES));
+  if (instructions > 0) {
+    printf("instructions: %lu per image\n",
+           static_cast<unsigned long>(instructions / CLASSIFIER_TEST_VECTORS));
+  }
   return all ? 0 : 1;
 }

@@ -1,0 +1,1 @@
+"""Run artifacts on emulated processors, by LiteRT for Microcontrollers built from source."""
