@@ -4,7 +4,6 @@ The labels are those that the network was trained from, if a refiner made them. 
 network is the refiner. The epoch with the smallest validation loss is kept.
 """
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ STAGE = "int8"
 """Id of the stage."""
 RATE = 0.02
 """Learning rate, as a share of the one that the network was trained with."""
-_COPY = "float.safetensors"
 
 
 def check_fine_tuning(network: Network) -> None:
@@ -62,19 +60,11 @@ def fine_tune(network: Network, epochs: int, folder: Path) -> Network:
         raise DataError(
             f"{network.name}: its stage is no longer in the recipe of the run. Name another stage"
         )
-    start = _copy(trained, folder)
+    start = trained.intact_network
     chain = run([Job(_recipe(recipe, stage, trained, start, epochs))], folder)
     assert len(chain[0])
     tuned = open_run(folder)
     return of_stage(tuned, next(s for s in tuned.stages[::-1] if s.stage == STAGE))
-
-
-def _copy(trained: TrainedStage, folder: Path) -> Path:
-    """The network beside the run, which then needs no other folder for it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    copied = folder / _COPY
-    shutil.copyfile(trained.intact_network, copied)
-    return copied
 
 
 def _recipe(
