@@ -54,6 +54,14 @@ def test_streams_differ_by_each_part_of_their_name():
         assert not np.array_equal(base, random.uniform(*other, rows, 4))
 
 
+def test_many_integers_are_those_of_each_name():
+    parts = ["", "a", "Ä", "same", "same"]
+    found = random.integers(3, "split", parts)
+    assert found.dtype == np.int64
+    assert found.tolist() == [random.integer(3, "split", part) for part in parts]
+    assert random.integers(3, "split", []).shape == (0,)
+
+
 def test_draws_are_uniform():
     draws = random.uniform(0, "crop", 0, np.arange(50_000), 4)
     assert draws.min() >= 0

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tinyrefinery.data_tests.session import run_tests
     from tinyrefinery.data_tests.verdicts import exit_code
     from tinyrefinery.deploy.bundle.bundling import write_bundle as bundle
+    from tinyrefinery.device.foretell import foretell_cost
     from tinyrefinery.errors import RefineryError
     from tinyrefinery.evaluation.predictions import predict as predict_rows
     from tinyrefinery.execution.chain import Chain, Generation
@@ -60,6 +61,7 @@ _HOME = {
     "export": "tinyrefinery.api:export",
     "fine_tune": "tinyrefinery.api:fine_tune",
     "fit": "tinyrefinery.training.loop:fit",
+    "foretell_cost": "tinyrefinery.device.foretell:foretell_cost",
     "held_out": "tinyrefinery.networks.held_out:held_out",
     "label_form": "tinyrefinery.labels.store.encodings:choose",
     "load_batches": "tinyrefinery.data.batches:load",
@@ -136,6 +138,7 @@ __all__ = [
     "export",
     "fine_tune",
     "fit",
+    "foretell_cost",
     "held_out",
     "label_form",
     "load_batches",

@@ -58,6 +58,26 @@ def is_half_written(path: Path) -> bool:
     return _HALF_WRITTEN.fullmatch(path.name) is not None
 
 
+def remove_half_written(
+    *, files: Iterable[Path | None] = (), folders: Iterable[Path | None] = ()
+) -> None:
+    """Remove what killed commands left of outputs. Their finished content stays as it is.
+
+    Call it only for outputs that no other command writes at the same time.
+
+    Args:
+        files: remove what was to become one of these; None entries are skipped.
+        folders: remove everything half written in these, but not in folders below them.
+    """
+    outputs = [*((path.parent, f".{path.name}.") for path in files if path is not None)]
+    outputs += [(path, ".") for path in folders if path is not None]
+    for folder, start in outputs:
+        with suppress(OSError):  # no such folder, or no permission: the command's own writing tells
+            for path in folder.iterdir():
+                if path.name.startswith(start) and is_half_written(path):
+                    path.unlink(missing_ok=True)
+
+
 def check_writable(
     *, files: Iterable[Path | None] = (), folders: Iterable[Path | None] = ()
 ) -> None:

@@ -5,6 +5,7 @@ generator (Salmon et al., 2011). Sample i has a fixed range of the counter. So i
 same in bulk, one by one, in a worker process and after a resume.
 """
 
+from collections.abc import Iterable
 from functools import lru_cache
 from hashlib import blake2b
 
@@ -23,6 +24,15 @@ def key(seed: int, name: str, *parts: int | str) -> int:
 def integer(seed: int, name: str, *parts: int | str) -> int:
     """A 63-bit non-negative seed for other generators, such as torch's."""
     return key(seed, name, *parts) & ((1 << 63) - 1)
+
+
+def integers(seed: int, name: str, parts: Iterable[str]) -> np.ndarray:
+    """`integer(seed, name, part)` of each part, (n,) int64."""
+    start = f"{seed}\x1f{name}\x1f".encode()
+    digests = [blake2b(start + part.encode(), digest_size=16).digest() for part in parts]
+    # The low 64 of 128 bits, (n, 2) -> (n,), less the sign.
+    low = np.frombuffer(b"".join(digests), "<u8").reshape(-1, 2)[:, 0]
+    return (low & np.uint64((1 << 63) - 1)).astype(np.int64)
 
 
 def generator(seed: int, name: str, epoch: int = 0) -> np.random.Generator:

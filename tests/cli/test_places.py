@@ -14,6 +14,7 @@ WRITING = {
     "apply": {"--overlay": FOLDER, "--slices": FILE},
     "audit": {"--out": FILE},
     "bench": {"--json": FOLDER},
+    "bundle": {"--out": FILE},
     "compare": {"--html": FOLDER},
     "demo": {"--runs": FILE},
     "detect draw": {"--out": FILE},
@@ -41,7 +42,7 @@ WRITING = {
 READ = {
     *("run", "runs", "tests", "baseline", "like", "history", "reference", "accept", "model"),
     *("refiner", "images", "gold", "decisions", "classes", "weights", "human", "queue", "root"),
-    *("stores", "store", "folder", "overlay", "artifact", "pictures"),
+    *("stores", "store", "folder", "overlay", "artifact", "pictures", "tflm"),
 }
 """Names of what commands only read, where `WRITING` doesn't say otherwise."""
 

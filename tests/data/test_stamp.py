@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from tinyrefinery.data.stamp import source_stamp
+from tinyrefinery.data.stamp import file_stamps, source_stamp
 
 
 @pytest.fixture
@@ -66,3 +66,22 @@ def test_a_list_of_images_to_leave_out_counts(tmp_path):
     before = source_stamp({"exclude": str(leave_out)})
     leave_out.write_text("a.png\nb.png\n")
     assert source_stamp({"exclude": str(leave_out)}) != before
+
+
+def test_a_file_has_one_stamp_however_it_is_named(tmp_path, monkeypatch):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    file = tmp_path / "a" / "x.png"
+    file.write_bytes(b"123")
+    monkeypatch.chdir(tmp_path / "a")
+    names = [
+        str(file),
+        "x.png",
+        "./x.png",
+        "b/../x.png",
+        str(tmp_path / "a" / "b" / ".." / "x.png"),
+    ]
+    expected = f"{file}\x1f3\x1f{file.stat().st_mtime_ns}"
+    assert file_stamps(names) == [expected] * len(names)
+    assert file_stamps(["gone.png", "x\0.png"]) == ["gone.png\x1fmissing", "x\0.png\x1fmissing"]
+    (folder,) = file_stamps(["b/.."])
+    assert folder.startswith(f"{tmp_path / 'a'}\x1f")

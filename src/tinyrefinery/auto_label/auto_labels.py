@@ -30,7 +30,7 @@ from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.data.overlay.decisions import AUTO, Decision, newest_by_image, valid_decisions
 from tinyrefinery.errors import DataError
-from tinyrefinery.files import atomic_file, is_half_written, write_atomic, write_csv
+from tinyrefinery.files import atomic_file, remove_half_written, write_atomic, write_csv
 from tinyrefinery.random import integer
 from tinyrefinery.review.error_rate import LabelError, label_error
 from tinyrefinery.review.queue import Item, Queue, top_classes, write_queue
@@ -167,9 +167,7 @@ def save_auto_labels(
     Raises:
         StorageError: when a file is not writable.
     """
-    for half in out.glob(".*.part"):
-        if is_half_written(half):  # a command was killed while it wrote here
-            half.unlink(missing_ok=True)
+    remove_half_written(folders=[out])
     manifest = labels.dataset.manifest
     paths, ids = manifest.column("path"), manifest.column("id")
     columns = ["file_name", "label", "split", "label_source"]

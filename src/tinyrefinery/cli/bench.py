@@ -1,6 +1,7 @@
 """`tinyrefinery bench`: what models cost on a device, computed without it, and host latency."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +11,7 @@ from rich.markup import escape
 
 from tinyrefinery.cli import streams
 from tinyrefinery.cli.options import Flash, Macs, Ram, option, output_file
+from tinyrefinery.device.profiles import DEVICES, Device, device_named
 from tinyrefinery.errors import CHECK_FAILED, RecipeError
 from tinyrefinery.files import write_atomic
 from tinyrefinery.pages.narrow_tables import FittedTable
@@ -21,17 +23,21 @@ if TYPE_CHECKING:
 
 def bench(
     models: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             help="Run folders, network files, ONNX or LiteRT files, timm:NAME, architectures."
         ),
-    ],
+    ] = None,
     size: Annotated[int, option("PIXELS", "Image side of untrained architectures.", min=1)] = 224,
     classes: Annotated[int, option("N", "Classes of untrained architectures.", min=2)] = 10,
     passes: Annotated[int, option("N", "Timed passes per model.", min=1)] = 100,
     flash: Flash = None,
     ram: Ram = None,
     macs: Macs = None,
+    device: Annotated[
+        list[str] | None, option("NAME", "Check the memory of a device, e.g. pico. Repeatable.")
+    ] = None,
+    devices: Annotated[bool, typer.Option("--devices", help="List the devices and exit.")] = False,
     out: Annotated[Path | None, output_file("JSON file to write.", "--json")] = None,
 ) -> None:
     """List flash, arena, MACs and latency of models.
@@ -43,17 +49,20 @@ def bench(
     from tinyrefinery.device.excess import excesses
     from tinyrefinery.options.budget import read_budget
 
+    if devices:
+        _show_devices()
+        return
+    models = models or []
+    chosen = [device_named(name) for name in device or []]
     budget = read_budget(flash, ram, macs)
-    if budget and (others := [name for name in models if name.lower().endswith(".onnx")]):
-        raise RecipeError(
-            f"{others[0]}: --flash, --ram and --macs limit LiteRT files, and this is an ONNX file. "
-            "Name the network that it was made from, or leave the limits out"
-        )
+    if budget or chosen:
+        _refuse_onnx(models)
     found = device_table(
         models,
         size=size,
         classes=classes,
         passes=passes,
+        accelerators=[each.accelerator for each in chosen if each.accelerator],
         say=lambda text: streams.echo(text, err=True),
     )
     _show(found)
@@ -63,12 +72,61 @@ def bench(
         if line.cost is not None
         for text in excesses(budget, line.cost)
     ]
+    above += _show_fit(found, chosen)
     for text in above:
         streams.echo(f"FAIL {text}")
     if out is not None:
-        write_atomic(out, json.dumps(asdict(found) | {"above": above}, indent=1))
+        facts = {"above": above, "devices": [asdict(each) for each in chosen]}
+        write_atomic(out, json.dumps(asdict(found) | facts, indent=1))
     if above:
         raise typer.Exit(CHECK_FAILED)
+
+
+def _refuse_onnx(models: Sequence[str]) -> None:
+    """Microcontrollers do not run ONNX files, so these have no arena to compare with a limit."""
+    if others := [name for name in models if name.lower().endswith(".onnx")]:
+        raise RecipeError(
+            f"{others[0]}: --flash, --ram, --macs and --device limit LiteRT files, and this is an "
+            "ONNX file. Name the network that it was made from, or leave the limits out"
+        )
+
+
+def _show_devices() -> None:
+    """The table of devices."""
+    table = FittedTable()
+    table.add_text("device", 12)
+    table.add_text("processor")
+    table.add_numbers("MHz", "flash\nbytes", "RAM\nbytes")
+    for each in DEVICES.values():
+        flash, ram = (NOTHING if v is None else f"{v:,}" for v in (each.flash, each.ram))
+        name = f"{each.name}\n[dim]{escape(each.title)}\n{each.source}[/dim]"
+        table.add_row(name, each.processor, f"{each.mhz:,}", flash, ram)
+    streams.console().print(table)
+
+
+def _show_fit(found: "DeviceTable", devices: Sequence[Device]) -> list[str]:
+    """Print whether each model fits into each device; returns what doesn't."""
+    from tinyrefinery.device.excess import excesses
+
+    above = []
+    for line, cost in ((line, line.cost) for line in found.lines if line.cost is not None):
+        for device in devices:
+            over = {each.name: each for each in excesses(device.budget, cost)}
+            for name, limit in device.budget.limits.items():
+                takes = cost.flash if name == "flash" else cost.ram
+                verdict = "no" if name in over else "yes"
+                streams.echo(
+                    f"{line.name} fits into the {limit:,} bytes of {name} of {device.name}: "
+                    f"{verdict}, it takes {takes:,}"
+                )
+            above += [f"{line.name} on {device.name}: {each}" for each in over.values()]
+        for each in line.ethos:
+            streams.echo(
+                f"{line.name} on {each.accelerator}: {each.cycles:,} cycles and {each.sram:,} "
+                f"bytes of SRAM, an estimate of Vela {each.vela} ({each.system}, {each.memory}). "
+                f"{each.processor_operators} operators run on the processor and are not counted"
+            )
+    return above
 
 
 def _show(found: "DeviceTable") -> None:

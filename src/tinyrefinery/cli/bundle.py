@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from tinyrefinery.cli import streams
-from tinyrefinery.cli.options import option
+from tinyrefinery.cli.options import option, output_folder
 
 
 class Device(StrEnum):
@@ -20,7 +20,9 @@ class Device(StrEnum):
 def bundle(
     artifact: Annotated[Path, typer.Argument(help="LiteRT file that `tinyrefinery export` wrote.")],
     device: Annotated[Device, option("DEVICE", "mcu (C++) or pi (Python).", "--for")] = Device.mcu,
-    out: Annotated[Path | None, option("FOLDER", "Default: beside the file.", "--out")] = None,
+    out: Annotated[
+        Path | None, output_folder("Folder to write.", "--out", default="beside the file")
+    ] = None,
     vectors: Annotated[
         int | None, option("N", "Test vectors. Default: 2 for mcu, all for pi.", min=1)
     ] = None,

@@ -23,7 +23,7 @@ from tinyrefinery.errors import CHECK_FAILED
 from tinyrefinery.pages.narrow_tables import FittedTable
 
 if TYPE_CHECKING:
-    from tinyrefinery.deploy.export.export_options import Exported
+    from tinyrefinery.deploy.export.exporting import Exported
 
 LAYERS = 15
 """Layers in the printed table."""
@@ -173,7 +173,7 @@ def _remedies(artifact: "Exported") -> list[str]:
     accept = f"Accept it with --max-drop {highest:g}, or list the layers that lose most: --explain"
     if "float_layers" not in artifact.record:
         accept = f"Keep the layers that lose most in float: --keep-float 3. {accept}"
-    if "fine_tuned" not in artifact.record:
+    if "fine_tuned" not in artifact.record and artifact.record["stage"] is not None:
         accept = f"Fit the weights to int8: --fine-tune 2. {accept}"
     if parity.images_needed is None:
         return [f"  The drop is above --max-drop {parity.bound:g}. {accept}"]

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tinyrefinery.files import check_writable
+from tinyrefinery.files import check_writable, remove_half_written
 
 
 def option(metavar: str, help: str, *names: str, default: str = "", **limits: Any) -> Any:
@@ -23,23 +23,31 @@ def option(metavar: str, help: str, *names: str, default: str = "", **limits: An
 
 
 def output_file(help: str, *names: str, default: str = "") -> Any:
-    """An option that names a file to write. A path that is not writable is refused at once."""
+    """An option that names a file to write. A path that is not writable is refused at once.
+
+    What a killed command left of this file is removed.
+    """
     return option("FILE", help, *names, default=default, callback=a_file)
 
 
 def output_folder(help: str, *names: str, default: str = "") -> Any:
-    """An option that names a folder to write into, refused at once if that is not writable."""
+    """An option that names a folder to write into, refused at once if that is not writable.
+
+    What a killed command left half written in it is removed.
+    """
     return option("FOLDER", help, *names, default=default, callback=_a_folder)
 
 
 def a_file(path: Path | None) -> Path | None:
     """Callback of arguments that name a file to write."""
     check_writable(files=[path])
+    remove_half_written(files=[path])
     return path
 
 
 def _a_folder(path: Path | None) -> Path | None:
     check_writable(folders=[path])
+    remove_half_written(folders=[path])
     return path
 
 

@@ -22,6 +22,16 @@ SOFT = "soft_label"
 REQUIRED = {"id": pa.string(), "path": pa.string(), "label": pa.int64(), "split": pa.string()}
 
 
+def numbered(texts: pa.ChunkedArray | np.ndarray) -> np.ndarray:
+    """A number per text, (N,) int64: equal for equal texts, in order of appearance.
+
+    Many times as fast as sorting them, as `np.unique` does.
+    """
+    column = pa.chunked_array([pa.array(texts)]) if isinstance(texts, np.ndarray) else texts
+    codes = column.combine_chunks().dictionary_encode().indices
+    return codes.to_numpy(zero_copy_only=False).astype(np.int64)
+
+
 @dataclass(frozen=True)
 class Manifest:
     """Rows of images as an Arrow table.
@@ -71,6 +81,11 @@ class Manifest:
         if name not in self.table.column_names:
             raise DataError(f"manifest: no column '{name}' (has {self.table.column_names})")
         return self.table.column(name).to_numpy(zero_copy_only=False)
+
+    @cached_property
+    def contents(self) -> np.ndarray:
+        """A number per row, (N,) int64: equal for images with the same id."""
+        return numbered(self.table.column("id"))
 
     def rows(self, split: str) -> np.ndarray:
         """Row numbers of a split in manifest order, int64."""

@@ -39,7 +39,7 @@ def copies_across_splits(manifest: Manifest) -> tuple[np.ndarray, list[Problem]]
     Copies are left out of training if validation or test has the image, and out of validation if
     test has it.
     """
-    _, image = np.unique(manifest.column("id").astype(str), return_inverse=True)  # (N,)
+    image = manifest.contents  # (N,)
     splits = manifest.column("split")
     rank = np.array([_RANK[split] for split in splits], np.int64)
     highest = np.zeros(len(image), np.int64)
@@ -74,8 +74,8 @@ def groups_across_splits(manifest: Manifest, group: str) -> list[Problem]:
 
 def conflicting_labels(manifest: Manifest) -> list[Problem]:
     """Images that are in one split several times, with different labels. All rows are kept."""
-    ids = manifest.column("id").astype(str)
-    _, image, counts = np.unique(ids, return_inverse=True, return_counts=True)
+    image = manifest.contents
+    counts = np.bincount(image)
     rows_of: dict[int, list[int]] = {}
     for row in np.flatnonzero(counts[image] > 1):
         rows_of.setdefault(int(image[row]), []).append(int(row))

@@ -6,6 +6,7 @@ images, is not used, and the next opening writes it again.
 """
 
 import json
+import os
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -25,25 +26,25 @@ _LONGEST = 1000  # bytes in a line
 def read_pixels(home: str, channels: int, ids: Sequence[str]) -> np.ndarray | None:
     """The pixels of exactly these images, uint8 (N, C, H, W); None where the cache lacks them.
 
+    The array is mapped from the file, so processes share its memory. Changes stay in memory.
+
     Args:
         home: name of the source.
         channels: 1 or 3.
         ids: SHA-256 of the bytes of each image, (N,).
     """
+    path = _file(home, channels)
     try:
-        path = _file(home, channels)
         with path.open("rb") as file:
             title, facts = file.readline(_LONGEST), file.readline(_LONGEST)
-            shape = _shape(facts, ids)
-            size = path.stat().st_size - file.tell()
-            if shape is None or shape[:2] != (len(ids), channels) or size != np.prod(shape):
-                return None
-            array = np.empty(shape, np.uint8)
-            if file.readinto(array.data.cast("B")) != size:
-                return None
+            begin, end = file.tell(), file.seek(0, os.SEEK_END)
+        shape = _shape(facts, ids)
+        if shape is None or shape[:2] != (len(ids), channels) or end - begin != np.prod(shape):
+            return None
+        array = np.memmap(path, np.uint8, mode="c", offset=begin, shape=shape)
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return array if title == _title(facts, array) else None
+    return np.asarray(array) if title == _title(facts, array) else None
 
 
 def write_pixels(home: str, ids: Sequence[str], array: np.ndarray) -> None:

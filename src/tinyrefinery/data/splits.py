@@ -10,7 +10,7 @@ import numpy as np
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.manifest import SPLITS
 from tinyrefinery.errors import DataError, did_you_mean
-from tinyrefinery.random import integer
+from tinyrefinery.random import integers
 
 SPLIT_WORDS = {
     "train": "train",
@@ -68,7 +68,7 @@ def choose_stratified(
     names, group = np.unique(np.asarray(groups, dtype=str), return_inverse=True)  # (G,), (N,)
     sizes = np.bincount(group, minlength=len(names))
     group_labels = _majority(group, labels, len(names))
-    random = np.array([integer(seed, name, text) for text in names], np.int64)
+    random = integers(seed, name, names.tolist())
     chosen = np.zeros(len(names), bool)
     for label in np.unique(labels):
         candidates = np.flatnonzero(group_labels == label)
@@ -114,7 +114,7 @@ def subset(dataset: Dataset, split: str, n: int, seed: int = 0) -> Dataset:
     if n >= len(rows):
         return dataset
     labels, ids = manifest.labels[rows], manifest.column("id")[rows]
-    random = np.array([integer(seed, "subset", str(identity)) for identity in ids], np.int64)
+    random = integers(seed, "subset", map(str, ids))
     keep = np.ones(len(manifest), bool)
     keep[rows] = False
     for label, count in zip(*_proportion(labels, n), strict=True):

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from glob import glob
 from hashlib import sha256
 from pathlib import Path
@@ -13,13 +13,26 @@ from tinyrefinery.data.walk import walk
 _PATH_OPTIONS = ("root", "path", "data_dir", "data_files", "exclude", "overlay")
 
 
-def file_stamp(path: str) -> str:
-    """Path, size and modification time of a file as a text, or a mark that it is missing."""
+def file_stamps(paths: Iterable[str]) -> list[str]:
+    """Path, size and modification time of each file as a text, or a mark that it is missing."""
+    folders: dict[str, str] = {}  # as the paths name them -> absolute, each found once
+    return [_file_stamp(path, folders) for path in paths]
+
+
+def _file_stamp(path: str, folders: dict[str, str]) -> str:
     try:
         status = os.stat(path)
     except (OSError, ValueError):  # the error follows when the file is read
         return f"{path}\x1fmissing"
-    return f"{os.path.abspath(path)}\x1f{status.st_size}\x1f{status.st_mtime_ns}"
+    cut = path.rfind(os.sep) + 1
+    folder, name = path[:cut], path[cut:]
+    if name in ("", os.curdir, os.pardir) or (os.altsep and os.altsep in name):
+        absolute = os.path.abspath(path)
+    else:
+        if folder not in folders:
+            folders[folder] = os.path.join(os.path.abspath(folder), "")
+        absolute = folders[folder] + name
+    return f"{absolute}\x1f{status.st_size}\x1f{status.st_mtime_ns}"
 
 
 def source_stamp(options: Mapping[str, Any]) -> str:

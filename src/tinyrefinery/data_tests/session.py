@@ -14,7 +14,6 @@ from tinyrefinery.data.properties.property_names import KINDS, MEASURES
 from tinyrefinery.data_tests.costs import Costs
 from tinyrefinery.data_tests.data_test_file import DataTest, Suite, load_suite
 from tinyrefinery.data_tests.judge import judge
-from tinyrefinery.data_tests.network_costs import network_costs
 from tinyrefinery.data_tests.reports import records
 from tinyrefinery.data_tests.reports.records import Facts
 from tinyrefinery.data_tests.rows import Rows, read_columns, rows_of
@@ -142,6 +141,8 @@ def _costs(suite: Suite, network: Network) -> Costs | None:
     asked = {test.measure.name for test in suite.tests.values() if test.measure.is_cost}
     if not asked:
         return None
+    from tinyrefinery.data_tests.network_costs import network_costs  # loads torch
+
     try:
         return network_costs(network, latency="latency" in asked)
     except RefineryError as error:

@@ -80,8 +80,8 @@ def _run_locked(
 ) -> list[OpenJob]:
     """The jobs, each with its chain."""
     jobs = with_chosen_precision(jobs, folder)
-    for job in jobs if starts_of(jobs) else ():
-        check(job.recipe, data or builders.dataset(job.recipe.data), ())
+    _check_label_places(jobs)
+    _check_before_starts(jobs, data, check)
     ready = train_starts(jobs, folder, processes)
     opened, plan = open_jobs(ready, folder, data)
     _check(opened, check)
@@ -99,6 +99,16 @@ def _run_locked(
         if opened[0].fabric.is_global_zero and len(opened[0].chain):
             save_samples(folder / files.SAMPLES, opened[0])
     return opened
+
+
+def _check_before_starts(jobs: Sequence[Job], data: Dataset | None, check: Check) -> None:
+    """Check each recipe before the recipes are trained that its networks start from, if any."""
+    if not list(starts_of(jobs)):
+        return  # `_check` comes early enough, and knows what is trained already
+    recipes = [job.recipe.model_copy(update={"seed": 0}) for job in jobs]
+    for number, recipe in enumerate(recipes):
+        if recipe not in recipes[:number]:
+            check(recipe, data or builders.dataset(recipe.data), ())
 
 
 def _check(jobs: Sequence[OpenJob], check: Check) -> None:

@@ -24,3 +24,28 @@ def initialize(network: nn.Module) -> None:
         elif isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d):
             nn.init.ones_(module.weight)
             nn.init.zeros_(module.bias)
+
+
+def initialize_as_pytorch(network: nn.Module) -> None:
+    """Redraw the weights in place as PyTorch does by default, with its current generator.
+
+    Convolutions and linear layers, weights and biases: uniform within 1 / sqrt(fan-in), so weights
+    have variance 1 / (3 fan-in). The Label Refinery code does not initialize anything itself.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear | nn.BatchNorm2d | nn.BatchNorm1d):
+            module.reset_parameters()
+
+
+def initialize_without_groups(network: nn.Module) -> None:
+    """Redraw the weights of convolutions in place: normal with variance 2 / (k * k * outputs).
+
+    As in the SkipblockNet code, and in MobileNetV3's. It counts all outputs also of a depthwise
+    convolution, where each input reaches a single one. So depthwise weights are smaller than ours
+    by the square root of the number of channels. All other weights stay.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d) and module.groups > 1:
+            fan_out = module.out_channels * math.prod(module.kernel_size)
+            with torch.no_grad():
+                module.weight.normal_(0, math.sqrt(2 / fan_out))

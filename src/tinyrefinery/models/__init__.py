@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from tinyrefinery.errors import RecipeError, check_options, look_up
+from tinyrefinery.layers.initialize import initialize_as_pytorch, initialize_without_groups
 from tinyrefinery.models.alexnet import AlexNet
 from tinyrefinery.models.darknet19 import Darknet19
 from tinyrefinery.models.densenet import densenet121, densenet_k12
@@ -66,8 +67,26 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
 }
 
 
+AUTHORS: dict[str, Callable[[nn.Module], None]] = {
+    "alexnet": initialize_as_pytorch,
+    "resnet50": initialize_as_pytorch,
+    "skipblocknet_l": initialize_without_groups,
+    "skipblocknet_m": initialize_without_groups,
+    "skipblocknet_s": initialize_without_groups,
+    "skipblocknet_s16": initialize_without_groups,
+    "skipblocknet_xs": initialize_without_groups,
+}
+"""How the papers' code draws first weights, for the networks that the authors published."""
+
+
 def create(
-    name: str, classes: int, *, size: int | tuple[int, int], channels: int = 3, **options: Any
+    name: str,
+    classes: int,
+    *,
+    size: int | tuple[int, int],
+    channels: int = 3,
+    init: str = "ours",
+    **options: Any,
 ) -> nn.Module:
     """Build a new network in training mode, initialized with torch's current generator.
 
@@ -76,6 +95,8 @@ def create(
         classes: K, the number of logits.
         size: height, width of the images in pixels, or one number for both.
         channels: 1 or 3.
+        init: `ours` or `authors`: how first weights are drawn. The latter as in the papers' code,
+            for the networks in `AUTHORS`.
         options: further options of the architecture, e.g. `stem="small"`, `width=2`, or for timm
             `pretrained=True`.
 
@@ -88,6 +109,8 @@ def create(
             f"model '{name}': classes, channels and size must be positive, "
             f"got {classes}, {channels} and {height_width}"
         )
+    if init != "ours":
+        _check_init(name, init)
     if name.startswith(TIMM):
         return timm_network(
             name.removeprefix(TIMM), classes, size=height_width, channels=channels, **options
@@ -96,6 +119,20 @@ def create(
     reserved = ("classes", "size", "channels")
     check_options("model", name, builder, options, reserved=reserved)
     try:
-        return builder(classes, size=height_width, channels=channels, **options)
+        network = builder(classes, size=height_width, channels=channels, **options)
     except (TypeError, ValueError) as error:  # an option of the wrong type or range
         raise RecipeError(f"model '{name}' can't be built with {options}: {error}") from error
+    if init == "authors":
+        AUTHORS[name](network)
+    return network
+
+
+def _check_init(name: str, init: Any) -> None:
+    """Check that first weights can be drawn in the way that a recipe names."""
+    if init != "authors":
+        raise RecipeError(f"model '{name}': init is ours or authors, not {init!r}")
+    if name not in AUTHORS:
+        raise RecipeError(
+            f"model '{name}': the papers' authors published no code of it, so there is no init: "
+            f"authors. It is there for {', '.join(AUTHORS)}. Leave init out"
+        )

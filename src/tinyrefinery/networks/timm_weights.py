@@ -56,7 +56,7 @@ def load_timm(info: "NetworkInfo") -> "nn.Module":
     from tinyrefinery.models import create
 
     weights, outputs = info.extra[WEIGHTS], len(info.classes) or info.extra[OUTPUTS]
-    options = {"checkpoint_path": str(weights)} if weights else {"pretrained": True}
+    options: dict[str, Any] = {"checkpoint_path": str(weights)} if weights else {"pretrained": True}
     try:
         net = create(info.name, outputs, size=info.size, channels=info.channels, **options)
     except RefineryError as error:

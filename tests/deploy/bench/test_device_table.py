@@ -55,4 +55,6 @@ def test_files_of_the_same_name_are_listed_by_their_paths(tmp_path):
 def test_limits_are_not_ignored_for_onnx_files(tmp_path):
     done = CliRunner().invoke(app, ["bench", str(tmp_path / "net.onnx"), "--flash", "1kB"])
     assert done.exit_code == 2
-    assert "net.onnx: --flash, --ram and --macs limit LiteRT files" in " ".join(done.output.split())
+    assert "net.onnx: --flash, --ram, --macs and --device limit LiteRT files" in " ".join(
+        done.output.split()
+    )

@@ -1,6 +1,7 @@
 """What is exported predicts what the network predicts, in a runtime of its own."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -220,7 +221,8 @@ def test_without_a_connection_the_converter_is_one_message(run, tmp_path, monkey
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setattr(tool_environment, "PACKAGES", ("absl-py==2.5.1",))
+    tools = replace(tool_environment.LITERT, packages=("absl-py==2.5.1",))
+    monkeypatch.setattr(tool_environment, "LITERT", tools)
     with pytest.raises(RefineryError, match=r"can't be installed.*log is in .*--to onnx"):
         export(run, "litert", folder=tmp_path / "out")
     assert not (tmp_path / "out").exists()

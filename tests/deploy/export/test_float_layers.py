@@ -33,9 +33,12 @@ def test_only_layers_with_weights_are_chosen():
     assert layers_that_lose_most(effects, 9) == ("a", "b")
 
 
-@pytest.mark.parametrize(("target", "by"), [("onnx", by_onnx), ("litert", by_litert)])
+# LiteRT still rounds what a reader of the last of these layers gives to the next operator.
+@pytest.mark.parametrize(
+    ("target", "by", "most"), [("onnx", by_onnx, 1e-4), ("litert", by_litert, 2e-3)]
+)
 def test_with_all_layers_in_float_it_predicts_what_the_network_does(
-    run, tmp_path, target, by, request
+    run, tmp_path, target, by, most, request
 ):
     if target == "litert":
         request.getfixturevalue("converter")
@@ -44,7 +47,8 @@ def test_with_all_layers_in_float_it_predicts_what_the_network_does(
     assert len(done.record["float_layers"]) > 2
     exact = by_hand(run)
     of_int8, of_mixed = (np.abs(by(d.path, PIXELS) - exact).max() for d in (int8, done))
-    assert of_mixed < 1e-4 < of_int8
+    assert of_mixed < most
+    assert of_mixed < of_int8 / 2
     assert done.parity.logit < int8.parity.logit
 
 

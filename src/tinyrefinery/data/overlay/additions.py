@@ -18,7 +18,7 @@ from tinyrefinery.data.examine import examine
 from tinyrefinery.data.images import EncodedImages, Images, ResidentImages
 from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.data.overlay.decisions import Decision, newest_additions
-from tinyrefinery.data.stamp import file_stamp
+from tinyrefinery.data.stamp import file_stamps
 from tinyrefinery.errors import DataError, did_you_mean
 
 _SHOWN = 3
@@ -83,7 +83,7 @@ def _open_images(
 ) -> tuple[list[str], EncodedImages, list[Problem]]:
     """Ids of the intact images, these images, and one problem for each of the others."""
     uids, blobs = list(files), FileBlobs(list(files.values()))
-    stamps = [file_stamp(path) for path in files.values()]
+    stamps = file_stamps(files.values())
     findings, _ = examine(blobs, channels=channels, home=home, stamps=stamps, resident_bytes=0)
     problems, rows = [], []
     for row, uid in enumerate(uids):

@@ -19,7 +19,7 @@ from tinyrefinery.data.listing import Listing, assemble
 from tinyrefinery.data.manifest import SPLITS
 from tinyrefinery.data.sources.parquet import require_column
 from tinyrefinery.data.splits import SPLIT_WORDS, split_named
-from tinyrefinery.data.stamp import file_stamp
+from tinyrefinery.data.stamp import file_stamps
 from tinyrefinery.data.walk import is_passed_over, walk
 from tinyrefinery.errors import DataError
 from tinyrefinery.options.sources import Folder, Opened
@@ -144,17 +144,17 @@ def _images(
 
 def _pictures(folder: str, names: Iterable[str], ignored: Ignored) -> Iterator[str]:
     """Paths of the images among the files of one folder."""
+    prefix, in_text = os.path.join(folder, ""), _is_text(folder)
     for name in names:
-        path = os.path.join(folder, name)
         if name[0] == ".":
             continue
         ending = os.path.splitext(name)[1].lower()
-        if not _is_text(path):
+        if not (in_text and _is_text(name)):
             ignored.others[_NO_UTF8] += 1
         elif ending not in ENDINGS:
             ignored.others[ending or "no extension"] += 1
         else:
-            yield path
+            yield prefix + name
 
 
 def image_files(top: Path) -> tuple[list[str], list[Problem]]:
@@ -316,7 +316,7 @@ def _listing(
         paths,
         FileBlobs(paths),
         extras=extras,
-        stamps=[file_stamp(path) for path in paths],
+        stamps=file_stamps(paths),
         problems=tuple(problems),
     )
 

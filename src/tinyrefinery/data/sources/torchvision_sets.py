@@ -19,7 +19,7 @@ from torchvision import datasets as tv
 from tinyrefinery.data.blobs import FileBlobs
 from tinyrefinery.data.dataset import Dataset, Problem
 from tinyrefinery.data.listing import Listing, assemble
-from tinyrefinery.data.stamp import file_stamp
+from tinyrefinery.data.stamp import file_stamps
 from tinyrefinery.errors import DataError
 from tinyrefinery.options.sources import Torchvision
 
@@ -83,7 +83,7 @@ def _listing(name: str, root: Path, parts: dict[str, _Part]) -> Listing:
         paths,
         np.concatenate(arrays) if arrays else FileBlobs(paths),
         extras=pa.table(columns) if columns else None,
-        stamps=None if arrays else [file_stamp(path) for path in paths],
+        stamps=None if arrays else file_stamps(paths),
         problems=tuple(problem for part in parts.values() for problem in part.problems),
     )
 

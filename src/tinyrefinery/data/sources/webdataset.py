@@ -16,7 +16,7 @@ from tinyrefinery.data.class_names import number_labels
 from tinyrefinery.data.dataset import Dataset, Problem
 from tinyrefinery.data.listing import Listing, assemble
 from tinyrefinery.data.sources.folder import ENDINGS
-from tinyrefinery.data.stamp import file_stamp
+from tinyrefinery.data.stamp import file_stamps
 from tinyrefinery.errors import DataError
 from tinyrefinery.options.sources import WebDataset
 from tinyrefinery.reading.json_text import parse_json_object
@@ -47,7 +47,7 @@ def open_webdataset(part: WebDataset) -> Dataset:
     if not samples:
         raise DataError(f"{first}: no images in {len(shards)} shards")
     files = [file for file, _ in shards]
-    stamps = [file_stamp(file) for file in files]
+    stamps = file_stamps(files)
     spans = np.array([(n, s["offset"], s["size"]) for n, _, s in samples], np.int64)
     labels, names = number_labels(
         _label_column([s["label"] for _, _, s in samples], str(first)),

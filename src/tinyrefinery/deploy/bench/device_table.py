@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tinyrefinery.deploy.bench.candidates import SIZE, by_name
+from tinyrefinery.deploy.bench.ethos import EthosCost, ethos_cost
 from tinyrefinery.deploy.export.artifact_facts import INSIDE, artifact_facts
 from tinyrefinery.deploy.export.exportable import Exportable
 from tinyrefinery.deploy.export.untrained import METADATA, convert_on_noise
@@ -38,6 +39,8 @@ class DeviceLine:
     """Of `timing.summary`, in ms, one thread."""
     ratio: float
     """CPU time relative to the first network."""
+    ethos: tuple[EthosCost, ...] = ()
+    """Vela's estimates, one per accelerator."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ def device_table(
     size: int | None = None,
     classes: int = 10,
     passes: int = 100,
+    accelerators: Sequence[str] = (),
     say: Callable[[str], object] = lambda text: None,
 ) -> DeviceTable:
     """Convert, measure and time networks.
@@ -64,6 +68,7 @@ def device_table(
         size: side of the images in pixels of untrained architectures; None: 224.
         classes: of untrained architectures.
         passes: timed passes of each network, rounded up to whole turns.
+        accelerators: Ethos-U55 variants to estimate cycles for, e.g. `ethos-u55-128`.
         say: called with progress messages.
 
     Raises:
@@ -87,10 +92,19 @@ def device_table(
                 cost=device_cost(file) if file.suffix.lower() == LITERT else None,
                 times=summary(timed),
                 ratio=ratio(timed, times[0]),
+                ethos=_ethos(file, accelerators, say),
             )
             for shown, (file, form), timed in zip(_shown(names), files, times, strict=True)
         ]
     return DeviceTable(tuple(lines), is_busy(times))
+
+
+def _ethos(
+    file: Path, accelerators: Sequence[str], say: Callable[[str], object]
+) -> tuple[EthosCost, ...]:
+    if file.suffix.lower() != LITERT:
+        return ()
+    return tuple(ethos_cost(file, name, say) for name in accelerators)
 
 
 def _shown(names: Sequence[str]) -> list[str]:

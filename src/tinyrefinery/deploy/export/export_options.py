@@ -1,16 +1,15 @@
-"""What to export a network to, and what came of it."""
+"""What to export a network to, and how."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from tinyrefinery.deploy.export.artifact_facts import INSIDE
-from tinyrefinery.deploy.export.parity import MAX_DROP, Parity
+from tinyrefinery.deploy.export.artifact_facts import INSIDE, METADATA
+from tinyrefinery.deploy.export.parity import MAX_DROP
 from tinyrefinery.deploy.export.sample_images import CALIBRATE
+from tinyrefinery.errors import CheckpointError, RecipeError, look_up
+from tinyrefinery.files import check_writable
+from tinyrefinery.networks.network import Network
 from tinyrefinery.options.budget import Budget
-
-if TYPE_CHECKING:
-    from tinyrefinery.deploy.export.layer_effects import LayerEffect
 
 TARGETS: dict[str, str] = {"onnx": ".onnx", "litert": ".tflite"}
 """Formats, and how the names of their files end."""
@@ -43,26 +42,35 @@ class ExportOptions:
     """Epochs of fine-tuning where int8 is not proven to keep the accuracy; 0: none."""
 
 
-@dataclass(frozen=True)
-class Exported:
-    """One artifact, written or refused."""
+def check_export(network: Network, options: ExportOptions) -> None:
+    """Refuse wrong options before the work starts.
 
-    path: Path
-    """Its file; it does not exist if `parity` failed."""
-    record: dict[str, Any] = field(repr=False)
-    """What its record holds."""
-    parity: Parity
-    layers: tuple["LayerEffect", ...] = field(default=(), repr=False)
-    """What int8 costs each layer, the most expensive one first; empty unless it was asked for."""
-    excess: tuple[str, ...] = ()
-    """What is above the budget, for people."""
+    Raises:
+        RefineryError: if the options contradict each other, or don't fit the network.
+    """
+    for target in options.targets:
+        look_up("target", target, TARGETS)
+    look_up("preprocessing", options.preprocessing, dict.fromkeys((INSIDE, METADATA)))
+    if not options.targets or len(set(options.targets)) < len(options.targets):
+        raise RecipeError(f"name each target once, e.g. --to {' --to '.join(TARGETS)}")
+    if not network.is_torch:
+        raise CheckpointError(
+            f"{network.file}: was exported already. Name the run or the network file that it was "
+            "made from"
+        )
+    if options.budget and "litert" not in options.targets:
+        raise RecipeError(
+            "--flash, --ram and --macs limit the LiteRT artifact: add --to litert, or leave them "
+            "out"
+        )
+    if options.explain and not options.int8:
+        raise RecipeError("--explain lists what int8 costs each layer: add --int8")
+    if options.fine_tune:
+        if not options.int8:
+            raise RecipeError("--fine-tune fits the weights to int8: add --int8")
+        from tinyrefinery.deploy.export.fine_tuning import check_fine_tuning
 
-    @property
-    def passed(self) -> bool:
-        """Whether it is proven to predict what the network predicts, and within the budget."""
-        return self.parity.verdict == "PASS" and not self.excess
-
-    @property
-    def written(self) -> bool:
-        """Whether the artifact was written."""
-        return self.parity.verdict != "FAIL" and not self.excess
+        check_fine_tuning(network)
+    if options.keep_float and not options.int8:
+        raise RecipeError("--keep-float is about int8: add --int8, or leave it out")
+    check_writable(folders=[options.out])

@@ -3,7 +3,7 @@
 import copy
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from tinyrefinery.data.batches import evenly_spaced
-from tinyrefinery.deploy.export.artifact_facts import INSIDE, METADATA, artifact_facts
-from tinyrefinery.deploy.export.export_options import TARGETS, Exported, ExportOptions
+from tinyrefinery.deploy.export.artifact_facts import INSIDE, artifact_facts
+from tinyrefinery.deploy.export.export_options import TARGETS, ExportOptions, check_export
 from tinyrefinery.deploy.export.exportable import Exportable
 from tinyrefinery.deploy.export.onnx_graph import export_graph
 from tinyrefinery.deploy.export.parity import Parity, compare, divergence
@@ -24,8 +24,8 @@ from tinyrefinery.deploy.export.verification import open_artifact, predict_one_b
 from tinyrefinery.device.device_cost import device_cost
 from tinyrefinery.device.excess import excesses
 from tinyrefinery.device.host_latency import host_latency
-from tinyrefinery.errors import CheckpointError, DataError, RecipeError, look_up
-from tinyrefinery.files import check_writable, write_atomic
+from tinyrefinery.errors import DataError
+from tinyrefinery.files import write_atomic
 from tinyrefinery.networks.network import Network
 from tinyrefinery.options.budget import Budget
 
@@ -39,6 +39,31 @@ FLOAT_TOLERANCE, LEAST_INT8_TOLERANCE = 1e-4, 1e-3
 """Of test vectors, in probability. Runtimes order sums differently."""
 _AT_ONCE = 64
 """Images that the network predicts at a time. In floating point, all of them take gigabytes."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """One artifact, written or refused."""
+
+    path: Path
+    """Its file; it does not exist if `parity` failed."""
+    record: dict[str, Any] = field(repr=False)
+    """What its record holds."""
+    parity: Parity
+    layers: tuple["LayerEffect", ...] = field(default=(), repr=False)
+    """What int8 costs each layer, the most expensive one first; empty unless it was asked for."""
+    excess: tuple[str, ...] = ()
+    """What is above the budget, for people."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether it is proven to predict what the network predicts, and within the budget."""
+        return self.parity.verdict == "PASS" and not self.excess
+
+    @property
+    def written(self) -> bool:
+        """Whether the artifact was written."""
+        return self.parity.verdict != "FAIL" and not self.excess
 
 
 def export_network(
@@ -63,7 +88,7 @@ def export_network(
     Raises:
         RefineryError: if the network can't be exported, or a file can't be written.
     """
-    _check(network, options)
+    check_export(network, options)
     samples = draw_samples(network, overrides, calibrate=options.calibrate)
     if options.int8 and samples.calibration is None:
         raise DataError(
@@ -80,36 +105,6 @@ def export_network(
         say(f"exporting {network.name}")
         export_graph(module, info.size, info.channels, network.name, graph)
         return [work.export(target, graph, Path(folder), say) for target in options.targets]
-
-
-def _check(network: Network, options: ExportOptions) -> None:
-    """Refuse wrong options before the work starts."""
-    for target in options.targets:
-        look_up("target", target, TARGETS)
-    look_up("preprocessing", options.preprocessing, dict.fromkeys((INSIDE, METADATA)))
-    if not options.targets or len(set(options.targets)) < len(options.targets):
-        raise RecipeError(f"name each target once, e.g. --to {' --to '.join(TARGETS)}")
-    if not network.is_torch:
-        raise CheckpointError(
-            f"{network.file}: was exported already. Name the run or the network file that it was "
-            "made from"
-        )
-    if options.budget and "litert" not in options.targets:
-        raise RecipeError(
-            "--flash, --ram and --macs limit the LiteRT artifact: add --to litert, or leave them "
-            "out"
-        )
-    if options.explain and not options.int8:
-        raise RecipeError("--explain lists what int8 costs each layer: add --int8")
-    if options.fine_tune:
-        if not options.int8:
-            raise RecipeError("--fine-tune fits the weights to int8: add --int8")
-        from tinyrefinery.deploy.export.fine_tuning import check_fine_tuning
-
-        check_fine_tuning(network)
-    if options.keep_float and not options.int8:
-        raise RecipeError("--keep-float is about int8: add --int8, or leave it out")
-    check_writable(folders=[options.out])
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ IDENTIFIER = b"TFL3"
 ENTRY, INPUT = "tinyrefinery", "image"
 SAMPLE = 1000
 """Values of a tensor that are kept per image, to find percentiles."""
+MOVING = ("PAD", "PADV2", "RESHAPE", "TRANSPOSE", "MAX_POOL_2D", "SQUEEZE")
+"""Operators that only move values."""
 BINS = 2048
 """Of the histogram that entropy calibration compares."""
 
@@ -155,15 +157,28 @@ def float_scopes(content: bytes, nodes: list) -> list:
     from ai_edge_litert import schema_py_generated
 
     schema: Any = schema_py_generated
-    graph = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content)).subgraphs[0]
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content))
+    graph, kinds = model.subgraphs[0], vars(schema.BuiltinOperator)
+    moving = {
+        n for n, c in enumerate(model.operatorCodes) if c.builtinCode in map(kinds.get, MOVING)
+    }
     kept = []
     for operator in graph.operators:
         constants = [graph.tensors[index].name.decode() for index in operator.inputs[1:]]
         if any(name.startswith(f"{node}_") for name in constants for node in nodes):
-            readers = [o for o in graph.operators if operator.outputs[0] in o.inputs]
-            kept += [operator, *readers]
+            kept += [operator, *readers_of(graph, operator, moving)]
     names = [graph.tensors[operator.outputs[0]].name.decode() for operator in kept]
     return [f"^{re.escape(name)};?$" for name in dict.fromkeys(names)]
+
+
+def readers_of(graph: Any, operator: Any, moving: set) -> list:
+    """The operators that compute with the output of one, and those between that move it."""
+    found = []
+    for reader in (o for o in graph.operators if operator.outputs[0] in o.inputs):
+        found.append(reader)
+        if reader.opcodeIndex in moving:
+            found += readers_of(graph, reader, moving)
+    return found
 
 
 def quantize(file: Path, ranges: dict, image: np.ndarray, floats: list) -> bytes:

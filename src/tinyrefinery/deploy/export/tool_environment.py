@@ -1,13 +1,14 @@
-"""The converter to LiteRT in a Python environment of its own, made on first use.
+"""Tools such as the LiteRT converter in Python environments of their own, made on first use.
 
-The converter pins versions of packages that this package uses too, so they can't share an
-environment. It lies in the cache folder, one per set of pinned packages and version of Python.
+They pin versions of packages that this package uses too, so they can't share an environment. Each
+lies in the cache folder, one per set of pinned packages and version of Python.
 """
 
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
@@ -38,29 +39,55 @@ PACKAGES = (
 )
 """All packages of the environment. onnx2tf asks for older ones and Python 3.12, but runs on these
 and Python 3.11, so they are installed without a check of what they ask for."""
-SIZE = "about 500 MB"
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What an environment is for."""
+
+    name: str
+    """Of its folder."""
+    title: str
+    """For messages."""
+    packages: tuple[str, ...]
+    """All of them, with versions."""
+    size: str
+    """For messages."""
+    otherwise: str
+    """What works without it, as a sentence without a full stop."""
+
+
+LITERT = Tools(
+    name="litert",
+    title="the LiteRT converter",
+    packages=PACKAGES,
+    size="about 500 MB",
+    otherwise="Other targets work without it, e.g. --to onnx",
+)
 _COMPLETE = "complete"
 _LAST_LINES = 3
 
 
-def tool_python(say: Callable[[str], object]) -> Path:
+def tool_python(say: Callable[[str], object], tools: Tools | None = None) -> Path:
     """The Python of the environment, which is made if it is missing.
 
     Args:
         say: called with a progress message before the environment is made.
+        tools: what it is for; None: `LITERT`.
 
     Raises:
         RefineryError: if it can't be made, e.g. without a connection.
         StorageError: if the cache folder is not writable.
     """
-    folder = tool_folder()
+    tools = tools or LITERT
+    folder = tool_folder(tools)
     if not (folder / _COMPLETE).exists():
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{folder}.lock"):
                 if not (folder / _COMPLETE).exists():
-                    say(f"setting up the LiteRT converter in {folder} ({SIZE}, only once)")
-                    _make(folder)
+                    say(f"setting up {tools.title} in {folder} ({tools.size}, only once)")
+                    _make(folder, tools)
         except OSError as error:
             raise StorageError(
                 f"{folder}: is not writable ({error.strerror or error}). Free some disk space, or "
@@ -69,10 +96,11 @@ def tool_python(say: Callable[[str], object]) -> Path:
     return _python(folder)
 
 
-def tool_folder() -> Path:
-    """Folder of the environment, whether it is there or not."""
-    facts = "\n".join([*PACKAGES, sys.version, sys.platform])
-    return cache_folder() / "tools" / f"litert-{sha256(facts.encode()).hexdigest()[:12]}"
+def tool_folder(tools: Tools | None = None) -> Path:
+    """Folder of an environment, of `LITERT` if none is named, whether it is there or not."""
+    tools = tools or LITERT
+    facts = "\n".join([*tools.packages, sys.version, sys.platform])
+    return cache_folder() / "tools" / f"{tools.name}-{sha256(facts.encode()).hexdigest()[:12]}"
 
 
 def _python(folder: Path) -> Path:
@@ -80,23 +108,22 @@ def _python(folder: Path) -> Path:
     return windows if windows.exists() else folder / "bin" / "python"
 
 
-def _make(folder: Path) -> None:
+def _make(folder: Path, tools: Tools) -> None:
     shutil.rmtree(folder, ignore_errors=True)  # left by an interrupted attempt
     log = folder.with_suffix(".log")
     install = ["-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
-    install += ["--no-deps", "--ignore-requires-python", *PACKAGES]
-    _run([sys.executable, "-m", "venv", str(folder)], log)
-    _run([str(_python(folder)), *install], log)
-    write_atomic(folder / _COMPLETE, "\n".join(PACKAGES))
+    install += ["--no-deps", "--ignore-requires-python", *tools.packages]
+    _run([sys.executable, "-m", "venv", str(folder)], log, tools)
+    _run([str(_python(folder)), *install], log, tools)
+    write_atomic(folder / _COMPLETE, "\n".join(tools.packages))
 
 
-def _run(command: Sequence[str], log: Path) -> None:
+def _run(command: Sequence[str], log: Path, tools: Tools) -> None:
     failed = run_logged(command, log)
     if failed is not None:
         raise RefineryError(
-            f"the LiteRT converter can't be installed: {failed}. It needs a connection to a "
-            f"package index, once. The log is in {log}. Other targets work without it, e.g. --to "
-            "onnx"
+            f"{tools.title} can't be installed: {failed}. It needs a connection to a package "
+            f"index, once. The log is in {log}. {tools.otherwise}"
         )
 
 
