@@ -13,8 +13,8 @@ from tests.docs.test_plain_english import PATTERNS
 from tinyrefinery.cli.main import app
 
 VERBS = re.compile(
-    "Apply|Assess|Auto-label|Benchmark|Check|Compare|Compute|Create|Draw|Export|List|Measure|Predict|Print|Review|"
-    "Run|Score|Select|Show|Train|Write"
+    "Apply|Assess|Auto-label|Benchmark|Check|Compare|Compute|Create|Draw|Export|List|Measure|"
+    "Predict|Print|Publish|Review|Run|Score|Select|Show|Train|Write"
 )
 
 

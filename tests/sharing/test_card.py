@@ -131,6 +131,15 @@ def test_a_lone_file_has_a_card_that_states_what_is_missing(tmp_path, teacher_fi
     assert "model-index" not in front_matter(text)
 
 
+def test_the_budget_of_the_recipe_is_listed(chain_run):
+    (chain_run / "digests.json").unlink()
+    recipe = chain_run / "recipe.yaml"
+    lines = [line for line in recipe.read_text().splitlines() if not line.startswith("budget:")]
+    recipe.write_text("\n".join(lines) + "\nbudget: {flash: 100kB, latency: 20ms@host}\n")
+    text = section(card_of(chain_run), "What it is")
+    assert "flash at most 100,000 bytes, latency at most 20ms@host" in text
+
+
 def test_results_of_data_tests_are_listed(chain_run):
     suite = chain_run.parent / "suite.yaml"
     suite.write_text("tests: {good: {at_least: 0.99}}\n")

@@ -10,7 +10,7 @@ from tinyrefinery.sharing.licenses import License, timm_license
     [
         ("apache-2.0", "Apache-2.0", "apache-2.0"),
         ("CC-BY-NC-4.0", "CC-BY-NC-4.0", "cc-by-nc-4.0"),
-        ("gpl-3.0", "", "gpl-3.0"),  # no name of SPDX's any more
+        ("gpl-3.0", "", "gpl-3.0"),  # was removed from the list of SPDX
         ("GPL-3.0-only", "GPL-3.0-only", "gpl-3.0"),
         ("ODbL-1.0", "ODbL-1.0", "odbl"),
         ("my company's", "", ""),

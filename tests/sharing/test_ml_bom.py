@@ -13,6 +13,7 @@ from tinyrefinery.networks.opening import open_network
 from tinyrefinery.reading.digests import file_digest
 from tinyrefinery.sharing.bom_beside import bom_beside
 from tinyrefinery.sharing.card_facts import card_facts
+from tinyrefinery.sharing.licenses import SPDX
 from tinyrefinery.sharing.ml_bom import bom, bom_text
 from tinyrefinery.sharing.model_card import write_card
 
@@ -33,6 +34,12 @@ def test_the_validator_finds_a_mistake(chain_run):
     content = bom(card_facts(open_network(chain_run)))
     content["metadata"]["component"]["modelCard"]["colour"] = "red"
     assert mistakes(json.dumps(content)) is not None
+
+
+def test_every_license_id_is_one_of_spdx():
+    parts = [{"type": "file", "name": n, "licenses": [{"license": {"id": n}}]} for n in SPDX]
+    content = {"bomFormat": "CycloneDX", "specVersion": "1.6", "components": parts}
+    assert mistakes(json.dumps(content)) is None
 
 
 def test_it_is_valid_for_a_lone_file(tmp_path, teacher_file):

@@ -109,6 +109,15 @@ class CardFacts:
         return "" if self.network.recipe is None else part_hash(self.network.recipe)
 
     @property
+    def budget(self) -> dict[str, Any]:
+        """What the recipe lets it cost at most, by kind of cost; empty without a budget."""
+        recipe, stage = self.network.recipe, self.stage
+        if recipe is None or stage is None or stage.stage not in {s.id for s in recipe.generations}:
+            return {}
+        budget = recipe.budget_of(stage.stage)
+        return {} if budget is None else budget.model_dump(mode="json", exclude_none=True)
+
+    @property
     def seconds(self) -> float | None:
         """Time of its training; None where it isn't recorded."""
         times = [m["seconds"] for m in self.stage.metrics if m.get("seconds")] if self.stage else []

@@ -52,7 +52,7 @@ class License:
     def hub(self) -> str:
         """Its name on the Hugging Face Hub; empty where the Hub has none."""
         spdx, name = self.spdx, self.name.strip().lower()
-        if name in _HUB.values():  # "gpl-3.0" is no name of SPDX's any more
+        if name in _HUB.values():  # "gpl-3.0" was removed from the list of SPDX
             return name
         return "" if spdx in _NOT_ON_HUB else _HUB.get(spdx, spdx.lower())
 

@@ -12,7 +12,7 @@ def text_of(text: object) -> str:
 
 
 def code(text: object) -> str:
-    """A text as code, which may stand in a table."""
+    """A text as code, also for a cell of a table."""
     return "`" + " ".join(str(text).split()).replace("`", "'").replace("|", r"\|") + "`"
 
 

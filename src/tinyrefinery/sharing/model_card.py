@@ -1,7 +1,8 @@
 """A model card: Markdown with front matter for the Hugging Face Hub, from a network's records."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tinyrefinery.errors import DataError
 from tinyrefinery.files import write_atomic
@@ -106,10 +107,19 @@ def _what(facts: CardFacts) -> list[str]:
         rows.append(("Stage key", f"`{facts.stage.key}`"))
     if facts.recipe_digest:
         rows.append(("Recipe digest", f"`{facts.recipe_digest}`"))
+    if facts.budget:
+        rows.append(("Budget of the recipe", _budget(facts.budget)))
     if facts.seconds is not None:
         epochs = len(facts.stage.metrics) if facts.stage else 0
         rows.append(("Training", f"{epochs} epochs, {facts.seconds:,.0f} seconds"))
     return table(("fact", "value"), rows)
+
+
+def _budget(budget: Mapping[str, Any]) -> str:
+    """Limits in words, e.g. "flash at most 100,000 bytes"."""
+    units = {"flash": " bytes", "ram": " bytes"}
+    shown = {k: f"{v:,}" if isinstance(v, int) else text_of(v) for k, v in budget.items()}
+    return ", ".join(f"{k} at most {v}{units.get(k, '')}" for k, v in shown.items())
 
 
 def _classes(facts: CardFacts) -> str:
@@ -232,7 +242,7 @@ def _test_lines(facts: CardFacts) -> list[str]:
     return lines or ["None were run on this network."]
 
 
-def _tests(result: dict) -> list[tuple[str, ...]]:
+def _tests(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
     rows = []
     for each in result["results"]:
         measured = each.get("own") or each.get("measured")
