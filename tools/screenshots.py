@@ -52,7 +52,7 @@ def main() -> None:
 def shot(page: Path, *, whole: bool = False) -> Image.Image:
     """A page from its heading on, as a window shows it, or all of it."""
     try:
-        from playwright.sync_api import sync_playwright
+        from playwright.sync_api import ViewportSize, sync_playwright
     except ImportError:
         sys.exit("screenshots need playwright: pip install playwright")
     chromium = os.environ.get("TINYREFINERY_CHROMIUM") or shutil.which("chromium")
@@ -61,7 +61,7 @@ def shot(page: Path, *, whole: bool = False) -> Image.Image:
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         width, height = SIZE
-        size = {"width": width, "height": 100 if whole else height}
+        size = ViewportSize(width=width, height=100 if whole else height)
         tab = browser.new_page(viewport=size, color_scheme="light")
         tab.set_default_timeout(300_000)
         tab.goto(page.resolve().as_uri())

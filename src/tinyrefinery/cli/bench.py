@@ -110,15 +110,15 @@ def _show_fit(found: "DeviceTable", devices: Sequence[Device]) -> list[str]:
     from tinyrefinery.device.excess import excesses
 
     above = []
-    for line in (line for line in found.lines if line.cost is not None):
+    for line, cost in ((line, line.cost) for line in found.lines if line.cost is not None):
         for device in devices:
-            over = {each.name: each for each in excesses(device.budget, line.cost)}
+            over = {each.name: each for each in excesses(device.budget, cost)}
             for name, limit in device.budget.limits.items():
-                cost = line.cost.flash if name == "flash" else line.cost.ram
+                takes = cost.flash if name == "flash" else cost.ram
                 verdict = "no" if name in over else "yes"
                 streams.echo(
                     f"{line.name} fits into the {limit:,} bytes of {name} of {device.name}: "
-                    f"{verdict}, it takes {cost:,}"
+                    f"{verdict}, it takes {takes:,}"
                 )
             above += [f"{line.name} on {device.name}: {each}" for each in over.values()]
         for each in line.ethos:
