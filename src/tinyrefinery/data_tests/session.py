@@ -137,7 +137,7 @@ def run_tests(
 
 
 def _costs(suite: Suite, network: Network) -> Costs | None:
-    """What the network costs on a device, if a test asks; a reason if that can't be told."""
+    """What the network costs on a device, if a test asks; a reason if that is not known."""
     asked = {test.measure.name for test in suite.tests.values() if test.measure.is_cost}
     if not asked:
         return None
