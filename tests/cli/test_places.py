@@ -15,6 +15,7 @@ WRITING = {
     "audit": {"--out": FILE},
     "bench": {"--json": FOLDER},
     "bundle": {"--out": FILE},
+    "card": {"--out": FILE},
     "compare": {"--html": FOLDER},
     "demo": {"--runs": FILE},
     "detect draw": {"--out": FILE},
@@ -42,7 +43,7 @@ WRITING = {
 READ = {
     *("run", "runs", "tests", "baseline", "like", "history", "reference", "accept", "model"),
     *("refiner", "images", "gold", "decisions", "classes", "weights", "human", "queue", "root"),
-    *("stores", "store", "folder", "overlay", "artifact", "pictures", "tflm"),
+    *("stores", "store", "folder", "overlay", "artifact", "pictures", "tflm", "exports"),
 }
 """Names of what commands only read, where `WRITING` doesn't say otherwise."""
 
