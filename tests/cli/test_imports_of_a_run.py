@@ -26,8 +26,8 @@ HEAVY = (
     *("sklearn", "scipy.stats", "scipy.optimize", "scipy.interpolate", "scipy.ndimage"),
     *("timm", "onnx", "onnxruntime", "datasets", "IPython", "tensorflow"),
 )
-"""Some take longer to import than all of tinyrefinery. pandas is not here: pyarrow loads it where it is
-installed, and this package does not need it."""
+"""Some take longer to import than all of tinyrefinery. pandas is not here: pyarrow loads it where
+it is installed, and this package does not need it."""
 
 
 def test_training_imports_nothing_heavy_that_it_does_not_need(tmp_path):

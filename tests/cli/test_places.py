@@ -34,6 +34,7 @@ WRITING = {
     "reproduce": {"--runs": FILE},
     "review": {"--decisions": FOLDER, "--static": FOLDER, "--label-studio": FOLDER},
     "run": {"--runs": FILE},
+    "pareto": {"--out": FOLDER},
     "predict": {"--csv": FOLDER, "--json": FOLDER},
     "saliency": {"--out": FOLDER, "--overlays": FILE},
     "test": {"--junit": FOLDER, "--html": FOLDER, "--json": FOLDER},
