@@ -69,7 +69,7 @@ ONE_MISTAKE = {
         "(did you mean 'crop'?)"
     ),
     "engine.precision=16": (
-        "engine.precision: should be '32' or 'bf16', not '16' (did you mean 'bf16'?)"
+        "engine.precision: should be 'auto', '32' or 'bf16', not '16' (did you mean 'bf16'?)"
     ),
     # missing
     "stages=[]": "stages: should have at least one element",

@@ -73,6 +73,7 @@ def test_a_detector_can_be_built_in_both_forms(path):
     assert build_detector(smoke(recipe), name_of(path))
 
 
+@pytest.mark.slow  # `make recipes` builds them too
 @pytest.mark.parametrize("path", DETECTOR_TABLES, ids=name_of)
 def test_the_detectors_of_a_table_can_be_built(path):
     table = load_table(path)

@@ -1,16 +1,23 @@
 """Rewritten graphs compute what they computed."""
 
+from collections import Counter
+
 import numpy as np
 import onnx
 import onnxruntime
+import pytest
 import torch
 from torch import nn
 
+from tinyrefinery.deploy.export.exportable import Exportable
 from tinyrefinery.deploy.export.onnx_rewrites import (
     rewrite_batch_norm,
+    rewrite_global_mean,
     rewrite_hard_sigmoid,
     take_pixels,
 )
+from tinyrefinery.deploy.export.untrained import convert_on_noise
+from tinyrefinery.device.litert_graph import read_graph
 
 
 def graph_of(network, path):
@@ -39,6 +46,46 @@ def test_hard_sigmoid(tmp_path):
     images = np.random.default_rng(0).normal(0, 4, (1, 3, 4, 4)).astype(np.float32)
     expected = torch.nn.functional.hardsigmoid(torch.from_numpy(images)).numpy()
     np.testing.assert_allclose(run(model, images), expected, atol=1e-6)
+
+
+class Mean(nn.Module):
+    def __init__(self, axes: list[int], *, keepdim: bool) -> None:
+        super().__init__()
+        self.axes, self.keepdim = axes, keepdim
+
+    def forward(self, images):
+        return images.relu().mean(self.axes, self.keepdim)
+
+
+@pytest.mark.parametrize("keepdim", [False, True])
+def test_global_mean(tmp_path, keepdim):
+    model = graph_of(Mean([2, 3], keepdim=keepdim), tmp_path / "m.onnx")
+    rewrite_global_mean(model)
+    assert "GlobalAveragePool" in {node.op_type for node in model.graph.node}
+    images = np.random.default_rng(0).normal(0, 4, (1, 3, 4, 4)).astype(np.float32)
+    expected = np.maximum(images.astype(np.float64), 0).mean((2, 3), keepdims=keepdim)
+    found = run(model, images)
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_means_of_other_axes_stay(tmp_path):
+    model = graph_of(Mean([1, 2], keepdim=True), tmp_path / "m.onnx")
+    rewrite_global_mean(model)
+    assert "GlobalAveragePool" not in {node.op_type for node in model.graph.node}
+
+
+def test_no_layer_behind_relu6_stays_in_float(converter, tmp_path):
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.ReLU6(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)
+    )
+    module = Exportable(network.eval(), (0.5,) * 3, (0.25,) * 3, normalize=True)
+    path = tmp_path / "net.tflite"
+    convert_on_noise(module, (12, 12), 3, "net", (path, "{}"), print)
+    kinds = Counter(operator.kind for operator in read_graph(path).operators)
+    assert not kinds.keys() & {"RELU6", "TRANSPOSE"}
+    assert kinds["DEQUANTIZE"] == 1  # before the softmax
 
 
 def test_batch_norm(tmp_path):

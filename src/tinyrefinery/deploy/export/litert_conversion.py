@@ -10,7 +10,11 @@ import numpy as np
 import onnx
 
 from tinyrefinery.deploy.export import litert_script
-from tinyrefinery.deploy.export.onnx_rewrites import rewrite_batch_norm, rewrite_hard_sigmoid
+from tinyrefinery.deploy.export.onnx_rewrites import (
+    rewrite_batch_norm,
+    rewrite_global_mean,
+    rewrite_hard_sigmoid,
+)
 from tinyrefinery.deploy.export.tool_environment import run_logged, tool_folder, tool_python
 from tinyrefinery.errors import RefineryError
 
@@ -61,6 +65,7 @@ def convert_to_litert(
         model = onnx.load(graph)
         rewrite_hard_sigmoid(model)
         rewrite_batch_norm(model)
+        rewrite_global_mean(model)
         onnx.save(model, folder / "graph.onnx")
         request = {
             "graph": str(folder / "graph.onnx"),

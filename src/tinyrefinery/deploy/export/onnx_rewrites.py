@@ -65,6 +65,31 @@ def rewrite_batch_norm(model: Any) -> None:
         )
 
 
+def rewrite_global_mean(model: Any) -> None:
+    """Replace each mean over height and width by a global average pooling, which is the same.
+
+    The converter to LiteRT transposes the input of such a mean behind a ReLU6 and so leaves the
+    ReLU6 in float, between a dequantization and a quantization.
+    """
+    values = {v.name: onnx.numpy_helper.to_array(v) for v in model.graph.initializer}
+    make = onnx.helper.make_node
+    for node in _nodes(model, "ReduceMean"):
+        axes = values.get(node.input[1]) if len(node.input) > 1 else None
+        if axes is None or sorted(map(int, axes)) != [2, 3]:  # negative ones may be of any rank
+            continue
+        source, target = node.input[0], node.output[0]
+        if next((a.i for a in node.attribute if a.name == "keepdims"), 1):
+            _replace(model, node, make("GlobalAveragePool", [source], [target], target))
+            continue
+        pooled = f"{target}_pooled"
+        _replace(
+            model,
+            node,
+            make("GlobalAveragePool", [source], [pooled], pooled),
+            make("Flatten", [pooled], [target], f"{target}_flat", axis=1),
+        )
+
+
 def remove_notes(model: Any) -> None:
     """Remove the exporter's notes, which name files of the machine that exported."""
     for part in (*model.graph.node, *model.graph.input, *model.graph.output):
