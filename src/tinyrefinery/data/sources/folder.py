@@ -10,6 +10,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 
 from tinyrefinery.data.blobs import FileBlobs
@@ -148,7 +149,7 @@ def _pictures(folder: str, names: Iterable[str], ignored: Ignored) -> Iterator[s
     for name in names:
         if name[0] == ".":
             continue
-        ending = os.path.splitext(name)[1].lower()
+        ending = name[dot:].lower() if (dot := name.rfind(".")) > 0 else ""
         if not (in_text and _is_text(name)):
             ignored.others[_NO_UTF8] += 1
         elif ending not in ENDINGS:
@@ -199,16 +200,19 @@ def _from_class_folders(root: Path, tops: dict[Path, str]) -> Listing:
     names = sorted({folder.name for folder in by_class})
     numbers = {name: number for number, name in enumerate(names)}
     found = _images(list(by_class), root, ignored)
-    images = [(path, folder) for folder, paths in found.items() for path in paths]
+    images = [path for paths in found.values() for path in paths]
     if not images:
         raise DataError(f"{root}: no image found{_endings(ignored.others)}. {_LAYOUTS}")
     if len(names) == 1 and tops == {root: "train"}:
         raise DataError(f"{root}: there is one class folder only ({names[0]}). {_LAYOUTS}")
+    counts = [len(paths) for paths in found.values()]
+    classes = np.repeat([numbers[folder.name] for folder in found], counts)  # (N,)
+    splits = [by_class[folder] for folder, n in zip(found, counts, strict=True) for _ in range(n)]
     return _listing(
         root,
-        [path for path, _ in images],
-        pa.chunked_array([pa.array([numbers[folder.name] for _, folder in images])]),
-        [by_class[folder] for _, folder in images],
+        images,
+        pa.chunked_array([pa.array(classes)]),
+        splits,
         names=names,
         problems=[*_strays(root, tops, ignored), *_problems(root, ignored)],
     )
