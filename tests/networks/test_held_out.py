@@ -1,5 +1,6 @@
 """An image that a network was trained or chosen on never counts as held out."""
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -178,6 +179,24 @@ def test_pictures_that_are_gone_or_have_another_label_are_reported(grown):
     notes = " ".join(open_network_data([open_network(folder)]).notes)
     assert "1 image gone" in notes
     assert "1 image with another label" in notes
+
+
+def test_copies_across_splits_are_trained_on_and_no_change_of_the_data(memorized, tmp_path):
+    """The embedded source plants them, some with a wrong label."""
+    source = {"name": "street_numbers", "train": 200, "validation": 40, "test": 100, "digits": 1}
+    source |= {"width": 32, "wrong_labels": 0.5, "copies": 0.2}
+    changes = [f"data.source={json.dumps(source)}", "stages.plain.epochs=1"]
+    recipe = load_recipe(memorized.parent / "recipe.yaml", changes)
+    run([Job(recipe)], tmp_path / "copies")
+    (stage,) = open_run(tmp_path / "copies").stages
+    table = stage.images()
+    ids, splits = (np.array(table.column(name).to_pylist()) for name in ("id", "split"))
+    copied = np.isin(ids[splits == "test"], ids[splits != "test"])
+    assert 0 < copied.sum() < 100
+    assert stage.evaluation["test"]["n"] == (~copied).sum()
+    data = open_network_data([open_network(tmp_path / "copies")])
+    assert len(data.manifest.rows("test")) == (~copied).sum()
+    assert not any("changed since training" in note for note in data.notes)
 
 
 def test_images_behind_a_refiner_from_another_run_are_not_held_out(memorized, tmp_path):

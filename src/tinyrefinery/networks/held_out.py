@@ -70,7 +70,8 @@ def held_out(
 def without_seen(manifest: Manifest, seen: Collection[str]) -> Held:
     """A manifest for a run that is about to measure its networks: the test images stay unseen.
 
-    Validation images stay, because networks are chosen on them anyway.
+    Validation images stay, because networks are chosen on them anyway. A test image that is also
+    in another split of the run, byte for byte, counts as trained on.
 
     Args:
         manifest: the images of the run.
@@ -78,8 +79,9 @@ def without_seen(manifest: Manifest, seen: Collection[str]) -> Held:
             trained or chosen on.
     """
     ids, start = manifest.column("id").tolist(), manifest.column("split").tolist()
+    own = {image for image, split in zip(ids, start, strict=True) if split in _USED}
     splits = [
-        "train" if split == "test" and image in seen else split
+        "train" if split == "test" and (image in seen or image in own) else split
         for image, split in zip(ids, start, strict=True)
     ]
     return Held(manifest.with_splits(splits), tuple(_moved(start, splits)))
@@ -177,11 +179,14 @@ def _changes(
     if gone := len(set(record) - set(ids)):
         notes.append(f"the data has changed since training: {gone:,} {_images(gone)} gone")
     table = networks[0].trained.images()
-    labels = dict(
-        zip(table.column("id").to_pylist(), table.column("label").to_pylist(), strict=True)
-    )
+    labels: dict[str, set[str]] = {}  # copies of an image may have different ones
+    for image, name in zip(*(table.column(n).to_pylist() for n in ("id", "label")), strict=True):
+        labels.setdefault(image, set()).add(name)
     today = [manifest.classes[label] for label in manifest.labels]
-    moved = sum(labels.get(image, name) != name for image, name in zip(ids, today, strict=True))
+    known = [
+        (labels[image], name) for image, name in zip(ids, today, strict=True) if image in labels
+    ]
+    moved = sum(name not in names for names, name in known)
     if moved:
         notes.append(
             f"the data has changed since training: {moved:,} {_images(moved)} with another label"
