@@ -80,11 +80,17 @@ def test_a_whole_turn_mends_what_it_is_about(turn, tmp_path, monkeypatch):
     for name in ("before", "after"):
         (kept,) = (out / name).glob("data_tests/results/data_tests-*/*.json")
         results = json.loads(kept.read_text())["results"]
-        said[name] = {each["name"]: each["verdict"] for each in results}
-    broken = [test for test, verdict in said["before"].items() if verdict == "FAIL"]
+        said[name] = {each["name"]: each for each in results}
+    before, after = said["before"], said["after"]
+    broken = [test for test, result in before.items() if result["verdict"] == "FAIL"]
     assert {"everywhere", "by_night", "night_is_no_zero"} <= set(broken)
-    assert said["after"]["night_is_no_zero"] == "PASS"
-    assert sum(said["after"][test] != "FAIL" for test in broken) >= len(broken) - 1
+    assert not any(before[test]["within_noise"] for test in broken)
+    assert after["night_is_no_zero"]["verdict"] == "PASS"
+    # One training's accuracy has a standard deviation of two points, so some stay below the bound,
+    # but none clearly.
+    assert all(after[t]["verdict"] != "FAIL" or after[t]["within_noise"] for t in broken)
+    gain = after["everywhere"]["measured"]["value"] - before["everywhere"]["measured"]["value"]
+    assert gain > 0.1
     with (out / "audit/suspects.csv").open() as file:
         assert len(list(csv.reader(file))) > 100
     kinds = {
