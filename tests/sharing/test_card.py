@@ -142,11 +142,16 @@ def test_the_budget_of_the_recipe_is_listed(chain_run):
 
 def test_results_of_data_tests_are_listed(chain_run):
     suite = chain_run.parent / "suite.yaml"
-    suite.write_text("tests: {good: {at_least: 0.99}}\n")
+    suite.write_text("tests: {good: {at_least: 0.99}, few: {metric: macs, at_most: 10}}\n")
     CliRunner().invoke(app, ["test", str(chain_run), str(suite)])
     text = section(card_of(chain_run), "Data tests")
     assert "`suite.yaml` on " in text
     assert "| good | FAIL | >= 0.99 |" in text
+    few = next(line for line in text.splitlines() if line.startswith("| few |"))
+    macs = open_network(chain_run).trained.evaluation["cost"]["macs"]
+    assert "| few | FAIL |" in few
+    assert int(few.split(" | ")[3].replace(",", "")) >= macs
+    assert " to " not in few
     assert "No data tests" not in card_of(chain_run)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tinyrefinery.data_tests.reports import texts
 from tinyrefinery.errors import DataError
 from tinyrefinery.files import write_atomic
 from tinyrefinery.networks.network_data import tool_version
@@ -252,8 +253,8 @@ def _tests(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
         measured = each.get("own") or each.get("measured")
         cells = (UNKNOWN, UNKNOWN, UNKNOWN)
         if measured:
-            interval = f"{measured['low']:.3f} to {measured['high']:.3f}"
-            cells = (f"{measured['value']:.3f}", interval, f"{measured['n']:,}")
+            count, value, interval = texts.recorded(each["metric"], measured)
+            cells = (value, interval, count)
         rows.append((text_of(each["name"]), each["verdict"], text_of(each["need"]), *cells))
     return rows
 
