@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 import platformdirs
@@ -123,6 +124,39 @@ def _obstacle(path: Path, *, is_folder: bool) -> str | None:
                 return f"no permission to write to {folder}"
             break
     return None
+
+
+@contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """Yield a temporary folder. Rename it to `target` on success, else delete it.
+
+    The folder is there as a whole or not at all. One that is there already must be empty.
+
+    Raises:
+        DataError: if `target` is not empty.
+        RefineryError: if it is not writable.
+        StorageError: if the disk is full.
+    """
+    check_writable(folders=[target])
+    if target.exists() and any(target.iterdir()):
+        raise DataError(
+            f"{target}: is not empty, and nothing in it is replaced. Name a new folder, or move "
+            "this one away"
+        )
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as place:
+            staged = Path(place) / target.name
+            staged.mkdir()
+            yield staged
+            with suppress(FileNotFoundError):
+                target.rmdir()  # empty, checked above
+            staged.rename(target)
+    except OSError as error:
+        raise StorageError(
+            f"{target}: is not writable ({error.strerror or error}). Nothing was written. Free "
+            "some disk space or choose another folder"
+        ) from error
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:

@@ -1,8 +1,11 @@
 """Data tests of flash, RAM, multiply-accumulates and latency."""
 
 import json
+from dataclasses import asdict
+from io import StringIO
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 pytest.importorskip("ai_edge_litert")
@@ -12,6 +15,7 @@ from tinyrefinery.cli.main import app
 from tinyrefinery.data_tests.costs import Costs, judge_cost
 from tinyrefinery.data_tests.data_test_file import DataTest, load_suite
 from tinyrefinery.data_tests.network_costs import network_costs
+from tinyrefinery.data_tests.reports.terminal import history_table
 from tinyrefinery.data_tests.verdicts import Verdict
 from tinyrefinery.device.device_cost import device_cost
 from tinyrefinery.errors import DataTestError
@@ -61,6 +65,10 @@ def test_a_bound_passes_or_is_unproven_but_fails_nothing_except_products():
         ("{metric: ram(a), at_most: 1kB}", "ram takes no class"),
         ("{metric: accuracy, at_most: 64kB}", "must be a share from 0 to 1"),
         ("{metric: rom, at_most: 64kB}", "Did you mean 'ram'?"),
+        ("{metric: latency, at_most: 64kB}", "'64kB' is no bound of latency. Write e.g. 20ms"),
+        ("{metric: flash, at_most: 20ms}", "'20ms' is no bound of flash. Write e.g. 64kB"),
+        ("{metric: macs, at_most: 20us@host}", "'20us@host' is no bound of macs. Write e.g. 15M"),
+        ("{metric: ram, at_most: 1kB, threshold: 0}", "threshold: has no effect with ram"),
     ],
 )
 def test_wrong_tests(tmp_path, test, wrong):
@@ -103,3 +111,14 @@ def test_the_command_prints_costs_and_exits_with_1(run, tmp_path, monkeypatch):
     assert "PASS" in done.output
     assert "<= 100,000,000" in done.output
     assert "1 FAIL, 1 PASS" in done.output
+
+
+def test_a_history_has_costs_with_their_units():
+    result = asdict(judged("latency", "1ms", Costs("net.tflite", latency=0.0312)))
+    kept = {"network": "net", "when": "2026-01-01T00:00", "data_digest": "1"}
+    kept |= result | {"verdict": result["verdict"].value}
+    console = Console(width=120, file=StringIO())
+    console.print(history_table([kept]))
+    line = next(line for line in console.file.getvalue().splitlines() if "2026" in line)
+    assert "0.0312 ms" in line
+    assert " to " not in line

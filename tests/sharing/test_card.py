@@ -142,23 +142,35 @@ def test_the_budget_of_the_recipe_is_listed(chain_run):
 
 def test_results_of_data_tests_are_listed(chain_run):
     suite = chain_run.parent / "suite.yaml"
-    suite.write_text("tests: {good: {at_least: 0.99}}\n")
+    suite.write_text("tests: {good: {at_least: 0.99}, few: {metric: macs, at_most: 10}}\n")
     CliRunner().invoke(app, ["test", str(chain_run), str(suite)])
     text = section(card_of(chain_run), "Data tests")
     assert "`suite.yaml` on " in text
     assert "| good | FAIL | >= 0.99 |" in text
+    few = next(line for line in text.splitlines() if line.startswith("| few |"))
+    macs = open_network(chain_run).trained.evaluation["cost"]["macs"]
+    assert "| few | FAIL |" in few
+    assert int(few.split(" | ")[3].replace(",", "")) >= macs
+    assert " to " not in few
     assert "No data tests" not in card_of(chain_run)
 
 
-def test_a_readme_of_the_user_is_kept(chain_run, tmp_path):
-    readme = tmp_path / "mine" / "README.md"
-    readme.parent.mkdir()
-    readme.write_text("# Mine\n")
-    found = CliRunner().invoke(app, ["card", str(chain_run), "--out", str(readme.parent)])
+@pytest.mark.parametrize("name", ["README.md", "bom.json"])
+def test_a_file_of_the_user_is_kept(chain_run, tmp_path, name):
+    file = tmp_path / "mine" / name
+    file.parent.mkdir()
+    file.write_text('{"bomFormat": "CycloneDX"}')
+    found = CliRunner().invoke(app, ["card", str(chain_run), "--out", str(file.parent)])
     assert found.exit_code == 2
-    assert "is not a model card" in found.output
-    assert readme.read_text() == "# Mine\n"
-    assert not (readme.parent / "bom.json").exists()
+    assert f"{name}: was not written by" in found.output.replace("\n", "")
+    assert [path.name for path in file.parent.iterdir()] == [name]
+    assert file.read_text() == '{"bomFormat": "CycloneDX"}'
+
+
+def test_a_folder_in_the_place_of_a_card_is_one_message(chain_run, tmp_path):
+    (tmp_path / "README.md").mkdir()
+    found = CliRunner().invoke(app, ["card", str(chain_run), "--out", str(tmp_path)])
+    assert (found.exit_code, found.exception.__class__) == (2, SystemExit), found.output
 
 
 def test_the_folder_by_default_is_beside_the_network(chain_run):

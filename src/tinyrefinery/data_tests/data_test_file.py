@@ -4,9 +4,16 @@ import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PositiveInt,
+    ValidationInfo,
+    model_validator,
+)
 
-from tinyrefinery.data_tests.metric import OF_A_CLASS, Metric, parse_metric
+from tinyrefinery.data_tests.metric import OF_A_CLASS, OF_DEVICE, Metric, parse_metric
 from tinyrefinery.data_tests.where import parse
 from tinyrefinery.errors import DataTestError, RecipeError
 from tinyrefinery.options.budget import HOST, read_amount, read_latency
@@ -39,12 +46,16 @@ def _metric(text: str) -> str:
     return text
 
 
-def _cost(value: Any) -> Any:
+def _cost(value: Any, info: ValidationInfo) -> Any:
     """A bound such as `64kB` or `20ms` as a number of bytes or milliseconds; others as they are."""
     if not isinstance(value, str) or value.strip().replace(".", "", 1).isdigit():
         return value
     text = value.strip().removesuffix(f"@{HOST}")
-    if text.endswith(("ms", "us")):
+    metric, is_time = info.data.get("metric"), text.endswith(("ms", "us"))
+    if is_time != (metric == "latency") and metric in OF_DEVICE:
+        example = "20ms" if metric == "latency" else "15M" if metric == "macs" else "64kB"
+        raise ValueError(f"'{value}' is no bound of {metric}. Write e.g. {example}")
+    if is_time:
         return read_latency(f"{text}@{HOST}")
     try:
         return read_amount(text, "at_most")
@@ -181,7 +192,9 @@ def _metric_mistakes(test: DataTest) -> list[tuple[str, str]]:
     metric, mistakes = test.measure, []
     if metric.is_cost:
         return [
-            (name, f"has no effect with {metric}") for name in _OF_IMAGES if getattr(test, name)
+            (name, f"has no effect with {metric}")
+            for name in _OF_IMAGES
+            if name in test.model_fields_set and getattr(test, name) is not None
         ]
     if metric.name == "flip_rate" and test.perturb is None:
         mistakes.append(("perturb", "flip_rate needs a change of the images, e.g. {gain: 0.7}"))

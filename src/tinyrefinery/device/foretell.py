@@ -12,6 +12,7 @@ from torch import nn
 
 from tinyrefinery.device.arena import Arena, arena_of
 from tinyrefinery.device.device_cost import DeviceCost, graph_macs
+from tinyrefinery.device.graph_writer import EARLY, FIRST
 from tinyrefinery.device.litert_graph import Graph
 from tinyrefinery.device.lowering import UnknownOperationError, lower
 from tinyrefinery.device.trace import Call, Trace, trace
@@ -68,10 +69,12 @@ def foretell_cost(
 def _graphs(traced: Trace) -> list[Graph]:
     ways = [(False, False), (True, False)]
     ways += [] if _is_plain(traced) else [(True, True)]
+    orders = (EARLY,) if _is_plain(traced) else (EARLY, FIRST)
     return [
-        lower(traced, copies=copies, careful=careful, breadth_first=first)
+        lower(traced, copies=copies, careful=careful, breadth_first=first, moved=moved)
         for copies, careful in ways
         for first in (False, True)
+        for moved in orders
     ]
 
 

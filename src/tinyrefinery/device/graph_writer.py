@@ -7,7 +7,7 @@ from tinyrefinery.device.litert_graph import Graph, Operator, TensorFacts
 
 INT8, INT32, FLOAT32 = 1, 4, 4
 """Bytes of a number."""
-EARLY, BY_QUANTIZER, LAST = 0, 1, 2
+FIRST, EARLY, BY_QUANTIZER, LAST = -1, 0, 1, 2
 """When the tool chain adds a tensor. Among buffers of one size, the planner places the last first,
 so the order matters."""
 

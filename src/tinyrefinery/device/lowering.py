@@ -9,7 +9,7 @@ the plain one, without such copies, and the careful one, with a copy wherever on
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from tinyrefinery.device.graph_writer import BY_QUANTIZER, FLOAT32, INT32, LAST, GraphWriter
+from tinyrefinery.device.graph_writer import BY_QUANTIZER, EARLY, FLOAT32, INT32, LAST, GraphWriter
 from tinyrefinery.device.litert_graph import Graph
 from tinyrefinery.device.padding import is_same, padded, pair
 from tinyrefinery.device.trace import Call, Ref, Trace
@@ -21,7 +21,7 @@ _FUSED = ("relu", "hardtanh", "clamp", "clamp_min")
 """Activations that the operator before them may take in."""
 _ACTIVATIONS = {
     **{"relu": "RELU", "hardtanh": "RELU6", "clamp": "RELU6", "clamp_min": "RELU"},
-    **{"sigmoid": "LOGISTIC", "hardswish": "HARD_SWISH", "tanh": "TANH", "gelu": "GELU"},
+    **{"sigmoid": "LOGISTIC", "hardswish": "HARD_SWISH", "tanh": "TANH"},
     **{"leaky_relu": "LEAKY_RELU", "elu": "ELU"},
 }
 _IN_8_BITS = ("RELU", "LOGISTIC", "HARD_SWISH")
@@ -33,7 +33,9 @@ class UnknownOperationError(Exception):
     """An operation whose LiteRT counterpart is not known here."""
 
 
-def lower(traced: Trace, *, copies: bool, careful: bool, breadth_first: bool) -> Graph:
+def lower(
+    traced: Trace, *, copies: bool, careful: bool, breadth_first: bool, moved: int = EARLY
+) -> Graph:
     """The int8 graph of a pass, with uint8 pixels in and float probabilities out.
 
     Args:
@@ -43,11 +45,15 @@ def lower(traced: Trace, *, copies: bool, careful: bool, breadth_first: bool) ->
             float too.
         breadth_first: whether operators run as soon as their inputs are there; else in PyTorch's
             order. The converter does one or the other.
+        moved: when copies to another layout are added, `EARLY` or `FIRST`. The converter numbers
+            some before what they are made of. Then the planner may need three buffers of one size
+            where two would do.
 
     Raises:
         UnknownOperationError: naming the operation.
     """
-    return _Lowering(traced, copies=copies, careful=careful).graph(breadth_first=breadth_first)
+    lowering = _Lowering(traced, copies=copies, careful=careful, moved=moved)
+    return lowering.graph(breadth_first=breadth_first)
 
 
 def _last(shape: Sequence[int]) -> tuple[int, ...]:
@@ -58,8 +64,8 @@ def _last(shape: Sequence[int]) -> tuple[int, ...]:
 class _Lowering:
     """One graph in the making."""
 
-    def __init__(self, traced: Trace, *, copies: bool, careful: bool) -> None:
-        self.trace, self.copies, self.careful = traced, copies, careful
+    def __init__(self, traced: Trace, *, copies: bool, careful: bool, moved: int) -> None:
+        self.trace, self.copies, self.careful, self.moved = traced, copies, careful, moved
         self.writer = GraphWriter()
         self.tensors: dict[int, int] = {}
         """Number of the tensor of each value."""
@@ -132,7 +138,8 @@ class _Lowering:
             return tensor
         if kind == "QUANTIZE":
             return self.writer.operator(kind, [tensor], shape, added=BY_QUANTIZER)
-        return self._op(kind, [tensor, self.writer.constant((4,), INT32)], shape)
+        order = self.writer.constant((4,), INT32)
+        return self.writer.operator(kind, [tensor, order], shape, added=self.moved)
 
     @staticmethod
     def _is_small(shape: Sequence[int]) -> bool:

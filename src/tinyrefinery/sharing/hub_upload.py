@@ -29,7 +29,7 @@ def share_on_hub(facts: CardFacts, word: str, *, private: bool = False) -> Share
     repository, branch = parse_hub_name(word)
     api = hub_library(word).HfApi()
     with TemporaryDirectory() as place:
-        folder = Path(place) / "shared"
+        folder = Path(place)
         notes = stage_files(facts, folder)
         files = tuple(sorted(path.name for path in folder.iterdir()))
         try:

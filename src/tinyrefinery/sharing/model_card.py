@@ -4,13 +4,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tinyrefinery.data_tests.reports import texts
 from tinyrefinery.errors import DataError
 from tinyrefinery.files import write_atomic
 from tinyrefinery.networks.network_data import tool_version
 from tinyrefinery.pages.numbers import kilo
 from tinyrefinery.reports.class_errors import MOST_CLASSES
 from tinyrefinery.sharing.artifacts import Artifact
-from tinyrefinery.sharing.bom_beside import BOM, CARD_FOLDER, card_folder
+from tinyrefinery.sharing.bom_beside import BOM, CARD_FOLDER, PREFIX, card_folder
 from tinyrefinery.sharing.card_facts import CardFacts
 from tinyrefinery.sharing.card_origin import label_lines, license_lines
 from tinyrefinery.sharing.front_matter import LIBRARY, front_matter
@@ -38,7 +39,7 @@ def write_card(facts: CardFacts, out: Path | None = None) -> list[Path]:
     """
     folder = out or default_folder(facts)
     card, bom = folder / CARD, folder / BOM
-    check_place(card)
+    check_place(folder)
     write_atomic(bom, bom_text(facts))
     write_atomic(card, card_text(facts))
     return [card, bom]
@@ -53,16 +54,20 @@ def default_folder(facts: CardFacts) -> Path:
     return card_folder(file) if facts.sha256 else Path(f"{file.name}.card")
 
 
-def check_place(card: Path) -> None:
-    """Refuse to replace a README.md that is not a card of ours.
+def check_place(folder: Path) -> None:
+    """Refuse to replace a README.md or bom.json that is not ours.
 
     Raises:
-        DataError: if it is another text.
+        DataError: if one of them is another text.
     """
-    if card.exists() and f"library_name: {LIBRARY}" not in card.read_text(errors="replace")[:2000]:
-        raise DataError(
-            f"{card}: is not a model card, so it is kept. Name another folder with --out"
-        )
+    marks = {CARD: f"library_name: {LIBRARY}", BOM: f'"{PREFIX}'}
+    for name, mark in marks.items():
+        path = folder / name
+        if path.exists() and not (path.is_file() and mark in path.read_text(errors="replace")):
+            raise DataError(
+                f"{path}: was not written by `tinyrefinery card`, so it is kept. Name another "
+                "folder with --out"
+            )
 
 
 def card_text(facts: CardFacts) -> str:
@@ -248,8 +253,8 @@ def _tests(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
         measured = each.get("own") or each.get("measured")
         cells = (UNKNOWN, UNKNOWN, UNKNOWN)
         if measured:
-            interval = f"{measured['low']:.3f} to {measured['high']:.3f}"
-            cells = (f"{measured['value']:.3f}", interval, f"{measured['n']:,}")
+            count, value, interval = texts.recorded(each["metric"], measured)
+            cells = (value, interval, count)
         rows.append((text_of(each["name"]), each["verdict"], text_of(each["need"]), *cells))
     return rows
 

@@ -15,6 +15,7 @@ pytest.importorskip("ai_edge_litert")
 
 from tests.device.litert_files import Writer
 from tinyrefinery.data.decode import decode
+from tinyrefinery.deploy.bundle import bundling
 from tinyrefinery.deploy.bundle.bundling import write_bundle
 from tinyrefinery.deploy.bundle.c_text import c_string
 from tinyrefinery.deploy.bundle.tflm_operators import register_methods
@@ -175,6 +176,38 @@ def test_bad_input_is_one_message_and_writes_nothing(artifact, tmp_path, change)
     with pytest.raises((CheckpointError, DataError)):
         write_bundle(artifact, "mcu", tmp_path / "mcu", vectors=count)
     assert not (tmp_path / "mcu").exists()
+
+
+def test_files_of_the_user_are_kept(artifact, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/Makefile").write_text("all:")
+    with pytest.raises(DataError, match="mine: is not empty"):
+        write_bundle(artifact, "mcu", tmp_path / "mine")
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["Makefile"]
+    assert (tmp_path / "mine/Makefile").read_text() == "all:"
+
+
+def test_an_interrupted_bundle_leaves_nothing(artifact, tmp_path, monkeypatch):
+    def interrupted(path, data):
+        if path.name == "classifier.h":
+            raise KeyboardInterrupt
+        path.write_bytes(data.encode())
+
+    before = sorted(path.name for path in tmp_path.iterdir())
+    monkeypatch.setattr(bundling, "write_atomic", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_bundle(artifact, "mcu", tmp_path / "mcu")
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("change", [{"mean": None}, {"size": 8}, {"parity": {"verdict": "PASS"}}])
+def test_a_damaged_record_is_one_message(artifact, tmp_path, change):
+    path = artifact.with_name("net.tflite.json")
+    record = json.loads(path.read_text()) | change
+    record = {name: value for name, value in record.items() if value is not None}
+    path.write_text(json.dumps(record))
+    with pytest.raises(CheckpointError, match=r"net.tflite.json: is damaged"):
+        write_bundle(artifact, "mcu", tmp_path / "mcu")
 
 
 def test_a_file_without_class_names(artifact, tmp_path):

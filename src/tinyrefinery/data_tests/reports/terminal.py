@@ -7,7 +7,6 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.text import Text
 
-from tinyrefinery.data_tests.metric import OF_DEVICE
 from tinyrefinery.data_tests.reports import texts
 from tinyrefinery.data_tests.reports.folding import Line
 from tinyrefinery.data_tests.verdicts import LEVEL, Result, Verdict
@@ -118,15 +117,7 @@ def history_table(values: Sequence[Mapping[str, Any]]) -> RenderableType:
     for result in values:
         measured = result["measured"] if result["parts"] else result["own"] or result["measured"]
         verdict = Verdict(result["verdict"])
-        numbers = ["", "", ""]
-        if measured:
-            low, high = measured["low"], measured["high"]
-            digits = 0 if result["metric"] in ("errors", *OF_DEVICE) else 3
-            numbers = [
-                f"{measured['n']:,}",
-                f"{measured['value']:.{digits}f}",
-                f"{low:.{digits}f} to {high:.{digits}f}",
-            ]
+        numbers = texts.recorded(result["metric"], measured) if measured else ("", "", "")
         when = str(result["when"])[:16].replace("T", " ")
         cells = [result["network"], when, *numbers, result["need"]]
         rows.append([*map(Text, cells), Text(verdict.value, style=texts.COLORS[verdict])])

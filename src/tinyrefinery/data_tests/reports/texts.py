@@ -1,6 +1,7 @@
 """Results as text, the same in every report."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tinyrefinery.data_tests.costs import shown
 from tinyrefinery.data_tests.metric import OF_DEVICE
@@ -46,6 +47,19 @@ def value(measured: Measured | None, result: Result) -> str:
     if is_difference(result) and measured is result.measured:
         return f"{measured.value:+.3f}".replace("-", "−")
     return f"{measured.value:.3f}"
+
+
+def recorded(metric: str, measured: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Number of images, value and interval of a kept measurement; a cost has a value alone."""
+    if metric in OF_DEVICE:
+        return "", shown(metric, measured["value"]), ""
+    digits = 0 if metric == "errors" else 3
+    low, high = measured["low"], measured["high"]
+    return (
+        f"{measured['n']:,}",
+        f"{measured['value']:.{digits}f}",
+        f"{low:.{digits}f} to {high:.{digits}f}",
+    )
 
 
 def interval(result: Result) -> str:

@@ -16,12 +16,12 @@ import numpy as np
 
 from tinyrefinery.deploy.bundle.c_text import c_comment, c_numbers, c_string
 from tinyrefinery.deploy.bundle.tflm_operators import register_methods
-from tinyrefinery.deploy.export.side_files import Vectors, read_vectors, vectors_file
+from tinyrefinery.deploy.export.side_files import Vectors, read_vectors, record_file, vectors_file
 from tinyrefinery.deploy.export.verification import checked_record, open_artifact
 from tinyrefinery.device.arena import arena_of
 from tinyrefinery.device.litert_graph import read_graph
-from tinyrefinery.errors import DataError
-from tinyrefinery.files import check_writable, write_atomic
+from tinyrefinery.errors import CheckpointError, DataError
+from tinyrefinery.files import new_folder, write_atomic
 from tinyrefinery.networks.opening import LITERT
 
 Kind = Literal["mcu", "pi"]
@@ -60,7 +60,7 @@ def write_bundle(
     *,
     vectors: int | None = None,
 ) -> Bundle:
-    """Write the folder of an exported LiteRT file.
+    """Write the folder of an exported LiteRT file. It is there as a whole or not at all.
 
     Args:
         artifact: what `export` wrote, with its record and vectors beside it.
@@ -71,24 +71,28 @@ def write_bundle(
     Raises:
         CheckpointError: if the artifact, its record or its vectors are missing or damaged.
         DataError: if it is not a LiteRT file, names no classes, has an operator that the device's
-            runtime lacks, or has fewer vectors.
-        StorageError: if the folder is not writable.
+            runtime lacks, or has fewer vectors; or if the folder is not empty.
+        RefineryError: if the folder is not writable.
     """
     path = Path(artifact)
     if path.suffix.lower() != LITERT:
         raise DataError(f"{path}: is not a LiteRT file. Export one first: export MODEL --to litert")
     content, record = checked_record(path)
-    made = _facts(path, content, record, kind, vectors)
+    try:
+        made = _facts(path, content, record, kind, vectors)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(
+            f"{record_file(path)}: is damaged (it lacks or misstates {error}). Export it again, or restore a copy"
+        ) from error
     target = Path(folder) if folder is not None else path.with_name(f"{path.stem}-{kind}")
-    check_writable(folders=[target])
     texts = _mcu(made, content) if kind == "mcu" else _pi(made)
-    for name, text in texts.items():
-        write_atomic(target / name, text)
+    files: dict[str, bytes | str] = {**texts}
     if kind == "pi":
-        write_atomic(target / path.name, content)
-        write_atomic(target / "vectors.npz", vectors_file(path).read_bytes())
-    files = tuple(sorted(each for each in target.iterdir() if each.is_file()))
-    return Bundle(target, files, made)
+        files |= {path.name: content, "vectors.npz": vectors_file(path).read_bytes()}
+    with new_folder(target) as staged:
+        for name, text in files.items():
+            write_atomic(staged / name, text)
+    return Bundle(target, tuple(target / name for name in sorted(files)), made)
 
 
 def _facts(
