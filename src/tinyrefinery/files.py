@@ -5,6 +5,7 @@ import errno
 import io
 import os
 import re
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -52,6 +53,8 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 
 _HALF_WRITTEN = re.compile(r"\..+\.[0-9a-f]{8}\.part")
+_ENDING = len(".01234567.part")
+_ABANDONED = 3600.0  # seconds, our choice: no single file takes that long between two writes
 
 
 def is_half_written(path: Path) -> bool:
@@ -60,23 +63,35 @@ def is_half_written(path: Path) -> bool:
 
 
 def remove_half_written(
-    *, files: Iterable[Path | None] = (), folders: Iterable[Path | None] = ()
+    *,
+    files: Iterable[Path | None] = (),
+    folders: Iterable[Path | None] = (),
+    shared: Iterable[Path | None] = (),
 ) -> None:
     """Remove what killed commands left of outputs. Their finished content stays as it is.
 
-    Call it only for outputs that no other command writes at the same time.
-
     Args:
-        files: remove what was to become one of these; None entries are skipped.
-        folders: remove everything half written in these, but not in folders below them.
+        files: remove what was to become one of these; None entries are skipped. No other command
+            may write them now.
+        folders: remove everything half written in these, but not in folders below them. No other
+            command may write there now.
+        shared: folders in which other commands may be writing: only what nobody has written to for
+            an hour is removed.
     """
-    outputs = [*((path.parent, f".{path.name}.") for path in files if path is not None)]
-    outputs += [(path, ".") for path in folders if path is not None]
-    for folder, start in outputs:
+    outputs = [*((path.parent, path.name, 0.0) for path in files if path is not None)]
+    outputs += [(path, None, 0.0) for path in folders if path is not None]
+    outputs += [(path, None, _ABANDONED) for path in shared if path is not None]
+    for folder, name, age in outputs:
         with suppress(OSError):  # no such folder, or no permission: the command's own writing tells
             for path in folder.iterdir():
-                if path.name.startswith(start) and is_half_written(path):
+                is_output = name is None or path.name[1:-_ENDING] == name
+                if is_half_written(path) and is_output and _age(path) >= age:
                     path.unlink(missing_ok=True)
+
+
+def _age(path: Path) -> float:
+    """Seconds since a file was written to."""
+    return max(0.0, time.time() - path.stat().st_mtime)
 
 
 def check_writable(

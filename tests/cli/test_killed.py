@@ -81,3 +81,21 @@ def test_only_half_written_outputs_are_removed(tmp_path):
     remove_half_written(folders=[tmp_path])
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*kept, "below"])
     assert (tmp_path / "below" / half[0]).exists()
+
+
+def test_what_another_command_is_writing_stays(tmp_path):
+    for name in (".a.csv.0123abcd.part", ".a.0123abcd.part", ".old.tflite.0123abcd.part"):
+        (tmp_path / name).write_text("x")
+    os.utime(tmp_path / ".old.tflite.0123abcd.part", (time.time() - 7200,) * 2)
+    remove_half_written(files=[tmp_path / "a"])
+    assert not (tmp_path / ".a.0123abcd.part").exists()
+    assert (tmp_path / ".a.csv.0123abcd.part").exists()
+    remove_half_written(shared=[tmp_path])
+    assert [path.name for path in tmp_path.iterdir()] == [".a.csv.0123abcd.part"]
+
+
+@pytest.mark.parametrize("words", [["export", "none", "--out"], ["run", "none", "--runs"]])
+def test_a_folder_of_many_outputs_is_not_cleaned_of_what_another_command_writes(tmp_path, words):
+    (tmp_path / ".net.tflite.0123abcd.part").write_text("x")
+    CliRunner().invoke(app, [*words, str(tmp_path)])
+    assert (tmp_path / ".net.tflite.0123abcd.part").exists()

@@ -12,6 +12,8 @@ from PIL import Image
 from tests.data.pictures import class_folders, picture, pixels, write
 from tinyrefinery.audit.checks import audit
 from tinyrefinery.data import examine as examine_module
+from tinyrefinery.data import pixels_cache
+from tinyrefinery.data.blobs import FileBlobs
 from tinyrefinery.data.open import open_data
 
 
@@ -156,6 +158,42 @@ def test_damaged_pixels_are_not_used_and_written_again(
     assert decoded
     assert torch.equal(again.images.array, expected.images.array)
     assert file.read_bytes() == intact
+
+
+def test_a_picture_that_can_not_be_read_once_is_read_the_next_time(
+    tmp_path: Path, cache: Path, monkeypatch
+):
+    class_folders(tmp_path, 4)
+    expected = open_data("folder", root=tmp_path, validation=0)
+    (file,) = (cache / "pixels").iterdir()
+    file.unlink()
+    with monkeypatch.context() as patch:
+        read = FileBlobs.__getitem__
+
+        def failing(blobs: FileBlobs, row: int) -> bytes:
+            if row == 0:
+                raise OSError(5, "Input/output error")
+            return read(blobs, row)
+
+        patch.setattr(FileBlobs, "__getitem__", failing)
+        assert len(open_data("folder", root=tmp_path, validation=0).images) == 7
+    for _ in range(2):
+        again = open_data("folder", root=tmp_path, validation=0)
+        assert torch.equal(again.images.array, expected.images.array)
+
+
+def test_kept_pixels_of_all_sources_are_bounded_and_the_oldest_go_first(cache: Path, monkeypatch):
+    array = np.zeros((2, 1, 10, 10), np.uint8)
+    monkeypatch.setattr(pixels_cache, "MOST_TOGETHER", 1000)  # bytes: of three such files
+    folder = cache / "pixels"
+    for number, home in enumerate(("a", "b", "c")):
+        pixels_cache.write_pixels(home, ["x", "y"], array)
+        (new,) = (path for path in folder.iterdir() if path.stat().st_mtime_ns > 10)
+        os.utime(new, ns=(number, number))
+    assert pixels_cache.read_pixels("a", 1, ["x", "y"]) is not None  # now the newest
+    pixels_cache.write_pixels("d", ["x", "y"], array)
+    kept = {name: pixels_cache.read_pixels(name, 1, ["x", "y"]) is not None for name in "abcd"}
+    assert kept == {"a": True, "b": False, "c": True, "d": True}
 
 
 @pytest.mark.parametrize("damage", [b"", b"PAR1 nonsense", None])

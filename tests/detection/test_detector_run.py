@@ -189,7 +189,7 @@ def test_images_that_the_backbone_was_trained_on_are_no_test_images(tmp_path, mo
     data = box_data(recipe.data.source)
     test = [data.ids[row] for row in data.rows("test")]
     seen = frozenset(test[:2])
-    monkeypatch.setattr("tinyrefinery.detection.detector_run.seen_outside", lambda step: seen)
+    monkeypatch.setattr("tinyrefinery.detection.detector_run.seen_outside", lambda step, ids: seen)
     (stage,) = run_detection(recipe, tmp_path / "runs")
     assert stage.evaluation["test"]["images"] == len(test) - 2
     assert f"2 of {len(test)} test images are left out" in caplog.text

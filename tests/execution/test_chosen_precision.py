@@ -91,16 +91,27 @@ def test_a_run_that_moves_to_another_machine_keeps_its_precision(tmp_path, machi
     assert weights(tmp_path / "run", "refined") == before  # one folder per stage, as before
 
 
-def test_a_damaged_record_is_reported_and_chosen_again(tmp_path, machine, caplog):
+def test_a_damaged_record_is_reported_and_the_precision_stays(tmp_path, machine, caplog):
     machine(2.0)
     go(tmp_path, "run", AUTO)
     record = tmp_path / "run" / "precision.json"
     record.write_text(record.read_text().replace('"bf16"', '"32"'))
+    machine(0.5)
     with caplog.at_level(logging.INFO, logger="tinyrefinery"):
         go(tmp_path, "run", AUTO)
-    assert f"{record}: is damaged, so the precision is chosen again" in caplog.messages
+    assert f"{record}: is damaged, so it is written again" in caplog.messages
     assert json.loads(record.read_text())["precision"] == "bf16"
     stage_folder(tmp_path / "run", "plain")  # trained once
+
+
+def test_a_run_that_began_with_a_named_precision_keeps_it(tmp_path, machine, cache):
+    """Shipped recipes that named bf16 have `auto` now; their networks need no second training."""
+    go(tmp_path, "run", ("engine.precision=bf16",))
+    for _ in range(2):
+        machine(0.5)
+        go(tmp_path, "run", AUTO)
+        stage_folder(tmp_path / "run", "plain")  # one folder per stage
+        assert load_recipe(tmp_path / "run" / "recipe.yaml").engine.precision == "bf16"
 
 
 def test_times_are_kept_in_the_cache_unless_they_are_damaged(tmp_path, machine, cache):

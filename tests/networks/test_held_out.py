@@ -238,6 +238,29 @@ def test_a_run_does_not_test_on_what_its_outside_refiner_was_trained_on(
     assert again["test"] == student.evaluation["test"]
 
 
+def test_a_run_does_not_test_on_what_a_copied_refiner_was_trained_on(memorized, tmp_path, caplog):
+    """A network file away from its run is of unknown origin, but its header lists its images."""
+    (teacher,) = open_run(memorized).stages
+    copied = Path(shutil.copy(teacher.network, tmp_path / "copied.safetensors"))
+    overrides = [
+        f"stages.plain.labels={{name: refined, by: 'file:{copied}'}}",
+        "stages.plain.epochs=1",
+        "data.source.seed=9",
+    ]
+    run([Job(load_recipe(memorized.parent / "recipe.yaml", overrides))], tmp_path / "student")
+    copied.unlink()  # what was noted stays
+    (student,) = open_run(tmp_path / "student").stages
+    unseen = splits_of(tmp_path / "student")["test"] - teacher.seen()
+    assert 0 < student.evaluation["test"]["n"] == len(unseen) < 48
+    assert "refiner behind it" in caplog.text
+    assert student.unknown_origin == (f"file:{copied}",)  # of other images, nothing is known
+    (again,) = reevaluate(tmp_path / "student", ["data.eval_crop.resize=16"]).values()
+    assert again["test"] == student.evaluation["test"]
+    shipped = shutil.copy(student.network, tmp_path / "shipped.safetensors")
+    data = open_network_data([open_network(shipped)], _named(memorized))
+    assert set(data.manifest.column("id")[data.manifest.rows("test")]) == unseen
+
+
 def test_networks_that_are_compared_leave_out_what_any_of_them_used(memorized, tmp_path):
     recipe = memorized.parent / "recipe.yaml"
     run(

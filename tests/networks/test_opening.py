@@ -32,7 +32,7 @@ def test_a_link_to_a_network_is_that_network(run, tmp_path):
 def test_a_foreign_file_in_a_stage_folder_is_not_that_network(run):
     foreign = write_network(stage_folder(run) / "other.safetensors", "foreign")
     assert open_network(foreign).trained is None
-    origin = find_origin([f"file:{foreign}"])
+    origin = find_origin([f"file:{foreign}"], ["x"])
     assert (origin.unknown, origin.seen) == ((f"file:{foreign}",), frozenset())
 
 

@@ -124,4 +124,4 @@ def test_pretrained_weights_of_timm_are_of_unknown_origin(tmp_path):
     recipe = load_recipe(write_tiny(tmp_path), [model])
     plan = make_plan([Job(recipe)], [builders.dataset(recipe.data)], tmp_path)
     assert [step.outside for step in plan.steps] == [("timm:resnet18",)] * 2
-    assert find_origin(["timm:resnet18"]).unknown == ("timm:resnet18",)
+    assert find_origin(["timm:resnet18"], ["x"]).unknown == ("timm:resnet18",)

@@ -34,9 +34,9 @@ def apply(
         ),
     ],
     overlay: Annotated[Path, output_file("Overlay file that collects decisions.")] = OVERLAY,
-    slices: Annotated[Path, output_folder("Folder of image lists for data tests.")] = Path(
-        "slices"
-    ),
+    slices: Annotated[
+        Path, output_folder("Folder of image lists for data tests.", shared=True)
+    ] = Path("slices"),
     by: Annotated[
         str, option("NAME", "Reviewer of exports that do not name one.")
     ] = "label-studio",

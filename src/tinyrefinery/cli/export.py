@@ -59,7 +59,7 @@ def export(
     int8: Annotated[
         bool, typer.Option("--int8", help="Quantize to 8 bits, calibrated on training images.")
     ] = False,
-    out: Annotated[Path, output_folder("Folder for the artifacts.")] = Path("exports"),
+    out: Annotated[Path, output_folder("Folder for the artifacts.", shared=True)] = Path("exports"),
     preprocessing: Preprocessing = "inside",
     max_drop: MaxDrop = 0.5,
     calibrate: Annotated[int, option("N", "Maximum number of calibration images.", min=1)] = 256,

@@ -30,12 +30,14 @@ def output_file(help: str, *names: str, default: str = "") -> Any:
     return option("FILE", help, *names, default=default, callback=a_file)
 
 
-def output_folder(help: str, *names: str, default: str = "") -> Any:
+def output_folder(help: str, *names: str, default: str = "", shared: bool = False) -> Any:
     """An option that names a folder to write into, refused at once if that is not writable.
 
-    What a killed command left half written in it is removed.
+    What a killed command left half written in it is removed. If the folder is `shared`, other
+    commands may be writing there, so only what is an hour old is removed.
     """
-    return option("FOLDER", help, *names, default=default, callback=_a_folder)
+    callback = _a_shared_folder if shared else _a_folder
+    return option("FOLDER", help, *names, default=default, callback=callback)
 
 
 def a_file(path: Path | None) -> Path | None:
@@ -48,6 +50,12 @@ def a_file(path: Path | None) -> Path | None:
 def _a_folder(path: Path | None) -> Path | None:
     check_writable(folders=[path])
     remove_half_written(folders=[path])
+    return path
+
+
+def _a_shared_folder(path: Path | None) -> Path | None:
+    check_writable(folders=[path])
+    remove_half_written(shared=[path])
     return path
 
 
@@ -70,7 +78,7 @@ Seeds = Annotated[int, option("N", "Number of seeds, counting up from the recipe
 RunName = Annotated[
     str | None, option("NAME", "Name of the run folder.", default="the file's name and a hash")
 ]
-Runs = Annotated[Path, output_folder("Folder that holds run folders.")]
+Runs = Annotated[Path, output_folder("Folder that holds run folders.", shared=True)]
 Processes = Annotated[int, option("N", "Number of parallel processes.", min=1)]
 Smoke = Annotated[
     bool, typer.Option("--smoke", help="Dry run: one epoch on 64 pictures or synthetic images.")

@@ -80,7 +80,9 @@ def saliency(
     row: Row = None,
     like: Like = None,
     out: Annotated[Path, output_file("PNG file to write.")] = Path("saliency.png"),
-    overlays: Annotated[Path | None, output_folder("Folder for one PNG file per image.")] = None,
+    overlays: Annotated[
+        Path | None, output_folder("Folder for one PNG file per image.", shared=True)
+    ] = None,
 ) -> None:
     """Show which pixels drive a model's predictions.
 

@@ -112,9 +112,11 @@ def examine(
 def _examine_image(blobs: Blobs, row: int, channels: int, findings: Findings, shelf: Shelf) -> None:
     try:
         data = blobs[row]
-    except OSError as error:  # without an id it is not cached, so the next opening tries again
+    except OSError as error:
         findings.reasons[row] = f"can't be read ({error.strerror or error})"
+        findings.ids[row] = ""  # so nothing of it is cached, and the next opening tries again
         return
+    findings.reasons[row] = ""
     try:
         pixels = decode(data, channels)
     except DataError as error:

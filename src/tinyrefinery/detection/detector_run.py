@@ -200,7 +200,7 @@ def _run_step(opened: OpenDetector) -> None:
     fabric.launch()
     if opened.recipe.engine.threads:
         torch.set_num_threads(opened.recipe.engine.threads)
-    write_stage(step)
+    write_stage(step, opened.data.ids)
     if not step.is_done:
         _train(opened, fabric)
     elif reason := _reason_to_measure(opened):
@@ -286,7 +286,7 @@ def _validate(
 def _unseen_test_rows(opened: OpenDetector) -> np.ndarray:
     """Rows of the test split that the backbone was not trained or chosen on elsewhere."""
     rows, ids = opened.data.rows("test"), opened.data.ids
-    seen = seen_outside(opened.step)
+    seen = seen_outside(opened.step, ids)
     unseen = np.array([row for row in rows if ids[row] not in seen], np.int64)
     if left_out := len(rows) - len(unseen):
         log.warning(

@@ -18,12 +18,13 @@ import torch
 from torch import nn
 
 from tinyrefinery import builders, models
-from tinyrefinery.errors import DataError, StorageError
+from tinyrefinery.errors import DataError, RefineryError, StorageError
 from tinyrefinery.files import cache_folder, write_atomic
 from tinyrefinery.networks.opening import FILE, open_network
 from tinyrefinery.options.labels import Refined
 from tinyrefinery.reading.digests import is_intact, sealed
 from tinyrefinery.reading.json_text import read_json_object
+from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.stage import Model, Stage
 from tinyrefinery.runs import files
@@ -67,10 +68,10 @@ def with_chosen_precision(jobs: Sequence[Job], folder: Path) -> list[Job]:
     Raises:
         RefineryError: when the device or a network from outside is not available.
     """
-    left_open = [job.recipe for job in jobs if job.recipe.engine.precision == "auto"]
+    left_open = [job for job in jobs if job.recipe.engine.precision == "auto"]
     if not left_open:
         return list(jobs)
-    fabric = builders.fabric(left_open[0].engine)
+    fabric = builders.fabric(left_open[0].recipe.engine)
     fabric.launch()
     chosen = _choose(left_open, folder, fabric.device) if fabric.is_global_zero else ""
     chosen = fabric.broadcast(chosen)  # one process chooses for all
@@ -84,17 +85,19 @@ def _with_precision(job: Job, chosen: str) -> Job:
     return replace(job, recipe=job.recipe.model_copy(update={"engine": engine}))
 
 
-def _choose(recipes: Sequence[Recipe], folder: Path, device: torch.device) -> str:
+def _choose(jobs: Sequence[Job], folder: Path, device: torch.device) -> str:
     path = folder / files.PRECISION
     if (before := _read(path)) is not None:
         log.info(f"precision: {before}, as this run began")
         return before
-    ratio = speed_ratio(recipes, device)
-    chosen = HALF if ratio is not None and ratio >= GAIN else FULL
-    if ratio is None:
-        log.info(f"precision: {chosen}, bf16 is not available on this device")
+    ratio = None
+    if (chosen := _of_finished(folder, [job.row for job in jobs])) is not None:
+        log.info(f"precision: {chosen}, as this run began")
     else:
-        log.info(f"precision: {chosen}, bf16 is {ratio:.2f}x as fast here")
+        ratio = speed_ratio([job.recipe for job in jobs], device)
+        chosen = HALF if ratio is not None and ratio >= GAIN else FULL
+        reason = "not available on this device" if ratio is None else f"{ratio:.2f}x as fast here"
+        log.info(f"precision: {chosen}, bf16 is {reason}")
     facts = {"precision": chosen, "bf16_speed": ratio, "machine": environment()}
     write_atomic(path, json.dumps(sealed(facts), indent=1))
     return chosen
@@ -108,7 +111,19 @@ def _read(path: Path) -> str | None:
         content = read_json_object(path)
         if is_intact(content) and content.get("precision") in (FULL, HALF):
             return content["precision"]
-    log.warning(f"{path}: is damaged, so the precision is chosen again")
+    log.warning(f"{path}: is damaged, so it is written again")
+    return None
+
+
+def _of_finished(folder: Path, rows: Sequence[str]) -> str | None:
+    """The precision of networks that the run has already, e.g. from before it was left open."""
+    if not any((folder / files.STAGES).glob(f"*/{files.DONE}")):
+        return None
+    for row in rows:
+        recipe = folder / files.RECIPES / f"{row}.yaml" if row else folder / files.RECIPE
+        with suppress(RefineryError):  # a row that is new here
+            if (precision := load_recipe(recipe).engine.precision) != "auto":
+                return precision
     return None
 
 

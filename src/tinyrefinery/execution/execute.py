@@ -214,7 +214,12 @@ def _measured(plan: Plan, datasets: Sequence[Dataset]) -> list[Manifest]:
 
     One set of test images for the whole plan, so that its networks can be compared.
     """
-    seen = frozenset[str]().union(*map(seen_outside, plan.steps))
+    known: dict[str, frozenset[str]] = {}  # by key, which several jobs may share
+    for planned, data in zip(plan.jobs, datasets, strict=True):
+        for step in planned.steps:
+            if step.key not in known:
+                known[step.key] = seen_outside(step, data.manifest.column("id").tolist())
+    seen = frozenset[str]().union(*known.values())
     held = {id(data): without_seen(data.manifest, seen) for data in datasets}
     for note in dict.fromkeys(note for each in held.values() for note in each.notes):
         log.warning(note)

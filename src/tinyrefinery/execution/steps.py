@@ -45,7 +45,7 @@ def note_step(job: OpenJob, step: Step) -> None:
     """Write what a stage is, before it is trained; of labels by taxonomy, also their synsets."""
     if not job.fabric.is_global_zero:
         return
-    write_stage(step)
+    write_stage(step, job.data.manifest.column("id").tolist())
     taxonomy = builders.taxonomy(job.stages[step.stage], job.data)
     if taxonomy is not None and not step.is_done:
         taxonomy.save(step.folder)
@@ -165,9 +165,10 @@ def _keep(
 def _seen(job: OpenJob, step: Step) -> dict[str, Any]:
     """What the network's header tells of the images that it was trained or chosen on."""
     manifest = job.data.manifest
-    own = manifest.column("id")[manifest.column("split") != "test"].tolist()
-    origin = find_origin(step.outside)
-    return sketch_facts({*own, *seen_outside(step)}, origin.unknown)
+    ids = manifest.column("id")
+    own = ids[manifest.column("split") != "test"].tolist()
+    origin = find_origin(step.outside, ids.tolist())
+    return sketch_facts({*own, *seen_outside(step, ids.tolist())}, origin.unknown)
 
 
 def _keep_dynamics(folder: Path, dynamics: Dynamics, rows: np.ndarray, manifest: Manifest) -> None:

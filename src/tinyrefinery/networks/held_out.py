@@ -124,10 +124,9 @@ def _used(networks: Iterable[Network], here: Sequence[str]) -> dict[str, str]:
     ids, splits = list[str](), list[str]()
     for network in networks:
         if network.seen_sketch is not None:
-            uses = network.seen_sketch.uses(here)
-            seen = [i for i, use in zip(here, uses, strict=True) if use != "unused"]
-            ids += seen if "used" in uses else []
-            splits += ["train"] * (len(ids) - len(splits))
+            seen = network.seen_sketch.counted_used(here)
+            ids += seen
+            splits += ["train"] * len(seen)
         if network.trained is not None:
             for image, split in _recorded(network).items():
                 if split in _USED:

@@ -12,6 +12,7 @@ Source: Cohen and Kaplan, "Summarizing data using bottom-k sketches", PODC 2007.
 import base64
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from typing import Any, Literal
 
@@ -36,6 +37,20 @@ class SeenSketch:
     unknown_origin: tuple[str, ...]
     """Networks behind it whose training images are not known."""
 
+    @cached_property
+    def _largest(self) -> bytes:
+        return max(self.kept)
+
+    def counted_used(self, ids: Sequence[str]) -> list[str]:
+        """Those of these images that must not count as held out.
+
+        Where some were used, these are also all that the sketch does not cover.
+        """
+        uses = self.uses(ids)
+        if "used" not in uses:
+            return []
+        return [id for id, use in zip(ids, uses, strict=True) if use != "unused"]
+
     def uses(self, ids: Sequence[str]) -> list[Use]:
         """Whether the network used each of these images; "unknown" where nothing is known."""
         return [self._use(_short(id)) for id in ids]
@@ -43,7 +58,7 @@ class SeenSketch:
     def _use(self, short: bytes) -> Use:
         if short in self.kept:
             return "used"
-        covered = self.images <= SIZE or short <= max(self.kept)
+        covered = self.images <= SIZE or short <= self._largest
         return "unused" if covered else "unknown"
 
 

@@ -137,12 +137,17 @@ def _read_table_facts(folder: Path, path: Path) -> dict[str, Any]:
         return {}
 
 
-def write_stage(step: Step) -> None:
-    """Write what a stage is, before it is trained. Rows of a table that come later are added."""
+def write_stage(step: Step, ids: Sequence[str]) -> None:
+    """Write what a stage is, before it is trained. Rows of a table that come later are added.
+
+    Args:
+        step: the stage.
+        ids: identities of the images of its data.
+    """
     before = _read_stage_facts(step)
     facts = facts_of(step) | {"rows": _all_rows(before.get("rows", []), step.rows)}
     if step.outside:
-        facts |= _origin(step, before)
+        facts |= _origin(step, before, ids)
     if facts != before:
         write_atomic(step.folder / files.STAGE, stage_json(facts))
 
@@ -168,7 +173,7 @@ def _all_rows(before: Sequence[str], now: Sequence[str]) -> list[str]:
     return [*before, *(row for row in now if row not in before)]
 
 
-def _origin(step: Step, before: Mapping[str, Any]) -> dict[str, Any]:
+def _origin(step: Step, before: Mapping[str, Any], ids: Sequence[str]) -> dict[str, Any]:
     """What is known of the networks from outside that a stage depends on; writes `seen.parquet`.
 
     What an earlier command noted stays, as the folders of these networks may be gone by now.
@@ -177,13 +182,17 @@ def _origin(step: Step, before: Mapping[str, Any]) -> dict[str, Any]:
     if step.is_done and seen.exists() and all(name in before for name in names):
         check_file(seen)
         return {name: before[name] for name in names}
-    origin = find_origin(step.outside)
+    origin = find_origin(step.outside, ids)
     write_ids(seen, origin.seen)
     return {"outside": list(origin.outside), "unknown_origin": list(origin.unknown)}
 
 
-def seen_outside(step: Step) -> frozenset[str]:
+def seen_outside(step: Step, ids: Sequence[str]) -> frozenset[str]:
     """Identities of the images that networks from outside the run, behind a step, were trained on.
+
+    Args:
+        step: the stage.
+        ids: identities of the images of its data.
 
     Raises:
         DataError: when an earlier command wrote them, and the file is damaged.
@@ -191,7 +200,7 @@ def seen_outside(step: Step) -> frozenset[str]:
     if not step.outside:
         return frozenset()
     kept = step.folder / files.SEEN
-    return read_ids(kept) if kept.exists() else find_origin(step.outside).seen
+    return read_ids(kept) if kept.exists() else find_origin(step.outside, ids).seen
 
 
 def finish_stage(step: Step, evaluation: Mapping[str, Any], threads: int) -> None:

@@ -30,10 +30,12 @@ def training_steps(network: nn.Module, device: torch.device) -> dict[str, Step]:
     """
 
     def step_in(*, half: bool) -> Step:
+        """The step in bfloat16, or in 32 bits."""
         learner = deepcopy(network).to(device).train()
         optimizer = torch.optim.SGD(learner.parameters(), lr=1e-3, momentum=0.9)
 
         def step(images: Tensor) -> None:
+            """Train on crops (B, C, h, w), whose classes don't matter here."""
             with torch.autocast(device.type, torch.bfloat16, enabled=half):
                 logits = learner(images)  # (B, K)
             targets = torch.zeros(len(images), dtype=torch.long, device=device)
