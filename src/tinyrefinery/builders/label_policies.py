@@ -48,6 +48,7 @@ def refiner(
         channels_last=engine.channels_last,
         prepare=[_preparation(given, (one.mean, one.std)) for one in frozen],
         sizes=[own_size(part, one, view.crop.size) for one in frozen],
+        maps=[one.class_map for one in frozen],
     )
     if part.batch_norm == "calibrated":
         sample = shuffled(rows, random.integer(view.seed, "calibration"), 0)[:CALIBRATION_CROPS]
@@ -103,7 +104,10 @@ def policy(
 def crop_labels(stage: Stage, refiner: Refiner, view: View, rows: np.ndarray) -> CropLabels:
     """How the stage's refiner labels the crops of `view`: in BN groups of the recipe's size."""
     assert isinstance(stage.labels, Refined)
-    return CropLabels(refiner, view, rows, group=stage.labels.bn_group or stage.batch_size)
+    data = view.dataset
+    given = GivenLabels(len(data.classes), data.manifest)
+    group = stage.labels.bn_group or stage.batch_size
+    return CropLabels(refiner, view, rows, group=group, given=given)
 
 
 def stored_labels(stage: Stage, labels: CropLabels, root: Path, **options: Any) -> StoredLabels:
@@ -139,6 +143,7 @@ def describe_labels(stage: Stage) -> str:
     notes += ["hard"] if labels.hard else []
     notes += [f"BN {labels.batch_norm}"] if labels.batch_norm != "batch" else []
     notes += [f"T={labels.temperature:g}"] if labels.temperature != 1 else []
+    notes += ["other classes, mapped"] if labels.classes else []
     notes += [_describe_form(labels.store)] if labels.store else []
     notes += [f"pool of {stage.crop_pool}"] if stage.crop_pool else []
     notes += ["jittered"] if stage.jitter else []

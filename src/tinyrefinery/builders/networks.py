@@ -10,6 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from tinyrefinery import models
 from tinyrefinery.builders.datasets import stage_seed
 from tinyrefinery.data.dataset import Dataset
+from tinyrefinery.labels.class_map import ClassMap
 from tinyrefinery.models.blocks import head_of
 from tinyrefinery.models.network_file import NetworkInfo
 from tinyrefinery.models.weights import load_weights
@@ -27,6 +28,8 @@ class FrozenNetwork:
     classes: tuple[str, ...]
     size: tuple[int, int] | None = None
     """Height and width of the crops that it was trained on, in pixels."""
+    class_map: ClassMap | None = None
+    """Which of its classes stand for which of the data's; None: they are the same."""
 
 
 def skeleton(stage: Stage, data: Dataset, recipe: Recipe, classes: int | None = None) -> nn.Module:

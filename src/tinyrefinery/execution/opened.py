@@ -12,6 +12,7 @@ from tinyrefinery.builders import FrozenNetwork
 from tinyrefinery.data.batches import Size
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.manifest import Manifest
+from tinyrefinery.errors import RecipeError
 from tinyrefinery.evaluation.calibration import negative_log_likelihood
 from tinyrefinery.evaluation.predictions import Predictions, predict
 from tinyrefinery.execution.chain import Chain
@@ -20,7 +21,6 @@ from tinyrefinery.networks.frozen import frozen_network
 from tinyrefinery.networks.opening import open_network
 from tinyrefinery.options.labels import Refined, Refining
 from tinyrefinery.recipe.stage import Stage
-from tinyrefinery.runs.lineage import refiners_of
 from tinyrefinery.runs.plan import PlannedJob
 from tinyrefinery.runs.stage_digests import check_file
 from tinyrefinery.training.logs import Record
@@ -52,18 +52,28 @@ class OpenJob:
         self.eval_view = builders.eval_view(self.recipe, data, fabric.device)
         validation = len(data.manifest.rows("validation"))
         self.chain = Chain(len(data.classes), validation, self.recipe.chain.collapse)
-        self._outside: dict[tuple[str, Size | None], FrozenNetwork] = {}
+        self._outside: dict[tuple[str, Size | None, str], FrozenNetwork] = {}
         for stage in self.stages.values():
             self._check(stage)
 
     def _check(self, stage: Stage) -> None:
-        for name in refiners_of(stage):
-            if name not in self.stages and isinstance(stage.labels, Refined):
-                self._check_size(name, stage.labels, self.refiner(name, stage.labels))
+        if isinstance(stage.labels, Refined):
+            self._check_refiners(stage, stage.labels)
         builders.check_start(stage, self.data, self.recipe)
         builders.loss(stage)
         view = builders.train_view(self.recipe, self.data, 1, torch.device("cpu"))
         view.crops(self.train_rows, 0)
+
+    def _check_refiners(self, stage: Stage, part: Refined) -> None:
+        outside = [name for name in part.by if name not in self.stages]
+        frozen = [self.refiner(name, part) for name in outside]
+        for name, network in zip(outside, frozen, strict=True):
+            self._check_size(name, part, network)
+        if part.classes is not None and not any(network.class_map for network in frozen):
+            raise RecipeError(
+                f"stages.{stage.id}.labels.classes: every refiner has the data's classes already. "
+                "Remove it"
+            )
 
     def use_threads(self) -> None:
         """Let this process compute with as many threads as the recipe asks for."""
@@ -86,21 +96,25 @@ class OpenJob:
                 "labels may be worse than its accuracy. Set labels.refiner_size: own"
             )
 
-    def refiner(self, name: str, part: Refining) -> FrozenNetwork:
-        """A network that refines: the id of a stage that is done, `file:PATH` or `timm:NAME`."""
+    def refiner(self, name: str, part: Refined) -> FrozenNetwork:
+        """A network that refines: the id of a stage that is done, or one from outside."""
         crop = self.recipe.data.train_crop.size
-        return self._frozen(name, None if part.refiner_size == "own" else crop)
+        return self._frozen(name, None if part.refiner_size == "own" else crop, part)
 
     def start(self, name: str) -> FrozenNetwork:
         """A network that a stage starts from, named in the same way, for crops of the student."""
         return self._frozen(name, self.recipe.data.train_crop.size)
 
-    def _frozen(self, name: str, size: Size | None) -> FrozenNetwork:
+    def _frozen(self, name: str, size: Size | None, part: Refined | None = None) -> FrozenNetwork:
         if name in self.stages:
             return self.trained(name)
-        if (name, size) not in self._outside:
-            self._outside[name, size] = frozen_network(open_network(name), self.data, size)
-        return self._outside[name, size]
+        which = name, size, repr(part and (part.classes, part.least_mass))
+        if which not in self._outside:
+            classes, least = (part.classes, part.least_mass) if part else (None, 1.0)
+            self._outside[which] = frozen_network(
+                open_network(name), self.data, size, classes=classes, least_mass=least
+            )
+        return self._outside[which]
 
     def trained(self, stage: str) -> FrozenNetwork:
         """The network of a stage that is done, read from its file.

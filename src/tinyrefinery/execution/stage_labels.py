@@ -1,5 +1,6 @@
 """The labels that the stages of a job learn from, made by their refiners or read from stores."""
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,13 +8,16 @@ from typing import Any
 from tinyrefinery import builders
 from tinyrefinery.data.batches import View
 from tinyrefinery.execution.opened import OpenJob
-from tinyrefinery.labels.crop_labels import CropLabels
+from tinyrefinery.labels.crop_labels import CropLabels, KeptProbability
 from tinyrefinery.labels.policy import LabelPolicy
 from tinyrefinery.labels.store.reader import StoredLabels
 from tinyrefinery.options.labels import Refined
 from tinyrefinery.recipe.stage import Stage
 from tinyrefinery.runs import files
 from tinyrefinery.runs.environment import environment
+
+
+log = logging.getLogger("tinyrefinery")
 
 
 class JobLabels:
@@ -23,6 +27,8 @@ class JobLabels:
         """Make nothing yet; `folder` is the run's, for stores that the recipe puts nowhere else."""
         self.job, self.folder = job, folder
         self._latest: tuple[Any, LabelPolicy] | None = None
+        self.kept: list[KeptProbability] = []
+        """Of the latest refiner, if it has other classes than the data."""
 
     def view(self, stage: Stage) -> View:
         """The training crops of a stage."""
@@ -64,7 +70,11 @@ class JobLabels:
         frozen = [self.job.refiner(name, stage.labels) for name in stage.labels.by]
         rows, engine = self.job.train_rows, self.job.recipe.engine
         refiner = builders.refiner(stage.labels, frozen, view, rows, engine)
-        return builders.crop_labels(stage, refiner, view, rows)
+        labels = builders.crop_labels(stage, refiner, view, rows)
+        self.kept = labels.kept_probability()
+        for one in self.kept:
+            log.info(_kept_text(one, stage.labels))
+        return labels
 
     def _store(self, stage: Stage, labels: CropLabels) -> StoredLabels:
         return builders.stored_labels(
@@ -74,6 +84,17 @@ class JobLabels:
             workers=builders.workers(self.job.recipe, self.job.data),
             made_with=environment(),
         )
+
+
+def _kept_text(kept: KeptProbability, part: Refined) -> str:
+    text = (
+        f"refiner {part.by[kept.network]}: leaves {kept.mean:.1%} of its probability to the mapped "
+        f"classes (mean of {kept.crops} crops). {kept.fallback:.1%} of the crops keep their given "
+        f"label (labels.least_mass {part.least_mass:g})"
+    )
+    if not kept.unreached:
+        return text
+    return f"{text}, all of these classes among them: {', '.join(kept.unreached)}"
 
 
 def crop_streams(stage: Stage) -> range:

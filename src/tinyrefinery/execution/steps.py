@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tinyrefinery.evaluation.likely_label_errors import save_suspects, worth_che
 from tinyrefinery.execution.measuring import measure
 from tinyrefinery.execution.opened import OpenJob
 from tinyrefinery.execution.stage_labels import JobLabels
+from tinyrefinery.labels.crop_labels import KeptProbability
 from tinyrefinery.labels.policy import LabelPolicy
 from tinyrefinery.labels.threshold_samples import threshold_classes
 from tinyrefinery.models.network_file import save_network
@@ -70,7 +72,7 @@ def train_steps(job: OpenJob, labels: JobLabels, steps: Sequence[Step]) -> None:
     for step, training, end in zip(steps, trainings, ended, strict=True):
         # One process measures and writes; the others wait for it.
         if job.fabric.is_global_zero and not isinstance(end, ChainError):
-            _keep(job, step, training, end, policy, view)
+            _keep(job, step, training, end, policy, view, labels.kept)
         job.fabric.barrier()
     for end in ended:
         if isinstance(end, ChainError):
@@ -142,6 +144,7 @@ def _keep(
     end: Trained,
     policy: LabelPolicy,
     view: View,
+    kept: Sequence[KeptProbability],
 ) -> None:
     """Write all that is kept of a trained network, and declare the stage done."""
     network, history = bare(end[0]), end[1]
@@ -154,6 +157,8 @@ def _keep(
     info.extra[ENTRY] = _seen(job, step)
     save_network(step.network, network, **vars(info))
     measures = measure(job, step, network, policy, view)
+    if kept and isinstance(stage.labels, Refined):
+        measures["class_map"] = [asdict(one) for one in kept]
     if training.stop is not None:
         measures["training"] = training.stop.outcome(len(history))
     finish_stage(step, measures, torch.get_num_threads())

@@ -1,7 +1,7 @@
 """Labels of crops, made by a refiner in whole BN groups: a pure function of (epoch, row)."""
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
@@ -16,10 +16,34 @@ from tinyrefinery.labels.refiner import Refiner
 PIXELS_AT_ONCE = 512 * 32 * 32  # of crops: beyond it rendering gets no cheaper
 
 
+@dataclass(frozen=True)
+class KeptProbability:
+    """What a refiner with other classes leaves to the mapped ones, measured on some crops."""
+
+    network: int
+    """Number of the network in the refiner, from 0."""
+    mean: float
+    """Mean probability, 0 to 1, that is left to the mapped classes."""
+    fallback: float
+    """Share of the crops that keep their given label."""
+    crops: int
+    """How many were looked at."""
+    unreached: tuple[str, ...]
+    """Classes of the data that the network can't predict."""
+
+
 class CropLabels:
     """A refiner's labels of the training crops of a view."""
 
-    def __init__(self, refiner: Refiner, view: View, rows: np.ndarray, *, group: int) -> None:
+    def __init__(
+        self,
+        refiner: Refiner,
+        view: View,
+        rows: np.ndarray,
+        *,
+        group: int,
+        given: Callable[[Batch], Tensor] | None = None,
+    ) -> None:
         """Plan the labeling of samples `rows`.
 
         Args:
@@ -28,8 +52,11 @@ class CropLabels:
             rows: the training samples, which make up the BN groups.
             group: crops that are labeled together; it matters where the refiner has batch
                 normalization in "batch" mode.
+            given: the given labels of crops, (B, K), which take the place of those of a refiner
+                with other classes where it can't label a crop; None: no label is replaced.
         """
         self.refiner, self.rows = refiner, rows
+        self.given = given if refiner.needs_given_labels else None
         self.view = replace(view, sizes=refiner.sizes)  # each network gets crops at its own size
         self.classes = len(view.dataset.classes)
         least = SMALLEST_GROUP if refiner.depends_on_batch else 1
@@ -46,13 +73,46 @@ class CropLabels:
         """
         if self.refiner.depends_on_batch:
             check_mixed(batch.rows, self._given(batch.rows), self._shares)
-        labels = self.refiner(batch.images, self._at(batch))
+        given = None if self.given is None else self.given(batch)
+        labels = self.refiner(batch.images, self._at(batch), given)
         if labels.shape[1] != self.classes:
             raise CheckpointError(
                 f"refiner: it has {labels.shape[1]} classes, but dataset "
                 f"'{self.view.dataset.name}' has {self.classes}; train a refiner on this data first"
             )
         return labels
+
+    def kept_probability(self, crops: int = 512) -> list[KeptProbability]:
+        """What each network with other classes leaves to the mapped ones, on crops of stream 0.
+
+        Args:
+            crops: how many crops to look at, in whole BN groups; 512 is our choice.
+        """
+        mapped = [number for number, one in enumerate(self.refiner.maps) if one is not None]
+        if not mapped or self.given is None:
+            return []
+        groups = self.plan.groups(0)[: -(-crops // self.plan.group)]
+        found: dict[int, list[tuple[Tensor, Tensor]]] = {number: [] for number in mapped}
+        for rows in groups:
+            batch = self.view.render(rows, 0)
+            given = self.given(batch)
+            for number in mapped:
+                class_map = self.refiner.maps[number]
+                assert class_map is not None
+                with torch.inference_mode():
+                    predicted = self.refiner.probabilities(number, batch.images, batch.at)
+                mass = class_map.kept(predicted)
+                found[number].append((mass, class_map.falls_back(mass, given)))
+        return [self._kept(number, parts) for number, parts in found.items()]
+
+    def _kept(self, number: int, parts: list[tuple[Tensor, Tensor]]) -> KeptProbability:
+        class_map = self.refiner.maps[number]
+        assert class_map is not None
+        mass, replaced = (torch.cat(column) for column in zip(*parts, strict=True))
+        names = self.view.dataset.classes
+        unreached = tuple(names[target] for target in class_map.unreached)
+        share = float(replaced.float().mean())
+        return KeptProbability(number, float(mass.mean()), share, len(mass), unreached)
 
     def _at(self, batch: Batch) -> dict[Size, Tensor]:
         """The batch's crops at the refiner's sizes: rendered here if its view did not."""

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from tinyrefinery.data.batches import Batch, Size
 from tinyrefinery.data.device import constant
 from tinyrefinery.labels.batch_norm import has_batch_norm, recalibrate, use_batch_statistics
+from tinyrefinery.labels.class_map import ClassMap
 from tinyrefinery.labels.fast_bf16 import speed_up
 from tinyrefinery.layers.depthwise import DepthwiseConv2d
 from tinyrefinery.options.labels import Refining
@@ -55,11 +56,13 @@ class Refiner:
         channels_last: bool = False,
         prepare: Sequence[Callable[[Tensor], Tensor] | None] | None = None,
         sizes: Sequence[Size | None] | None = None,
+        maps: Sequence[ClassMap | None] | None = None,
     ) -> None:
         """Freeze copies of `networks`.
 
         Args:
-            networks: each maps crops (B, C, h, w) to logits (B, K), all with the same K.
+            networks: each maps crops (B, C, h, w) to logits (B, K), all with the same K, or to
+                those of other classes (B, N) that `maps` has a map for.
             part: mode of batch normalization and temperature; calibrated statistics are estimated
                 by `calibrate`.
             bf16: label in bfloat16 where autocast finds it safe.
@@ -67,12 +70,15 @@ class Refiner:
             prepare: for each network, what its input needs beyond the crop (see `renormalize`).
             sizes: for each network, height and width at which it takes a crop, in pixels; None:
                 as the crop comes.
+            maps: for each network, which of its classes stand for which of the data's; None: they
+                are the same.
         """
         self.part, self.bf16 = part, bf16
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
         self.networks = [deepcopy(network).eval().requires_grad_(False) for network in networks]
         self.prepare = prepare or [None] * len(networks)
         self._sizes = sizes or [None] * len(networks)
+        self.maps = list(maps or [None] * len(networks))
         for network in self.networks:
             network.to(memory_format=self.layout)
             if part.batch_norm == "batch":
@@ -87,6 +93,11 @@ class Refiner:
         return tuple(dict.fromkeys(size for size in self._sizes if size is not None))
 
     @property
+    def needs_given_labels(self) -> bool:
+        """Whether the given labels take the place of some refined ones."""
+        return any(self.maps)
+
+    @property
     def depends_on_batch(self) -> bool:
         """Whether a label depends on the other crops of its batch."""
         return self.part.batch_norm == "batch" and any(map(has_batch_norm, self.networks))
@@ -98,7 +109,7 @@ class Refiner:
     def facts(self) -> dict[str, Any]:
         """What its labels depend on besides the crops, as plain values."""
         inputs = [None if step is None else getattr(step, "keywords", {}) for step in self.prepare]
-        return {
+        facts = {
             "networks": self._digests,
             "batch_norm": self.part.batch_norm,
             "temperature": self.part.temperature,
@@ -106,6 +117,9 @@ class Refiner:
             "inputs": inputs,
             "sizes": list(self._sizes),
         }
+        if self.needs_given_labels:
+            facts["maps"] = [one and one.facts() for one in self.maps]
+        return facts
 
     def calibrate(self, batches: Callable[[], Iterable[Batch]]) -> None:
         """Estimate batch normalization's statistics over crops, then freeze them.
@@ -121,30 +135,48 @@ class Refiner:
             recalibrate(network, inputs, self.bf16)
 
     def __call__(
-        self, images: Float[Tensor, "B C h w"], at: Mapping[Size, Tensor] = NO_OTHER_SIZE
+        self,
+        images: Float[Tensor, "B C h w"],
+        at: Mapping[Size, Tensor] = NO_OTHER_SIZE,
+        given: Float32[Tensor, "B K"] | None = None,
     ) -> Float32[Tensor, "B K"]:
         """Label distributions of crops: (B, K) float32, rows sum to one.
 
         Args:
             images: normalized crops, (B, C, h, w).
             at: the same crops at each of `sizes`.
+            given: labels that take the place of a network's where `ClassMap.labels` says so; None:
+                no label is replaced.
         """
         with torch.inference_mode():
-            labels = self.differentiable(images, at)
+            labels = self.differentiable(images, at, given)
         return labels.clone()  # a tensor made in inference mode can't take part in a loss
 
     def differentiable(
-        self, images: Float[Tensor, "B C h w"], at: Mapping[Size, Tensor] = NO_OTHER_SIZE
+        self,
+        images: Float[Tensor, "B C h w"],
+        at: Mapping[Size, Tensor] = NO_OTHER_SIZE,
+        given: Float32[Tensor, "B K"] | None = None,
     ) -> Float32[Tensor, "B K"]:
         """The same, from which a gradient flows to the crops; the weights stay frozen."""
         total: Tensor | None = None  # (B, K)
-        for number, network in enumerate(self.networks):
-            with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bf16):
-                logits = network(self._input(number, images, at))
-            labels = (logits.float() / self.part.temperature).softmax(dim=1)
+        for number, class_map in enumerate(self.maps):
+            labels = self.probabilities(number, images, at)
+            labels = labels if class_map is None else class_map.labels(labels, given)
             total = labels if total is None else total + labels
         assert total is not None
         return total / len(self.networks)
+
+    def probabilities(
+        self,
+        number: int,
+        images: Float[Tensor, "B C h w"],
+        at: Mapping[Size, Tensor] = NO_OTHER_SIZE,
+    ) -> Float32[Tensor, "B N"]:
+        """One network's distribution over its own classes, (B, N)."""
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bf16):
+            logits = self.networks[number](self._input(number, images, at))
+        return (logits.float() / self.part.temperature).softmax(dim=1)
 
     def _input(self, number: int, images: Tensor, at: Mapping[Size, Tensor]) -> Tensor:
         size, prepare = self._sizes[number], self.prepare[number]

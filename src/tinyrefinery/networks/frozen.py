@@ -1,16 +1,23 @@
 """Networks from outside a recipe as refiners: frozen, and checked to label the data's classes."""
 
-import torch
+from collections.abc import Mapping
+from dataclasses import replace
 
 from tinyrefinery.builders.networks import FrozenNetwork
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.errors import CheckpointError
+from tinyrefinery.labels.class_map import ClassMap, Names, names_of, read_class_map
 from tinyrefinery.networks.network import Network
-from tinyrefinery.networks.timm_weights import OUTPUTS
+from tinyrefinery.networks.timm_weights import OUTPUTS, load_timm, timm_class_names
 
 
 def frozen_network(
-    network: Network, dataset: Dataset, size: tuple[int, int] | None = None
+    network: Network,
+    dataset: Dataset,
+    size: tuple[int, int] | None = None,
+    *,
+    classes: Mapping[str, str] | None = None,
+    least_mass: float = 1.0,
 ) -> FrozenNetwork:
     """A network that labels a dataset's crops.
 
@@ -20,52 +27,86 @@ def frozen_network(
             known, only the number of classes is compared.
         size: height and width of the crops in pixels, for models that are built for one size;
             None: the size that the network was trained at.
+        classes: of a network with other classes, which of them stand for which of the data's, see
+            `labels.class_map.read_class_map`; None: it must have the data's.
+        least_mass: see `labels.class_map.ClassMap`.
 
     Raises:
         CheckpointError: when it is unreadable, or has other classes or channels.
+        RecipeError: when `classes` names a class that isn't there.
     """
-    info, classes = network.info, dataset.classes
+    info = network.info
+    class_map = None
+    if classes is not None and not _has_classes_of(network, dataset):
+        names = class_names(network)
+        class_map = read_class_map(classes, names, dataset.classes, least_mass, network.source)
+    else:
+        _check_classes(network, dataset)
     if network.kind == "timm":
-        return _timm(network, dataset, size)
-    remedy = "A refiner must have the same classes in the same order"
-    if len(info.classes) != len(classes):
-        raise CheckpointError(
-            f"{network.file}: has {len(info.classes)} classes, but dataset '{dataset.name}' has "
-            f"{len(classes)}. {remedy}"
-        )
-    for number, (theirs, ours) in enumerate(zip(info.classes, classes, strict=True)):
-        if theirs != ours:
-            raise CheckpointError(
-                f"{network.file}: its class {number} is '{theirs}', but in dataset "
-                f"'{dataset.name}' it is '{ours}'. {remedy}"
-            )
+        return _timm(network, dataset, size, class_map)
     if info.channels != dataset.images.channels:
         raise CheckpointError(
             f"{network.file}: takes images of {info.channels} channels, but dataset "
             f"'{dataset.name}' has {dataset.images.channels}. "
             f"Set data.source.channels={info.channels}"
         )
-    return FrozenNetwork(network.load(), info.mean, info.std, info.classes, info.size)
+    return FrozenNetwork(network.load(), info.mean, info.std, info.classes, info.size, class_map)
 
 
-def _timm(network: Network, dataset: Dataset, size: tuple[int, int] | None) -> FrozenNetwork:
-    """A pretrained model of timm that has as many outputs as the data has classes."""
-    from tinyrefinery.models import create
+def class_names(network: Network) -> list[Names]:
+    """All names of each class of a network: wnids and nouns where it was trained on ImageNet."""
+    if network.info.classes or network.kind != "timm":
+        return names_of(network.info.classes)
+    return timm_class_names(network.source, network.info.extra[OUTPUTS])
 
-    info, outputs = network.info, network.info.extra[OUTPUTS]
-    if outputs != len(dataset.classes):
+
+def _has_classes_of(network: Network, dataset: Dataset) -> bool:
+    """Whether a network's outputs are the data's classes, as far as that can be known."""
+    return network.info.classes == dataset.classes
+
+
+def _check_classes(network: Network, dataset: Dataset) -> None:
+    """Refuse a network whose classes aren't the data's.
+
+    Raises:
+        CheckpointError: when they differ in number, name or order.
+    """
+    theirs, ours = network.info.classes, dataset.classes
+    if network.kind == "timm":
+        outputs = network.info.extra[OUTPUTS]
+        if outputs != len(ours):
+            raise CheckpointError(
+                f"labels.by '{network.source}': is pretrained for {outputs} classes, but dataset "
+                f"'{dataset.name}' has {len(ours)}. Map them with labels.classes, or fine-tune it "
+                f"in a stage of its own (model: {{name: {network.source}, kwargs: "
+                "{pretrained: true}}) and let that stage refine"
+            )
+        return
+    remedy = (
+        "A refiner must have the same classes in the same order, or labels.classes must map them"
+    )
+    if len(theirs) != len(ours):
         raise CheckpointError(
-            f"labels.by '{network.source}': is pretrained for {outputs} classes, but dataset "
-            f"'{dataset.name}' has {len(dataset.classes)}. Fine-tune it in a stage of its own "
-            f"(model: {{name: {network.source}, kwargs: {{pretrained: true}}}}) and let that stage "
-            "refine"
+            f"{network.file}: has {len(theirs)} classes, but dataset '{dataset.name}' has "
+            f"{len(ours)}. {remedy}"
         )
-    with torch.random.fork_rng(devices=[]):
-        net = create(
-            network.source,
-            outputs,
-            size=size or info.size,
-            channels=dataset.images.channels,
-            pretrained=True,
-        )
-    return FrozenNetwork(net, info.mean, info.std, dataset.classes, size or info.size)
+    for number, (one, other) in enumerate(zip(theirs, ours, strict=True)):
+        if one != other:
+            raise CheckpointError(
+                f"{network.file}: its class {number} is '{one}', but in dataset "
+                f"'{dataset.name}' it is '{other}'. {remedy}"
+            )
+
+
+def _timm(
+    network: Network,
+    dataset: Dataset,
+    size: tuple[int, int] | None,
+    class_map: ClassMap | None,
+) -> FrozenNetwork:
+    """A pretrained model of timm, built for the data's images."""
+    info = replace(
+        network.info, channels=dataset.images.channels, size=size or network.info.size
+    )
+    classes = info.classes if class_map else dataset.classes
+    return FrozenNetwork(load_timm(info), info.mean, info.std, classes, info.size, class_map)

@@ -7,6 +7,7 @@ net.onnx                           an ONNX file, float or quantized
 net.tflite                         a LiteRT file, float or quantized
 shared/                            a folder that `tinyrefinery share` wrote
 timm:resnet18                      a pretrained model of timm
+timm:resnet18@net.safetensors      the same with weights from a file
 hf:ann/digits, hf:ann/digits@v2    a network on the Hugging Face Hub, of a revision
 """
 
@@ -31,6 +32,7 @@ from tinyrefinery.runs.run_folder import (
     open_stage,
     stage_folder_of,
 )
+from tinyrefinery.runs.keys import split_weights
 from tinyrefinery.runs.seen_sketch import ENTRY
 
 if TYPE_CHECKING:
@@ -219,9 +221,14 @@ def _no_network(path: Path) -> str:
 def _of_timm(word: str, stated: Facts) -> Network:
     from tinyrefinery.networks.timm_weights import timm_facts
 
-    info = timm_facts(word, stated)
+    model, place = split_weights(word)
+    if place is not None:
+        if not place.is_file():
+            raise DataError(f"{word}: there is no file of weights {place}")
+        stated = stated.model_copy(update={"weights": str(place)})
+    info = timm_facts(model, stated)
     digest = sha256(repr(info).encode()).hexdigest()
-    name = word.removeprefix(TIMM).replace("/", "_")
+    name = model.removeprefix(TIMM).replace("/", "_")
     file = Path(stated.weights or name)
     return Network(word, word, "timm", file, digest, Path(f"{name}.{KEPT}"), known=info)
 

@@ -53,17 +53,43 @@ def load_timm(info: "NetworkInfo") -> "nn.Module":
     Raises:
         CheckpointError: when they are not available, or don't fit.
     """
+    import torch
+
     from tinyrefinery.models import create
 
     weights, outputs = info.extra[WEIGHTS], len(info.classes) or info.extra[OUTPUTS]
     options: dict[str, Any] = {"checkpoint_path": str(weights)} if weights else {"pretrained": True}
     try:
-        net = create(info.name, outputs, size=info.size, channels=info.channels, **options)
+        with torch.random.fork_rng(devices=[]):  # weights that are drawn first leave no trace
+            net = create(info.name, outputs, size=info.size, channels=info.channels, **options)
     except RefineryError as error:
         raise CheckpointError(_no_weights(info.name, error)) from error
     except Exception as error:  # the hub and the network below raise whatever they like
         raise CheckpointError(_no_weights(info.name, error)) from error
     return net.eval()
+
+
+def timm_class_names(word: str, outputs: int) -> list[tuple[str, ...]]:
+    """All names of each class of `timm:NAME`: wnid and nouns of ImageNet, else its number.
+
+    Args:
+        word: `timm:NAME`.
+        outputs: number of its classes.
+    """
+    import timm
+    from timm.data import ImageNetInfo, infer_imagenet_subset
+
+    config = timm.get_pretrained_cfg(word.partition(":")[2])
+    subset = infer_imagenet_subset(config.to_dict()) if config else None
+    if subset is None:
+        return [(str(number),) for number in range(outputs)]
+    info = ImageNetInfo(subset)
+    found = []
+    for number in range(outputs):
+        nouns = info.index_to_description(number).split(",")
+        names = (info.index_to_label_name(number), *(noun.strip() for noun in nouns))
+        found.append(tuple(dict.fromkeys(names)))
+    return found
 
 
 def _no_weights(name: str, error: Exception) -> str:

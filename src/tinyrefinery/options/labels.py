@@ -76,6 +76,19 @@ Refiners = Annotated[
 ]
 
 
+def _as_texts(value: Any) -> Any:
+    """Class names as texts: YAML reads those that are numbers as such."""
+    if not isinstance(value, dict):
+        return value
+    return {
+        str(name): str(target) if type(target) is int else target for name, target in value.items()
+    }
+
+
+ClassNames = Annotated[dict[str, str], Field(min_length=1), BeforeValidator(_as_texts)]
+"""Class of a refiner -> class of the data."""
+
+
 class Store(Part):
     """Where refined labels are kept, to be read by every stage and run that needs the same."""
 
@@ -129,8 +142,23 @@ class Refined(Refining):
     by: Refiners
     """Id of an earlier stage, `file:PATH` of a checkpoint, `timm:NAME`, or a list of these, whose
     distributions are averaged."""
+    classes: ClassNames | None = None
+    """For refiners with other classes: class of the refiner, by name, wnid or number from 0, to
+    class of the data, e.g. {n07579787: plate}. Several may stand for one. The rest of the refiner's
+    probability is left out; null: refiners have the data's classes."""
+    least_mass: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """With `classes`: probability that a refiner must leave to the mapped classes. A crop with
+    less keeps its given label. 0.1 is our choice."""
     store: Annotated[Store | None, BeforeValidator(_as_store)] = None
     """Keep the labels of crops, a path or its options; null: compute them again each time."""
+
+    @model_validator(mode="after")
+    def _mass_is_of_mapped_classes(self) -> "Refined":
+        if self.classes is None and "least_mass" in self.model_fields_set:
+            if self.least_mass != type(self).model_fields["least_mass"].default:
+                text = f"{self.least_mass:g} has no effect without labels.classes: remove it"
+                raise wrong(("least_mass", text))
+        return self
 
     @model_validator(mode="after")
     def _store_is_for_crops(self) -> "Refined":

@@ -160,7 +160,9 @@ def _refined_inside(stage: dict[str, Any]) -> dict[str, Any]:
     if not _names_outside(stage):
         return stage
     inside = dict.fromkeys(REFINER if ":" in name else name for name in _refiners(stage))
-    return stage | {"labels": stage["labels"] | {"by": list(inside)}}
+    with_our_classes = {"by": list(inside), "classes": None}
+    labels = {key: v for key, v in stage["labels"].items() if key != "least_mass"}
+    return stage | {"labels": labels | with_our_classes}
 
 
 def _stand_in(like: dict[str, Any]) -> dict[str, Any]:

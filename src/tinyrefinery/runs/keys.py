@@ -21,6 +21,7 @@ from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.stage import Stage
 from tinyrefinery.runs.lineage import parents
 
+_WEIGHTS = (".safetensors", ".pt", ".pth", ".bin")
 FORMAT = 4  # of run folders, and of what weights depend on beside recipe and data
 
 
@@ -96,6 +97,8 @@ def _stage_facts(stage: Stage, data: Dataset) -> dict[str, Any]:
         facts.pop("int8")
     if isinstance(stage.labels, Refined):
         facts["labels"]["by"] = [_without_place(name) for name in stage.labels.by]
+        if stage.labels.classes is None:  # as before there were any
+            del facts["labels"]["classes"], facts["labels"]["least_mass"]
         form = builders.label_form(stage, len(data.classes))
         facts["labels"]["store"] = None if form.exact else asdict(form)
     if (taxonomy := builders.taxonomy(stage, data)) is not None:
@@ -105,12 +108,25 @@ def _stage_facts(stage: Stage, data: Dataset) -> dict[str, Any]:
 
 def _without_place(name: str | None) -> str | None:
     """The name of a stage or of a network from outside, without the place of a file."""
-    return "file" if name is not None and name.startswith("file:") else name
+    if name is None:
+        return None
+    return "file" if name.startswith("file:") else split_weights(name)[0]
+
+
+def split_weights(name: str) -> tuple[str, Path | None]:
+    """`timm:NAME@FILE` in its parts; any other name has no file of weights."""
+    model, at, place = name.rpartition("@")
+    if not at or not name.startswith("timm:") or not place.endswith(_WEIGHTS):
+        return name, None
+    return model, Path(place).expanduser()
 
 
 def _identity(name: str) -> str:
     """What a network from outside is known by: the content of a file, or a name."""
     kind, _, path = name.partition(":")
+    model, weights = split_weights(name)
+    if weights is not None:
+        return f"{model} {_identity(f'file:{weights}')}"
     if kind != "file":
         return name
     try:

@@ -21,14 +21,16 @@ _TEXTS = {
     "crops": "other crops",
     "refiner": "another refiner",
     "groups": "other BN groups",
+    "given": "other given labels",
 }
 
 
 def facts_of(labels: CropLabels, form: Form) -> Facts:
     """Everything that labels depend on, besides stream and row, as plain values.
 
-    Given labels are not included. Refined labels don't depend on them, so a store stays valid when
-    given labels are corrected.
+    Given labels are not included, except where they take the place of labels of a refiner with
+    other classes. Refined labels don't depend on them, so a store stays valid when given labels are
+    corrected.
     """
     grouped = labels.refiner.depends_on_batch
     facts = {
@@ -38,7 +40,19 @@ def facts_of(labels: CropLabels, form: Form) -> Facts:
         "refiner": labels.refiner.facts(),
         "groups": {"size": labels.plan.group, "seed": labels.plan.seed} if grouped else None,
     }
+    if labels.given is not None:
+        facts["given"] = _given_digest(labels)
     return json.loads(json.dumps(facts))  # so they compare equal to facts read from a file
+
+
+def _given_digest(labels: CropLabels) -> str:
+    """Digest of the given labels of the samples, soft ones too."""
+    manifest, rows = labels.view.dataset.manifest, labels.rows
+    digest = sha256(manifest.labels[rows].tobytes())
+    soft_rows, soft = manifest.soft_labels
+    wanted = np.isin(soft_rows, rows)
+    digest.update(soft_rows[wanted].tobytes() + soft[wanted].tobytes())
+    return digest.hexdigest()
 
 
 def facts_of_view(view: View, rows: np.ndarray) -> Facts:
