@@ -175,7 +175,8 @@ def _works(recipe: Recipe) -> Iterator[tuple[Work, float]]:
         epochs = min(stage.epochs, stage.crop_pool or stage.epochs) if part.store else stage.epochs
         for name in part.by:
             of = _refiner(name, stages, size, own=part.refiner_size == "own")
-            yield Work("label", *of, batch, **shared), epochs
+            if of is not None:
+                yield Work("label", *of, batch, **shared), epochs
 
 
 def _architecture(model: Model) -> tuple[str, str]:
@@ -186,12 +187,14 @@ def _architecture(model: Model) -> tuple[str, str]:
 
 def _refiner(
     name: str, stages: dict[str, Stage], size: tuple[int, int], *, own: bool
-) -> tuple[str, str, tuple[int, int]]:
-    """A refiner, its options, and the size of its crops."""
+) -> tuple[str, str, tuple[int, int]] | None:
+    """A refiner, its options, and the size of its crops; None: the precision doesn't matter."""
     if name in stages:
         return *_architecture(stages[name].model), size
     network = open_network(name)
-    return network.source, "{}", network.info.size if own else size
+    if not network.is_torch:
+        return None
+    return network.info.name if network.kind == "timm" else network.source, "{}", network.info.size if own else size
 
 
 def _kept_seconds(work: Work, device: torch.device) -> dict[str, float | None]:

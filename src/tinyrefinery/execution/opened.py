@@ -69,6 +69,11 @@ class OpenJob:
         frozen = [self.refiner(name, part) for name in outside]
         for name, network in zip(outside, frozen, strict=True):
             self._check_size(name, part, network)
+            if stage.jitter and stage.jitter.through_refiner and not _has_gradient(network):
+                raise RecipeError(
+                    f"stages.{stage.id}.jitter.through_refiner: {name} has no gradient, since "
+                    "PyTorch doesn't run it. Set jitter.through_refiner=false"
+                )
         if part.classes is not None and not any(network.class_map for network in frozen):
             raise RecipeError(
                 f"stages.{stage.id}.labels.classes: every refiner has the data's classes already. "
@@ -138,3 +143,8 @@ class OpenJob:
             "validation_loss": negative_log_likelihood(predicted.probabilities, predicted.labels),
             "validation_top1": float(predicted.correct.mean()),
         }
+
+
+def _has_gradient(frozen: FrozenNetwork) -> bool:
+    """Whether a gradient flows through a network to its images."""
+    return getattr(frozen.network, "has_gradient", True)

@@ -4,6 +4,7 @@ The file may hold a metadata buffer named `tinyrefinery`: the fields of `Network
 """
 
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,11 @@ class LiteRtNetwork(RuntimeNetwork):
         self._scale, self._zero = output["quantization"]
         self._content = content
         super().__init__(path, image, int(output["shape"][-1]), normalization)
+
+    @property
+    def content_digest(self) -> str:
+        """SHA-256 of the file."""
+        return sha256(self._content).hexdigest()
 
     def read_entry(self) -> bytes | None:
         """The JSON of our entry in the file's metadata; None if it has none."""

@@ -56,6 +56,11 @@ class OnnxNetwork(RuntimeNetwork):
         image = ImageInput(inputs[0].name, np.dtype(_TYPES[inputs[0].type]), sizes)
         super().__init__(path, image, last if isinstance(last, int) else None, normalization)
 
+    @property
+    def content_digest(self) -> str:
+        """SHA-256 of the file, and of the files of weights that belong to it."""
+        return onnx_digest(self.path)
+
     def read_entry(self) -> str | None:
         """The JSON of our entry in the file's metadata; None if it has none."""
         return self._session.get_modelmeta().custom_metadata_map.get(ENTRY)

@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,8 @@ class ImageInput:
 class RuntimeNetwork(nn.Module, ABC):
     """Normalized images (B, C, h, w) -> logits (B, K). It has no torch parameters."""
 
+    has_gradient = False
+
     def __init__(
         self,
         path: Path,
@@ -111,6 +114,21 @@ class RuntimeNetwork(nn.Module, ABC):
         """Number of classes; None if the file doesn't fix it. A single output stands for two."""
         ones = (1.0,) * self.channels
         self._mean, self._std = normalization or ((0.0,) * self.channels, ones)
+
+    def __deepcopy__(self, memo: Any) -> "RuntimeNetwork":
+        """Itself: sessions of runtimes can't be copied, and nothing in them changes."""
+        return self
+
+    @cached_property
+    def identity(self) -> str:
+        """SHA-256 of all that outputs depend on besides the images."""
+        normalization = [list(map(float, values)) for values in (self._mean, self._std)]
+        return sha256(f"{self.content_digest} {normalization}".encode()).hexdigest()
+
+    @property
+    @abstractmethod
+    def content_digest(self) -> str:
+        """SHA-256 of the file, and of the files of weights that belong to it."""
 
     @cached_property
     def metadata(self) -> Mapping[str, Any]:

@@ -46,18 +46,22 @@ def frozen_network(
         return _timm(network, dataset, size, class_map)
     if info.channels != dataset.images.channels:
         raise CheckpointError(
-            f"{network.file}: takes images of {info.channels} channels, but dataset "
+            f"{_place(network)}: takes images of {info.channels} channels, but dataset "
             f"'{dataset.name}' has {dataset.images.channels}. "
             f"Set data.source.channels={info.channels}"
         )
     return FrozenNetwork(network.load(), info.mean, info.std, info.classes, info.size, class_map)
 
 
+def _place(network: Network) -> str:
+    return network.source if network.kind == "http" else str(network.file)
+
+
 def class_names(network: Network) -> list[Names]:
     """All names of each class of a network: wnids and nouns where it was trained on ImageNet."""
     if network.info.classes or network.kind != "timm":
         return names_of(network.info.classes)
-    return timm_class_names(network.source, network.info.extra[OUTPUTS])
+    return timm_class_names(network.info.name, network.info.extra[OUTPUTS])
 
 
 def _has_classes_of(network: Network, dataset: Dataset) -> bool:
@@ -87,13 +91,13 @@ def _check_classes(network: Network, dataset: Dataset) -> None:
     )
     if len(theirs) != len(ours):
         raise CheckpointError(
-            f"{network.file}: has {len(theirs)} classes, but dataset '{dataset.name}' has "
+            f"{_place(network)}: has {len(theirs)} classes, but dataset '{dataset.name}' has "
             f"{len(ours)}. {remedy}"
         )
     for number, (one, other) in enumerate(zip(theirs, ours, strict=True)):
         if one != other:
             raise CheckpointError(
-                f"{network.file}: its class {number} is '{one}', but in dataset "
+                f"{_place(network)}: its class {number} is '{one}', but in dataset "
                 f"'{dataset.name}' it is '{other}'. {remedy}"
             )
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tinyrefinery.models.network_file import NetworkInfo
 
-Kind = Literal["file", "onnx", "litert", "timm"]
+Kind = Literal["file", "onnx", "litert", "timm", "http"]
 _MOST_HEADER = 100_000_000
 """Bytes; safetensors has the same limit."""
 
@@ -32,7 +32,7 @@ class Network:
     name: str
     """For people: run, row, stage and seed; the file's name; or `timm:NAME`."""
     source: str
-    """`file:PATH` or `timm:NAME`, as a recipe's `labels.by` takes it."""
+    """`file:PATH`, `timm:NAME` or a URL, as a recipe's `labels.by` takes it."""
     kind: Kind
     file: Path
     """Its weights; of `timm:NAME` a file of weights, or a path that does not exist."""
@@ -152,6 +152,10 @@ class Network:
             from tinyrefinery.models.litert_file import LiteRtNetwork
 
             return LiteRtNetwork(self.file, (self.info.mean, self.info.std)).eval()
+        if self.kind == "http":
+            from tinyrefinery.models.http_network import HttpNetwork
+
+            return HttpNetwork(self.info).eval()
         if self.kind == "timm":
             from tinyrefinery.networks.timm_weights import load_timm
 

@@ -9,8 +9,10 @@ shared/                            a folder that `tinyrefinery share` wrote
 timm:resnet18                      a pretrained model of timm
 timm:resnet18@net.safetensors      the same with weights from a file
 hf:ann/digits, hf:ann/digits@v2    a network on the Hugging Face Hub, of a revision
+http://host:8000/predict           a network behind an HTTP endpoint (`models.http_network`)
 """
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 KEPT = "data_tests"
 """Folder, in a run or beside a network file, that holds what is computed with networks."""
 TIMM, FILE = "timm:", "file:"
+HTTP = ("http://", "https://")
 ONNX, LITERT = ".onnx", ".tflite"
 RUNTIME_FILES: dict[str, Kind] = {ONNX: "onnx", LITERT: "litert"}
 """Suffixes of files that a runtime other than PyTorch runs, and their kind."""
@@ -81,6 +84,9 @@ def open_network(
     if word.startswith((TIMM, HUB)):
         _refuse_choice(word, choice)
         return _of_hub(word) if is_on_hub(word) else _of_timm(word, stated or Facts())
+    if word.startswith(HTTP):
+        _refuse_choice(word, choice)
+        return _of_endpoint(word)
     path = _path_of(word)
     if path.suffix.lower() in RUNTIME_FILES and path.is_file():
         return _of_runtime_file(path, choice, like, (stated or Facts(), otherwise or Facts()))
@@ -119,7 +125,7 @@ def open_networks(
     networks: list[Network] = []
     for word in words:
         path = _path_of(str(word))
-        if not str(word).startswith((TIMM, HUB)) and (path / STAGES).is_dir():
+        if not str(word).startswith((TIMM, HUB, *HTTP)) and (path / STAGES).is_dir():
             run = open_run(path)
             networks += [of_stage(run, s) for s in choose_many(run, stages, seeds, rows)]
         else:
@@ -231,6 +237,15 @@ def _of_timm(word: str, stated: Facts) -> Network:
     name = model.removeprefix(TIMM).replace("/", "_")
     file = Path(stated.weights or name)
     return Network(word, word, "timm", file, digest, Path(f"{name}.{KEPT}"), known=info)
+
+
+def _of_endpoint(word: str) -> Network:
+    from tinyrefinery.models.http_network import endpoint_digest, read_endpoint
+
+    info = read_endpoint(word)
+    slug = re.sub(r"[^A-Za-z0-9.-]+", "_", word.partition("://")[2]).strip("_")
+    home = Path(f"{slug}.{KEPT}")
+    return Network(word, word, "http", Path(slug), endpoint_digest(info), home, known=info)
 
 
 def _of_hub(word: str) -> Network:

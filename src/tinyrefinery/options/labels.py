@@ -14,6 +14,7 @@ from pydantic import (
 
 from tinyrefinery.options.part import Part, Positive, at_home, wrong
 
+FILE_ENDINGS = (".safetensors", ".onnx", ".tflite")
 Level = Literal["crop", "image", "category"]
 BatchNorm = Literal["batch", "running", "calibrated"]
 
@@ -43,16 +44,22 @@ def _as_store(value: Any) -> Any:
     return {"path": value} if isinstance(value, str) else value
 
 
+def _is_file(name: str) -> bool:
+    """Whether a name without a colon is a file's: ids of stages have neither dots nor slashes."""
+    return ":" not in name and ("/" in name or name.lower().endswith(FILE_ENDINGS))
+
+
 def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
+    names = tuple(f"file:{name}" if _is_file(name) else name for name in names)
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"names {', '.join(map(repr, twice))} more than once")
     for name in names:
         kind, colon, rest = name.partition(":")
-        if colon and kind not in ("file", "timm"):
+        if colon and kind not in ("file", "timm", "http", "https"):
             raise ValueError(
-                f"{name!r} is not a refiner: write the id of an earlier stage, file:PATH or "
-                "timm:NAME"
+                f"{name!r} is not a refiner: write the id of an earlier stage, file:PATH, "
+                "timm:NAME or a URL"
             )
         if colon and not rest:
             raise ValueError(f"{name!r} names nothing after the colon")
@@ -140,8 +147,8 @@ class Refined(Refining):
 
     name: Literal["refined"] = "refined"
     by: Refiners
-    """Id of an earlier stage, `file:PATH` of a checkpoint, `timm:NAME`, or a list of these, whose
-    distributions are averaged."""
+    """Id of an earlier stage, `file:PATH` of a network (safetensors, ONNX or LiteRT), `timm:NAME`,
+    the URL of an HTTP endpoint, or a list of these, whose distributions are averaged."""
     classes: ClassNames | None = None
     """For refiners with other classes: class of the refiner, by name, wnid or number from 0, to
     class of the data, e.g. {n07579787: plate}. Several may stand for one. The rest of the refiner's

@@ -112,6 +112,12 @@ class Stage(TrainingRecipe):
                 "own; write labels: {name: refined, by: ..., level: crop} or jitter: null"
             )
             raise wrong(("jitter", text))
+        if self.jitter is not None and refined and refined.classes is not None:
+            text = (
+                "jittered crops have no given label to keep where a refiner of other classes "
+                "(labels.classes) is unsure: write jitter: null"
+            )
+            raise wrong(("jitter", text))
         if refined and refined.batch_norm == "batch" and (refined.bn_group or self.batch_size) < 2:
             text = (
                 "batch statistics need at least 2 crops; write a bn_group, a larger batch_size or "

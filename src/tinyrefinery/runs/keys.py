@@ -15,6 +15,8 @@ from typing import Any
 from tinyrefinery import builders
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.errors import CheckpointError
+from tinyrefinery.models.http_network import endpoint_digest, is_endpoint, read_endpoint
+from tinyrefinery.models.onnx_file import onnx_digest
 from tinyrefinery.options.labels import Refined
 from tinyrefinery.recipe.detection import DetectionRecipe
 from tinyrefinery.recipe.schema import Recipe
@@ -127,8 +129,24 @@ def _identity(name: str) -> str:
     model, weights = split_weights(name)
     if weights is not None:
         return f"{model} {_identity(f'file:{weights}')}"
+    if is_endpoint(name):
+        return endpoint_digest(read_endpoint(name))
     if kind != "file":
         return name
+    if path.lower().endswith(".onnx"):
+        return f"{onnx_digest(Path(path))} {_facts_beside(Path(path))}"
+    if path.lower().endswith(".tflite") and (facts := _facts_beside(Path(path))):
+        return f"{_identity_of_file(path)} {facts}"
+    return _identity_of_file(path)
+
+
+def _facts_beside(path: Path) -> str:
+    """Digest of the file that states facts of an ONNX or LiteRT file; empty without one."""
+    beside = path.with_name(f"{path.name}.yaml")
+    return _identity_of_file(str(beside)) if beside.exists() else ""
+
+
+def _identity_of_file(path: str) -> str:
     try:
         return sha256(Path(path).read_bytes()).hexdigest()
     except OSError as error:
