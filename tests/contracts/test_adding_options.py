@@ -125,13 +125,13 @@ ADDITIONS = {
         patches={
             "options/losses.py": (
                 (
-                    "Loss = Annotated[CrossEntropy |",
+                    "Loss = Annotated[\n    CrossEntropy |",
                     "class L1(Part):\n"
                     '    """Absolute distance of the distributions."""\n\n'
                     '    name: Literal["l1"] = "l1"\n'
                     "    scale: NonNegative = 1.0\n"
                     '    """Factor of the distance."""\n\n\n'
-                    "Loss = Annotated[L1 | CrossEntropy |",
+                    "Loss = Annotated[\n    L1 | CrossEntropy |",
                 ),
             ),
             "losses/__init__.py": (

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.losses.distillation_references import DISTILLATION, distillation
 from tests.losses.feature_maps import BIAS, bias_weights, bound, maps
 from tests.losses.named import create
 from tests.recipe_files import write_tiny
@@ -24,6 +25,7 @@ VARIANTS = [
     ("kl", {"direction": "output_to_label", "floor": 1e-3}),
     ("l2", {}),
     *BIAS,
+    *DISTILLATION,
 ]
 LEAST_AT_TARGET = [v for v in VARIANTS if v[0] != "focal" or v[1].get("gamma") == 0]
 every = pytest.mark.parametrize(("name", "options"), VARIANTS, ids=str)
@@ -31,6 +33,8 @@ every = pytest.mark.parametrize(("name", "options"), VARIANTS, ids=str)
 
 def reference(name: str, options: dict, logits: np.ndarray, t: np.ndarray) -> float:
     """The definitions, row by row and class by class."""
+    if (name, options) in DISTILLATION:
+        return distillation(name, options, logits, t)
     total = 0.0
     weights = np.ones(len(logits))
     if name == "bias":
@@ -113,7 +117,7 @@ def test_least_where_output_equals_target(name: str, options: dict) -> None:
     value.backward()
     assert at.grad is not None
     torch.testing.assert_close(at.grad, torch.zeros_like(at), atol=1e-12, rtol=0)
-    if name in ("kl", "l2"):
+    if name in ("kl", "l2", "standardized_kl", "dkd", "dist"):
         assert value.item() == pytest.approx(0, abs=1e-12)
     for step in torch.randn(10, *at.shape, generator=torch.Generator().manual_seed(2)):
         assert loss(at.detach() + 0.1 * step, targets) > value
@@ -165,7 +169,9 @@ def test_half_precision_is_left(name: str, options: dict, dtype: torch.dtype) ->
     assert got.item() == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize(("name", "options"), [v for v in VARIANTS if v not in BIAS], ids=str)
+@pytest.mark.parametrize(
+    ("name", "options"), [v for v in VARIANTS if v not in BIAS and v[0] != "dist"], ids=str
+)
 def test_mean_over_the_batch(name: str, options: dict) -> None:
     logits, targets = draw()
     loss = bound(name, options)

@@ -44,7 +44,12 @@ def onnx_file(path, seed=0):
 
 
 def refined_by(name, *more):
-    return ["stages.plain=null", "data.source.channels=3", f"stages.refined.labels.by={name}", *more]
+    return [
+        "stages.plain=null",
+        "data.source.channels=3",
+        f"stages.refined.labels.by={name}",
+        *more,
+    ]
 
 
 def check_live_and_stored(folder, by, *more):

@@ -88,7 +88,9 @@ def test_an_ensemble_of_a_mapped_network_and_one_of_the_datas_classes():
     batch = VIEW.render(ROWS[:16], 0)
     both = [network(), network(1, 3)]
     refiner = Refiner(both, Refining(batch_norm="running"), maps=[WHOLE, None])
-    first = reference(both[0](batch.images).softmax(1).detach(), torch.ones(16, 3), WHOLE.targets, 0)
+    first = reference(
+        both[0](batch.images).softmax(1).detach(), torch.ones(16, 3), WHOLE.targets, 0
+    )
     expected = (first + both[1](batch.images).softmax(1).double()) / 2
     torch.testing.assert_close(refiner(batch.images).double(), expected, atol=1e-6, rtol=0)
 
@@ -175,7 +177,10 @@ def test_classes_are_named_by_name_wnid_or_number():
 @pytest.mark.parametrize(
     ("entries", "message"),
     [
-        ({"plate": "dsh"}, "labels.classes.plate: the data has no class 'dsh'. Did you mean 'dish'?"),
+        (
+            {"plate": "dsh"},
+            "labels.classes.plate: the data has no class 'dsh'. Did you mean 'dish'?",
+        ),
         ({"plat": "dish"}, "no class 'plat'. Did you mean 'plate'?.*0 to 4"),
         ({"5": "dish"}, "no class '5'"),
         ({"crane": "bird"}, "2 classes of this name: 3 .*4 .*Write the number"),
@@ -189,7 +194,9 @@ def test_wrong_maps(entries, message):
 
 
 def test_a_number_that_is_a_name_counts_as_the_name():
-    assert read_class_map({"1": "a", "0": "b"}, [("1",), ("0",)], ("a", "b"), 0.1, "net").targets == (
+    assert read_class_map(
+        {"1": "a", "0": "b"}, [("1",), ("0",)], ("a", "b"), 0.1, "net"
+    ).targets == (
         0,
         1,
     )

@@ -194,7 +194,11 @@ def _refiner(
     network = open_network(name)
     if not network.is_torch:
         return None
-    return network.info.name if network.kind == "timm" else network.source, "{}", network.info.size if own else size
+    return (
+        network.info.name if network.kind == "timm" else network.source,
+        "{}",
+        network.info.size if own else size,
+    )
 
 
 def _kept_seconds(work: Work, device: torch.device) -> dict[str, float | None]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from tinyrefinery.losses.bias import BiasLoss
 from tinyrefinery.losses.cross_entropy import cross_entropy, focal
+from tinyrefinery.losses.distillation import dist, dkd, standardized_kl
 from tinyrefinery.losses.refinery import kl, l2
 from tinyrefinery.losses.targets import Targets
 
@@ -37,9 +38,12 @@ class Loss(Protocol):
 LOSSES: dict[str, Callable[..., Any]] = {
     "bias": BiasLoss,
     "cross_entropy": cross_entropy,
+    "dist": dist,
+    "dkd": dkd,
     "focal": focal,
     "kl": kl,
     "l2": l2,
+    "standardized_kl": standardized_kl,
 }
 """Functions of a batch, and classes, of which each training has an object."""
 

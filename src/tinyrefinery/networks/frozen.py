@@ -109,8 +109,6 @@ def _timm(
     class_map: ClassMap | None,
 ) -> FrozenNetwork:
     """A pretrained model of timm, built for the data's images."""
-    info = replace(
-        network.info, channels=dataset.images.channels, size=size or network.info.size
-    )
+    info = replace(network.info, channels=dataset.images.channels, size=size or network.info.size)
     classes = info.classes if class_map else dataset.classes
     return FrozenNetwork(load_timm(info), info.mean, info.std, classes, info.size, class_map)

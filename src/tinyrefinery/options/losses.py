@@ -4,7 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from tinyrefinery.options.part import NonNegative, Part, Range, wrong
+from tinyrefinery.options.part import NonNegative, Part, Positive, Range, wrong
+
+
+LabelFloor = Annotated[float, Field(gt=0, lt=1)]
 
 
 class CrossEntropy(Part):
@@ -28,7 +31,7 @@ class Kl(Part):
     name: Literal["kl"] = "kl"
     direction: Literal["label_to_output", "output_to_label"] = "label_to_output"
     """label_to_output: KL(label || output), eq. 1; output_to_label: the other way, Table 7."""
-    floor: Annotated[float, Field(gt=0, lt=1)] = 1e-6
+    floor: LabelFloor = 1e-6
     """Least probability of a label under output_to_label, which would else be infinite where a
     label is 0. It sets the price of a wrong answer to a hard label: log(1 / floor), 13.8 nats for
     the default. That is our choice: the paper gives none."""
@@ -38,6 +41,44 @@ class L2(Part):
     """Squared distance of the distributions (Label Refinery, Table 7)."""
 
     name: Literal["l2"] = "l2"
+
+
+class StandardizedKl(Part):
+    """KL of labels and outputs whose logits are standardized first (arXiv 2403.01427)."""
+
+    name: Literal["standardized_kl"] = "standardized_kl"
+    temperature: Positive = 2.0
+    """Standardized logits are divided by it; 2 is the paper's base temperature."""
+    floor: LabelFloor = 1e-6
+    """Least probability of a label, which would else have no logarithm where it is 0."""
+
+
+class Dkd(Part):
+    """Decoupled distillation: the target class and the others apart (arXiv 2203.08679)."""
+
+    name: Literal["dkd"] = "dkd"
+    alpha: NonNegative = 1.0
+    """Factor of the KL of the target class against all others; 1 in the paper."""
+    beta: NonNegative = 8.0
+    """Factor of the KL among the other classes; 8 for most pairs of the paper."""
+    temperature: Positive = 4.0
+    """The logits of label and output are divided by it; 4 in the paper on CIFAR-100."""
+    floor: LabelFloor = 1e-6
+    """Least probability of a label, which would else have no logarithm where it is 0."""
+
+
+class Dist(Part):
+    """Correlations of labels and outputs, over classes and over crops (arXiv 2205.10536)."""
+
+    name: Literal["dist"] = "dist"
+    beta: NonNegative = 1.0
+    """Factor of the part over the classes of each crop."""
+    gamma: NonNegative = 1.0
+    """Factor of the part over the crops of each class."""
+    temperature: Positive = 1.0
+    """The logits of label and output are divided by it."""
+    floor: LabelFloor = 1e-6
+    """Least probability of a label, which would else have no logarithm where it is 0."""
 
 
 class Bias(Part):
@@ -75,4 +116,7 @@ class Bias(Part):
         return self
 
 
-Loss = Annotated[CrossEntropy | Focal | Bias | Kl | L2, Field(discriminator="name")]
+Loss = Annotated[
+    CrossEntropy | Focal | Bias | Kl | L2 | StandardizedKl | Dkd | Dist,
+    Field(discriminator="name"),
+]
