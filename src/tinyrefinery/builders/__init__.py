@@ -6,6 +6,7 @@ from tinyrefinery.builders.datasets import (
     order_seed,
     stage_seed,
     train_view,
+    training_dataset,
     workers,
 )
 from tinyrefinery.builders.initial_weights import RECIPE, check_start, initial_network, rounded
@@ -54,5 +55,6 @@ __all__ = [
     "stored_labels",
     "taxonomy",
     "train_view",
+    "training_dataset",
     "workers",
 ]

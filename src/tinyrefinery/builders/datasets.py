@@ -1,12 +1,16 @@
 """From a recipe to data: the dataset, its crops and views, and their seeds."""
 
+from pathlib import Path
+
 import torch
 
 from tinyrefinery import random
 from tinyrefinery.data.batches import View
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.images import ResidentImages
+from tinyrefinery.data.manifest import UNLABELLED
 from tinyrefinery.data.open import open_source
+from tinyrefinery.data.unlabelled import with_unlabelled
 from tinyrefinery.options.crops import Augment
 from tinyrefinery.recipe.data import Data
 from tinyrefinery.recipe.schema import Recipe
@@ -20,6 +24,23 @@ def dataset(data: Data) -> Dataset:
         DataError: when it can't be opened, or was handed over by Python code.
     """
     return open_source(data.source)
+
+
+def training_dataset(data: Data, given: Dataset | None = None) -> Dataset:
+    """The recipe's dataset with the pictures without labels that join its training.
+
+    Args:
+        data: of the recipe.
+        given: the dataset, if it is open already; None: opened as the recipe says.
+
+    Raises:
+        DataError: when it can't be opened.
+    """
+    opened = given or dataset(data)
+    if data.unlabelled is None or len(opened.manifest.rows(UNLABELLED)):
+        return opened
+    near = getattr(data.source, "near_copies", "together") == "together"
+    return with_unlabelled(opened, Path(data.unlabelled).expanduser(), near_copies=near)
 
 
 def stage_seed(recipe: Recipe, what: str, generation: int, extra: int | None = None) -> int:

@@ -1,5 +1,6 @@
 """`tinyrefinery run` and `reproduce`: train the stages of a recipe, or the rows of a table."""
 
+import json
 import os
 from collections.abc import Sequence
 from contextlib import suppress
@@ -39,12 +40,23 @@ Strict = Annotated[
 ]
 
 
+Unlabelled = Annotated[
+    str | None,
+    option(
+        "FOLDER",
+        "Pictures without labels that join training in stages with refined labels.",
+        default="none",
+    ),
+]
+
+
 def run(
     recipe: RecipeName,
     overrides: Overrides = None,
     seeds: Seeds = 1,
     name: RunName = None,
     strict: Strict = False,
+    unlabelled: Unlabelled = None,
     runs: Runs = Path("runs"),
     processes: Processes = 1,
     smoke: Smoke = False,
@@ -54,7 +66,8 @@ def run(
     Finished stages are kept. Only unfinished stages are trained.
     """
     path = locate(recipe)
-    loaded = load_recipe(path, [*(overrides or []), *strictness(strict, smoke)])
+    more = [] if unlabelled is None else [f"data.unlabelled={json.dumps(unlabelled)}"]
+    loaded = load_recipe(path, [*(overrides or []), *more, *strictness(strict, smoke)])
     if smoke:
         _check_folder(loaded, overrides or [])
     train_seeds(path, loaded, seeds, name, runs, processes, smoke=smoke)

@@ -17,6 +17,10 @@ _SUM_TOLERANCE = 1e-6  # for sums of float64 shares
 SPLITS = ("train", "validation", "test")
 NEW = "new"
 """Split of images that a run does not know: they came after its training."""
+UNLABELLED = "unlabelled"
+"""Split of pictures without a class. They are trained on with refined labels only."""
+NO_LABEL = -1
+"""Label of these pictures, and of no others."""
 SOFT = "soft_label"
 """Column of distributions over the classes, for images that people label differently."""
 REQUIRED = {"id": pa.string(), "path": pa.string(), "label": pa.int64(), "split": pa.string()}
@@ -55,12 +59,13 @@ class Manifest:
                     f"manifest: column '{name}' is {self.table.schema.field(name).type}, not {kind}"
                 )
         labels = self.labels
-        if len(labels) and (labels.min() < 0 or labels.max() >= len(self.classes)):
+        known = labels if labels.min(initial=0) >= 0 else labels[self._are_labelled]
+        if len(known) and (known.min() < 0 or known.max() >= len(self.classes)):
             raise DataError(
                 f"manifest: labels are from {labels.min()} to {labels.max()}, "
                 f"but there are {len(self.classes)} classes"
             )
-        unknown = set(self.column("split")) - {*SPLITS, NEW}
+        unknown = set(self.column("split")) - {*SPLITS, NEW, UNLABELLED}
         if unknown:
             raise DataError(f"manifest: unknown split {sorted(unknown)} (known: {list(SPLITS)})")
 
@@ -86,6 +91,16 @@ class Manifest:
     def contents(self) -> np.ndarray:
         """A number per row, (N,) int64: equal for images with the same id."""
         return numbered(self.table.column("id"))
+
+    @property
+    def _are_labelled(self) -> np.ndarray:
+        return self.column("split") != UNLABELLED
+
+    @cached_property
+    def labelled(self) -> "Manifest":
+        """The rows that have a label; itself if all have."""
+        has_label = self._are_labelled
+        return self if has_label.all() else self.select(np.flatnonzero(has_label))
 
     def rows(self, split: str) -> np.ndarray:
         """Row numbers of a split in manifest order, int64."""

@@ -108,7 +108,7 @@ def _check_before_starts(jobs: Sequence[Job], data: Dataset | None, check: Check
     recipes = [job.recipe.model_copy(update={"seed": 0}) for job in jobs]
     for number, recipe in enumerate(recipes):
         if recipe not in recipes[:number]:
-            check(recipe, data or builders.dataset(recipe.data), ())
+            check(recipe, builders.training_dataset(recipe.data, data), ())
 
 
 def _check(jobs: Sequence[OpenJob], check: Check) -> None:
@@ -232,12 +232,18 @@ def _open_data(
     """The dataset of each job; those of one source share it."""
     opened: dict[str, Dataset] = {}
     for job, fabric in zip(jobs, fabrics, strict=True):
-        source = part_hash(job.recipe.data.source)
+        source = _source_of(job)
         if source not in opened:
-            whole = data or builders.dataset(job.recipe.data)
+            whole = builders.training_dataset(job.recipe.data, data)
             opened[source] = _resident_on(fabric.device, whole)
             _check_splits(opened[source])
-    return [opened[part_hash(job.recipe.data.source)] for job in jobs]
+    return [opened[_source_of(job)] for job in jobs]
+
+
+def _source_of(job: Job) -> str:
+    """What the images of a job are known by."""
+    data = job.recipe.data
+    return f"{part_hash(data.source)} {data.unlabelled}"
 
 
 def _resident_on(device: torch.device, data: Dataset) -> Dataset:

@@ -36,7 +36,7 @@ def measure(
         The content of evaluation.json, without early stopping's part.
     """
     stage = job.stages[step.stage]
-    quality = policy_quality(policy, view, job.train_rows, batch_size=stage.batch_size)
+    quality = policy_quality(policy, view, job.rows_of(stage), batch_size=stage.batch_size)
     info = builders.describe(job.recipe, stage, job.data)
     costs = {
         "parameters": cost.parameters(network),

@@ -11,7 +11,7 @@ from tinyrefinery import builders
 from tinyrefinery.builders import FrozenNetwork
 from tinyrefinery.data.batches import Size
 from tinyrefinery.data.dataset import Dataset
-from tinyrefinery.data.manifest import Manifest
+from tinyrefinery.data.manifest import UNLABELLED, Manifest
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.evaluation.calibration import negative_log_likelihood
 from tinyrefinery.evaluation.predictions import Predictions, predict
@@ -62,7 +62,7 @@ class OpenJob:
         builders.check_start(stage, self.data, self.recipe)
         builders.loss(stage)
         view = builders.train_view(self.recipe, self.data, 1, torch.device("cpu"))
-        view.crops(self.train_rows, 0)
+        view.crops(self.rows_of(stage), 0)
 
     def _check_refiners(self, stage: Stage, part: Refined) -> None:
         outside = [name for name in part.by if name not in self.stages]
@@ -74,11 +74,26 @@ class OpenJob:
                     f"stages.{stage.id}.jitter.through_refiner: {name} has no gradient, since "
                     "PyTorch doesn't run it. Set jitter.through_refiner=false"
                 )
+        maps = [network.class_map for network in frozen if network.class_map]
+        if len(self.data.manifest.rows(UNLABELLED)) and any(one.unreached for one in maps):
+            missing = {n for one in maps for n in one.unreached}
+            names = ", ".join(self.data.classes[number] for number in sorted(missing))
+            raise RecipeError(
+                f"stages.{stage.id}.labels.classes: no class of a refiner stands for {names}, but "
+                "pictures of data.unlabelled may show it. Map a class to it, or remove "
+                "data.unlabelled"
+            )
         if part.classes is not None and not any(network.class_map for network in frozen):
             raise RecipeError(
                 f"stages.{stage.id}.labels.classes: every refiner has the data's classes already. "
                 "Remove it"
             )
+
+    def rows_of(self, stage: Stage) -> np.ndarray:
+        """Manifest rows that a stage trains on: with refined labels, also those without labels."""
+        if not isinstance(stage.labels, Refined):
+            return self.train_rows
+        return np.concatenate([self.train_rows, self.data.manifest.rows(UNLABELLED)])
 
     def use_threads(self) -> None:
         """Let this process compute with as many threads as the recipe asks for."""

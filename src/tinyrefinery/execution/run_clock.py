@@ -4,8 +4,14 @@ import time
 from collections.abc import Sequence
 
 from tinyrefinery.execution.opened import OpenJob
+from tinyrefinery.recipe.stage import Stage
 from tinyrefinery.runs.plan import Step
 from tinyrefinery.training.training_progress import duration
+
+
+def _work(job: OpenJob, stage: Stage) -> int:
+    """Crops that a stage is trained on."""
+    return stage.epochs * len(job.rows_of(stage))
 
 
 class RunClock:
@@ -18,7 +24,7 @@ class RunClock:
     def __init__(self, jobs: Sequence[OpenJob], *, only: Sequence[str] | None = None) -> None:
         """List what is to be trained: of `jobs`, the unfinished stages (of those in `only`)."""
         self._left = {
-            step.folder: (step.model, job.stages[step.stage].epochs * len(job.train_rows))
+            step.folder: (step.model, _work(job, job.stages[step.stage]))
             for job in jobs
             for step in job.planned.steps
             if not step.is_done and (only is None or step.stage in only)

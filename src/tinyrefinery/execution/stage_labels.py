@@ -68,7 +68,7 @@ class JobLabels:
         if not isinstance(stage.labels, Refined):
             return None
         frozen = [self.job.refiner(name, stage.labels) for name in stage.labels.by]
-        rows, engine = self.job.train_rows, self.job.recipe.engine
+        rows, engine = self.job.rows_of(stage), self.job.recipe.engine
         refiner = builders.refiner(stage.labels, frozen, view, rows, engine)
         labels = builders.crop_labels(stage, refiner, view, rows)
         self.kept = labels.kept_probability()

@@ -12,7 +12,7 @@ from torch import nn
 
 from tinyrefinery import builders
 from tinyrefinery.data.batches import View, load
-from tinyrefinery.data.manifest import Manifest
+from tinyrefinery.data.manifest import UNLABELLED, Manifest
 from tinyrefinery.errors import ChainError
 from tinyrefinery.evaluation.dynamics_table import dynamics_table, save_dynamics
 from tinyrefinery.evaluation.likely_label_errors import save_suspects, worth_checking
@@ -87,7 +87,8 @@ def _training(job: OpenJob, step: Step, view: View, policy: LabelPolicy, batches
     return Training(
         network=torch.compile(learner) if recipe.engine.compile else learner,  # type: ignore[arg-type]
         view=view,
-        rows=job.train_rows,
+        rows=job.rows_of(stage),
+        labelled=_labelled(job, stage),
         policy=policy,
         loss=builders.loss(stage),
         optimizer=optimizers.build(stage.optimizer, network, _head(job, stage)),
@@ -118,6 +119,12 @@ def _initial(job: OpenJob, step: Step) -> tuple[nn.Module, list[nn.Module]]:
         step.generation,
         lambda name: job.start(name).network,
     )
+
+
+def _labelled(job: OpenJob, stage: Stage) -> np.ndarray | None:
+    """Which rows of the manifest have a label, (N,) bool; None: all that are trained on."""
+    labels = job.data.manifest.labels
+    return None if len(job.rows_of(stage)) == len(job.train_rows) else labels >= 0
 
 
 def _dynamics(job: OpenJob, stage: Stage) -> Dynamics:
@@ -171,9 +178,16 @@ def _seen(job: OpenJob, step: Step) -> dict[str, Any]:
     """What the network's header tells of the images that it was trained or chosen on."""
     manifest = job.data.manifest
     ids = manifest.column("id")
-    own = ids[manifest.column("split") != "test"].tolist()
+    unused = {"test"} if _learns_without_labels(job, step) else {"test", UNLABELLED}
+    own = ids[~np.isin(manifest.column("split"), list(unused))].tolist()
     origin = find_origin(step.outside, ids.tolist())
     return sketch_facts({*own, *seen_outside(step, ids.tolist())}, origin.unknown)
+
+
+def _learns_without_labels(job: OpenJob, step: Step) -> bool:
+    """Whether pictures without labels took part in a network, or in one that it needs."""
+    stages = [job.stages[name] for name in (step.stage, *step.needs)]
+    return any(isinstance(stage.labels, Refined) for stage in stages)
 
 
 def _keep_dynamics(folder: Path, dynamics: Dynamics, rows: np.ndarray, manifest: Manifest) -> None:

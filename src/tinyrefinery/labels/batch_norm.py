@@ -120,7 +120,7 @@ def check_mixed(rows: np.ndarray, labels: np.ndarray, shares: np.ndarray) -> Non
 
     Args:
         rows: the group's samples, (B,).
-        labels: their given classes, (B,).
+        labels: their given classes, (B,); below 0: none.
         shares: each class's share of the dataset, (K,).
 
     Raises:
@@ -131,7 +131,11 @@ def check_mixed(rows: np.ndarray, labels: np.ndarray, shares: np.ndarray) -> Non
             f"BN group: all {len(rows)} crops are of image row {rows[0]}; batch statistics of one "
             "image ruin its labels. Mix images, or use batch_norm: running"
         )
-    if (labels == labels[0]).all() and shares[labels[0]] ** len(rows) < NO_ACCIDENT:
+    if (
+        labels[0] >= 0
+        and (labels == labels[0]).all()
+        and shares[labels[0]] ** len(rows) < NO_ACCIDENT
+    ):
         raise DataError(
             f"BN group: all {len(rows)} crops are of class {labels[0]}; batch statistics of one "
             "class ruin the labels. Shuffle the rows, or use batch_norm: running"

@@ -61,7 +61,8 @@ class CropLabels:
         self.classes = len(view.dataset.classes)
         least = SMALLEST_GROUP if refiner.depends_on_batch else 1
         self.plan = GroupPlan(rows, group=group, seed=view.seed, smallest=least)
-        counts = np.bincount(self._given(rows), minlength=self.classes)
+        given_classes = self._given(rows)
+        counts = np.bincount(given_classes[given_classes >= 0], minlength=self.classes)
         self._shares = counts / max(counts.sum(), 1)
 
     def of_group(self, batch: Batch) -> Tensor:

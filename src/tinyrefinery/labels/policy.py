@@ -37,7 +37,10 @@ class LabelPolicy(Protocol):
 
 
 class GivenLabels:
-    """The given class, one-hot; of images whose label is soft, that distribution."""
+    """The given class, one-hot; of images whose label is soft, that distribution.
+
+    Pictures without a label get the same probability for each class.
+    """
 
     def __init__(
         self, classes: int, manifest: Manifest | None = None, threshold_samples: float = 0.0
@@ -55,7 +58,9 @@ class GivenLabels:
             self._threshold = threshold_classes(manifest.labels, classes, threshold_samples)
         rows, targets = (np.empty(0, np.int64), None) if manifest is None else manifest.soft_labels
         self._soft = None if targets is None or not len(rows) else torch.from_numpy(targets).float()
-        self._place = np.full(0 if manifest is None else len(manifest), -1)
+        labels = np.zeros(0, np.int64) if manifest is None else manifest.labels
+        self._unlabelled = labels < 0 if labels.min(initial=0) < 0 else None  # by row, if any
+        self._place = np.full(len(labels), -1)
         self._place[rows] = np.arange(len(rows))
 
     def __call__(self, batch: Batch) -> Float32[Tensor, "B {self.classes}"]:
@@ -64,7 +69,12 @@ class GivenLabels:
         if self._threshold is not None:
             wrong = torch.from_numpy(self._threshold[batch.rows]).to(labels.device)
             labels = torch.where(wrong >= 0, wrong, labels)
+        if self._unlabelled is not None:
+            labels = labels.clamp_min(0)
         targets = F.one_hot(labels, self.classes).float()  # (B,) -> (B, K)
+        if self._unlabelled is not None:
+            unknown = to_device(self._unlabelled[batch.rows], targets.device)
+            targets = torch.where(unknown[:, None], 1 / self.classes, targets)
         if self._soft is None:
             return targets
         place = self._place[batch.rows]

@@ -18,8 +18,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import pyarrow.compute as pc
 
-from tinyrefinery.data.manifest import NEW, Manifest
+from tinyrefinery.data.manifest import NEW, UNLABELLED, Manifest
 from tinyrefinery.networks.network import Network
 from tinyrefinery.runs.seen_sketch import SeenSketch
 
@@ -113,7 +114,10 @@ def _recorded(network: Network) -> dict[str, str]:
     if network.trained is None:
         return {}
     table = network.trained.images()
-    return _farthest(table.column("id").to_pylist(), table.column("split").to_pylist())
+    splits = table.column("split").to_pylist()
+    # Pictures without labels were trained on too.
+    splits = ["train" if split == UNLABELLED else split for split in splits]
+    return _farthest(table.column("id").to_pylist(), splits)
 
 
 def _used(networks: Iterable[Network], here: Sequence[str]) -> dict[str, str]:
@@ -175,12 +179,15 @@ def _changes(
             f"the data has changed since training: {new:,} new {_images(new)} in no split of the "
             "run. To test on new images, name their folder as data, or give split: new"
         )
-    if gone := len(set(record) - set(ids)):
-        notes.append(f"the data has changed since training: {gone:,} {_images(gone)} gone")
     table = networks[0].trained.images()
+    without = table.filter(pc.equal(table.column("split"), UNLABELLED))
+    unlabelled = set(without.column("id").to_pylist())  # not among the images that are opened here
+    if gone := len(set(record) - set(ids) - unlabelled):
+        notes.append(f"the data has changed since training: {gone:,} {_images(gone)} gone")
     labels: dict[str, set[str]] = {}  # copies of an image may have different ones
     for image, name in zip(*(table.column(n).to_pylist() for n in ("id", "label")), strict=True):
-        labels.setdefault(image, set()).add(name)
+        if image not in unlabelled:
+            labels.setdefault(image, set()).add(name)
     today = [manifest.classes[label] for label in manifest.labels]
     known = [
         (labels[image], name) for image, name in zip(ids, today, strict=True) if image in labels

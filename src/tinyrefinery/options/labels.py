@@ -149,11 +149,11 @@ class Refined(Refining):
     by: Refiners
     """Id of an earlier stage, `file:PATH` of a network (safetensors, ONNX or LiteRT), `timm:NAME`,
     the URL of an HTTP endpoint, or a list of these, whose distributions are averaged."""
-    classes: ClassNames | None = None
+    classes: Annotated[ClassNames | None, Field(exclude_if=lambda names: names is None)] = None
     """For refiners with other classes: class of the refiner, by name, wnid or number from 0, to
     class of the data, e.g. {n07579787: plate}. Several may stand for one. The rest of the refiner's
     probability is left out; null: refiners have the data's classes."""
-    least_mass: Annotated[float, Field(gt=0, le=1)] = 0.1
+    least_mass: Annotated[float, Field(gt=0, le=1, exclude_if=lambda mass: mass == 0.1)] = 0.1
     """With `classes`: probability that a refiner must leave to the mapped classes. A crop with
     less keeps its given label. 0.1 is our choice."""
     store: Annotated[Store | None, BeforeValidator(_as_store)] = None

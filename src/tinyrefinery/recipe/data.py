@@ -1,11 +1,11 @@
 """The `data` part of a recipe: source, crops, color changes, normalization."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import NonNegativeInt, model_validator
+from pydantic import Field, NonNegativeInt, model_validator
 
 from tinyrefinery.options.crops import IMAGENET_MEAN, IMAGENET_STD, Augment, Center, Crop
-from tinyrefinery.options.part import Positive, wrong
+from tinyrefinery.options.part import FilePath, Positive, wrong
 from tinyrefinery.options.sources import Source
 
 
@@ -25,6 +25,9 @@ class Data(Augment):
     """Of each channel, black to white being 0 to 1; null: ImageNet's."""
     std: tuple[Positive, ...] | None = None
     """Of each channel; null: ImageNet's."""
+    unlabelled: Annotated[FilePath | None, Field(exclude_if=lambda path: path is None)] = None
+    """Folder of pictures without labels, which join training in the stages that have refined
+    labels; null: none. Copies of the data's images are left out."""
     workers: NonNegativeInt = 2
     """Threads that decode images ahead of training; results don't depend on it."""
 

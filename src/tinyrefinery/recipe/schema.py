@@ -1,11 +1,13 @@
 """The recipe: one experiment in YAML. Each field is documented beside it."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from tinyrefinery.options.budget import Budget
 from tinyrefinery.options.engine import Engine
+from tinyrefinery.options.labels import Refined
 from tinyrefinery.options.part import NonNegative, Part, Share, wrong
 from tinyrefinery.recipe.data import Data
 from tinyrefinery.recipe.stage import OptionalBudget, Stage
@@ -43,6 +45,26 @@ class Chain(Part):
     """Generations in a row without gain after which to stop."""
 
 
+def _without_refiner(stages: Sequence[Stage]) -> list[tuple[str, str]]:
+    """What is wrong with stages for pictures without labels."""
+    refined = [stage for stage in stages if isinstance(stage.labels, Refined)]
+    if not refined:
+        text = (
+            "pictures without labels need a refiner, but no stage has refined labels: write "
+            "labels: {name: refined, by: ...} in a stage, or remove data.unlabelled"
+        )
+        return [("data.unlabelled", text)]
+    return [
+        (
+            f"stages.{stage.id}.labels.level",
+            "labels of a category need given labels, which data.unlabelled has not: write "
+            "level: crop or image",
+        )
+        for stage in refined
+        if isinstance(stage.labels, Refined) and stage.labels.level == "category"
+    ]
+
+
 class Recipe(Part):
     """One experiment: data, the networks trained on it in order, and how."""
 
@@ -75,6 +97,8 @@ class Recipe(Part):
             for stage in self.stages
             if stage.batch_size % self.engine.devices
         ]
+        if self.data.unlabelled is not None:
+            problems += _without_refiner(self.generations)
         if problems:
             raise wrong(*problems)
         return self

@@ -95,7 +95,7 @@ def _small_data(data: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
     if (folder := user_folder(recipe)) is not None and folder.is_dir():
         scenes = data["source"] | LIMITS
     eval_size = [min(side, SIDE) for side in recipe.data.eval_crop.size]
-    return data | {
+    return {key: value for key, value in data.items() if key != "unlabelled"} | {
         "source": scenes,
         "train_crop": train | {"size": [height, width]},
         "eval_crop": held | {"size": eval_size, "resize": resize},

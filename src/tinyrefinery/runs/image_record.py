@@ -20,8 +20,9 @@ DIGITS = 16
 
 
 def image_table(manifest: Manifest) -> pa.Table:
-    """One row per image: `id`, `path`, `label` (the class name) and `split`."""
-    names = pa.array(manifest.classes, pa.string()).take(pa.array(manifest.labels))
+    """One row per image: `id`, `path`, `label` (the class name, null without one) and `split`."""
+    labels = pa.array(manifest.labels, mask=manifest.labels < 0)  # null without a label
+    names = pa.array(manifest.classes, pa.string()).take(labels)
     id, path, split = (manifest.table.column(name) for name in ("id", "path", "split"))
     return pa.table([id, path, names, split], names=COLUMNS)
 

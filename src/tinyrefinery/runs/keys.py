@@ -23,6 +23,7 @@ from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.stage import Stage
 from tinyrefinery.runs.lineage import parents
 
+_NO_CROPS = {"workers", "source", "unlabelled"}  # fields of `data` that change no crop
 _WEIGHTS = (".safetensors", ".pt", ".pth", ".bin")
 FORMAT = 4  # of run folders, and of what weights depend on beside recipe and data
 
@@ -43,14 +44,17 @@ def stage_keys(recipe: Recipe, data: Dataset) -> dict[str, str]:
         facts = {
             "channels": data.images.channels,
             "devices": recipe.engine.devices,
-            "crops": recipe.data.model_dump(mode="json", exclude={"workers", "source"}),
+            "crops": recipe.data.model_dump(mode="json", exclude=_NO_CROPS),
             "order": stages[stage.beside or stage.id].seed,
             "stage": _stage_facts(stage, data),
             "precision": recipe.engine.precision,
             "ancestors": [keys.get(name) or _identity(name) for name in parents(stage)],
             "weights": _identity(f"file:{w}") if (w := stage.model.weights) else None,
         }
-        keys[stage.id] = _digest(recipe.seed, data.manifest.digest, facts)
+        refined = isinstance(stage.labels, Refined)
+        # Pictures without labels change no network that learns from given ones.
+        images = data.manifest if refined else data.manifest.labelled
+        keys[stage.id] = _digest(recipe.seed, images.digest, facts)
     return keys
 
 
@@ -100,7 +104,8 @@ def _stage_facts(stage: Stage, data: Dataset) -> dict[str, Any]:
     if isinstance(stage.labels, Refined):
         facts["labels"]["by"] = [_without_place(name) for name in stage.labels.by]
         if stage.labels.classes is None:  # as before there were any
-            del facts["labels"]["classes"], facts["labels"]["least_mass"]
+            for name in ("classes", "least_mass"):
+                facts["labels"].pop(name, None)
         form = builders.label_form(stage, len(data.classes))
         facts["labels"]["store"] = None if form.exact else asdict(form)
     if (taxonomy := builders.taxonomy(stage, data)) is not None:

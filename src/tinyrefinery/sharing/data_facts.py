@@ -51,7 +51,7 @@ def image_facts(network: Network, run: Run, stage: TrainedStage) -> ImageFacts |
             raise
         return None
     pairs = zip(table.column("label").to_pylist(), table.column("split").to_pylist(), strict=True)
-    counted = Counter(pairs)
+    counted = Counter(pair for pair in pairs if pair[0] is not None)
     classes = list(dict.fromkeys((*network.classes, *(name for name, _ in counted))))
     whole = str(run.data.get("digest", ""))
     is_first = bool(stage.data) and whole.startswith(stage.data)

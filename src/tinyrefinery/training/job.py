@@ -53,6 +53,8 @@ class Training:
     validate: Validate
     folder: Path
     """Where the checkpoint and metrics are kept."""
+    labelled: np.ndarray | None = None
+    """(N,) bool, which manifest rows have a given label; None: all."""
     seed: int = 0
     """Of the noise in training, such as dropout."""
     order_seed: int | None = None

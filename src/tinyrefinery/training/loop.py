@@ -15,8 +15,11 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tinyrefinery.data.batches import Batch, shuffled, split_batches
+from tinyrefinery.data.device import to_device
 from tinyrefinery.errors import ChainError
+from tinyrefinery.losses.targets import SparseTargets, Targets
 from tinyrefinery.random import integer
+from tinyrefinery.training.dynamics import Dynamics
 from tinyrefinery.training.job import Training
 from tinyrefinery.training.learning_rates import PlateauSchedule
 from tinyrefinery.training.logs import Record, write_tensorboard
@@ -199,11 +202,47 @@ def _learn(learner: nn.Module, batch: Batch, job: Training, *, share: float) -> 
     value = job.loss(logits, goals, features)
     job.fabric.backward(value * share)
     natural = logits.detach()[: len(batch.labels)]  # (B + J, K) -> (B, K)
+    labels = batch.labels
+    if job.labelled is not None:
+        labels = _labels_or_top_classes(labels, targets)
     if job.dynamics is not None:
-        job.dynamics.update(batch.rows, natural, batch.labels, targets, batch.epoch)
-    hits = job.hits(natural, targets, batch.labels)
+        _record_dynamics(job.dynamics, job.labelled, batch, natural, targets)
+    hits = job.hits(natural, targets, labels)
     crops = torch.full_like(hits, len(batch.labels))
     return torch.stack([value.detach() * len(batch.labels), hits, crops])
+
+
+def _labels_or_top_classes(labels: Tensor, targets: Targets) -> Tensor:
+    """Given classes (B,); of pictures without one, the most likely class of their target."""
+    if isinstance(targets, SparseTargets):
+        place = targets.probability.argmax(dim=1, keepdim=True)
+        top = targets.index.gather(1, place)[:, 0]
+    else:
+        top = targets.argmax(dim=1)
+    return torch.where(labels >= 0, labels, top)
+
+
+def _record_dynamics(
+    dynamics: Dynamics,
+    labelled: np.ndarray | None,
+    batch: Batch,
+    logits: Tensor,
+    targets: Targets,
+) -> None:
+    """Record a step, of the crops that have a given label."""
+    if labelled is None:
+        dynamics.update(batch.rows, logits, batch.labels, targets, batch.epoch)
+        return
+    places = np.flatnonzero(labelled[batch.rows])
+    if len(places):
+        chosen = to_device(places, logits.device)
+        part = (
+            SparseTargets(targets.index[chosen], targets.probability[chosen], targets.classes)
+            if isinstance(targets, SparseTargets)
+            else targets[chosen]
+        )
+        rows, labels = batch.rows[places], batch.labels[chosen]
+        dynamics.update(rows, logits[chosen], labels, part, batch.epoch)
 
 
 def _move(job: Training, learner: nn.Module, optimizer: torch.optim.Optimizer) -> None:

@@ -124,6 +124,11 @@ def _folders(path: Path) -> list[Path]:
     return sorted(child for child in children if _is_text(child.name) and child.is_dir())
 
 
+def pictures_below(root: Path) -> list[str]:
+    """Paths of all images below a folder, sorted. Hidden files are ignored."""
+    return sorted(_images([root], root)[root])
+
+
 def _images(
     tops: Sequence[Path], root: Path, ignored: Ignored | None = None
 ) -> dict[Path, list[str]]:
