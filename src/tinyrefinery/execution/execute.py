@@ -271,5 +271,5 @@ def describe(folder: Path, opened: Sequence[OpenJob], jobs: Sequence[Job]) -> No
         jobs: the same as they were given, with their precision chosen: `train_starts` names
             networks of one seed in the others.
     """
-    datasets = {id(job.data): job.data for job in opened}.values()
+    datasets = {id(job.whole): job.whole for job in opened}.values()
     write_run(folder, jobs[0].recipe, [data_facts(data) for data in datasets])

@@ -38,7 +38,7 @@ class OpenJob:
 
         Args:
             planned: the job.
-            data: its dataset.
+            data: its dataset, with the pictures without labels that join training.
             fabric: its devices and precision, launched.
             measured: the manifest of the dataset, in the splits that its networks are measured on.
 
@@ -46,7 +46,10 @@ class OpenJob:
             RefineryError: for anything that the user can fix.
         """
         self.planned, self.recipe = planned, planned.job.recipe
-        self.data, self.fabric, self.measured = data, fabric, measured
+        self.fabric, self.measured, self.whole = fabric, measured, data
+        # Networks that learn from given labels never meet the pictures without any.
+        count = len(data.manifest.rows(UNLABELLED))
+        self.data = data.select(np.arange(len(data.manifest) - count)) if count else data
         self.stages = {stage.id: stage for stage in self.recipe.generations}
         self.train_rows = data.manifest.rows("train")
         self.eval_view = builders.eval_view(self.recipe, data, fabric.device)
@@ -61,7 +64,7 @@ class OpenJob:
             self._check_refiners(stage, stage.labels)
         builders.check_start(stage, self.data, self.recipe)
         builders.loss(stage)
-        view = builders.train_view(self.recipe, self.data, 1, torch.device("cpu"))
+        view = builders.train_view(self.recipe, self.data_of(stage), 1, torch.device("cpu"))
         view.crops(self.rows_of(stage), 0)
 
     def _check_refiners(self, stage: Stage, part: Refined) -> None:
@@ -75,7 +78,7 @@ class OpenJob:
                     "PyTorch doesn't run it. Set jitter.through_refiner=false"
                 )
         maps = [network.class_map for network in frozen if network.class_map]
-        if len(self.data.manifest.rows(UNLABELLED)) and any(one.unreached for one in maps):
+        if len(self.whole.manifest.rows(UNLABELLED)) and any(one.unreached for one in maps):
             missing = {n for one in maps for n in one.unreached}
             names = ", ".join(self.data.classes[number] for number in sorted(missing))
             raise RecipeError(
@@ -93,7 +96,11 @@ class OpenJob:
         """Manifest rows that a stage trains on: with refined labels, also those without labels."""
         if not isinstance(stage.labels, Refined):
             return self.train_rows
-        return np.concatenate([self.train_rows, self.data.manifest.rows(UNLABELLED)])
+        return np.concatenate([self.train_rows, self.whole.manifest.rows(UNLABELLED)])
+
+    def data_of(self, stage: Stage) -> Dataset:
+        """The images that a stage trains on: see `rows_of`."""
+        return self.whole if isinstance(stage.labels, Refined) else self.data
 
     def use_threads(self) -> None:
         """Let this process compute with as many threads as the recipe asks for."""

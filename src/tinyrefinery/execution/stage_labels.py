@@ -34,7 +34,8 @@ class JobLabels:
         """The training crops of a stage."""
         job, generation = self.job, self.job.planned[stage.id].generation
         device = job.fabric.device
-        view = builders.train_view(job.recipe, job.data, generation, device, stage.crop_pool)
+        data = job.data_of(stage)
+        view = builders.train_view(job.recipe, data, generation, device, stage.crop_pool)
         part, crop = stage.labels, job.recipe.data.train_crop.size
         if not isinstance(part, Refined) or part.level != "crop" or part.store:
             return view
@@ -81,7 +82,7 @@ class JobLabels:
             stage,
             labels,
             self.folder / files.LABELS,
-            workers=builders.workers(self.job.recipe, self.job.data),
+            workers=builders.workers(self.job.recipe, self.job.data_of(stage)),
             made_with=environment(),
         )
 

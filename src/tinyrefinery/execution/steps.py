@@ -47,7 +47,7 @@ def note_step(job: OpenJob, step: Step) -> None:
     """Write what a stage is, before it is trained; of labels by taxonomy, also their synsets."""
     if not job.fabric.is_global_zero:
         return
-    write_stage(step, job.data.manifest.column("id").tolist())
+    write_stage(step, job.whole.manifest.column("id").tolist())
     taxonomy = builders.taxonomy(job.stages[step.stage], job.data)
     if taxonomy is not None and not step.is_done:
         taxonomy.save(step.folder)
@@ -97,7 +97,7 @@ def _training(job: OpenJob, step: Step, view: View, policy: LabelPolicy, batches
         engine=recipe.engine,
         seed=builders.stage_seed(recipe, "training", step.generation, stage.seed),
         order_seed=builders.order_seed(recipe, stage, step.generation),
-        workers=builders.workers(recipe, data),
+        workers=builders.workers(recipe, job.data_of(stage)),
         fabric=job.fabric,
         validate=job.validate,
         folder=step.folder,
@@ -123,7 +123,7 @@ def _initial(job: OpenJob, step: Step) -> tuple[nn.Module, list[nn.Module]]:
 
 def _labelled(job: OpenJob, stage: Stage) -> np.ndarray | None:
     """Which rows of the manifest have a label, (N,) bool; None: all that are trained on."""
-    labels = job.data.manifest.labels
+    labels = job.whole.manifest.labels
     return None if len(job.rows_of(stage)) == len(job.train_rows) else labels >= 0
 
 
@@ -176,7 +176,7 @@ def _keep(
 
 def _seen(job: OpenJob, step: Step) -> dict[str, Any]:
     """What the network's header tells of the images that it was trained or chosen on."""
-    manifest = job.data.manifest
+    manifest = job.whole.manifest
     ids = manifest.column("id")
     unused = {"test"} if _learns_without_labels(job, step) else {"test", UNLABELLED}
     own = ids[~np.isin(manifest.column("split"), list(unused))].tolist()

@@ -169,7 +169,10 @@ class ConcatenatedImages:
 
     def select(self, rows: np.ndarray) -> Images:
         """The images of some rows, in that order."""
-        return SelectedImages(self, np.asarray(rows, np.int64))
+        rows = np.asarray(rows, np.int64)
+        if rows.max(initial=-1) < len(self.first):
+            return self.first.select(rows)
+        return SelectedImages(self, rows)
 
 
 class SelectedImages:
