@@ -67,16 +67,20 @@ def train_view(
     generation: int,
     device: torch.device,
     pool: int | None = None,
+    *,
+    mixed: bool = True,
 ) -> View:
     """The training crops of a generation, in `pool` streams.
 
     Each generation sees crops of its own, so that none is labeled on the very crops its refiner
-    was trained on.
+    was trained on. With `mixed` false, crops are as they are before they are mixed.
     """
     part = recipe.data
     base = recipe.seed if part.crop_seed is None else part.crop_seed
     seed = random.integer(base, "crops", generation)
     augment = Augment(**{name: getattr(part, name) for name in Augment.model_fields})
+    if not mixed:
+        augment = augment.model_copy(update={"mix": None})
     return View(data, part.train_crop, seed, *part.normalization, device, pool, augment)
 
 

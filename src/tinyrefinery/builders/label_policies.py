@@ -15,7 +15,13 @@ from tinyrefinery.data.batches import Size, View, shuffled, split_batches
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.errors import DataError
 from tinyrefinery.labels.crop_labels import CropLabels
-from tinyrefinery.labels.policy import GivenLabels, LabelPolicy, RefinedLabels, SmoothedLabels
+from tinyrefinery.labels.policy import (
+    GivenLabels,
+    LabelPolicy,
+    MixedLabels,
+    RefinedLabels,
+    SmoothedLabels,
+)
 from tinyrefinery.labels.refiner import Refiner, renormalize
 from tinyrefinery.labels.store.encodings import Form, choose
 from tinyrefinery.labels.store.reader import StoredLabels
@@ -85,6 +91,7 @@ def policy(
     labels: CropLabels | None,
     image_view: View,
     store: StoredLabels | None = None,
+    crops: View | None = None,
 ) -> LabelPolicy:
     """The stage's label policy.
 
@@ -93,19 +100,27 @@ def policy(
         labels: how crops are labeled, for labels by a refiner (`crop_labels`).
         image_view: the crop that stands for the whole image.
         store: where labels of crops are kept; None: recomputed each time.
+        crops: the training crops, which may be mixed; None: they are not.
     """
-    part = stage.labels
-    if not isinstance(part, Refined):
-        return POLICIES[part.name](part, image_view.dataset)
-    assert labels is not None
-    return RefinedLabels(part, labels, image_view=image_view, store=store)
+    part, manifest = stage.labels, image_view.dataset.manifest
+    if isinstance(part, Refined):
+        assert labels is not None
+        found = RefinedLabels(part, labels, image_view=image_view, store=store)
+        if part.level == "crop":
+            return found  # the refiner looks at the mixed crop
+        manifest = labels.view.dataset.manifest
+    else:
+        found = POLICIES[part.name](part, image_view.dataset)
+    return found if crops is None or crops.mix is None else MixedLabels(found, manifest)
 
 
 def crop_labels(stage: Stage, refiner: Refiner, view: View, rows: np.ndarray) -> CropLabels:
     """How the stage's refiner labels the crops of `view`: in BN groups of the recipe's size."""
     assert isinstance(stage.labels, Refined)
     data = view.dataset
-    given = GivenLabels(len(data.classes), data.manifest)
+    given: LabelPolicy = GivenLabels(len(data.classes), data.manifest)
+    if view.mix is not None:
+        given = MixedLabels(given, data.manifest)
     group = stage.labels.bn_group or stage.batch_size
     return CropLabels(refiner, view, rows, group=group, given=given)
 

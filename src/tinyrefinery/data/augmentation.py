@@ -45,6 +45,21 @@ class Crops:
             copied=self.copied,
         )
 
+    def followed_by(self, others: "Crops") -> "Crops":
+        """These draws and others of the same kind, one after the other."""
+
+        def joined(first: np.ndarray | None, second: np.ndarray | None) -> np.ndarray | None:
+            return None if first is None or second is None else np.concatenate([first, second])
+
+        return Crops(
+            np.concatenate([self.boxes, others.boxes]),
+            np.concatenate([self.flip, others.flip]),
+            joined(self.angle, others.angle),
+            joined(self.color, others.color),
+            joined(self.resized, others.resized),
+            copied=self.copied,
+        )
+
     def source_boxes(self, sizes: np.ndarray) -> np.ndarray:
         """Boxes in pixels of the source images, (B, 4), for image sizes (B, 2)."""
         if self.resized is None:

@@ -18,9 +18,11 @@ from tinyrefinery.data.augmentation import Crops
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.device import to_device
 from tinyrefinery.data.images import ChangedImageError, EncodedImages, Images
+from tinyrefinery.data.manifest import UNLABELLED
+from tinyrefinery.data.mixing import Mixing, draw_mixing, pair_up
 from tinyrefinery.data.shrunk import shrunk
 from tinyrefinery.errors import DataError
-from tinyrefinery.options.crops import IMAGENET_MEAN, IMAGENET_STD, Augment, Crop
+from tinyrefinery.options.crops import IMAGENET_MEAN, IMAGENET_STD, Augment, Crop, Mix
 
 Size = tuple[int, int]
 """Height and width in pixels."""
@@ -42,12 +44,15 @@ class Batch:
     crops: Crops
     at: dict[Size, Tensor] = field(default_factory=dict)
     """The same crops at other sizes, normalized like `images`: size -> (B, C, size)."""
+    mixing: Mixing | None = None
+    """How the crops are mixed with others; None: they are not."""
 
     def subset(self, which: slice) -> "Batch":
         """A contiguous part of the batch."""
         arrays = (self.images[which], self.labels[which], self.rows[which])
         at = {size: images[which] for size, images in self.at.items()}
-        return Batch(*arrays, self.epoch, self.crops.subset(which), at)
+        mixing = None if self.mixing is None else self.mixing.subset(which)
+        return Batch(*arrays, self.epoch, self.crops.subset(which), at, mixing)
 
 
 class BatchSource(Protocol):
@@ -118,6 +123,14 @@ class View:
         """
         rows = np.asarray(rows, dtype=np.int64)
         draws = [self.crops(rows, epoch) for epoch in epochs] if draws is None else draws
+        if self.mix is None:
+            return self._render_plain(rows, epochs, draws)
+        pairs = zip(epochs, draws, strict=True)  # each epoch has other partners
+        return [self._render_mixed(rows, epoch, crops) for epoch, crops in pairs]
+
+    def _render_plain(
+        self, rows: np.ndarray, epochs: Sequence[int], draws: Sequence[Crops]
+    ) -> list[Batch]:
         labels = to_device(self.dataset.manifest.labels[rows], self.device)
         at = {
             size: [transforms.normalize_(part, self.mean, self.std) for part in parts]
@@ -134,6 +147,52 @@ class View:
             )
             for i, (epoch, crops) in enumerate(zip(epochs, draws, strict=True))
         ]
+
+    @property
+    def mix(self) -> Mix | None:
+        """How training crops are mixed in pairs; None: they are not."""
+        return None if self.augment is None else self.augment.mix
+
+    def mixing(self, rows: np.ndarray, epoch: int) -> Mixing | None:
+        """How the crops of these rows are mixed in this epoch; None: they are not."""
+        if self.mix is None:
+            return None
+        stream = self.stream(epoch)
+        if stream not in self._partners:
+            order = shuffled(self._rows_to_mix, self.seed, stream)
+            self._partners.clear()  # only the current stream's are needed again
+            self._partners[stream] = pair_up(order)
+        partners = self._partners.get(stream)
+        if partners is None:  # another thread has moved on to another stream
+            partners = pair_up(shuffled(self._rows_to_mix, self.seed, stream))
+        return draw_mixing(self.mix, self.seed, stream, rows, partners, self.crop.size)
+
+    @cached_property
+    def _partners(self) -> dict[int, np.ndarray]:
+        return {}
+
+    @cached_property
+    def _rows_to_mix(self) -> np.ndarray:
+        """The rows that training goes through, in its order before it is shuffled."""
+        manifest = self.dataset.manifest
+        return np.concatenate([manifest.rows("train"), manifest.rows(UNLABELLED)])
+
+    def _render_mixed(self, rows: np.ndarray, epoch: int, crops: Crops) -> Batch:
+        """A batch of mixed crops. Partners that are not among the rows are rendered besides."""
+        mixing = self.mixing(rows, epoch)
+        assert mixing is not None
+        missing = np.setdiff1d(mixing.partners, rows)
+        draws = crops.followed_by(self.crops(missing, epoch)) if len(missing) else crops
+        every = np.concatenate([rows, missing])
+        (plain,) = self._render_plain(every, [epoch], [draws])
+        order = np.argsort(every, kind="stable")
+        places = order[np.searchsorted(every, mixing.partners, sorter=order)]
+        count, chosen = len(rows), to_device(places, self.device)
+        images = mixing.apply(plain.images[:count], plain.images[chosen])
+        at = {
+            size: mixing.apply(pixels[:count], pixels[chosen]) for size, pixels in plain.at.items()
+        }
+        return Batch(images, plain.labels[:count], rows, epoch, crops, at, mixing)
 
     @cached_property
     def images(self) -> Images:
@@ -200,6 +259,16 @@ class View:
         """True label distributions of these crops, (B, K); None if the scenes are unknown."""
         if self.dataset.truth is None:
             return None
+        own = self._truth(rows, epoch)
+        mixing = self.mixing(rows, epoch)
+        if mixing is None:
+            return own
+        share = mixing.own[:, None]
+        return share * own + (1 - share) * self._truth(mixing.partners, epoch)
+
+    def _truth(self, rows: np.ndarray, epoch: int) -> np.ndarray:
+        """True label distributions of crops before they are mixed, (B, K)."""
+        assert self.dataset.truth is not None
         sizes = self.images.sizes[rows].astype(np.float64)
         return self.dataset.truth(rows, self.crops(rows, epoch).source_boxes(sizes))
 

@@ -52,7 +52,7 @@ def save_samples(path: Path, job: OpenJob, count: int = 12) -> None:
         job: with at least one network in its chain. The crops are those of generation 2, epoch 0.
         count: how many crops, besides those that changed most.
     """
-    view = builders.train_view(job.recipe, job.data, 2, torch.device("cpu"))
+    view = builders.train_view(job.recipe, job.data, 2, torch.device("cpu"), mixed=False)
     group = shuffled(job.train_rows, view.seed, 0)[:GROUP]
     images = view.render(group, 0).images
     labels: dict[str, np.ndarray] = {}

@@ -12,6 +12,7 @@ from tinyrefinery.data.batches import Batch, Size, View, load
 from tinyrefinery.errors import CheckpointError
 from tinyrefinery.labels.batch_norm import SMALLEST_GROUP, GroupPlan, check_mixed
 from tinyrefinery.labels.refiner import Refiner
+from tinyrefinery.losses.targets import Targets
 
 PIXELS_AT_ONCE = 512 * 32 * 32  # of crops: beyond it rendering gets no cheaper
 
@@ -42,7 +43,7 @@ class CropLabels:
         rows: np.ndarray,
         *,
         group: int,
-        given: Callable[[Batch], Tensor] | None = None,
+        given: Callable[[Batch], Targets] | None = None,
     ) -> None:
         """Plan the labeling of samples `rows`.
 
@@ -56,7 +57,7 @@ class CropLabels:
                 with other classes where it can't label a crop; None: no label is replaced.
         """
         self.refiner, self.rows = refiner, rows
-        self.given = given if refiner.needs_given_labels else None
+        self._given_policy = given if refiner.needs_given_labels else None
         self.view = replace(view, sizes=refiner.sizes)  # each network gets crops at its own size
         self.classes = len(view.dataset.classes)
         least = SMALLEST_GROUP if refiner.depends_on_batch else 1
@@ -64,6 +65,17 @@ class CropLabels:
         given_classes = self._given(rows)
         counts = np.bincount(given_classes[given_classes >= 0], minlength=self.classes)
         self._shares = counts / max(counts.sum(), 1)
+
+    @property
+    def replaces_labels(self) -> bool:
+        """Whether given labels take the place of some refined ones."""
+        return self._given_policy is not None
+
+    def _given_labels(self, batch: Batch) -> Tensor:
+        assert self._given_policy is not None
+        labels = self._given_policy(batch)
+        assert isinstance(labels, Tensor)
+        return labels
 
     def of_group(self, batch: Batch) -> Tensor:
         """Labels of crops that are a BN group, (B, K) float32.
@@ -74,7 +86,7 @@ class CropLabels:
         """
         if self.refiner.depends_on_batch:
             check_mixed(batch.rows, self._given(batch.rows), self._shares)
-        given = None if self.given is None else self.given(batch)
+        given = self._given_labels(batch) if self.replaces_labels else None
         labels = self.refiner(batch.images, self._at(batch), given)
         if labels.shape[1] != self.classes:
             raise CheckpointError(
@@ -90,13 +102,13 @@ class CropLabels:
             crops: how many crops to look at, in whole BN groups; 512 is our choice.
         """
         mapped = [number for number, one in enumerate(self.refiner.maps) if one is not None]
-        if not mapped or self.given is None:
+        if not mapped or not self.replaces_labels:
             return []
         groups = self.plan.groups(0)[: -(-crops // self.plan.group)]
         found: dict[int, list[tuple[Tensor, Tensor]]] = {number: [] for number in mapped}
         for rows in groups:
             batch = self.view.render(rows, 0)
-            given = self.given(batch)
+            given = self._given_labels(batch)
             for number in mapped:
                 class_map = self.refiner.maps[number]
                 assert class_map is not None

@@ -100,6 +100,29 @@ class SmoothedLabels:
         return self._given(batch) * (1 - self.epsilon) + self.epsilon / self.classes
 
 
+class MixedLabels:
+    """The labels of two crops that are mixed, in proportion to their shares.
+
+    For labels that follow from the image. A refiner labels mixed crops itself.
+    """
+
+    def __init__(self, policy: Callable[[Batch], Targets], manifest: Manifest) -> None:
+        """Mix the labels that `policy` gives to the images of `manifest`."""
+        self.policy, self._given = policy, manifest.labels
+
+    def __call__(self, batch: Batch) -> Targets:
+        """Targets of the batch, (B, K) float32."""
+        own, mixing = self.policy(batch), batch.mixing
+        if mixing is None:
+            return own
+        labels = to_device(self._given[mixing.partners], batch.labels.device)
+        others = self.policy(replace(batch, rows=mixing.partners, labels=labels))
+        assert isinstance(own, Tensor)
+        assert isinstance(others, Tensor)
+        share = to_device(mixing.own.astype(np.float32), own.device)[:, None]
+        return share * own + (1 - share) * others
+
+
 class RefinedLabels:
     """Labels by a refiner: the given class takes no part (arXiv 1805.02641, section 3)."""
 

@@ -2,9 +2,17 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
-from tinyrefinery.options.part import NonNegative, Part, Range, Share, ShareRange, Size
+from tinyrefinery.options.part import (
+    NonNegative,
+    Part,
+    Range,
+    Share,
+    ShareRange,
+    Size,
+    wrong,
+)
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # torchvision's and timm's constants
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -58,6 +66,24 @@ class Color(Part):
     """Shift from [-h, h] turns."""
 
 
+class Mix(Part):
+    """Training crops mixed in pairs, and their labels with them."""
+
+    mixup: NonNegative = 0.0
+    """Average both crops, with shares from Beta(mixup, mixup) (arXiv 1710.09412); 0: don't."""
+    cutmix: NonNegative = 0.0
+    """Put a box of the other crop into each, of an area from Beta(cutmix, cutmix), at most half
+    (arXiv 1905.04899); 0: don't. With mixup, either is done, each for half of the crops."""
+    share: Share = 1.0
+    """Share of the crops that are mixed."""
+
+    @model_validator(mode="after")
+    def _mixes(self) -> "Mix":
+        if not (self.mixup or self.cutmix) or not self.share:
+            raise wrong(("mixup", "nothing is mixed: set mixup=0.2, cutmix=1.0, or data.mix=null"))
+        return self
+
+
 class Augment(Part):
     """Random changes of training crops, besides where they are cut."""
 
@@ -67,3 +93,5 @@ class Augment(Part):
     """Largest rotation of a training crop in degrees, either way."""
     color: Color | None = None
     """Random color changes of training crops; null: none."""
+    mix: Annotated[Mix | None, Field(exclude_if=lambda mix: mix is None)] = None
+    """Mixup and CutMix of training crops. A refiner labels the mixed crop; null: none."""

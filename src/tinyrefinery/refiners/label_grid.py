@@ -77,7 +77,9 @@ def label_lines(targets: Sequence[Network], recipe: Recipe, grid: Grid) -> Itera
     human = _human(data, grid)
     for seed in dict.fromkeys(_seed(target) for target in targets):
         with_seed = recipe if seed is None else recipe.model_copy(update={"seed": seed})
-        view = builders.train_view(with_seed, data, unseen_generation(with_seed), device)
+        view = builders.train_view(
+            with_seed, data, unseen_generation(with_seed), device, mixed=False
+        )
         truths = [*_crop_truth(view, grid), *human]
         if not truths:
             raise DataError(

@@ -40,7 +40,7 @@ def facts_of(labels: CropLabels, form: Form) -> Facts:
         "refiner": labels.refiner.facts(),
         "groups": {"size": labels.plan.group, "seed": labels.plan.seed} if grouped else None,
     }
-    if labels.given is not None:
+    if labels.replaces_labels:
         facts["given"] = _given_digest(labels)
     return json.loads(json.dumps(facts))  # so they compare equal to facts read from a file
 
