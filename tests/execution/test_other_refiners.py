@@ -97,7 +97,7 @@ def test_an_endpoint(tmp_path):
 
 def test_no_gradient_flows_through_a_file(tmp_path):
     path = onnx_file(tmp_path / "net.onnx")
-    with pytest.raises(RecipeError, match="through_refiner.*has no gradient"):
+    with pytest.raises(RecipeError, match=r"through_refiner.*has no gradient"):
         go(tmp_path, overrides=refined_by(path, "stages.refined.jitter={}"))
     constant = "stages.refined.jitter={through_refiner: false}"
     go(tmp_path, overrides=refined_by(path, constant, "stages.refined.epochs=1"))
@@ -133,9 +133,9 @@ def test_a_network_of_imagenets_classes(imagenet, tmp_path, caplog):
 
 
 def test_without_a_map_other_classes_are_refused(imagenet, tmp_path):
-    with pytest.raises(CheckpointError, match="1000 classes.*Map them with labels.classes"):
+    with pytest.raises(CheckpointError, match=r"1000 classes.*Map them with labels.classes"):
         go(tmp_path, overrides=refined_by(imagenet))
-    with pytest.raises(RecipeError, match="no class 'plat'. Did you mean 'plate'"):
+    with pytest.raises(RecipeError, match=r"no class 'plat'. Did you mean 'plate'"):
         go(tmp_path, overrides=refined_by(imagenet, class_map(plat="1", n01440764="2")))
 
 

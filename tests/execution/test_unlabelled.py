@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from tests.recipe_files import write_tiny
@@ -181,7 +182,7 @@ def test_near_copies_of_held_out_images_are_left_out(tmp_path):
 def test_given_labels_of_pictures_without_any_are_even(home, text, tmp_path):
     recipe = load_recipe(write_tiny(tmp_path, text))
     data = with_unlabelled(builders.dataset(recipe.data), home / "more", near_copies=False)
-    view = builders.eval_view(recipe, data, __import__("torch").device("cpu"))
+    view = builders.eval_view(recipe, data, torch.device("cpu"))
     rows = np.concatenate([data.manifest.rows("train")[:2], data.manifest.rows("unlabelled")[:2]])
     targets = GivenLabels(2, data.manifest)(view.render(rows, 0))
     assert targets[2:].tolist() == [[0.5, 0.5]] * 2

@@ -1,5 +1,7 @@
 """Networks behind HTTP endpoints."""
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -55,9 +57,9 @@ def test_a_refusal_is_not_repeated(endpoint):
 def test_a_server_that_hangs(endpoint, monkeypatch):
     network = open_network(endpoint.url).load()
     monkeypatch.setattr(http_network, "SECONDS", 0.2)
-    wait = __import__("threading").Event()
+    wait = threading.Event()
     endpoint.predict = lambda pixels: wait.wait(5) or by_color(pixels)
-    with pytest.raises(CheckpointError, match="doesn't answer .*timed out"):
+    with pytest.raises(CheckpointError, match=r"doesn't answer .*timed out"):
         network(torch.rand(1, 3, 16, 16))
     wait.set()
 
@@ -81,9 +83,10 @@ def test_no_server(monkeypatch):
     ],
 )
 def test_wrong_facts(facts, names):
-    with serving(Endpoint(FACTS | facts)) as server:
-        with pytest.raises(CheckpointError, match=f"no valid {names}"):
-            open_network(server.url)
+    endpoint = Endpoint(FACTS | facts)
+    refused = pytest.raises(CheckpointError, match=f"no valid {names}")
+    with serving(endpoint) as server, refused:
+        open_network(server.url)
 
 
 @pytest.mark.parametrize(

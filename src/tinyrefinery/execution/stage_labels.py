@@ -16,7 +16,6 @@ from tinyrefinery.recipe.stage import Stage
 from tinyrefinery.runs import files
 from tinyrefinery.runs.environment import environment
 
-
 log = logging.getLogger("tinyrefinery")
 
 
@@ -52,9 +51,7 @@ class JobLabels:
             labels, store = self._crop_labels(stage, view), None
             if labels and isinstance(stage.labels, Refined) and stage.labels.store:
                 store = self._store(stage, labels)
-            self._latest = way, builders.policy(
-                stage, labels, self.job.eval_view, store, view
-            )
+            self._latest = way, builders.policy(stage, labels, self.job.eval_view, store, view)
         return self._latest[1]
 
     def forget(self) -> None:

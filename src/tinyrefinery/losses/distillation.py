@@ -1,7 +1,7 @@
 """Further losses between a refined label and the output, from papers on distillation.
 
 Each compares the label t with the output p at a temperature: softmax(log t / T) with softmax(z / T)
-of the logits z. Labels are raised to `floor` before their logarithm is taken, since a label of 0 has
+of logits z. Labels are raised to `floor` before their logarithm is taken, since a label of 0 has
 none. The papers add a cross-entropy with the given class. As with `kl`, there is none here.
 """
 

@@ -51,8 +51,10 @@ def read_endpoint(url: str) -> NetworkInfo:
         CheckpointError: when it doesn't answer, or not as the protocol says.
     """
     facts = _json(url, None)
-    classes, size, version = (facts.get(name) for name in ("classes", "size", "version"))
-    channels, batch = facts.get("channels", 3), facts.get("batch", _BATCH)
+    classes: Any = facts.get("classes")
+    size: Any = facts.get("size")
+    version, channels = facts.get("version"), facts.get("channels", 3)
+    batch = facts.get("batch", _BATCH)
     wrong = [
         name
         for name, is_right in {

@@ -18,7 +18,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import pyarrow.compute as pc
 
 from tinyrefinery.data.manifest import NEW, UNLABELLED, Manifest
 from tinyrefinery.networks.network import Network
@@ -180,8 +179,9 @@ def _changes(
             "run. To test on new images, name their folder as data, or give split: new"
         )
     table = networks[0].trained.images()
-    without = table.filter(pc.equal(table.column("split"), UNLABELLED))
-    unlabelled = set(without.column("id").to_pylist())  # not among the images that are opened here
+    pairs = zip(table.column("id").to_pylist(), table.column("split").to_pylist(), strict=True)
+    # Those are not among the images that are opened here.
+    unlabelled = {image for image, split in pairs if split == UNLABELLED}
     if gone := len(set(record) - set(ids) - unlabelled):
         notes.append(f"the data has changed since training: {gone:,} {_images(gone)} gone")
     labels: dict[str, set[str]] = {}  # copies of an image may have different ones

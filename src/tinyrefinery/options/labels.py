@@ -161,10 +161,10 @@ class Refined(Refining):
 
     @model_validator(mode="after")
     def _mass_is_of_mapped_classes(self) -> "Refined":
-        if self.classes is None and "least_mass" in self.model_fields_set:
-            if self.least_mass != type(self).model_fields["least_mass"].default:
-                text = f"{self.least_mass:g} has no effect without labels.classes: remove it"
-                raise wrong(("least_mass", text))
+        usual = type(self).model_fields["least_mass"].default
+        if self.classes is None and self.least_mass != usual:
+            text = f"{self.least_mass:g} has no effect without labels.classes: remove it"
+            raise wrong(("least_mass", text))
         return self
 
     @model_validator(mode="after")

@@ -6,7 +6,6 @@ from pydantic import Field, model_validator
 
 from tinyrefinery.options.part import NonNegative, Part, Positive, Range, wrong
 
-
 LabelFloor = Annotated[float, Field(gt=0, lt=1)]
 
 

@@ -166,9 +166,7 @@ def _setting(recipe: Recipe, data: Dataset, options: Options) -> Setting:
     if recipe.engine.threads:
         torch.set_num_threads(recipe.engine.threads)
     return Setting(
-        view=builders.train_view(
-            recipe, data, unseen_generation(recipe), device, mixed=False
-        ),
+        view=builders.train_view(recipe, data, unseen_generation(recipe), device, mixed=False),
         image_view=builders.eval_view(recipe, data, device),
         train_rows=evenly_spaced(rows["train"], options.images),
         held_out_rows=evenly_spaced(rows["validation"], options.images),
