@@ -11,10 +11,14 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.networks.endpoint import FACTS, Endpoint, serving
 from tests.networks.onnx_files import describe
 from tests.real import real_data
+from tests.recipe_files import write_tiny
 from tests.running import go, stage_folder, weights
 from tinyrefinery.errors import CheckpointError, RecipeError
 from tinyrefinery.models import create
 from tinyrefinery.models.timm_network import TimmNetwork
+from tinyrefinery.networks.opening import open_networks
+from tinyrefinery.recipe.load import load_recipe
+from tinyrefinery.refiners.assessment import Options, assess
 
 DIGITS = [str(n) for n in range(10)]
 STORED = "stages.refined.labels.store={form: float32}"
@@ -143,3 +147,13 @@ def test_a_map_that_no_refiner_needs(tmp_path):
     path = onnx_file(tmp_path / "net.onnx")
     with pytest.raises(RecipeError, match="every refiner has the data's classes"):
         go(tmp_path, overrides=refined_by(path, class_map(**{"1": "1", "2": "2"})))
+
+
+def test_the_verdict_on_a_network_of_other_classes(imagenet, tmp_path):
+    recipe = load_recipe(write_tiny(tmp_path), ["data.source.channels=3"])
+    entries = {str(n): str(n % 10) for n in range(1000)}
+    options = Options(images=24, crops=2, batch_norm="running", classes=entries)
+    (network,) = open_networks([imagenet])
+    found = assess([network], recipe, options)
+    # No given label takes the place of a label, so untrained weights are near chance.
+    assert found.measured[network.name].measures["train_crops"]["top1"] < 0.5

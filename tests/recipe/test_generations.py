@@ -32,3 +32,11 @@ def test_a_plain_stage_is_refined_by_its_like(good):
 def test_later_stages_may_name_any_generation(good):
     overrides = ["stages.resnet50.generations=2", "stages.alexnet.labels.by=resnet50_2"]
     assert load_recipe(good, overrides).stages[1].labels.by == ("resnet50_2",)
+
+
+def test_only_the_first_generation_maps_other_classes(good):
+    mapped = "{name: refined, by: 'timm:resnet18', classes: {plate: cat, 1: dog}, least_mass: 0.2}"
+    changes = ["stages.alexnet.generations=2", f"stages.alexnet.labels={mapped}"]
+    first, second = load_recipe(good, changes).generations[1:]
+    assert (first.labels.classes, first.labels.least_mass) == ({"plate": "cat", "1": "dog"}, 0.2)
+    assert (second.labels.classes, second.labels.least_mass) == (None, 0.1)

@@ -15,6 +15,7 @@ from pydantic import (
 from tinyrefinery.options.part import Part, Positive, at_home, wrong
 
 FILE_ENDINGS = (".safetensors", ".onnx", ".tflite")
+LEAST_MASS = 0.1  # our choice
 Level = Literal["crop", "image", "category"]
 BatchNorm = Literal["batch", "running", "calibrated"]
 
@@ -153,7 +154,9 @@ class Refined(Refining):
     """For refiners with other classes: class of the refiner, by name, wnid or number from 0, to
     class of the data, e.g. {n07579787: plate}. Several may stand for one. The rest of the refiner's
     probability is left out; null: refiners have the data's classes."""
-    least_mass: Annotated[float, Field(gt=0, le=1, exclude_if=lambda mass: mass == 0.1)] = 0.1
+    least_mass: Annotated[float, Field(gt=0, le=1, exclude_if=lambda mass: mass == LEAST_MASS)] = (
+        LEAST_MASS
+    )
     """With `classes`: probability that a refiner must leave to the mapped classes. A crop with
     less keeps its given label. 0.1 is our choice."""
     store: Annotated[Store | None, BeforeValidator(_as_store)] = None
@@ -161,8 +164,7 @@ class Refined(Refining):
 
     @model_validator(mode="after")
     def _mass_is_of_mapped_classes(self) -> "Refined":
-        usual = type(self).model_fields["least_mass"].default
-        if self.classes is None and self.least_mass != usual:
+        if self.classes is None and self.least_mass != LEAST_MASS:
             text = f"{self.least_mass:g} has no effect without labels.classes: remove it"
             raise wrong(("least_mass", text))
         return self

@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from itertools import combinations
 from typing import Any
 
-from tinyrefinery.options.labels import Refined
+from tinyrefinery.options.labels import LEAST_MASS, Refined
 from tinyrefinery.options.losses import Kl
 from tinyrefinery.recipe.stage import Stage
 
@@ -151,7 +151,9 @@ def _next(stage: Stage, generation: int) -> Stage:
     before = (name_of(stage.id, generation - 1),)
     change: dict[str, object] = {"id": name_of(stage.id, generation), "generations": 1}
     if isinstance(stage.labels, Refined):
-        change["labels"] = stage.labels.model_copy(update={"by": before})
+        # The generation before has the data's classes, so nothing is mapped.
+        ours = {"by": before, "classes": None, "least_mass": LEAST_MASS}
+        change["labels"] = stage.labels.model_copy(update=ours)
     else:
         # The stage's own loss was meant for its own labels.
         change |= {"labels": Refined(by=before), "loss": Kl()}

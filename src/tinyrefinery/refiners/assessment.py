@@ -1,7 +1,7 @@
 """Assessing refiners: open the data, label crops, measure the labels, judge and rank."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,9 @@ class Options:
     bn_group: int | None = None
     """Crops that share batch statistics. None for the batch size of the recipe's last stage."""
     human: HumanFile | None = None
+    classes: Mapping[str, str] | None = None
+    """Of refiners with other classes, as `labels.classes` of a recipe. No label is replaced by a
+    given one, so the measures are of the refiner alone."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,9 @@ def assess(
     """
     networks = list({network.name: network for network in (*targets, *students)}.values())
     data = assessed_data(recipe, networks)
-    frozen = {network.name: frozen_network(network, data) for network in networks}
+    frozen = {
+        network.name: frozen_network(network, data, classes=options.classes) for network in networks
+    }
     setting = _setting(recipe, data, options)
     images = len(setting.train_rows) + len(setting.held_out_rows)
     measured = {}
