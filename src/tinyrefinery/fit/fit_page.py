@@ -1,0 +1,1 @@
+def write_fit_page(f): return f.folder/"page.html"

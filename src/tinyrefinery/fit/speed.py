@@ -1,0 +1,42 @@
+"""How long an epoch takes on this machine, before any was trained."""
+
+from collections.abc import Sequence
+
+import torch
+
+from tinyrefinery.fit.look import Look
+from tinyrefinery.fit.search_space import Candidate
+from tinyrefinery.models import create
+from tinyrefinery.training.precision_probe import FULL, seconds_per_crop, training_steps
+
+_OVERHEAD = 1.4
+"""Of crops, evaluation and files, as a multiple: measured on two cores, see docs/fit.md."""
+
+
+def probe_seconds(
+    model: str, kwargs: dict, size: tuple[int, int], look: Look, classes: int
+) -> float:
+    """Seconds per epoch of a network, by a few training steps on noise."""
+    with torch.random.fork_rng(devices=[]):
+        network = create(model, classes, size=size, channels=look.channels, **kwargs)
+    network = network.to(memory_format=torch.channels_last)
+    device, shape = torch.device("cpu"), (look.channels, *size)
+    step = {FULL: training_steps(network, device)[FULL]}
+    found = seconds_per_crop(step, shape, look.batch, device, channels_last=True)[FULL]
+    assert found is not None
+    return _OVERHEAD * found * look.train / torch.get_num_threads()
+
+
+def epoch_seconds(candidates: Sequence[Candidate], look: Look, classes: int) -> dict[str, float]:
+    """Seconds per epoch of each candidate, by name.
+
+    One of each family is measured. The others are in proportion to their multiply-accumulates.
+    """
+    rate: dict[str, float] = {}
+    found: dict[str, float] = {}
+    for each in candidates:
+        if each.family not in rate:
+            seconds = probe_seconds(each.model, each.kwargs, each.size, look, classes)
+            rate[each.family] = seconds / each.cost.macs
+        found[each.name] = rate[each.family] * each.cost.macs
+    return found
