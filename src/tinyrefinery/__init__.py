@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tinyrefinery.api import export, fine_tune, model_card, refine, train
+    from tinyrefinery.api import export, fine_tune, fit, model_card, refine, train
     from tinyrefinery.data.batches import View, shuffled, split_batches
     from tinyrefinery.data.batches import load as load_batches
     from tinyrefinery.data.dataset import Dataset
@@ -60,6 +60,7 @@ _HOME = {
     "exit_code": "tinyrefinery.data_tests.verdicts:exit_code",
     "export": "tinyrefinery.api:export",
     "fine_tune": "tinyrefinery.api:fine_tune",
+    "fit": "tinyrefinery.api:fit",
     "fit": "tinyrefinery.training.loop:fit",
     "foretell_cost": "tinyrefinery.device.foretell:foretell_cost",
     "held_out": "tinyrefinery.networks.held_out:held_out",
@@ -137,6 +138,7 @@ __all__ = [
     "exit_code",
     "export",
     "fine_tune",
+    "fit",
     "fit",
     "foretell_cost",
     "held_out",

@@ -10,6 +10,7 @@ from tinyrefinery.cli import streams
 from tinyrefinery.cli.options import Seed, option, output_folder
 
 if TYPE_CHECKING:
+    from tinyrefinery.fit.fit_options import FitOptions
     from tinyrefinery.fit.fitting import Fitted
 
 
@@ -58,8 +59,6 @@ def fit(
     trained, quantized to int8 and checked. The same command resumes an interrupted search.
     """
     from tinyrefinery.fit.fit_options import FitOptions
-    from tinyrefinery.fit.fit_page import write_fit_page
-    from tinyrefinery.fit.fitting import fit_pictures
     from tinyrefinery.options.budget import read_budget
 
     options = FitOptions(
@@ -70,14 +69,22 @@ def fit(
         refiner=refiner,
         refiner_weights=refiner_weights,
     )
-    folder = out or Path("fit") / (Path(pictures).resolve().name or "pictures")
+    _fit(pictures, options, out, overrides or [])
+
+
+def _fit(pictures: str, options: "FitOptions", out: Path | None, words: list[str]) -> None:
+    """Search, and show the result."""
+    from tinyrefinery.fit.fit_page import write_fit_page
+    from tinyrefinery.fit.fitting import fit_folder, fit_pictures
+
     began = time.monotonic()
 
     def say(text: str) -> None:
+        """Print a line with the minutes since the start."""
         minutes, seconds = divmod(round(time.monotonic() - began), 60)
         streams.echo(f"{minutes:3}:{seconds:02}  {text}", err=True)
 
-    fitted = fit_pictures(pictures, options, folder, overrides or [], say)
+    fitted = fit_pictures(pictures, options, out or fit_folder(pictures), words, say)
     page = write_fit_page(fitted)
     for line in _lines(fitted, page):
         streams.echo(line)
@@ -85,8 +92,9 @@ def fit(
 
 def _lines(fitted: "Fitted", page: Path) -> list[str]:
     """The result, for people."""
-    from tinyrefinery.fit.outcome import accuracy_line, cost_lines, next_commands
+    from tinyrefinery.fit.outcome import accuracy_line, costs, drop_line, next_commands
 
-    lines = [f"{fitted.artifact}: {accuracy_line(fitted)}", *cost_lines(fitted)]
+    lines = [f"{fitted.artifact}: {accuracy_line(fitted)}", *map(str, costs(fitted))]
+    lines += [drop_line(fitted)]
     lines += [f"{what}: {command}" for command, what in next_commands(fitted)]
     return [*lines, f"Page: {page}"]

@@ -183,7 +183,7 @@ def _train(
     say: Callable[[str], object],
 ) -> Refiner:
     size, epochs = _fitting(training, plan.look, len(data.classes), seconds)
-    say(f"refiner: {training.title}, {size[0]}x{size[1]} pixels, {epochs} epochs")
+    say(f"refiner: {training.title}, {size[0]}x{size[1]} pixels, epochs: {epochs}")
     recipe = plan.of_refiner(
         training.model,
         size,
@@ -201,8 +201,7 @@ def _fitting(
 ) -> tuple[tuple[int, int], int]:
     """The largest size at which the fewest epochs fit into the time, and as many as fit."""
     least, most = training.epochs
-    model = {name: value for name, value in training.model.items() if name == "kwargs"}
-    kwargs: Mapping[str, Any] = model.get("kwargs", {})
+    kwargs: Mapping[str, Any] = training.model.get("kwargs", {})
     plain = {name: value for name, value in kwargs.items() if name != "pretrained"}
     name, largest = training.model["name"], training.sizes[-1]
     whole = probe_seconds(name, plain, largest, look, classes)

@@ -1,7 +1,6 @@
 """What `fit` is asked for."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from tinyrefinery.device.profiles import device_named

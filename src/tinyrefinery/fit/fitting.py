@@ -56,11 +56,25 @@ class Fitted:
     shipped: Shipped
     notes: tuple[str, ...]
     seconds: float
+    data: Dataset = field(repr=False)
+    """The pictures."""
+    name: str
+    """Of the pictures."""
+
+    @property
+    def longest(self) -> int:
+        """Epochs of the network with all the time that it could use."""
+        return longest(self.look.train)
 
     @property
     def artifact(self) -> Path:
         """The file for the device."""
         return self.shipped.exported.path
+
+
+def fit_folder(pictures: str | Path) -> Path:
+    """Where a search goes if no folder is named: `fit/NAME`, of the pictures."""
+    return Path("fit") / (Path(pictures).expanduser().resolve().name or "pictures")
 
 
 def fit_pictures(
@@ -114,6 +128,8 @@ def fit_pictures(
         shipped=shipped,
         notes=tuple(notes),
         seconds=diary.decide("seconds", lambda: diary.seconds),
+        data=data,
+        name=Path(pictures).name,
     )
 
 
@@ -167,7 +183,7 @@ def _introduce(
     limits = ", ".join(f"{name} {value:,}" for name, value in options.limits.limits.items())
     color = "color" if look.channels == 3 else "gray"
     say(
-        f"{data.name}: {len(look.classes)} classes, {look.train:,} training, {look.validation:,} "
+        f"{len(look.classes)} classes, {look.train:,} training, {look.validation:,} "
         f"validation and {look.test:,} test pictures, {color}, about {look.width}x{look.height} "
         f"pixels"
     )
@@ -236,5 +252,5 @@ def _final_recipe(
 
     count = int(diary.decide("epochs", epochs))
     labels = "refined" if choice.labels else "given"
-    say(f"training {choice.candidate.name} for {count} epochs from {labels} labels: {choice.reason}")
+    say(f"training {choice.candidate.name}, epochs: {count}, {labels} labels: {choice.reason}")
     return choice.plan.of_candidate(choice.candidate, count, labels=choice.labels), count

@@ -1,4 +1,4 @@
-"""Successive halving: many candidates for a few epochs, the best third of them for three times more.
+"""Successive halving: many candidates for a few epochs, the best third for three times as many.
 
 Source: Karnin, Koren and Somekh, "Almost optimal exploration in multi-armed bandits", ICML 2013;
 Jamieson and Talwalkar, "Non-stochastic best arm identification", AISTATS 2016. Each round trains

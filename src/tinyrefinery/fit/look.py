@@ -108,9 +108,9 @@ def is_gray(data: Dataset) -> bool:
 
 
 def _spread(pixels: np.ndarray) -> float:
-    """How far the channels of a picture (C, H, W) differ, in levels: the 99th percentile."""
+    """How far the channels of a picture (H, W, C) differ, in levels: the 99th percentile."""
     levels = pixels.astype(np.int16)
-    return float(np.percentile(levels.max(axis=0) - levels.min(axis=0), 99))
+    return float(np.percentile(levels.max(axis=-1) - levels.min(axis=-1), 99))
 
 
 def _side(pixels: float) -> int:

@@ -50,6 +50,8 @@ class Choice:
     reason: str
     """Why these labels."""
     trials: tuple[Trial, ...] = field(repr=False)
+    kept: tuple[str, ...]
+    """Names of the variants that helped."""
     seconds_per_epoch: float
     """Of the candidate with these labels, as measured."""
 
@@ -105,20 +107,26 @@ class Search:
         best = ranked(found)
         self._try_variants(by_name[best[0].candidate], best[0])
         refiner = self._refiner(max(each.top1 for each in found))
-        this, names = self._next(2, this, found, budget)
+        this, names = self._next(2, this, found, budget, teaches=refiner is not None)
         chosen = [by_name[name] for name in names]
         found = self._round(2, chosen, this.epochs)
         taught = [] if refiner is None else self._round(2, chosen, this.epochs, refiner)
         return self._conclude(by_name, found, taught, refiner)
 
     def _next(
-        self, number: int, before: Round, found: Sequence[Trial], budget: float
+        self,
+        number: int,
+        before: Round,
+        found: Sequence[Trial],
+        budget: float,
+        *,
+        teaches: bool = False,
     ) -> tuple[Round, list[str]]:
         """A further round, and its candidates."""
         best = ranked(found)
         left = budget - sum(each.seconds for each in self.trials if not each.variant)
         speeds = [each.seconds_per_epoch for each in best]
-        if number == ROUNDS - 1 and self._has_refiner:
+        if number == ROUNDS - 1 and teaches:
             left /= 2  # each candidate learns from both kinds of labels
         planned = self.diary.decide(
             f"round {number + 1}",
@@ -126,10 +134,6 @@ class Search:
         )
         this = Round(**planned)
         return this, [each.candidate for each in best[: this.candidates]]
-
-    @property
-    def _has_refiner(self) -> bool:
-        return bool(self.diary.decide("refiner", lambda: None)) if "refiner" in self.diary else False
 
     def _round(
         self,
@@ -141,7 +145,7 @@ class Search:
         """Train candidates for some epochs, from given or refined labels."""
         labels = GIVEN if refiner is None else REFINED
         self.say(
-            f"round {number + 1} of {ROUNDS}: {len(candidates)} candidates, {epochs} epochs each, "
+            f"round {number + 1} of {ROUNDS}: candidates: {len(candidates)}, epochs: {epochs}, "
             f"{labels} labels"
         )
         found = []
@@ -149,9 +153,7 @@ class Search:
             wanted = None if refiner is None else refined(refiner.by, self._store)
             recipe = self.plan.of_candidate(candidate, epochs, labels=wanted)
             place_name = f"{candidate.name}-{labels}"
-            trial = self._train(
-                recipe, f"round-{number + 1}/{place_name}", candidate.name, labels
-            )
+            trial = self._train(recipe, f"round-{number + 1}/{place_name}", candidate.name, labels)
             found.append(trial)
             self.say(
                 f"  {place} of {len(candidates)}: {candidate.name}: {trial.top1:.1%} of "
@@ -232,8 +234,8 @@ class Search:
         if refiner is not None and taught:
             gain = sum(b.top1 - a.top1 for a, b in zip(given, taught, strict=True)) / len(given)
             reason = (
-                f"with labels of the refiner, {len(given)} candidates are {100 * gain:+.1f} points "
-                "from where they are with the given ones, on the validation pictures"
+                f"the refiner's labels change the accuracy of {len(given)} candidates by "
+                f"{100 * gain:+.1f} points on average, on the validation pictures"
             )
             if gain > 0:
                 kept, labels = list(taught), refined(refiner.by, self._store)
@@ -246,6 +248,7 @@ class Search:
             refiner=refiner,
             reason=reason,
             trials=tuple(self.trials),
+            kept=tuple(each.name for each in self.plan.variants),
             seconds_per_epoch=best.seconds_per_epoch,
         )
 

@@ -93,7 +93,9 @@ def with_own_splits(manifest: Manifest, network: Network) -> Manifest:
     What networks from elsewhere were trained on does not count here.
     """
     record = _recorded(network)
-    return manifest.with_splits([record.get(image, NEW) for image in manifest.column("id").tolist()])
+    return manifest.with_splits(
+        [record.get(image, NEW) for image in manifest.column("id").tolist()]
+    )
 
 
 def never_used(manifest: Manifest, networks: Sequence[Network]) -> np.ndarray:

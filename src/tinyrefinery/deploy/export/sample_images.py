@@ -2,8 +2,8 @@
 
 Test images are never used. The artifact is checked on the validation split of the network's run,
 and calibrated on its training images. It is compared with its own network, so it does not matter
-whether a refiner from elsewhere was trained on them. Both are evaluation crops, rounded to uint8 as a device gets
-them.
+whether a refiner from elsewhere was trained on them. Both are evaluation crops, rounded to uint8 as
+a device gets them.
 """
 
 from collections.abc import Sequence
