@@ -245,7 +245,7 @@ def _final_recipe(
     """The recipe of the network that ships: as many epochs as the time allows."""
 
     def epochs() -> int:
-        reserve = max(_RESERVE * options.seconds, _LEAST_RESERVE)
+        reserve = max(_RESERVE * options.seconds, min(_LEAST_RESERVE, options.seconds / 3))
         left = options.seconds - diary.seconds - reserve
         fit = int(left / max(choice.seconds_per_epoch, 1e-9))
         return max(1, min(longest(look.train), fit))
