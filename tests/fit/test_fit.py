@@ -83,13 +83,18 @@ def test_the_artifact_is_within_the_budget_and_reads_the_test_pictures(fitted, s
         found = net.infer(np.asarray(small)[None])
         right += int(found.argmax() == data.manifest.labels[row])
     stated = float(output.partition(".tflite: ")[2].partition(" %")[0])
-    assert abs(100 * right / len(rows) - stated) <= 100 * 2 / len(rows)  # another implementation of resizing
+    assert abs(100 * right / len(rows) - stated) <= 100 * 2 / len(
+        rows
+    )  # another implementation of resizing
     assert stated > 50  # guessing gives a third
 
 
 def test_no_network_of_the_search_was_measured_on_test_pictures(fitted):
     out, _, _ = fitted
-    places = [*(out / "search").rglob("evaluation.json"), *(out / "refiner").rglob("evaluation.json")]
+    places = [
+        *(out / "search").rglob("evaluation.json"),
+        *(out / "refiner").rglob("evaluation.json"),
+    ]
     searched = [path.parent.parent.parent for path in places]
     assert len(searched) >= 5
     for folder in searched:

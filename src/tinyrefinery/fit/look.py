@@ -8,7 +8,7 @@ import numpy as np
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.errors import DataError
 
-SIDES = (32, 48, 64, 96, 128)
+SIDES = (32, 48, 64, 80, 96, 128)
 """Sides in pixels that are tried, of images as wide as high."""
 _SAMPLE = 64  # pictures that are looked at for color and aspect
 _GRAY = 4  # levels of 255 that the channels of a gray picture may differ by, as JPEG makes them

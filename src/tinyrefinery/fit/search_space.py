@@ -16,7 +16,10 @@ from tinyrefinery.device.foretell import NotForetoldError, foretell_cost
 from tinyrefinery.models import create
 from tinyrefinery.options.budget import Budget
 
-WIDTHS = (0.25, 0.35, 0.5, 0.6, 0.7, 0.85, 1.0, 1.2, 1.4, 1.7, 2.0, 2.8, 4.0)
+WIDTHS = (
+    *(0.25, 0.3, 0.35, 0.42, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95),
+    *(1.0, 1.1, 1.2, 1.4, 1.7, 2.0, 2.4, 2.8, 3.4, 4.0),
+)
 """Tried for every family, as multiples of its own widths."""
 
 
@@ -43,6 +46,7 @@ class Family:
 
 FAMILIES = (
     Family("resnet8", "resnet8", {"stem": "small"}),
+    Family("resnet8-half", "resnet8", {"stem": "half"}, smallest=48),
     Family("resnet8-early", "resnet8", {"stem": "imagenet"}, smallest=48),
     Family("tiny1", "mobilenet_tiny", {"stem": "imagenet", "depth": 1}, smallest=48),
     Family("tiny2", "mobilenet_tiny", {"stem": "imagenet", "depth": 2}, smallest=48),

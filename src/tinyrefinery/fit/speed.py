@@ -1,5 +1,6 @@
 """How long an epoch takes on this machine, before any was trained."""
 
+import time
 from collections.abc import Sequence
 
 import torch
@@ -22,9 +23,12 @@ def probe_seconds(
     network = network.to(memory_format=torch.channels_last)
     device, shape = torch.device("cpu"), (look.channels, *size)
     step = {FULL: training_steps(network, device)[FULL]}
+    threads, began, worked = torch.get_num_threads(), time.perf_counter(), time.process_time()
     found = seconds_per_crop(step, shape, look.batch, device, channels_last=True)[FULL]
     assert found is not None
-    return _OVERHEAD * found * look.train / torch.get_num_threads()
+    # Core-seconds, by the share of the cores that this process gets beside other work.
+    share = (time.process_time() - worked) / (time.perf_counter() - began)
+    return _OVERHEAD * found * look.train / min(threads, max(share, 0.1))
 
 
 def epoch_seconds(candidates: Sequence[Candidate], look: Look, classes: int) -> dict[str, float]:
