@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from tinyrefinery.recipe.load import load_recipe
     from tinyrefinery.training.job import Training
     from tinyrefinery.training.learning_rates import build as build_schedule
-    from tinyrefinery.training.loop import fit
+    from tinyrefinery.training.loop import fit as train_network
     from tinyrefinery.training.parameter_groups import build as build_optimizer
 
 __version__ = "0.1.0"
@@ -61,7 +61,6 @@ _HOME = {
     "export": "tinyrefinery.api:export",
     "fine_tune": "tinyrefinery.api:fine_tune",
     "fit": "tinyrefinery.api:fit",
-    "fit": "tinyrefinery.training.loop:fit",
     "foretell_cost": "tinyrefinery.device.foretell:foretell_cost",
     "held_out": "tinyrefinery.networks.held_out:held_out",
     "label_form": "tinyrefinery.labels.store.encodings:choose",
@@ -81,6 +80,7 @@ _HOME = {
     "shuffled": "tinyrefinery.data.batches:shuffled",
     "split_batches": "tinyrefinery.data.batches:split_batches",
     "train": "tinyrefinery.api:train",
+    "train_network": "tinyrefinery.training.loop:fit",
     "AdamW": "tinyrefinery.options.optimizers:AdamW",
     "Center": "tinyrefinery.options.crops:Center",
     "Chain": "tinyrefinery.execution.chain:Chain",
@@ -139,7 +139,6 @@ __all__ = [
     "export",
     "fine_tune",
     "fit",
-    "fit",
     "foretell_cost",
     "held_out",
     "label_form",
@@ -159,6 +158,7 @@ __all__ = [
     "shuffled",
     "split_batches",
     "train",
+    "train_network",
 ]
 
 

@@ -11,8 +11,8 @@ from tinyrefinery.deploy.export.exporting import Exported, export_network
 from tinyrefinery.errors import DataError, RecipeError, check_options
 from tinyrefinery.execution.chain import Chain
 from tinyrefinery.execution.execute import run
-from tinyrefinery.fit.fit_options import FitOptions
-from tinyrefinery.fit.fitting import Fitted, fit_folder, fit_pictures
+from tinyrefinery.fitting.fit_options import FitOptions
+from tinyrefinery.fitting.fit_pictures import Fitted, fit_folder, fit_pictures
 from tinyrefinery.networks.network import Network
 from tinyrefinery.networks.opening import open_network
 from tinyrefinery.options.budget import read_budget
@@ -203,7 +203,7 @@ def fit(
     Raises:
         RefineryError: for anything that the user can fix.
     """
-    from tinyrefinery.fit.fit_page import write_fit_page  # draws a figure
+    from tinyrefinery.fitting.fit_page import write_fit_page  # draws a figure
 
     check_options("fit", str(pictures), FitOptions, options, reserved=("budget",))
     wanted = FitOptions(budget=read_budget(flash, ram, macs), **options)

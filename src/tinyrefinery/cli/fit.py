@@ -10,8 +10,8 @@ from tinyrefinery.cli import streams
 from tinyrefinery.cli.options import Seed, option, output_folder
 
 if TYPE_CHECKING:
-    from tinyrefinery.fit.fit_options import FitOptions
-    from tinyrefinery.fit.fitting import Fitted
+    from tinyrefinery.fitting.fit_options import FitOptions
+    from tinyrefinery.fitting.fit_pictures import Fitted
 
 
 def fit(
@@ -58,7 +58,7 @@ def fit(
     Networks that do not fit are left out before anything is trained. The best of the others is
     trained, quantized to int8 and checked. The same command resumes an interrupted search.
     """
-    from tinyrefinery.fit.fit_options import FitOptions
+    from tinyrefinery.fitting.fit_options import FitOptions
     from tinyrefinery.options.budget import read_budget
 
     options = FitOptions(
@@ -74,8 +74,8 @@ def fit(
 
 def _fit(pictures: str, options: "FitOptions", out: Path | None, words: list[str]) -> None:
     """Search, and show the result."""
-    from tinyrefinery.fit.fit_page import write_fit_page
-    from tinyrefinery.fit.fitting import fit_folder, fit_pictures
+    from tinyrefinery.fitting.fit_page import write_fit_page
+    from tinyrefinery.fitting.fit_pictures import fit_folder, fit_pictures
 
     began = time.monotonic()
 
@@ -92,7 +92,7 @@ def _fit(pictures: str, options: "FitOptions", out: Path | None, words: list[str
 
 def _lines(fitted: "Fitted", page: Path) -> list[str]:
     """The result, for people."""
-    from tinyrefinery.fit.outcome import accuracy_line, costs, drop_line, next_commands
+    from tinyrefinery.fitting.outcome import accuracy_line, costs, drop_line, next_commands
 
     lines = [f"{fitted.artifact}: {accuracy_line(fitted)}", *map(str, costs(fitted))]
     lines += [drop_line(fitted)]

@@ -17,7 +17,6 @@ from tinyrefinery.layers.relu import relu
 from tinyrefinery.layers.stem import is_small, residual_stem
 from tinyrefinery.models.image_network import ImageNetwork
 
-
 HALF = "half"
 
 

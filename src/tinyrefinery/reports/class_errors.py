@@ -81,7 +81,7 @@ def worst_pairs(predictions: Predictions) -> list[tuple[str, str, int]]:
 
 
 def surest_errors(predictions: Predictions) -> np.ndarray:
-    """Rows (n,) of the errors with the highest probability, surest first, at most `MOST_ERRORS`."""
+    """Rows (n,) of the errors with the highest probability, at most `MOST_ERRORS`."""
     wrong = np.flatnonzero(~predictions.correct)
     certainty = predictions.probabilities[wrong, predictions.predicted[wrong]]
     return wrong[np.argsort(-certainty, kind="stable")[:MOST_ERRORS]]

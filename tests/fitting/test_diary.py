@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tinyrefinery.errors import DataError
-from tinyrefinery.fit.diary import NAME, Diary
+from tinyrefinery.fitting.diary import NAME, Diary
 
 
 def test_a_decision_is_made_once(tmp_path):

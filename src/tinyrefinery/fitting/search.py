@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from tinyrefinery.data.dataset import Dataset
-from tinyrefinery.fit.choose_refiner import Refiner, make_refiner
-from tinyrefinery.fit.diary import Diary
-from tinyrefinery.fit.fit_options import FitOptions
-from tinyrefinery.fit.fit_recipes import VARIANTS, Plan, refined
-from tinyrefinery.fit.halving import ROUNDS, Round, first_round, next_round
-from tinyrefinery.fit.search_space import Candidate
-from tinyrefinery.fit.speed import epoch_seconds
-from tinyrefinery.fit.trials import (
+from tinyrefinery.fitting.choose_refiner import Refiner, make_refiner
+from tinyrefinery.fitting.diary import Diary
+from tinyrefinery.fitting.fit_options import FitOptions
+from tinyrefinery.fitting.fit_recipes import VARIANTS, Plan, refined
+from tinyrefinery.fitting.halving import ROUNDS, Round, first_round, next_round
+from tinyrefinery.fitting.search_space import Candidate
+from tinyrefinery.fitting.speed import epoch_seconds
+from tinyrefinery.fitting.trials import (
     GIVEN,
     REFINED,
     Trial,

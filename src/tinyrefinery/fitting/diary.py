@@ -1,4 +1,4 @@
-"""What was decided and how long it took, kept in the folder, so that the same command goes on."""
+"""What was decided and how long it took, kept in the folder, so that the same command resumes."""
 
 import json
 import time

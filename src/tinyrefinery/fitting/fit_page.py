@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinyrefinery.files import write_atomic
-from tinyrefinery.fit.fitting import Fitted
-from tinyrefinery.fit.outcome import accuracy_line, costs, drop_line, next_commands, next_steps
-from tinyrefinery.fit.trials import GIVEN, Trial
+from tinyrefinery.fitting.fit_pictures import Fitted
+from tinyrefinery.fitting.outcome import accuracy_line, costs, drop_line, next_commands, next_steps
+from tinyrefinery.fitting.trials import GIVEN, Trial
 from tinyrefinery.pages.inline import inline_svg, thumbnail
 from tinyrefinery.pages.numbers import kilo
 from tinyrefinery.pages.templating import template
@@ -114,7 +114,7 @@ def _lines(fitted: Fitted, longest: dict[str, Trial]) -> list[_Line]:
 
 
 def _errors(fitted: Fitted) -> list[class_errors.ErrorPicture]:
-    """The surest errors of the artifact, with their pictures."""
+    """The most confident errors of the artifact, with their pictures."""
     predictions, data = fitted.shipped.predictions, fitted.data
     rows = {identity: row for row, identity in enumerate(data.manifest.column("id"))}
     paths = data.manifest.column("path")

@@ -5,9 +5,9 @@ import pytest
 from PIL import Image
 
 from tinyrefinery.errors import DataError
-from tinyrefinery.fit.fitting import open_for_fit
-from tinyrefinery.fit.look import look_at
-from tinyrefinery.fit.trials import Trial, is_better, ranked, without_test
+from tinyrefinery.fitting.fit_pictures import open_for_fit
+from tinyrefinery.fitting.look import look_at
+from tinyrefinery.fitting.trials import Trial, is_better, ranked, without_test
 
 CLASSES = ("bird", "cat", "fish")
 

@@ -3,7 +3,7 @@
 import shlex
 from dataclasses import dataclass
 
-from tinyrefinery.fit.fitting import Fitted
+from tinyrefinery.fitting.fit_pictures import Fitted
 from tinyrefinery.reports.class_errors import class_lines
 from tinyrefinery.statistics.proportions import wilson_interval
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tinyrefinery.fit.halving import Round, first_round, next_round
+from tinyrefinery.fitting.halving import Round, first_round, next_round
 
 
 def test_the_first_round_takes_a_third_of_the_time():

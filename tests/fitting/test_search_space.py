@@ -7,8 +7,8 @@ from tinyrefinery.device.arena import Arena
 from tinyrefinery.device.device_cost import DeviceCost, device_cost
 from tinyrefinery.device.excess import excesses
 from tinyrefinery.errors import RecipeError
-from tinyrefinery.fit.fit_options import USUAL, FitOptions
-from tinyrefinery.fit.search_space import FAMILIES, WIDTHS, feasible, foretold, in_turn
+from tinyrefinery.fitting.fit_options import USUAL, FitOptions
+from tinyrefinery.fitting.search_space import FAMILIES, WIDTHS, feasible, foretold, in_turn
 from tinyrefinery.models import create
 from tinyrefinery.options.budget import Budget
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tinyrefinery.fit.look import Look
-from tinyrefinery.fit.search_space import Candidate
+from tinyrefinery.fitting.look import Look
+from tinyrefinery.fitting.search_space import Candidate
 from tinyrefinery.options.messages import check
 from tinyrefinery.recipe.schema import Recipe
 

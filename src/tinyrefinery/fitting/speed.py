@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import torch
 
-from tinyrefinery.fit.look import Look
-from tinyrefinery.fit.search_space import Candidate
+from tinyrefinery.fitting.look import Look
+from tinyrefinery.fitting.search_space import Candidate
 from tinyrefinery.models import create
 from tinyrefinery.training.precision_probe import FULL, seconds_per_crop, training_steps
 

@@ -2,14 +2,14 @@
 
 Source: Karnin, Koren and Somekh, "Almost optimal exploration in multi-armed bandits", ICML 2013;
 Jamieson and Talwalkar, "Non-stochastic best arm identification", AISTATS 2016. Each round trains
-anew, with a schedule that ends, since networks in the middle of theirs can't be compared.
+from the start, with a schedule that ends, since networks in the middle of theirs can't be compared.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 KEEP = 3
-"""Of as many candidates, one goes on, for as many times the epochs."""
+"""Of as many candidates, one continues, for as many times the epochs."""
 ROUNDS = 3
 _STEPS = 400  # least training steps of a first round that tells anything
 _MOST = 27  # candidates of the first round

@@ -9,10 +9,10 @@ from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.errors import RefineryError
 from tinyrefinery.evaluation.calibration import negative_log_likelihood
 from tinyrefinery.evaluation.predictions import predict
-from tinyrefinery.fit.fit_recipes import Plan
-from tinyrefinery.fit.look import Look
-from tinyrefinery.fit.speed import probe_seconds
-from tinyrefinery.fit.trials import train_trial
+from tinyrefinery.fitting.fit_recipes import Plan
+from tinyrefinery.fitting.look import Look
+from tinyrefinery.fitting.speed import probe_seconds
+from tinyrefinery.fitting.trials import train_trial
 from tinyrefinery.networks.facts import Facts
 from tinyrefinery.networks.network import Network
 from tinyrefinery.networks.network_view import opened

@@ -1,4 +1,4 @@
-"""From the trained network to what goes on the device: int8 artifact, its proof, its card."""
+"""From the trained network to what ships: int8 artifact, its proof, its card."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -14,14 +14,14 @@ from tinyrefinery.device.device_cost import DeviceCost
 from tinyrefinery.errors import BudgetError, DataError
 from tinyrefinery.execution.execute import run
 from tinyrefinery.files import check_writable, write_atomic
-from tinyrefinery.fit.diary import Diary
-from tinyrefinery.fit.fit_options import FitOptions
-from tinyrefinery.fit.fit_recipes import Plan
-from tinyrefinery.fit.look import Look, is_gray, look_at
-from tinyrefinery.fit.search import Choice, Search, longest
-from tinyrefinery.fit.search_space import Candidate, Rejected, feasible, foretold, in_turn
-from tinyrefinery.fit.shipping import Shipped, measured, ship, usable_target
-from tinyrefinery.fit.trials import without_test
+from tinyrefinery.fitting.diary import Diary
+from tinyrefinery.fitting.fit_options import FitOptions
+from tinyrefinery.fitting.fit_recipes import Plan
+from tinyrefinery.fitting.look import Look, is_gray, look_at
+from tinyrefinery.fitting.search import Choice, Search, longest
+from tinyrefinery.fitting.search_space import Candidate, Rejected, feasible, foretold, in_turn
+from tinyrefinery.fitting.shipping import Shipped, measured, ship, usable_target
+from tinyrefinery.fitting.trials import without_test
 from tinyrefinery.networks.network import Network
 from tinyrefinery.networks.opening import open_network
 from tinyrefinery.recipe.load import dump
@@ -86,7 +86,7 @@ def fit_pictures(
 ) -> Fitted:
     """Find, train, quantize and prove the best small network for some pictures and a budget.
 
-    The same call goes on where it was interrupted.
+    The same call resumes where it was interrupted.
 
     Args:
         pictures: a folder of pictures or of Parquet files, a Parquet file, or `street_numbers`.
