@@ -94,7 +94,7 @@ def test_wrong_facts(facts, names):
     [
         (lambda p: np.full((len(p), 9), 1 / 9), r"shape \(1, 9\) for 1 pictures and 10 classes"),
         (lambda p: np.full((len(p), 10), 0.2), "must sum to 1"),
-        (lambda p: np.full((len(p), 10), np.nan), "no probabilities"),
+        (lambda p: np.full((len(p), 10), np.nan), "wrong probabilities"),
         (lambda p: np.array(["x"]), "no valid probabilities"),
     ],
 )

@@ -91,7 +91,7 @@ ONE_MISTAKE = {
     ),
     "stages.alexnet.labels.by=fil:x.safetensors": (
         "stages.alexnet.labels.by: 'fil:x.safetensors' is not a refiner: write the id of an "
-        "earlier stage, file:PATH or timm:NAME"
+        "earlier stage, file:PATH, timm:NAME or a URL"
     ),
     "stages.alexnet.labels.by=[resnet50, resnet50]": (
         "stages.alexnet.labels.by: names 'resnet50' more than once"

@@ -97,7 +97,7 @@ class HttpNetwork(nn.Module):
         """Logarithms of probabilities, (B, K) float32.
 
         Raises:
-            CheckpointError: when the endpoint fails, or its answer is no distribution.
+            CheckpointError: when the endpoint fails, or its answer is not a distribution.
         """
         pixels = (images.detach().float().cpu() * 255).round().clamp(0, 255).to(torch.uint8)
         pixels = pixels.permute(0, 2, 3, 1).numpy()  # (B, C, h, w) -> (B, h, w, C)
@@ -124,8 +124,8 @@ class HttpNetwork(nn.Module):
         sums = found.sum(axis=1)
         if not ((found >= 0).all() and (np.abs(sums - 1) < _TOLERANCE).all()):  # NaN fails too
             raise CheckpointError(
-                f"{self.url}: its answer is no probabilities: they must be at least 0, and each "
-                f"row must sum to 1 (sums here: {sums.min():.3g} to {sums.max():.3g})"
+                f"{self.url}: its answer has wrong probabilities: they must be at least 0, and "
+                f"each row must sum to 1 (sums here: {sums.min():.3g} to {sums.max():.3g})"
             )
         return found.astype(np.float32)
 
