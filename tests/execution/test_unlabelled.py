@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from typer.testing import CliRunner
 
 from tests.recipe_files import write_tiny
 from tests.running import go, stage_folder, weights
 from tinyrefinery import builders
+from tinyrefinery.cli.main import app
 from tinyrefinery.data.unlabelled import with_unlabelled
 from tinyrefinery.errors import DataError, RecipeError
 from tinyrefinery.evaluation.dynamics_table import load_dynamics
@@ -217,3 +219,15 @@ def test_a_recipe_without_them_reads_as_before(text, tmp_path):
     recipe = load_recipe(write_tiny(tmp_path, text))
     assert "unlabelled" not in recipe.data.model_dump()
     assert "classes" not in recipe.stages[1].labels.model_dump()
+
+
+def test_the_command_names_the_folder(home, text, tmp_path):
+    recipe = write_tiny(tmp_path, text)
+    arguments = ["run", str(recipe), "--runs", str(tmp_path), "--unlabelled"]
+    result = CliRunner().invoke(app, [*arguments, str(tmp_path / "nowhere")])
+    assert result.exit_code == 2
+    assert "data.unlabelled" in result.output
+    assert "there is no such folder" in " ".join(result.output.split())
+    result = CliRunner().invoke(app, [*arguments, str(home / "more"), "stages.refined=null"])
+    assert result.exit_code == 2
+    assert "need a refiner" in " ".join(result.output.split())
