@@ -231,3 +231,21 @@ def test_the_command_names_the_folder(home, text, tmp_path):
     result = CliRunner().invoke(app, [*arguments, str(home / "more"), "stages.refined=null"])
     assert result.exit_code == 2
     assert "need a refiner" in " ".join(result.output.split())
+
+
+def test_kept_pixels_stay_those_of_their_images(home, text, tmp_path):
+    root = tmp_path / "pictures"
+    for number in range(24):  # of several sizes, so that they are kept as they are decoded
+        picture(root / "ab"[number % 2] / f"{number}.png", number, size=20 + number % 3)
+    data = builders.dataset(
+        load_recipe(write_tiny(tmp_path, text), [f"data.source.root={root}"]).data
+    )
+    before = [data.images.pixels(row) for row in range(len(data.images))]
+    joined = with_unlabelled(data, home / "more", near_copies=False)
+    after = [joined.images.pixels(row) for row in range(len(joined.images))]
+    assert all((one == other).all() for one, other in zip(before, after, strict=False))
+    fresh = with_unlabelled(data, home / "more", near_copies=False)
+    for row, pixels in enumerate(after):
+        assert (fresh.images.pixels(row) == pixels).all()
+        path = joined.manifest.column("path")[row]
+        assert (np.asarray(Image.open(path).convert("RGB")) == pixels).all()

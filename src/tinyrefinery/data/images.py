@@ -11,6 +11,8 @@ from tinyrefinery.errors import DataError
 if TYPE_CHECKING:
     import torch
 
+RESIDENT_BYTES = 2 << 30  # our choice: fits a laptop, and about 170,000 RGB images of 64x64
+
 
 class ChangedImageError(DataError):
     """An image was changed or removed after its dataset was opened."""

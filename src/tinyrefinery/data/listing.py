@@ -14,15 +14,13 @@ from tinyrefinery.data.copies.together import keep_together
 from tinyrefinery.data.dataset import Dataset, Problem
 from tinyrefinery.data.decode import to_channels
 from tinyrefinery.data.examine import examine
-from tinyrefinery.data.images import EncodedImages, Images, ResidentImages
+from tinyrefinery.data.images import RESIDENT_BYTES, EncodedImages, Images, ResidentImages
 from tinyrefinery.data.manifest import REQUIRED, Manifest
 from tinyrefinery.data.shrunk import MUCH_LARGER, SMALLEST
 from tinyrefinery.data.splits import choose_stratified
 from tinyrefinery.errors import DataError, did_you_mean
 from tinyrefinery.options.sources import Opened
 from tinyrefinery.reading.json_text import read_text
-
-RESIDENT_BYTES = 2 << 30  # our choice: fits a laptop, and about 170,000 RGB images of 64x64
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import pyarrow as pa
 from tinyrefinery.data.blobs import Blobs, FileBlobs
 from tinyrefinery.data.dataset import Dataset, Problem
 from tinyrefinery.data.examine import examine
-from tinyrefinery.data.images import EncodedImages, Images, ResidentImages
+from tinyrefinery.data.images import RESIDENT_BYTES, EncodedImages, Images, ResidentImages
 from tinyrefinery.data.manifest import Manifest
 from tinyrefinery.data.overlay.decisions import Decision, newest_additions
 from tinyrefinery.data.stamp import file_stamps
@@ -126,7 +126,9 @@ def concatenate(first: Images, second: EncodedImages) -> Images:
         blobs = ConcatenatedBlobs(first.blobs, second.blobs)
         rows = np.concatenate([first.rows, second.rows + len(first.blobs)])
         sizes = np.concatenate([first.sizes, second.sizes])
-        return EncodedImages(blobs, sizes, first.channels, rows)
+        fits = sizes.astype(np.int64).prod(axis=1).sum() * first.channels <= RESIDENT_BYTES
+        # Decoded images are kept by their place among the files, which is the same here.
+        return EncodedImages(blobs, sizes, first.channels, rows, first.kept if fits else None)
     if isinstance(first, ResidentImages) and (second.sizes == first.array.shape[2:]).all():
         pixels = np.stack([second.pixels(row) for row in range(len(second))])
         import torch
