@@ -27,7 +27,7 @@ from tinyrefinery.networks.hub import HUB, NETWORK, fetch_network, is_on_hub, pa
 from tinyrefinery.networks.network import Kind, Network
 from tinyrefinery.recipe.load import canonical
 from tinyrefinery.runs.files import DONE, STAGES
-from tinyrefinery.runs.keys import split_weights
+from tinyrefinery.runs.lineage import split_weights
 from tinyrefinery.runs.run_folder import (
     Run,
     TrainedStage,

@@ -21,10 +21,9 @@ from tinyrefinery.options.labels import Refined
 from tinyrefinery.recipe.detection import DetectionRecipe
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.stage import Stage
-from tinyrefinery.runs.lineage import parents
+from tinyrefinery.runs.lineage import parents, split_weights
 
 _NO_CROPS = {"workers", "source", "unlabelled"}  # fields of `data` that change no crop
-_WEIGHTS = (".safetensors", ".pt", ".pth", ".bin")
 FORMAT = 4  # of run folders, and of what weights depend on beside recipe and data
 
 
@@ -118,14 +117,6 @@ def _without_place(name: str | None) -> str | None:
     if name is None:
         return None
     return "file" if name.startswith("file:") else split_weights(name)[0]
-
-
-def split_weights(name: str) -> tuple[str, Path | None]:
-    """`timm:NAME@FILE` in its parts; any other name has no file of weights."""
-    model, at, place = name.rpartition("@")
-    if not at or not name.startswith("timm:") or not place.endswith(_WEIGHTS):
-        return name, None
-    return model, Path(place).expanduser()
 
 
 def _identity(name: str) -> str:

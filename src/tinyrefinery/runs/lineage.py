@@ -5,12 +5,14 @@ networks that refined one another is found here too.
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from tinyrefinery.options.labels import Refined
 from tinyrefinery.recipe.detection import Backbone
 from tinyrefinery.recipe.stage import Stage
 
+_WEIGHTS = (".safetensors", ".pt", ".pth", ".bin")
 Stages = Mapping[str, Stage]
 """The stages of a recipe by id, generations expanded."""
 
@@ -33,6 +35,14 @@ def architecture(model: Named) -> str:
     """Name and options of a network; equal for networks that differ in their weights only."""
     options = ", ".join(f"{name}={value}" for name, value in model.kwargs.items())
     return f"{model.name} ({options})" if options else model.name
+
+
+def split_weights(name: str) -> tuple[str, Path | None]:
+    """`timm:NAME@FILE` in its parts; any other name has no file of weights."""
+    model, at, place = name.rpartition("@")
+    if not at or not name.startswith("timm:") or not place.endswith(_WEIGHTS):
+        return name, None
+    return model, Path(place).expanduser()
 
 
 def refiners_of(stage: Stage) -> tuple[str, ...]:
