@@ -43,7 +43,7 @@ def verify(
             "--on needs the sources of LiteRT for Microcontrollers. Clone "
             "https://github.com/tensorflow/tflite-micro and name the folder: --tflm FOLDER"
         )
-    found = verification.verify(artifact)
+    found = verification.verify(artifact, lambda text: streams.echo(text, err=True))
     streams.echo(
         f"{artifact}: {'PASS' if found.passed else 'FAIL'}. {found.record['bytes']:,} bytes with "
         f"the recorded SHA-256. {found.n} test vectors: probabilities differ by at most "

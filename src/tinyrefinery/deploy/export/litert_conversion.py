@@ -37,6 +37,8 @@ class LiteRtFile:
     """Of `METHODS`, for int8."""
     floats: tuple[str, ...] = ()
     """Operators of the graph that stay in float, with those that read them."""
+    int16: tuple[str, ...] = ()
+    """Operators with 16-bit activations, with those that read them."""
 
 
 def convert_to_litert(

@@ -4,7 +4,7 @@
 
 The request names the float ONNX graph, the folder to write to, and for each artifact its file,
 metadata, and whether it takes pixels. int8 artifacts also name the calibration images, the
-share of values to clip and the operators that stay in float. Prints nothing of its own: the caller
+share of values to clip and the operators that stay in float or take 16 bits. Prints nothing of its own: the caller
 keeps the tools' prints in a log.
 """
 
@@ -42,8 +42,8 @@ def main(request_file: str) -> None:
             if not statistics:
                 statistics = measure_ranges(float_file, images)
             ranges = ranges_of(statistics, artifact)
-            floats = float_scopes(content, artifact["floats"])
-            content = quantize(float_file, ranges, images[:1], floats)
+            kept = [kept_scopes(content, artifact[kind]) for kind in ("floats", "int16")]
+            content = quantize(float_file, ranges, images[:1], *kept)
         content = finish(content, artifact)
         Path(artifact["file"]).write_bytes(content)
 
@@ -149,8 +149,8 @@ def _divergence(counts: np.ndarray, kept: int, steps: int) -> float:
     return float((p[p > 0] * np.log(p[p > 0] / q[p > 0])).sum())
 
 
-def float_scopes(content: bytes, nodes: list) -> list:
-    """Patterns of the operators that stay in float: those of some ONNX nodes, and their readers.
+def kept_scopes(content: bytes, nodes: list) -> list:
+    """Patterns of the operators of some ONNX nodes, and of their readers.
 
     The converter begins the names of a node's constants with the node's name.
     """
@@ -181,16 +181,18 @@ def readers_of(graph: Any, operator: Any, moving: set) -> list:
     return found
 
 
-def quantize(file: Path, ranges: dict, image: np.ndarray, floats: list) -> bytes:
+def quantize(file: Path, ranges: dict, image: np.ndarray, floats: list, int16: list) -> bytes:
     """The int8 file: static, per channel. The softmax and the outputs stay float."""
     from ai_edge_quantizer import qtyping, quantizer, recipe
 
     tool = quantizer.Quantizer(str(file))
     tool.load_quantization_recipe(recipe.static_wi8_ai8())
+    everything = qtyping.TFLOperationName.ALL_SUPPORTED
+    for scope in int16:
+        tool.add_static_config(scope, everything, activation_num_bits=16, weight_num_bits=8)
     for operation in (qtyping.TFLOperationName.SOFTMAX, qtyping.TFLOperationName.OUTPUT):
         tool.update_quantization_recipe(".*", operation, algorithm_key="no_quantize")
     for scope in floats:
-        everything = qtyping.TFLOperationName.ALL_SUPPORTED
         tool.update_quantization_recipe(scope, everything, algorithm_key="no_quantize")
     # The tool calibrates on one image here, to name the tensors that need a range.
     needed = tool.calibrate({"serving_default": [{INPUT: image}]}, num_threads=1)
