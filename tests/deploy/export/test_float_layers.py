@@ -56,7 +56,7 @@ def types_of(path):
     """Types of the tensors of a LiteRT file: activations, and constants of convolutions."""
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_path=str(path), experimental_preserve_all_tensors=True)
+    interpreter = Interpreter(model_path=str(path))
     operators = interpreter._get_ops_details()
     types = {t["index"]: t["dtype"] for t in interpreter.get_tensor_details()}
     layers = [o for o in operators if o["op_name"] in ("CONV_2D", "FULLY_CONNECTED")]
@@ -73,7 +73,7 @@ def test_with_16_bit_activations_it_predicts_nearly_what_the_network_does(
     assert "float_layers" not in done.record
     exact = by_hand(run)
     of_int8, of_mixed = (np.abs(by_litert(d.path, PIXELS) - exact).max() for d in (int8, done))
-    assert of_mixed < of_int8 / 2
+    assert of_mixed < 0.8 * of_int8  # the weights have 8 bits
     assert done.parity.logit < int8.parity.logit
     assert [np.int8] * 3 in types_of(int8.path)
     assert all(types == [np.int16, np.int8, np.int16] for types in types_of(done.path))

@@ -158,17 +158,40 @@ def kept_scopes(content: bytes, nodes: list) -> list:
 
     schema: Any = schema_py_generated
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content))
-    graph, kinds = model.subgraphs[0], vars(schema.BuiltinOperator)
-    moving = {
-        n for n, c in enumerate(model.operatorCodes) if c.builtinCode in map(kinds.get, MOVING)
-    }
+    graph = model.subgraphs[0]
+    moving, softmax = codes_of(model, schema, MOVING), codes_of(model, schema, ("SOFTMAX",))
     kept = []
     for operator in graph.operators:
         constants = [graph.tensors[index].name.decode() for index in operator.inputs[1:]]
         if any(name.startswith(f"{node}_") for name in constants for node in nodes):
             kept += [operator, *readers_of(graph, operator, moving)]
+    kept += movers_between(graph, kept, moving)
+    kept = [operator for operator in kept if operator.opcodeIndex not in softmax]  # always float
     names = [graph.tensors[operator.outputs[0]].name.decode() for operator in kept]
     return [f"^{re.escape(name)};?$" for name in dict.fromkeys(names)]
+
+
+def codes_of(model: Any, schema: Any, names: tuple) -> set:
+    """Numbers that a model gives to these kinds of operators."""
+    kinds = {vars(schema.BuiltinOperator)[name] for name in names}
+    return {n for n, code in enumerate(model.operatorCodes) if code.builtinCode in kinds}
+
+
+def movers_between(graph: Any, kept: list, moving: set) -> list:
+    """The operators that only move values from one of the kept operators to another one."""
+    made_by = {operator.outputs[0]: operator for operator in graph.operators}
+    places = {operator.outputs[0] for operator in kept}
+    found = []
+    for operator in kept:
+        for index in operator.inputs:
+            chain = []
+            while index not in places and index in made_by:
+                if made_by[index].opcodeIndex not in moving:
+                    break
+                chain.append(made_by[index])
+                index = made_by[index].inputs[0]
+            found += chain if index in places else []
+    return found
 
 
 def readers_of(graph: Any, operator: Any, moving: set) -> list:
