@@ -64,7 +64,9 @@ def export(
         str, typer.Argument(help="Run folder, stage folder, network file or timm:NAME.")
     ],
     overrides: DataOverrides = None,
-    to: Annotated[list[str], option("TARGET", "onnx, litert or executorch. Repeatable.", "--to")] = ["onnx"],  # noqa: B006  Typer wants a list
+    to: Annotated[
+        list[str], option("TARGET", "onnx, litert or executorch. Repeatable.", "--to")
+    ] = ["onnx"],  # noqa: B006  Typer wants a list
     int8: Annotated[
         bool, typer.Option("--int8", help="Quantize to 8 bits, calibrated on training images.")
     ] = False,
@@ -164,6 +166,12 @@ def _lines(artifact: "Exported") -> list[str]:
         lines.append(
             f"  On a microcontroller: {cost['flash']:,} bytes of flash, at most {arena:,} bytes of "
             f"arena, {cost['macs']:,} multiply-accumulates"
+        )
+    if ethos := record.get("ethos"):
+        lines.append(
+            f"  On {ethos['accelerator']}: {ethos['cycles']:,} cycles, an estimate of Vela "
+            f"{ethos['vela']}. {ethos['processor_operators']} operators run on the processor and "
+            "are not counted"
         )
     if "latency" in record:
         lines.append(f"  On this machine: {record['latency']['median']:.3g} ms, one thread")

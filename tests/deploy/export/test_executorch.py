@@ -11,13 +11,14 @@ from torch import nn
 from tests.deploy.export.test_export import PIXELS, by_hand
 from tests.networks.runs import CLASSES
 from tinyrefinery import export, open_network
-from tinyrefinery.deploy.export import executorch_runtime, tool_environment
+from tinyrefinery.deploy.export import executorch_runtime
 from tinyrefinery.deploy.export.executorch_conversion import METHODS, export_program
 from tinyrefinery.deploy.export.executorch_runtime import EXECUTORCH, predict_by_executorch
 from tinyrefinery.deploy.export.exportable import Exportable
 from tinyrefinery.deploy.export.side_files import vectors_file
-from tinyrefinery.deploy.export.tool_environment import shared_torch, tool_folder, tool_python
 from tinyrefinery.deploy.export.verification import verify
+from tinyrefinery.device import tool_environment
+from tinyrefinery.device.tool_environment import shared_torch, tool_folder, tool_python
 from tinyrefinery.errors import CheckpointError, DataError, RecipeError, RefineryError
 
 
@@ -98,7 +99,9 @@ def test_without_a_connection_it_is_one_message(run, tmp_path, monkeypatch):
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
     tools = replace(EXECUTORCH, packages=("absl-py==2.5.1",))
     monkeypatch.setattr(executorch_runtime, "EXECUTORCH", tools)
-    with pytest.raises(RefineryError, match=r"ExecuTorch can't be installed.*log is in .*--to onnx"):
+    with pytest.raises(
+        RefineryError, match=r"ExecuTorch can't be installed.*log is in .*--to onnx"
+    ):
         export(run, "executorch", folder=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -64,9 +64,7 @@ def types_of(path):
     return [[types[n] for n in (*o["inputs"][:2], o["outputs"][0])] for o in layers]
 
 
-def test_with_16_bit_activations_it_predicts_nearly_what_the_network_does(
-    run, tmp_path, converter
-):
+def test_with_16_bit_activations_it_predicts_nearly_what_the_network_does(run, tmp_path, converter):
     (int8,) = export(run, "litert", folder=tmp_path / "int8", int8=True)
     (done,) = export(run, "litert", folder=tmp_path / "mixed", int8=True, keep_16bit=99)
     assert len(done.record["int16_layers"]) > 2

@@ -11,12 +11,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tinyrefinery.deploy.bench.candidates import SIZE, by_name
-from tinyrefinery.deploy.bench.ethos import EthosCost, ethos_cost
 from tinyrefinery.deploy.export.artifact_facts import INSIDE, artifact_facts
 from tinyrefinery.deploy.export.exportable import Exportable
 from tinyrefinery.deploy.export.untrained import METADATA, convert_on_noise
 from tinyrefinery.deploy.export.verification import open_artifact
 from tinyrefinery.device.device_cost import DeviceCost, device_cost
+from tinyrefinery.device.ethos import EthosCost, ethos_cost
 from tinyrefinery.device.host_latency import pass_on_noise
 from tinyrefinery.device.timing import BURST, is_busy, ratio, summary, time_interleaved
 from tinyrefinery.errors import DataError

@@ -30,7 +30,7 @@ class Files:
     """Whether the input is uint8 pixels."""
     name: str
     """Of the network, for errors and logs."""
-    kept: KeptLayers = KeptLayers()
+    kept: KeptLayers = field(default_factory=KeptLayers)
     """Layers of an int8 file that are not in 8 bits."""
 
 
@@ -56,7 +56,12 @@ def _make_onnx(files: Files) -> dict[str, Path]:
         if files.images is not None:
             source = files.folder / f"quantized{method}.onnx"
             onnx_int8.quantize_onnx(
-                prepared, source, files.images, method, pixels=files.pixels, floats=files.kept.floats
+                prepared,
+                source,
+                files.images,
+                method,
+                pixels=files.pixels,
+                floats=files.kept.floats,
             )
         model = onnx.load(source)
         if files.pixels:

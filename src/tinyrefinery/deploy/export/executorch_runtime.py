@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinyrefinery.deploy.export import executorch_script
-from tinyrefinery.deploy.export.tool_environment import Tools, run_logged, tool_folder, tool_python
+from tinyrefinery.device.tool_environment import Tools, run_logged, tool_folder, tool_python
 from tinyrefinery.errors import CheckpointError
 
 EXECUTORCH = Tools(

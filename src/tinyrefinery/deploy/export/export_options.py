@@ -67,6 +67,8 @@ def check_export(network: Network, options: ExportOptions) -> None:
             "--flash, --ram and --macs limit the LiteRT artifact: add --to litert, or leave them "
             "out"
         )
+    if options.budget.cycles is not None and not options.int8:
+        raise RecipeError("a budget of cycles limits int8 artifacts: add --int8, or leave it out")
     if options.explain and not options.int8:
         raise RecipeError("--explain lists what int8 costs each layer: add --int8")
     if options.fine_tune:
@@ -91,5 +93,6 @@ def _check_kept(options: ExportOptions) -> None:
         )
     if options.keep_float and "executorch" in options.targets:
         raise RecipeError(
-            "--keep-float is not available for ExecuTorch: export to onnx or litert, or leave it out"
+            "--keep-float is not available for ExecuTorch: export to onnx or litert, or leave it "
+            "out"
         )

@@ -22,6 +22,7 @@ from tinyrefinery.deploy.export.sample_images import Sample, Samples, draw_sampl
 from tinyrefinery.deploy.export.side_files import VECTORS, Vectors, failed_file, write_artifact
 from tinyrefinery.deploy.export.verification import open_artifact, predict_artifact
 from tinyrefinery.device.device_cost import device_cost
+from tinyrefinery.device.ethos import cycles_excess
 from tinyrefinery.device.excess import excesses
 from tinyrefinery.device.host_latency import host_latency
 from tinyrefinery.errors import DataError
@@ -138,7 +139,7 @@ class _Candidate:
     """Its inputs of the check and its probabilities."""
     loss: tuple[float, float]
     """Upper end of the drop's interval, and divergence: the smallest is the best."""
-    kept: KeptLayers = KeptLayers()
+    kept: KeptLayers = field(default_factory=KeptLayers)
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,7 @@ class _Work:
                 kept, place = KeptLayers(**{kind: layers}), folder / f"{MIXED}-{kind}"
                 other = self._candidate(target, best.network, best.graph, place, say, kept)
                 best = min(best, other, key=lambda each: each.loss)
-        exported = self._write(target, best)
+        exported = self._write(target, best, say)
         if self.options.explain and self.samples.calibration is not None:
             return replace(exported, layers=self._layers(exported.path, best, say))
         return exported
@@ -316,7 +317,7 @@ class _Work:
         except RuntimeError:  # a layer that makes float32 tensors of its own
             return None
 
-    def _write(self, target: str, best: "_Candidate") -> Exported:
+    def _write(self, target: str, best: "_Candidate", say: Callable[[str], object]) -> Exported:
         """Write the artifact, or the record of its failure."""
         precision = ".int8" if self.options.int8 else ""
         path = self.options.out / f"{self.network.slug}{precision}{TARGETS[target]}"
@@ -325,7 +326,7 @@ class _Work:
         facts["parity"] = parity.as_dict()
         excess: tuple[str, ...] = ()
         if target == "litert":
-            excess = self._excess(best.made, facts)
+            excess = self._excess(best.made, facts, say)
         if parity.verdict == "FAIL" or excess:
             record = {"file": path.name, "excess": excess, **facts}
             write_atomic(failed_file(path), json.dumps(record, indent=1))
@@ -335,14 +336,19 @@ class _Work:
         record = write_artifact(path, best.made.read_bytes(), vectors, facts)
         return Exported(path, record, parity)
 
-    def _excess(self, made: Path, facts: dict[str, Any]) -> tuple[str, ...]:
+    def _excess(
+        self, made: Path, facts: dict[str, Any], say: Callable[[str], object]
+    ) -> tuple[str, ...]:
         """What of a LiteRT file is above the budget, for people. Adds its cost to the facts."""
         budget = self.options.budget
         if self.options.int8:
             budget = budget.over(recipe_budget(self.network))
         cost = device_cost(made)
         facts["cost"] = asdict(cost)
-        excess = tuple(map(str, excesses(budget, cost)))
+        ethos, cycles = cycles_excess(made, budget, say)
+        if ethos is not None:
+            facts["ethos"] = asdict(ethos)
+        excess = tuple(map(str, (*excesses(budget, cost), *cycles)))
         if budget.milliseconds is None:
             return excess
         times = host_latency(open_artifact(made, threads=1))

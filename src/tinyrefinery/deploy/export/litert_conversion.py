@@ -15,7 +15,7 @@ from tinyrefinery.deploy.export.onnx_rewrites import (
     rewrite_global_mean,
     rewrite_hard_sigmoid,
 )
-from tinyrefinery.deploy.export.tool_environment import run_logged, tool_folder, tool_python
+from tinyrefinery.device.tool_environment import run_logged, tool_folder, tool_python
 from tinyrefinery.errors import RefineryError
 
 METHODS = ("minmax", "percentile99.99", "percentile99.9", "entropy")

@@ -4,8 +4,8 @@
 
 The request names the float ONNX graph, the folder to write to, and for each artifact its file,
 metadata, and whether it takes pixels. int8 artifacts also name the calibration images, the
-share of values to clip and the operators that stay in float or take 16 bits. Prints nothing of its own: the caller
-keeps the tools' prints in a log.
+share of values to clip and the operators that stay in float or take 16 bits. Prints nothing of its
+own: the caller keeps the tools' prints in a log.
 """
 
 # The packages below are in the tool environment only.
