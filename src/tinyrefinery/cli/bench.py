@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 
 from tinyrefinery.cli import streams
-from tinyrefinery.cli.options import Flash, Macs, Ram, option, output_file
+from tinyrefinery.cli.options import Flash, Macs, Ram, Tflm, option, output_file, tflm_tree
 from tinyrefinery.device.profiles import DEVICES, Device, device_named
 from tinyrefinery.errors import CHECK_FAILED, RecipeError
 from tinyrefinery.files import write_atomic
@@ -37,6 +37,11 @@ def bench(
     device: Annotated[
         list[str] | None, option("NAME", "Check the memory of a device, e.g. pico. Repeatable.")
     ] = None,
+    on: Annotated[
+        list[str] | None,
+        option("PROCESSOR", "Count instructions in an emulator, e.g. cortex-m4. Repeatable."),
+    ] = None,
+    tflm: Tflm = None,
     devices: Annotated[bool, typer.Option("--devices", help="List the devices and exit.")] = False,
     out: Annotated[Path | None, output_file("JSON file to write.", "--json")] = None,
 ) -> None:
@@ -46,6 +51,7 @@ def bench(
     are computed from the files, latency is measured here. Exits with 1 if a model is above a limit.
     """
     from tinyrefinery.deploy.bench.device_table import device_table
+    from tinyrefinery.deploy.emulation.counting import check_counting
     from tinyrefinery.device.excess import excesses
     from tinyrefinery.options.budget import read_budget
 
@@ -55,13 +61,18 @@ def bench(
     models = models or []
     chosen = [device_named(name) for name in device or []]
     budget = read_budget(flash, ram, macs)
-    if budget or chosen:
+    tree = tflm_tree(on, tflm)
+    for processor in on or []:
+        check_counting(processor)
+    if budget or chosen or on:
         _check_limited(models)
     found = device_table(
         models,
         size=size,
         classes=classes,
         passes=passes,
+        emulated=on or [],
+        tree=tree,
         accelerators=[each.accelerator for each in chosen if each.accelerator],
         say=lambda text: streams.echo(text, err=True),
     )
@@ -73,6 +84,7 @@ def bench(
         for text in excesses(budget, line.cost)
     ]
     above += _show_fit(found, chosen)
+    _show_counted(found)
     for text in above:
         streams.echo(f"FAIL {text}")
     if out is not None:
@@ -87,8 +99,8 @@ def _check_limited(models: Sequence[str]) -> None:
     for name in models:
         if name.lower().endswith(".onnx"):
             raise RecipeError(
-                f"{name}: --flash, --ram, --macs and --device limit LiteRT files, and this is an "
-                "ONNX file. Name the network that it was made from, or leave the limits out"
+                f"{name}: --flash, --ram, --macs, --device and --on are about LiteRT files, and "
+                "this is an ONNX file. Name the network that it was made from, or leave them out"
             )
 
 
@@ -128,6 +140,16 @@ def _show_fit(found: "DeviceTable", devices: Sequence[Device]) -> list[str]:
                 f"{each.processor_operators} operators run on the processor and are not counted"
             )
     return above
+
+
+def _show_counted(found: "DeviceTable") -> None:
+    """Print the instructions on emulated processors."""
+    for line in found.lines:
+        for each in line.counted:
+            streams.echo(
+                f"{line.name} on {each.processor}: {each.instructions:,} instructions per image, "
+                f"{each.arena_used:,} bytes of arena, emulated with reference kernels"
+            )
 
 
 def _show(found: "DeviceTable") -> None:
