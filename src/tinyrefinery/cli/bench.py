@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -16,6 +16,10 @@ from tinyrefinery.errors import CHECK_FAILED, RecipeError
 from tinyrefinery.files import write_atomic
 from tinyrefinery.pages.narrow_tables import FittedTable
 from tinyrefinery.pages.numbers import NOTHING, four_digits, kilo
+
+LAYERS = 15
+"""Layers in the printed table."""
+ONNX = ".onnx"
 
 if TYPE_CHECKING:
     from tinyrefinery.deploy.bench.device_table import DeviceLine, DeviceTable
@@ -42,6 +46,9 @@ def bench(
         option("PROCESSOR", "Count instructions in an emulator, e.g. cortex-m4. Repeatable."),
     ] = None,
     tflm: Tflm = None,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="List the time of each layer of ONNX files.")
+    ] = False,
     devices: Annotated[bool, typer.Option("--devices", help="List the devices and exit.")] = False,
     out: Annotated[Path | None, output_file("JSON file to write.", "--json")] = None,
 ) -> None:
@@ -66,6 +73,7 @@ def bench(
         check_counting(processor)
     if budget or chosen or on:
         _check_limited(models)
+    profiled = _profiled(models) if layers else []
     found = device_table(
         models,
         size=size,
@@ -85,10 +93,13 @@ def bench(
     ]
     above += _show_fit(found, chosen)
     _show_counted(found)
+    by_layer = {str(path): _show_layers(path, passes) for path in profiled}
     for text in above:
         streams.echo(f"FAIL {text}")
     if out is not None:
         facts = {"above": above, "devices": [asdict(each) for each in chosen]}
+        if layers:
+            facts["layers"] = by_layer
         write_atomic(out, json.dumps(asdict(found) | facts, indent=1))
     if above:
         raise typer.Exit(CHECK_FAILED)
@@ -97,11 +108,46 @@ def bench(
 def _check_limited(models: Sequence[str]) -> None:
     """Refuse ONNX files: limits are of LiteRT files."""
     for name in models:
-        if name.lower().endswith(".onnx"):
+        if name.lower().endswith(ONNX):
             raise RecipeError(
                 f"{name}: --flash, --ram, --macs, --device and --on are about LiteRT files, and "
                 "this is an ONNX file. Name the network that it was made from, or leave them out"
             )
+
+
+def _profiled(models: Sequence[str]) -> list[Path]:
+    """The ONNX files: no other runtime reports the time of its layers."""
+    files = [Path(name).expanduser() for name in models if name.lower().endswith(ONNX)]
+    if not files:
+        raise RecipeError(
+            "--layers: only ONNX Runtime reports the time of each layer. Name an ONNX file, e.g. "
+            "from tinyrefinery export MODEL --to onnx"
+        )
+    return files
+
+
+def _show_layers(path: Path, passes: int) -> list[dict[str, Any]]:
+    """Print the most expensive layers of an ONNX file; returns all."""
+    from tinyrefinery.deploy.bench.layer_times import layer_times
+
+    found = layer_times(path, passes)
+    table = FittedTable()
+    table.add_text("layer", 12)
+    table.add_text("operator")
+    table.add_numbers("ms\np50", "share")
+    for each in found[:LAYERS]:
+        time = four_digits(each.milliseconds)
+        table.add_row(escape(each.layer), each.kind, time, f"{each.share:.1%}")
+    console = streams.console()
+    console.print(table)
+    console.print(
+        f"{path.name}: the most expensive of {len(found)} layers, as ONNX Runtime fused them, one "
+        "thread. Profiling makes a pass slower: compare layers with each other only.",
+        soft_wrap=True,
+        markup=False,
+        highlight=False,
+    )
+    return [asdict(each) for each in found]
 
 
 def _show_devices() -> None:
