@@ -23,6 +23,7 @@ ONNX = ".onnx"
 
 if TYPE_CHECKING:
     from tinyrefinery.deploy.bench.device_table import DeviceLine, DeviceTable
+    from tinyrefinery.options.budget import Budget
 
 
 def bench(
@@ -58,8 +59,6 @@ def bench(
     are computed from the files, latency is measured here. Exits with 1 if a model is above a limit.
     """
     from tinyrefinery.deploy.bench.device_table import device_table
-    from tinyrefinery.deploy.emulation.counting import check_counting
-    from tinyrefinery.device.excess import excesses
     from tinyrefinery.options.budget import read_budget
 
     if devices:
@@ -68,9 +67,7 @@ def bench(
     models = models or []
     chosen = [device_named(name) for name in device or []]
     budget = read_budget(flash, ram, macs)
-    tree = tflm_tree(on, tflm)
-    for processor in on or []:
-        check_counting(processor)
+    tree = _checked_tree(on, tflm)
     if budget or chosen or on:
         _check_limited(models)
     profiled = _profiled(models) if layers else []
@@ -85,24 +82,46 @@ def bench(
         say=lambda text: streams.echo(text, err=True),
     )
     _show(found)
-    above = [
+    above = [*_above(found, budget), *_show_fit(found, chosen)]
+    _show_counted(found)
+    facts = {
+        "above": above,
+        "devices": [asdict(each) for each in chosen],
+        "layers": {str(path): _show_layers(path, passes) for path in profiled},
+    }
+    _finish(found, facts, out)
+
+
+def _finish(found: "DeviceTable", facts: dict[str, Any], out: Path | None) -> None:
+    """Print what is above a limit, write the figures, and exit with 1 if something is above."""
+    for text in facts["above"]:
+        streams.echo(f"FAIL {text}")
+    if out is not None:
+        write_atomic(out, json.dumps(asdict(found) | facts, indent=1))
+    if facts["above"]:
+        raise typer.Exit(CHECK_FAILED)
+
+
+def _checked_tree(on: Sequence[str] | None, tflm: Path | None) -> Path | None:
+    """The sources for the processors of `--on`, which all count instructions."""
+    from tinyrefinery.deploy.emulation.counting import check_counting
+
+    tree = tflm_tree(on, tflm)
+    for processor in on or []:
+        check_counting(processor)
+    return tree
+
+
+def _above(found: "DeviceTable", budget: "Budget") -> list[str]:
+    """What is above the budget, for people."""
+    from tinyrefinery.device.excess import excesses
+
+    return [
         f"{line.name}: {text}"
         for line in found.lines
         if line.cost is not None
         for text in excesses(budget, line.cost)
     ]
-    above += _show_fit(found, chosen)
-    _show_counted(found)
-    by_layer = {str(path): _show_layers(path, passes) for path in profiled}
-    for text in above:
-        streams.echo(f"FAIL {text}")
-    if out is not None:
-        facts = {"above": above, "devices": [asdict(each) for each in chosen]}
-        if layers:
-            facts["layers"] = by_layer
-        write_atomic(out, json.dumps(asdict(found) | facts, indent=1))
-    if above:
-        raise typer.Exit(CHECK_FAILED)
 
 
 def _check_limited(models: Sequence[str]) -> None:

@@ -92,7 +92,8 @@ def _named(name: str, size: int | None, threads: int) -> list[Candidate]:
 def _of_file(path: Path, size: int | None, threads: int) -> Candidate:
     """An ONNX or LiteRT file, run by its own runtime."""
     network = open_artifact(path, threads)
-    taken = network.size or (size or SIZE,) * 2
+    side = size or SIZE
+    taken = network.size or (side, side)
     if size is not None and taken != (size, size):
         raise DataError(
             f"{path.name}: takes images of {taken[0]}x{taken[1]} pixels, not {size}x{size}. Leave "
