@@ -26,6 +26,15 @@ if TYPE_CHECKING:
     from tinyrefinery.options.budget import Budget
 
 
+On = Annotated[
+    list[str] | None,
+    option("PROCESSOR", "Count instructions in an emulator, e.g. cortex-m4. Repeatable."),
+]
+Layers = Annotated[
+    bool, typer.Option("--layers", help="List the time of each layer of ONNX files.")
+]
+
+
 def bench(
     models: Annotated[
         list[str] | None,
@@ -42,14 +51,9 @@ def bench(
     device: Annotated[
         list[str] | None, option("NAME", "Check the memory of a device, e.g. pico. Repeatable.")
     ] = None,
-    on: Annotated[
-        list[str] | None,
-        option("PROCESSOR", "Count instructions in an emulator, e.g. cortex-m4. Repeatable."),
-    ] = None,
+    on: On = None,
     tflm: Tflm = None,
-    layers: Annotated[
-        bool, typer.Option("--layers", help="List the time of each layer of ONNX files.")
-    ] = False,
+    layers: Layers = False,
     devices: Annotated[bool, typer.Option("--devices", help="List the devices and exit.")] = False,
     out: Annotated[Path | None, output_file("JSON file to write.", "--json")] = None,
 ) -> None:
