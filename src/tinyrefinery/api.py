@@ -225,7 +225,7 @@ def export(
 
     Args:
         network: a run folder, a network file, `timm:NAME`, or what `open_network` gave.
-        to: `"onnx"`, `"litert"`, or several.
+        to: `"onnx"`, `"litert"`, `"executorch"`, or several.
         overrides: images to calibrate and check on, e.g. `["data.source.root=photos/"]`; else those
             of the network's run.
         folder: where the artifacts are written.

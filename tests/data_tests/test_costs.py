@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict
 from io import StringIO
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -18,10 +19,11 @@ from tinyrefinery.data_tests.network_costs import network_costs
 from tinyrefinery.data_tests.reports.terminal import history_table
 from tinyrefinery.data_tests.verdicts import Verdict
 from tinyrefinery.device.device_cost import device_cost
-from tinyrefinery.errors import DataTestError
+from tinyrefinery.device.ethos import EthosCost
+from tinyrefinery.errors import DataTestError, RefineryError
 from tinyrefinery.networks.opening import open_network
 
-FILE = Costs("net.tflite", 98_000, 60_000, 12_500_000, 1.5)
+FILE = Costs("net.tflite", 98_000, 60_000, 12_500_000, 1.5, {"ethos-u55-128": 218_198})
 BOUND = Costs("run", 110_000, 70_000, 12_500_000, is_bound=True, missing="export it first")
 
 
@@ -38,6 +40,8 @@ def judged(metric, at_most, costs):
         ("macs", "12M", "<= 12,000,000", Verdict.FAIL),
         ("latency", "1.5ms", "<= 1.5 ms", Verdict.PASS),
         ("latency", "900us@host", "<= 0.9 ms", Verdict.FAIL),
+        ("cycles(ethos-u55-128)", "300k", "<= 300,000", Verdict.PASS),
+        ("cycles(ethos-u55-128)", 200_000, "<= 200,000", Verdict.FAIL),
     ],
 )
 def test_costs_of_a_file(metric, at_most, need, verdict):
@@ -54,6 +58,8 @@ def test_a_bound_passes_or_is_unproven_but_fails_nothing_except_products():
     assert judged("macs", "12M", BOUND).verdict is Verdict.FAIL
     with pytest.raises(DataTestError, match="export it first"):
         judged("latency", "20ms", BOUND)
+    with pytest.raises(DataTestError, match="export it first"):
+        judged("cycles(ethos-u55-32)", "300k", BOUND)
 
 
 @pytest.mark.parametrize(
@@ -71,6 +77,9 @@ def test_a_bound_passes_or_is_unproven_but_fails_nothing_except_products():
             "{metric: macs, at_most: 20us@host}",
             "'20us@host' is not a bound of macs. Write e.g. 15M",
         ),
+        ("{metric: cycles, at_most: 1k}", "cycles needs an accelerator: cycles(ethos-u55-32 or"),
+        ("{metric: cycles(npu), at_most: 1k}", "cycles needs an accelerator"),
+        ("{metric: cycles(ethos-u55-32), at_most: 1ms}", "Write e.g. 300k"),
         ("{metric: ram, at_most: 1kB, threshold: 0}", "threshold: has no effect with ram"),
     ],
 )
@@ -101,6 +110,30 @@ def test_the_costs_of_a_run_are_foretold_until_it_is_exported(run, tmp_path, mon
     assert exported.latency > 0
     file.with_name(f"{file.name}.json").write_text(json.dumps(record | {"digest": "other"}))
     assert network_costs(network, latency=False).is_bound
+
+
+def test_cycles_are_those_of_the_exported_file(tmp_path, monkeypatch):
+    file = random_network(tmp_path / "net.tflite", 3)
+    network = SimpleNamespace(kind="litert", file=file)
+    asked = []
+
+    def estimate(path, accelerator, say):
+        asked.append((path, accelerator))
+        return EthosCost(accelerator, 1234, 5, 0)
+
+    monkeypatch.setattr("tinyrefinery.data_tests.network_costs.ethos_cost", estimate)
+    found = network_costs(network, ("ethos-u55-64",), latency=False)
+    assert asked == [(file, "ethos-u55-64")]
+    assert found.cycles == {"ethos-u55-64": 1234}
+
+    def refuse(*arguments):
+        raise RefineryError("Vela can't be installed")
+
+    monkeypatch.setattr("tinyrefinery.data_tests.network_costs.ethos_cost", refuse)
+    found = network_costs(network, ("ethos-u55-64",), latency=False)
+    assert judged("flash", "1GB", found).verdict is Verdict.PASS
+    with pytest.raises(DataTestError, match="Vela can't be installed"):
+        judged("cycles(ethos-u55-64)", "300k", found)
 
 
 def test_the_command_prints_costs_and_exits_with_1(run, tmp_path, monkeypatch):

@@ -7,8 +7,10 @@ from tinyrefinery import builders
 from tinyrefinery.cli.main import app
 from tinyrefinery.deploy import budget_check
 from tinyrefinery.deploy.budget_check import check_budgets
+from tinyrefinery.device import ethos
 from tinyrefinery.device.arena import Arena
 from tinyrefinery.device.device_cost import DeviceCost
+from tinyrefinery.device.ethos import EthosCost
 from tinyrefinery.errors import BudgetError, RecipeError, RefineryError
 from tinyrefinery.options.messages import check
 from tinyrefinery.recipe.load import dump, load_recipe, part_hash
@@ -80,6 +82,22 @@ def test_the_exact_cost_decides_where_the_bound_is_above(data, monkeypatch):
         check_budgets(recipe(budget={"flash": "97kB"}), data)
 
 
+def test_cycles_are_those_of_the_converted_network(data, monkeypatch, tmp_path, caplog):
+    limited = recipe(budget={"cycles": "200k@ethos-u55-128"})
+    monkeypatch.setattr(budget_check, "_untrained_file", lambda *_: tmp_path / "net.tflite")
+    monkeypatch.setattr(ethos, "ethos_cost", lambda _, name, __: EthosCost(name, 218_198, 1, 0))
+    with pytest.raises(BudgetError, match="cycles are 218,198, 18,198 above the budget of 200,000"):
+        check_budgets(limited, data)
+    check_budgets(recipe(budget={"cycles": "219k@ethos-u55-128"}), data)
+
+    def refuse(*arguments):
+        raise RefineryError("Vela can't be installed")
+
+    monkeypatch.setattr(ethos, "ethos_cost", refuse)
+    check_budgets(limited, data)
+    assert "its cycles are not checked before training" in caplog.text
+
+
 def test_the_recipe_budget_is_of_the_last_stage_alone(data, no_converter):
     both = recipe(("resnet8", "street_cnn"), budget={"macs": "5M"})
     assert both.budget_of("resnet8") is None
@@ -116,6 +134,9 @@ def test_a_budget_changes_neither_keys_nor_names_of_runs(data, tmp_path):
         ({"macs": True}, "budget.macs: 'true' is not an amount"),
         ({"latency": "20ms"}, "'20ms' is not a latency. Write e.g. 20ms@host"),
         ({"latency": "20ms@pi"}, "'20ms@pi': latency is measured on this machine only"),
+        ({"cycles": "300k"}, "'300k' is not a limit of cycles. Write e.g. 300k@ethos-u55-128"),
+        ({"cycles": "few@ethos-u55-32"}, "is not a limit of cycles"),
+        ({"cycles": "300k@npu"}, "no accelerator is named 'npu'. Known: ethos-u55-32"),
         ({"size": "1kB"}, "budget.size"),
     ],
 )

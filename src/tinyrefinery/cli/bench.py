@@ -4,21 +4,35 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 
 from tinyrefinery.cli import streams
-from tinyrefinery.cli.options import Flash, Macs, Ram, option, output_file
+from tinyrefinery.cli.options import Flash, Macs, Ram, Tflm, option, output_file, tflm_tree
 from tinyrefinery.device.profiles import DEVICES, Device, device_named
 from tinyrefinery.errors import CHECK_FAILED, RecipeError
 from tinyrefinery.files import write_atomic
 from tinyrefinery.pages.narrow_tables import FittedTable
 from tinyrefinery.pages.numbers import NOTHING, four_digits, kilo
 
+LAYERS = 15
+"""Layers in the printed table."""
+ONNX = ".onnx"
+
 if TYPE_CHECKING:
     from tinyrefinery.deploy.bench.device_table import DeviceLine, DeviceTable
+    from tinyrefinery.options.budget import Budget
+
+
+On = Annotated[
+    list[str] | None,
+    option("PROCESSOR", "Count instructions in an emulator, e.g. cortex-m4. Repeatable."),
+]
+Layers = Annotated[
+    bool, typer.Option("--layers", help="List the time of each layer of ONNX files.")
+]
 
 
 def bench(
@@ -37,6 +51,9 @@ def bench(
     device: Annotated[
         list[str] | None, option("NAME", "Check the memory of a device, e.g. pico. Repeatable.")
     ] = None,
+    on: On = None,
+    tflm: Tflm = None,
+    layers: Layers = False,
     devices: Annotated[bool, typer.Option("--devices", help="List the devices and exit.")] = False,
     out: Annotated[Path | None, output_file("JSON file to write.", "--json")] = None,
 ) -> None:
@@ -46,7 +63,6 @@ def bench(
     are computed from the files, latency is measured here. Exits with 1 if a model is above a limit.
     """
     from tinyrefinery.deploy.bench.device_table import device_table
-    from tinyrefinery.device.excess import excesses
     from tinyrefinery.options.budget import read_budget
 
     if devices:
@@ -55,41 +71,106 @@ def bench(
     models = models or []
     chosen = [device_named(name) for name in device or []]
     budget = read_budget(flash, ram, macs)
-    if budget or chosen:
+    tree = _checked_tree(on, tflm)
+    if budget or chosen or on:
         _check_limited(models)
+    profiled = _profiled(models) if layers else []
     found = device_table(
         models,
         size=size,
         classes=classes,
         passes=passes,
+        emulated=on or [],
+        tree=tree,
         accelerators=[each.accelerator for each in chosen if each.accelerator],
         say=lambda text: streams.echo(text, err=True),
     )
     _show(found)
-    above = [
+    above = [*_above(found, budget), *_show_fit(found, chosen)]
+    _show_counted(found)
+    facts = {
+        "above": above,
+        "devices": [asdict(each) for each in chosen],
+        "layers": {str(path): _show_layers(path, passes) for path in profiled},
+    }
+    _finish(found, facts, out)
+
+
+def _finish(found: "DeviceTable", facts: dict[str, Any], out: Path | None) -> None:
+    """Print what is above a limit, write the figures, and exit with 1 if something is above."""
+    for text in facts["above"]:
+        streams.echo(f"FAIL {text}")
+    if out is not None:
+        write_atomic(out, json.dumps(asdict(found) | facts, indent=1))
+    if facts["above"]:
+        raise typer.Exit(CHECK_FAILED)
+
+
+def _checked_tree(on: Sequence[str] | None, tflm: Path | None) -> Path | None:
+    """The sources for the processors of `--on`, which all count instructions."""
+    from tinyrefinery.deploy.emulation.counting import check_counting
+
+    tree = tflm_tree(on, tflm)
+    for processor in on or []:
+        check_counting(processor)
+    return tree
+
+
+def _above(found: "DeviceTable", budget: "Budget") -> list[str]:
+    """What is above the budget, for people."""
+    from tinyrefinery.device.excess import excesses
+
+    return [
         f"{line.name}: {text}"
         for line in found.lines
         if line.cost is not None
         for text in excesses(budget, line.cost)
     ]
-    above += _show_fit(found, chosen)
-    for text in above:
-        streams.echo(f"FAIL {text}")
-    if out is not None:
-        facts = {"above": above, "devices": [asdict(each) for each in chosen]}
-        write_atomic(out, json.dumps(asdict(found) | facts, indent=1))
-    if above:
-        raise typer.Exit(CHECK_FAILED)
 
 
 def _check_limited(models: Sequence[str]) -> None:
     """Refuse ONNX files: limits are of LiteRT files."""
     for name in models:
-        if name.lower().endswith(".onnx"):
+        if name.lower().endswith(ONNX):
             raise RecipeError(
-                f"{name}: --flash, --ram, --macs and --device limit LiteRT files, and this is an "
-                "ONNX file. Name the network that it was made from, or leave the limits out"
+                f"{name}: --flash, --ram, --macs, --device and --on are about LiteRT files, and "
+                "this is an ONNX file. Name the network that it was made from, or leave them out"
             )
+
+
+def _profiled(models: Sequence[str]) -> list[Path]:
+    """The ONNX files: no other runtime reports the time of its layers."""
+    files = [Path(name).expanduser() for name in models if name.lower().endswith(ONNX)]
+    if not files:
+        raise RecipeError(
+            "--layers: only ONNX Runtime reports the time of each layer. Name an ONNX file, e.g. "
+            "from tinyrefinery export MODEL --to onnx"
+        )
+    return files
+
+
+def _show_layers(path: Path, passes: int) -> list[dict[str, Any]]:
+    """Print the most expensive layers of an ONNX file; returns all."""
+    from tinyrefinery.deploy.bench.layer_times import layer_times
+
+    found = layer_times(path, passes)
+    table = FittedTable()
+    table.add_text("layer", 12)
+    table.add_text("operator")
+    table.add_numbers("ms\np50", "share")
+    for each in found[:LAYERS]:
+        time = four_digits(each.milliseconds)
+        table.add_row(escape(each.layer), each.kind, time, f"{each.share:.1%}")
+    console = streams.console()
+    console.print(table)
+    console.print(
+        f"{path.name}: the most expensive of {len(found)} layers, as ONNX Runtime fused them, one "
+        "thread. Profiling makes a pass slower: compare layers with each other only.",
+        soft_wrap=True,
+        markup=False,
+        highlight=False,
+    )
+    return [asdict(each) for each in found]
 
 
 def _show_devices() -> None:
@@ -128,6 +209,16 @@ def _show_fit(found: "DeviceTable", devices: Sequence[Device]) -> list[str]:
                 f"{each.processor_operators} operators run on the processor and are not counted"
             )
     return above
+
+
+def _show_counted(found: "DeviceTable") -> None:
+    """Print the instructions on emulated processors."""
+    for line in found.lines:
+        for each in line.counted:
+            streams.echo(
+                f"{line.name} on {each.processor}: {each.instructions:,} instructions per image, "
+                f"{each.arena_used:,} bytes of arena, emulated with reference kernels"
+            )
 
 
 def _show(found: "DeviceTable") -> None:

@@ -48,6 +48,15 @@ KeepFloat = Annotated[
     int,
     option("N", "Layers that stay in float where int8 isn't proven to keep its accuracy.", min=0),
 ]
+Keep16Bit = Annotated[
+    int,
+    option(
+        "N",
+        "LiteRT layers with 16-bit activations where int8 isn't proven to keep its accuracy.",
+        "--keep-16bit",
+        min=0,
+    ),
+]
 
 
 def export(
@@ -55,7 +64,9 @@ def export(
         str, typer.Argument(help="Run folder, stage folder, network file or timm:NAME.")
     ],
     overrides: DataOverrides = None,
-    to: Annotated[list[str], option("TARGET", "onnx or litert. Repeatable.", "--to")] = ["onnx"],  # noqa: B006  Typer wants a list
+    to: Annotated[
+        list[str], option("TARGET", "onnx, litert or executorch. Repeatable.", "--to")
+    ] = ["onnx"],  # noqa: B006  Typer wants a list
     int8: Annotated[
         bool, typer.Option("--int8", help="Quantize to 8 bits, calibrated on training images.")
     ] = False,
@@ -71,6 +82,7 @@ def export(
     ] = False,
     fine_tune: FineTune = 0,
     keep_float: KeepFloat = 0,
+    keep_16bit: Keep16Bit = 0,
     classes: Annotated[
         Path | None, option("FILE", "Class names of a timm model's outputs, one per line.")
     ] = None,
@@ -94,7 +106,8 @@ def export(
 
     budget = read_budget(flash, ram, macs)
     places = (tuple(to), int8, out, preprocessing)
-    options = ExportOptions(*places, max_drop, calibrate, budget, explain, keep_float, fine_tune)
+    kept = (keep_float, keep_16bit)
+    options = ExportOptions(*places, max_drop, calibrate, budget, explain, *kept, fine_tune)
     stated = Facts(
         classes=None if classes is None else read_classes(classes),
         weights=None if weights is None else str(weights),
@@ -134,6 +147,8 @@ def _lines(artifact: "Exported") -> list[str]:
         )
     if floats := record.get("float_layers"):
         lines.append(f"  in float, with what reads them: {', '.join(floats)}")
+    if wide := record.get("int16_layers"):
+        lines.append(f"  16-bit activations, with what reads them: {', '.join(wide)}")
     lines.append(
         f"  {parity.verdict} on {parity.images}: same class for {parity.agreement:.2%}, "
         f"probabilities differ by at most {parity.probability:.2g}, logits by at most "
@@ -151,6 +166,12 @@ def _lines(artifact: "Exported") -> list[str]:
         lines.append(
             f"  On a microcontroller: {cost['flash']:,} bytes of flash, at most {arena:,} bytes of "
             f"arena, {cost['macs']:,} multiply-accumulates"
+        )
+    if ethos := record.get("ethos"):
+        lines.append(
+            f"  On {ethos['accelerator']}: {ethos['cycles']:,} cycles, an estimate of Vela "
+            f"{ethos['vela']}. {ethos['processor_operators']} operators run on the processor and "
+            "are not counted"
         )
     if "latency" in record:
         lines.append(f"  On this machine: {record['latency']['median']:.3g} ms, one thread")
@@ -171,8 +192,10 @@ def _remedies(artifact: "Exported") -> list[str]:
         return []
     highest = math.ceil(parity.drop.high * 10) / 10
     accept = f"Accept it with --max-drop {highest:g}, or list the layers that lose most: --explain"
-    if "float_layers" not in artifact.record:
+    if artifact.record["target"] != "executorch" and "float_layers" not in artifact.record:
         accept = f"Keep the layers that lose most in float: --keep-float 3. {accept}"
+    if artifact.record["target"] == "litert" and "int16_layers" not in artifact.record:
+        accept = f"Give the layers that lose most 16 bits: --keep-16bit 3. {accept}"
     if "fine_tuned" not in artifact.record and artifact.record["stage"] is not None:
         accept = f"Fit the weights to int8: --fine-tune 2. {accept}"
     if parity.images_needed is None:

@@ -21,7 +21,9 @@ SMOKE = {"size": 96, "passes": 5}
 def latency(
     networks: Annotated[
         list[str],
-        typer.Argument(help="Run folders, network files, model names, or one latency table."),
+        typer.Argument(
+            help="Runs, network files, ONNX or LiteRT files, model names, or one latency table."
+        ),
     ],
     size: Annotated[
         int | None,
@@ -54,7 +56,7 @@ def latency(
 
     table = _table(networks)
     size, passes = (SMOKE["size"], SMOKE["passes"]) if smoke else (size, passes)
-    chosen = _of_table(table, size) if table else _of_names(networks, size)
+    chosen = _of_table(table, size) if table else _of_names(networks, size, threads)
     question = Question(tuple(backend or available()), batch, threads, passes)
     found = measure(chosen, question, report=lambda text: streams.echo(text, err=True))
     console = streams.console()
@@ -91,10 +93,10 @@ def _table(names: list[str]) -> LatencyTable | None:
     return load_latency_table(path)
 
 
-def _of_names(names: list[str], size: int | None) -> "list[Candidate]":
+def _of_names(names: list[str], size: int | None, threads: int) -> "list[Candidate]":
     from tinyrefinery.deploy.bench.candidates import candidates
 
-    return candidates(names, size)
+    return candidates(names, size, threads)
 
 
 def _of_table(table: LatencyTable, size: int | None) -> "list[Candidate]":

@@ -1,11 +1,13 @@
 """Arguments and options that several commands share, and the check of output paths."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from tinyrefinery.errors import DataError
 from tinyrefinery.files import check_writable, remove_half_written
 
 
@@ -150,6 +152,31 @@ DataLicense = Annotated[
     str | None, option("NAME", "License of its data.", default="as recorded, else unknown")
 ]
 Exports = Annotated[Path, option("FOLDER", "Folder of artifacts made from the network.")]
+
+# Emulated processors.
+Tflm = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        envvar="TINYREFINERY_TFLM",
+        help="Source tree of tflite-micro, for --on.",
+    ),
+]
+
+
+def tflm_tree(on: Sequence[str] | None, tflm: Path | None) -> Path | None:
+    """The source tree for `--on`; None without it.
+
+    Raises:
+        DataError: if it is not named.
+    """
+    if on and tflm is None:
+        raise DataError(
+            "--on needs the sources of LiteRT for Microcontrollers. Clone "
+            "https://github.com/tensorflow/tflite-micro and name the folder: --tflm FOLDER"
+        )
+    return tflm if on else None
+
 
 # What a model may cost on a device.
 Flash = Annotated[str | None, option("AMOUNT", "Most bytes of the LiteRT file, e.g. 100kB.")]

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tinyrefinery.cli import streams
-from tinyrefinery.cli.options import option
-from tinyrefinery.errors import CHECK_FAILED, DataError
+from tinyrefinery.cli.options import Tflm, option, tflm_tree
+from tinyrefinery.errors import CHECK_FAILED
 
 if TYPE_CHECKING:
     from tinyrefinery.deploy.emulation.replaying import Replayed
@@ -22,14 +22,7 @@ def verify(
             "Emulate it too: aarch64, arm, cortex-m3, cortex-m4, cortex-m7 or host. Repeatable.",
         ),
     ] = None,
-    tflm: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER",
-            envvar="TINYREFINERY_TFLM",
-            help="Source tree of tflite-micro, for --on.",
-        ),
-    ] = None,
+    tflm: Tflm = None,
 ) -> None:
     """Check an exported artifact and replay its test vectors.
 
@@ -38,12 +31,8 @@ def verify(
     """
     from tinyrefinery.deploy.export import verification
 
-    if on and tflm is None:
-        raise DataError(
-            "--on needs the sources of LiteRT for Microcontrollers. Clone "
-            "https://github.com/tensorflow/tflite-micro and name the folder: --tflm FOLDER"
-        )
-    found = verification.verify(artifact)
+    tree = tflm_tree(on, tflm) or Path()
+    found = verification.verify(artifact, lambda text: streams.echo(text, err=True))
     streams.echo(
         f"{artifact}: {'PASS' if found.passed else 'FAIL'}. {found.record['bytes']:,} bytes with "
         f"the recorded SHA-256. {found.n} test vectors: probabilities differ by at most "
@@ -52,7 +41,7 @@ def verify(
     )
     passed = found.passed
     for processor in on or []:
-        passed &= _replay(artifact, processor, tflm or Path())
+        passed &= _replay(artifact, processor, tree)
     if not passed:
         raise typer.Exit(CHECK_FAILED)
 

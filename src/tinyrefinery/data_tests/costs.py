@@ -1,13 +1,14 @@
 """Judging what a network costs on a device: metrics that depend on no image."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from tinyrefinery.data_tests.data_test_file import DataTest
-from tinyrefinery.data_tests.metric import Metric
+from tinyrefinery.data_tests.metric import CYCLES, Metric
 from tinyrefinery.data_tests.verdicts import Measured, Result, Ruling, Verdict
 from tinyrefinery.errors import DataTestError
 
-UNITS = {"flash": " bytes", "ram": " bytes", "macs": "", "latency": " ms"}
+UNITS = {"flash": " bytes", "ram": " bytes", "macs": "", "latency": " ms", "cycles": ""}
 """Of each metric, as it is printed."""
 
 
@@ -24,6 +25,8 @@ class Costs:
     macs: float | None = None
     latency: float | None = None
     """Milliseconds on this machine, median."""
+    cycles: Mapping[str, float] = field(default_factory=dict)
+    """Of each accelerator, by Vela's estimate."""
     is_bound: bool = False
     """Whether flash and ram are upper bounds, since there is no exported file."""
     missing: str = ""
@@ -38,7 +41,7 @@ def need(metric: Metric, bound: float) -> str:
 def shown(name: str, value: float) -> str:
     """A cost with its unit."""
     number = f"{value:.4g}" if name == "latency" else f"{value:,.0f}"
-    return f"{number}{UNITS[name]}"
+    return f"{number}{UNITS[name.partition('(')[0]]}"
 
 
 def judge_cost(name: str, test: DataTest, costs: Costs) -> Result:
@@ -50,6 +53,8 @@ def judge_cost(name: str, test: DataTest, costs: Costs) -> Result:
     metric, bound = test.measure, test.at_most
     assert bound is not None
     value = getattr(costs, metric.name)
+    if metric.name == CYCLES:
+        value = costs.cycles.get(metric.category or "")
     if value is None:
         raise DataTestError(costs.missing)
     ruling = _ruling(metric, value, bound, costs)

@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from tinyrefinery.data_tests.metric import OF_A_CLASS, OF_DEVICE, Metric, parse_metric
+from tinyrefinery.data_tests.metric import OF_A_CLASS, Metric, is_cost, parse_metric
 from tinyrefinery.data_tests.where import parse
 from tinyrefinery.errors import DataTestError, RecipeError
 from tinyrefinery.options.budget import HOST, read_amount, read_latency
@@ -46,14 +46,18 @@ def _metric(text: str) -> str:
     return text
 
 
+_EXAMPLES = {"latency": "20ms", "macs": "15M", "cycles": "300k"}
+"""Bounds of costs that are not bytes."""
+
+
 def _cost(value: Any, info: ValidationInfo) -> Any:
     """A bound such as `64kB` or `20ms` as a number of bytes or milliseconds; others as they are."""
     if not isinstance(value, str) or value.strip().replace(".", "", 1).isdigit():
         return value
     text = value.strip().removesuffix(f"@{HOST}")
-    metric, is_time = info.data.get("metric"), text.endswith(("ms", "us"))
-    if is_time != (metric == "latency") and metric in OF_DEVICE:
-        example = "20ms" if metric == "latency" else "15M" if metric == "macs" else "64kB"
+    metric, is_time = info.data.get("metric", ""), text.endswith(("ms", "us"))
+    if is_time != (metric == "latency") and is_cost(metric):
+        example = _EXAMPLES.get(metric.partition("(")[0], "64kB")
         raise ValueError(f"'{value}' is not a bound of {metric}. Write e.g. {example}")
     if is_time:
         return read_latency(f"{text}@{HOST}")
@@ -118,7 +122,7 @@ class DataTest(Part):
     """As in `defaults`."""
     metric: Annotated[str, AfterValidator(_metric)] = "accuracy"
     """accuracy, errors, flip_rate, recall(CLASS), precision(CLASS), false_positive_rate(CLASS), or
-    a cost: flash, ram, macs, latency."""
+    a cost: flash, ram, macs, latency, cycles(ACCELERATOR)."""
     threshold: Share | None = None
     """Smallest probability at which the metric's class counts as predicted; null: if it is the
     most probable class."""

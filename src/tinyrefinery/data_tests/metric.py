@@ -6,9 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyrefinery.errors import did_you_mean
+from tinyrefinery.options.budget import ACCELERATORS
 
 OF_ALL = ("accuracy", "errors", "flip_rate")
-OF_DEVICE = ("flash", "ram", "macs", "latency")
+CYCLES = "cycles"
+OF_DEVICE = ("flash", "ram", "macs", "latency", CYCLES)
 """What the network costs on a device, whatever the images: bytes, multiply-accumulates, ms."""
 OF_A_CLASS = ("recall", "precision", "false_positive_rate")
 GOOD = frozenset({"accuracy", "recall", "precision"})
@@ -23,6 +25,7 @@ class Metric:
 
     name: str
     category: str | None = None
+    """Its class; of `cycles`, the accelerator."""
 
     def __str__(self) -> str:
         return self.name if self.category is None else f"{self.name}({self.category})"
@@ -43,13 +46,19 @@ class Metric:
         return self.name == "errors"
 
 
+def is_cost(text: str) -> bool:
+    """Whether a metric, as a data test names it, is a cost."""
+    return text.partition("(")[0] in OF_DEVICE
+
+
 def parse_metric(text: str) -> Metric:
     """Read `accuracy` or `recall(CLASS)`.
 
     Raises:
         ValueError: when the metric is unknown, or its class is missing or superfluous.
     """
-    names = [*OF_ALL, *(f"{name}(CLASS)" for name in OF_A_CLASS), *OF_DEVICE]
+    names = [*OF_ALL, *(f"{name}(CLASS)" for name in OF_A_CLASS), *OF_DEVICE[:-1]]
+    names.append(f"{CYCLES}(ACCELERATOR)")
     known = (*OF_ALL, *OF_A_CLASS, *OF_DEVICE)
     match = re.fullmatch(r"\s*(\w+)\s*(?:\((.*)\))?\s*", text)
     name = match[1] if match else text
@@ -59,7 +68,10 @@ def parse_metric(text: str) -> Metric:
     category = match[2].strip() if match[2] is not None else None
     if name in OF_A_CLASS and not category:
         raise ValueError(f"{name} needs a class: {name}(CLASS), or {name}(*) for every class")
-    if name not in OF_A_CLASS and category is not None:
+    if name == CYCLES:
+        if category not in ACCELERATORS:
+            raise ValueError(f"cycles needs an accelerator: cycles({' or '.join(ACCELERATORS)})")
+    elif name not in OF_A_CLASS and category is not None:
         raise ValueError(f"{name} takes no class: write {name}")
     return Metric(name, category)
 

@@ -1,9 +1,12 @@
 """What a network under test costs on a device: of its exported file, or foretold."""
 
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from tinyrefinery.data_tests.costs import Costs
 from tinyrefinery.device.device_cost import device_cost
+from tinyrefinery.device.ethos import ethos_cost
 from tinyrefinery.device.foretell import NotForetoldError, foretell_cost
 from tinyrefinery.device.host_latency import host_latency
 from tinyrefinery.errors import RefineryError
@@ -11,30 +14,32 @@ from tinyrefinery.models.runtime_network import RuntimeNetwork
 from tinyrefinery.networks.network import Network
 from tinyrefinery.reading.json_text import read_json_object
 
+log = logging.getLogger("tinyrefinery")
 EXPORTS = Path("exports")
 """Where `tinyrefinery export` writes unless another folder is named."""
 _EXPORT = "tinyrefinery export RUN --to litert --int8"
 
 
-def network_costs(network: Network, *, latency: bool) -> Costs:
+def network_costs(network: Network, accelerators: Sequence[str] = (), *, latency: bool) -> Costs:
     """Costs of a network.
 
     Args:
         network: from `open_network`.
+        accelerators: whose cycles to estimate, where there is a file that a device runs.
         latency: whether to time it, where there is a file that a device runs.
 
     Raises:
         RefineryError: if its file can't be read or run.
     """
     if network.kind == "litert":
-        return _of_litert(network.file, network.file.name, latency=latency)
+        return _of_litert(network.file, network.file.name, accelerators, latency=latency)
     if network.kind == "onnx":
         return _of_onnx(network.file, latency=latency)
     exported = exported_file(network)
     if exported is not None:
-        return _of_litert(exported, str(exported), latency=latency)
+        return _of_litert(exported, str(exported), accelerators, latency=latency)
     info = network.info
-    missing = f"{network.name}: latency is that of an exported file. First: {_EXPORT}"
+    missing = f"{network.name}: latency and cycles are those of an exported file. First: {_EXPORT}"
     try:
         cost = foretell_cost(network.load(), info.size, info.channels, info.classes)
     except NotForetoldError as error:
@@ -53,12 +58,18 @@ def exported_file(network: Network) -> Path | None:
     return path if of_network and facts.get("bytes") == path.stat().st_size else None
 
 
-def _of_litert(path: Path, name: str, *, latency: bool) -> Costs:
+def _of_litert(path: Path, name: str, accelerators: Sequence[str], *, latency: bool) -> Costs:
     from tinyrefinery.models.litert_file import LiteRtNetwork
 
     cost = device_cost(path)
     time = _median(LiteRtNetwork(path, threads=1)) if latency else None
-    return Costs(name, cost.flash, cost.ram, cost.macs, time)
+    cycles, missing = {}, ""
+    try:
+        for accelerator in accelerators:
+            cycles[accelerator] = ethos_cost(path, accelerator, log.info).cycles
+    except RefineryError as error:  # Vela can't be installed, or can't compile the file
+        missing = str(error)
+    return Costs(name, cost.flash, cost.ram, cost.macs, time, cycles, missing=missing)
 
 
 def _of_onnx(path: Path, *, latency: bool) -> Costs:
@@ -66,8 +77,8 @@ def _of_onnx(path: Path, *, latency: bool) -> Costs:
 
     time = _median(OnnxNetwork(path, threads=1)) if latency else None
     missing = (
-        f"{path.name}: ram and macs are those of LiteRT files, and this is an ONNX file. Test the "
-        f"network that it was made from, or its LiteRT file: {_EXPORT}"
+        f"{path.name}: ram, macs and cycles are those of LiteRT files, and this is an ONNX "
+        f"file. Test the network that it was made from, or its LiteRT file: {_EXPORT}"
     )
     return Costs(path.name, path.stat().st_size, latency=time, missing=missing)
 

@@ -138,13 +138,15 @@ def run_tests(
 
 def _costs(suite: Suite, network: Network) -> Costs | None:
     """What the network costs on a device, if a test asks; a reason if that is not known."""
-    asked = {test.measure.name for test in suite.tests.values() if test.measure.is_cost}
+    costs = [test.measure for test in suite.tests.values() if test.measure.is_cost]
+    asked = {metric.name for metric in costs}
     if not asked:
         return None
     from tinyrefinery.data_tests.network_costs import network_costs  # loads torch
 
     try:
-        return network_costs(network, latency="latency" in asked)
+        accelerators = dict.fromkeys(m.category for m in costs if m.category is not None)
+        return network_costs(network, tuple(accelerators), latency="latency" in asked)
     except RefineryError as error:
         return Costs(network.name, missing=str(error))
 

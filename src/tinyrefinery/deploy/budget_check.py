@@ -16,11 +16,13 @@ import torch
 from tinyrefinery import builders
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.device.device_cost import DeviceCost, device_cost
+from tinyrefinery.device.ethos import cycles_excess
 from tinyrefinery.device.excess import Excess, excesses
 from tinyrefinery.device.foretell import NotForetoldError, foretell_cost
 from tinyrefinery.errors import BudgetError, RefineryError
 from tinyrefinery.labels.batch_norm import has_batch_norm, recalibrate
 from tinyrefinery.models import create
+from tinyrefinery.options.budget import Budget
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.stage import Stage
 
@@ -29,8 +31,11 @@ _HELP = {
     "flash": "fewer channels (model.kwargs) or another model",
     "ram": "a smaller image (data.train_crop.size), fewer channels or another model",
     "macs": "a smaller image (data.train_crop.size), fewer channels or another model",
+    "cycles": "a smaller image (data.train_crop.size), fewer channels or another model",
 }
 """What lowers each cost."""
+_EXACT = ("macs", "cycles")
+"""Costs that are never upper bounds."""
 
 
 @dataclass(frozen=True)
@@ -56,15 +61,17 @@ def check_budgets(recipe: Recipe, data: Dataset, done: Collection[str] = ()) -> 
     """
     for stage in recipe.generations:
         budget = recipe.budget_of(stage.id)
-        if budget is None or not budget.limits or stage.id in done:
+        if budget is None or stage.id in done or not (budget.limits or budget.cycles):
             continue
         found = _foretold(stage, recipe, data)
         above = () if found is None else excesses(budget, found.cost)
         if found is None or any(each.name != "macs" for each in above):
             found = _converted(stage, recipe, data, found)
             above = () if found is None else excesses(budget, found.cost)
-        if found is not None and above:
-            raise BudgetError(_message(stage, above, recipe, is_bound=found.is_bound))
+        above += _cycles_above(stage, budget, recipe, data)
+        if above:
+            is_bound = found is not None and found.is_bound
+            raise BudgetError(_message(stage, above, recipe, is_bound=is_bound))
         if found is not None:
             what = "at most " if found.is_bound else ""
             cost = found.cost
@@ -98,11 +105,39 @@ def _converted(stage: Stage, recipe: Recipe, data: Dataset, foretold: _Cost | No
         return foretold
 
 
+def _cycles_above(
+    stage: Stage, budget: Budget, recipe: Recipe, data: Dataset
+) -> tuple[Excess, ...]:
+    """The cycles of the converted untrained network, if they are above the budget."""
+    if budget.accelerator is None:
+        return ()
+    log.info(f"stage {stage.id}: converting the untrained network for its cycles")
+    try:
+        with TemporaryDirectory() as place:
+            file = _untrained_file(stage, recipe, data, Path(place))
+            cost, above = cycles_excess(file, budget, log.info)
+    except (RefineryError, ImportError) as error:
+        log.warning(
+            f"stage {stage.id}: its cycles are not checked before training, since they can't be "
+            f"estimated here ({error}). `tinyrefinery export` checks them"
+        )
+        return ()
+    if cost is not None and not above:
+        log.info(f"stage {stage.id}: {cost.cycles:,} cycles on {cost.accelerator}")
+    return above
+
+
 def _convert(stage: Stage, recipe: Recipe, data: Dataset) -> DeviceCost:
+    with TemporaryDirectory() as place:
+        return device_cost(_untrained_file(stage, recipe, data, Path(place)))
+
+
+def _untrained_file(stage: Stage, recipe: Recipe, data: Dataset, folder: Path) -> Path:
+    """The int8 LiteRT file of the untrained network, written to a folder."""
     untrained, exportable = _export_tools()
     size, channels = recipe.data.train_crop.size, data.images.channels
     kwargs = {name: value for name, value in stage.model.kwargs.items() if name != "pretrained"}
-    with torch.random.fork_rng(devices=[]), TemporaryDirectory() as place:
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = create(
             stage.model.name, len(data.classes), size=size, channels=channels, **kwargs
@@ -111,12 +146,12 @@ def _convert(stage: Stage, recipe: Recipe, data: Dataset) -> DeviceCost:
             recalibrate(network, [torch.randn(4, channels, *size)])
         mean, std = recipe.data.normalization
         module = exportable.Exportable(network.eval(), mean, std, normalize=True)
-        file = Path(place) / "untrained.tflite"
+        file = folder / "untrained.tflite"
         metadata = untrained.METADATA
         untrained.convert_on_noise(
             module, size, channels, f"stage-{stage.id}", (file, metadata), log.info
         )
-        return device_cost(file)
+        return file
 
 
 def _export_tools() -> tuple[ModuleType, ModuleType]:
@@ -130,10 +165,11 @@ def _message(stage: Stage, above: tuple[Excess, ...], recipe: Recipe, *, is_boun
     height, width = recipe.data.train_crop.size
     parts = []
     for each in above:
-        bound = "at most " if is_bound and each.name != "macs" else ""
-        unit = "" if each.name == "macs" else " bytes"
+        bound = "at most " if is_bound and each.name not in _EXACT else ""
+        unit = "" if each.name in _EXACT else " bytes"
+        verb = "are" if each.name == "cycles" else "is"
         parts.append(
-            f"{each.name} is {bound}{each.cost:,}{unit}, {each.by} above the budget of "
+            f"{each.name} {verb} {bound}{each.cost:,}{unit}, {each.by} above the budget of "
             f"{each.limit:,}"
         )
     helps = dict.fromkeys(_HELP[each.name] for each in above)
@@ -142,7 +178,7 @@ def _message(stage: Stage, above: tuple[Excess, ...], recipe: Recipe, *, is_boun
         f"Nothing was trained. What helps: {'; '.join(helps)}. To compare models: tinyrefinery "
         f"bench {stage.model.name} --size {height}"
     )
-    if is_bound and any(each.name != "macs" for each in above):
+    if is_bound and any(each.name not in _EXACT for each in above):
         text += (
             ". The exact cost may be lower. It needs the LiteRT converter: pip install "
             "'tinyrefinery[onnx,litert]'"

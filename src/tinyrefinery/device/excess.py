@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from tinyrefinery.device.device_cost import DeviceCost
 from tinyrefinery.options.budget import Budget
 
-_UNITS = {"flash": " bytes", "ram": " bytes", "macs": ""}
+_UNITS = {"flash": " bytes", "ram": " bytes", "macs": "", "cycles": ""}
 
 
 @dataclass(frozen=True)
@@ -13,13 +13,13 @@ class Excess:
     """One cost that is above its limit."""
 
     name: str
-    """`flash`, `ram` or `macs`."""
+    """`flash`, `ram`, `macs` or `cycles`."""
     cost: int
     limit: int
 
     def __str__(self) -> str:
-        unit = _UNITS[self.name]
-        return f"{self.name} is {self.cost:,}{unit}, above the budget of {self.limit:,}"
+        unit, verb = _UNITS[self.name], "are" if self.name == "cycles" else "is"
+        return f"{self.name} {verb} {self.cost:,}{unit}, above the budget of {self.limit:,}"
 
     @property
     def by(self) -> str:

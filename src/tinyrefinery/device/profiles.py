@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from tinyrefinery.errors import look_up
-from tinyrefinery.options.budget import Budget
+from tinyrefinery.options.budget import ACCELERATORS, Budget
 
 KIB, MIB, GIB = 2**10, 2**20, 2**30
 
@@ -36,9 +36,9 @@ _ST = "https://www.st.com/en/microcontrollers-microprocessors/"
 _ETHOS = "https://developer.arm.com/Processors/Ethos-U55"
 
 
-def _ethos(macs: int) -> Device:
-    """An Ethos-U55 of so many multiply-accumulates per cycle, on any board."""
-    title, name = f"Ethos-U55, {macs} MACs per cycle", f"ethos-u55-{macs}"
+def _ethos(name: str) -> Device:
+    """An Ethos-U55 on any board."""
+    title = f"Ethos-U55, {name.rpartition('-')[2]} MACs per cycle"
     return Device(name, title, "Cortex-M55 and Ethos-U55", 500, None, None, _ETHOS, name)
 
 
@@ -75,7 +75,7 @@ _ALL = (
         *("esp32-s3", "ESP32-S3 with 8 MB of flash", "Xtensa LX7", 240, 8 * MIB, 512 * KIB),
         "https://www.espressif.com/en/products/socs/esp32-s3",
     ),
-    *map(_ethos, (32, 64, 128, 256)),
+    *map(_ethos, ACCELERATORS),
     Device(
         *("pi-zero", "Raspberry Pi Zero", "ARM1176", 1000, None, 512 * MIB),
         f"{_PI}raspberry-pi-zero/",

@@ -44,7 +44,7 @@ KEPT = "data_tests"
 """Folder, in a run or beside a network file, that holds what is computed with networks."""
 TIMM, FILE = "timm:", "file:"
 HTTP = ("http://", "https://")
-ONNX, LITERT = ".onnx", ".tflite"
+ONNX, LITERT, EXECUTORCH = ".onnx", ".tflite", ".pte"
 RUNTIME_FILES: dict[str, Kind] = {ONNX: "onnx", LITERT: "litert"}
 """Suffixes of files that a runtime other than PyTorch runs, and their kind."""
 SUFFIXES = (*RUNTIME_FILES, ".safetensors", ".pt", ".pth", ".ckpt")
@@ -194,6 +194,11 @@ def _place(path: Path) -> Run | TrainedStage | Path:
         DataError: when it is none of these.
     """
     if path.is_file():
+        if path.suffix.lower() == EXECUTORCH:
+            raise DataError(
+                f"{path}: only `tinyrefinery verify` runs ExecuTorch files. Name the run or the "
+                "network file that it was exported from"
+            )
         if path.suffix in (".yaml", ".yml", ".json", ".csv", ".parquet"):
             raise DataError(_no_network(path))
         folder = stage_folder_of(path)

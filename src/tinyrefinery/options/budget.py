@@ -13,6 +13,8 @@ UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "G
 """Prefixes of amounts: 100kB is 100,000 bytes, 100KiB is 102,400."""
 HOST = "host"
 """The machine that the command runs on."""
+ACCELERATORS = tuple(f"ethos-u55-{macs}" for macs in (32, 64, 128, 256))
+"""Vela's names of those whose cycles it estimates; the number is of MACs per cycle."""
 _AMOUNT = re.compile(r"(\d{1,18}(?:\.\d{1,18})?) ?(k|K|M|G|Ki|Mi|Gi)?B?")
 _LATENCY = re.compile(r"(\d{1,9}(?:\.\d{1,9})?) ?(ms|us)@(\w+)")
 
@@ -72,6 +74,27 @@ def _latency(text: Any) -> Any:
     return str(text)
 
 
+def read_cycles(text: str) -> tuple[int, str]:
+    """Cycles and the accelerator of a limit such as `300k@ethos-u55-128`.
+
+    Raises:
+        ValueError: if it is not a limit, or of an accelerator that Vela is not asked for.
+    """
+    amount, _, accelerator = text.strip().partition("@")
+    cycles = _amount(amount)
+    if cycles is None or not accelerator:
+        raise ValueError(f"'{text}' is not a limit of cycles. Write e.g. 300k@{ACCELERATORS[2]}")
+    if accelerator not in ACCELERATORS:
+        known = ", ".join(ACCELERATORS)
+        raise ValueError(f"'{text}': no accelerator is named '{accelerator}'. Known: {known}")
+    return cycles, accelerator
+
+
+def _cycles(text: Any) -> Any:
+    read_cycles(str(text))
+    return str(text)
+
+
 Amount = Annotated[
     int,
     BeforeValidator(_as_amount),
@@ -93,9 +116,13 @@ class Budget(Part):
     """Median of a pass on one thread of the machine that exports, e.g. 20ms@host; null: any. It is
     measured when the network is exported."""
 
+    cycles: Annotated[str, BeforeValidator(_cycles)] | None = None
+    """Cycles of an accelerator for one image, by the estimate of Arm's compiler Vela, e.g.
+    300k@ethos-u55-128; null: any."""
+
     def __bool__(self) -> bool:
         """Whether anything is limited."""
-        return bool(self.limits) or self.latency is not None
+        return bool(self.limits) or self.latency is not None or self.cycles is not None
 
     @property
     def limits(self) -> dict[str, int]:
@@ -107,6 +134,11 @@ class Budget(Part):
     def milliseconds(self) -> float | None:
         """The limit of the latency."""
         return None if self.latency is None else read_latency(self.latency)
+
+    @property
+    def accelerator(self) -> tuple[int, str] | None:
+        """The limit of the cycles, and the accelerator."""
+        return None if self.cycles is None else read_cycles(self.cycles)
 
     def over(self, other: "Budget | None") -> "Budget":
         """This budget, with the limits of another one where it has none."""

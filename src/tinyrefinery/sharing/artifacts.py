@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tinyrefinery.deploy.export.export_options import TARGETS
 from tinyrefinery.deploy.export.side_files import read_record, record_file
 from tinyrefinery.errors import CheckpointError
-from tinyrefinery.networks.opening import RUNTIME_FILES
 from tinyrefinery.reading.digests import file_digest
 
 
@@ -53,7 +53,7 @@ def find_artifacts(digests: Collection[str], folders: Iterable[Path]) -> list[Ar
     found: dict[Path, Artifact] = {}
     for folder in folders:
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-            if path.suffix.lower() in RUNTIME_FILES and record_file(path).is_file():
+            if path.suffix.lower() in TARGETS.values() and record_file(path).is_file():
                 artifact = open_artifact_record(path)
                 if artifact.record.get("digest") in digests:
                     found.setdefault(path.resolve(), artifact)

@@ -9,12 +9,11 @@ pytest.importorskip("ai_edge_litert")
 
 from tests.device.litert_files import random_network
 from tinyrefinery.cli.main import app
-from tinyrefinery.deploy.bench import ethos
-from tinyrefinery.deploy.bench.ethos import VELA, EthosCost, ethos_cost
-from tinyrefinery.deploy.export.tool_environment import tool_python
-from tinyrefinery.device import profiles
+from tinyrefinery.device import ethos, profiles
 from tinyrefinery.device.device_cost import device_cost
+from tinyrefinery.device.ethos import VELA, EthosCost, ethos_cost
 from tinyrefinery.device.profiles import DEVICES, Device, device_named
+from tinyrefinery.device.tool_environment import tool_python
 from tinyrefinery.errors import RecipeError, RefineryError
 
 

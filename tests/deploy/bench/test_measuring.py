@@ -8,11 +8,16 @@ import torch
 from torch import nn
 from typer.testing import CliRunner
 
+pytest.importorskip("ai_edge_litert")
+
+from tests.device.litert_files import random_network
 from tinyrefinery.cli.main import app
 from tinyrefinery.deploy.bench import backends
 from tinyrefinery.deploy.bench.candidates import Candidate, by_name, candidates
+from tinyrefinery.deploy.bench.latency_report import latency_notes
 from tinyrefinery.deploy.bench.measuring import Question, measure
-from tinyrefinery.errors import DataError, RecipeError
+from tinyrefinery.device.device_cost import device_cost
+from tinyrefinery.errors import CheckpointError, DataError, RecipeError
 from tinyrefinery.models import create
 from tinyrefinery.models.network_file import save_network
 
@@ -41,6 +46,29 @@ def test_names_and_files(file):
     )
     assert candidates([str(file)])[0].size == (32, 32)
     assert candidates(["resnet8"])[0].size == (224, 224)
+
+
+def test_files_run_in_their_own_runtime_beside_pytorch(tmp_path):
+    path = random_network(tmp_path / "net.tflite", 3)
+    (taken,) = candidates([str(path)])
+    small, file = candidates(["resnet8", str(path)], taken.size[0])
+    assert (file.runtime, file.channels) == ("litert", taken.channels)
+    assert file.macs == device_cost(path).macs
+    question = Question(backends=("torch", "channels_last"), passes=5)
+    found = measure([small, file], question)
+    lines = found["lines"]
+    shown = [(line["network"], line["backend"]) for line in lines]
+    assert shown == [("resnet8", "torch"), ("resnet8", "channels_last"), ("net.tflite", "litert")]
+    assert lines[0]["ratio"] == 1
+    assert 0 < lines[2]["ratio"] == pytest.approx(lines[2]["cpu"] / lines[0]["cpu"], rel=0.5)
+    assert lines[2]["parameters"] is None
+    assert found["machine"]["versions"]["litert"]
+    assert "relative to resnet8 with torch" in latency_notes(found)[-1 - found["busy"]]
+    assert [line["network"] for line in measure([file], question)["lines"]] == ["net.tflite"]
+    with pytest.raises(DataError, match=r"net\.tflite: is timed with one image per pass"):
+        measure([small, file], Question(batch=2))
+    with pytest.raises(DataError, match=r"net\.tflite: takes images of .* Leave --size and"):
+        candidates([str(path)], taken.size[0] + 1)
 
 
 @pytest.mark.parametrize(
@@ -130,8 +158,8 @@ def test_a_recipe_is_no_table_of_latencies():
 
 
 @pytest.mark.parametrize("name", ["net.tflite", "net.onnx"])
-def test_files_of_other_runtimes_are_sent_to_bench(name, tmp_path):
+def test_a_damaged_file_is_one_message(name, tmp_path):
     path = tmp_path / name
-    path.touch()
-    with pytest.raises(DataError, match=r"tinyrefinery bench .*net\."):
+    path.write_bytes(b"damaged!")
+    with pytest.raises(CheckpointError, match=r"net\..*: is not a"):
         candidates([str(path)])

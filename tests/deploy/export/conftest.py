@@ -3,7 +3,7 @@
 import pytest
 
 from tests.networks.runs import write_photos, write_run
-from tinyrefinery.deploy.export.tool_environment import tool_python
+from tinyrefinery.device.tool_environment import tool_python
 from tinyrefinery.errors import RefineryError
 
 

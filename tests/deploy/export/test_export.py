@@ -13,12 +13,13 @@ import torch
 
 from tests.networks.runs import CLASSES
 from tinyrefinery import export, open_network
-from tinyrefinery.deploy.export import tool_environment
 from tinyrefinery.deploy.export.artifact_facts import artifact_facts
 from tinyrefinery.deploy.export.exportable import Exportable
 from tinyrefinery.deploy.export.exporting import recipe_budget
 from tinyrefinery.deploy.export.side_files import failed_file, record_file, vectors_file
+from tinyrefinery.device import tool_environment
 from tinyrefinery.device.device_cost import device_cost
+from tinyrefinery.device.ethos import VELA
 from tinyrefinery.errors import CheckpointError, DataError, RecipeError, RefineryError
 from tinyrefinery.models.network_file import load_network
 from tinyrefinery.options.budget import Budget
@@ -192,6 +193,8 @@ def test_an_artifact_of_another_network_is_not_written(run, tmp_path, monkeypatc
 def test_export_above_the_budget_writes_no_artifact(run, tmp_path, converter):
     with pytest.raises(RecipeError, match="add --to litert"):
         export(run, folder=tmp_path, budget=Budget(flash=1))
+    with pytest.raises(RecipeError, match="budget of cycles limits int8 artifacts: add --int8"):
+        export(run, "litert", folder=tmp_path, budget=Budget(cycles="1k@ethos-u55-32"))
     (done,) = export(run, "litert", folder=tmp_path, budget=Budget(flash=1))
     assert not done.passed
     assert not done.path.exists()
@@ -199,6 +202,22 @@ def test_export_above_the_budget_writes_no_artifact(run, tmp_path, converter):
     (done,) = export(run, "litert", folder=tmp_path, budget=Budget(flash=10**9))
     assert done.passed
     assert done.record["cost"]["flash"] == device_cost(done.path).flash == done.record["bytes"]
+
+
+@pytest.mark.slow
+def test_export_above_the_budget_of_cycles_writes_no_artifact(run, tmp_path, converter):
+    try:
+        tool_environment.tool_python(lambda text: None, VELA)
+    except RefineryError as error:
+        pytest.skip(f"Vela is not available: {error}")
+    low, high = (Budget(cycles=f"{cycles}@ethos-u55-32") for cycles in ("1", "1G"))
+    options = {"folder": tmp_path, "int8": True, "max_drop": 100}
+    (done,) = export(run, "litert", budget=low, **options)
+    assert not done.path.exists()
+    assert done.excess[0].startswith("cycles are ")
+    (done,) = export(run, "litert", budget=high, **options)
+    assert done.passed
+    assert done.record["ethos"]["cycles"] > 1
 
 
 def test_what_cannot_be_exported_is_one_message(run, tmp_path):

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tinyrefinery.data_tests import metric as metrics
 from tinyrefinery.data_tests.costs import shown
-from tinyrefinery.data_tests.metric import OF_DEVICE
 from tinyrefinery.data_tests.verdicts import Measured, Result, Verdict
 from tinyrefinery.pages.numbers import NOTHING
 
@@ -23,7 +23,7 @@ BAR = 10
 
 def is_cost(result: Result) -> bool:
     """Whether the result is a cost of the network, without images."""
-    return result.metric in OF_DEVICE
+    return metrics.is_cost(result.metric)
 
 
 def is_count(result: Result) -> bool:
@@ -51,7 +51,7 @@ def value(measured: Measured | None, result: Result) -> str:
 
 def recorded(metric: str, measured: Mapping[str, Any]) -> tuple[str, str, str]:
     """Number of images, value and interval of a kept measurement; a cost has a value alone."""
-    if metric in OF_DEVICE:
+    if metrics.is_cost(metric):
         return "", shown(metric, measured["value"]), ""
     digits = 0 if metric == "errors" else 3
     low, high = measured["low"], measured["high"]

@@ -8,16 +8,21 @@ from typing import Any
 import torch
 from torch import nn
 
+from tinyrefinery.deploy.export.verification import open_artifact
+from tinyrefinery.device.device_cost import device_cost
 from tinyrefinery.errors import DataError
 from tinyrefinery.evaluation import cost
 from tinyrefinery.labels.batch_norm import has_batch_norm, recalibrate
 from tinyrefinery.models import create
-from tinyrefinery.networks.opening import RUNTIME_FILES, SUFFIXES, TIMM, open_networks
+from tinyrefinery.models.runtime_network import RuntimeNetwork
+from tinyrefinery.networks.opening import LITERT, RUNTIME_FILES, SUFFIXES, TIMM, open_networks
 
 CLASSES = 1000
 """Of networks that are built by name: ImageNet's."""
 SIZE = 224
 """Pixels of a side, for networks that are built by name."""
+BACKENDS_OF_FILES = {"onnx": "onnxruntime", "litert": "litert"}
+"""By the kind of a file."""
 
 
 @dataclass(frozen=True)
@@ -29,45 +34,50 @@ class Candidate:
     channels: int
     size: tuple[int, int]
     """Height, width in pixels."""
+    runtime: str = ""
+    """Of an ONNX or LiteRT file, whose only backend it is; "": PyTorch runs the network."""
 
     @property
-    def parameters(self) -> int:
-        """Weights and biases."""
-        return cost.parameters(self.network)
+    def parameters(self) -> int | None:
+        """Weights and biases; None: those of a file are not counted."""
+        return None if self.runtime else cost.parameters(self.network)
 
     @property
-    def macs(self) -> int:
-        """Multiply-accumulates for one image, by the plain count."""
+    def macs(self) -> int | None:
+        """Multiply-accumulates for one image, by the plain count; None for an ONNX file."""
+        if isinstance(self.network, RuntimeNetwork):
+            is_litert = self.network.path.suffix.lower() == LITERT
+            return device_cost(self.network.path).macs if is_litert else None
         return cost.macs(self.network, self.channels, self.size)
 
 
-def candidates(names: Sequence[str], size: int | None = None) -> list[Candidate]:
+def candidates(names: Sequence[str], size: int | None = None, threads: int = 1) -> list[Candidate]:
     """The networks that names stand for, in evaluation mode.
 
     Of a run, one network per stage, that of the lowest seed: weights don't change the time.
 
     Args:
-        names: run folders, network files, and names that `models.create` takes.
-        size: pixels of a side; None: what a network was trained with, 224 for those by name.
+        names: run folders, network files, ONNX or LiteRT files, and names that `models.create`
+            takes.
+        size: pixels of a side; None: what a network was trained with, 224 for those by name. ONNX
+            and LiteRT files keep their own.
+        threads: of the runtimes of ONNX and LiteRT files.
 
     Raises:
         DataError: when there is no such run or file, or a run has no finished network.
         CheckpointError: when a file is not a network.
         RecipeError: when there is no model of a name.
     """
-    return [candidate for name in names for candidate in _named(name, size)]
+    return [candidate for name in names for candidate in _named(name, size, threads)]
 
 
-def _named(name: str, size: int | None) -> list[Candidate]:
+def _named(name: str, size: int | None, threads: int) -> list[Candidate]:
     path = Path(name)
     is_place = path.exists() or "/" in name or path.suffix in SUFFIXES
     if name.startswith(TIMM) or not is_place:
         return [by_name(name, size or SIZE)]
     if path.suffix.lower() in RUNTIME_FILES and path.exists():
-        raise DataError(
-            f"{name}: latency times PyTorch networks. For this file: tinyrefinery bench {name}. Or "
-            "name the run or network file it was made from: ONNX Runtime is one of the backends"
-        )
+        return [_of_file(path, size, threads)]
     return [
         Candidate(
             f"{n.stage.row} {n.stage.stage}".strip() if path.is_dir() and n.stage else path.name,
@@ -77,6 +87,20 @@ def _named(name: str, size: int | None) -> list[Candidate]:
         )
         for n in open_networks([name])
     ]
+
+
+def _of_file(path: Path, size: int | None, threads: int) -> Candidate:
+    """An ONNX or LiteRT file, run by its own runtime."""
+    network = open_artifact(path, threads)
+    side = size or SIZE
+    taken = network.size or (side, side)
+    if size is not None and taken != (size, size):
+        raise DataError(
+            f"{path.name}: takes images of {taken[0]}x{taken[1]} pixels, not {size}x{size}. Leave "
+            "--size and --smoke out"
+        )
+    runtime = BACKENDS_OF_FILES[RUNTIME_FILES[path.suffix.lower()]]
+    return Candidate(path.name, network, network.channels, taken, runtime)
 
 
 def by_name(

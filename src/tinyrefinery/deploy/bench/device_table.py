@@ -11,12 +11,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tinyrefinery.deploy.bench.candidates import SIZE, by_name
-from tinyrefinery.deploy.bench.ethos import EthosCost, ethos_cost
+from tinyrefinery.deploy.emulation.counting import Counted, count_instructions
 from tinyrefinery.deploy.export.artifact_facts import INSIDE, artifact_facts
 from tinyrefinery.deploy.export.exportable import Exportable
 from tinyrefinery.deploy.export.untrained import METADATA, convert_on_noise
 from tinyrefinery.deploy.export.verification import open_artifact
 from tinyrefinery.device.device_cost import DeviceCost, device_cost
+from tinyrefinery.device.ethos import EthosCost, ethos_cost
 from tinyrefinery.device.host_latency import pass_on_noise
 from tinyrefinery.device.timing import BURST, is_busy, ratio, summary, time_interleaved
 from tinyrefinery.errors import DataError
@@ -41,6 +42,8 @@ class DeviceLine:
     """CPU time relative to the first network."""
     ethos: tuple[EthosCost, ...] = ()
     """Vela's estimates, one per accelerator."""
+    counted: tuple[Counted, ...] = ()
+    """Instructions on emulated processors."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,8 @@ def device_table(
     classes: int = 10,
     passes: int = 100,
     accelerators: Sequence[str] = (),
+    emulated: Sequence[str] = (),
+    tree: Path | None = None,
     say: Callable[[str], object] = lambda text: None,
 ) -> DeviceTable:
     """Convert, measure and time networks.
@@ -69,6 +74,8 @@ def device_table(
         classes: of untrained architectures.
         passes: timed passes of each network, rounded up to whole turns.
         accelerators: Ethos-U55 variants to estimate cycles for, e.g. `ethos-u55-128`.
+        emulated: processors to count instructions on, e.g. `cortex-m4`.
+        tree: source tree of LiteRT for Microcontrollers, for `emulated`.
         say: called with progress messages.
 
     Raises:
@@ -93,6 +100,7 @@ def device_table(
                 times=summary(timed),
                 ratio=ratio(timed, times[0]),
                 ethos=_ethos(file, accelerators, say),
+                counted=_counted(file, emulated, tree, say),
             )
             for shown, (file, form), timed in zip(_shown(names), files, times, strict=True)
         ]
@@ -105,6 +113,14 @@ def _ethos(
     if file.suffix.lower() != LITERT:
         return ()
     return tuple(ethos_cost(file, name, say) for name in accelerators)
+
+
+def _counted(
+    file: Path, emulated: Sequence[str], tree: Path | None, say: Callable[[str], object]
+) -> tuple[Counted, ...]:
+    if tree is None or file.suffix.lower() != LITERT:
+        return ()
+    return tuple(count_instructions(file, name, tree, say) for name in emulated)
 
 
 def _shown(names: Sequence[str]) -> list[str]:

@@ -17,6 +17,7 @@ COLUMNS = (
 )
 """Columns of latency.csv; times in milliseconds."""
 Line = Mapping[str, Any]
+_VERSIONS = ("torch", "onnxruntime", "litert")
 
 
 def latency_table(
@@ -73,7 +74,8 @@ def latency_notes(result: Mapping[str, Any], method: str | None = None) -> list[
     """
     machine, settings = result["machine"], result["settings"]
     first = result["lines"][0]
-    versions = {k: v for k, v in machine["versions"].items() if k in ("torch", "onnxruntime") and v}
+    of_torch = next((n for n in result["lines"] if n["parameters"] is not None), first)
+    versions = {k: v for k, v in machine["versions"].items() if k in _VERSIONS and v}
     software = ", ".join(f"{name} {number}" for name, number in versions.items())
     threads = f"{settings['threads']} thread{'' if settings['threads'] == 1 else 's'}"
     images = f"{settings['batch']} image{'' if settings['batch'] == 1 else 's'} per pass"
@@ -82,8 +84,13 @@ def latency_notes(result: Mapping[str, Any], method: str | None = None) -> list[
         f"{machine['processor']}, {machine['cores']} cores; {threads}, {images}; {software}."
         + (f" Load {' to '.join(load)}." if load else ""),
         f"Medians of {first['n']} interleaved passes. CPU: time of this process only. Ratio: CPU "
-        f"time relative to {first['network']} with the same backend.",
+        f"time relative to {of_torch['network']} with the same backend.",
     ]
+    if any(line["parameters"] is None for line in result["lines"]):
+        notes.append(
+            f"Files run in their own runtime. Their ratio is relative to {first['network']} with "
+            f"{first['backend']}."
+        )
     if result["busy"]:
         notes.append("The machine was busy: wall times exceed CPU times. Compare CPU times.")
     if method:

@@ -1,7 +1,7 @@
 """Measure the latency of networks in one process, interleaved, and record the machine."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -11,8 +11,10 @@ import torch
 
 from tinyrefinery.deploy.bench.backends import prepare, torch_threads
 from tinyrefinery.deploy.bench.candidates import Candidate
-from tinyrefinery.device.timing import BURST, is_busy, ratio, summary, time_interleaved
+from tinyrefinery.device.host_latency import pass_on_noise
+from tinyrefinery.device.timing import BURST, Pass, is_busy, ratio, summary, time_interleaved
 from tinyrefinery.errors import DataError
+from tinyrefinery.models.runtime_network import RuntimeNetwork
 from tinyrefinery.runs.environment import environment
 
 
@@ -44,7 +46,8 @@ def measure(
     Returns:
         `machine`, `settings`, `busy` and `lines`. A line has network, backend, height, width,
         parameters, macs, the times of `timing.summary` in ms, and `ratio`: CPU time relative to the
-        first network with the same backend, measured in the same rounds.
+        first network with the same backend, of a file to the first network, measured in the same
+        rounds.
 
     Raises:
         DataError: if a network can't run, or there is none.
@@ -52,20 +55,17 @@ def measure(
     if not networks or not question.backends:
         raise DataError("latency: name at least one network and one backend")
     load = _load()
-    pairs = [(candidate, backend) for backend in question.backends for candidate in networks]
+    pairs = _pairs(networks, question)
     with torch_threads(question.threads):
         passes = []
         for candidate, backend in pairs:
             report(f"preparing {candidate.name} for {backend}")
-            images = _images(candidate, question.batch)
-            passes.append(
-                prepare(backend, candidate.name, candidate.network, images, question.threads)
-            )
+            passes.append(_pass(candidate, backend, question))
         turns = -(-question.passes // BURST)
         report(f"timing {len(pairs)} networks interleaved, {turns * BURST} passes each")
         timed = time_interleaved(passes, turns)
-        machine = _machine(question, load)
-    first = {backend: number for number, (_, backend) in reversed(list(enumerate(pairs)))}
+        machine = _machine({backend for _, backend in pairs}, load)
+    reference = [_reference(number, pairs) for number in range(len(pairs))]
     sizes = {id(candidate): (candidate.parameters, candidate.macs) for candidate in networks}
     lines = [
         {
@@ -76,9 +76,9 @@ def measure(
             "parameters": sizes[id(candidate)][0],
             "macs": sizes[id(candidate)][1],
             **summary(times),
-            "ratio": ratio(times, timed[first[backend]]),
+            "ratio": ratio(times, timed[other]),
         }
-        for (candidate, backend), times in zip(pairs, timed, strict=True)
+        for (candidate, backend), times, other in zip(pairs, timed, reference, strict=True)
     ]
     settings = {"batch": question.batch, "threads": question.threads, "burst": BURST}
     return {
@@ -87,6 +87,37 @@ def measure(
         "busy": is_busy(timed),
         "lines": lines,
     }
+
+
+Pairs = list[tuple[Candidate, str]]
+"""Networks with a backend."""
+
+
+def _pairs(networks: Sequence[Candidate], question: Question) -> Pairs:
+    """Each network with each backend, and each file with its own."""
+    of_torch = [candidate for candidate in networks if not candidate.runtime]
+    pairs = [(candidate, backend) for backend in question.backends for candidate in of_torch]
+    files = [candidate for candidate in networks if candidate.runtime]
+    if files and question.batch != 1:
+        raise DataError(f"{files[0].name}: is timed with one image per pass. Leave --batch out")
+    own = [(candidate, candidate.runtime) for candidate in files]
+    # The first network that is named is the first line.
+    return [*own, *pairs] if networks[0].runtime else [*pairs, *own]
+
+
+def _reference(number: int, pairs: Pairs) -> int:
+    """Which line the ratio of a line is relative to."""
+    candidate, backend = pairs[number]
+    if candidate.runtime:
+        return 0
+    return next(i for i, (c, b) in enumerate(pairs) if b == backend and not c.runtime)
+
+
+def _pass(candidate: Candidate, backend: str, question: Question) -> Pass:
+    if isinstance(candidate.network, RuntimeNetwork):
+        return pass_on_noise(candidate.network)
+    images = _images(candidate, question.batch)
+    return prepare(backend, candidate.name, candidate.network, images, question.threads)
 
 
 def _images(candidate: Candidate, batch: int) -> torch.Tensor:
@@ -99,14 +130,18 @@ def _load() -> float | None:
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
-def _machine(question: Question, load_before: float | None) -> dict[str, Any]:
+_PACKAGES = {"onnxruntime": "onnxruntime", "litert": "ai-edge-litert"}
+"""Of backends that are not PyTorch."""
+
+
+def _machine(backends: Collection[str], load_before: float | None) -> dict[str, Any]:
     """Machine, versions, time and load of the measurement."""
     machine = environment()
-    if "onnxruntime" in question.backends:
+    for backend in sorted(_PACKAGES.keys() & backends):
         try:
-            machine["versions"]["onnxruntime"] = version("onnxruntime")
+            machine["versions"][backend] = version(_PACKAGES[backend])
         except PackageNotFoundError:  # e.g. onnxruntime-gpu, which has another name
-            machine["versions"]["onnxruntime"] = None
+            machine["versions"][backend] = None
     machine["when"] = datetime.now(UTC).isoformat(timespec="seconds")
     machine["load"] = [load_before, _load()]
     return machine

@@ -1,5 +1,6 @@
 """What an artifact states of itself: in its metadata and in its record."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from tinyrefinery.networks.network import Network
@@ -10,6 +11,22 @@ INSIDE, METADATA = "inside", "metadata"
 """Where pixels are normalized: in the artifact, or outside it by what its metadata states."""
 
 
+@dataclass(frozen=True)
+class KeptLayers:
+    """Layers of an int8 artifact that do not compute in 8 bits, nor does what reads them."""
+
+    floats: tuple[str, ...] = ()
+    """In float."""
+    int16: tuple[str, ...] = ()
+    """With 16-bit activations and 8-bit weights."""
+
+    @property
+    def facts(self) -> dict[str, list[str]]:
+        """What the record states of them."""
+        named = {"float_layers": self.floats, "int16_layers": self.int16}
+        return {name: list(layers) for name, layers in named.items() if layers}
+
+
 def artifact_facts(
     network: Network, *, target: str, preprocessing: str, int8: bool, method: str | None
 ) -> dict[str, Any]:
@@ -17,7 +34,7 @@ def artifact_facts(
 
     Args:
         network: what is exported.
-        target: `onnx` or `litert`.
+        target: `onnx`, `litert` or `executorch`.
         preprocessing: `INSIDE` or `METADATA`.
         int8: whether weights and activations are 8-bit integers.
         method: how int8 was calibrated; None for float.

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from tinyrefinery.deploy.export import litert_conversion, onnx_int8
+from tinyrefinery.deploy.export import executorch_conversion, litert_conversion, onnx_int8
+from tinyrefinery.deploy.export.artifact_facts import KeptLayers
 from tinyrefinery.deploy.export.float_layers import weight_nodes
 from tinyrefinery.deploy.export.onnx_rewrites import put_metadata, remove_notes, take_pixels
 from tinyrefinery.models.runtime_network import ENTRY
@@ -18,7 +19,7 @@ class Files:
     """What the makers of a target need."""
 
     graph: Path
-    """The float ONNX graph."""
+    """The float ONNX graph. The program of torch lies beside it, if ExecuTorch is a target."""
     folder: Path
     """Where to write."""
     images: np.ndarray | None = field(repr=False)
@@ -29,8 +30,8 @@ class Files:
     """Whether the input is uint8 pixels."""
     name: str
     """Of the network, for errors and logs."""
-    floats: tuple[str, ...] = ()
-    """Layers that stay in float in an int8 file."""
+    kept: KeptLayers = field(default_factory=KeptLayers)
+    """Layers of an int8 file that are not in 8 bits."""
 
 
 def make(target: str, files: Files, say: Callable[[str], object]) -> dict[str, Path]:
@@ -39,7 +40,9 @@ def make(target: str, files: Files, say: Callable[[str], object]) -> dict[str, P
     Raises:
         RefineryError: if the target can't hold the network.
     """
-    return _make_onnx(files) if target == "onnx" else _make_litert(files, say)
+    if target == "onnx":
+        return _make_onnx(files)
+    return _make_litert(files, say) if target == "litert" else _make_executorch(files, say)
 
 
 def _make_onnx(files: Files) -> dict[str, Path]:
@@ -53,7 +56,12 @@ def _make_onnx(files: Files) -> dict[str, Path]:
         if files.images is not None:
             source = files.folder / f"quantized{method}.onnx"
             onnx_int8.quantize_onnx(
-                prepared, source, files.images, method, pixels=files.pixels, floats=files.floats
+                prepared,
+                source,
+                files.images,
+                method,
+                pixels=files.pixels,
+                floats=files.kept.floats,
             )
         model = onnx.load(source)
         if files.pixels:
@@ -71,12 +79,29 @@ def _make_litert(files: Files, say: Callable[[str], object]) -> dict[str, Path]:
     is_int8 = files.images is not None
     methods = litert_conversion.METHODS if is_int8 else ("",)
     made = {method: files.folder / f"artifact{method}.tflite" for method in methods}
-    floats = tuple(weight_nodes(onnx.load(files.graph), files.floats))
+    model = onnx.load(files.graph)
+    floats, int16 = (
+        tuple(weight_nodes(model, layers)) for layers in (files.kept.floats, files.kept.int16)
+    )
     wanted = [
         litert_conversion.LiteRtFile(
-            str(path), files.metadata(method), files.pixels, is_int8, method, floats
+            str(path), files.metadata(method), files.pixels, is_int8, method, floats, int16
         )
         for method, path in made.items()
     ]
     litert_conversion.convert_to_litert(files.graph, wanted, files.images, files.name, say)
+    return made
+
+
+def _make_executorch(files: Files, say: Callable[[str], object]) -> dict[str, Path]:
+    """ExecuTorch files by calibration method."""
+    is_int8 = files.images is not None
+    methods = executorch_conversion.METHODS if is_int8 else ("",)
+    made = {method: files.folder / f"artifact{method}.pte" for method in methods}
+    wanted = [
+        executorch_conversion.ExecuTorchFile(str(path), files.metadata(method), is_int8, method)
+        for method, path in made.items()
+    ]
+    program = executorch_conversion.program_file(files.graph)
+    executorch_conversion.convert_to_executorch(program, wanted, files.images, files.name, say)
     return made

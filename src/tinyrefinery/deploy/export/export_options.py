@@ -11,7 +11,7 @@ from tinyrefinery.files import check_writable
 from tinyrefinery.networks.network import Network
 from tinyrefinery.options.budget import Budget
 
-TARGETS: dict[str, str] = {"onnx": ".onnx", "litert": ".tflite"}
+TARGETS: dict[str, str] = {"onnx": ".onnx", "litert": ".tflite", "executorch": ".pte"}
 """Formats, and how the names of their files end."""
 
 
@@ -37,7 +37,11 @@ class ExportOptions:
     explain: bool = False
     """Whether to list what int8 costs each layer."""
     keep_float: int = 0
-    """Layers to keep in float where int8 is not proven to keep the accuracy; 0: none."""
+    """Layers to keep in float where int8 is not proven to keep the accuracy; 0: none. Not for
+    ExecuTorch."""
+    keep_16bit: int = 0
+    """Layers with 16-bit activations where int8 is not proven to keep the accuracy; 0: none. For
+    LiteRT only."""
     fine_tune: int = 0
     """Epochs of fine-tuning where int8 is not proven to keep the accuracy; 0: none."""
 
@@ -63,6 +67,8 @@ def check_export(network: Network, options: ExportOptions) -> None:
             "--flash, --ram and --macs limit the LiteRT artifact: add --to litert, or leave them "
             "out"
         )
+    if options.budget.cycles is not None and not options.int8:
+        raise RecipeError("a budget of cycles limits int8 artifacts: add --int8, or leave it out")
     if options.explain and not options.int8:
         raise RecipeError("--explain lists what int8 costs each layer: add --int8")
     if options.fine_tune:
@@ -71,6 +77,22 @@ def check_export(network: Network, options: ExportOptions) -> None:
         from tinyrefinery.deploy.export.fine_tuning import check_fine_tuning
 
         check_fine_tuning(network)
-    if options.keep_float and not options.int8:
-        raise RecipeError("--keep-float is about int8: add --int8, or leave it out")
+    _check_kept(options)
     check_writable(folders=[options.out])
+
+
+def _check_kept(options: ExportOptions) -> None:
+    """Refuse layers that no target can keep."""
+    for option, count in (("float", options.keep_float), ("16bit", options.keep_16bit)):
+        if count and not options.int8:
+            raise RecipeError(f"--keep-{option} is about int8: add --int8, or leave it out")
+    if options.keep_16bit and options.targets != ("litert",):
+        raise RecipeError(
+            "--keep-16bit is for LiteRT only, whose kernels compute with 16-bit activations: "
+            "export to litert alone, or leave it out"
+        )
+    if options.keep_float and "executorch" in options.targets:
+        raise RecipeError(
+            "--keep-float is not available for ExecuTorch: export to onnx or litert, or leave it "
+            "out"
+        )

@@ -13,15 +13,16 @@ import numpy as np
 import torch
 
 from tinyrefinery.data.batches import evenly_spaced
-from tinyrefinery.deploy.export.artifact_facts import INSIDE, artifact_facts
+from tinyrefinery.deploy.export.artifact_facts import INSIDE, KeptLayers, artifact_facts
 from tinyrefinery.deploy.export.export_options import TARGETS, ExportOptions, check_export
 from tinyrefinery.deploy.export.exportable import Exportable
 from tinyrefinery.deploy.export.onnx_graph import export_graph
 from tinyrefinery.deploy.export.parity import Parity, compare, divergence
 from tinyrefinery.deploy.export.sample_images import Sample, Samples, draw_samples
 from tinyrefinery.deploy.export.side_files import VECTORS, Vectors, failed_file, write_artifact
-from tinyrefinery.deploy.export.verification import open_artifact, predict_one_by_one
+from tinyrefinery.deploy.export.verification import open_artifact, predict_artifact
 from tinyrefinery.device.device_cost import device_cost
+from tinyrefinery.device.ethos import cycles_excess
 from tinyrefinery.device.excess import excesses
 from tinyrefinery.device.host_latency import host_latency
 from tinyrefinery.errors import DataError
@@ -103,8 +104,22 @@ def export_network(
     with TemporaryDirectory() as folder:
         graph = Path(folder) / "graph.onnx"
         say(f"exporting {network.name}")
-        export_graph(module, info.size, info.channels, network.name, graph)
+        _write_graphs(network, module, options, graph)
         return [work.export(target, graph, Path(folder), say) for target in options.targets]
+
+
+def _write_graphs(
+    network: Network, module: Exportable, options: ExportOptions, graph: Path
+) -> None:
+    """Write the ONNX graph of a network, and beside it the program of torch for ExecuTorch."""
+    info = network.info
+    if set(options.targets) != {"executorch"} or options.explain:
+        export_graph(module, info.size, info.channels, network.name, graph)
+    if "executorch" in options.targets:
+        from tinyrefinery.deploy.export.executorch_conversion import export_program, program_file
+
+        pixels, program = options.preprocessing == INSIDE, program_file(graph)
+        export_program(module, info.size, info.channels, network.name, program, pixels=pixels)
 
 
 @dataclass(frozen=True)
@@ -124,8 +139,7 @@ class _Candidate:
     """Its inputs of the check and its probabilities."""
     loss: tuple[float, float]
     """Upper end of the drop's interval, and divergence: the smallest is the best."""
-    floats: tuple[str, ...] = ()
-    """Layers that stay in float."""
+    kept: KeptLayers = field(default_factory=KeptLayers)
 
 
 @dataclass(frozen=True)
@@ -146,14 +160,16 @@ class _Work:
             network, tuned = self.tuned(folder, say)
             other = self._candidate(target, network, tuned, folder / TUNED, say)
             best = min(best, other, key=lambda each: each.loss)
-        if self.options.keep_float and best.parity.verdict != "PASS":
-            from tinyrefinery.deploy.export.float_layers import layers_that_lose_most
+        kinds = {"int16": self.options.keep_16bit, "floats": self.options.keep_float}
+        for kind, count in kinds.items():
+            if count and best.parity.verdict != "PASS":
+                from tinyrefinery.deploy.export.float_layers import layers_that_lose_most
 
-            floats = layers_that_lose_most(self._effects(best, say), self.options.keep_float)
-            place = folder / MIXED
-            other = self._candidate(target, best.network, best.graph, place, say, floats)
-            best = min(best, other, key=lambda each: each.loss)
-        exported = self._write(target, best)
+                layers = layers_that_lose_most(self._effects(best, say), count)
+                kept, place = KeptLayers(**{kind: layers}), folder / f"{MIXED}-{kind}"
+                other = self._candidate(target, best.network, best.graph, place, say, kept)
+                best = min(best, other, key=lambda each: each.loss)
+        exported = self._write(target, best, say)
         if self.options.explain and self.samples.calibration is not None:
             return replace(exported, layers=self._layers(exported.path, best, say))
         return exported
@@ -165,7 +181,7 @@ class _Work:
         graph: Path,
         folder: Path,
         say: Callable[[str], object],
-        floats: tuple[str, ...] = (),
+        kept: KeptLayers = KeptLayers(),  # noqa: B008  it is frozen
     ) -> "_Candidate":
         """The artifact of one graph with the calibration that loses least, and its check."""
         say(f"converting to {target}{' int8' if self.options.int8 else ''}")
@@ -177,17 +193,17 @@ class _Work:
             folder=folder,
             images=None if images is None or not self.options.int8 else self._taken(images),
             metadata=lambda method: json.dumps(
-                self._facts(network, target, method, floats), sort_keys=True
+                self._facts(network, target, method, kept), sort_keys=True
             ),
             pixels=self.options.preprocessing == INSIDE,
             name=network.slug,
-            floats=floats,
+            kept=kept,
         )
         folder.mkdir(exist_ok=True)
         made = make(target, files, say)
         say(f"checking on {self.samples.check.where}")
-        inputs = self._inputs(next(iter(made.values())))
-        found = {method: _predict(path, inputs) for method, path in made.items()}
+        inputs = self._inputs(target, next(iter(made.values())))
+        found = {m: predict_artifact(p, inputs, say).astype(np.float32) for m, p in made.items()}
         losses = {method: divergence(self.expected, p) for method, p in found.items()}
         best = min(losses, key=losses.__getitem__)
         parity = compare(
@@ -201,7 +217,7 @@ class _Work:
         drop = 0.0 if parity.drop is None else parity.drop.high
         loss = (drop, losses[best])
         checked = inputs, found[best]
-        return _Candidate(network, graph, made[best], best, parity, checked, loss, floats)
+        return _Candidate(network, graph, made[best], best, parity, checked, loss, kept)
 
     def tuned(self, folder: Path, say: Callable[[str], object]) -> tuple[Network, Path]:
         """The network fine-tuned for int8, and its float graph; made once for all targets."""
@@ -212,12 +228,12 @@ class _Work:
         name = f"{self.network.slug}.{TUNED}-{epochs}"
         network = fine_tune(self.network, epochs, self.options.out / name)
         graph = folder / TUNED / "graph.onnx"
-        if not graph.exists():
-            graph.parent.mkdir(exist_ok=True)
+        if not graph.parent.exists():
+            graph.parent.mkdir()
             info = network.info
             normalize = self.options.preprocessing == INSIDE
             module = Exportable(network.load(), info.mean, info.std, normalize=normalize)
-            export_graph(module, info.size, info.channels, network.name, graph)
+            _write_graphs(network, module, self.options, graph)
         return network, graph
 
     def _layers(
@@ -244,7 +260,7 @@ class _Work:
         return explain_layers(best.graph, taken, images, best.method, pixels=pixels, say=say)
 
     def _facts(
-        self, network: Network, target: str, method: str, floats: tuple[str, ...]
+        self, network: Network, target: str, method: str, kept: KeptLayers
     ) -> dict[str, Any]:
         facts = artifact_facts(
             network,
@@ -253,8 +269,7 @@ class _Work:
             int8=self.options.int8,
             method=method or None,
         )
-        if floats:
-            facts["float_layers"] = list(floats)
+        facts |= kept.facts
         if network is self.network:
             return facts
         file = network.file.relative_to(self.options.out).as_posix()
@@ -270,10 +285,12 @@ class _Work:
         mean, std = np.asarray(info.mean, np.float32), np.asarray(info.std, np.float32)
         return (images / 255 - mean) / std
 
-    def _inputs(self, artifact: Path) -> np.ndarray:
+    def _inputs(self, target: str, artifact: Path) -> np.ndarray:
         """What the artifact takes for the images of the check, (n, H, W, C)."""
         if self.options.preprocessing == INSIDE:
             return self.samples.check.pixels
+        if target == "executorch":  # takes float images, in int8 too
+            return self._taken(self.samples.check)
         info, image = self.network.info, open_artifact(artifact).input
         images = self._taken(self.samples.check).transpose(0, 3, 1, 2)  # (n, C, H, W)
         return np.ascontiguousarray(image.encode(images, info.mean, info.std))
@@ -300,16 +317,16 @@ class _Work:
         except RuntimeError:  # a layer that makes float32 tensors of its own
             return None
 
-    def _write(self, target: str, best: "_Candidate") -> Exported:
+    def _write(self, target: str, best: "_Candidate", say: Callable[[str], object]) -> Exported:
         """Write the artifact, or the record of its failure."""
         precision = ".int8" if self.options.int8 else ""
         path = self.options.out / f"{self.network.slug}{precision}{TARGETS[target]}"
         parity, (inputs, found) = best.parity, best.checked
-        facts = self._facts(best.network, target, best.method, best.floats)
+        facts = self._facts(best.network, target, best.method, best.kept)
         facts["parity"] = parity.as_dict()
         excess: tuple[str, ...] = ()
         if target == "litert":
-            excess = self._excess(best.made, facts)
+            excess = self._excess(best.made, facts, say)
         if parity.verdict == "FAIL" or excess:
             record = {"file": path.name, "excess": excess, **facts}
             write_atomic(failed_file(path), json.dumps(record, indent=1))
@@ -319,14 +336,19 @@ class _Work:
         record = write_artifact(path, best.made.read_bytes(), vectors, facts)
         return Exported(path, record, parity)
 
-    def _excess(self, made: Path, facts: dict[str, Any]) -> tuple[str, ...]:
+    def _excess(
+        self, made: Path, facts: dict[str, Any], say: Callable[[str], object]
+    ) -> tuple[str, ...]:
         """What of a LiteRT file is above the budget, for people. Adds its cost to the facts."""
         budget = self.options.budget
         if self.options.int8:
             budget = budget.over(recipe_budget(self.network))
         cost = device_cost(made)
         facts["cost"] = asdict(cost)
-        excess = tuple(map(str, excesses(budget, cost)))
+        ethos, cycles = cycles_excess(made, budget, say)
+        if ethos is not None:
+            facts["ethos"] = asdict(ethos)
+        excess = tuple(map(str, (*excesses(budget, cost), *cycles)))
         if budget.milliseconds is None:
             return excess
         times = host_latency(open_artifact(made, threads=1))
@@ -353,8 +375,3 @@ def recipe_budget(network: Network) -> Budget | None:
     if network.recipe is None or stage not in [each.id for each in network.recipe.generations]:
         return None
     return network.recipe.budget_of(stage)
-
-
-def _predict(artifact: Path, inputs: np.ndarray) -> np.ndarray:
-    """Probabilities (n, K) of an artifact in its own runtime, image by image."""
-    return predict_one_by_one(open_artifact(artifact), inputs).astype(np.float32)

@@ -16,7 +16,7 @@ from tinyrefinery.deploy.export.onnx_rewrites import (
     rewrite_hard_sigmoid,
     rewrite_max_pool_padding,
 )
-from tinyrefinery.deploy.export.tool_environment import run_logged, tool_folder, tool_python
+from tinyrefinery.device.tool_environment import run_logged, tool_folder, tool_python
 from tinyrefinery.errors import RefineryError
 
 METHODS = ("minmax", "percentile99.99", "percentile99.9", "entropy")
@@ -38,6 +38,8 @@ class LiteRtFile:
     """Of `METHODS`, for int8."""
     floats: tuple[str, ...] = ()
     """Operators of the graph that stay in float, with those that read them."""
+    int16: tuple[str, ...] = ()
+    """Operators with 16-bit activations, with those that read them."""
 
 
 def convert_to_litert(

@@ -4,8 +4,8 @@
 
 The request names the float ONNX graph, the folder to write to, and for each artifact its file,
 metadata, and whether it takes pixels. int8 artifacts also name the calibration images, the
-share of values to clip and the operators that stay in float. Prints nothing of its own: the caller
-keeps the tools' prints in a log.
+share of values to clip and the operators that stay in float or take 16 bits. Prints nothing of its
+own: the caller keeps the tools' prints in a log.
 """
 
 # The packages below are in the tool environment only.
@@ -42,8 +42,8 @@ def main(request_file: str) -> None:
             if not statistics:
                 statistics = measure_ranges(float_file, images)
             ranges = ranges_of(statistics, artifact)
-            floats = float_scopes(content, artifact["floats"])
-            content = quantize(float_file, ranges, images[:1], floats)
+            kept = [kept_scopes(content, artifact[kind]) for kind in ("floats", "int16")]
+            content = quantize(float_file, ranges, images[:1], *kept)
         content = finish(content, artifact)
         Path(artifact["file"]).write_bytes(content)
 
@@ -149,8 +149,8 @@ def _divergence(counts: np.ndarray, kept: int, steps: int) -> float:
     return float((p[p > 0] * np.log(p[p > 0] / q[p > 0])).sum())
 
 
-def float_scopes(content: bytes, nodes: list) -> list:
-    """Patterns of the operators that stay in float: those of some ONNX nodes, and their readers.
+def kept_scopes(content: bytes, nodes: list) -> list:
+    """Patterns of the operators of some ONNX nodes, and of their readers.
 
     The converter begins the names of a node's constants with the node's name.
     """
@@ -158,17 +158,40 @@ def float_scopes(content: bytes, nodes: list) -> list:
 
     schema: Any = schema_py_generated
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content))
-    graph, kinds = model.subgraphs[0], vars(schema.BuiltinOperator)
-    moving = {
-        n for n, c in enumerate(model.operatorCodes) if c.builtinCode in map(kinds.get, MOVING)
-    }
+    graph = model.subgraphs[0]
+    moving, softmax = codes_of(model, schema, MOVING), codes_of(model, schema, ("SOFTMAX",))
     kept = []
     for operator in graph.operators:
         constants = [graph.tensors[index].name.decode() for index in operator.inputs[1:]]
         if any(name.startswith(f"{node}_") for name in constants for node in nodes):
             kept += [operator, *readers_of(graph, operator, moving)]
+    kept += movers_between(graph, kept, moving)
+    kept = [operator for operator in kept if operator.opcodeIndex not in softmax]  # always float
     names = [graph.tensors[operator.outputs[0]].name.decode() for operator in kept]
     return [f"^{re.escape(name)};?$" for name in dict.fromkeys(names)]
+
+
+def codes_of(model: Any, schema: Any, names: tuple) -> set:
+    """Numbers that a model gives to these kinds of operators."""
+    kinds = {vars(schema.BuiltinOperator)[name] for name in names}
+    return {n for n, code in enumerate(model.operatorCodes) if code.builtinCode in kinds}
+
+
+def movers_between(graph: Any, kept: list, moving: set) -> list:
+    """The operators that only move values from one of the kept operators to another one."""
+    made_by = {operator.outputs[0]: operator for operator in graph.operators}
+    places = {operator.outputs[0] for operator in kept}
+    found = []
+    for operator in kept:
+        for index in operator.inputs:
+            chain = []
+            while index not in places and index in made_by:
+                if made_by[index].opcodeIndex not in moving:
+                    break
+                chain.append(made_by[index])
+                index = made_by[index].inputs[0]
+            found += chain if index in places else []
+    return found
 
 
 def readers_of(graph: Any, operator: Any, moving: set) -> list:
@@ -181,16 +204,18 @@ def readers_of(graph: Any, operator: Any, moving: set) -> list:
     return found
 
 
-def quantize(file: Path, ranges: dict, image: np.ndarray, floats: list) -> bytes:
+def quantize(file: Path, ranges: dict, image: np.ndarray, floats: list, int16: list) -> bytes:
     """The int8 file: static, per channel. The softmax and the outputs stay float."""
     from ai_edge_quantizer import qtyping, quantizer, recipe
 
     tool = quantizer.Quantizer(str(file))
     tool.load_quantization_recipe(recipe.static_wi8_ai8())
+    everything = qtyping.TFLOperationName.ALL_SUPPORTED
+    for scope in int16:
+        tool.add_static_config(scope, everything, activation_num_bits=16, weight_num_bits=8)
     for operation in (qtyping.TFLOperationName.SOFTMAX, qtyping.TFLOperationName.OUTPUT):
         tool.update_quantization_recipe(".*", operation, algorithm_key="no_quantize")
     for scope in floats:
-        everything = qtyping.TFLOperationName.ALL_SUPPORTED
         tool.update_quantization_recipe(scope, everything, algorithm_key="no_quantize")
     # The tool calibrates on one image here, to name the tensors that need a range.
     needed = tool.calibrate({"serving_default": [{INPUT: image}]}, num_threads=1)

@@ -1,5 +1,6 @@
 """Check that an artifact is the one that was exported, and replay its test vectors."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -7,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from tinyrefinery.deploy.export.executorch_runtime import predict_by_executorch
 from tinyrefinery.deploy.export.side_files import read_record, read_vectors, record_file
 from tinyrefinery.errors import CheckpointError, DataError
 from tinyrefinery.models.runtime_network import RuntimeNetwork
-from tinyrefinery.networks.opening import LITERT, ONNX
+from tinyrefinery.networks.opening import EXECUTORCH, LITERT, ONNX
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Verified:
 
 
 def open_artifact(path: Path, threads: int | None = None) -> RuntimeNetwork:
-    """An artifact in its own runtime.
+    """An ONNX or LiteRT artifact in its own runtime.
 
     Args:
         path: the file.
@@ -50,7 +52,28 @@ def open_artifact(path: Path, threads: int | None = None) -> RuntimeNetwork:
         from tinyrefinery.models.litert_file import LiteRtNetwork
 
         return LiteRtNetwork(path, threads=threads)
-    raise DataError(f"{path}: is not an artifact. Name a file that ends in {ONNX} or {LITERT}")
+    raise DataError(
+        f"{path}: is not an artifact. Name a file that ends in {ONNX}, {LITERT} or {EXECUTORCH}"
+    )
+
+
+def predict_artifact(
+    path: Path, inputs: np.ndarray, say: Callable[[str], object] = lambda text: None
+) -> np.ndarray:
+    """Outputs (n, K) of an artifact in its own runtime for what it takes, image by image.
+
+    Args:
+        path: the file.
+        inputs: (n, H, W, C).
+        say: called with a message before the runtime's environment is made, if it needs one.
+
+    Raises:
+        CheckpointError: if it can't be opened, or its runtime can't run it.
+        DataError: if its name ends like that of no artifact.
+    """
+    if path.suffix.lower() == EXECUTORCH:
+        return predict_by_executorch(path, inputs, say)
+    return predict_one_by_one(open_artifact(path), inputs)
 
 
 def predict_one_by_one(network: RuntimeNetwork, inputs: np.ndarray) -> np.ndarray:
@@ -92,8 +115,12 @@ def checked_record(path: Path) -> tuple[bytes, dict[str, Any]]:
     return content, record
 
 
-def verify(artifact: str | Path) -> Verified:
+def verify(artifact: str | Path, say: Callable[[str], object] = lambda text: None) -> Verified:
     """Check size and digest of an artifact, then replay its test vectors.
+
+    Args:
+        artifact: the file.
+        say: called with progress messages.
 
     Raises:
         CheckpointError: if the artifact, its record or its vectors are missing, damaged, or don't
@@ -102,7 +129,7 @@ def verify(artifact: str | Path) -> Verified:
     path = Path(artifact)
     _, record = checked_record(path)
     vectors = read_vectors(path, record)
-    outputs = predict_one_by_one(open_artifact(path), vectors.inputs)
+    outputs = predict_artifact(path, vectors.inputs, say)
     return Verified(
         n=len(outputs),
         difference=float(np.abs(outputs - vectors.outputs).max()),

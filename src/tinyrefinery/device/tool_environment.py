@@ -1,7 +1,8 @@
 """Tools such as the LiteRT converter in Python environments of their own, made on first use.
 
 They pin versions of packages that this package uses too, so they can't share an environment. Each
-lies in the cache folder, one per set of pinned packages and version of Python.
+lies in the cache folder, one per set of pinned packages and version of Python. Only torch, which
+takes gigabytes, is shared where its version fits.
 """
 
 import shutil
@@ -10,6 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from importlib.metadata import distribution, version
 from pathlib import Path
 
 from filelock import FileLock
@@ -55,6 +57,9 @@ class Tools:
     """For messages."""
     otherwise: str
     """What works without it, as a sentence without a full stop."""
+    torch: str = ""
+    """Version of torch that they are built for; "": none. This environment's torch is shared if
+    it is of that minor version. Else one of their own is installed."""
 
 
 LITERT = Tools(
@@ -99,8 +104,19 @@ def tool_python(say: Callable[[str], object], tools: Tools | None = None) -> Pat
 def tool_folder(tools: Tools | None = None) -> Path:
     """Folder of an environment, of `LITERT` if none is named, whether it is there or not."""
     tools = tools or LITERT
-    facts = "\n".join([*tools.packages, sys.version, sys.platform])
+    torch = []
+    if tools.torch:
+        shared = shared_torch(tools)
+        torch = [tools.torch] if shared is None else [version("torch"), str(shared)]
+    facts = "\n".join([*tools.packages, *torch, sys.version, sys.platform])
     return cache_folder() / "tools" / f"{tools.name}-{sha256(facts.encode()).hexdigest()[:12]}"
+
+
+def shared_torch(tools: Tools) -> Path | None:
+    """Folder of packages with the torch that tools share; None: they share none."""
+    if not tools.torch or version("torch").split(".")[:2] != tools.torch.split(".")[:2]:
+        return None
+    return Path(str(distribution("torch").locate_file("")))
 
 
 def _python(folder: Path) -> Path:
@@ -111,11 +127,23 @@ def _python(folder: Path) -> Path:
 def _make(folder: Path, tools: Tools) -> None:
     shutil.rmtree(folder, ignore_errors=True)  # left by an interrupted attempt
     log = folder.with_suffix(".log")
-    install = ["-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
-    install += ["--no-deps", "--ignore-requires-python", *tools.packages]
     _run([sys.executable, "-m", "venv", str(folder)], log, tools)
-    _run([str(_python(folder)), *install], log, tools)
+    install = [str(_python(folder)), "-m", "pip", "install"]
+    install += ["--disable-pip-version-check", "--no-input"]
+    shared = shared_torch(tools)
+    if tools.torch and shared is None:
+        _run([*install, f"torch=={tools.torch}"], log, tools)  # with what it asks for
+    _run([*install, "--no-deps", "--ignore-requires-python", *tools.packages], log, tools)
+    if shared is not None:
+        _share(folder, shared)
     write_atomic(folder / _COMPLETE, "\n".join(tools.packages))
+
+
+def _share(folder: Path, packages: Path) -> None:
+    """Let an environment import what it lacks from another folder of packages."""
+    code = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    own = subprocess.check_output([str(_python(folder)), "-c", code], text=True).strip()
+    (Path(own) / "shared.pth").write_text(f"{packages}\n", "utf-8")
 
 
 def _run(command: Sequence[str], log: Path, tools: Tools) -> None:

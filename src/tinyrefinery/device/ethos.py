@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tinyrefinery.deploy.export.tool_environment import Tools, run_logged, tool_folder, tool_python
+from tinyrefinery.device.excess import Excess
+from tinyrefinery.device.tool_environment import Tools, run_logged, tool_folder, tool_python
 from tinyrefinery.errors import RefineryError
+from tinyrefinery.options.budget import Budget
 
 VERSION = "5.2.0"
 VELA = Tools(
@@ -68,6 +70,27 @@ def ethos_cost(file: Path, accelerator: str, say: Callable[[str], object]) -> Et
     operators = _operators_on_the_processor(log)
     log.unlink(missing_ok=True)
     return _cost(row, accelerator, operators)
+
+
+def cycles_excess(
+    file: Path, budget: Budget, say: Callable[[str], object]
+) -> tuple[EthosCost | None, tuple[Excess, ...]]:
+    """What a LiteRT file costs on the accelerator of a budget, and what is above its limit.
+
+    Args:
+        file: an int8 LiteRT file.
+        budget: None and nothing if it has no limit of cycles.
+        say: called with progress messages.
+
+    Raises:
+        RefineryError: if Vela can't be installed, or can't compile the file.
+    """
+    if budget.accelerator is None:
+        return None, ()
+    limit, accelerator = budget.accelerator
+    cost = ethos_cost(file, accelerator, say)
+    above = (Excess("cycles", cost.cycles, limit),) if cost.cycles > limit else ()
+    return cost, above
 
 
 def _cost(row: Mapping[str, str], accelerator: str, operators: int) -> EthosCost:
