@@ -16,6 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tinyrefinery.data.batches import Batch, shuffled, split_batches
 from tinyrefinery.errors import ChainError
+from tinyrefinery.layers.constraints import constrain, penalties
 from tinyrefinery.random import integer
 from tinyrefinery.training.job import Training
 from tinyrefinery.training.learning_rates import PlateauSchedule
@@ -197,6 +198,8 @@ def _learn(learner: nn.Module, batch: Batch, job: Training, *, share: float) -> 
             inputs, goals = job.jitter(images, targets, job.network, batch.at)
     logits, features = learner(inputs)
     value = job.loss(logits, goals, features)
+    if (more := penalties(job.network)) is not None:
+        value = value + more
     job.fabric.backward(value * share)
     natural = logits.detach()[: len(batch.labels)]  # (B + J, K) -> (B, K)
     if job.dynamics is not None:
@@ -213,6 +216,7 @@ def _move(job: Training, learner: nn.Module, optimizer: torch.optim.Optimizer) -
         # A gradient that is not finite shows in the loss, whose error has the remedy.
         job.fabric.clip_gradients(learner, optimizer, max_norm=limit, error_if_nonfinite=False)
     optimizer.step()
+    constrain(job.network)
     optimizer.zero_grad()
 
 
