@@ -10,9 +10,10 @@ averaged over the window of each output, padding included as 0 (equation 11).
 
 The gradient is that of this formula, where `sign` passes gradients on where its input is within
 `clip` (`quantized_weights.sign`). Neither the scale nor K is taken as a constant. So with
-G = dL/dout * K, of filter o with n weights
+G = dL/dout * K, of a filter with n weights
 
-    dL/dW = scale * 1[|W| <= clip] * corr(G, sign(x)) + sign(W) / n * sum(G * conv(sign(x), sign(W)))
+    dL/dW = scale * 1[|W| <= clip] * corr(G, sign(x))
+            + sign(W) / n * sum(G * conv(sign(x), sign(W)))
 
 where the sum is over images and places of the filter. The convolution sums integers, so its result
 is exact in 32 bits, and a packed layer gives the same bits.

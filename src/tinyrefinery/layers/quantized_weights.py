@@ -21,7 +21,7 @@ _TINY = 1e-12
 
 
 def sign(values: Tensor, clip: float = 1.0) -> Tensor:
-    """1 where a value is at least 0, else -1. So sign(0) = 1, as in packed networks.
+    """Signs of values: 1 from 0 on, else -1. So zero counts as positive, as in packed networks.
 
     Its gradient is that of the output where |value| <= clip, and 0 elsewhere: the straight-through
     estimator of arXiv 1602.02830, equation 4, which XNOR-Net uses.
@@ -41,12 +41,12 @@ def sign(values: Tensor, clip: float = 1.0) -> Tensor:
 def quantized(weights: Tensor, kind: Weights, clip: float = 1.0) -> tuple[Tensor, Tensor | None]:
     """Levels and scale of weights, which are used as levels times scale.
 
-    | kind | level | scale |
-    | --- | --- | --- |
-    | float | w | none |
-    | binary | sign(w) | mean of abs(w) |
-    | ternary | sign(w) where abs(w) > d, else 0; d = 0.7 times the mean of abs(w) | mean of abs(w) where abs(w) > d |
-    | int4 | w / scale, rounded to even, -7 to 7 | largest abs(w), over 7; no gradient |
+    * float: the weights, without a scale.
+    * binary: level sign(w), scale the mean of |w|.
+    * ternary: level sign(w) where |w| > d, else 0. d is 0.7 times the mean of |w|. Scale: the mean
+      of those |w| that are above d. Inside the dead zone, `sign` passes its gradient too.
+    * int4: level w / scale, rounded, -7 to 7. Scale: a seventh of the largest |w|, without a
+      gradient, and rounding passes gradients on unchanged.
 
     Means and maxima are over one filter.
 
