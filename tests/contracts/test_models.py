@@ -21,7 +21,7 @@ TIMM_NAMES = ("timm:mobilenetv3_small_050", "timm:vit_tiny_patch16_224", "timm:r
 NAMES = (*MODELS, *TIMM_NAMES)
 HEAVY = (
     *("alexnet", "darknet19", "vgg16", "vgg19"),
-    *("alexnet_xnor", "resnet18_xnor", "resnet50_xnor"),
+    *("alexnet_xnor", "resnet18_xnor", "resnet50_xnor", "resnet18_lcnn"),
     *("resnet18", "resnet34", "resnet50", "timm:resnet18d"),
     *("densenet121", "densenet_k12", "nasnet_a", "squeezenet"),
 )
@@ -53,6 +53,9 @@ PUBLISHED = {
     # torchvision's, with the normalized channels of our order, counted by hand.
     "resnet18_xnor": (1000, 11_689_512 - 2 * 4_800 + 2 * 4_864),
     "resnet50_xnor": (1000, 25_557_032 - 2 * 26_560 + 2 * 26_624),
+    # The dense networks', with dictionaries of 32 words and their coefficients, counted by hand.
+    "resnet8_lcnn": (10, 77_946 - 73_728 + 32 * 176 + 288 * 224),
+    "resnet18_lcnn": (1000, 11_689_512 - 10_985_472 + 32 * 3_392 + 288 * 3_840),
     "vgg16": (1000, 138_357_544),
     "vgg19": (1000, 143_667_240),
     "shufflenet_v2_050": (1000, 1_366_792),
@@ -137,7 +140,7 @@ def test_features_are_maps_before_pooling(name: str) -> None:
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_parameter_count(name: str) -> None:
     classes, count = PUBLISHED[name]
-    size = 32 if name in ("resnet8", "bireal_small") else 224
+    size = 32 if classes == 10 else 224
     with torch.device("meta"):
         assert parameters(create(name, classes, size=size)) == count
 

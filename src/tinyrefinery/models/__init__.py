@@ -26,6 +26,7 @@ from tinyrefinery.models.mobilenet_v2 import mobilenet_v2_075, mobilenet_v2_100
 from tinyrefinery.models.nasnet import nasnet_a
 from tinyrefinery.models.resnet import resnet18, resnet34, resnet50
 from tinyrefinery.models.resnet8 import ResNet8
+from tinyrefinery.models.resnet_lcnn import resnet8_lcnn, resnet18_lcnn
 from tinyrefinery.models.resnet_xnor import resnet18_xnor, resnet50_xnor
 from tinyrefinery.models.shufflenet_v2 import shufflenet_v2_050, shufflenet_v2_100
 from tinyrefinery.models.skipblocknet import (
@@ -58,6 +59,8 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "resnet18": resnet18,
     "resnet34": resnet34,
     "resnet50": resnet50,
+    "resnet8_lcnn": resnet8_lcnn,
+    "resnet18_lcnn": resnet18_lcnn,
     "resnet18_xnor": resnet18_xnor,
     "resnet50_xnor": resnet50_xnor,
     "shufflenet_v2_050": shufflenet_v2_050,
