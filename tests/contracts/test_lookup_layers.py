@@ -9,7 +9,14 @@ from torch import nn
 
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.layers.constraints import constrain, penalties
-from tinyrefinery.layers.lookup import LookupConv2d, lookup_in_place_of
+from tinyrefinery.layers.lookup import (
+    LookupConv2d,
+    SparseConv2d,
+    in_lookup_form,
+    lookup_in_place_of,
+)
+from tinyrefinery.models import create
+from tinyrefinery.training.parameter_groups import to_freeze
 
 
 def convolve(maps, weights, stride, padding):
@@ -138,3 +145,33 @@ def test_only_layers_that_a_dictionary_makes_smaller_are_replaced():
         lookup_in_place_of(nn.Sequential(nn.Conv2d(16, 16, 3)), 1000)
     with pytest.raises(RecipeError, match=r"words \(0\) must be at least 1"):
         LookupConv2d(3, 4, words=0)
+
+
+def test_a_whole_network_in_lookup_form_gives_the_logits_of_dense_filters():
+    """The reference has ordinary convolutions with the filters that NumPy composes."""
+    torch.manual_seed(0)
+    network = create("resnet8_lcnn", 3, size=16, words=8, threshold=1.0).double().eval()
+    form = in_lookup_form(network)
+    images = torch.randn(2, 3, 16, 16, dtype=torch.float64)
+    dense = create("resnet8", 3, size=16).double().eval()
+    state = network.state_dict()
+    for name in [n for n in state if n.endswith("dictionary")]:
+        layer = name.removesuffix(".dictionary")
+        d = state.pop(name).numpy()
+        sparse, _ = pruned(state.pop(f"{layer}.coefficients").numpy(), 1.0)
+        filters = np.einsum("okrc,km->omrc", sparse, d)
+        state[f"{layer}.weight"] = torch.from_numpy(filters)
+    dense.load_state_dict(state)
+    assert sum(isinstance(m, SparseConv2d) for m in form.modules()) == 6
+    assert not any(isinstance(m, LookupConv2d) for m in form.modules())
+    with torch.no_grad():
+        expected = dense(images)
+        torch.testing.assert_close(form(images), expected, atol=1e-10, rtol=0)
+        torch.testing.assert_close(network(images), expected, atol=1e-10, rtol=0)
+
+
+def test_a_dictionary_can_be_frozen_alone():
+    """Few-shot learning: new classes get new coefficients of the dictionaries that are there."""
+    network = create("resnet8_lcnn", 3, size=16, words=8)
+    parts = [n for n, _ in network.named_parameters() if n.endswith("dictionary")]
+    assert to_freeze(network, ["fc.weight", "fc.bias"], parts) == set(parts)

@@ -89,9 +89,7 @@ def _counter(layer: nn.Module, elementwise: bool) -> _Counter | None:
     if isinstance(layer, LookupConv2d):
         kept, words = kept_coefficients(layer), layer.dictionary.numel()
         width = len(layer.coefficients)
-        return lambda maps, out: (
-            words * maps.shape[2] * maps.shape[3] + kept * out.numel() // width
-        )
+        return lambda maps, out: words * maps.shape[2] * maps.shape[3] + kept * out.numel() // width
     kinds = (*_CONVOLUTIONS, nn.Linear, *(_ELEMENTWISE if elementwise else ()))
     if not isinstance(layer, kinds):
         return None

@@ -17,6 +17,7 @@ after each step. A number that became 0 stays 0, unless `revive` is set: then it
 dL/dP, without the penalty. The authors' code has a threshold of 0.01.
 """
 
+import copy
 import math
 from typing import Any
 
@@ -183,6 +184,16 @@ class SparseConv2d(nn.Module):
                 seen = found[:, int(self.words[entry]), down, across]
                 out[:, number] += self.values[entry] * seen
         return out if self.bias is None else out + self.bias.view(1, -1, 1, 1)
+
+
+def in_lookup_form(network: nn.Module) -> nn.Module:
+    """A copy of a trained network whose lookup convolutions have indices and coefficients."""
+    network = copy.deepcopy(network)
+    for parent in list(network.modules()):
+        for name, layer in list(parent.named_children()):
+            if isinstance(layer, LookupConv2d):
+                setattr(parent, name, layer.lookup())
+    return network
 
 
 def lookup_in_place_of(network: nn.Module, words: int, **options: Any) -> nn.Module:
