@@ -6,15 +6,19 @@ from tinyrefinery.deploy.costs.layer_costs import LayerCost
 from tinyrefinery.device.arena import arena_of
 from tinyrefinery.device.device_cost import operator_macs
 from tinyrefinery.device.litert_graph import read_graph
+from tinyrefinery.errors import CheckpointError
 
 
-def litert_costs(path: Path) -> tuple[list[LayerCost], int]:
-    """The operators of a file, and bytes of the head of its arena.
+def litert_costs(path: Path) -> tuple[list[LayerCost], int, tuple[int, ...]]:
+    """The operators of a file, bytes of the head of its arena, and the shape of its input.
 
     Raises:
-        CheckpointError: if the file can't be read.
+        CheckpointError: if the file can't be read, or its input is no image.
     """
     graph = read_graph(path)
+    image = graph.tensors[graph.inputs[0]].shape if graph.inputs else ()
+    if len(image) != 4:
+        raise CheckpointError(f"{path}: its input of shape {list(image)} is no image")
     seen: set[int] = set()
     found = []
     for number, operator in enumerate(graph.operators):
@@ -35,4 +39,4 @@ def litert_costs(path: Path) -> tuple[list[LayerCost], int]:
                 binary_macs=0,
             )
         )
-    return found, arena_of(graph).head
+    return found, arena_of(graph).head, image

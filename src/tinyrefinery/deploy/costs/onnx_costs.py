@@ -22,15 +22,11 @@ _PASSING = ("DequantizeLinear", "QuantizeLinear", "Transpose", "Reshape", "Ident
 """Operators that pass constants on."""
 
 
-def onnx_costs(path: Path, size: tuple[int, int]) -> tuple[list[LayerCost], int]:
-    """The operators of a file, and bytes of the activations that are in memory at once.
-
-    Args:
-        path: the file.
-        size: height and width of its images in pixels, where the file takes any.
+def onnx_costs(path: Path) -> tuple[list[LayerCost], int, Shape]:
+    """The operators of a file, bytes of the activations in memory at once, and its input's shape.
 
     Raises:
-        CheckpointError: if onnx is missing, or a shape of the file is not known.
+        CheckpointError: if onnx is missing, the file is damaged, or a shape is not known.
     """
     try:
         import onnx
@@ -38,23 +34,34 @@ def onnx_costs(path: Path, size: tuple[int, int]) -> tuple[list[LayerCost], int]
         raise CheckpointError(
             f"{path}: ONNX files need onnx: pip install 'tinyrefinery[onnx]'"
         ) from error
-    model = onnx.load(str(path))
-    _fix_input(model, size)
     try:
+        model = onnx.load(str(path))
+        image = _one_image(model, path)
         model = onnx.shape_inference.infer_shapes(model, strict_mode=False)
-    except Exception as error:  # the checker raises anything
-        raise CheckpointError(f"{path}: its shapes can't be inferred ({error})") from error
-    return _Graph(model.graph, path).costs()
+    except CheckpointError:
+        raise
+    except Exception as error:  # a damaged file makes the parser raise anything
+        raise CheckpointError(
+            f"{path}: is damaged ({error!r}). Export it again or restore a copy"
+        ) from error
+    return *_Graph(model.graph, path).costs(), image
 
 
-def _fix_input(model: Any, size: tuple[int, int]) -> None:
-    """Give the image's free dimensions the sizes of one image."""
-    dimensions = model.graph.input[0].type.tensor_type.shape.dim
-    sides = [d.dim_value if d.HasField("dim_value") else 0 for d in dimensions]
-    channels_last = sides[1] not in (1, 3) and sides[-1] in (1, 3)
-    wanted = (1, *size, sides[-1]) if channels_last else (1, sides[1], *size)
-    for dimension, value in zip(dimensions, wanted, strict=True):
-        dimension.dim_value = value
+def _one_image(model: Any, path: Path) -> Shape:
+    """Let the file take one image at a time; the shape of it."""
+    constants = {each.name for each in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in constants]
+    dimensions = inputs[0].type.tensor_type.shape.dim if len(inputs) == 1 else []
+    if len(dimensions) != 4:
+        raise CheckpointError(f"{path}: does not have one input of images (N, C, H, W)")
+    dimensions[0].dim_value = 1
+    shape = tuple(d.dim_value for d in dimensions)
+    if 0 in shape:
+        raise CheckpointError(
+            f"{path}: takes images of any size, so its cost is not known. Name the run or network "
+            "file that it was made from"
+        )
+    return shape
 
 
 class _Graph:

@@ -1,9 +1,9 @@
 """The memory that activations of a network need at once, without running it.
 
 A walk over the operations in their order. A tensor is in memory from the operation that makes it
-to the last one that reads it. Normalization, activations and views take no memory of their own:
-runtimes compute them in place. Numbers take 4 bytes, signs a bit. Scratch memory of the kernels
-and of the runtime comes on top.
+to the last one that reads it. Normalization, activations, views, scales and biases take no memory
+of their own: runtimes compute them in place. Numbers take 4 bytes, signs a bit. Scratch memory of
+the kernels and of the runtime comes on top.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,17 +13,21 @@ from torch import nn
 
 from tinyrefinery.device.trace import Call, Trace, trace
 
+_NORMS = ("native_batch_norm", "_native_batch_norm_legit_no_training")
+"""Their other outputs are statistics, which are not needed."""
 _IN_PLACE = frozenset(
     {
-        *("native_batch_norm", "_native_batch_norm_legit_no_training"),
+        *_NORMS,
         *("relu", "hardtanh", "clamp", "clamp_min", "prelu", "_prelu_kernel", "leaky_relu"),
         *("hardswish", "hardsigmoid", "sigmoid", "silu", "gelu", "tanh", "elu"),
         *("view", "_unsafe_view", "reshape", "flatten", "permute", "transpose", "t", "expand"),
         *("squeeze", "unsqueeze", "slice", "select", "alias", "detach", "clone", "_to_copy"),
-        *("split", "split_with_sizes", "chunk", "unbind", "as_strided"),
+        *("split", "split_with_sizes", "chunk", "unbind", "as_strided", "ge"),
     }
 )
 """Operations whose outputs are in the memory of their first input."""
+_ARITHMETIC = ("add", "sub", "mul", "div")
+"""In place where the other operand is a constant, such as a scale per channel."""
 _FLOAT = 4
 """Bytes of a float32 number."""
 
@@ -70,9 +74,8 @@ def _lifetimes(traced: Trace) -> list[Lifetime]:
         reads = [number for number in call.inputs if number in home]
         for number in reads:
             last[home[number]] = step
-        signs = _signs_of(call, traced)
-        for number in call.outputs[:1] if call.name in _IN_PLACE else call.outputs:
-            shares = call.name in _IN_PLACE or call.name == "ge"
+        signs, shares = _signs_of(call, traced), _is_in_place(call, traced)
+        for number in call.outputs[:1] if call.name in _NORMS else call.outputs:
             home[number] = home[reads[0]] if shares and reads else number
             if home[number] != number:
                 continue
@@ -82,6 +85,12 @@ def _lifetimes(traced: Trace) -> list[Lifetime]:
     if traced.output in home:
         last[home[traced.output]] = len(traced.calls)
     return [Lifetime(size[number], first[number], last[number]) for number in size]
+
+
+def _is_in_place(call: Call, traced: Trace) -> bool:
+    if call.name in _ARITHMETIC:
+        return sum(not traced.values[number].is_constant for number in call.inputs) == 1
+    return call.name in _IN_PLACE
 
 
 def _signs_of(call: Call, traced: Trace) -> bool:

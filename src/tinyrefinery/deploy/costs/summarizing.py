@@ -1,8 +1,6 @@
 """The summary of a network: its layers, and what they cost together."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -94,23 +92,29 @@ def summarize(
         raise RecipeError(
             f"{model} has a size and classes of its own: leave out --size and --classes"
         )
+    if path.suffix.lower() in RUNTIME_FILES and path.is_file():
+        if (stage, seed, row) != (None, None, None):
+            raise RecipeError(f"{model} is one network: leave out --stage, --seed and --row")
+        return _of_runtime_file(path)
     network = open_network(model, stage=stage, seed=seed, row=row)
-    file = network.file if network.file.is_file() else None
-    form = RUNTIME_FILES.get(network.file.suffix.lower(), "torch")
-    if network.is_torch:
-        info = network.info
-        return _of_torch(network.name, network.load(), info.channels, info.size, file)
-    costs: Callable[[Path], tuple[list[LayerCost], int]]
-    if form == "onnx":
-        from tinyrefinery.deploy.costs.onnx_costs import onnx_costs
+    info, file = network.info, network.file if network.file.is_file() else None
+    return _of_torch(network.name, network.load(), info.channels, info.size, file)
 
-        costs = partial(onnx_costs, size=network.info.size)
+
+def _of_runtime_file(path: Path) -> NetworkSummary:
+    """What an ONNX or LiteRT file states by itself; it is not run."""
+    form = RUNTIME_FILES[path.suffix.lower()]
+    if form == "onnx":
+        from tinyrefinery.deploy.costs.onnx_costs import onnx_costs as costs
     else:
         from tinyrefinery.deploy.costs.litert_costs import litert_costs as costs
-    layers, peak = costs(network.file)
-    info = network.info
-    place = (network.name, form, info.channels, info.size)
-    return NetworkSummary(*place, tuple(layers), peak, network.file.stat().st_size)
+    layers, peak, shape = costs(path)
+    sides = list(shape[1:])
+    channels = sides.pop(0 if sides[0] in (1, 3) and sides[-1] not in (1, 3) else -1)
+    size = path.stat().st_size
+    return NetworkSummary(
+        path.name, form, channels, (sides[0], sides[1]), tuple(layers), peak, size
+    )
 
 
 def _of_architecture(name: str, size: int, classes: int) -> NetworkSummary:
