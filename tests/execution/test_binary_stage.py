@@ -1,5 +1,7 @@
 """Binary networks as stages: two steps, stored labels, bfloat16, export."""
 
+import json
+
 import pytest
 import torch
 
@@ -81,3 +83,14 @@ def test_other_shapes_and_int8_are_refused(tmp_path):
     recipe = load_recipe(path, ["stages.both.int8=true"])
     with pytest.raises(RecipeError, match=r"both\.int8: bireal_small can't be traced"):
         run([Job(recipe)], tmp_path / "run")
+
+
+def test_the_evaluation_tells_binary_products(folder):
+    """3x3 convolutions of 16 channels on 8x8 maps, and of 32 on 4x4."""
+    cost = {
+        stage: json.loads((stage_folder(folder, stage) / "evaluation.json").read_text())["cost"]
+        for stage in ("inputs", "both")
+    }
+    assert cost["both"]["binary_macs"] == 9 * 16**2 * 8**2 + 9 * 32**2 * 4**2
+    assert cost["both"]["macs"] == cost["inputs"]["macs"] > cost["both"]["binary_macs"]
+    assert "binary_macs" not in cost["inputs"]

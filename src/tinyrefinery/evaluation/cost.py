@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from tinyrefinery.layers.binary import Quantized
 from tinyrefinery.layers.lookup import LookupConv2d
 from tinyrefinery.layers.modes import output_shapes
 
@@ -28,6 +29,24 @@ def parameters(network: nn.Module) -> int:
 def frozen_parameters(network: nn.Module) -> int:
     """Number of weights and biases that are not trained."""
     return sum(p.numel() for p in network.parameters() if not p.requires_grad)
+
+
+def costs_of(network: nn.Module, channels: int, size: tuple[int, int]) -> dict[str, int]:
+    """Parameters and multiply-accumulates, and how many of these are of bits if any are."""
+    found = {"parameters": parameters(network), "macs": macs(network, channels, size)}
+    of_bits = binary_macs(network, channels, size)
+    return found | ({"binary_macs": of_bits} if of_bits else {})
+
+
+def binary_macs(network: nn.Module, channels: int, size: tuple[int, int]) -> int:
+    """Those of the multiply-accumulates whose weights and inputs are both binary; see `macs`."""
+    by_layer = macs_by_layer(network, channels, size)
+    layers = dict(network.named_modules())
+    return sum(
+        count
+        for name, count in by_layer.items()
+        if isinstance(layer := layers[name], Quantized) and layer.is_binary
+    )
 
 
 def macs(

@@ -36,7 +36,7 @@ Activations = Literal["float", "binary"]
 class Quantized(Constrained):
     """What the layers of this module share: which weights and inputs they compute with."""
 
-    weight: nn.Parameter
+    weight: Tensor
     weights: Weights
     activations: Activations
     clip: float

@@ -13,12 +13,12 @@ def litert_costs(path: Path) -> tuple[list[LayerCost], int, tuple[int, ...]]:
     """The operators of a file, bytes of the head of its arena, and the shape of its input.
 
     Raises:
-        CheckpointError: if the file can't be read, or its input is no image.
+        CheckpointError: if the file can't be read, or its input is not an image.
     """
     graph = read_graph(path)
     image = graph.tensors[graph.inputs[0]].shape if graph.inputs else ()
     if len(image) != 4:
-        raise CheckpointError(f"{path}: its input of shape {list(image)} is no image")
+        raise CheckpointError(f"{path}: its input of shape {list(image)} is not an image")
     seen: set[int] = set()
     found = []
     for number, operator in enumerate(graph.operators):
