@@ -16,6 +16,8 @@ from tinyrefinery.models.alexnet_xnor import AlexNetXnor
 from tinyrefinery.models.bireal_small import BirealSmall
 from tinyrefinery.models.darknet19 import Darknet19
 from tinyrefinery.models.densenet import densenet121, densenet_k12
+from tinyrefinery.models.ds_cnn import DSCNN
+from tinyrefinery.models.mobilenet_tiny import MobileNetTiny
 from tinyrefinery.models.mobilenet_v1 import (
     mobilenet_v1_025,
     mobilenet_v1_050,
@@ -48,6 +50,8 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "darknet19": Darknet19,
     "densenet121": densenet121,
     "densenet_k12": densenet_k12,
+    "ds_cnn": DSCNN,
+    "mobilenet_tiny": MobileNetTiny,
     "mobilenet_v1_025": mobilenet_v1_025,
     "mobilenet_v1_050": mobilenet_v1_050,
     "mobilenet_v1_075": mobilenet_v1_075,

@@ -82,7 +82,8 @@ def write_bundle(
         made = _facts(path, content, record, kind, vectors)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(
-            f"{record_file(path)}: is damaged (it lacks or misstates {error}). Export it again, or restore a copy"
+            f"{record_file(path)}: is damaged (it lacks or misstates {error}). Export it again, or "
+            "restore a copy"
         ) from error
     target = Path(folder) if folder is not None else path.with_name(f"{path.stem}-{kind}")
     texts = _mcu(made, content) if kind == "mcu" else _pi(made)
