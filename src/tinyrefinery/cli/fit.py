@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tinyrefinery.cli import streams
-from tinyrefinery.cli.options import Seed, option, output_folder
+from tinyrefinery.cli.options import option, output_folder
 
 if TYPE_CHECKING:
     from tinyrefinery.fitting.fit_options import FitOptions
@@ -47,7 +47,7 @@ def fit(
     refiner_weights: Annotated[
         str | None, option("FILE", "Weights of --refiner timm:NAME, instead of a download.")
     ] = None,
-    seed: Seed = None,
+    seed: Annotated[int, option("N", "Seed of weights, order and crops.", min=0)] = 0,
     out: Annotated[
         Path | None,
         output_folder("Folder for everything.", default="fit/NAME, of the pictures"),
@@ -65,7 +65,7 @@ def fit(
         budget=read_budget(flash, ram, macs),
         device=device,
         hours=hours,
-        seed=seed or 0,
+        seed=seed,
         refiner=refiner,
         refiner_weights=refiner_weights,
     )
