@@ -146,7 +146,8 @@ def test_published_parameter_count(name: str) -> None:
 
 
 def test_every_published_name_is_tested() -> None:
-    assert set(PUBLISHED) | {"street_cnn"} == set(MODELS)
+    counted_elsewhere = {"street_cnn", "mobilenet_tiny", "ds_cnn"}
+    assert set(PUBLISHED) | counted_elsewhere == set(MODELS)
 
 
 @pytest.mark.parametrize("name", light_first())
