@@ -94,6 +94,13 @@ def test_a_timm_network_with_tokens_has_all_its_parameters():
     assert peak_memory(network, 3, (224, 224)) > 4 * 197 * 192
 
 
+def test_a_timm_network_needs_no_weights(monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    theirs = timm.create_model("mobilenetv3_small_050", num_classes=7)
+    found = summarize("timm:mobilenetv3_small_050", size=64, classes=7)
+    assert found.parameters == sum(p.numel() for p in theirs.parameters())
+
+
 def test_a_litert_file():
     pytest.importorskip("ai_edge_litert")
     path = real_data("tflite") / "mlperf_tiny_pretrainedResnet_quant.tflite"

@@ -72,7 +72,8 @@ def summarize(
     """The summary of any network.
 
     Args:
-        model: what `open_network` opens, or the name of an architecture.
+        model: what `open_network` opens, or the name of an architecture, also `timm:NAME`, of which
+            no weights are loaded.
         size: side in pixels of an architecture's images; None: 224.
         classes: of an architecture; None: 10.
         stage: of a run; None: by the rule of all commands.
@@ -84,7 +85,7 @@ def summarize(
     """
     path = Path(model).expanduser()
     is_place = path.exists() or "/" in model or path.suffix in SUFFIXES
-    if not is_place and not model.startswith(TIMM):
+    if model.startswith(TIMM) or not is_place:  # weights of timm are not needed for costs
         if (stage, seed, row) != (None, None, None):
             raise RecipeError(f"{model} is an architecture: leave out --stage, --seed and --row")
         return _of_architecture(model, size or SIZE, classes or CLASSES)
