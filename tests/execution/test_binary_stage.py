@@ -2,14 +2,18 @@
 
 import json
 
+import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import numpy_helper
 
 from tests.recipe_files import write_tiny
 from tests.running import stage_folder
 from tinyrefinery import export
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.execution.execute import run
+from tinyrefinery.layers.binary import Quantized
 from tinyrefinery.networks.opening import open_network
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.runs.plan import Job
@@ -66,7 +70,7 @@ def test_the_second_step_starts_from_the_weights_of_the_first(folder):
     for name in names:
         torch.testing.assert_close(second[name], first[name], atol=1e-6, rtol=0)
     network = open_network(stage_folder(folder, "both")).load()
-    assert network.stages[0][1].conv.is_binary
+    assert [m.is_binary for m in network.modules() if isinstance(m, Quantized)] == [True, True]
     assert list((folder / "labels").glob("*"))
 
 
@@ -74,6 +78,9 @@ def test_the_second_step_starts_from_the_weights_of_the_first(folder):
 def test_onnx_predicts_what_the_network_predicts(folder, stage, tmp_path):
     (done,) = export(stage_folder(folder, stage), folder=tmp_path)
     assert done.parity.verdict == "PASS"
+    constants = [numpy_helper.to_array(each) for each in onnx.load(done.path).graph.initializer]
+    binary = [w for w in constants if w.ndim == 4 and set(np.unique(w)) == {-1.0, 1.0}]
+    assert [w.shape[0] for w in binary] == ([16, 32] if stage == "both" else [])
 
 
 def test_other_shapes_and_int8_are_refused(tmp_path):

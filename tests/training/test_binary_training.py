@@ -32,7 +32,7 @@ def trained(folder, name, kwargs, *, epochs=6, lr=0.01, loss="cross_entropy", **
     network = create(name, 3, size=SIZE, channels=1, **kwargs)
     job = Training(
         network=network,
-        view=View(DATA, Inception(size=SIZE), seed=2),
+        view=View(DATA, Inception(size=(SIZE, SIZE)), seed=2),
         rows=DATA.manifest.rows("train"),
         policy=GivenLabels(3),
         loss=create_loss(loss),

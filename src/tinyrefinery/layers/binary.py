@@ -138,13 +138,13 @@ class BinaryConv2d(Quantized, nn.Conv2d):
         levels, scale = self.levels()
         out = self._conv_forward(self._inputs(input), levels, None)
         if self.input_scale:
-            out = out * self._window_means(input)
+            out = out * self.window_means(input)
         if scale is not None:
             out = out * scale.view(1, -1, 1, 1)
         return out if self.bias is None else out + self.bias.view(1, -1, 1, 1)
 
-    def _window_means(self, values: Tensor) -> Tensor:
-        """K: (B, C, h, w) -> (B, 1, h', w')."""
+    def window_means(self, values: Tensor) -> Tensor:
+        """K, the scale of the inputs: (B, C, h, w) -> (B, 1, h', w')."""
         size = values.abs().mean(dim=1, keepdim=True)
         kernel, stride = self.kernel_size, self.stride
         padding = self.padding
