@@ -38,6 +38,7 @@ WRITING = {
     "pareto": {"--out": FOLDER},
     "predict": {"--csv": FOLDER, "--json": FOLDER},
     "saliency": {"--out": FOLDER, "--overlays": FILE},
+    "summary": {"--json": FOLDER},
     "test": {"--junit": FOLDER, "--html": FOLDER, "--json": FOLDER},
     "variance": {"--out": FILE},
 }

@@ -21,6 +21,7 @@ TIMM_NAMES = ("timm:mobilenetv3_small_050", "timm:vit_tiny_patch16_224", "timm:r
 NAMES = (*MODELS, *TIMM_NAMES)
 HEAVY = (
     *("alexnet", "darknet19", "vgg16", "vgg19"),
+    *("alexnet_xnor", "resnet18_xnor", "resnet50_xnor", "resnet18_lcnn"),
     *("resnet18", "resnet34", "resnet50", "timm:resnet18d"),
     *("densenet121", "densenet_k12", "nasnet_a", "squeezenet"),
 )
@@ -32,6 +33,9 @@ INPUTS = [(28, 1), (32, 3), ((32, 48), 1), (64, 3), (96, 3), (224, 3)]
 # NASNet-A (4 @ 1056), less its running statistics) and 10 (ResNet8).
 PUBLISHED = {
     "alexnet": (1000, 62_396_480),
+    # By hand: float convolution and last layer, binary weights, two numbers per normalized channel.
+    "alexnet_xnor": (1000, 96 * 363 + 4_097_000 + 58_236_928 + 2 * 9_664),
+    "bireal_small": (10, 928 + 2_176 + 8_448 + 33_280 + 27 * 86_016 + 9 * 448 + 2_570),
     "darknet19": (1000, 20_842_376),
     "densenet121": (1000, 7_978_856),
     "densenet_k12": (1000, 1_384_696),  # of torchvision's, built with this growth
@@ -46,6 +50,12 @@ PUBLISHED = {
     "resnet18": (1000, 11_689_512),
     "resnet34": (1000, 21_797_672),
     "resnet50": (1000, 25_557_032),
+    # torchvision's, with the normalized channels of our order, counted by hand.
+    "resnet18_xnor": (1000, 11_689_512 - 2 * 4_800 + 2 * 4_864),
+    "resnet50_xnor": (1000, 25_557_032 - 2 * 26_560 + 2 * 26_624),
+    # The dense networks', with dictionaries of 32 words and their coefficients, counted by hand.
+    "resnet8_lcnn": (10, 77_946 - 73_728 + 32 * 176 + 288 * 224),
+    "resnet18_lcnn": (1000, 11_689_512 - 10_985_472 + 32 * 3_392 + 288 * 3_840),
     "vgg16": (1000, 138_357_544),
     "vgg19": (1000, 143_667_240),
     "shufflenet_v2_050": (1000, 1_366_792),
@@ -130,13 +140,14 @@ def test_features_are_maps_before_pooling(name: str) -> None:
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_parameter_count(name: str) -> None:
     classes, count = PUBLISHED[name]
-    size = 32 if name == "resnet8" else 224
+    size = 32 if classes == 10 else 224
     with torch.device("meta"):
         assert parameters(create(name, classes, size=size)) == count
 
 
 def test_every_published_name_is_tested() -> None:
-    assert set(PUBLISHED) | {"street_cnn"} == set(MODELS)
+    counted_elsewhere = {"street_cnn", "mobilenet_tiny", "ds_cnn"}
+    assert set(PUBLISHED) | counted_elsewhere == set(MODELS)
 
 
 @pytest.mark.parametrize("name", light_first())
@@ -255,6 +266,7 @@ def test_darknet19_is_the_list_of_its_authors_layers() -> None:
     [
         *("alexnet", "darknet19", "mobilenet_v1_025", "resnet8", "resnet18"),
         *("mobilenet_v2_075", "shufflenet_v2_050", "squeezenet"),
+        *("alexnet_xnor", "bireal_small", "resnet18_xnor"),
         pytest.param("densenet_k12", marks=pytest.mark.slow),
         pytest.param("nasnet_a", marks=pytest.mark.slow),
     ],
@@ -279,6 +291,10 @@ def test_stem(name: str) -> None:
         ("resnet8", {"widht": 2}, "'resnet8' has no option 'widht'.*mean 'width'"),
         ("resnet18", {"stem": "big"}, "no stem is named 'big'.*auto, imagenet, small"),
         ("alexnet", {"stem": "imagenet"}, "at least 35 pixels a side, not 32x32"),
+        ("alexnet_xnor", {"stem": "imagenet"}, "at least 63 pixels a side, not 32x32"),
+        ("resnet18_xnor", {"width": 0.001}, "resnet_xnor: width 0.001 leaves no channels"),
+        ("resnet18_xnor", {"weights": "bits"}, "weights is one of float, binary, ternary, int4"),
+        ("bireal_small", {"widths": []}, "at least one stage"),
         ("resnet8", {"width": 0.001}, "leaves no channels"),
         ("resnet18", {"width": 0.001}, "resnet: width 0.001 leaves no channels"),
         ("darknet19", {"width": 0.001}, "darknet19: width 0.001 leaves no channels"),

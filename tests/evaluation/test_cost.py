@@ -18,6 +18,8 @@ PUBLISHED = {
     "mobilenet_v1_025": (224, 41),
     "resnet8": (32, 12.5),
     "resnet18": (224, 1814),
+    "resnet18_xnor": (224, 1814),  # the same convolutions
+    "resnet50_xnor": (224, 4089),
     "resnet34": (224, 3664),
     "resnet50": (224, 4089),
     "vgg16": (224, 15_470),

@@ -84,6 +84,16 @@ def test_the_network_is_the_last_stage_at_the_lowest_seed_with_its_interval(fold
     assert "78.7k parameters" in facts.size
 
 
+def test_binary_products_are_told_where_there_are_any(folder):
+    facts = facts_of(folder)
+    path = facts.stage.folder / "evaluation.json"
+    assert "binary" not in facts.size
+    content = json.loads(path.read_text())
+    content["cost"] |= {"macs": 2_000_000, "binary_macs": 1_500_000}
+    path.write_text(json.dumps(content))
+    assert "2M MACs, 1.5M of them binary" in facts_of(folder).size
+
+
 def test_a_stage_that_the_recipe_no_longer_has_is_not_the_network(folder):
     recipe = (folder / "recipe.yaml").read_text().replace("  - id: again\n", "")
     (folder / "recipe.yaml").write_text(recipe)

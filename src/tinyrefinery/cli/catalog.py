@@ -79,6 +79,7 @@ PANELS: dict[str, Commands] = {
             "bundle:bundle",
             "Write a device folder with the model, a runner and a check.",
         ),
+        "summary": ("summary:summary", "List layers, parameters, bytes, MACs and peak RAM."),
         "bench": ("bench:bench", "List flash, arena, MACs and latency of models."),
         "latency": ("latency:latency", "Benchmark forward passes of networks on this machine."),
     },

@@ -37,10 +37,11 @@ def device_cost(path: Path) -> DeviceCost:
 
 def graph_macs(graph: Graph) -> int:
     """Multiply-accumulates of convolutions, linear layers and matrix products."""
-    return sum(_macs(operator, graph) for operator in graph.operators)
+    return sum(operator_macs(operator, graph) for operator in graph.operators)
 
 
-def _macs(operator: Operator, graph: Graph) -> int:
+def operator_macs(operator: Operator, graph: Graph) -> int:
+    """Multiply-accumulates of one operator."""
     shapes = [graph.tensors[number].shape for number in operator.inputs]
     out = math.prod(graph.tensors[operator.outputs[0]].shape) if operator.outputs else 0
     match operator.kind:

@@ -1,9 +1,12 @@
 """Cost of a network: parameters and multiply-accumulates."""
 
 import math
+from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from tinyrefinery.layers.binary import Quantized
+from tinyrefinery.layers.lookup import LookupConv2d
 from tinyrefinery.layers.modes import output_shapes
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -28,6 +31,24 @@ def frozen_parameters(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters() if not p.requires_grad)
 
 
+def costs_of(network: nn.Module, channels: int, size: tuple[int, int]) -> dict[str, int]:
+    """Parameters and multiply-accumulates, and how many of these are of bits if any are."""
+    found = {"parameters": parameters(network), "macs": macs(network, channels, size)}
+    of_bits = binary_macs(network, channels, size)
+    return found | ({"binary_macs": of_bits} if of_bits else {})
+
+
+def binary_macs(network: nn.Module, channels: int, size: tuple[int, int]) -> int:
+    """Those of the multiply-accumulates whose weights and inputs are both binary; see `macs`."""
+    by_layer = macs_by_layer(network, channels, size)
+    layers = dict(network.named_modules())
+    return sum(
+        count
+        for name, count in by_layer.items()
+        if isinstance(layer := layers[name], Quantized) and layer.is_binary
+    )
+
+
 def macs(
     network: nn.Module, channels: int, size: tuple[int, int], *, elementwise: bool = False
 ) -> int:
@@ -44,21 +65,62 @@ def macs(
             swish and hard sigmoid. arXiv 2107.11170 counts its four SkipblockNets this way, but
             not the other networks in its tables.
     """
-    total = 0
+    return sum(macs_by_layer(network, channels, size, elementwise=elementwise).values())
 
-    def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        nonlocal total
-        total += output.numel() * _products(module)
 
-    kinds = (*_CONVOLUTIONS, nn.Linear, *(_ELEMENTWISE if elementwise else ()))
-    layers = [module for module in network.modules() if isinstance(module, kinds)]
-    handles = [layer.register_forward_hook(count) for layer in layers]
+def macs_by_layer(
+    network: nn.Module, channels: int, size: tuple[int, int], *, elementwise: bool = False
+) -> dict[str, int]:
+    """Multiply-accumulates for one image, by the name of the layer; see `macs`.
+
+    Of a lookup convolution: those of the dictionary, and of the coefficients that are not 0.
+    """
+    found: dict[str, int] = {}
+    handles = []
+    for name, layer in network.named_modules():
+        products = _counter(layer, elementwise)
+        if products is not None:
+
+            def count(
+                _: nn.Module,
+                inputs: tuple[Tensor, ...],
+                output: Tensor,
+                name: str = name,
+                products: _Counter = products,
+            ) -> None:
+                found[name] = found.get(name, 0) + products(inputs[0], output)
+
+            handles.append(layer.register_forward_hook(count))
     try:
         output_shapes(network, (1, channels, *size))
     finally:
         for handle in handles:
             handle.remove()
-    return total
+    return found
+
+
+_Counter = Callable[[Tensor, Tensor], int]
+"""Input and output of a layer -> products."""
+
+
+def _counter(layer: nn.Module, elementwise: bool) -> _Counter | None:
+    """How the products of a layer are counted; None: they are not."""
+    if isinstance(layer, LookupConv2d):
+        kept, words = kept_coefficients(layer), layer.dictionary.numel()
+        width = len(layer.coefficients)
+        return lambda maps, out: words * maps.shape[2] * maps.shape[3] + kept * out.numel() // width
+    kinds = (*_CONVOLUTIONS, nn.Linear, *(_ELEMENTWISE if elementwise else ()))
+    if not isinstance(layer, kinds):
+        return None
+    products = _products(layer)
+    return lambda maps, out: out.numel() * products
+
+
+def kept_coefficients(layer: LookupConv2d) -> int:
+    """Coefficients of a lookup convolution that are not 0; without values, all of them."""
+    if layer.coefficients.is_meta:
+        return layer.coefficients.numel()
+    return int(layer.is_kept.sum())
 
 
 def _products(layer: nn.Module) -> int:

@@ -38,11 +38,8 @@ def measure(
     stage = job.stages[step.stage]
     quality = policy_quality(policy, view, job.rows_of(stage), batch_size=stage.batch_size)
     info = builders.describe(job.recipe, stage, job.data)
-    costs = {
-        "parameters": cost.parameters(network),
-        "macs": cost.macs(network, info.channels, info.size),
-        "frozen_parameters": cost.frozen_parameters(network),
-    }
+    costs = cost.costs_of(network, info.channels, info.size)
+    costs["frozen_parameters"] = cost.frozen_parameters(network)
     return evaluate(_keep_predictions(job, step, network), label_quality=quality, cost=costs)
 
 

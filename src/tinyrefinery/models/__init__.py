@@ -12,6 +12,8 @@ from torch import nn
 from tinyrefinery.errors import RecipeError, check_options, look_up
 from tinyrefinery.layers.initialize import initialize_as_pytorch, initialize_without_groups
 from tinyrefinery.models.alexnet import AlexNet
+from tinyrefinery.models.alexnet_xnor import AlexNetXnor
+from tinyrefinery.models.bireal_small import BirealSmall
 from tinyrefinery.models.darknet19 import Darknet19
 from tinyrefinery.models.densenet import densenet121, densenet_k12
 from tinyrefinery.models.ds_cnn import DSCNN
@@ -26,6 +28,8 @@ from tinyrefinery.models.mobilenet_v2 import mobilenet_v2_075, mobilenet_v2_100
 from tinyrefinery.models.nasnet import nasnet_a
 from tinyrefinery.models.resnet import resnet18, resnet34, resnet50
 from tinyrefinery.models.resnet8 import ResNet8
+from tinyrefinery.models.resnet_lcnn import resnet8_lcnn, resnet18_lcnn
+from tinyrefinery.models.resnet_xnor import resnet18_xnor, resnet50_xnor
 from tinyrefinery.models.shufflenet_v2 import shufflenet_v2_050, shufflenet_v2_100
 from tinyrefinery.models.skipblocknet import (
     skipblocknet_l,
@@ -41,6 +45,8 @@ from tinyrefinery.models.vgg import vgg16, vgg19
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "alexnet": AlexNet,
+    "alexnet_xnor": AlexNetXnor,
+    "bireal_small": BirealSmall,
     "darknet19": Darknet19,
     "densenet121": densenet121,
     "densenet_k12": densenet_k12,
@@ -57,6 +63,10 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "resnet18": resnet18,
     "resnet34": resnet34,
     "resnet50": resnet50,
+    "resnet8_lcnn": resnet8_lcnn,
+    "resnet18_lcnn": resnet18_lcnn,
+    "resnet18_xnor": resnet18_xnor,
+    "resnet50_xnor": resnet50_xnor,
     "shufflenet_v2_050": shufflenet_v2_050,
     "shufflenet_v2_100": shufflenet_v2_100,
     "squeezenet": SqueezeNet,

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
+from tinyrefinery.layers.binary import Quantized
 from tinyrefinery.layers.rounding import RoundedActivations, RoundedWeights
 
 _aten = torch.ops.aten
@@ -72,6 +73,8 @@ class RoundedNetwork(nn.Module):
 
 def _trace(network: nn.Module, size: tuple[int, int], channels: int) -> GraphModule:
     """The operators of a network in evaluation mode, with its own parameters."""
+    if any(isinstance(layer, Quantized) for layer in network.modules()):
+        raise RuntimeError("its binary layers have values of their own, which 8 bits would replace")
     was_training = network.training
     first = next(network.parameters())
     # Two images: one would be taken for a fixed number.

@@ -45,10 +45,7 @@ def reevaluate(folder: Path, overrides: Sequence[str]) -> dict[str, dict[str, An
         for split, found in predictions.items():
             found.save(into / f"predictions-{split}.parquet")
         info = network.info
-        costs = {
-            "parameters": cost.parameters(net),
-            "macs": cost.macs(net, info.channels, info.size),
-        }
+        costs = cost.costs_of(net, info.channels, info.size)
         result = evaluate(predictions, cost=costs)
         write_atomic(into / "evaluation.json", json.dumps(result, indent=1, allow_nan=False))
         results[network.digest] = result

@@ -7,7 +7,7 @@ from typing import Any
 
 from tinyrefinery.options.labels import LEAST_MASS, Refined
 from tinyrefinery.options.losses import Kl
-from tinyrefinery.recipe.stage import Stage
+from tinyrefinery.recipe.stage import Model, Stage
 
 
 def ancestors(stage: str, stages: Sequence[Stage]) -> set[str]:
@@ -69,6 +69,15 @@ def _weights(stage: Stage) -> dict[str, Any]:
     )
 
 
+_KINDS = ("weights", "activations", "input_scale")
+"""Options of binary layers. They change no shape, so one kind of layer starts from another."""
+
+
+def _shapes(model: Model) -> dict[str, Any]:
+    """The options of a model that the shapes of its weights may depend on."""
+    return {name: value for name, value in model.kwargs.items() if name not in _KINDS}
+
+
 def _wrong_start(stage: Stage, stages: Sequence[Stage], place: int) -> Iterator[tuple[str, str]]:
     name = stage.init_from
     if name is None or name.startswith(("file:", "recipe:")):
@@ -84,7 +93,7 @@ def _wrong_start(stage: Stage, stages: Sequence[Stage], place: int) -> Iterator[
         yield where, _misplaced(name, ids, place, "start from")
     else:
         model = stages[ids.index(name)].model
-        if (model.name, model.kwargs) != (stage.model.name, stage.model.kwargs):
+        if (model.name, _shapes(model)) != (stage.model.name, _shapes(stage.model)):
             yield (
                 where,
                 f"the weights of '{name}' ({_text(model)}) don't fit this stage's model "

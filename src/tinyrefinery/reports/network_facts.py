@@ -18,6 +18,9 @@ from tinyrefinery.runs.run_folder import Run, TrainedStage, last_stage
 from tinyrefinery.statistics.paired import Gain, paired_gain
 from tinyrefinery.statistics.proportions import wilson_interval
 
+_COSTS = (("parameters", "parameters"), ("macs", "MACs"), ("binary_macs", "of them binary"))
+"""Costs of an evaluation, each with what follows its number."""
+
 
 @dataclass(frozen=True)
 class NetworkFacts:
@@ -68,12 +71,10 @@ class NetworkFacts:
 
     @property
     def size(self) -> str:
-        """Parameters, MACs and bytes on disk in one line."""
+        """Parameters, MACs, how many of them are binary, and bytes on disk in one line."""
         cost = self.stage.evaluation.get("cost") or {}
         parts = [
-            f"{kilo(cost[name])} {unit}"
-            for name, unit in (("parameters", "parameters"), ("macs", "MACs"))
-            if cost.get(name) is not None
+            f"{kilo(cost[name])} {unit}" for name, unit in _COSTS if cost.get(name) is not None
         ]
         if self.stage.network.exists():
             parts.append(f"{self.stage.network.stat().st_size:,} bytes on disk")

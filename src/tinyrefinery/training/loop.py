@@ -17,6 +17,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tinyrefinery.data.batches import Batch, shuffled, split_batches
 from tinyrefinery.data.device import to_device
 from tinyrefinery.errors import ChainError
+from tinyrefinery.layers.constraints import constrain, penalties
 from tinyrefinery.losses.targets import SparseTargets, Targets
 from tinyrefinery.random import integer
 from tinyrefinery.training.dynamics import Dynamics
@@ -200,6 +201,8 @@ def _learn(learner: nn.Module, batch: Batch, job: Training, *, share: float) -> 
             inputs, goals = job.jitter(images, targets, job.network, batch.at)
     logits, features = learner(inputs)
     value = job.loss(logits, goals, features)
+    if (more := penalties(job.network)) is not None:
+        value = value + more
     job.fabric.backward(value * share)
     natural = logits.detach()[: len(batch.labels)]  # (B + J, K) -> (B, K)
     labels = batch.labels
@@ -252,6 +255,7 @@ def _move(job: Training, learner: nn.Module, optimizer: torch.optim.Optimizer) -
         # A gradient that is not finite shows in the loss, whose error has the remedy.
         job.fabric.clip_gradients(learner, optimizer, max_norm=limit, error_if_nonfinite=False)
     optimizer.step()
+    constrain(job.network)
     optimizer.zero_grad()
 
 

@@ -13,6 +13,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from tinyrefinery.errors import RecipeError, did_you_mean
+from tinyrefinery.layers.binary import undecayed
 from tinyrefinery.models.blocks import blocks, depths, parameters_in
 from tinyrefinery.options.optimizers import Groups
 from tinyrefinery.options.optimizers import Optimizer as Options
@@ -52,6 +53,8 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """The parameters that are trained, in groups of one rate and one decay, the fastest first.
 
+    Binary and ternary weights never decay (`layers.binary.undecayed`).
+
     Args:
         network: whose frozen parameters are left out.
         head: names of the last layer's tensors, which learn at the full rate.
@@ -61,12 +64,13 @@ def parameter_groups(
     depth = depths(network, head) if decay is not None else {}
     deepest = max(depth.values(), default=0)
     groups: dict[tuple[float, bool], dict[str, Any]] = {}
+    never = undecayed(network)
     for name, parameter in network.named_parameters():
         if not parameter.requires_grad:
             continue
         share = 1.0 if decay is None else decay ** (deepest - depth[name])
         is_vector = parameter.ndim <= 1 or name.endswith(".bias")
-        decays = part.decay_norm_and_bias or not is_vector
+        decays = name not in never and (part.decay_norm_and_bias or not is_vector)
         settings = {"lr": part.lr * share, "weight_decay": part.weight_decay if decays else 0.0}
         groups.setdefault((share, decays), {"params": [], **settings})["params"].append(parameter)
     return [groups[key] for key in sorted(groups, reverse=True)]

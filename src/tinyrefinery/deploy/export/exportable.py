@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from tinyrefinery.layers.constant_weights import with_constant_weights
+
 
 class Exportable(nn.Module):
     """Images with the channels last (B, H, W, C) -> probabilities (B, K)."""
@@ -28,7 +30,8 @@ class Exportable(nn.Module):
                 normalized already.
         """
         super().__init__()
-        self.network = without_adaptive_pooling(copy.deepcopy(network)).eval()
+        plain = with_constant_weights(copy.deepcopy(network))
+        self.network = without_adaptive_pooling(plain).eval()
         self.normalization = _normalization(mean, std) if normalize else nn.Identity()
 
     def logits(self, images: Tensor) -> Tensor:
