@@ -17,7 +17,7 @@ from tests.device.litert_files import Writer
 from tinyrefinery.data.decode import decode
 from tinyrefinery.deploy.bundle import bundling
 from tinyrefinery.deploy.bundle.bundling import write_bundle
-from tinyrefinery.deploy.bundle.c_text import c_string
+from tinyrefinery.deploy.c_source.c_text import c_string
 from tinyrefinery.deploy.bundle.tflm_operators import register_methods
 from tinyrefinery.deploy.export.side_files import Vectors, vectors_file, write_artifact
 from tinyrefinery.errors import CheckpointError, DataError

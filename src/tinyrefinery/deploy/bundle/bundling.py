@@ -14,7 +14,7 @@ from typing import Any, Literal
 import jinja2
 import numpy as np
 
-from tinyrefinery.deploy.bundle.c_text import c_comment, c_numbers, c_string
+from tinyrefinery.deploy.c_source.c_text import c_comment, c_numbers, c_string
 from tinyrefinery.deploy.bundle.tflm_operators import register_methods
 from tinyrefinery.deploy.export.side_files import Vectors, read_vectors, record_file, vectors_file
 from tinyrefinery.deploy.export.verification import checked_record, open_artifact

@@ -27,8 +27,10 @@ from tinyrefinery.deploy.integer.layers import (
 from tinyrefinery.deploy.integer.quantized_graph import QuantizedOperator, QuantizedTensor
 
 _SAME, _NONE, _RELU, _RELU_N1, _RELU6 = 0, 0, 1, 2, 3
-_BOUND = 2**30
-"""Sums above it might overflow 32 bits while they are rounded."""
+_LEAST_DEPTHWISE = 4
+"""Channels that a depthwise layer computes at a time. Fewer become groups of a convolution."""
+_BOUND = 2**31
+"""Numbers of 32 bits end below it."""
 _SUM_SHIFT = 20
 """Bits by which the inputs of a sum are shifted to the left."""
 
@@ -59,7 +61,7 @@ def convolution(view: GraphView, operator: QuantizedOperator) -> list[Layer]:
     groups = image[2] // weights.shape[3]
     if operator.kind == "DEPTHWISE_CONV_2D":
         groups = image[2]
-        if result[2] == image[2]:
+        if result[2] == image[2] >= _LEAST_DEPTHWISE:
             weights = weights[0]  # height, width, channels
         else:  # (1, height, width, filters) -> one channel per filter
             weights = weights.transpose(3, 1, 2, 0)
@@ -147,7 +149,9 @@ def _bounded(view: GraphView, operator: QuantizedOperator, layer: Convolution) -
     """The layer, if no image can make its sums overflow."""
     axes = (0, 1) if layer.is_depthwise else (1, 2, 3)
     largest = 255 * np.abs(layer.weights.astype(np.int64)).sum(axis=axes) + np.abs(layer.bias)
-    if np.any(largest << np.maximum(layer.shift, 0) > _BOUND):
+    largest <<= np.maximum(layer.shift, 0)
+    half = (1 << np.maximum(-layer.shift, 0)) >> 1
+    if np.any(np.maximum(largest, high_product(largest, layer.multiplier) + half) >= _BOUND):
         raise view.refusal(operator, "its sums may exceed 32 bits. Calibrate it on other images")
     return layer
 

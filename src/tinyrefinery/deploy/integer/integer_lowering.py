@@ -27,6 +27,8 @@ from tinyrefinery.deploy.integer.quantized_graph import QuantizedOperator, read_
 from tinyrefinery.errors import DataError
 
 _INT8 = {"UINT8": "uint8", "INT8": "int8"}
+_CLASSES = 511
+"""Most outputs of an int8 softmax: sums of more may need more bits than it has."""
 _ALIASES = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
 _MAKERS: dict[str, Callable[[GraphView, QuantizedOperator], list[Layer]]] = {
     "CONV_2D": convolution,
@@ -105,6 +107,8 @@ def _softmax(view: GraphView, operator: QuantizedOperator) -> list[Layer]:
         raise view.refusal(operator, "it has several rows, or uint8 inputs")
     inputs = (view.root(logits),)
     if source not in view.real:
+        if size > _CLASSES:
+            raise view.refusal(operator, f"it has {size} outputs, more than {_CLASSES}")
         table = softmax_exponentials(float(tensor.scale), beta)
         return [Softmax(inputs, target, size, table)]
     if target not in view.graph.outputs:

@@ -165,9 +165,9 @@ def _frame(layer: Frame, tensors: Tensors) -> None:
     image = tensors[layer.inputs[0]].reshape(-1, *layer.image)
     sides = [
         (before, result - before - size)
-        for before, result, size in zip(layer.offset, layer.result, layer.image, strict=False)
+        for before, result, size in zip(layer.offset, layer.result, layer.image, strict=True)
     ]
-    padded = np.pad(image, ((0, 0), *sides, (0, 0)), constant_values=layer.value)
+    padded = np.pad(image, ((0, 0), *sides), constant_values=layer.value)
     tensors[layer.output] = padded.reshape(len(padded), -1)
 
 

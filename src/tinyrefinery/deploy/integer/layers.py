@@ -130,12 +130,12 @@ class Lookup(Layer):
 
 @dataclass(frozen=True)
 class Frame(Layer):
-    """The image with constant pixels around it."""
+    """The image with a constant around it."""
 
     image: Shape
     result: Shape
-    offset: tuple[int, int]
-    """Above, left."""
+    offset: tuple[int, int, int]
+    """Pixels above and left, channels before."""
     value: int
 
 

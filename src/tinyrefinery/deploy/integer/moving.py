@@ -17,22 +17,22 @@ def pad(view: GraphView, operator: QuantizedOperator) -> list[Layer]:
     source, target = operator.inputs[0], operator.outputs[0]
     one, other = view.quantized(operator, source), view.quantized(operator, target)
     amounts = _constant(view, operator, operator.inputs[1])
-    if amounts.shape != (4, 2) or amounts[[0, 3]].any() or one.dtype != "INT8":
-        raise view.refusal(operator, "it pads more than height and width of an int8 image")
+    if amounts.shape != (4, 2) or amounts[0].any() or one.dtype != "INT8":
+        raise view.refusal(operator, "it pads something else than an int8 image")
     value = other.zero
     if len(operator.inputs) > 2:
         value = int(_constant(view, operator, operator.inputs[2]).ravel()[0])
-    above, left = int(amounts[1, 0]), int(amounts[2, 0])
+    above, left, before = (int(amount) for amount in amounts[1:, 0])
     readers = view.readers(target)
     joins = all(
         each.kind in _CONVOLUTIONS and each.options.padding == _VALID for each in readers
     )
     same = (one.scale, one.zero) == (other.scale, other.zero) and value == one.zero
-    if joins and same and readers:
+    if joins and same and readers and not amounts[3].any():
         view.framed[target] = (source, (above, left))
         return []
     image, result = view.image(source), view.image(target)
-    return [Frame((view.root(source),), target, image, result, (above, left), value)]
+    return [Frame((view.root(source),), target, image, result, (above, left, before), value)]
 
 
 def concatenation(view: GraphView, operator: QuantizedOperator) -> list[Layer]:
