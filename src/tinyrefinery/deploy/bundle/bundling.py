@@ -116,7 +116,7 @@ def _facts(
         "input_type": _INPUTS[open_artifact(path).input.dtype.name],
         "inputs": vectors.inputs,
         "outputs": vectors.outputs,
-        "tolerance": f"{vectors.tolerance:.9g}",
+        "tolerance": f"{vectors.tolerance:#.9g}",
         "parity": _parity(record.get("parity")),
         "picture": _picture(record),
     }
