@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -55,7 +55,7 @@ def export(
         str, typer.Argument(help="Run folder, stage folder, network file or timm:NAME.")
     ],
     overrides: DataOverrides = None,
-    to: Annotated[list[str], option("TARGET", "onnx or litert. Repeatable.", "--to")] = ["onnx"],  # noqa: B006  Typer wants a list
+    to: Annotated[list[str], option("TARGET", "onnx, litert or c (C99, int8). Repeatable.", "--to")] = ["onnx"],  # noqa: B006  Typer wants a list
     int8: Annotated[
         bool, typer.Option("--int8", help="Quantize to 8 bits, calibrated on training images.")
     ] = False,
@@ -154,6 +154,8 @@ def _lines(artifact: "Exported") -> list[str]:
         )
     if "latency" in record:
         lines.append(f"  On this machine: {record['latency']['median']:.3g} ms, one thread")
+    if "arena" in record:
+        lines.append(_size_line(record))
     lines += [f"  FAIL: {text}" for text in artifact.excess]
     if parity.drop is not None:
         drop = parity.drop
@@ -162,6 +164,18 @@ def _lines(artifact: "Exported") -> list[str]:
             f"points (95 % interval {drop.low:.2f} to {drop.high:.2f})"
         )
     return [*lines, *_remedies(artifact)]
+
+
+def _size_line(record: dict[str, Any]) -> str:
+    """Flash and RAM of C sources."""
+    size = record.get("size")
+    if size is None:
+        return f"  {record['arena']:,} bytes of RAM. Flash was not measured: no C compiler was found"
+    return (
+        f"  On {size['processor']} (-Os): {size['code']:,} bytes of code, "
+        f"{size['constants'] + size['data']:,} bytes of constants, "
+        f"{size['zeroed'] + size['data']:,} bytes of RAM"
+    )
 
 
 def _remedies(artifact: "Exported") -> list[str]:

@@ -38,6 +38,10 @@ class Description:
     input: str
     """What the input's numbers are, for people."""
     classes: Sequence[str] = ()
+    picture: str = ""
+    """How a picture becomes an image, for people."""
+    parity: str = ""
+    """How the network was checked, for people."""
 
 
 def c_name(text: str) -> str:
@@ -47,7 +51,11 @@ def c_name(text: str) -> str:
 
 
 def network_files(
-    plan: Plan, name: str, about: Description, images: np.ndarray
+    plan: Plan,
+    name: str,
+    about: Description,
+    images: np.ndarray,
+    expected: np.ndarray | None = None,
 ) -> dict[str, str]:
     """Texts of the files by name.
 
@@ -56,6 +64,7 @@ def network_files(
         name: a C identifier, the first part of all names.
         about: what the files state.
         images: (n, H, W, C) of the check, of the network's input type.
+        expected: (n, outputs) of the check; None: what NumPy computes.
     """
     memory = plan_memory(plan)
     texts = [layer_text(layer, number) for number, layer in enumerate(plan.layers)]
@@ -64,6 +73,7 @@ def network_files(
         **vars(about),
         **{"name": name, "macro": name.upper(), "guard": f"{name.upper()}_H_"},
         **{"height": height, "width": width, "channels": channels, "outputs": plan.outputs},
+        **{"input_scale": plan.input_scale, "input_zero": plan.input_zero},
         **{"output_scale": plan.output_scale, "output_zero": plan.output_zero},
         "input_type": _C_TYPES[plan.input_type],
         "output_type": _C_TYPES[plan.output_type],
@@ -76,10 +86,10 @@ def network_files(
             for step, (layer, text) in enumerate(zip(plan.layers, texts, strict=True))
         ],
         "inputs": images.reshape(len(images), -1),
-        "expected": run_plan(plan, images),
+        "expected": run_plan(plan, images) if expected is None else expected,
     }
     templates = {f"{name}.h": "network.h", f"{name}.c": "network.c"}
-    templates |= {f"{name}_check.c": "check.c", "Makefile": "Makefile"}
+    templates |= {f"{name}_check.c": "check.c", "Makefile": "Makefile", "README.md": "README.md"}
     return {file: _text(template, facts) for file, template in templates.items()}
 
 

@@ -240,10 +240,7 @@ def lookup(view: GraphView, operator: QuantizedOperator) -> list[Layer]:
     if operator.kind == "LOGISTIC":
         results = np.array([_logistic(int(n) - source.zero, float(source.scale)) for n in numbers])
     else:
-        factor = float(source.scale) / float(target.scale)
-        if operator.kind == "RELU":  # divided in float32, by the specification
-            factor = float(source.scale / target.scale)
-        multiplier, shift = multiplier_of(factor)
+        multiplier, shift = multiplier_of(float(source.scale) / float(target.scale))
         results = rescaled(numbers - source.zero, np.int64(multiplier), np.int64(shift)) + limits.zero
     table = np.clip(results, limits.low, limits.high).astype(np.uint8).view(np.int8)
     root = view.root(operator.inputs[0])

@@ -133,6 +133,8 @@ def _plan(view: GraphView, layers: list[Layer]) -> Plan:
         input=start,
         input_shape=view.image(start),
         input_type=_INT8[first.dtype],
+        input_scale=float(first.scale) if first.is_quantized else 1.0,
+        input_zero=first.zero if first.is_quantized else 0,
         output=end,
         output_type=_INT8.get(last.dtype, "float32"),
         output_scale=float(last.scale) if last.is_quantized else 1.0,

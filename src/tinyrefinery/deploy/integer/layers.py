@@ -200,6 +200,9 @@ class Plan:
     input_shape: Shape
     input_type: str
     """`uint8` or `int8`."""
+    input_scale: float
+    """What one step of the input stands for."""
+    input_zero: int
     output: int
     output_type: str
     """`float32`, `uint8` or `int8`."""

@@ -1,4 +1,4 @@
-#if defined(__GNUC__) && defined(__ARM_FEATURE_DSP)
+#if defined(__GNUC__) && defined(__ARM_FEATURE_DSP) && defined(__ARM_FEATURE_UNALIGNED)
 #define HAS_PAIRS
 /* Instructions that compilers do not find by themselves: of four bytes the first and third, or the
    second and fourth, as pairs of 16 bits; a sum plus the products of two pairs. */

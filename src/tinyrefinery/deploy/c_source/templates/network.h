@@ -15,6 +15,11 @@ extern "C" {
 #define {{ macro }}_CHANNELS {{ channels }}
 #define {{ macro }}_IMAGE_VALUES ({{ height }} * {{ width }} * {{ channels }})
 #define {{ macro }}_OUTPUTS {{ outputs }}
+{% if input_type != "uint8_t" %}
+/* A number of the image stands for (number - zero) * scale. */
+#define {{ macro }}_INPUT_SCALE {{ "%.9g" | format(input_scale) }}
+#define {{ macro }}_INPUT_ZERO {{ input_zero }}
+{% endif %}
 {% if output_type != "float" %}
 /* An output stands for (output - zero) * scale. */
 #define {{ macro }}_OUTPUT_SCALE {{ "%.9g" | format(output_scale) }}
