@@ -20,7 +20,9 @@ class Device(StrEnum):
 
 def bundle(
     artifact: Annotated[Path, typer.Argument(help="LiteRT file that `tinyrefinery export` wrote.")],
-    device: Annotated[Device, option("DEVICE", "mcu (C++), c (C99) or pi (Python).", "--for")] = Device.mcu,
+    device: Annotated[
+        Device, option("DEVICE", "mcu (C++), c (C99) or pi (Python).", "--for")
+    ] = Device.mcu,
     out: Annotated[
         Path | None, output_folder("Folder to write.", "--out", default="beside the file")
     ] = None,

@@ -55,7 +55,9 @@ def export(
         str, typer.Argument(help="Run folder, stage folder, network file or timm:NAME.")
     ],
     overrides: DataOverrides = None,
-    to: Annotated[list[str], option("TARGET", "onnx, litert or c (C99, int8). Repeatable.", "--to")] = ["onnx"],  # noqa: B006  Typer wants a list
+    to: Annotated[
+        list[str], option("TARGET", "onnx, litert or c (C99, int8). Repeatable.", "--to")
+    ] = ["onnx"],  # noqa: B006  Typer wants a list
     int8: Annotated[
         bool, typer.Option("--int8", help="Quantize to 8 bits, calibrated on training images.")
     ] = False,
@@ -170,7 +172,9 @@ def _size_line(record: dict[str, Any]) -> str:
     """Flash and RAM of C sources."""
     size = record.get("size")
     if size is None:
-        return f"  {record['arena']:,} bytes of RAM. Flash was not measured: no C compiler was found"
+        return (
+            f"  {record['arena']:,} bytes of RAM. Flash was not measured: no C compiler was found"
+        )
     return (
         f"  On {size['processor']} (-Os): {size['code']:,} bytes of code, "
         f"{size['constants'] + size['data']:,} bytes of constants, "

@@ -36,8 +36,8 @@ def verify(
     """Check an exported artifact and replay its test vectors.
 
     With --on, a program of the artifact and LiteRT for Microcontrollers is built for each
-    processor, and run in an emulator. A folder of C sources needs nothing but a compiler. Exits with
-    1 if the predictions differ.
+    processor, and run in an emulator. A folder of C sources needs a compiler only. Exits with 1 if
+    the predictions differ.
     """
     if artifact.is_dir():
         passed = [_check(artifact, processor) for processor in on or ["host"]]
@@ -70,7 +70,9 @@ def _check(folder: Path, processor: str) -> bool:
     from tinyrefinery.deploy.c_source.source_check import check_sources
 
     found = check_sources(folder, processor)
-    counted = "" if found.instructions is None else f", {found.instructions:,} instructions per image"
+    counted = (
+        "" if found.instructions is None else f", {found.instructions:,} instructions per image"
+    )
     streams.echo(
         f"{processor}: {'PASS' if found.passed else 'FAIL'}. {found.different} of {found.outputs} "
         f"outputs of {found.vectors} test vectors differ. {found.size.code:,} bytes of code, "

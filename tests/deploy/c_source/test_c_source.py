@@ -1,4 +1,4 @@
-"""C sources: real compilers compile them without a warning, and every bit is as it was elsewhere."""
+"""C sources: real compilers compile them without a warning, and every bit is as elsewhere."""
 
 import shutil
 import subprocess
@@ -111,7 +111,9 @@ def test_sources_compile_for_a_pi_zero(flag, tmp_path):
 def test_no_function_calls_the_heap_or_itself(tmp_path):
     folder = sources("sums", tmp_path)
     subprocess.run(["gcc", "-O0", "-c", "net.c"], cwd=folder, check=True)
-    done = subprocess.run(["nm", "-u", "net.o"], cwd=folder, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["nm", "-u", "net.o"], cwd=folder, capture_output=True, text=True, check=True
+    )
     used = set(done.stdout.split()) - {"U", "_GLOBAL_OFFSET_TABLE_", "__stack_chk_fail"}
     assert used <= {"memcpy", "memset"}
 
@@ -139,8 +141,8 @@ def test_the_header_states_what_the_network_takes_and_gives(tmp_path):
     (tmp_path / "use.c").write_text(
         '#include <stdio.h>\n#include "net.h"\nint main(void) {\n'
         '  printf("%d %d %d %d %.9g %d %.9g %d %d\\n", NET_HEIGHT, NET_WIDTH, NET_CHANNELS,\n'
-        "         NET_OUTPUTS, NET_INPUT_SCALE, NET_INPUT_ZERO, NET_OUTPUT_SCALE, NET_OUTPUT_ZERO,\n"
-        "         NET_ARENA_BYTES);\n"
+        "         NET_OUTPUTS, NET_INPUT_SCALE, NET_INPUT_ZERO, NET_OUTPUT_SCALE,\n"
+        "         NET_OUTPUT_ZERO, NET_ARENA_BYTES);\n"
         "  for (int i = 0; i < NET_OUTPUTS; ++i) puts(net_classes[i]);\n  return 0;\n}\n"
     )
     files = [tmp_path / "use.c", tmp_path / "net.c"]

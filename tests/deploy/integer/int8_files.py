@@ -86,7 +86,21 @@ class Int8File:
         self.graph.operators.append(operator)
         return outputs[0]
 
-    def conv(self, image: int, filters: int, *, side=(3, 3), stride=(1, 1), dilation=(1, 1), padding=SAME, activation=NONE, groups=1, bias=True, depthwise=0, per_filter=True) -> int:  # fmt: skip
+    def conv(
+        self,
+        image: int,
+        filters: int,
+        *,
+        side=(3, 3),
+        stride=(1, 1),
+        dilation=(1, 1),
+        padding: int = SAME,
+        activation: int = NONE,
+        groups: int = 1,
+        bias: bool = True,
+        depthwise: int = 0,
+        per_filter: bool = True,
+    ) -> int:
         """A convolution; with `depthwise`, that many filters per channel."""
         _, height, width, channels = self.shape(image)
         spans = [(length - 1) * step + 1 for length, step in zip(side, dilation, strict=True)]

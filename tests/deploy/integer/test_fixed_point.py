@@ -1,4 +1,4 @@
-"""Fixed point: the definitions by exact fractions, and the functions by those of the math library."""
+"""Fixed point: definitions by exact fractions, functions by those of the math library."""
 
 import math
 from fractions import Fraction
@@ -35,7 +35,7 @@ def test_products_are_rounded_twice():
     values[:600] = draws.integers(-3, 4, 600) << 8  # many halves
     for factor in (2.0**-9, 1 / 3, 0.0007, 1.5, 6.25):
         multiplier, shift = multiplier_of(factor)
-        found = rescaled(values, np.int64(multiplier), np.int64(shift))
+        found = rescaled(values, multiplier, shift)
         for value, result in zip(values.tolist(), found.tolist(), strict=True):
             shifted = value * 2 ** max(shift, 0)
             high = math.floor(Fraction(shifted * multiplier, 2**31) + Fraction(1, 2))

@@ -1,4 +1,4 @@
-"""Planned networks: their integers are those of LiteRT for Microcontrollers, or they are refused."""
+"""Planned networks have the integers of LiteRT for Microcontrollers, or are refused."""
 
 import numpy as np
 import pytest
@@ -111,7 +111,9 @@ def test_activations_that_live_together_do_not_overlap(name, tmp_path):
     path = tflm_case(name, tmp_path)[0]
     plan = plan_network(path)
     memory = plan_memory(plan)
-    last = {n: step for step, layer in enumerate(plan.layers) for n in (*layer.inputs, layer.output)}
+    last = {
+        n: step for step, layer in enumerate(plan.layers) for n in (*layer.inputs, layer.output)
+    }
     written: dict[int, int] = {}
     for step, layer in enumerate(plan.layers):
         # Every input still lies where it was written: nothing later took one of its bytes.
@@ -139,4 +141,6 @@ def test_a_sum_is_written_over_an_input(tmp_path):
     memory = plan_memory(plan_network(write(file, start, end, tmp_path)))
     assert len(memory.starts) == 3
     assert len(set(memory.starts.values())) == 2
-    assert memory.bytes == 2 * 8 * 8 * 4  # the windows of the first layer fit into the second's place
+    assert (
+        memory.bytes == 2 * 8 * 8 * 4
+    )  # the windows of the first layer fit into the second's place

@@ -15,9 +15,9 @@ from typing import Any, Literal
 import jinja2
 import numpy as np
 
+from tinyrefinery.deploy.bundle.tflm_operators import register_methods
 from tinyrefinery.deploy.c_source.c_folder import make_sources
 from tinyrefinery.deploy.c_source.c_text import c_comment, c_numbers, c_string
-from tinyrefinery.deploy.bundle.tflm_operators import register_methods
 from tinyrefinery.deploy.export.artifact_facts import parity_text, picture_text
 from tinyrefinery.deploy.export.c_export import VECTORS
 from tinyrefinery.deploy.export.side_files import Vectors, read_vectors, record_file, vectors_file
@@ -86,7 +86,8 @@ def write_bundle(
         made = _facts(path, content, record, kind, vectors)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(
-            f"{record_file(path)}: is damaged (it lacks or misstates {error}). Export it again, or restore a copy"
+            f"{record_file(path)}: is damaged (it lacks or misstates {error}). Export it again, or "
+            "restore a copy"
         ) from error
     target = Path(folder) if folder is not None else path.with_name(f"{path.stem}-{kind}")
     files: dict[str, bytes | str] = {**_texts(path, kind, made, record, content)}

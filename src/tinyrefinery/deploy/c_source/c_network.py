@@ -19,11 +19,11 @@ _FOLDER = Path(__file__).parent
 _C_TYPES = {"uint8": "uint8_t", "int8": "int8_t", "float32": "float"}
 _TOLERANCES = {"float32": "1e-6"}
 """Of the check: additions of float32 may be ordered or fused otherwise by a compiler."""
-_WORDS = set(
-    "auto break case char const continue default do double else enum extern float for goto if "
-    "inline int long register restrict return short signed sizeof static struct switch typedef "
-    "union unsigned void volatile while".split()
-)
+_KEYWORDS = """
+auto break case char const continue default do double else enum extern float for goto if inline int
+long register restrict return short signed sizeof static struct switch typedef union unsigned void
+volatile while
+"""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Description:
 def c_name(text: str) -> str:
     """A C identifier like a text."""
     name = re.sub(r"[^a-z0-9_]+", "_", text.lower()).strip("_") or "network"
-    return f"network_{name}" if name[0].isdigit() or name in _WORDS else name
+    return f"network_{name}" if name[0].isdigit() or name in _KEYWORDS.split() else name
 
 
 def network_files(

@@ -57,7 +57,13 @@ def array_text(name: str, values: np.ndarray) -> str:
     return f"static const {kind} {name}[{values.size}] = {{\n{c_numbers(values)}\n}};\n"
 
 
-def _described(name: str, number: int, kernels: tuple[str, ...], values: Fields, arrays: Mapping[str, np.ndarray]) -> LayerText:
+def _described(
+    name: str,
+    number: int,
+    kernels: tuple[str, ...],
+    values: Fields,
+    arrays: Mapping[str, np.ndarray],
+) -> LayerText:
     """A layer with a description of the type `NAME_layer`."""
     texts = [array_text(f"{key}_{number}", array) for key, array in arrays.items()]
     named = {key: f"{key}_{number}" for key in arrays} | dict(values)

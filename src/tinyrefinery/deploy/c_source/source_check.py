@@ -56,7 +56,10 @@ def check_sources(folder: Path, processor: str, options: Sequence[str] = ("-Os",
     """
     name, chosen = _name(folder), find_processor(processor)
     with TemporaryDirectory() as place:
-        target, program = _compile(folder, name, chosen, options, Path(place)), Path(place) / "check"
+        target, program = (
+            _compile(folder, name, chosen, options, Path(place)),
+            Path(place) / "check",
+        )
         command = [chosen.c_compiler, *chosen.flags, *STRICT, *options, f"-I{folder}"]
         if chosen.bare:
             command.append("-DCOUNTS_INSTRUCTIONS")

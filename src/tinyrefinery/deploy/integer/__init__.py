@@ -1,1 +1,1 @@
-"""int8 networks in whole numbers: read from LiteRT files, planned, and computed without a runtime."""
+"""int8 networks in whole numbers: read from LiteRT files, planned, computed without a runtime."""

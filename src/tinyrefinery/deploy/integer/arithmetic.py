@@ -111,9 +111,7 @@ def _before(size: int, result: int, length: int, stride: int, dilation: int) -> 
     return max((result - 1) * stride + (length - 1) * dilation + 1 - size, 0) // 2
 
 
-def _weights(
-    view: GraphView, operator: QuantizedOperator, filters: QuantizedTensor
-) -> np.ndarray:
+def _weights(view: GraphView, operator: QuantizedOperator, filters: QuantizedTensor) -> np.ndarray:
     if filters.dtype != "INT8" or filters.values is None:
         raise view.refusal(operator, "its weights are not int8 constants")
     if np.any(filters.zeros != 0):
@@ -172,7 +170,9 @@ def pool(view: GraphView, operator: QuantizedOperator) -> list[Layer]:
 
 def mean(view: GraphView, operator: QuantizedOperator) -> list[Layer]:
     """The mean over height and width."""
-    source, target = (view.quantized(operator, n) for n in (operator.inputs[0], operator.outputs[0]))
+    source, target = (
+        view.quantized(operator, n) for n in (operator.inputs[0], operator.outputs[0])
+    )
     axes = view.tensors[operator.inputs[1]].values
     rank = len(source.shape)
     if axes is None or rank != 4 or sorted(int(axis) % rank for axis in axes.ravel()) != [1, 2]:
@@ -184,7 +184,9 @@ def mean(view: GraphView, operator: QuantizedOperator) -> list[Layer]:
     bits = min(count.bit_length() - 1, 32, 31 + shift)
     factor = ((multiplier << bits) // count, shift - bits)
     root = view.root(operator.inputs[0])
-    return [Mean((root,), operator.outputs[0], image, source.zero, *factor, range_of(view, operator))]
+    return [
+        Mean((root,), operator.outputs[0], image, source.zero, *factor, range_of(view, operator))
+    ]
 
 
 def _sizes(view: GraphView, operator: QuantizedOperator) -> tuple[tuple[int, int], int]:
@@ -196,7 +198,9 @@ def _sizes(view: GraphView, operator: QuantizedOperator) -> tuple[tuple[int, int
         while own and own[0] == 1:
             own = own[1:]
         if own != shape[len(shape) - len(own) :]:
-            raise view.refusal(operator, f"its inputs {list(own)} and {list(shape)} have other shapes")
+            raise view.refusal(
+                operator, f"its inputs {list(own)} and {list(shape)} have other shapes"
+            )
         sizes.append(math.prod(own))
     return (sizes[0], sizes[1]), math.prod(shape)
 
@@ -228,12 +232,16 @@ def product(view: GraphView, operator: QuantizedOperator) -> list[Layer]:
     sizes, size = _sizes(view, operator)
     roots = tuple(map(view.root, operator.inputs))
     limits = range_of(view, operator, operator.options.fusedActivationFunction)
-    return [Product(roots, operator.outputs[0], sizes, size, (one.zero, other.zero), *factor, limits)]
+    return [
+        Product(roots, operator.outputs[0], sizes, size, (one.zero, other.zero), *factor, limits)
+    ]
 
 
 def lookup(view: GraphView, operator: QuantizedOperator) -> list[Layer]:
     """A function of one number, as a table."""
-    source, target = (view.quantized(operator, n) for n in (operator.inputs[0], operator.outputs[0]))
+    source, target = (
+        view.quantized(operator, n) for n in (operator.inputs[0], operator.outputs[0])
+    )
     values = np.arange(256, dtype=np.uint8)
     numbers = (values if source.dtype == "UINT8" else values.view(np.int8)).astype(np.int64)
     limits = range_of(view, operator, {"RELU": _RELU, "RELU6": _RELU6}.get(operator.kind, _NONE))
@@ -241,7 +249,7 @@ def lookup(view: GraphView, operator: QuantizedOperator) -> list[Layer]:
         results = np.array([_logistic(int(n) - source.zero, float(source.scale)) for n in numbers])
     else:
         multiplier, shift = multiplier_of(float(source.scale) / float(target.scale))
-        results = rescaled(numbers - source.zero, np.int64(multiplier), np.int64(shift)) + limits.zero
+        results = rescaled(numbers - source.zero, multiplier, shift) + limits.zero
     table = np.clip(results, limits.low, limits.high).astype(np.uint8).view(np.int8)
     root = view.root(operator.inputs[0])
     return [Lookup((root,), operator.outputs[0], math.prod(source.shape), table)]

@@ -7,7 +7,7 @@ Quantization and Training of Neural Networks, 2018 (arXiv:1712.05877), section 2
 """
 
 import math
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -41,7 +41,8 @@ def multiplier_of(factor: float) -> tuple[int, int]:
 
 def high_product(one: Whole, other: Whole | int) -> Whole:
     """The upper 32 bits of twice the product of two numbers, rounded half up."""
-    return (one * other + 2**30) >> 31
+    product: Any = one * other
+    return (product + 2**30) >> 31
 
 
 def shifted_right(value: int, shift: int) -> int:
@@ -49,16 +50,19 @@ def shifted_right(value: int, shift: int) -> int:
     return value if shift == 0 else (value + 2 ** (shift - 1) - (value < 0)) >> shift
 
 
-def rescaled(values: np.ndarray, multiplier: np.ndarray, shift: np.ndarray) -> np.ndarray:
+def rescaled(
+    values: np.ndarray, multiplier: np.ndarray | int, shift: np.ndarray | int
+) -> np.ndarray:
     """Whole numbers times factors, rounded twice.
 
     Args:
         values: int64, of at most 31 bits after a shift to the left.
-        multiplier: of `multiplier_of`, int64; broadcast.
+        multiplier: of `multiplier_of`; broadcast.
         shift: the same.
     """
-    left, right = np.maximum(shift, 0), np.maximum(-shift, 0)
-    high = high_product(values << left, multiplier)
+    factors, shifts = np.asarray(multiplier, np.int64), np.asarray(shift, np.int64)
+    left, right = np.maximum(shifts, 0), np.maximum(-shifts, 0)
+    high = high_product(values << left, factors)
     half = np.where(right > 0, (1 << right) >> 1, 0) - ((high < 0) & (right > 0))
     return (high + half) >> right
 
@@ -102,7 +106,9 @@ def softmax_exponentials(scale: float, beta: float) -> np.ndarray:
     """
     multiplier, shift = multiplier_of(min(beta * scale * 2**26, float(LARGEST)))
     radius = math.floor(31 * 2**26 / 2**shift)
-    differences = [high_product(-d << shift, multiplier) if d <= radius else None for d in range(256)]
+    differences = [
+        high_product(-d << shift, multiplier) if d <= radius else None for d in range(256)
+    ]
     values = [0 if d is None else exp_of_negative(d, 5) for d in differences]
     return np.array(values, np.int64)
 

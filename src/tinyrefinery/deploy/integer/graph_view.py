@@ -1,4 +1,4 @@
-"""What planning an operator needs of its graph: readers, aliases, and errors that name the place."""
+"""What planning an operator needs of its graph: readers, aliases, errors that name the place."""
 
 import math
 from collections.abc import Collection
@@ -83,7 +83,9 @@ class GraphView:
         """
         tensor = self.tensors[number]
         if not tensor.is_quantized:
-            raise self.refusal(operator, f"it reads or gives {tensor.dtype}, not int8 with one scale")
+            raise self.refusal(
+                operator, f"it reads or gives {tensor.dtype}, not int8 with one scale"
+            )
         return tensor
 
 

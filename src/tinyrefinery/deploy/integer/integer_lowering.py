@@ -91,7 +91,9 @@ def _real_values(view: GraphView, operator: QuantizedOperator) -> list[Layer]:
         readers = view.readers(target)
         if any(each.kind != "SOFTMAX" for each in readers):
             kinds = ", ".join(sorted({each.kind for each in readers}))
-            raise view.refusal(operator, f"{kinds} computes in float32. Export it without --keep-float")
+            raise view.refusal(
+                operator, f"{kinds} computes in float32. Export it without --keep-float"
+            )
         view.real[target] = source
         return []
     tensor = view.tensors[source]

@@ -107,7 +107,10 @@ def _convolution(layer: Convolution, tensors: Tensors) -> None:
         values = values.reshape(n, height, width, layer.groups, size, *values.shape[4:])
         split = weights.reshape(layer.groups, -1, *weights.shape[1:])
         sums = np.stack(
-            [np.tensordot(values[:, :, :, g], split[g], ((4, 5, 3), (1, 2, 3))) for g in range(layer.groups)],
+            [
+                np.tensordot(values[:, :, :, g], split[g], ((4, 5, 3), (1, 2, 3)))
+                for g in range(layer.groups)
+            ],
             axis=3,
         )
     sums = sums.reshape(len(sums), *layer.result).astype(np.int64) + layer.bias
@@ -130,7 +133,7 @@ def _pool(layer: Pool, tensors: Tensors) -> None:
 def _mean(layer: Mean, tensors: Tensors) -> None:
     image = _image(tensors, layer.inputs[0], layer.image)
     sums = (image - layer.input_zero).sum(axis=(1, 2))
-    values = rescaled(sums, np.int64(layer.multiplier), np.int64(layer.shift))
+    values = rescaled(sums, layer.multiplier, layer.shift)
     tensors[layer.output] = _ranged(values, layer.range)
 
 
@@ -143,7 +146,7 @@ def _operands(layer: Sum | Product, tensors: Tensors) -> list[np.ndarray]:
 
 
 def _sum(layer: Sum, tensors: Tensors) -> None:
-    *factors, last = zip(map(np.int64, layer.multipliers), map(np.int64, layer.shifts), strict=True)
+    *factors, last = zip(layer.multipliers, layer.shifts, strict=True)
     scaled = [
         rescaled(values << 20, *factor)
         for values, factor in zip(_operands(layer, tensors), factors, strict=True)
@@ -153,7 +156,7 @@ def _sum(layer: Sum, tensors: Tensors) -> None:
 
 def _product(layer: Product, tensors: Tensors) -> None:
     one, other = _operands(layer, tensors)
-    values = rescaled(one * other, np.int64(layer.multiplier), np.int64(layer.shift))
+    values = rescaled(one * other, layer.multiplier, layer.shift)
     tensors[layer.output] = _ranged(values, layer.range)
 
 

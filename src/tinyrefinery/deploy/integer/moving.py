@@ -24,9 +24,7 @@ def pad(view: GraphView, operator: QuantizedOperator) -> list[Layer]:
         value = int(_constant(view, operator, operator.inputs[2]).ravel()[0])
     above, left, before = (int(amount) for amount in amounts[1:, 0])
     readers = view.readers(target)
-    joins = all(
-        each.kind in _CONVOLUTIONS and each.options.padding == _VALID for each in readers
-    )
+    joins = all(each.kind in _CONVOLUTIONS and each.options.padding == _VALID for each in readers)
     same = (one.scale, one.zero) == (other.scale, other.zero) and value == one.zero
     if joins and same and readers and not amounts[3].any():
         view.framed[target] = (source, (above, left))
