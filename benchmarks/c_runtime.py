@@ -1,6 +1,6 @@
 """C sources of an int8 LiteRT file against LiteRT for Microcontrollers: bits, flash, RAM, work.
 
-    python benchmarks/c_runtime.py OUT.csv FILE.tflite VECTORS.npz --tflm TREE
+    python benchmarks/c_runtime.py OUT.csv FILE.tflite VECTORS.npz [--tflm TREE] [--boards N]
 
 VECTORS.npz has `inputs` (n, H, W, C), as the file takes them, and `outputs` (n, K), which LiteRT
 for Microcontrollers computed elsewhere, e.g. by the Python package `tflite_micro`:
@@ -9,10 +9,11 @@ for Microcontrollers computed elsewhere, e.g. by the Python package `tflite_micr
     interpreter.set_input(image[None], 0); interpreter.invoke(); interpreter.get_output(0)
 
 The sources replay all vectors on each processor whose compiler and emulator are installed, with
--Os. A row per processor has the outputs that differ, the bytes of code, constants and static memory
-by `size`, and for Cortex-M boards the instructions per image, counted by QEMU. TREE is a source
-tree of tflite-micro. With it, the same file is run by its reference kernels, built with -Os, on the
-Cortex-M boards. Instructions are no cycles.
+-Os; Cortex-M boards the first N (50), which takes seconds each. A row per processor has the outputs
+that differ, the bytes of code, constants and static memory by `size`, and for Cortex-M boards the
+instructions per image, counted by QEMU. TREE is a source tree of tflite-micro. With it, the same
+file is run by its reference kernels, built with -Os, on the Cortex-M boards. Instructions are no
+cycles.
 """
 
 import argparse
@@ -29,29 +30,55 @@ from tinyrefinery.deploy.emulation.replaying import replay
 from tinyrefinery.deploy.export.side_files import Vectors, write_artifact
 from tinyrefinery.deploy.integer.integer_lowering import plan_network
 from tinyrefinery.deploy.integer.integer_run import run_plan
+from tinyrefinery.deploy.integer.layers import Plan
 from tinyrefinery.deploy.toolchain.processors import PROCESSORS
 
 COLUMNS = ("file", "runtime", "processor", "vectors", "outputs", "different", "code", "constants")
 COLUMNS += ("ram", "instructions", "ratio")
 
 
-def our_rows(file: Path, vectors: Vectors, place: Path) -> list[dict[str, Any]]:
+AT_ONCE = 25
+"""Vectors of one program."""
+
+
+def our_rows(file: Path, vectors: Vectors, boards: int, place: Path) -> list[dict[str, Any]]:
     """The NumPy computation, and the C sources on every processor that is there."""
     plan = plan_network(file)
     found = run_plan(plan, vectors.inputs)
     common = {"file": file.name, "vectors": len(found), "outputs": found.size}
     different = int((found != vectors.outputs).sum())
     rows = [common | {"runtime": "numpy", "processor": "host", "different": different}]
-    about = Description("Benchmark", file.stem, file.name, "", "")
-    files = network_files(plan, "network", about, vectors.inputs, vectors.outputs)
-    for name, text in files.items():
-        (place / name).write_text(text, "utf-8")
-    for processor in (name for name, each in PROCESSORS.items() if not each.missing):
-        done = check_sources(place, processor)
-        sizes = {"code": done.size.code, "constants": done.size.constants, "ram": done.size.ram}
-        facts = {"runtime": "c", "processor": processor, "different": done.different}
-        rows.append(common | facts | sizes | {"instructions": done.instructions})
+    for name in (name for name, each in PROCESSORS.items() if not each.missing):
+        count = boards if PROCESSORS[name].bare else len(found)
+        rows.append(
+            common
+            | {"runtime": "c", "processor": name}
+            | replayed(plan, vectors, count, name, place)
+        )
+        print(rows[-1], flush=True)
     return rows
+
+
+def replayed(
+    plan: Plan, vectors: Vectors, count: int, processor: str, place: Path
+) -> dict[str, Any]:
+    """What a processor computed for the first vectors, some of them at a time."""
+    about, checks = Description("Benchmark", plan.name, plan.name, "", ""), []
+    for start in range(0, min(count, len(vectors.inputs)), AT_ONCE):
+        some = slice(start, min(start + AT_ONCE, count))
+        files = network_files(plan, "network", about, vectors.inputs[some], vectors.outputs[some])
+        for name, text in files.items():
+            (place / name).write_text(text, "utf-8")
+        checks.append(check_sources(place, processor))
+    size = checks[0].size
+    counted = [each.instructions * each.vectors for each in checks if each.instructions]
+    n = sum(each.vectors for each in checks)
+    return {
+        **{"vectors": n, "outputs": sum(each.outputs for each in checks)},
+        **{"different": sum(each.different for each in checks)},
+        **{"code": size.code, "constants": size.constants, "ram": size.ram},
+        "instructions": sum(counted) // n if counted else None,
+    }
 
 
 def their_rows(file: Path, vectors: Vectors, tree: Path, place: Path) -> list[dict[str, Any]]:
@@ -81,11 +108,12 @@ def main() -> None:
     parser.add_argument("file", type=Path)
     parser.add_argument("vectors", type=Path)
     parser.add_argument("--tflm", type=Path)
+    parser.add_argument("--boards", type=int, default=50)
     options = parser.parse_args()
     arrays = np.load(options.vectors)
     vectors = Vectors(arrays["inputs"], arrays["outputs"], 0.0)
     with TemporaryDirectory() as place:
-        rows = our_rows(options.file, vectors, Path(place))
+        rows = our_rows(options.file, vectors, options.boards, Path(place))
         if options.tflm:
             rows += their_rows(options.file, vectors, options.tflm, Path(place))
     counts = {(row["runtime"], row["processor"]): row.get("instructions") for row in rows}

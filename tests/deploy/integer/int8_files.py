@@ -13,7 +13,12 @@ _NAMES = {"int8": "INT8", "uint8": "UINT8", "int32": "INT32", "float32": "FLOAT3
 _VERSIONS = {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 4, "QUANTIZE": 1}
 _OPTIONS = {"CONV_2D": "Conv2D", "DEPTHWISE_CONV_2D": "DepthwiseConv2D", "MEAN": "Reducer"}
 _OPTIONS |= {"AVERAGE_POOL_2D": "Pool2D", "MAX_POOL_2D": "Pool2D", "LOGISTIC": "", "RELU": ""}
-_OPTIONS |= {"RELU6": "", "QUANTIZE": "Quantize", "FULLY_CONNECTED": "FullyConnected"}
+_OPTIONS |= {
+    "RELU6": "",
+    "HARD_SWISH": "",
+    "QUANTIZE": "Quantize",
+    "FULLY_CONNECTED": "FullyConnected",
+}
 
 
 class Int8File:
@@ -215,6 +220,11 @@ def _mean(file: Int8File) -> tuple[int, int]:
     start = file.image(5, 7, 6)
     target = file.activation((1, 6), scale=0.03)
     mean = file.operator("MEAN", [start, file.numbers([1, 2])], [target], keepDims=False)
+    rows = file.activation((1, 5), scale=0.02)  # over the two last axes
+    rows = file.operator("MEAN", [start, file.numbers([-1, 2])], [rows], keepDims=False)
+    joined = file.activation((1, 11), scale=0.03)
+    fields = {"axis": 1, "fusedActivationFunction": NONE}
+    mean = file.operator("CONCATENATION", [mean, rows], [joined], **fields)
     return start, file.softmax(file.dense(mean, 7, per_filter=True))
 
 
@@ -238,6 +248,7 @@ def _lookups(file: Int8File) -> tuple[int, int]:
     image = file.unary("RELU", image, scale=0.02)
     image = file.unary("LOGISTIC", image, scale=1 / 256, zero=-128)
     image = file.conv(image, 16, side=(1, 1))
+    image = file.unary("HARD_SWISH", image, scale=0.15)
     return start, file.unary("QUANTIZE", image, dtype="uint8", scale=0.3, zero=120)
 
 
@@ -270,7 +281,12 @@ def _moves(file: Int8File) -> tuple[int, int]:
     inputs = [flat, *(file.numbers(each) for each in bounds)]
     masks = ("beginMask", "endMask", "ellipsisMask", "newAxisMask", "shrinkAxisMask")
     file.operator("STRIDED_SLICE", inputs, [cut], **dict.fromkeys(masks, 0))
-    turned = file.tensor((1, 16, 2, 3), **options)
+    order = file.numbers([3, 1, 15, *range(13)])
+    chosen = file.tensor((1, 2, 3, 16), **options)
+    cut = file.operator("GATHER", [cut, order], [chosen], axis=3, batchDims=0)
+    chosen = file.tensor((1, 3, 3, 16), **options)
+    cut = file.operator("GATHER", [cut, file.numbers([1, 0, 1])], [chosen], axis=1, batchDims=0)
+    turned = file.tensor((1, 16, 3, 3), **options)
     file.operator("TRANSPOSE", [cut, file.numbers([0, 3, 1, 2])], [turned])
     return start, file.conv(turned, 3)
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from tinyrefinery.deploy.c_source.c_text import c_numbers
 from tinyrefinery.deploy.integer.layers import (
+    Choice,
     Convolution,
     Frame,
     Layer,
@@ -127,9 +128,9 @@ def _pool(layer: Pool, number: int) -> LayerText:
 
 
 def _mean(layer: Mean, number: int) -> LayerText:
-    height, width, channels = layer.image
+    outer, count, inner = layer.shape
     values = {
-        **{"pixels": height * width, "channels": channels, "input_zero": layer.input_zero},
+        **{"outer": outer, "count": count, "inner": inner, "input_zero": layer.input_zero},
         **{"multiplier": layer.multiplier, "shift": layer.shift},
         **{"zero": layer.range.zero, "low": layer.range.low, "high": layer.range.high},
     }
@@ -175,6 +176,12 @@ def _rows(layer: Rows, number: int) -> LayerText:
     return _described("rows", number, (), values, {})
 
 
+def _choice(layer: Choice, number: int) -> LayerText:
+    parts = len(layer.places)
+    values = {"count": layer.count, "step": layer.step, "length": layer.length, "parts": parts}
+    return _described("choice", number, (), values, {"places": layer.places})
+
+
 def _transpose(layer: Transpose, number: int) -> LayerText:
     values = {"sides": layer.shape, "strides": layer.strides}
     return _described("transpose", number, (), values, {})
@@ -211,6 +218,7 @@ _WRITERS: dict[type[Layer], Callable[..., LayerText]] = {
     Lookup: _lookup,
     Frame: _frame,
     Rows: _rows,
+    Choice: _choice,
     Transpose: _transpose,
     Softmax: _softmax,
     Probabilities: _probabilities,

@@ -5,12 +5,8 @@ import math
 import numpy as np
 
 from tinyrefinery.deploy.integer.fixed_point import (
-    exp_of_negative,
     high_product,
-    inverse_of_one_plus,
     multiplier_of,
-    rescaled,
-    shifted_right,
 )
 from tinyrefinery.deploy.integer.graph_view import GraphView
 from tinyrefinery.deploy.integer.layers import (
@@ -25,6 +21,7 @@ from tinyrefinery.deploy.integer.layers import (
     Window,
 )
 from tinyrefinery.deploy.integer.quantized_graph import QuantizedOperator, QuantizedTensor
+from tinyrefinery.deploy.integer.tables import table_of
 
 _SAME, _NONE, _RELU, _RELU_N1, _RELU6 = 0, 0, 1, 2, 3
 _LEAST_DEPTHWISE = 4
@@ -169,24 +166,22 @@ def pool(view: GraphView, operator: QuantizedOperator) -> list[Layer]:
 
 
 def mean(view: GraphView, operator: QuantizedOperator) -> list[Layer]:
-    """The mean over height and width."""
+    """The mean over axes that lie side by side, e.g. height and width."""
     source, target = (
         view.quantized(operator, n) for n in (operator.inputs[0], operator.outputs[0])
     )
-    axes = view.tensors[operator.inputs[1]].values
-    rank = len(source.shape)
-    if axes is None or rank != 4 or sorted(int(axis) % rank for axis in axes.ravel()) != [1, 2]:
-        raise view.refusal(operator, "it is not the mean over height and width of an image")
-    image = view.image(operator.inputs[0])
-    count = image[0] * image[1]
+    places, shape = view.tensors[operator.inputs[1]].values, source.shape
+    axes = [] if places is None else sorted({int(axis) % len(shape) for axis in places.ravel()})
+    if not axes or axes != list(range(axes[0], axes[-1] + 1)):
+        raise view.refusal(operator, "its axes are not side by side")
+    parts = (shape[: axes[0]], shape[axes[0] : axes[-1] + 1], shape[axes[-1] + 1 :])
+    outer, count, inner = (math.prod(part) for part in parts)
     multiplier, shift = multiplier_of(float(source.scale) / float(target.scale))
     # The division by the count goes into the factor, with as many bits as its shift can hold.
     bits = min(count.bit_length() - 1, 32, 31 + shift)
     factor = ((multiplier << bits) // count, shift - bits)
-    root = view.root(operator.inputs[0])
-    return [
-        Mean((root,), operator.outputs[0], image, source.zero, *factor, range_of(view, operator))
-    ]
+    root, limits = view.root(operator.inputs[0]), range_of(view, operator)
+    return [Mean((root,), operator.outputs[0], (outer, count, inner), source.zero, *factor, limits)]
 
 
 def _sizes(view: GraphView, operator: QuantizedOperator) -> tuple[tuple[int, int], int]:
@@ -242,30 +237,10 @@ def lookup(view: GraphView, operator: QuantizedOperator) -> list[Layer]:
     source, target = (
         view.quantized(operator, n) for n in (operator.inputs[0], operator.outputs[0])
     )
-    values = np.arange(256, dtype=np.uint8)
-    numbers = (values if source.dtype == "UINT8" else values.view(np.int8)).astype(np.int64)
+    is_swish = operator.kind == "HARD_SWISH"
+    if is_swish and float(source.scale) / 128 / float(target.scale) >= 1:
+        raise view.refusal(operator, "the scales of its input and its output are too far apart")
     limits = range_of(view, operator, {"RELU": _RELU, "RELU6": _RELU6}.get(operator.kind, _NONE))
-    if operator.kind == "LOGISTIC":
-        results = np.array([_logistic(int(n) - source.zero, float(source.scale)) for n in numbers])
-    else:
-        multiplier, shift = multiplier_of(float(source.scale) / float(target.scale))
-        results = rescaled(numbers - source.zero, multiplier, shift) + limits.zero
-    table = np.clip(results, limits.low, limits.high).astype(np.uint8).view(np.int8)
+    table = table_of(operator.kind, source, target, limits)
     root = view.root(operator.inputs[0])
     return [Lookup((root,), operator.outputs[0], math.prod(source.shape), table)]
-
-
-def _logistic(number: int, scale: float) -> int:
-    """1 / (1 + exp(-x)) of x = number x scale, in steps of 1/256, less 128."""
-    multiplier, shift = multiplier_of(scale * 2**27)
-    radius = math.floor(15 * 2**27 / 2**shift)
-    if abs(number) >= radius:
-        return 127 if number > 0 else -128
-    high = high_product(number << max(shift, 0), multiplier)
-    value = shifted_right(high, max(-shift, 0))
-    if value == 0:
-        result = 2**30
-    else:
-        result = inverse_of_one_plus(exp_of_negative(-abs(value), 4))
-        result = result if value > 0 else 2**31 - 1 - result
-    return min(shifted_right(result, 23) - 128, 127)

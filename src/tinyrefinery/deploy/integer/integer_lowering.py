@@ -43,6 +43,7 @@ _MAKERS: dict[str, Callable[[GraphView, QuantizedOperator], list[Layer]]] = {
     "RELU": lookup,
     "RELU6": lookup,
     "LOGISTIC": lookup,
+    "HARD_SWISH": lookup,
     "PAD": moving.pad,
     "PADV2": moving.pad,
     "CONCATENATION": moving.concatenation,
@@ -50,6 +51,7 @@ _MAKERS: dict[str, Callable[[GraphView, QuantizedOperator], list[Layer]]] = {
     "SLICE": moving.part,
     "STRIDED_SLICE": moving.part,
     "TRANSPOSE": moving.transpose,
+    "GATHER": moving.gather,
 }
 OPERATORS = (*_MAKERS, *_ALIASES, "SOFTMAX", "DEQUANTIZE")
 """Operators that can be planned."""

@@ -11,6 +11,7 @@ from tinyrefinery.deploy.integer.fixed_point import (
     shifted_right,
 )
 from tinyrefinery.deploy.integer.layers import (
+    Choice,
     Convolution,
     Frame,
     Layer,
@@ -131,9 +132,9 @@ def _pool(layer: Pool, tensors: Tensors) -> None:
 
 
 def _mean(layer: Mean, tensors: Tensors) -> None:
-    image = _image(tensors, layer.inputs[0], layer.image)
-    sums = (image - layer.input_zero).sum(axis=(1, 2))
-    values = rescaled(sums, layer.multiplier, layer.shift)
+    image = _image(tensors, layer.inputs[0], layer.shape)
+    sums = (image - layer.input_zero).sum(axis=2)
+    values = rescaled(sums.reshape(len(sums), -1), layer.multiplier, layer.shift)
     tensors[layer.output] = _ranged(values, layer.range)
 
 
@@ -186,6 +187,12 @@ def _rows(layer: Rows, tensors: Tensors) -> None:
     tensors[layer.output] = target
 
 
+def _choice(layer: Choice, tensors: Tensors) -> None:
+    image = tensors[layer.inputs[0]].reshape(-1, layer.count, layer.step)
+    places = layer.places[:, None] + np.arange(layer.length)
+    tensors[layer.output] = image[:, :, places.ravel()].reshape(len(image), -1)
+
+
 def _transpose(layer: Transpose, tensors: Tensors) -> None:
     places = sum(
         np.arange(side).reshape([-1 if n == axis else 1 for n in range(4)]) * stride
@@ -229,6 +236,7 @@ _RUNNERS: dict[type[Layer], Callable[..., None]] = {
     Lookup: _lookup,
     Frame: _frame,
     Rows: _rows,
+    Choice: _choice,
     Transpose: _transpose,
     Softmax: _softmax,
     Probabilities: _probabilities,

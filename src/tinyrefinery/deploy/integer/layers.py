@@ -85,9 +85,10 @@ class Pool(Layer):
 
 @dataclass(frozen=True)
 class Mean(Layer):
-    """The average of each channel, rescaled."""
+    """The average over one of three axes, rescaled: over the pixels of an image, mostly."""
 
-    image: Shape
+    shape: tuple[int, int, int]
+    """Of the input; the average is over the second axis."""
     input_zero: int
     multiplier: int
     shift: int
@@ -151,6 +152,20 @@ class Rows(Layer):
     """Bytes from the start of the input to the first row, and from row to row."""
     target: tuple[int, int]
     """The same of the output."""
+
+
+@dataclass(frozen=True)
+class Choice(Layer):
+    """Parts of each row of the input, in another order."""
+
+    count: int
+    """Rows."""
+    step: int
+    """Bytes from row to row of the input."""
+    length: int
+    """Bytes of a part."""
+    places: np.ndarray = field(repr=False)
+    """(parts,) int32, bytes from the start of a row."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from tinyrefinery.deploy.integer.graph_view import GraphView
-from tinyrefinery.deploy.integer.layers import Frame, Layer, Rows, Transpose
+from tinyrefinery.deploy.integer.layers import Choice, Frame, Layer, Rows, Transpose
 from tinyrefinery.deploy.integer.quantized_graph import QuantizedOperator
 
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
@@ -118,6 +118,21 @@ def transpose(view: GraphView, operator: QuantizedOperator) -> list[Layer]:
     rest = 4 - len(groups)
     places = ((1,) * rest + tuple(sides), (0,) * rest + tuple(strides))
     return [Transpose((view.root(source),), target, *places)]
+
+
+def gather(view: GraphView, operator: QuantizedOperator) -> list[Layer]:
+    """Parts of one axis in a constant order."""
+    source, target = operator.inputs[0], operator.outputs[0]
+    shape = view.quantized(operator, source).shape
+    places = _constant(view, operator, operator.inputs[1])
+    if places.ndim != 1 or operator.options.batchDims:
+        raise view.refusal(operator, "its places have several axes")
+    axis = operator.options.axis % len(shape)
+    if places.min() < 0 or places.max() >= shape[axis]:
+        raise view.refusal(operator, f"its places are not on an axis of length {shape[axis]}")
+    count, inner = math.prod(shape[:axis]), math.prod(shape[axis + 1 :])
+    sizes = (count, shape[axis] * inner, inner)
+    return [Choice((view.root(source),), target, *sizes, places.astype(np.int32) * inner)]
 
 
 def _constant(view: GraphView, operator: QuantizedOperator, number: int) -> np.ndarray:
