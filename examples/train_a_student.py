@@ -55,7 +55,7 @@ def train(name: str, width: float, policy, loss) -> nn.Module:
         validate=lambda network: {"validation_top1": accuracy(network, "validation")},
         folder=words.folder / name,
     )
-    trained, _ = tr.fit(training)
+    trained, _ = tr.train_network(training)
     print(f"{name}: test accuracy {accuracy(trained, 'test'):.1%}")
     return trained
 

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tinyrefinery.api import export, fine_tune, model_card, refine, train
+    from tinyrefinery.api import export, fine_tune, fit, model_card, refine, train
     from tinyrefinery.data.batches import View, shuffled, split_batches
     from tinyrefinery.data.batches import load as load_batches
     from tinyrefinery.data.dataset import Dataset
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from tinyrefinery.recipe.load import load_recipe
     from tinyrefinery.training.job import Training
     from tinyrefinery.training.learning_rates import build as build_schedule
-    from tinyrefinery.training.loop import fit
+    from tinyrefinery.training.loop import fit as train_network
     from tinyrefinery.training.parameter_groups import build as build_optimizer
 
 __version__ = "0.1.0"
@@ -60,7 +60,7 @@ _HOME = {
     "exit_code": "tinyrefinery.data_tests.verdicts:exit_code",
     "export": "tinyrefinery.api:export",
     "fine_tune": "tinyrefinery.api:fine_tune",
-    "fit": "tinyrefinery.training.loop:fit",
+    "fit": "tinyrefinery.api:fit",
     "foretell_cost": "tinyrefinery.device.foretell:foretell_cost",
     "held_out": "tinyrefinery.networks.held_out:held_out",
     "label_form": "tinyrefinery.labels.store.encodings:choose",
@@ -80,6 +80,7 @@ _HOME = {
     "shuffled": "tinyrefinery.data.batches:shuffled",
     "split_batches": "tinyrefinery.data.batches:split_batches",
     "train": "tinyrefinery.api:train",
+    "train_network": "tinyrefinery.training.loop:fit",
     "AdamW": "tinyrefinery.options.optimizers:AdamW",
     "Center": "tinyrefinery.options.crops:Center",
     "Chain": "tinyrefinery.execution.chain:Chain",
@@ -157,6 +158,7 @@ __all__ = [
     "shuffled",
     "split_batches",
     "train",
+    "train_network",
 ]
 
 

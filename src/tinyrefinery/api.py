@@ -11,8 +11,11 @@ from tinyrefinery.deploy.export.exporting import Exported, export_network
 from tinyrefinery.errors import DataError, RecipeError, check_options
 from tinyrefinery.execution.chain import Chain
 from tinyrefinery.execution.execute import run
+from tinyrefinery.fitting.fit_options import FitOptions
+from tinyrefinery.fitting.fit_pictures import Fitted, fit_folder, fit_pictures
 from tinyrefinery.networks.network import Network
 from tinyrefinery.networks.opening import open_network
+from tinyrefinery.options.budget import read_budget
 from tinyrefinery.options.crops import Inception
 from tinyrefinery.options.messages import check
 from tinyrefinery.recipe.data import Data
@@ -171,6 +174,43 @@ def fine_tune(
     title = f"{stages[0]['id']} fine-tuned on {data.name}"
     raw = {"title": title, "seed": seed, "data": crops, "stages": stages}
     return train(check(raw, Recipe, source="fine_tune"), folder=folder, data=data)[0]
+
+
+def fit(
+    pictures: str | Path,
+    *,
+    flash: str | None = None,
+    ram: str | None = None,
+    macs: str | None = None,
+    folder: str | Path | None = None,
+    source: Sequence[str] = (),
+    **options: Any,
+) -> Fitted:
+    """Train the best small network for pictures and a budget; as `tinyrefinery fit`.
+
+    Args:
+        pictures: a folder with one folder of pictures per class, or Parquet files.
+        flash: most bytes of flash, e.g. "100kB"; None: the device's, else 100kB.
+        ram: most bytes of RAM, e.g. "64kB"; None: the device's, else 64kB.
+        macs: most multiply-accumulates, e.g. "15M"; None: any.
+        folder: for everything; else `fit/NAME`, of the pictures.
+        source: options of the data source, e.g. `["group=home"]`.
+        **options: further `FitOptions`: `device`, `hours`, `seed`, `refiner`.
+
+    Returns:
+        What was found: `.artifact`, `.network`, `.shipped.predictions` of the test pictures.
+
+    Raises:
+        RefineryError: for anything that the user can fix.
+    """
+    from tinyrefinery.fitting.fit_page import write_fit_page  # draws a figure
+
+    check_options("fit", str(pictures), FitOptions, options, reserved=("budget",))
+    wanted = FitOptions(budget=read_budget(flash, ram, macs), **options)
+    place = Path(folder) if folder else fit_folder(pictures)
+    fitted = fit_pictures(pictures, wanted, place, source)
+    write_fit_page(fitted)
+    return fitted
 
 
 def export(

@@ -145,7 +145,7 @@ def _obstacle(path: Path, *, is_folder: bool) -> str | None:
 def new_folder(target: Path) -> Iterator[Path]:
     """Yield a temporary folder. Rename it to `target` on success, else delete it.
 
-    The folder is there as a whole or not at all. One that is there already must be empty.
+    The folder is there as a whole or not at all. An existing one must be empty.
 
     Raises:
         DataError: if `target` is not empty.

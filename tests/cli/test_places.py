@@ -21,6 +21,7 @@ WRITING = {
     "detect draw": {"--out": FILE},
     "detect train": {"--runs": FILE},
     "export": {"--out": FILE},
+    "fit": {"--out": FILE},
     "init": {"out": FOLDER},
     "label": {"--out": FILE},
     "label-quality": {"--out": FOLDER},

@@ -1,6 +1,7 @@
 """Verification: what it finds, and what a second opening takes from the cache."""
 
 import os
+import pickle
 from hashlib import sha256
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from PIL import Image
 from tests.data.pictures import class_folders, picture, pixels, write
 from tinyrefinery.audit.checks import audit
 from tinyrefinery.data import examine as examine_module
-from tinyrefinery.data import pixels_cache
+from tinyrefinery.data import listing, pixels_cache
 from tinyrefinery.data.blobs import FileBlobs
+from tinyrefinery.data.images import EncodedImages
 from tinyrefinery.data.open import open_data
 
 
@@ -266,3 +268,32 @@ def test_the_audit_reports_pictures_of_one_color(tmp_path: Path):
     dataset = open_data("folder", root=dark_16_bit(tmp_path, 10))
     found = [finding for finding in audit(dataset).findings if "one_color" in str(finding)]
     assert [(finding.count, finding.severity) for finding in found] == [(20, "warning")]
+
+
+def test_photographs_of_several_sizes_are_decoded_once_where_they_fit(
+    tmp_path: Path, cache: Path, monkeypatch
+):
+    for number, side in enumerate((40, 41, 42, 43, 44, 45)):
+        write(tmp_path / "ab"[number % 2] / f"{number}.png", picture(number, side, side))
+    decoded: list[int] = []
+    encoded = EncodedImages.encoded
+
+    def counted(images: EncodedImages, row: int) -> bytes:
+        decoded.append(int(images.rows[row]))
+        return encoded(images, row)
+
+    monkeypatch.setattr(EncodedImages, "encoded", counted)
+    images = open_data("folder", root=tmp_path, validation=0).images
+    first = [images.pixels(row) for row in range(6)]
+    assert isinstance(images, EncodedImages)
+    chosen = images.select(np.array([4, 2]))
+    assert np.array_equal(chosen.pixels(0), first[4])
+    assert sorted(decoded) == list(range(6))
+    copied = pickle.loads(pickle.dumps(images))
+    assert copied.kept == {}
+    assert np.array_equal(copied.pixels(3), first[3])
+    for resident, most in (("never", 1 << 31), ("auto", 6 * 40 * 40)):
+        monkeypatch.setattr(listing, "RESIDENT_BYTES", most)
+        assert (
+            open_data("folder", root=tmp_path, validation=0, resident=resident).images.kept is None
+        )

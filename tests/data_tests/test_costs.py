@@ -65,9 +65,12 @@ def test_a_bound_passes_or_is_unproven_but_fails_nothing_except_products():
         ("{metric: ram(a), at_most: 1kB}", "ram takes no class"),
         ("{metric: accuracy, at_most: 64kB}", "must be a share from 0 to 1"),
         ("{metric: rom, at_most: 64kB}", "Did you mean 'ram'?"),
-        ("{metric: latency, at_most: 64kB}", "'64kB' is no bound of latency. Write e.g. 20ms"),
-        ("{metric: flash, at_most: 20ms}", "'20ms' is no bound of flash. Write e.g. 64kB"),
-        ("{metric: macs, at_most: 20us@host}", "'20us@host' is no bound of macs. Write e.g. 15M"),
+        ("{metric: latency, at_most: 64kB}", "'64kB' is not a bound of latency. Write e.g. 20ms"),
+        ("{metric: flash, at_most: 20ms}", "'20ms' is not a bound of flash. Write e.g. 64kB"),
+        (
+            "{metric: macs, at_most: 20us@host}",
+            "'20us@host' is not a bound of macs. Write e.g. 15M",
+        ),
         ("{metric: ram, at_most: 1kB, threshold: 0}", "threshold: has no effect with ram"),
     ],
 )

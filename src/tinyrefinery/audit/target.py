@@ -115,9 +115,14 @@ def open_pictures(path: Path, options: dict[str, Any]) -> Dataset:
     Raises:
         DataError: when it can't be opened.
     """
+    return open_data(**pictures_source(path, options))
+
+
+def pictures_source(path: Path, options: dict[str, Any]) -> dict[str, Any]:
+    """The `data.source` of a recipe for a folder of pictures, or for Parquet files."""
     if _holds_parquet(path):
-        return open_data("parquet", path=_split_files(path), **options)
-    return open_data("folder", root=str(path), **options)
+        return {"name": "parquet", "path": _split_files(path), **options}
+    return {"name": "folder", "root": str(path), **options}
 
 
 def _split_files(path: Path) -> str | dict[str, str]:

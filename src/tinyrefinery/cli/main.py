@@ -12,7 +12,7 @@ from tinyrefinery.cli.catalog import PANELS
 from tinyrefinery.cli.group import LazyGroup, listed
 from tinyrefinery.errors import DEFECT, INTERRUPTED, RefineryError
 
-RESUMING = {"demo", "run", "reproduce", "detect", "label-store"}
+RESUMING = {"demo", "fit", "run", "reproduce", "detect", "label-store"}
 """Commands that resume where they were interrupted. The others start again."""
 
 

@@ -1,6 +1,6 @@
 """Pixels of images: resident in memory, or decoded on demand."""
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -69,13 +69,18 @@ class ResidentImages:
 
 
 class EncodedImages:
-    """Encoded images (bytes or files), decoded on each access: for photographs.
+    """Encoded images (bytes or files), decoded on access: for photographs.
 
     `pixels` is thread-safe, and the object is picklable.
     """
 
     def __init__(
-        self, blobs: Blobs, sizes: np.ndarray, channels: int, rows: np.ndarray | None = None
+        self,
+        blobs: Blobs,
+        sizes: np.ndarray,
+        channels: int,
+        rows: np.ndarray | None = None,
+        kept: dict[int, np.ndarray] | None = None,
     ) -> None:
         """Select the images `rows` of `blobs` (all by default).
 
@@ -84,7 +89,10 @@ class EncodedImages:
             sizes: (N, 2) height and width of the selected images in pixels, as decoded.
             channels: 3 to decode as RGB, 1 as gray.
             rows: (N,) indices into `blobs`.
+            kept: where to keep decoded images, by index into `blobs`, so that each is decoded once;
+                None: nowhere.
         """
+        self.kept = kept
         self.blobs = blobs
         self.sizes = np.asarray(sizes, np.int32)
         self.channels = channels
@@ -106,6 +114,9 @@ class EncodedImages:
             ChangedImageError: if the image is no longer readable or has another size than when the
                 dataset was opened.
         """
+        place = int(self.rows[row])
+        if self.kept is not None and place in self.kept:
+            return self.kept[place]
         try:
             pixels = decode(self.encoded(row), self.channels)
         except (OSError, DataError) as error:
@@ -113,8 +124,15 @@ class EncodedImages:
         if pixels.shape[:2] != tuple(self.sizes[row]):
             before = tuple(self.sizes[row].tolist())
             raise ChangedImageError(row, f"its size was {before}, now it is {pixels.shape[:2]}")
+        if self.kept is not None:
+            self.kept[place] = pixels
         return pixels
 
     def select(self, rows: np.ndarray) -> "EncodedImages":
         """The images of some rows, in that order, without copying."""
-        return EncodedImages(self.blobs, self.sizes[rows], self.channels, self.rows[rows])
+        chosen = self.rows[rows]
+        return EncodedImages(self.blobs, self.sizes[rows], self.channels, chosen, self.kept)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the pixels, which can be decoded again."""
+        return self.__dict__ | {"kept": None if self.kept is None else {}}

@@ -158,9 +158,12 @@ def _open_images(
         # Views shrink larger images once, also those of one size.
         resident_side=MUCH_LARGER * SMALLEST if resident == "auto" else None,
     )
-    images: Images = (
-        EncodedImages(source, findings.sizes, channels) if array is None else _resident(array)
-    )
+    if array is not None:
+        images: Images = _resident(array)
+    else:
+        decoded = int(np.prod(findings.sizes.astype(np.int64), axis=1).sum()) * channels  # bytes
+        keep = resident != "never" and decoded <= RESIDENT_BYTES
+        images = EncodedImages(source, findings.sizes, channels, kept={} if keep else None)
     return findings.ids, findings.reasons, findings.one_color, images
 
 

@@ -54,7 +54,7 @@ def _cost(value: Any, info: ValidationInfo) -> Any:
     metric, is_time = info.data.get("metric"), text.endswith(("ms", "us"))
     if is_time != (metric == "latency") and metric in OF_DEVICE:
         example = "20ms" if metric == "latency" else "15M" if metric == "macs" else "64kB"
-        raise ValueError(f"'{value}' is no bound of {metric}. Write e.g. {example}")
+        raise ValueError(f"'{value}' is not a bound of {metric}. Write e.g. {example}")
     if is_time:
         return read_latency(f"{text}@{HOST}")
     try:

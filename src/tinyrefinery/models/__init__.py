@@ -14,6 +14,8 @@ from tinyrefinery.layers.initialize import initialize_as_pytorch, initialize_wit
 from tinyrefinery.models.alexnet import AlexNet
 from tinyrefinery.models.darknet19 import Darknet19
 from tinyrefinery.models.densenet import densenet121, densenet_k12
+from tinyrefinery.models.ds_cnn import DSCNN
+from tinyrefinery.models.mobilenet_tiny import MobileNetTiny
 from tinyrefinery.models.mobilenet_v1 import (
     mobilenet_v1_025,
     mobilenet_v1_050,
@@ -42,6 +44,8 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "darknet19": Darknet19,
     "densenet121": densenet121,
     "densenet_k12": densenet_k12,
+    "ds_cnn": DSCNN,
+    "mobilenet_tiny": MobileNetTiny,
     "mobilenet_v1_025": mobilenet_v1_025,
     "mobilenet_v1_050": mobilenet_v1_050,
     "mobilenet_v1_075": mobilenet_v1_075,

@@ -6,14 +6,18 @@ convolutions (240), which have no effect before batch normalization and are left
 padding of strided convolutions is symmetric, as usual in PyTorch. Keras pads right and bottom only.
 """
 
+from typing import Literal
+
 from torch import Tensor, nn
 
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.layers.conv_norm import conv_norm
 from tinyrefinery.layers.initialize import initialize
 from tinyrefinery.layers.relu import relu
-from tinyrefinery.layers.stem import Stem, is_small, residual_stem
+from tinyrefinery.layers.stem import is_small, residual_stem
 from tinyrefinery.models.image_network import ImageNetwork
+
+HALF = "half"
 
 
 class _Block(nn.Module):
@@ -50,14 +54,17 @@ class ResNet8(ImageNetwork):
         size: tuple[int, int],
         channels: int = 3,
         width: float = 1.0,
-        stem: Stem = "auto",
+        stem: Literal["auto", "imagenet", "small", "half"] = "auto",
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
         widths = [round(full * width) for full in (16, 32, 64)]
         if widths[0] < 1:
             raise RecipeError(f"resnet8: width {width} leaves no channels")
-        self.stem = residual_stem(channels, widths[0], small=is_small(stem, size))
+        if stem == HALF:
+            self.stem = conv_norm(channels, widths[0], stride=2)
+        else:
+            self.stem = residual_stem(channels, widths[0], small=is_small(stem, size))
         self.blocks = nn.Sequential(
             _Block(widths[0], widths[0], 1),
             _Block(widths[0], widths[1], 2),

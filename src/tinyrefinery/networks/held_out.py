@@ -87,6 +87,17 @@ def without_seen(manifest: Manifest, seen: Collection[str]) -> Held:
     return Held(manifest.with_splits(splits), tuple(_moved(start, splits)))
 
 
+def with_own_splits(manifest: Manifest, network: Network) -> Manifest:
+    """A manifest in the splits that its images had in a network's run; others belong to no split.
+
+    What networks from elsewhere were trained on does not count here.
+    """
+    record = _recorded(network)
+    return manifest.with_splits(
+        [record.get(image, NEW) for image in manifest.column("id").tolist()]
+    )
+
+
 def never_used(manifest: Manifest, networks: Sequence[Network]) -> np.ndarray:
     """Images that no network, nor anything behind one, was trained or chosen on; (N,) bool."""
     ids = manifest.column("id").tolist()

@@ -80,22 +80,32 @@ def worst_pairs(predictions: Predictions) -> list[tuple[str, str, int]]:
     return [pair for pair in pairs if pair[2]]
 
 
-def confident_errors(stage: TrainedStage, predictions: Predictions) -> list[ErrorPicture]:
-    """The errors with the highest probability, at most `MOST_ERRORS`, with their pictures."""
+def surest_errors(predictions: Predictions) -> np.ndarray:
+    """Rows (n,) of the errors with the highest probability, at most `MOST_ERRORS`."""
     wrong = np.flatnonzero(~predictions.correct)
     certainty = predictions.probabilities[wrong, predictions.predicted[wrong]]
-    chosen = wrong[np.argsort(-certainty, kind="stable")[:MOST_ERRORS]]
+    return wrong[np.argsort(-certainty, kind="stable")[:MOST_ERRORS]]
+
+
+def error_picture(predictions: Predictions, row: int, path: str, picture: str) -> ErrorPicture:
+    """One error, with its path and its thumbnail as a data: URI."""
+    names, predicted = predictions.classes, predictions.predicted[row]
+    return ErrorPicture(
+        path=path,
+        label=names[predictions.labels[row]],
+        predicted=names[predicted],
+        probability=float(predictions.probabilities[row, predicted]),
+        picture=picture,
+    )
+
+
+def confident_errors(stage: TrainedStage, predictions: Predictions) -> list[ErrorPicture]:
+    """The errors with the highest probability, at most `MOST_ERRORS`, with their pictures."""
+    chosen = surest_errors(predictions)
     paths = _paths(stage, predictions.ids[chosen].tolist())
-    names = predictions.classes
     return [
-        ErrorPicture(
-            path=path,
-            label=names[predictions.labels[place]],
-            predicted=names[predictions.predicted[place]],
-            probability=float(predictions.probabilities[place, predictions.predicted[place]]),
-            picture=_picture(path),
-        )
-        for place, path in zip(chosen, paths, strict=True)
+        error_picture(predictions, row, path, _picture(path))
+        for row, path in zip(chosen, paths, strict=True)
     ]
 
 

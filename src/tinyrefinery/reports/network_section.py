@@ -2,45 +2,18 @@
 
 from typing import Any
 
-from tinyrefinery.reports.class_errors import (
-    MOST_CLASSES,
-    class_lines,
-    confident_errors,
-    confusion,
-    worst_pairs,
-)
+from tinyrefinery.reports.class_errors import confident_errors
+from tinyrefinery.reports.class_section import NO_CLASSES, class_section
 from tinyrefinery.reports.network_facts import NetworkFacts
 
 
 def network_section(facts: NetworkFacts) -> dict[str, Any]:
     """Everything that `network.html.j2` shows of a network."""
     predictions = facts.predictions
-    section: dict[str, Any] = {
-        "facts": facts,
-        "chosen": _chosen(facts),
-        "classes": [],
-        "matrix": None,
-        "pairs": [],
-        "errors": [],
-        "k": 0,
-    }
+    section: dict[str, Any] = {"facts": facts, "chosen": _chosen(facts), **NO_CLASSES}
     if predictions is None:
         return section
-    section |= {
-        "k": len(predictions.classes),
-        "classes": class_lines(predictions),
-        "errors": confident_errors(facts.stage, predictions),
-    }
-    if len(predictions.classes) <= MOST_CLASSES:
-        counts = confusion(predictions)
-        shares = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
-        section["matrix"] = [
-            (name, list(zip(line.tolist(), share.tolist(), strict=True)))
-            for name, line, share in zip(predictions.classes, counts, shares, strict=True)
-        ]
-    else:
-        section["pairs"] = worst_pairs(predictions)
-    return section
+    return section | class_section(predictions, confident_errors(facts.stage, predictions))
 
 
 def _chosen(facts: NetworkFacts) -> str:

@@ -14,10 +14,12 @@ from tinyrefinery.deploy.export.onnx_rewrites import (
     rewrite_batch_norm,
     rewrite_global_mean,
     rewrite_hard_sigmoid,
+    rewrite_max_pool_padding,
     take_pixels,
 )
 from tinyrefinery.deploy.export.untrained import convert_on_noise
 from tinyrefinery.device.litert_graph import read_graph
+from tinyrefinery.models.litert_file import LiteRtNetwork
 
 
 def graph_of(network, path):
@@ -73,6 +75,55 @@ def test_means_of_other_axes_stay(tmp_path):
     model = graph_of(Mean([1, 2], keepdim=True), tmp_path / "m.onnx")
     rewrite_global_mean(model)
     assert "GlobalAveragePool" not in {node.op_type for node in model.graph.node}
+
+
+POOLS = {
+    "behind a ReLU": nn.Sequential(nn.ReLU(), nn.MaxPool2d(3, 2, 1)),
+    "before a ReLU": nn.Sequential(nn.MaxPool2d(3, 2, 1), nn.ReLU()),
+    "of any numbers": nn.MaxPool2d(3, 2, 1),
+    "large": nn.MaxPool2d(5, 1, 2),
+}
+
+
+@pytest.mark.parametrize("name", POOLS)
+def test_padding_of_max_pools(tmp_path, name):
+    images = -np.random.default_rng(0).uniform(1, 9, (1, 3, 7, 8)).astype(np.float32)
+    if name != "of any numbers":
+        images[..., 2:5] *= -1
+    expected = POOLS[name](torch.from_numpy(images)).numpy()
+    torch.onnx.export(
+        POOLS[name].eval(),
+        (torch.zeros(1, 3, 7, 8),),
+        str(tmp_path / "p.onnx"),
+        **{"dynamo": True, "verbose": False, "external_data": False, "input_names": ["image"]},
+    )
+    model = onnx.load(tmp_path / "p.onnx")
+    rewrite_max_pool_padding(model)
+    kinds = Counter(node.op_type for node in model.graph.node)
+    assert kinds["Pad"] == kinds["MaxPool"] == 1
+    np.testing.assert_array_equal(run(model, images), expected)
+
+
+def test_a_max_pool_with_padding_keeps_its_numbers_in_int8(converter, tmp_path):
+    """The padding once had the least float, and all maps behind it the range of that."""
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(3, 2, 1),
+        nn.Flatten(),
+        nn.Linear(8 * 8 * 8, 10),
+    )
+    mean, std = (0.5,) * 3, (0.25,) * 3
+    module = Exportable(network.eval(), mean, std, normalize=True)
+    file = tmp_path / "pool.tflite"
+    convert_on_noise(module, (16, 16), 3, "pool", (file, "{}"), print)
+    pixels = np.random.default_rng(1).integers(0, 256, (20, 16, 16, 3), dtype=np.uint8)
+    artifact = LiteRtNetwork(file, threads=1)
+    found = np.concatenate([artifact.infer(pixels[i : i + 1]) for i in range(20)])
+    with torch.inference_mode():
+        expected = module(torch.from_numpy(pixels.astype(np.float32))).numpy()
+    assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.95
 
 
 def test_no_layer_behind_relu6_stays_in_float(converter, tmp_path):

@@ -14,6 +14,7 @@ from tinyrefinery.deploy.export.onnx_rewrites import (
     rewrite_batch_norm,
     rewrite_global_mean,
     rewrite_hard_sigmoid,
+    rewrite_max_pool_padding,
 )
 from tinyrefinery.deploy.export.tool_environment import run_logged, tool_folder, tool_python
 from tinyrefinery.errors import RefineryError
@@ -66,6 +67,7 @@ def convert_to_litert(
         rewrite_hard_sigmoid(model)
         rewrite_batch_norm(model)
         rewrite_global_mean(model)
+        rewrite_max_pool_padding(model)
         onnx.save(model, folder / "graph.onnx")
         request = {
             "graph": str(folder / "graph.onnx"),

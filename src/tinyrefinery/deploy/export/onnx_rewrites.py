@@ -90,6 +90,47 @@ def rewrite_global_mean(model: Any) -> None:
         )
 
 
+def rewrite_max_pool_padding(model: Any) -> None:
+    """Replace the padding of each max-pool by one with numbers that are there, which is the same.
+
+    The converter to LiteRT pads with the least floating-point number. Quantized, the padded maps
+    then have a range in which nothing else can be told apart. Behind a ReLU, zeros do. Elsewhere,
+    the maps are reflected at their border: each window holds the reflected numbers anyway.
+    """
+    makers = {name: node for node in model.graph.node for name in node.output}
+    readers: dict[str, list[Any]] = {}
+    for node in model.graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    make = onnx.helper.make_node
+    for node in _nodes(model, "MaxPool"):
+        facts = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+        pads = list(facts.get("pads", ()))
+        if not any(pads) or facts.get("auto_pad", b"NOTSET") != b"NOTSET":
+            continue
+        source, target = node.input[0], node.output[0]
+        maker, after = makers.get(source), readers.get(target, [])
+        positive = (maker is not None and maker.op_type == "Relu") or (
+            bool(after) and all(reader.op_type == "Relu" for reader in after)
+        )
+        half = len(pads) // 2
+        largest = [max(pads[i], pads[i + half]) for i in range(half)]
+        if not positive and any(
+            2 * pad + 1 > k for pad, k in zip(largest, facts["kernel_shape"], strict=True)
+        ):
+            continue
+        padded, amounts = f"{target}_padded", f"{target}_pads"
+        every = [0, 0, *pads[:half], 0, 0, *pads[half:]]  # of the axes of batch and channels too
+        _add_constant(model, amounts, np.asarray(every, np.int64))
+        pooled = make("MaxPool", [padded], [target], node.name)
+        for name, value in facts.items():
+            if name != "pads":
+                pooled.attribute.append(onnx.helper.make_attribute(name, value))
+        mode = "constant" if positive else "reflect"
+        pad = make("Pad", [source, amounts], [padded], padded, mode=mode)
+        _replace(model, node, pad, pooled)
+
+
 def remove_notes(model: Any) -> None:
     """Remove the exporter's notes, which name files of the machine that exported."""
     for part in (*model.graph.node, *model.graph.input, *model.graph.output):

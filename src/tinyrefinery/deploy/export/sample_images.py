@@ -1,8 +1,9 @@
 """Real images for an export: those that calibrate int8, and those that the artifact is checked on.
 
 Test images are never used. The artifact is checked on the validation split of the network's run,
-and calibrated on its training images. Both are evaluation crops, rounded to uint8 as a device gets
-them.
+and calibrated on its training images. It is compared with its own network, so it does not matter
+whether a refiner from elsewhere was trained on them. Both are evaluation crops, rounded to uint8 as
+a device gets them.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ import torch
 
 from tinyrefinery.data.batches import View, evenly_spaced
 from tinyrefinery.errors import DataError
+from tinyrefinery.networks.held_out import with_own_splits
 from tinyrefinery.networks.network import Network
 from tinyrefinery.networks.network_data import NetworkData, open_network_data
 from tinyrefinery.networks.network_view import network_view
@@ -68,7 +70,7 @@ def draw_samples(
         return Samples(_noise(network), None)
     source = changed_source(network, overrides) if overrides else None
     data = open_network_data([network], source)
-    rows = _rows(data, calibrate, own=source is None)
+    rows = _rows(network, data, calibrate, own=source is None)
     view = network_view(network, data.dataset, torch.device("cpu"))
     chosen = [
         _render(view, evenly_spaced(of_split, most), name)
@@ -77,9 +79,11 @@ def draw_samples(
     return Samples(chosen[1], chosen[0])
 
 
-def _rows(data: NetworkData, calibrate: int, *, own: bool) -> dict[str, np.ndarray]:
+def _rows(
+    network: Network, data: NetworkData, calibrate: int, *, own: bool
+) -> dict[str, np.ndarray]:
     """Manifest rows for calibration and for the check, by the name of what they are."""
-    manifest = data.manifest
+    manifest = with_own_splits(data.manifest, network) if own else data.manifest
     train, validation = manifest.rows("train"), manifest.rows("validation")
     if len(train) and len(validation):
         return {"training": train, "validation": validation}

@@ -1,0 +1,256 @@
+"""From pictures to the artifact: open, search, train, ship, tell."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tinyrefinery.audit.target import open_pictures, pictures_source, source_options
+from tinyrefinery.data.dataset import Dataset
+from tinyrefinery.data.open import open_data
+from tinyrefinery.device.arena import Arena
+from tinyrefinery.device.device_cost import DeviceCost
+from tinyrefinery.errors import BudgetError, DataError
+from tinyrefinery.execution.execute import run
+from tinyrefinery.files import check_writable, write_atomic
+from tinyrefinery.fitting.diary import Diary
+from tinyrefinery.fitting.fit_options import FitOptions
+from tinyrefinery.fitting.fit_recipes import Plan
+from tinyrefinery.fitting.look import Look, is_gray, look_at
+from tinyrefinery.fitting.search import Choice, Search, longest
+from tinyrefinery.fitting.search_space import Candidate, Rejected, feasible, foretold, in_turn
+from tinyrefinery.fitting.shipping import Shipped, measured, ship, usable_target
+from tinyrefinery.fitting.trials import without_test
+from tinyrefinery.networks.network import Network
+from tinyrefinery.networks.opening import open_network
+from tinyrefinery.recipe.load import dump
+from tinyrefinery.recipe.schema import Recipe
+from tinyrefinery.runs.plan import Job
+
+log = logging.getLogger("tinyrefinery")
+STREET = "street_numbers"
+"""The dataset that is built in."""
+RECIPE = "recipe.yaml"
+_RESERVE = 0.08  # share of the time for the artifact and the page
+_LEAST_RESERVE = 60.0  # seconds
+_FEW = 2_000  # training pictures below which more of them are for validation
+
+Say = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a search ended in."""
+
+    folder: Path
+    look: Look
+    limits: dict[str, int]
+    candidates: tuple[Candidate, ...] = field(repr=False)
+    rejected: tuple[Rejected, ...] = field(repr=False)
+    choice: Choice
+    network: Network = field(repr=False)
+    """In float, as it was trained."""
+    epochs: int
+    """Of its training."""
+    shipped: Shipped
+    notes: tuple[str, ...]
+    seconds: float
+    data: Dataset = field(repr=False)
+    """The pictures."""
+    name: str
+    """Of the pictures."""
+
+    @property
+    def longest(self) -> int:
+        """Epochs of the network with all the time that it could use."""
+        return longest(self.look.train)
+
+    @property
+    def artifact(self) -> Path:
+        """The file for the device."""
+        return self.shipped.exported.path
+
+
+def fit_folder(pictures: str | Path) -> Path:
+    """Where a search goes if no folder is named: `fit/NAME`, of the pictures."""
+    return Path("fit") / (Path(pictures).expanduser().resolve().name or "pictures")
+
+
+def fit_pictures(
+    pictures: str | Path,
+    options: FitOptions,
+    out: Path,
+    words: Sequence[str] = (),
+    say: Say = lambda text: None,
+) -> Fitted:
+    """Find, train, quantize and prove the best small network for some pictures and a budget.
+
+    The same call resumes where it was interrupted.
+
+    Args:
+        pictures: a folder of pictures or of Parquet files, a Parquet file, or `street_numbers`.
+        options: budget and time.
+        out: folder for everything that is made.
+        words: options of the data source, such as `group=home`.
+        say: called with progress messages.
+
+    Raises:
+        RefineryError: for anything that the user can fix.
+    """
+    check_writable(folders=[out])
+    target, why = usable_target(say)
+    source, data = open_for_fit(pictures, words)
+    look = look_at(data)
+    request = options.as_dict() | {"pictures": str(pictures), "data": data.manifest.digest}
+    diary = Diary(out, request)
+    notes = _notes(data, look, why)
+    _introduce(say, data, look, options, notes)
+    candidates, rejected = _feasible(diary, data, look, options, say)
+    plan = Plan(source, look, options.seed)
+    search = Search(plan, without_test(data), options, out, diary, say)
+    choice = search.choose(candidates)
+    recipe, epochs = _final_recipe(diary, choice, options, look, say)
+    write_atomic(out / RECIPE, dump(recipe))
+    run([Job(recipe)], out / "network", data=data)
+    network = open_network(out / "network")
+    shipped = ship(network, data, target, options.limits, out / "artifacts", say)
+    diary.decide("shipped", lambda: measured(shipped))
+    return Fitted(
+        folder=out,
+        look=look,
+        limits=options.limits.limits,
+        candidates=tuple(candidates),
+        rejected=tuple(rejected),
+        choice=choice,
+        network=network,
+        epochs=epochs,
+        shipped=shipped,
+        notes=tuple(notes),
+        seconds=diary.decide("seconds", lambda: diary.seconds),
+        data=data,
+        name=Path(pictures).name,
+    )
+
+
+def open_for_fit(pictures: str | Path, words: Sequence[str]) -> tuple[dict[str, Any], Dataset]:
+    """A recipe's `data.source` for some pictures, and the dataset.
+
+    A fifth is split off for test where there is no test split, and near copies stay together.
+
+    Raises:
+        DataError: if they can't be opened, or are too few.
+    """
+    given = source_options(words)
+    if str(pictures) == STREET:
+        source: dict[str, Any] = {"name": STREET, **given}
+        return source, open_data(**source)
+    path = Path(pictures).expanduser()
+    if not path.exists():
+        raise DataError(
+            f"{pictures}: no such folder or file. Give a folder with one folder of pictures per "
+            "class"
+        )
+    usual: dict[str, Any] = {"test": 0.2, "validation": 0.1}
+    data = open_pictures(path, usual | given)
+    if len(data.manifest.rows("train")) < _FEW and "validation" not in given:
+        usual["validation"] = 0.15  # choices among networks need more than a handful of pictures
+    if "channels" not in given and is_gray(data):
+        usual["channels"] = 1
+    if usual != {"test": 0.2, "validation": 0.1}:
+        data = open_pictures(path, usual | given)
+    return pictures_source(path, usual | given), data
+
+
+def _notes(data: Dataset, look: Look, why: str) -> list[str]:
+    """What a reader of the result must know of the pictures."""
+    notes = [f"{each.where}: {each.what}" for each in data.problems]
+    if look.imbalance >= 3:
+        few = min(look.classes, key=lambda name: look.classes[name])
+        notes.append(
+            f"the largest class has {look.imbalance:.1f} times as many pictures as '{few}'"
+        )
+    if look.test < 100:
+        notes.append(f"{look.test} test pictures give a wide interval. 400 or more are better")
+    if why:
+        notes.append(f"only an ONNX artifact is written, since {why}")
+    return notes
+
+
+def _introduce(
+    say: Say, data: Dataset, look: Look, options: FitOptions, notes: Sequence[str]
+) -> None:
+    limits = ", ".join(f"{name} {value:,}" for name, value in options.limits.limits.items())
+    color = "color" if look.channels == 3 else "gray"
+    say(
+        f"{len(look.classes)} classes, {look.train:,} training, {look.validation:,} "
+        f"validation and {look.test:,} test pictures, {color}, about {look.width}x{look.height} "
+        f"pixels"
+    )
+    say(f"budget: {limits or 'none'}; time: {options.hours:g} h")
+    for note in notes:
+        say(f"note: {note}")
+
+
+def _feasible(
+    diary: Diary, data: Dataset, look: Look, options: FitOptions, say: Say
+) -> tuple[list[Candidate], list[Rejected]]:
+    """The candidates that fit, in the order in which they are taken, and what does not fit."""
+
+    def find() -> dict[str, Any]:
+        say("foretelling the cost of candidates")
+        cost = foretold(data.classes, look.channels)
+        kept, rejected = feasible(look.sizes, options.limits, cost)
+        return {
+            "kept": [_as_dict(each) for each in in_turn(kept)],
+            "rejected": [vars(each) for each in rejected],
+        }
+
+    found = diary.decide("candidates", find)
+    rejected = [
+        Rejected(each["family"], tuple(each["size"]), each["reason"]) for each in found["rejected"]
+    ]
+    if not found["kept"]:
+        raise BudgetError(
+            "no network fits the budget. The smallest: "
+            + "; ".join(f"{each.family}: {each.reason}" for each in rejected[:3])
+            + ". Raise --flash or --ram"
+        )
+    kept = [_from_dict(each) for each in found["kept"]]
+    say(f"{len(kept)} candidates fit, {len(rejected)} families and sizes do not")
+    return kept, rejected
+
+
+def _as_dict(candidate: Candidate) -> dict[str, Any]:
+    cost = candidate.cost
+    facts = {"family": candidate.family, "model": candidate.model, "size": list(candidate.size)}
+    arena = [cost.arena.head, cost.arena.tail]
+    return facts | {
+        "kwargs": candidate.kwargs,
+        "flash": cost.flash,
+        "arena": arena,
+        "macs": cost.macs,
+    }
+
+
+def _from_dict(facts: dict[str, Any]) -> Candidate:
+    cost = DeviceCost(facts["flash"], Arena(*facts["arena"]), facts["macs"])
+    size = (facts["size"][0], facts["size"][1])
+    return Candidate(facts["family"], facts["model"], facts["kwargs"], size, cost)
+
+
+def _final_recipe(
+    diary: Diary, choice: Choice, options: FitOptions, look: Look, say: Say
+) -> tuple[Recipe, int]:
+    """The recipe of the network that ships: as many epochs as the time allows."""
+
+    def epochs() -> int:
+        reserve = max(_RESERVE * options.seconds, min(_LEAST_RESERVE, options.seconds / 3))
+        left = options.seconds - diary.seconds - reserve
+        fit = int(left / max(choice.seconds_per_epoch, 1e-9))
+        return max(1, min(longest(look.train), fit))
+
+    count = int(diary.decide("epochs", epochs))
+    labels = "refined" if choice.labels else "given"
+    say(f"training {choice.candidate.name}, epochs: {count}, {labels} labels: {choice.reason}")
+    return choice.plan.of_candidate(choice.candidate, count, labels=choice.labels), count

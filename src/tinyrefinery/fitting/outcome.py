@@ -1,0 +1,109 @@
+"""The result of a search in words: how good, how large, what to do next."""
+
+import shlex
+from dataclasses import dataclass
+
+from tinyrefinery.fitting.fit_pictures import Fitted
+from tinyrefinery.reports.class_errors import class_lines
+from tinyrefinery.statistics.proportions import wilson_interval
+
+_UNITS = {"flash": "bytes of flash", "ram": "bytes of RAM", "macs": "multiply-accumulates"}
+_TITLES = {"flash": "Flash", "ram": "RAM", "macs": "Work"}
+_FEW_TEST = 400
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One cost of the artifact."""
+
+    title: str
+    value: int
+    unit: str
+    limit: int | None
+
+    def __str__(self) -> str:
+        of = "" if self.limit is None else f" of {self.limit:,}"
+        return f"{self.value:,}{of} {self.unit}"
+
+    @property
+    def share(self) -> int | None:
+        """Percent of the limit."""
+        return None if self.limit is None else round(100 * self.value / self.limit)
+
+
+def accuracy_line(fitted: Fitted) -> str:
+    """Accuracy of the artifact on the test pictures."""
+    found = fitted.shipped.predictions
+    top1 = float(found.correct.mean())
+    low, high = wilson_interval(top1, len(found))
+    return (
+        f"{100 * top1:.1f} % of {len(found):,} test pictures are right "
+        f"(95 % interval {100 * low:.1f} to {100 * high:.1f} %)"
+    )
+
+
+def drop_line(fitted: Fitted) -> str:
+    """What int8 costs, against the same network in float."""
+    parity = fitted.shipped.exported.parity
+    if parity.drop is None:
+        return ""
+    drop = parity.drop
+    return (
+        f"int8 changes the accuracy by {-drop.points:+.2f} points on {parity.images} "
+        f"(95 % interval {-drop.high:+.2f} to {-drop.low:+.2f})"
+    )
+
+
+def costs(fitted: Fitted) -> list[Cost]:
+    """Each cost of the artifact beside its limit."""
+    record = fitted.shipped.exported.record
+    cost = record.get("cost")
+    if cost is None:
+        return [Cost("File", record["bytes"], "bytes", None)]
+    arena = cost["arena"]["head"] + cost["arena"]["tail"]
+    values = {"flash": cost["flash"], "ram": arena, "macs": cost["macs"]}
+    return [
+        Cost(_TITLES[name], value, _UNITS[name], fitted.limits.get(name))
+        for name, value in values.items()
+    ]
+
+
+def next_steps(fitted: Fitted) -> list[str]:
+    """What is likely to raise the accuracy, the most promising first."""
+    steps = []
+    worst = class_lines(fitted.shipped.predictions)[:2]
+    for line in worst:
+        if line.taken:
+            count = fitted.look.classes.get(line.name, 0)
+            steps.append(
+                f"{line.name}: {100 * line.right / line.n:.0f} % of its test pictures are right, "
+                f"{line.taken} of {line.n} are predicted as {line.taken_for}. It has {count:,} "
+                "training pictures. Add pictures like those below"
+            )
+    steps.append("Correct labels that look wrong: mine, review and apply, then fit again")
+    if fitted.look.test < _FEW_TEST:
+        steps.append(
+            f"{fitted.look.test} test pictures leave a wide interval. With {_FEW_TEST} it is at "
+            "most 5 points to each side"
+        )
+    if fitted.epochs < fitted.longest:
+        steps.append(
+            f"The network was trained for {fitted.epochs} epochs, as long as the time allowed. "
+            "More time: --hours"
+        )
+    return steps
+
+
+def next_commands(fitted: Fitted) -> list[tuple[str, str]]:
+    """Commands to paste, each with what it does."""
+    artifact = shlex.quote(str(fitted.artifact))
+    run = shlex.quote(str(fitted.folder / "network"))
+    recipe = shlex.quote(str(fitted.folder / "recipe.yaml"))
+    return [
+        (f"tinyrefinery predict {artifact} photos/", "Predict your pictures"),
+        (f"tinyrefinery verify {artifact}", "Replay its test vectors"),
+        (f"tinyrefinery mine {run}", "Select pictures whose labels look wrong"),
+        (f"tinyrefinery audit {run}", "Check the pictures for leaks and shortcuts"),
+        (f"tinyrefinery bench {artifact}", "List its cost on other devices"),
+        (f"tinyrefinery run {recipe}", "Train the same network again"),
+    ]

@@ -1,0 +1,257 @@
+"""Find the candidate, the crops and the labels that are best on the validation pictures."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from tinyrefinery.data.dataset import Dataset
+from tinyrefinery.fitting.choose_refiner import Refiner, make_refiner
+from tinyrefinery.fitting.diary import Diary
+from tinyrefinery.fitting.fit_options import FitOptions
+from tinyrefinery.fitting.fit_recipes import VARIANTS, Plan, refined
+from tinyrefinery.fitting.halving import ROUNDS, Round, first_round, next_round
+from tinyrefinery.fitting.search_space import Candidate
+from tinyrefinery.fitting.speed import epoch_seconds
+from tinyrefinery.fitting.trials import (
+    GIVEN,
+    REFINED,
+    Trial,
+    is_better,
+    ranked,
+    table_of,
+    train_trial,
+)
+from tinyrefinery.recipe.schema import Recipe
+
+_ROUNDS, _REFINER, _VARIANTS = 0.4, 0.18, 0.08
+"""Shares of the whole time. The rest is for the network that ships."""
+_BEHIND = 0.02  # a refiner that is farther behind the best candidate has nothing to teach
+_LEAST_IMAGES = 300_000  # images that the longest training goes through, where time allows
+_LONGEST = (100, 600)  # epochs, least and most, of the network that ships
+
+
+def longest(train: int) -> int:
+    """Epochs beyond which a network of these sizes gains nothing that shows."""
+    low, high = _LONGEST
+    return max(low, min(high, _LEAST_IMAGES // max(1, train)))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is to be trained for the device, and why."""
+
+    candidate: Candidate
+    plan: Plan = field(repr=False)
+    """With the variants that helped."""
+    labels: dict[str, Any] | None
+    """Of the recipe; None: the given ones."""
+    refiner: Refiner | None
+    reason: str
+    """Why these labels."""
+    trials: tuple[Trial, ...] = field(repr=False)
+    kept: tuple[str, ...]
+    """Names of the variants that helped."""
+    seconds_per_epoch: float
+    """Of the candidate with these labels, as measured."""
+
+
+class Search:
+    """The short trainings that come before the long one."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        data: Dataset,
+        options: FitOptions,
+        folder: Path,
+        diary: Diary,
+        say: Callable[[str], object],
+    ) -> None:
+        """Prepare a search.
+
+        Args:
+            plan: what all recipes have in common.
+            data: without test pictures.
+            options: what was asked for.
+            folder: of the search.
+            diary: of the folder.
+            say: called with progress messages.
+        """
+        self.plan, self.data, self.options = plan, data, options
+        self.folder, self.diary, self.say = folder, diary, say
+        self.trials: list[Trial] = []
+        self.most = longest(plan.look.train)
+
+    def choose(self, candidates: Sequence[Candidate]) -> Choice:
+        """Train candidates in rounds, and choose.
+
+        Args:
+            candidates: in the order in which they are taken if the time is not enough for all.
+
+        Raises:
+            RefineryError: if a network can't be trained.
+        """
+        by_name = {each.name: each for each in candidates}
+        classes = len(self.data.classes)
+        look, budget = self.plan.look, _ROUNDS * self.options.seconds
+        speeds = self.diary.decide("speeds", lambda: epoch_seconds(candidates, look, classes))
+        order = [speeds[each.name] for each in candidates]
+        planned = self.diary.decide(
+            "round 1", lambda: vars(first_round(order, budget, look.steps, self.most // 2))
+        )
+        this = Round(**planned)
+        found = self._round(0, list(candidates[: this.candidates]), this.epochs)
+        this, names = self._next(1, this, found, budget)
+        found = self._round(1, [by_name[name] for name in names], this.epochs)
+        best = ranked(found)
+        self._try_variants(by_name[best[0].candidate], best[0])
+        refiner = self._refiner(max(each.top1 for each in found))
+        this, names = self._next(2, this, found, budget, teaches=refiner is not None)
+        chosen = [by_name[name] for name in names]
+        found = self._round(2, chosen, this.epochs)
+        taught = [] if refiner is None else self._round(2, chosen, this.epochs, refiner)
+        return self._conclude(by_name, found, taught, refiner)
+
+    def _next(
+        self,
+        number: int,
+        before: Round,
+        found: Sequence[Trial],
+        budget: float,
+        *,
+        teaches: bool = False,
+    ) -> tuple[Round, list[str]]:
+        """A further round, and its candidates."""
+        best = ranked(found)
+        left = budget - sum(each.seconds for each in self.trials if not each.variant)
+        speeds = [each.seconds_per_epoch for each in best]
+        if number == ROUNDS - 1 and teaches:
+            left /= 2  # each candidate learns from both kinds of labels
+        planned = self.diary.decide(
+            f"round {number + 1}",
+            lambda: vars(next_round(before, number, speeds, left, self.most // 2)),
+        )
+        this = Round(**planned)
+        return this, [each.candidate for each in best[: this.candidates]]
+
+    def _round(
+        self,
+        number: int,
+        candidates: Sequence[Candidate],
+        epochs: int,
+        refiner: Refiner | None = None,
+    ) -> list[Trial]:
+        """Train candidates for some epochs, from given or refined labels."""
+        labels = GIVEN if refiner is None else REFINED
+        self.say(
+            f"round {number + 1} of {ROUNDS}: candidates: {len(candidates)}, epochs: {epochs}, "
+            f"{labels} labels"
+        )
+        found = []
+        for place, candidate in enumerate(candidates, 1):
+            wanted = None if refiner is None else refined(refiner.by, self._store)
+            recipe = self.plan.of_candidate(candidate, epochs, labels=wanted)
+            place_name = f"{candidate.name}-{labels}"
+            trial = self._train(recipe, f"round-{number + 1}/{place_name}", candidate.name, labels)
+            found.append(trial)
+            self.say(
+                f"  {place} of {len(candidates)}: {candidate.name}: {trial.top1:.1%} of "
+                f"{self.plan.look.validation:,} validation pictures, {trial.seconds:.0f} s"
+            )
+        self.trials += found
+        return found
+
+    def _train(
+        self, recipe: Recipe, place: str, candidate: str, labels: str, variant: str = ""
+    ) -> Trial:
+        return train_trial(
+            recipe,
+            self.folder / "search" / place,
+            self.data,
+            candidate=candidate,
+            labels=labels,
+            variant=variant,
+        )
+
+    @property
+    def _store(self) -> str:
+        return str((self.folder / "labels").resolve())
+
+    def _try_variants(self, candidate: Candidate, usual: Trial) -> None:
+        """Keep what is better about crops than the usual, one change after another.
+
+        The best trial so far is the yardstick, and a change that is ahead of it becomes the next.
+        """
+        seconds = _VARIANTS * self.options.seconds
+        count = self.diary.decide("variants", lambda: int(seconds / max(usual.seconds, 1e-9)))
+        best = usual
+        variants = [each for each in VARIANTS if self.plan.look.channels == 3 or not _colors(each)]
+        for variant in variants[:count]:
+            tried = replace(self.plan, variants=(*self.plan.variants, variant))
+            recipe = tried.of_candidate(candidate, usual.epochs)
+            slug = variant.name.replace(" ", "-")
+            trial = self._train(recipe, f"crops/{slug}", candidate.name, GIVEN, variant.name)
+            better = is_better(trial, best)
+            self.say(
+                f"  {variant.name}: {trial.top1:.1%} against {best.top1:.1%}, "
+                f"{'kept' if better else 'not kept'}"
+            )
+            self.trials.append(trial)
+            if better:
+                best, self.plan = trial, tried
+
+    def _refiner(self, best: float) -> Refiner | None:
+        """The refiner, if it has something to teach: else None."""
+        made = self.diary.decide(
+            "refiner",
+            lambda: make_refiner(
+                self.options.refiner,
+                self.options.refiner_weights,
+                plan=self.plan,
+                data=self.data,
+                folder=self.folder / "refiner",
+                seconds=_REFINER * self.options.seconds,
+                say=self.say,
+            ).as_dict(),
+        )
+        refiner = Refiner(**made)
+        self.say(
+            f"  {refiner.title}: {refiner.top1:.1%} of the validation pictures, the best candidate "
+            f"so far {best:.1%}"
+        )
+        return refiner if refiner.top1 >= best - _BEHIND else None
+
+    def _conclude(
+        self,
+        by_name: dict[str, Candidate],
+        given: Sequence[Trial],
+        taught: Sequence[Trial],
+        refiner: Refiner | None,
+    ) -> Choice:
+        """The candidate and the labels that are best on the validation pictures."""
+        kept, labels, reason = list(given), None, "no refiner knew more than the candidates"
+        if refiner is not None and taught:
+            gain = sum(b.top1 - a.top1 for a, b in zip(given, taught, strict=True)) / len(given)
+            reason = (
+                f"the refiner's labels change the accuracy of {len(given)} candidates by "
+                f"{100 * gain:+.1f} points on average, on the validation pictures"
+            )
+            if gain > 0:
+                kept, labels = list(taught), refined(refiner.by, self._store)
+        best = ranked(kept)[0]
+        self.diary.decide("trials", lambda: table_of(self.trials))
+        return Choice(
+            candidate=by_name[best.candidate],
+            plan=self.plan,
+            labels=labels,
+            refiner=refiner,
+            reason=reason,
+            trials=tuple(self.trials),
+            kept=tuple(each.name for each in self.plan.variants),
+            seconds_per_epoch=best.seconds_per_epoch,
+        )
+
+
+def _colors(variant: Any) -> bool:
+    return "color" in variant.changes
