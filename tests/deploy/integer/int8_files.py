@@ -218,11 +218,12 @@ def _pools(file: Int8File) -> tuple[int, int]:
 
 def _mean(file: Int8File) -> tuple[int, int]:
     start = file.image(5, 7, 6)
-    target = file.activation((1, 6), scale=0.03)
+    scale = {"scale": 0.03, "zero": -9}
+    target = file.activation((1, 6), **scale)
     mean = file.operator("MEAN", [start, file.numbers([1, 2])], [target], keepDims=False)
-    rows = file.activation((1, 5), scale=0.02)  # over the two last axes
+    rows = file.activation((1, 5), **scale)  # over the two last axes
     rows = file.operator("MEAN", [start, file.numbers([-1, 2])], [rows], keepDims=False)
-    joined = file.activation((1, 11), scale=0.03)
+    joined = file.activation((1, 11), **scale)
     fields = {"axis": 1, "fusedActivationFunction": NONE}
     mean = file.operator("CONCATENATION", [mean, rows], [joined], **fields)
     return start, file.softmax(file.dense(mean, 7, per_filter=True))

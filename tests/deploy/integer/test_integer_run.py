@@ -51,6 +51,16 @@ def test_what_only_computes_shapes_is_not_needed(tmp_path):
     assert len(plan_network(write(file, start, file.dense(flat, 3), tmp_path)).layers) == 2
 
 
+def test_bytes_are_not_moved_to_another_scale(tmp_path):
+    file = Int8File(5)
+    start = file.image(4, 4, 2, scale=0.05, zero=0)
+    target = file.tensor((1, 4, 4, 4), scale=0.06, zero=0)
+    fields = {"axis": 3, "fusedActivationFunction": 0}
+    both = file.operator("CONCATENATION", [start, start], [target], **fields)
+    with pytest.raises(DataError, match=r"CONCATENATION .* have other scales"):
+        plan_network(write(file, start, both, tmp_path))
+
+
 @pytest.mark.parametrize("change", ["batch", "zero", "float", "large"])
 def test_a_file_of_another_kind_is_refused(change, tmp_path):
     file = Int8File(2)

@@ -6,7 +6,7 @@ import numpy as np
 
 from tinyrefinery.deploy.integer.graph_view import GraphView
 from tinyrefinery.deploy.integer.layers import Choice, Frame, Layer, Rows, Transpose
-from tinyrefinery.deploy.integer.quantized_graph import QuantizedOperator
+from tinyrefinery.deploy.integer.quantized_graph import QuantizedOperator, QuantizedTensor
 
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
 _VALID = 1
@@ -44,7 +44,7 @@ def concatenation(view: GraphView, operator: QuantizedOperator) -> list[Layer]:
     layers: list[Layer] = []
     place = 0
     for number in operator.inputs:
-        view.quantized(operator, number)
+        _same_scale(view, operator, number)
         length = math.prod(view.tensors[number].shape[axis:])
         steps = ((0, length), (place, whole))
         layers.append(Rows((view.root(number),), target, count, length, *steps))
@@ -55,7 +55,7 @@ def concatenation(view: GraphView, operator: QuantizedOperator) -> list[Layer]:
 def split(view: GraphView, operator: QuantizedOperator) -> list[Layer]:
     """Parts of equal size."""
     axis, source = int(_constant(view, operator, operator.inputs[0]).ravel()[0]), operator.inputs[1]
-    view.quantized(operator, source)
+    _same_scale(view, operator, source)
     shape = view.tensors[source].shape
     axis %= len(shape)
     count, whole = math.prod(shape[:axis]), math.prod(shape[axis:])
@@ -72,7 +72,7 @@ def split(view: GraphView, operator: QuantizedOperator) -> list[Layer]:
 def part(view: GraphView, operator: QuantizedOperator) -> list[Layer]:
     """A slice along one axis, in steps of 1."""
     source, target = operator.inputs[0], operator.outputs[0]
-    view.quantized(operator, source)
+    _same_scale(view, operator, source)
     shape, result = view.tensors[source].shape, view.tensors[target].shape
     start = _constant(view, operator, operator.inputs[1]).ravel()
     options = operator.options
@@ -96,7 +96,7 @@ def part(view: GraphView, operator: QuantizedOperator) -> list[Layer]:
 def transpose(view: GraphView, operator: QuantizedOperator) -> list[Layer]:
     """Another order of axes. Where only axes of length 1 move, the bytes stay as they are."""
     source, target = operator.inputs[0], operator.outputs[0]
-    shape = view.quantized(operator, source).shape
+    shape = _same_scale(view, operator, source).shape
     order = [int(axis) for axis in _constant(view, operator, operator.inputs[1]).ravel()]
     moved = [axis for axis in order if shape[axis] > 1]
     if moved == sorted(moved):
@@ -123,7 +123,7 @@ def transpose(view: GraphView, operator: QuantizedOperator) -> list[Layer]:
 def gather(view: GraphView, operator: QuantizedOperator) -> list[Layer]:
     """Parts of one axis in a constant order."""
     source, target = operator.inputs[0], operator.outputs[0]
-    shape = view.quantized(operator, source).shape
+    shape = _same_scale(view, operator, source).shape
     places = _constant(view, operator, operator.inputs[1])
     if places.ndim != 1 or operator.options.batchDims:
         raise view.refusal(operator, "its places have several axes")
@@ -133,6 +133,14 @@ def gather(view: GraphView, operator: QuantizedOperator) -> list[Layer]:
     count, inner = math.prod(shape[:axis]), math.prod(shape[axis + 1 :])
     sizes = (count, shape[axis] * inner, inner)
     return [Choice((view.root(source),), target, *sizes, places.astype(np.int32) * inner)]
+
+
+def _same_scale(view: GraphView, operator: QuantizedOperator, number: int) -> QuantizedTensor:
+    """An input whose bytes stand for the same values in the output."""
+    source, target = view.quantized(operator, number), view.tensors[operator.outputs[0]]
+    if (source.scale, source.zeros.tolist()) != (target.scale, target.zeros.tolist()):
+        raise view.refusal(operator, "its input and its output have other scales")
+    return source
 
 
 def _constant(view: GraphView, operator: QuantizedOperator, number: int) -> np.ndarray:
