@@ -33,7 +33,16 @@ from tinyrefinery.deploy.integer.integer_run import run_plan
 from tinyrefinery.deploy.integer.layers import Plan
 from tinyrefinery.deploy.toolchain.processors import PROCESSORS
 
-COLUMNS = ("file", "runtime", "processor", "vectors", "outputs", "different", "code", "constants")
+COLUMNS: tuple[str, ...] = (
+    "file",
+    "runtime",
+    "processor",
+    "vectors",
+    "outputs",
+    "different",
+    "code",
+    "constants",
+)
 COLUMNS += ("ram", "instructions", "ratio")
 
 
