@@ -13,7 +13,9 @@ import os
 import sys
 import tempfile
 from functools import partial
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import torch
 from large_photos import PHOTOS, SIZES, epochs, write_photos
@@ -37,8 +39,9 @@ def of_timm(root: Path) -> Way:
     """Timm's loader, with its usual random-resized crops and mirroring, and nothing else."""
     from timm.data import create_dataset, create_loader
 
+    data: Any = create_dataset("", root=str(root))
     loader = create_loader(
-        create_dataset("", root=str(root)),
+        data,
         input_size=(3, SIDE, SIDE),
         batch_size=BATCH,
         is_training=True,
@@ -80,10 +83,11 @@ def of_torchvision(root: Path) -> Way:
 def of_dali(root: Path, place: str) -> Way:
     """DALI's CPU pipeline, which decodes only the box."""
     sys.path.append(place)
-    from nvidia.dali import fn, pipeline_def, types
+    dali = import_module("nvidia.dali")
+    fn, pipeline_def, types = import_module("nvidia.dali.fn"), dali.pipeline_def, dali.types
 
     @pipeline_def(batch_size=BATCH, num_threads=1, device_id=None)
-    def pipeline():
+    def pipeline() -> Any:
         files, labels = fn.readers.file(file_root=str(root), random_shuffle=True)
         images = fn.decoders.image_random_crop(
             files, random_area=(0.08, 1.0), output_type=types.RGB

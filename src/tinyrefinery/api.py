@@ -7,7 +7,8 @@ from typing import Any
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.deploy.budget_check import check_budgets
 from tinyrefinery.deploy.export.export_options import ExportOptions
-from tinyrefinery.deploy.export.exporting import Exported, export_network
+from tinyrefinery.deploy.export.exported import Exported
+from tinyrefinery.deploy.export.exporting import export_network
 from tinyrefinery.errors import DataError, RecipeError, check_options
 from tinyrefinery.execution.chain import Chain
 from tinyrefinery.execution.execute import run

@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -23,7 +23,7 @@ from tinyrefinery.errors import CHECK_FAILED
 from tinyrefinery.pages.narrow_tables import FittedTable
 
 if TYPE_CHECKING:
-    from tinyrefinery.deploy.export.exporting import Exported
+    from tinyrefinery.deploy.export.exported import Exported
 
 LAYERS = 15
 """Layers in the printed table."""
@@ -65,7 +65,8 @@ def export(
     ],
     overrides: DataOverrides = None,
     to: Annotated[
-        list[str], option("TARGET", "onnx, litert or executorch. Repeatable.", "--to")
+        list[str],
+        option("TARGET", "onnx, litert, executorch or c (C99, int8). Repeatable.", "--to"),
     ] = ["onnx"],  # noqa: B006  Typer wants a list
     int8: Annotated[
         bool, typer.Option("--int8", help="Quantize to 8 bits, calibrated on training images.")
@@ -160,6 +161,20 @@ def _lines(artifact: "Exported") -> list[str]:
             f"{parity.rounding:.2g} of the largest from those in 64 bits. The bound is "
             f"{parity.bound:.2g}"
         )
+    lines += _cost_lines(record)
+    lines += [f"  FAIL: {text}" for text in artifact.excess]
+    if parity.drop is not None:
+        drop = parity.drop
+        lines.append(
+            f"  accuracy {drop.network:.2%} -> {drop.artifact:.2%}: a drop of {drop.points:.2f} "
+            f"points (95 % interval {drop.low:.2f} to {drop.high:.2f})"
+        )
+    return [*lines, *_remedies(artifact)]
+
+
+def _cost_lines(record: dict[str, Any]) -> list[str]:
+    """What an artifact costs, as far as it was measured."""
+    lines = []
     if "cost" in record:
         cost = record["cost"]
         arena = cost["arena"]["head"] + cost["arena"]["tail"]
@@ -175,14 +190,23 @@ def _lines(artifact: "Exported") -> list[str]:
         )
     if "latency" in record:
         lines.append(f"  On this machine: {record['latency']['median']:.3g} ms, one thread")
-    lines += [f"  FAIL: {text}" for text in artifact.excess]
-    if parity.drop is not None:
-        drop = parity.drop
-        lines.append(
-            f"  accuracy {drop.network:.2%} -> {drop.artifact:.2%}: a drop of {drop.points:.2f} "
-            f"points (95 % interval {drop.low:.2f} to {drop.high:.2f})"
+    if "arena" in record:
+        lines.append(_size_line(record))
+    return lines
+
+
+def _size_line(record: dict[str, Any]) -> str:
+    """Flash and RAM of C sources."""
+    size = record.get("size")
+    if size is None:
+        return (
+            f"  {record['arena']:,} bytes of RAM. Flash was not measured: no C compiler was found"
         )
-    return [*lines, *_remedies(artifact)]
+    return (
+        f"  On {size['processor']} (-Os): {size['code']:,} bytes of code, "
+        f"{size['constants'] + size['data']:,} bytes of constants, "
+        f"{size['zeroed'] + size['data']:,} bytes of RAM"
+    )
 
 
 def _remedies(artifact: "Exported") -> list[str]:

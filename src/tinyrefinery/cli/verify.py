@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 def verify(
-    artifact: Annotated[Path, typer.Argument(help="File that `tinyrefinery export` wrote.")],
+    artifact: Annotated[
+        Path, typer.Argument(help="File, or folder of C sources, that `export` wrote.")
+    ],
     on: Annotated[
         list[str] | None,
         option(
@@ -27,8 +29,14 @@ def verify(
     """Check an exported artifact and replay its test vectors.
 
     With --on, a program of the artifact and LiteRT for Microcontrollers is built for each
-    processor, and run in an emulator. Exits with 1 if the predictions differ.
+    processor, and run in an emulator. A folder of C sources needs a compiler only. Exits with 1 if
+    the predictions differ.
     """
+    if artifact.is_dir():
+        passed = [_check(artifact, processor) for processor in on or ["host"]]
+        if not all(passed):
+            raise typer.Exit(CHECK_FAILED)
+        return
     from tinyrefinery.deploy.export import verification
 
     tree = tflm_tree(on, tflm) or Path()
@@ -44,6 +52,22 @@ def verify(
         passed &= _replay(artifact, processor, tree)
     if not passed:
         raise typer.Exit(CHECK_FAILED)
+
+
+def _check(folder: Path, processor: str) -> bool:
+    """Build and replay C sources."""
+    from tinyrefinery.deploy.c_source.source_check import check_sources
+
+    found = check_sources(folder, processor)
+    counted = (
+        "" if found.instructions is None else f", {found.instructions:,} instructions per image"
+    )
+    streams.echo(
+        f"{processor}: {'PASS' if found.passed else 'FAIL'}. {found.different} of {found.outputs} "
+        f"outputs of {found.vectors} test vectors differ. {found.size.code:,} bytes of code, "
+        f"{found.size.constants:,} bytes of constants, {found.size.ram:,} bytes of RAM{counted}"
+    )
+    return found.passed
 
 
 def _replay(artifact: Path, processor: str, tree: Path) -> bool:

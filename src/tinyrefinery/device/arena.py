@@ -83,10 +83,18 @@ def buffers_of(graph: Graph) -> list[Buffer]:
 
 def peak(buffers: Sequence[Buffer]) -> int:
     """Bytes from the start of the head to the end of its last buffer, by the greedy planner."""
-    placed: list[tuple[int, int, Buffer]] = []
+    ends = zip(place(buffers), buffers, strict=True)
+    return max((start + _aligned(buffer.bytes) for start, buffer in ends), default=0)
+
+
+def place(buffers: Sequence[Buffer]) -> list[int]:
+    """Where each buffer starts, by the greedy planner."""
+    starts, placed = [0] * len(buffers), list[tuple[int, int, Buffer]]()
     # Of buffers of one size, the planner takes the last first.
-    for buffer in sorted(reversed(buffers), key=lambda b: -_aligned(b.bytes)):
-        size, start = _aligned(buffer.bytes), 0
+    order = sorted(reversed(range(len(buffers))), key=lambda n: -_aligned(buffers[n].bytes))
+    for number in order:
+        buffer, start = buffers[number], 0
+        size = _aligned(buffer.bytes)
         # Walk over what is in memory at the same time, from the lowest place up, to the first gap.
         for low, high, other in placed:
             if other.last < buffer.first or buffer.last < other.first:
@@ -94,8 +102,9 @@ def peak(buffers: Sequence[Buffer]) -> int:
             if low - start >= size:
                 break
             start = max(start, high)
+        starts[number] = start
         insort(placed, (start, start + size, buffer), key=lambda place: place[0])
-    return max((high for _, high, _ in placed), default=0)
+    return starts
 
 
 def _aligned(size: int) -> int:

@@ -1,13 +1,15 @@
 """Tensors and operators of a LiteRT file, as far as its cost depends on them."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from tinyrefinery.errors import CheckpointError
+from tinyrefinery.errors import CheckpointError, RefineryError
 from tinyrefinery.models.litert_file import read_litert
 
+_T = TypeVar("_T")
 _BITS = {
     **{"FLOAT32": 32, "FLOAT16": 16, "INT32": 32, "UINT8": 8, "INT64": 64, "BOOL": 8},
     **{"INT16": 16, "INT8": 8, "FLOAT64": 64, "UINT64": 64, "UINT32": 32, "UINT16": 16},
@@ -58,6 +60,20 @@ def read_graph(path: Path) -> Graph:
     Raises:
         CheckpointError: if it can't be read, has several subgraphs, or ai-edge-litert is missing.
     """
+    return read_model(path, _graph)
+
+
+def read_model(path: Path, read: Callable[[Any, Any], _T]) -> _T:
+    """What a reader makes of the model in a LiteRT file with one subgraph.
+
+    Args:
+        path: the file.
+        read: called with the model, an object of the schema's Python classes, and the schema. Any
+            error of its own means that the file is damaged, except a `RefineryError`.
+
+    Raises:
+        CheckpointError: if it can't be read, has several subgraphs, or ai-edge-litert is missing.
+    """
     content = read_litert(path)
     try:
         from ai_edge_litert import schema_py_generated
@@ -70,10 +86,10 @@ def read_graph(path: Path) -> Graph:
         model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content))
         if len(model.subgraphs) != 1:
             raise CheckpointError(
-                f"{path}: has {len(model.subgraphs)} subgraphs. The cost of files with one is known"
+                f"{path}: has {len(model.subgraphs)} subgraphs. Files with one are read"
             )
-        return _graph(model, schema)
-    except CheckpointError:
+        return read(model, schema)
+    except RefineryError:
         raise
     except Exception as error:  # a damaged file makes the parser raise anything
         raise CheckpointError(
@@ -81,13 +97,18 @@ def read_graph(path: Path) -> Graph:
         ) from error
 
 
-def _graph(model: Any, schema: Any) -> Graph:
+def operator_names(model: Any, schema: Any) -> list[str]:
+    """Names of a model's operator codes, e.g. `CONV_2D`."""
     kinds = {number: name for name, number in vars(schema.BuiltinOperator).items()}
-    types = {number: name for name, number in vars(schema.TensorType).items()}
-    codes = [
+    return [
         kinds.get(max(code.builtinCode, code.deprecatedBuiltinCode), "CUSTOM")
         for code in model.operatorCodes
     ]
+
+
+def _graph(model: Any, schema: Any) -> Graph:
+    types = {number: name for name, number in vars(schema.TensorType).items()}
+    codes = operator_names(model, schema)
     part = model.subgraphs[0]
     operators = tuple(
         Operator(codes[op.opcodeIndex], _numbers(op.inputs), _numbers(op.outputs))

@@ -8,7 +8,8 @@ from typing import Any
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.deploy.bundle.bundling import write_bundle
 from tinyrefinery.deploy.export.export_options import ExportOptions
-from tinyrefinery.deploy.export.exporting import Exported, export_network
+from tinyrefinery.deploy.export.exported import Exported
+from tinyrefinery.deploy.export.exporting import export_network
 from tinyrefinery.deploy.export.verification import verify
 from tinyrefinery.device.tool_environment import tool_python
 from tinyrefinery.errors import RefineryError

@@ -15,6 +15,7 @@ from tinyrefinery.layers.conv_norm import conv_norm
 from tinyrefinery.layers.initialize import initialize
 from tinyrefinery.layers.relu import relu
 from tinyrefinery.layers.stem import is_small, residual_stem
+from tinyrefinery.layers.strided_pointwise import StridedPointwise
 from tinyrefinery.models.image_network import ImageNetwork
 
 HALF = "half"
@@ -26,9 +27,7 @@ class _Block(nn.Module):
         self.first = conv_norm(channels, width, stride=stride)
         self.second = conv_norm(width, width, activation=False)
         # Unlike in other residual networks, the shortcut has a bias and no normalization.
-        self.shortcut = (
-            nn.Identity() if stride == 1 else nn.Conv2d(channels, width, 1, stride=stride)
-        )
+        self.shortcut = nn.Identity() if stride == 1 else StridedPointwise(channels, width)
 
     def forward(self, x: Tensor) -> Tensor:
         return relu(self.second(self.first(x)) + self.shortcut(x), inplace=True)

@@ -14,7 +14,7 @@ from tinyrefinery.cli.main import app
 from tinyrefinery.deploy.bench import device_table as device_table_module
 from tinyrefinery.deploy.bench.device_table import device_table
 from tinyrefinery.deploy.emulation.counting import Counted, count_instructions
-from tinyrefinery.deploy.emulation.processors import PROCESSORS
+from tinyrefinery.deploy.toolchain.processors import PROCESSORS
 from tinyrefinery.device.device_cost import device_cost
 
 

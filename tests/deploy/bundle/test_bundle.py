@@ -17,9 +17,16 @@ from tests.device.litert_files import Writer
 from tinyrefinery.data.decode import decode
 from tinyrefinery.deploy.bundle import bundling
 from tinyrefinery.deploy.bundle.bundling import write_bundle
-from tinyrefinery.deploy.bundle.c_text import c_string
 from tinyrefinery.deploy.bundle.tflm_operators import register_methods
-from tinyrefinery.deploy.export.side_files import Vectors, vectors_file, write_artifact
+from tinyrefinery.deploy.c_source.c_text import c_string
+from tinyrefinery.deploy.c_source.source_check import check_sources
+from tinyrefinery.deploy.export.side_files import (
+    Vectors,
+    read_record,
+    read_vectors,
+    vectors_file,
+    write_artifact,
+)
 from tinyrefinery.errors import CheckpointError, DataError
 from tinyrefinery.models.litert_file import LiteRtNetwork
 
@@ -233,3 +240,29 @@ def test_the_runner_gives_what_litert_gives(artifact, tmp_path):
     assert said.startswith("PASS: 3 of 3 test vectors")
     used, stated = (int(word) for word in said.split("arena: ")[1].split() if word.isdigit())
     assert used <= stated
+
+
+@compiles
+def test_the_bundle_in_c_computes_by_itself(artifact, tmp_path):
+    made = write_bundle(artifact, "c", tmp_path / "c", vectors=3)
+    assert [file.name for file in made.files] == [
+        *("Makefile", "README.md", "net.c", "net.h", "net_check.c")
+    ]
+    found = check_sources(made.folder, "host", ("-O2", "-Werror"))
+    assert (found.different, found.vectors, found.outputs) == (0, 3, 12)
+    run("gcc", "-std=c99", *STRICT, "-fsyntax-only", "-trigraphs", made.folder / "net.c")
+    readme = (made.folder / "README.md").read_text("utf-8")
+    assert "resize its shorter side to 9 pixels, then cut out the middle 6x8" in readme
+
+
+@compiles
+def test_a_whole_tolerance_is_a_float_in_c(artifact, tmp_path):
+    record, content = read_record(artifact), artifact.read_bytes()
+    vectors = read_vectors(artifact, record)
+    facts = {name: value for name, value in record.items() if name not in ("bytes", "vectors")}
+    write_artifact(artifact, content, Vectors(vectors.inputs, vectors.outputs, 1.0), facts)
+    made = write_bundle(artifact, "mcu", tmp_path / "mcu")
+    (tmp_path / "use.cc").write_text(
+        '#include "test_vectors.h"\nfloat use() { return CLASSIFIER_TEST_TOLERANCE; }\n'
+    )
+    run("g++", *STRICT, "-fsyntax-only", "-I", made.folder, tmp_path / "use.cc")

@@ -14,10 +14,10 @@ pytest.importorskip("ai_edge_litert")
 
 from tests.deploy.bundle.test_bundle import artifact  # noqa: F401  a fixture
 from tinyrefinery.cli.main import app
-from tinyrefinery.deploy.emulation.processors import PROCESSORS, find_processor
 from tinyrefinery.deploy.emulation.replaying import replay
 from tinyrefinery.deploy.emulation.tflm_library import include_folders
 from tinyrefinery.deploy.export.side_files import Vectors, read_record, read_vectors, write_artifact
+from tinyrefinery.deploy.toolchain.processors import PROCESSORS, find_processor
 from tinyrefinery.errors import DataError, RefineryError
 
 TREE = os.environ.get("TINYREFINERY_TFLM")

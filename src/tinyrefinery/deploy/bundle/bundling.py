@@ -2,6 +2,7 @@
 
 mcu  C++ for a microcontroller with LiteRT for Microcontrollers: the model as an array, two
      functions, test vectors, a Makefile.
+c    C99 for any processor: the network with its own runtime, test vectors, a Makefile.
 pi   Python for a Raspberry Pi, or any Linux: the model, a script without this package, vectors.
 """
 
@@ -14,8 +15,11 @@ from typing import Any, Literal
 import jinja2
 import numpy as np
 
-from tinyrefinery.deploy.bundle.c_text import c_comment, c_numbers, c_string
 from tinyrefinery.deploy.bundle.tflm_operators import register_methods
+from tinyrefinery.deploy.c_source.c_folder import make_sources
+from tinyrefinery.deploy.c_source.c_text import c_comment, c_numbers, c_string
+from tinyrefinery.deploy.export.artifact_facts import parity_text, picture_text
+from tinyrefinery.deploy.export.c_export import VECTORS
 from tinyrefinery.deploy.export.side_files import Vectors, read_vectors, record_file, vectors_file
 from tinyrefinery.deploy.export.verification import checked_record, open_artifact
 from tinyrefinery.device.arena import arena_of
@@ -24,8 +28,8 @@ from tinyrefinery.errors import CheckpointError, DataError
 from tinyrefinery.files import new_folder, write_atomic
 from tinyrefinery.networks.opening import LITERT
 
-Kind = Literal["mcu", "pi"]
-MCU_VECTORS = 2
+Kind = Literal["mcu", "c", "pi"]
+MCU_VECTORS = VECTORS
 """Test vectors of a microcontroller's bundle by default: they take flash while they are checked."""
 _ROUND = 1024
 """Bytes; the arena is rounded up to a multiple."""
@@ -66,7 +70,7 @@ def write_bundle(
         artifact: what `export` wrote, with its record and vectors beside it.
         kind: see the module.
         folder: where to; None: beside the artifact, named after it.
-        vectors: how many test vectors; None: all, for a microcontroller `MCU_VECTORS`.
+        vectors: how many test vectors; None: `MCU_VECTORS`, for a Raspberry Pi all.
 
     Raises:
         CheckpointError: if the artifact, its record or its vectors are missing or damaged.
@@ -86,14 +90,25 @@ def write_bundle(
             "restore a copy"
         ) from error
     target = Path(folder) if folder is not None else path.with_name(f"{path.stem}-{kind}")
-    texts = _mcu(made, content) if kind == "mcu" else _pi(made)
-    files: dict[str, bytes | str] = {**texts}
+    files: dict[str, bytes | str] = {**_texts(path, kind, made, record, content)}
     if kind == "pi":
         files |= {path.name: content, "vectors.npz": vectors_file(path).read_bytes()}
     with new_folder(target) as staged:
         for name, text in files.items():
             write_atomic(staged / name, text)
     return Bundle(target, tuple(target / name for name in sorted(files)), made)
+
+
+def _texts(
+    path: Path, kind: Kind, facts: dict[str, Any], record: dict[str, Any], content: bytes
+) -> dict[str, str]:
+    """Texts of the files by name."""
+    if kind != "c":
+        return _mcu(facts, content) if kind == "mcu" else _pi(facts)
+    stated = {"picture": facts["picture"], "parity": facts["parity"]}
+    sources = make_sources(path, record, facts["inputs"], **stated)
+    facts["arena"] = sources.arena
+    return sources.files
 
 
 def _facts(
@@ -117,9 +132,9 @@ def _facts(
         "input_type": _INPUTS[open_artifact(path).input.dtype.name],
         "inputs": vectors.inputs,
         "outputs": vectors.outputs,
-        "tolerance": f"{vectors.tolerance:.9g}",
-        "parity": _parity(record.get("parity")),
-        "picture": _picture(record),
+        "tolerance": f"{vectors.tolerance:#.9g}",
+        "parity": parity_text(record.get("parity")),
+        "picture": picture_text(record),
     }
     if kind == "mcu":
         facts["methods"] = register_methods(kinds, path.name)
@@ -130,7 +145,7 @@ def _facts(
 
 def _first(path: Path, vectors: Vectors, count: int | None, kind: Kind) -> Vectors:
     most = len(vectors.inputs)
-    wanted = count if count is not None else (min(MCU_VECTORS, most) if kind == "mcu" else most)
+    wanted = count if count is not None else (most if kind == "pi" else min(MCU_VECTORS, most))
     if not 1 <= wanted <= most:
         raise DataError(
             f"{path}: has {most} test vectors, so {wanted} can't be written. Take fewer"
@@ -140,26 +155,6 @@ def _first(path: Path, vectors: Vectors, count: int | None, kind: Kind) -> Vecto
 
 def _resize(record: dict[str, Any]) -> dict[str, Any]:
     return {"resize": record.get("resize")}
-
-
-def _picture(record: dict[str, Any]) -> str:
-    """How a picture becomes an image, in words."""
-    height, width = record["size"]
-    if resize := record.get("resize"):
-        return (
-            f"resize its shorter side to {resize} pixels, then cut out the middle {width}x{height}"
-        )
-    return f"resize it to just cover {width}x{height} pixels, then cut out the middle"
-
-
-def _parity(parity: dict[str, Any] | None) -> str:
-    if not parity:
-        return ""
-    drop = parity.get("drop")
-    text = f"{parity['verdict']} on {parity['images']}"
-    if drop:
-        text += f": accuracy drops by {drop['points']:.2f} [{drop['low']:.2f}, {drop['high']:.2f}]"
-    return f"{text}; {parity['agreement']:.1%} have the same class as before export"
 
 
 def _mcu(facts: dict[str, Any], content: bytes) -> dict[str, str]:

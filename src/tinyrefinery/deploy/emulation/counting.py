@@ -7,11 +7,11 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from tinyrefinery.deploy.emulation.processors import PROCESSORS
 from tinyrefinery.deploy.emulation.replaying import replay
 from tinyrefinery.deploy.export.artifact_facts import INSIDE
 from tinyrefinery.deploy.export.side_files import Vectors, write_artifact
 from tinyrefinery.deploy.export.verification import open_artifact
+from tinyrefinery.deploy.toolchain.processors import PROCESSORS
 from tinyrefinery.device.host_latency import noise_for
 from tinyrefinery.errors import DataError
 

@@ -1,29 +1,25 @@
 """Replay the test vectors of an artifact on another processor, real or emulated."""
 
 import re
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tinyrefinery.deploy.bundle.bundling import Bundle, write_bundle
-from tinyrefinery.deploy.emulation.processors import Processor, find_processor
 from tinyrefinery.deploy.emulation.tflm_library import (
     DEFINES,
     FLAGS,
     Library,
     build_library,
-    run_tool,
 )
 from tinyrefinery.deploy.export.side_files import VECTORS, read_record, read_vectors
+from tinyrefinery.deploy.toolchain.processors import Processor, find_processor
+from tinyrefinery.deploy.toolchain.programs import run_program, run_tool, start_options
 from tinyrefinery.errors import DataError, RefineryError
 
-_SOURCES = Path(__file__).parent / "sources"
 _CODE = 3_500_000
 """Bytes for the model and its vectors on a board with 4 MB, the rest is for code."""
-_LIMIT = 600
-"""Seconds until a program counts as hanging."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +69,7 @@ def replay(
         operators = bundle.facts["operators"]
         library = build_library(Path(tree).expanduser(), operators, chosen, say)
         program = _build(bundle, chosen, library, folder / "check")
-        return _read(path.name, chosen, _run(chosen, program))
+        return _read(path.name, chosen, run_program(chosen, program))
 
 
 def _vectors(path: Path, processor: Processor) -> int:
@@ -96,32 +92,10 @@ def _build(bundle: Bundle, processor: Processor, library: Library, program: Path
     command += [f"-I{folder}" for folder in library.includes]
     files = [str(file) for file in bundle.files if file.suffix == ".cc"]
     link = [str(library.archive), "-Wl,--gc-sections", "-o", str(program)]
-    if not processor.bare:
-        run_tool([*command, *files, *link])
-        return program
-    start = program.with_suffix(".o")
-    compiler = processor.compiler.replace("g++", "gcc")
-    c_files = [str(_SOURCES / "start.c"), "-o", str(start)]
-    run_tool([compiler, *processor.flags, "-Os", "-ffreestanding", "-c", *c_files])
-    command += ["-DCLASSIFIER_COUNTS_INSTRUCTIONS", "--specs=rdimon.specs", "-nostartfiles"]
-    run_tool([*command, str(start), *files, "-T", str(_SOURCES / "mps2.ld"), *link])
+    if processor.bare:
+        command.append("-DCLASSIFIER_COUNTS_INSTRUCTIONS")
+    run_tool([*command, *start_options(processor, program.parent), *files, *link])
     return program
-
-
-def _run(processor: Processor, program: Path) -> str:
-    try:
-        done = subprocess.run(
-            [*processor.emulator, str(program)],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_LIMIT,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise RefineryError(f"{processor.name}: no answer after {_LIMIT} seconds") from error
-    return done.stdout + done.stderr
 
 
 def _read(name: str, processor: Processor, text: str) -> Replayed:

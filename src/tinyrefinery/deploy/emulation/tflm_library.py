@@ -6,15 +6,15 @@ third_party_downloads`, or what its `create_tflm_tree.py` wrote. Objects are kep
 
 import os
 import re
-import subprocess
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from tinyrefinery.deploy.emulation.processors import Processor
-from tinyrefinery.errors import DataError, RefineryError
+from tinyrefinery.deploy.toolchain.processors import Processor
+from tinyrefinery.deploy.toolchain.programs import run_tool
+from tinyrefinery.errors import DataError
 from tinyrefinery.files import cache_folder
 
 _MICRO = "tensorflow/lite/micro"
@@ -149,19 +149,3 @@ def _compile(source: Path, target: Path, processor: Processor, includes: Sequenc
     command += [f"-I{folder}" for folder in includes]
     run_tool([*command, "-c", str(source), "-o", str(aside)])
     aside.replace(target)
-
-
-def run_tool(command: Sequence[str]) -> str:
-    """Run a compiler or the like; returns what it printed.
-
-    Raises:
-        RefineryError: if it fails, with the first error that it printed.
-    """
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
-    if done.returncode:
-        lines = [
-            line for line in done.stderr.splitlines() if "error" in line or "undefined" in line
-        ]
-        text = (lines or done.stderr.splitlines() or [f"exit code {done.returncode}"])[0]
-        raise RefineryError(f"{command[0]}: {text.strip()}")
-    return done.stdout

@@ -1,5 +1,6 @@
 """What an artifact states of itself: in its metadata and in its record."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,3 +73,24 @@ def _input(preprocessing: str) -> str:
     if preprocessing == INSIDE:
         return "uint8 RGB or gray pixels, 0 to 255"
     return "(pixels / 255 - mean) / std"
+
+
+def picture_text(record: Mapping[str, Any]) -> str:
+    """How a picture becomes an image, in words."""
+    height, width = record["size"]
+    if resize := record.get("resize"):
+        return (
+            f"resize its shorter side to {resize} pixels, then cut out the middle {width}x{height}"
+        )
+    return f"resize it to just cover {width}x{height} pixels, then cut out the middle"
+
+
+def parity_text(parity: Mapping[str, Any] | None) -> str:
+    """How an artifact was checked, in words; empty without a check."""
+    if not parity:
+        return ""
+    drop = parity.get("drop")
+    text = f"{parity['verdict']} on {parity['images']}"
+    if drop:
+        text += f": accuracy drops by {drop['points']:.2f} [{drop['low']:.2f}, {drop['high']:.2f}]"
+    return f"{text}; {parity['agreement']:.1%} have the same class as before export"

@@ -1,6 +1,6 @@
 """What to export a network to, and how."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tinyrefinery.deploy.export.artifact_facts import INSIDE, METADATA
@@ -11,8 +11,8 @@ from tinyrefinery.files import check_writable
 from tinyrefinery.networks.network import Network
 from tinyrefinery.options.budget import Budget
 
-TARGETS: dict[str, str] = {"onnx": ".onnx", "litert": ".tflite", "executorch": ".pte"}
-"""Formats, and how the names of their files end."""
+TARGETS: dict[str, str] = {"onnx": ".onnx", "litert": ".tflite", "executorch": ".pte", "c": ".c"}
+"""Formats, and how the names of their files end. C sources are written of an int8 LiteRT file."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,19 @@ class ExportOptions:
     """Epochs of fine-tuning where int8 is not proven to keep the accuracy; 0: none."""
 
 
+def with_precision(options: ExportOptions) -> ExportOptions:
+    """The options, with int8 where only C sources are wanted: they have no other precision.
+
+    Raises:
+        RecipeError: if other targets are to be float.
+    """
+    if options.int8 or "c" not in options.targets:
+        return options
+    if set(options.targets) != {"c"}:
+        raise RecipeError("--to c is int8: add --int8 for all targets, or export C by itself")
+    return replace(options, int8=True)
+
+
 def check_export(network: Network, options: ExportOptions) -> None:
     """Refuse wrong options before the work starts.
 
@@ -62,7 +75,7 @@ def check_export(network: Network, options: ExportOptions) -> None:
             f"{network.file}: was exported already. Name the run or the network file that it was "
             "made from"
         )
-    if options.budget and "litert" not in options.targets:
+    if options.budget and not {"litert", "c"} & set(options.targets):
         raise RecipeError(
             "--flash, --ram and --macs limit the LiteRT artifact: add --to litert, or leave them "
             "out"
@@ -78,6 +91,8 @@ def check_export(network: Network, options: ExportOptions) -> None:
 
         check_fine_tuning(network)
     _check_kept(options)
+    if options.keep_float and "c" in options.targets:
+        raise RecipeError("--to c writes whole numbers only: leave --keep-float out")
     check_writable(folders=[options.out])
 
 

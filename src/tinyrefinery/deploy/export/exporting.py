@@ -14,13 +14,20 @@ import torch
 
 from tinyrefinery.data.batches import evenly_spaced
 from tinyrefinery.deploy.export.artifact_facts import INSIDE, KeptLayers, artifact_facts
-from tinyrefinery.deploy.export.export_options import TARGETS, ExportOptions, check_export
+from tinyrefinery.deploy.export.export_options import (
+    TARGETS,
+    ExportOptions,
+    check_export,
+    with_precision,
+)
 from tinyrefinery.deploy.export.exportable import Exportable
+from tinyrefinery.deploy.export.exported import Exported
 from tinyrefinery.deploy.export.onnx_graph import export_graph
 from tinyrefinery.deploy.export.parity import Parity, compare, divergence
 from tinyrefinery.deploy.export.sample_images import Sample, Samples, draw_samples
 from tinyrefinery.deploy.export.side_files import VECTORS, Vectors, failed_file, write_artifact
 from tinyrefinery.deploy.export.verification import open_artifact, predict_artifact
+from tinyrefinery.deploy.integer.integer_lowering import plan_network
 from tinyrefinery.device.device_cost import device_cost
 from tinyrefinery.device.ethos import cycles_excess
 from tinyrefinery.device.excess import excesses
@@ -40,31 +47,6 @@ FLOAT_TOLERANCE, LEAST_INT8_TOLERANCE = 1e-4, 1e-3
 """Of test vectors, in probability. Runtimes order sums differently."""
 _AT_ONCE = 64
 """Images that the network predicts at a time. In floating point, all of them take gigabytes."""
-
-
-@dataclass(frozen=True)
-class Exported:
-    """One artifact, written or refused."""
-
-    path: Path
-    """Its file; it does not exist if `parity` failed."""
-    record: dict[str, Any] = field(repr=False)
-    """What its record holds."""
-    parity: Parity
-    layers: tuple["LayerEffect", ...] = field(default=(), repr=False)
-    """What int8 costs each layer, the most expensive one first; empty unless it was asked for."""
-    excess: tuple[str, ...] = ()
-    """What is above the budget, for people."""
-
-    @property
-    def passed(self) -> bool:
-        """Whether it is proven to predict what the network predicts, and within the budget."""
-        return self.parity.verdict == "PASS" and not self.excess
-
-    @property
-    def written(self) -> bool:
-        """Whether the artifact was written."""
-        return self.parity.verdict != "FAIL" and not self.excess
 
 
 def export_network(
@@ -89,6 +71,7 @@ def export_network(
     Raises:
         RefineryError: if the network can't be exported, or a file can't be written.
     """
+    options = with_precision(options)
     check_export(network, options)
     samples = draw_samples(network, overrides, calibrate=options.calibrate)
     if options.int8 and samples.calibration is None:
@@ -105,7 +88,12 @@ def export_network(
         graph = Path(folder) / "graph.onnx"
         say(f"exporting {network.name}")
         _write_graphs(network, module, options, graph)
-        return [work.export(target, graph, Path(folder), say) for target in options.targets]
+        kinds = dict.fromkeys("litert" if each == "c" else each for each in options.targets)
+        made = {kind: work.export(kind, graph, Path(folder), say) for kind in kinds}
+        return [
+            work.export_c(made["litert"], say) if target == "c" else made[target]
+            for target in options.targets
+        ]
 
 
 def _write_graphs(
@@ -173,6 +161,19 @@ class _Work:
         if self.options.explain and self.samples.calibration is not None:
             return replace(exported, layers=self._layers(exported.path, best, say))
         return exported
+
+    def export_c(self, artifact: Exported, say: Callable[[str], object]) -> Exported:
+        """Write the C sources of the LiteRT artifact; if that was refused, it is the result."""
+        if not artifact.written:
+            return artifact
+        from tinyrefinery.deploy.export.c_export import Expected, export_c
+
+        check = self.samples.check
+        say(f"writing C and checking its integers on {check.where}")
+        expected = Expected(self.expected, check.labels, check.where, self.options.max_drop)
+        inputs = self._inputs("litert", artifact.path)
+        made = export_c(artifact.path, artifact.record, inputs, expected)
+        return Exported(made.path, made.record, made.parity)
 
     def _candidate(
         self,
@@ -327,6 +328,8 @@ class _Work:
         excess: tuple[str, ...] = ()
         if target == "litert":
             excess = self._excess(best.made, facts, say)
+            if "c" in self.options.targets:
+                plan_network(best.made)  # names an operator that C lacks before anything is written
         if parity.verdict == "FAIL" or excess:
             record = {"file": path.name, "excess": excess, **facts}
             write_atomic(failed_file(path), json.dumps(record, indent=1))

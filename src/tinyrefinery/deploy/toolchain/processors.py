@@ -24,10 +24,26 @@ class Processor:
     """Without an operating system: needs start code, and memory for the whole program."""
 
     @property
+    def c_compiler(self) -> str:
+        """Of the same tools as the compiler."""
+        return self.compiler.replace("g++", "gcc")
+
+    @property
+    def sizer(self) -> str:
+        """Of the same tools as the compiler."""
+        return f"{self.compiler.removesuffix('g++')}size"
+
+    @property
     def archiver(self) -> str:
         """Of the same tools as the compiler."""
         prefix = self.compiler.removesuffix("g++")
         return f"{prefix}ar"
+
+    @property
+    def missing_tools(self) -> list[str]:
+        """Programs that are not installed, without the emulator."""
+        needed = (self.c_compiler, self.sizer)
+        return [program for program in needed if shutil.which(program) is None]
 
     @property
     def missing(self) -> list[str]:

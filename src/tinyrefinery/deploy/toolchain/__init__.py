@@ -1,0 +1,1 @@
+"""Compilers and emulators of other processors."""
