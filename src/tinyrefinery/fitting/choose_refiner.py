@@ -1,12 +1,13 @@
 """The network whose labels the small one may learn from: named, pretrained, or trained here."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tinyrefinery.data.dataset import Dataset
-from tinyrefinery.errors import RefineryError
+from tinyrefinery.errors import DataError, RefineryError
 from tinyrefinery.evaluation.calibration import negative_log_likelihood
 from tinyrefinery.evaluation.predictions import predict
 from tinyrefinery.fitting.fit_recipes import Plan
@@ -14,12 +15,15 @@ from tinyrefinery.fitting.look import Look
 from tinyrefinery.fitting.speed import probe_seconds
 from tinyrefinery.fitting.trials import train_trial
 from tinyrefinery.networks.facts import Facts
+from tinyrefinery.networks.held_out import never_used
 from tinyrefinery.networks.network import Network
 from tinyrefinery.networks.network_view import opened
 from tinyrefinery.networks.opening import open_network
 from tinyrefinery.runs.run_folder import open_run
 
 TIMM = "timm:"
+Decide = Callable[[str, Callable[[], Any]], Any]
+"""`Diary.decide`."""
 _AT_HAND = ("tf_efficientnet_lite0.in1k", "mobilenetv3_large_100.ra_in1k", "resnet18.a1_in1k")
 """Networks whose pretrained weights are used where timm has them on this machine already."""
 _SIDES = (96, 128, 160, 192, 224)
@@ -40,6 +44,10 @@ class Refiner:
     nll: float
     seconds: float
     """Of its training."""
+    epoch: float = 0.0
+    """Seconds that it takes to label the training pictures once, at most."""
+    seen: bool = False
+    """Whether it was trained or chosen on the validation pictures, so that `top1` is too high."""
 
     def as_dict(self) -> dict[str, Any]:
         """For a file."""
@@ -60,6 +68,48 @@ class _Training:
     normalization: dict[str, Any] = field(default_factory=dict)
 
 
+def check_refiner(word: str | None, weights: str | None, data: Dataset) -> None:
+    """Refuse a refiner that can't be used, before anything is trained.
+
+    Args:
+        word: what was named, see `make_refiner`.
+        weights: a file, for `timm:NAME`.
+        data: all pictures.
+
+    Raises:
+        RefineryError: if it can't be opened, takes other images, has other classes and can't be
+            fine-tuned, or was trained on all test pictures.
+    """
+    if word is None:
+        return
+    if weights is not None and not Path(weights).expanduser().is_file():
+        raise DataError(f"--refiner-weights {weights}: no such file")
+    network = open_network(word, stated=Facts(weights=weights) if weights else None)
+    if word.startswith(TIMM):
+        return
+    if network.channels != data.images.channels:
+        raise DataError(
+            f"--refiner {word}: takes images of {network.channels} channels, but the pictures are "
+            f"opened with {data.images.channels}. Add channels={network.channels}, or name another"
+        )
+    if set(network.classes) != set(data.classes) and network.kind != "file":
+        missing = [name for name in data.classes if name not in network.classes]
+        others = [name for name in network.classes if name not in data.classes]
+        differ = [f"lacks {', '.join(missing[:4])}"] if missing else []
+        differ += [f"has {', '.join(others[:4])} besides"] if others else []
+        raise DataError(
+            f"--refiner {word}: has other classes than the pictures ({'; '.join(differ)}), and a "
+            f"network of kind {network.kind} can't be fine-tuned. Name a run, a .safetensors file "
+            "or timm:NAME"
+        )
+    test = data.manifest.rows("test")
+    if len(test) and not never_used(data.manifest, [network])[test].any():
+        raise DataError(
+            f"--refiner {word}: was trained or chosen on all {len(test):,} test pictures, so its "
+            "student can't be measured on them. Name another refiner, or leave it out"
+        )
+
+
 def make_refiner(
     word: str | None,
     weights: str | None,
@@ -69,6 +119,7 @@ def make_refiner(
     folder: Path,
     seconds: float,
     say: Callable[[str], object],
+    decide: Decide,
 ) -> Refiner:
     """The refiner, trained or fine-tuned if it has to be.
 
@@ -83,6 +134,7 @@ def make_refiner(
         folder: for its run.
         seconds: that its training may take.
         say: called with progress messages.
+        decide: keeps what is decided before a training, so that it resumes.
 
     Raises:
         RefineryError: if what was named can't be opened or trained.
@@ -90,12 +142,12 @@ def make_refiner(
     if word is not None and not word.startswith(TIMM):
         network = open_network(word)
         if set(network.classes) == set(data.classes):
-            return _as_it_is(network, data, say)
+            return _as_it_is(network, data, plan.look, say)
         training = _of_network(network)
     else:
-        word = word or at_hand()
+        word = word or decide("refiner at hand", at_hand)
         training = _larger(plan.look) if word is None else _of_timm(word, weights, plan.look)
-    return _train(training, plan, data, folder, seconds, say)
+    return _train(training, plan, data, folder, seconds, say, decide)
 
 
 def at_hand() -> str | None:
@@ -108,15 +160,24 @@ def at_hand() -> str | None:
     return None
 
 
-def _as_it_is(network: Network, data: Dataset, say: Callable[[str], object]) -> Refiner:
-    """A network of the same classes; it labels as it is."""
+def _as_it_is(network: Network, data: Dataset, look: Look, say: Callable[[str], object]) -> Refiner:
+    """A network of the same classes; it labels as it is.
+
+    It is measured on the validation pictures that it was not trained on, if there are any.
+    """
     say(f"refiner: {network.name}, as it is")
     net, view, workers = opened(network, data)
     rows = view.dataset.manifest.rows("validation")
-    found = predict(net, view, rows, workers=workers)
+    fresh = rows[never_used(view.dataset.manifest, [network])[rows]]
+    if seen := not len(fresh):
+        say(f"  {network.name}: was trained or chosen on all validation pictures")
+    began = time.monotonic()
+    found = predict(net, view, rows if seen else fresh, workers=workers)
+    epoch = (time.monotonic() - began) / len(found) * look.train
     nll = negative_log_likelihood(found.probabilities, found.labels)
     top1 = float(found.correct.mean())
-    return Refiner(f"file:{network.file.resolve()}", network.name, top1, float(nll), 0.0)
+    by = network.source if network.kind == "http" else f"file:{network.file.resolve()}"
+    return Refiner(by, network.name, top1, float(nll), 0.0, epoch=epoch, seen=seen)
 
 
 def _of_network(network: Network) -> _Training:
@@ -181,19 +242,27 @@ def _train(
     folder: Path,
     seconds: float,
     say: Callable[[str], object],
+    decide: Decide,
 ) -> Refiner:
-    size, epochs = _fitting(training, plan.look, len(data.classes), seconds)
+    # Kept: another command measures another speed, and would train with other epochs.
+    size, epochs = decide(
+        "refiner training", lambda: _fitting(training, plan.look, len(data.classes), seconds)
+    )
     say(f"refiner: {training.title}, {size[0]}x{size[1]} pixels, epochs: {epochs}")
     recipe = plan.of_refiner(
         training.model,
-        size,
+        (size[0], size[1]),
         epochs,
         normalization=training.normalization,
         start=training.start,
     )
     found = train_trial(recipe, folder, data, candidate=training.title)
     network = open_run(folder).stages[-1].network.resolve()
-    return Refiner(f"file:{network}", training.title, found.top1, found.nll, found.seconds)
+    # A forward pass takes at most half of a training step.
+    epoch = found.seconds_per_epoch / 2
+    return Refiner(
+        f"file:{network}", training.title, found.top1, found.nll, found.seconds, epoch=epoch
+    )
 
 
 def _fitting(

@@ -12,6 +12,8 @@ from tinyrefinery.reading.digests import is_intact, sealed
 from tinyrefinery.reading.json_text import read_json_object
 
 NAME = "fit.json"
+_CHEAP = {"candidates"}
+"""Decisions that nothing was trained for."""
 
 
 class Diary:
@@ -21,19 +23,23 @@ class Diary:
     machine is, may be another today.
     """
 
-    def __init__(self, folder: Path, request: dict[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, request: dict[str, Any], *, began: float | None = None
+    ) -> None:
         """Open the diary of a folder, or begin it.
 
         Args:
             folder: of the search.
             request: what was asked for.
+            began: when the command began, by `time.monotonic`; None: now.
 
         Raises:
             DataError: if the folder is of another request, or the diary is damaged.
         """
+        self.folder = folder
         self._path = folder / NAME
         self._before = 0.0
-        self._began = time.monotonic()
+        self._began = time.monotonic() if began is None else began
         self._request = json.loads(json.dumps(request))
         self._decisions: dict[str, Any] = {}
         if self._path.exists():
@@ -48,6 +54,9 @@ class Diary:
                 f"{self._path}: is damaged. Restore a copy, or name another folder: --out FOLDER"
             )
         if kept["request"] != self._request:
+            if set(kept["decisions"]) <= _CHEAP:
+                self._save()  # nothing was trained, so nothing is lost
+                return
             differ = [
                 f"{name} was {kept['request'].get(name)} and is {value}"
                 for name, value in self._request.items()
@@ -73,6 +82,10 @@ class Diary:
             self._decisions[name] = json.loads(json.dumps(make()))
             self._save()
         return self._decisions[name]
+
+    def keep_time(self) -> None:
+        """Write down how long the search took, so that a crash does not lose more than a step."""
+        self._save()
 
     def _save(self) -> None:
         facts = {

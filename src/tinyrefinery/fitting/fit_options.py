@@ -46,7 +46,7 @@ class FitOptions:
     def limits(self) -> Budget:
         """The whole budget: what was named, then half of the device's memory, then `USUAL`."""
         if self.device is None:
-            return self.budget if self.budget.limits else USUAL
+            return self.budget.over(USUAL)
         board = device_named(self.device).budget
         half = {name: getattr(board, name) for name in ("flash", "ram")}
         half = {name: value // _SHARE for name, value in half.items() if value}

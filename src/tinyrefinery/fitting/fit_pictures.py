@@ -1,6 +1,7 @@
 """From pictures to the artifact: open, search, train, ship, tell."""
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,24 +15,29 @@ from tinyrefinery.device.device_cost import DeviceCost
 from tinyrefinery.errors import BudgetError, DataError
 from tinyrefinery.execution.execute import run
 from tinyrefinery.files import check_writable, write_atomic
+from tinyrefinery.fitting.choose_refiner import check_refiner
+from tinyrefinery.fitting.diary import NAME as DIARY
 from tinyrefinery.fitting.diary import Diary
 from tinyrefinery.fitting.fit_options import FitOptions
-from tinyrefinery.fitting.fit_recipes import Plan
+from tinyrefinery.fitting.fit_recipes import POOL, Plan
 from tinyrefinery.fitting.look import Look, is_gray, look_at
 from tinyrefinery.fitting.search import Choice, Search, longest
 from tinyrefinery.fitting.search_space import Candidate, Rejected, feasible, foretold, in_turn
-from tinyrefinery.fitting.shipping import Shipped, measured, ship, usable_target
+from tinyrefinery.fitting.shipping import TUNE, Shipped, measured, ship, usable_target
 from tinyrefinery.fitting.trials import without_test
 from tinyrefinery.networks.network import Network
 from tinyrefinery.networks.opening import open_network
 from tinyrefinery.recipe.load import dump
 from tinyrefinery.recipe.schema import Recipe
+from tinyrefinery.runs.lock import locked
 from tinyrefinery.runs.plan import Job
 
 log = logging.getLogger("tinyrefinery")
 STREET = "street_numbers"
 """The dataset that is built in."""
 RECIPE = "recipe.yaml"
+WRITTEN = (RECIPE, "page.html", "search", "refiner", "labels", "network", "artifacts")
+"""Names in the folder, besides the diary."""
 _RESERVE = 0.08  # share of the time for the artifact and the page
 _LEAST_RESERVE = 60.0  # seconds
 _FEW = 2_000  # training pictures below which more of them are for validation
@@ -98,16 +104,38 @@ def fit_pictures(
     Raises:
         RefineryError: for anything that the user can fix.
     """
+    began = time.monotonic()
     check_writable(folders=[out])
-    target, why = usable_target(say)
+    check_place(pictures, out)
     source, data = open_for_fit(pictures, words)
     look = look_at(data)
-    request = options.as_dict() | {"pictures": str(pictures), "data": data.manifest.digest}
-    diary = Diary(out, request)
+    check_refiner(options.refiner, options.refiner_weights, data)
+    target, why = usable_target(say)
+    with locked(out):
+        diary = Diary(out, _request(pictures, source, data, options), began=began)
+        return _fit(Opened(str(pictures), source, data, look), options, diary, (target, why), say)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The pictures of a search."""
+
+    named: str
+    """As they were named."""
+    source: dict[str, Any]
+    data: Dataset
+    look: Look
+
+
+def _fit(
+    pictures: Opened, options: FitOptions, diary: Diary, format_: tuple[str, str], say: Say
+) -> Fitted:
+    """Search, train and ship, in a folder that is locked."""
+    out, data, look, (target, why) = diary.folder, pictures.data, pictures.look, format_
     notes = _notes(data, look, why)
     _introduce(say, data, look, options, notes)
     candidates, rejected = _feasible(diary, data, look, options, say)
-    plan = Plan(source, look, options.seed)
+    plan = Plan(pictures.source, look, options.seed)
     search = Search(plan, without_test(data), options, out, diary, say)
     choice = search.choose(candidates)
     recipe, epochs = _final_recipe(diary, choice, options, look, say)
@@ -126,11 +154,44 @@ def fit_pictures(
         network=network,
         epochs=epochs,
         shipped=shipped,
-        notes=tuple(notes),
+        notes=(*notes, *shipped.notes),
         seconds=diary.decide("seconds", lambda: diary.seconds),
         data=data,
-        name=Path(pictures).name,
+        name=fit_folder(pictures.named).name,
     )
+
+
+def check_place(pictures: str | Path, out: Path) -> None:
+    """Refuse a folder whose files `fit` would change or overwrite.
+
+    Raises:
+        DataError: if it lies among the pictures, or holds something else by the same names.
+    """
+    place, root = out.expanduser().resolve(), Path(pictures).expanduser().resolve()
+    if str(pictures) != STREET and root.is_dir() and place.is_relative_to(root):
+        raise DataError(
+            f"{out}: lies in the folder of the pictures, where its files would count as pictures. "
+            "Name another folder: --out FOLDER"
+        )
+    taken = [name for name in WRITTEN if (out / name).exists()]
+    if taken and not (out / DIARY).exists():
+        raise DataError(
+            f"{out}: holds {', '.join(taken)} that no search wrote. Name another folder: --out "
+            "FOLDER"
+        )
+
+
+def _request(
+    pictures: str | Path, source: dict[str, Any], data: Dataset, options: FitOptions
+) -> dict[str, Any]:
+    """What decides the result. The path may be written in another way, e.g. with a slash."""
+    named = str(pictures)
+    if named != STREET:
+        named = str(Path(pictures).expanduser().resolve())
+    given = {name: value for name, value in source.items() if name not in ("root", "path")}
+    return options.as_dict() | {
+        **{"pictures": named, "source": given, "data": data.manifest.digest},
+    }
 
 
 def open_for_fit(pictures: str | Path, words: Sequence[str]) -> tuple[dict[str, Any], Dataset]:
@@ -208,13 +269,18 @@ def _feasible(
 
     found = diary.decide("candidates", find)
     rejected = [
-        Rejected(each["family"], tuple(each["size"]), each["reason"]) for each in found["rejected"]
+        Rejected(each["family"], tuple(each["size"]), each["reason"], each.get("times", 0.0))
+        for each in found["rejected"]
     ]
     if not found["kept"]:
+        nearest = sorted(rejected, key=lambda each: each.times or float("inf"))[:3]
         raise BudgetError(
             "no network fits the budget. The smallest: "
-            + "; ".join(f"{each.family}: {each.reason}" for each in rejected[:3])
-            + ". Raise --flash or --ram"
+            + "; ".join(
+                f"{each.family} at {each.size[0]}x{each.size[1]} pixels: {each.reason}"
+                for each in nearest
+            )
+            + f". Raise {' or '.join(f'--{name}' for name in options.limits.limits)}"
         )
     kept = [_from_dict(each) for each in found["kept"]]
     say(f"{len(kept)} candidates fit, {len(rejected)} families and sizes do not")
@@ -239,6 +305,13 @@ def _from_dict(facts: dict[str, Any]) -> Candidate:
     return Candidate(facts["family"], facts["model"], facts["kwargs"], size, cost)
 
 
+def epochs_in(seconds: float, choice: Choice) -> int:
+    """Epochs that fit into a time, where the first `POOL` of them also have labels to make."""
+    each, labels = max(choice.seconds_per_epoch, 1e-9), choice.label_seconds
+    labeled = int(seconds / (each + labels))
+    return labeled if labeled <= POOL else int((seconds - POOL * labels) / each)
+
+
 def _final_recipe(
     diary: Diary, choice: Choice, options: FitOptions, look: Look, say: Say
 ) -> tuple[Recipe, int]:
@@ -246,9 +319,10 @@ def _final_recipe(
 
     def epochs() -> int:
         reserve = max(_RESERVE * options.seconds, min(_LEAST_RESERVE, options.seconds / 3))
-        left = options.seconds - diary.seconds - reserve
-        fit = int(left / max(choice.seconds_per_epoch, 1e-9))
-        return max(1, min(longest(look.train), fit))
+        # Fine-tuning in 8 bits rounds at each step, and makes its labels anew.
+        tuning = TUNE * (2 * choice.seconds_per_epoch + choice.label_seconds)
+        left = options.seconds - diary.seconds - reserve - min(tuning, options.seconds / 4)
+        return max(choice.epochs, min(longest(look.train), epochs_in(left, choice)))
 
     count = int(diary.decide("epochs", epochs))
     labels = "refined" if choice.labels else "given"

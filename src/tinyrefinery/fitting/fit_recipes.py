@@ -13,7 +13,7 @@ NETWORK, REFINER = "network", "refiner"
 """Ids of stages."""
 _RATES = {32: 0.05, 64: 0.1, 128: 0.1}
 """Learning rate of SGD by batch size; as in the starter recipes."""
-_POOL = 40  # epochs of crops that are labeled; longer trainings repeat them
+POOL = 40  # epochs of crops that are labeled; longer trainings repeat them
 _WARMUP = 0.05  # share of the epochs
 
 
@@ -64,7 +64,7 @@ class Plan:
             **self._training(epochs),
         }
         if labels is not None:
-            stage |= {"labels": dict(labels), "crop_pool": min(_POOL, epochs)}
+            stage |= {"labels": dict(labels), "crop_pool": min(POOL, epochs)}
         return self._recipe(f"{candidate.name} on {self._name}", candidate.size, stage)
 
     def of_refiner(

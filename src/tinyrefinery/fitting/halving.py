@@ -13,7 +13,7 @@ KEEP = 3
 ROUNDS = 3
 _STEPS = 400  # least training steps of a first round that tells anything
 _MOST = 27  # candidates of the first round
-_FEWEST = 2
+FEWEST = 2
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def first_round(seconds_per_epoch: Sequence[float], seconds: float, steps: int, 
     fit, total = 0, 0.0
     for each in seconds_per_epoch[:_MOST]:
         total += each * epochs
-        if fit >= _FEWEST and total > share:
+        if fit >= FEWEST and total > share:
             break
         fit += 1
     taken = sum(seconds_per_epoch[:fit])
@@ -57,7 +57,7 @@ def next_round(
         seconds: that are left for this round and those after it.
         most: epochs of the last round.
     """
-    count = max(_FEWEST, -(-before.candidates // KEEP))
+    count = max(FEWEST, -(-before.candidates // KEEP))
     count = min(count, len(seconds_per_epoch))
     share = seconds / (ROUNDS - number)
     limit = max(1, most // KEEP ** (ROUNDS - 1 - number))

@@ -80,7 +80,8 @@ def look_at(data: Dataset) -> Look:
     few = [name for name, count in zip(data.classes, counts, strict=True) if count < _FEWEST]
     if few:
         raise DataError(
-            f"{data.name}: too few training pictures of {', '.join(few[:8])}. Each class needs at "
+            f"{data.name}: too few training pictures of {', '.join(few[:8])}"
+            f"{f' and {len(few) - 8} other classes' if len(few) > 8 else ''}. Each class needs at "
             f"least {_FEWEST}, besides those for validation and test"
         )
     for split in ("validation", "test"):
@@ -88,7 +89,7 @@ def look_at(data: Dataset) -> Look:
             raise DataError(
                 f"{data.name}: has no {split} pictures. Write {split}=0.2 to split off a fifth"
             )
-    sizes = data.images.sizes
+    sizes = data.images.sizes[_not_test(data)]
     height, width = (int(side) for side in np.median(sizes, axis=0))
     return Look(
         *(len(rows[split]) for split in ("train", "validation", "test")),
@@ -103,8 +104,14 @@ def is_gray(data: Dataset) -> bool:
     """Whether pictures that were opened in color have none, judged by a sample."""
     if data.images.channels != 3:
         return False
-    rows = np.linspace(0, len(data.manifest) - 1, min(_SAMPLE, len(data.manifest))).astype(int)
+    known = _not_test(data)
+    rows = known[np.linspace(0, len(known) - 1, min(_SAMPLE, len(known))).astype(int)]
     return all(_spread(data.images.pixels(int(row))) <= _GRAY for row in rows)
+
+
+def _not_test(data: Dataset) -> np.ndarray:
+    """Rows of the training and validation pictures: nothing is decided by the others."""
+    return np.flatnonzero(data.manifest.column("split") != "test")
 
 
 def _spread(pixels: np.ndarray) -> float:

@@ -49,8 +49,8 @@ def drop_line(fitted: Fitted) -> str:
         return ""
     drop = parity.drop
     return (
-        f"int8 changes the accuracy by {-drop.points:+.2f} points on {parity.images} "
-        f"(95 % interval {-drop.high:+.2f} to {-drop.low:+.2f})"
+        f"int8 changes the accuracy by {0 - drop.points:+.2f} points on {parity.images} "
+        f"(95 % interval {0 - drop.high:+.2f} to {0 - drop.low:+.2f})"
     )
 
 

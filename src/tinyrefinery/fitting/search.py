@@ -10,7 +10,7 @@ from tinyrefinery.fitting.choose_refiner import Refiner, make_refiner
 from tinyrefinery.fitting.diary import Diary
 from tinyrefinery.fitting.fit_options import FitOptions
 from tinyrefinery.fitting.fit_recipes import VARIANTS, Plan, refined
-from tinyrefinery.fitting.halving import ROUNDS, Round, first_round, next_round
+from tinyrefinery.fitting.halving import FEWEST, ROUNDS, Round, first_round, next_round
 from tinyrefinery.fitting.search_space import Candidate
 from tinyrefinery.fitting.speed import epoch_seconds
 from tinyrefinery.fitting.trials import (
@@ -53,7 +53,11 @@ class Choice:
     kept: tuple[str, ...]
     """Names of the variants that helped."""
     seconds_per_epoch: float
-    """Of the candidate with these labels, as measured."""
+    """Of the candidate, as measured, without making labels."""
+    label_seconds: float
+    """Of the labels of one epoch's crops; 0 for given labels."""
+    epochs: int
+    """Of the trial that was chosen. With fewer, the network would be worse than it."""
 
 
 class Search:
@@ -97,6 +101,7 @@ class Search:
         look, budget = self.plan.look, _ROUNDS * self.options.seconds
         speeds = self.diary.decide("speeds", lambda: epoch_seconds(candidates, look, classes))
         order = [speeds[each.name] for each in candidates]
+        self._warn_of_time(order[:FEWEST])
         planned = self.diary.decide(
             "round 1", lambda: vars(first_round(order, budget, look.steps, self.most // 2))
         )
@@ -107,11 +112,25 @@ class Search:
         best = ranked(found)
         self._try_variants(by_name[best[0].candidate], best[0])
         refiner = self._refiner(max(each.top1 for each in found))
-        this, names = self._next(2, this, found, budget, teaches=refiner is not None)
+        labels = None if refiner is None else refiner.epoch
+        this, names = self._next(2, this, found, budget, labels=labels)
         chosen = [by_name[name] for name in names]
         found = self._round(2, chosen, this.epochs)
-        taught = [] if refiner is None else self._round(2, chosen, this.epochs, refiner)
+        taught = list[Trial]()
+        if refiner is not None:
+            count = self._affordable(ranked(found), refiner.epoch, budget)
+            best = [by_name[each.candidate] for each in ranked(found)[:count]]
+            taught = self._round(2, best, this.epochs, refiner)
         return self._conclude(by_name, found, taught, refiner)
+
+    def _warn_of_time(self, speeds: Sequence[float]) -> None:
+        """Report a time that is too short for one epoch of everything."""
+        shortest = ROUNDS * sum(speeds) + max(speeds)  # the rounds, and the network that ships
+        if shortest > self.options.seconds:
+            self.say(
+                f"note: one epoch of each round takes about {shortest / 3600:.2g} h here, longer "
+                f"than --hours {self.options.hours:g}. The search ends late"
+            )
 
     def _next(
         self,
@@ -120,20 +139,38 @@ class Search:
         found: Sequence[Trial],
         budget: float,
         *,
-        teaches: bool = False,
+        labels: float | None = None,
     ) -> tuple[Round, list[str]]:
-        """A further round, and its candidates."""
+        """A further round, and its candidates.
+
+        With `labels`, each candidate learns from both kinds of labels, and these are the seconds
+        that an epoch of refined ones takes.
+        """
         best = ranked(found)
         left = budget - sum(each.seconds for each in self.trials if not each.variant)
         speeds = [each.seconds_per_epoch for each in best]
-        if number == ROUNDS - 1 and teaches:
-            left /= 2  # each candidate learns from both kinds of labels
+        if labels is not None:
+            speeds = [2 * each + labels for each in speeds]
         planned = self.diary.decide(
             f"round {number + 1}",
             lambda: vars(next_round(before, number, speeds, left, self.most // 2)),
         )
         this = Round(**planned)
         return this, [each.candidate for each in best[: this.candidates]]
+
+    def _affordable(self, given: Sequence[Trial], labels: float, budget: float) -> int:
+        """How many of the candidates, at least one, also learn from refined labels in time.
+
+        Labels of a large refiner may take many times as long as the training.
+        """
+        left = budget - sum(each.seconds for each in self.trials if not each.variant)
+        count, total = 0, 0.0
+        for each in given:
+            total += each.seconds + each.epochs * labels
+            if count and total > left:
+                break
+            count += 1
+        return self.diary.decide("taught", lambda: count)
 
     def _round(
         self,
@@ -165,7 +202,7 @@ class Search:
     def _train(
         self, recipe: Recipe, place: str, candidate: str, labels: str, variant: str = ""
     ) -> Trial:
-        return train_trial(
+        trial = train_trial(
             recipe,
             self.folder / "search" / place,
             self.data,
@@ -173,6 +210,8 @@ class Search:
             labels=labels,
             variant=variant,
         )
+        self.diary.keep_time()
+        return trial
 
     @property
     def _store(self) -> str:
@@ -213,6 +252,7 @@ class Search:
                 folder=self.folder / "refiner",
                 seconds=_REFINER * self.options.seconds,
                 say=self.say,
+                decide=self.diary.decide,
             ).as_dict(),
         )
         refiner = Refiner(**made)
@@ -231,15 +271,21 @@ class Search:
     ) -> Choice:
         """The candidate and the labels that are best on the validation pictures."""
         kept, labels, reason = list(given), None, "no refiner knew more than the candidates"
+        before = {each.candidate: each for each in given}
         if refiner is not None and taught:
-            gain = sum(b.top1 - a.top1 for a, b in zip(given, taught, strict=True)) / len(given)
+            gain = sum(each.top1 - before[each.candidate].top1 for each in taught) / len(taught)
+            which = "the best candidate" if len(taught) == 1 else f"{len(taught)} candidates"
             reason = (
-                f"the refiner's labels change the accuracy of {len(given)} candidates by "
-                f"{100 * gain:+.1f} points on average, on the validation pictures"
+                f"the refiner's labels change the accuracy of {which} by {100 * gain:+.1f} points"
+                f"{'' if len(taught) == 1 else ' on average'}, on the validation pictures"
             )
             if gain > 0:
                 kept, labels = list(taught), refined(refiner.by, self._store)
         best = ranked(kept)[0]
+        # The first candidate may have made the labels that the next ones read from the store.
+        made = (
+            each.seconds_per_epoch - before[each.candidate].seconds_per_epoch for each in taught
+        )
         self.diary.decide("trials", lambda: table_of(self.trials))
         return Choice(
             candidate=by_name[best.candidate],
@@ -249,7 +295,9 @@ class Search:
             reason=reason,
             trials=tuple(self.trials),
             kept=tuple(each.name for each in self.plan.variants),
-            seconds_per_epoch=best.seconds_per_epoch,
+            seconds_per_epoch=before[best.candidate].seconds_per_epoch,
+            label_seconds=max(0.0, *made) if labels else 0.0,
+            epochs=best.epochs,
         )
 
 

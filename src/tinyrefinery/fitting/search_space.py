@@ -86,6 +86,8 @@ class Rejected:
     family: str
     size: tuple[int, int]
     reason: str
+    times: float = 0.0
+    """Its narrowest network, as a multiple of the limit that it exceeds most; 0: not known."""
 
 
 Cost = Callable[[Family, float, tuple[int, int]], DeviceCost]
@@ -134,7 +136,7 @@ def _widest(
     """By bisection, as the cost rises with the width."""
     low, high = -1, len(WIDTHS)  # the widest that fits is known to lie in [low, high)
     best: DeviceCost | None = None
-    reason = ""
+    reason, times = "", 0.0
     while high - low > 1:
         middle = 0 if low < 0 and high == 1 else (low + high) // 2
         try:
@@ -144,10 +146,11 @@ def _widest(
         above = excesses(limits, found)
         if above:
             high, reason = middle, f"at width {WIDTHS[middle]:g}, {'; '.join(map(str, above))}"
+            times = max(each.cost / each.limit for each in above)
         else:
             low, best = middle, found
     if best is None:
-        return Rejected(family.name, size, reason)
+        return Rejected(family.name, size, reason, times)
     return Candidate(family.name, family.model, family.options(WIDTHS[low]), size, best)
 
 

@@ -12,9 +12,10 @@ from tinyrefinery.deploy.export.exported import Exported
 from tinyrefinery.deploy.export.exporting import export_network
 from tinyrefinery.deploy.export.verification import verify
 from tinyrefinery.device.tool_environment import tool_python
-from tinyrefinery.errors import RefineryError
+from tinyrefinery.errors import DataError, RefineryError
 from tinyrefinery.evaluation.prediction_table import Predictions
 from tinyrefinery.evaluation.predictions import predict
+from tinyrefinery.networks.held_out import held_out
 from tinyrefinery.networks.network import Network
 from tinyrefinery.networks.network_view import opened
 from tinyrefinery.networks.opening import open_network
@@ -23,7 +24,7 @@ from tinyrefinery.sharing.card_facts import card_facts
 from tinyrefinery.sharing.model_card import write_card
 
 LITERT, ONNX = "litert", "onnx"
-_TUNE = 5  # epochs of fine-tuning, if int8 is not proven to keep the accuracy
+TUNE = 5  # epochs of fine-tuning, if int8 is not proven to keep the accuracy
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class Shipped:
     """Folder for a microcontroller's firmware; None for a format without one."""
     vectors: int
     """Test vectors that were replayed."""
+    notes: tuple[str, ...] = ()
+    """What a reader of the predictions must know."""
 
 
 def usable_target(say: Callable[[str], object]) -> tuple[str, str]:
@@ -88,7 +91,7 @@ def ship(
             more than the budget.
     """
     budget = limits if target == LITERT else Budget()
-    options = ExportOptions((target,), int8=True, out=folder, budget=budget, fine_tune=_TUNE)
+    options = ExportOptions((target,), int8=True, out=folder, budget=budget, fine_tune=TUNE)
     (exported,) = export_network(network, options, say=say)
     if not exported.written:
         raise RefineryError(
@@ -100,13 +103,21 @@ def ship(
     replayed = verify(exported.path)
     artifact = open_network(exported.path)
     net, view, workers = opened(artifact, data)
-    predictions = predict(net, view, view.dataset.manifest.rows("test"), workers=workers)
+    # A refiner or initial network from elsewhere may have been trained on some test pictures.
+    held = held_out(data.manifest, [network], own=True)
+    rows = held.manifest.rows("test")
+    if not len(rows):
+        raise DataError(
+            f"{network.name}: no test picture is left that no network behind it was trained on. "
+            "Name another --refiner, or leave it out"
+        )
+    predictions = predict(net, view, rows, workers=workers)
     bundle = None
     if target == LITERT:
         place = folder / f"{exported.path.stem}-mcu"
         bundle = place if place.exists() else write_bundle(exported.path, "mcu", place).folder
     write_card(card_facts(network, exports=[folder]), folder / "card")
-    return Shipped(exported, predictions, bundle, replayed.n)
+    return Shipped(exported, predictions, bundle, replayed.n, held.notes)
 
 
 def measured(shipped: Shipped) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def locked(folder: Path) -> Iterator[None]:
     except Timeout as error:
         raise StorageError(
             f"{folder}: another command is running in this folder; wait for it, or name another "
-            "folder with --name"
+            "folder"
         ) from error
     except OSError as error:
         raise StorageError(f"{folder}: is not writable ({error.strerror or error})") from error

@@ -207,7 +207,9 @@ def _from_class_folders(root: Path, tops: dict[Path, str]) -> Listing:
     found = _images(list(by_class), root, ignored)
     images = [path for paths in found.values() for path in paths]
     if not images:
-        raise DataError(f"{root}: no image found{_endings(ignored.others)}. {_LAYOUTS}")
+        outside = len(_strays(root, tops, Ignored()))
+        where = f" in a folder of a class, but {outside:,} in none" if outside else ""
+        raise DataError(f"{root}: no image found{where}{_endings(ignored.others)}. {_LAYOUTS}")
     if len(names) == 1 and tops == {root: "train"}:
         raise DataError(f"{root}: there is one class folder only ({names[0]}). {_LAYOUTS}")
     counts = [len(paths) for paths in found.values()]
