@@ -121,6 +121,7 @@ def test_everything_that_a_device_needs_is_there(fitted):
     assert f"Page: {out / 'page.html'}" in output.replace("\n", "")
 
 
+@pytest.mark.slow
 def test_the_same_command_trains_nothing_again(fitted):
     out, output, words = fitted
     before = {path: path.read_bytes() for path in out.rglob("*.safetensors")}
