@@ -6,7 +6,7 @@ import pytest
 
 from tests.fitting.test_look import CLASSES, write_pictures
 from tinyrefinery.errors import BudgetError, DataError, StorageError
-from tinyrefinery.fitting import choose_refiner, fit_pictures
+from tinyrefinery.fitting import choose_refiner, final_network, fit_pictures
 from tinyrefinery.fitting.choose_refiner import check_refiner, make_refiner
 from tinyrefinery.fitting.diary import NAME, Diary
 from tinyrefinery.fitting.fit_options import FitOptions
@@ -170,21 +170,8 @@ def test_a_refiner_resumes_with_the_epochs_that_it_began_with(pictures, tmp_path
 
 
 def test_epochs_of_the_network_that_ships():
-    fit = fit_pictures.epochs_in
+    fit = final_network.epochs_in
     choice = SimpleNamespace(seconds_per_epoch=2.0, label_seconds=8.0, epochs=5)
     assert fit(100, choice) == 10
     assert fit(POOL * 10 + 50, choice) == POOL + 25  # further epochs read labels that are there
     assert fit(-5, choice) <= 0
-
-
-def test_it_is_never_trained_for_fewer_epochs_than_its_trial(tmp_path):
-    choice = SimpleNamespace(
-        **{"seconds_per_epoch": 60.0, "label_seconds": 0.0, "epochs": 5, "labels": None},
-        candidate=SimpleNamespace(name="net"),
-        reason="",
-        plan=SimpleNamespace(of_candidate=lambda candidate, epochs, labels: epochs),
-    )
-    look = SimpleNamespace(train=100)
-    diary = Diary(tmp_path, {})
-    made = fit_pictures._final_recipe(diary, choice, FitOptions(hours=0.01), look, print)
-    assert made == (5, 5)

@@ -27,6 +27,8 @@ Decide = Callable[[str, Callable[[], Any]], Any]
 _AT_HAND = ("tf_efficientnet_lite0.in1k", "mobilenetv3_large_100.ra_in1k", "resnet18.a1_in1k")
 """Networks whose pretrained weights are used where timm has them on this machine already."""
 _SIDES = (96, 128, 160, 192, 224)
+_FORWARD = 3
+"""A training step takes about so many times as long as labeling the same crops."""
 _FINE_TUNING = (6, 30)  # fewest and most epochs
 _FROM_SCRATCH = (20, 120)
 
@@ -45,7 +47,7 @@ class Refiner:
     seconds: float
     """Of its training."""
     epoch: float = 0.0
-    """Seconds that it takes to label the training pictures once, at most."""
+    """Seconds that it takes to label the training pictures once."""
     seen: bool = False
     """Whether it was trained or chosen on the validation pictures, so that `top1` is too high."""
 
@@ -258,8 +260,7 @@ def _train(
     )
     found = train_trial(recipe, folder, data, candidate=training.title)
     network = open_run(folder).stages[-1].network.resolve()
-    # A forward pass takes at most half of a training step.
-    epoch = found.seconds_per_epoch / 2
+    epoch = found.seconds_per_epoch / _FORWARD
     return Refiner(
         f"file:{network}", training.title, found.top1, found.nll, found.seconds, epoch=epoch
     )

@@ -13,33 +13,26 @@ from tinyrefinery.data.open import open_data
 from tinyrefinery.device.arena import Arena
 from tinyrefinery.device.device_cost import DeviceCost
 from tinyrefinery.errors import BudgetError, DataError
-from tinyrefinery.execution.execute import run
-from tinyrefinery.files import check_writable, write_atomic
+from tinyrefinery.files import check_writable
 from tinyrefinery.fitting.choose_refiner import check_refiner
 from tinyrefinery.fitting.diary import NAME as DIARY
 from tinyrefinery.fitting.diary import Diary
+from tinyrefinery.fitting.final_network import RECIPE, RUN, final_network
 from tinyrefinery.fitting.fit_options import FitOptions
-from tinyrefinery.fitting.fit_recipes import POOL, Plan
+from tinyrefinery.fitting.fit_recipes import Plan
 from tinyrefinery.fitting.look import Look, is_gray, look_at
 from tinyrefinery.fitting.search import Choice, Search, longest
 from tinyrefinery.fitting.search_space import Candidate, Rejected, feasible, foretold, in_turn
-from tinyrefinery.fitting.shipping import TUNE, Shipped, measured, ship, usable_target
+from tinyrefinery.fitting.shipping import Shipped, measured, ship, usable_target
 from tinyrefinery.fitting.trials import without_test
 from tinyrefinery.networks.network import Network
-from tinyrefinery.networks.opening import open_network
-from tinyrefinery.recipe.load import dump
-from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.runs.lock import locked
-from tinyrefinery.runs.plan import Job
 
 log = logging.getLogger("tinyrefinery")
 STREET = "street_numbers"
 """The dataset that is built in."""
-RECIPE = "recipe.yaml"
-WRITTEN = (RECIPE, "page.html", "search", "refiner", "labels", "network", "artifacts")
+WRITTEN = (RECIPE, RUN, "page.html", "search", "refiner", "labels", "artifacts")
 """Names in the folder, besides the diary."""
-_RESERVE = 0.08  # share of the time for the artifact and the page
-_LEAST_RESERVE = 60.0  # seconds
 _FEW = 2_000  # training pictures below which more of them are for validation
 
 Say = Callable[[str], object]
@@ -138,10 +131,8 @@ def _fit(
     plan = Plan(pictures.source, look, options.seed)
     search = Search(plan, without_test(data), options, out, diary, say)
     choice = search.choose(candidates)
-    recipe, epochs = _final_recipe(diary, choice, options, look, say)
-    write_atomic(out / RECIPE, dump(recipe))
-    run([Job(recipe)], out / "network", data=data)
-    network = open_network(out / "network")
+    network, epochs = final_network(diary, choice, options, data, say)
+    diary.decide("network", lambda: str(network.file))
     shipped = ship(network, data, target, options.limits, out / "artifacts", say)
     diary.decide("shipped", lambda: measured(shipped))
     return Fitted(
@@ -303,28 +294,3 @@ def _from_dict(facts: dict[str, Any]) -> Candidate:
     cost = DeviceCost(facts["flash"], Arena(*facts["arena"]), facts["macs"])
     size = (facts["size"][0], facts["size"][1])
     return Candidate(facts["family"], facts["model"], facts["kwargs"], size, cost)
-
-
-def epochs_in(seconds: float, choice: Choice) -> int:
-    """Epochs that fit into a time, where the first `POOL` of them also have labels to make."""
-    each, labels = max(choice.seconds_per_epoch, 1e-9), choice.label_seconds
-    labeled = int(seconds / (each + labels))
-    return labeled if labeled <= POOL else int((seconds - POOL * labels) / each)
-
-
-def _final_recipe(
-    diary: Diary, choice: Choice, options: FitOptions, look: Look, say: Say
-) -> tuple[Recipe, int]:
-    """The recipe of the network that ships: as many epochs as the time allows."""
-
-    def epochs() -> int:
-        reserve = max(_RESERVE * options.seconds, min(_LEAST_RESERVE, options.seconds / 3))
-        # Fine-tuning in 8 bits rounds at each step, and makes its labels anew.
-        tuning = TUNE * (2 * choice.seconds_per_epoch + choice.label_seconds)
-        left = options.seconds - diary.seconds - reserve - min(tuning, options.seconds / 4)
-        return max(choice.epochs, min(longest(look.train), epochs_in(left, choice)))
-
-    count = int(diary.decide("epochs", epochs))
-    labels = "refined" if choice.labels else "given"
-    say(f"training {choice.candidate.name}, epochs: {count}, {labels} labels: {choice.reason}")
-    return choice.plan.of_candidate(choice.candidate, count, labels=choice.labels), count

@@ -104,7 +104,7 @@ def ship(
     artifact = open_network(exported.path)
     net, view, workers = opened(artifact, data)
     # A refiner or initial network from elsewhere may have been trained on some test pictures.
-    held = held_out(data.manifest, [network], own=True)
+    held = held_out(data.manifest, [network], own=False, fixed=True)
     rows = held.manifest.rows("test")
     if not len(rows):
         raise DataError(
