@@ -124,8 +124,8 @@ class Search:
         taught = list[Trial]()
         if refiner is not None:
             count = self._affordable(ranked(found), refiner.epoch)
-            best = [by_name[each.candidate] for each in ranked(found)[:count]]
-            taught = self._round(2, best, this.epochs, refiner)
+            chosen = [by_name[each.candidate] for each in ranked(found)[:count]]
+            taught = self._round(2, chosen, this.epochs, refiner)
         return self._conclude(by_name, found, taught, refiner)
 
     def _warn_of_time(self, speeds: Sequence[float]) -> None:
