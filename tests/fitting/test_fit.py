@@ -188,7 +188,7 @@ def test_test_pictures_stay_unseen_by_the_refiner(fitted, tmp_path):
     (stage,) = open_run(out / "refiner").stages
     recipe = load_recipe(out / "recipe.yaml")
     data = open_data(**recipe.data.source.model_dump())
-    column = data.manifest.column("id")
+    column = data.manifest.column("id").tolist()
     test = {column[row] for row in data.manifest.rows("test")}
     used = {column[row] for split in ("train", "validation") for row in data.manifest.rows(split)}
     assert stage.seen() == used - test

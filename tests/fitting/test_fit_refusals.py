@@ -1,6 +1,7 @@
 """What `fit` refuses before it trains anything, and what it keeps for the next command."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -171,7 +172,7 @@ def test_a_refiner_resumes_with_the_epochs_that_it_began_with(pictures, tmp_path
 
 def test_epochs_of_the_network_that_ships():
     fit = final_network.epochs_in
-    choice = SimpleNamespace(seconds_per_epoch=2.0, label_seconds=8.0, epochs=5)
+    choice: Any = SimpleNamespace(seconds_per_epoch=2.0, label_seconds=8.0, epochs=5)
     assert fit(100, choice) == 10
     assert fit(POOL * 10 + 50, choice) == POOL + 25  # further epochs read labels that are there
     assert fit(-5, choice) <= 0

@@ -84,7 +84,7 @@ def test_limits_are_named_or_half_of_the_board():
     assert (board.flash, board.ram) == (256 * 1024, 64 * 1024)
     named = FitOptions(budget=Budget(flash=50_000), device="microbit2").limits
     assert (named.flash, named.ram) == (50_000, 64 * 1024)
-    assert FitOptions(budget=Budget(flash=50_000)).limits.ram is None
+    assert FitOptions(budget=Budget(flash=50_000)).limits.ram == USUAL.ram
 
 
 @pytest.mark.parametrize(
