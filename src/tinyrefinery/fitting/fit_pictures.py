@@ -217,7 +217,8 @@ def _feasible(
             + ". Raise --flash or --ram"
         )
     kept = [_from_dict(each) for each in found["kept"]]
-    say(f"{len(kept)} candidates fit, {len(rejected)} families and sizes do not")
+    others = f". {len(rejected)} others do not at any width" if rejected else ""
+    say(f"{len(kept)} candidates fit (a family at an image size){others}")
     return kept, rejected
 
 
