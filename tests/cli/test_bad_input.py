@@ -55,7 +55,7 @@ CHANGES = {
     "unknown stage in an override": ("stages.refind.epochs=3", "refind|refined"),
     "a refiner of other classes": (
         "stages.refined.labels.by=timm:resnet18",
-        "'timm:resnet18': is pretrained for 1000 classes, but dataset|has 10|Fine-tune it",
+        "'timm:resnet18': is pretrained for 1000 classes, but dataset|has 10|fine-tune it",
     ),
     "an unknown model of timm": (
         "stages.refined.labels.by=timm:resnet1",

@@ -19,7 +19,7 @@ def clock_at(monkeypatch, steps, epochs, times):
     monkeypatch.setattr(run_clock.time, "monotonic", lambda: next(moments))
     stages = {step.stage: SimpleNamespace(epochs=e) for step, e in zip(steps, epochs, strict=True)}
     job = SimpleNamespace(
-        planned=SimpleNamespace(steps=steps), stages=stages, train_rows=range(100)
+        planned=SimpleNamespace(steps=steps), stages=stages, rows_of=lambda stage: range(100)
     )
     return RunClock([job])
 

@@ -1,8 +1,12 @@
 """From pictures to an artifact, with the real converter, in a minute."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
 pytest.importorskip("ai_edge_litert")
@@ -12,11 +16,11 @@ from tinyrefinery.cli.main import app
 from tinyrefinery.data.open import open_data
 from tinyrefinery.device.device_cost import device_cost
 from tinyrefinery.errors import BudgetError, DataError
-from tinyrefinery.evaluation.prediction_table import Predictions
 from tinyrefinery.fitting import search
 from tinyrefinery.fitting.fit_options import FitOptions
 from tinyrefinery.fitting.fit_pictures import fit_pictures
 from tinyrefinery.models.litert_file import LiteRtNetwork
+from tinyrefinery.networks.opening import open_network
 from tinyrefinery.options.budget import Budget
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.runs.run_folder import open_run
@@ -86,9 +90,8 @@ def test_the_artifact_is_within_the_budget_and_reads_the_test_pictures(fitted, s
     assert abs(100 * right / len(rows) - stated) <= 100 * 2 / len(
         rows
     )  # another implementation of resizing
-    (stage,) = open_run(out / "network").stages
-    float_top1 = 100 * stage.evaluation["test"]["top1"]
-    assert abs(stated - float_top1) <= 20  # how good it is depends on how fast the machine is
+    record = json.loads(file.with_name(f"{file.name}.json").read_text())
+    assert record["parity"]["agreement"] > 0.6
 
 
 def test_no_network_of_the_search_was_measured_on_test_pictures(fitted):
@@ -103,8 +106,6 @@ def test_no_network_of_the_search_was_measured_on_test_pictures(fitted):
         for stage in open_run(folder).stages:
             assert "test" not in stage.evaluation
             assert "test" not in set(stage.images().column("split").to_pylist())
-    (stage,) = open_run(out / "network").stages
-    assert stage.evaluation["test"]["n"] >= 30
 
 
 def test_everything_that_a_device_needs_is_there(fitted):
@@ -120,6 +121,7 @@ def test_everything_that_a_device_needs_is_there(fitted):
     assert f"Page: {out / 'page.html'}" in output.replace("\n", "")
 
 
+@pytest.mark.slow
 def test_the_same_command_trains_nothing_again(fitted):
     out, output, words = fitted
     before = {path: path.read_bytes() for path in out.rglob("*.safetensors")}
@@ -143,11 +145,12 @@ def test_the_recipe_trains_the_same_network(fitted, tmp_path):
         app, ["run", str(out / "recipe.yaml"), "--runs", str(tmp_path), "--name", "again"]
     )
     assert done.exit_code == 0, done.output
-    (first,), (second,) = open_run(out / "network").stages, open_run(tmp_path / "again").stages
-    assert second.key == first.key
-    path = [stage.predictions("test") for stage in (first, second)]
-    a, b = (Predictions.load(each) for each in path)
-    assert np.abs(a.probabilities - b.probabilities).max() < 1e-3
+    kept = json.loads((out / "fit.json").read_text())["decisions"]["network"]
+    (second,) = open_run(tmp_path / "again").stages
+    first, again = load_file(kept), load_file(second.network)
+    assert first.keys() == again.keys()
+    for name, weights in first.items():
+        np.testing.assert_allclose(weights, again[name], rtol=1e-3, atol=1e-4, err_msg=name)
 
 
 @pytest.mark.slow
@@ -177,3 +180,19 @@ def test_a_budget_that_nothing_fits(shapes, tmp_path, converter):  # noqa: F811
     with pytest.raises(BudgetError, match=r"no network fits the budget\. The smallest: .*flash is"):
         fit_pictures(shapes, options, tmp_path / "out")
     assert not (tmp_path / "out" / "search").exists()
+
+
+def test_test_pictures_stay_unseen_by_the_refiner(fitted, tmp_path):
+    """A network that learns from it may be measured on them."""
+    out, _, _ = fitted
+    (stage,) = open_run(out / "refiner").stages
+    recipe = load_recipe(out / "recipe.yaml")
+    data = open_data(**recipe.data.source.model_dump())
+    column = data.manifest.column("id")
+    test = {column[row] for row in data.manifest.rows("test")}
+    used = {column[row] for split in ("train", "validation") for row in data.manifest.rows(split)}
+    assert stage.seen() == used - test
+    sketch = open_network(shutil.copy(stage.network, tmp_path / "refiner.safetensors")).seen_sketch
+    assert sketch is not None
+    assert not sketch.counted_used(sorted(test))
+    assert len(sketch.counted_used(sorted(used))) == len(used)

@@ -12,7 +12,7 @@ from torch import nn
 
 from tinyrefinery import builders
 from tinyrefinery.data.batches import View, load
-from tinyrefinery.data.manifest import UNLABELLED, Manifest
+from tinyrefinery.data.manifest import NEW, UNLABELLED, Manifest
 from tinyrefinery.errors import ChainError
 from tinyrefinery.evaluation.dynamics_table import dynamics_table, save_dynamics
 from tinyrefinery.evaluation.likely_label_errors import save_suspects, worth_checking
@@ -178,7 +178,7 @@ def _seen(job: OpenJob, step: Step) -> dict[str, Any]:
     """What the network's header tells of the images that it was trained or chosen on."""
     manifest = job.whole.manifest
     ids = manifest.column("id")
-    unused = {"test"} if _learns_without_labels(job, step) else {"test", UNLABELLED}
+    unused = {"test", NEW} | (set() if _learns_without_labels(job, step) else {UNLABELLED})
     own = ids[~np.isin(manifest.column("split"), list(unused))].tolist()
     origin = find_origin(step.outside, ids.tolist())
     return sketch_facts({*own, *seen_outside(step, ids.tolist())}, origin.unknown)

@@ -40,6 +40,13 @@ class Refiner:
     nll: float
     seconds: float
     """Of its training."""
+    epochs: int = 1
+    """Of its training."""
+
+    @property
+    def seconds_per_epoch(self) -> float:
+        """Of its training; 0 if it was trained elsewhere."""
+        return self.seconds / self.epochs
 
     def as_dict(self) -> dict[str, Any]:
         """For a file."""
@@ -193,7 +200,9 @@ def _train(
     )
     found = train_trial(recipe, folder, data, candidate=training.title)
     network = open_run(folder).stages[-1].network.resolve()
-    return Refiner(f"file:{network}", training.title, found.top1, found.nll, found.seconds)
+    return Refiner(
+        f"file:{network}", training.title, found.top1, found.nll, found.seconds, found.epochs
+    )
 
 
 def _fitting(

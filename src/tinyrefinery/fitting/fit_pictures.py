@@ -12,9 +12,9 @@ from tinyrefinery.data.open import open_data
 from tinyrefinery.device.arena import Arena
 from tinyrefinery.device.device_cost import DeviceCost
 from tinyrefinery.errors import BudgetError, DataError
-from tinyrefinery.execution.execute import run
-from tinyrefinery.files import check_writable, write_atomic
+from tinyrefinery.files import check_writable
 from tinyrefinery.fitting.diary import Diary
+from tinyrefinery.fitting.final_network import final_network
 from tinyrefinery.fitting.fit_options import FitOptions
 from tinyrefinery.fitting.fit_recipes import Plan
 from tinyrefinery.fitting.look import Look, is_gray, look_at
@@ -23,17 +23,10 @@ from tinyrefinery.fitting.search_space import Candidate, Rejected, feasible, for
 from tinyrefinery.fitting.shipping import Shipped, measured, ship, usable_target
 from tinyrefinery.fitting.trials import without_test
 from tinyrefinery.networks.network import Network
-from tinyrefinery.networks.opening import open_network
-from tinyrefinery.recipe.load import dump
-from tinyrefinery.recipe.schema import Recipe
-from tinyrefinery.runs.plan import Job
 
 log = logging.getLogger("tinyrefinery")
 STREET = "street_numbers"
 """The dataset that is built in."""
-RECIPE = "recipe.yaml"
-_RESERVE = 0.08  # share of the time for the artifact and the page
-_LEAST_RESERVE = 60.0  # seconds
 _FEW = 2_000  # training pictures below which more of them are for validation
 
 Say = Callable[[str], object]
@@ -110,10 +103,8 @@ def fit_pictures(
     plan = Plan(source, look, options.seed)
     search = Search(plan, without_test(data), options, out, diary, say)
     choice = search.choose(candidates)
-    recipe, epochs = _final_recipe(diary, choice, options, look, say)
-    write_atomic(out / RECIPE, dump(recipe))
-    run([Job(recipe)], out / "network", data=data)
-    network = open_network(out / "network")
+    network, epochs = final_network(diary, choice, options, data, say)
+    diary.decide("network", lambda: str(network.file))
     shipped = ship(network, data, target, options.limits, out / "artifacts", say)
     diary.decide("shipped", lambda: measured(shipped))
     return Fitted(
@@ -238,20 +229,3 @@ def _from_dict(facts: dict[str, Any]) -> Candidate:
     cost = DeviceCost(facts["flash"], Arena(*facts["arena"]), facts["macs"])
     size = (facts["size"][0], facts["size"][1])
     return Candidate(facts["family"], facts["model"], facts["kwargs"], size, cost)
-
-
-def _final_recipe(
-    diary: Diary, choice: Choice, options: FitOptions, look: Look, say: Say
-) -> tuple[Recipe, int]:
-    """The recipe of the network that ships: as many epochs as the time allows."""
-
-    def epochs() -> int:
-        reserve = max(_RESERVE * options.seconds, min(_LEAST_RESERVE, options.seconds / 3))
-        left = options.seconds - diary.seconds - reserve
-        fit = int(left / max(choice.seconds_per_epoch, 1e-9))
-        return max(1, min(longest(look.train), fit))
-
-    count = int(diary.decide("epochs", epochs))
-    labels = "refined" if choice.labels else "given"
-    say(f"training {choice.candidate.name}, epochs: {count}, {labels} labels: {choice.reason}")
-    return choice.plan.of_candidate(choice.candidate, count, labels=choice.labels), count

@@ -114,7 +114,7 @@ def next_steps(fitted: Fitted) -> list[str]:
 def next_commands(fitted: Fitted) -> list[tuple[str, str]]:
     """Commands to paste, each with what it does."""
     artifact = shlex.quote(str(fitted.artifact))
-    run = shlex.quote(str(fitted.folder / "network"))
+    run = shlex.quote(str(fitted.network.run))
     recipe = shlex.quote(str(fitted.folder / "recipe.yaml"))
     return [
         (f"tinyrefinery predict {artifact} photos/", "Predict your pictures"),

@@ -25,7 +25,11 @@ from tinyrefinery.fitting.trials import (
 from tinyrefinery.recipe.schema import Recipe
 
 _ROUNDS, _REFINER, _VARIANTS = 0.4, 0.18, 0.08
-"""Shares of the whole time. The rest is for the network that ships."""
+"""Shares of the whole time."""
+_END = 0.62
+"""Share of the whole time by which all rounds are over. The rest is for the network that ships."""
+_FORWARD = 3
+"""A training step takes about so many times as long as labeling the same crops."""
 _BEHIND = 0.02  # a refiner that is farther behind the best candidate has nothing to teach
 _LEAST_IMAGES = 300_000  # images that the longest training goes through, where time allows
 _LONGEST = (100, 600)  # epochs, least and most, of the network that ships
@@ -52,8 +56,12 @@ class Choice:
     trials: tuple[Trial, ...] = field(repr=False)
     kept: tuple[str, ...]
     """Names of the variants that helped."""
-    seconds_per_epoch: float
-    """Of the candidate with these labels, as measured."""
+    trial: Trial
+    """The longest of the candidate with these labels."""
+    folder: Path
+    """Of the search."""
+    trial_folder: Path
+    """Run of the trial."""
 
 
 class Search:
@@ -102,37 +110,33 @@ class Search:
         )
         this = Round(**planned)
         found = self._round(0, list(candidates[: this.candidates]), this.epochs)
-        this, names = self._next(1, this, found, budget)
+        this, names = self._next(1, this, found)
         found = self._round(1, [by_name[name] for name in names], this.epochs)
         best = ranked(found)
         self._try_variants(by_name[best[0].candidate], best[0])
         refiner = self._refiner(max(each.top1 for each in found))
-        this, names = self._next(2, this, found, budget, teaches=refiner is not None)
+        this, names = self._next(2, this, found, refiner)
         chosen = [by_name[name] for name in names]
         found = self._round(2, chosen, this.epochs)
         taught = [] if refiner is None else self._round(2, chosen, this.epochs, refiner)
         return self._conclude(by_name, found, taught, refiner)
 
     def _next(
-        self,
-        number: int,
-        before: Round,
-        found: Sequence[Trial],
-        budget: float,
-        *,
-        teaches: bool = False,
+        self, number: int, before: Round, found: Sequence[Trial], refiner: Refiner | None = None
     ) -> tuple[Round, list[str]]:
         """A further round, and its candidates."""
-        best = ranked(found)
-        left = budget - sum(each.seconds for each in self.trials if not each.variant)
-        speeds = [each.seconds_per_epoch for each in best]
-        if number == ROUNDS - 1 and teaches:
-            left /= 2  # each candidate learns from both kinds of labels
-        planned = self.diary.decide(
-            f"round {number + 1}",
-            lambda: vars(next_round(before, number, speeds, left, self.most // 2)),
-        )
-        this = Round(**planned)
+        best, last = ranked(found), number == ROUNDS - 1
+
+        def plan() -> dict[str, int]:
+            left = _END * self.options.seconds - self.diary.seconds
+            if not last:
+                left -= (_REFINER + _VARIANTS) * self.options.seconds
+            speeds = [each.seconds_per_epoch for each in best]
+            if refiner is not None:  # given and refined labels; crops are labeled once
+                speeds = [2 * each + refiner.seconds_per_epoch / _FORWARD for each in speeds]
+            return vars(next_round(before, number, speeds, left, self.most // 2))
+
+        this = Round(**self.diary.decide(f"round {number + 1}", plan))
         return this, [each.candidate for each in best[: this.candidates]]
 
     def _round(
@@ -152,8 +156,8 @@ class Search:
         for place, candidate in enumerate(candidates, 1):
             wanted = None if refiner is None else refined(refiner.by, self._store)
             recipe = self.plan.of_candidate(candidate, epochs, labels=wanted)
-            place_name = f"{candidate.name}-{labels}"
-            trial = self._train(recipe, f"round-{number + 1}/{place_name}", candidate.name, labels)
+            where = _place(number, candidate.name, labels)
+            trial = self._train(recipe, where, candidate.name, labels)
             found.append(trial)
             self.say(
                 f"  {place} of {len(candidates)}: {candidate.name}: {trial.top1:.1%} of "
@@ -249,8 +253,15 @@ class Search:
             reason=reason,
             trials=tuple(self.trials),
             kept=tuple(each.name for each in self.plan.variants),
-            seconds_per_epoch=best.seconds_per_epoch,
+            trial=best,
+            folder=self.folder,
+            trial_folder=self.folder / "search" / _place(ROUNDS - 1, best.candidate, best.labels),
         )
+
+
+def _place(number: int, candidate: str, labels: str) -> str:
+    """Folder of a trial, below that of all trials."""
+    return f"round-{number + 1}/{candidate}-{labels}"
 
 
 def _colors(variant: Any) -> bool:

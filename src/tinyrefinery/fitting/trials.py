@@ -6,11 +6,12 @@ The test pictures are not among the data here, so nothing is chosen on them.
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tinyrefinery.data.dataset import Dataset
+from tinyrefinery.data.manifest import NEW
 from tinyrefinery.execution.execute import run
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.runs.plan import Job
@@ -83,8 +84,13 @@ def train_trial(
 
 
 def without_test(data: Dataset) -> Dataset:
-    """The training and validation pictures of a dataset."""
-    return data.select((data.manifest.column("split") != "test").nonzero()[0])
+    """A dataset whose test pictures belong to no split.
+
+    They keep their rows, so that a recipe on all pictures draws the same crops.
+    """
+    splits = data.manifest.column("split").astype(object)
+    splits[splits == "test"] = NEW
+    return replace(data, manifest=data.manifest.with_splits(splits.tolist()))
 
 
 def ranked(trials: Iterable[Trial]) -> list[Trial]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from tinyrefinery.data.manifest import NEW
 from tinyrefinery.errors import DataError, RecipeError
 from tinyrefinery.files import read_csv
 from tinyrefinery.reading.json_text import parse_json_object, read_json_object, read_text
@@ -108,7 +109,8 @@ class TrainedStage(StageFacts):
         """
         table = self.images()
         ids, splits = table.column("id").to_pylist(), table.column("split").to_pylist()
-        own = {id for id, split in zip(ids, splits, strict=True) if split != "test"}
+        used = zip(ids, splits, strict=True)
+        own = {image for image, split in used if split not in ("test", NEW)}
         return self.seen_outside() | own
 
 
