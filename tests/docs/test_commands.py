@@ -18,6 +18,8 @@ from tinyrefinery import errors
 from tinyrefinery.cli.main import app
 from tinyrefinery.data_tests.data_test_file import Suite
 from tinyrefinery.data_tests.verdicts import Verdict
+from tinyrefinery.fitting.search_space import FAMILIES
+from tinyrefinery.models import MODELS
 from tinyrefinery.options.labels import Labels
 from tinyrefinery.options.losses import Loss
 from tinyrefinery.options.messages import check
@@ -267,6 +269,17 @@ def test_every_kind_of_part_is_told():
         name = part.get("properties", {}).get("name", {})
         for kind in [name["const"]] if "const" in name else name.get("enum", []):
             assert f"`{kind}`" in told or f"name: {kind}" in told, kind
+
+
+def test_every_architecture_is_told():
+    table = (DOCS / "recipes.md").read_text().split("## Models")[1].split("### ")[0]
+    rows = [row.split(" | ")[0] for row in table.splitlines() if row.startswith("| `")]
+    told = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert told == MODELS.keys()
+
+
+def test_the_families_of_fit_are_counted():
+    assert f"{len(FAMILIES)} families" in (DOCS / "fit.md").read_text()
 
 
 def test_every_error_and_its_exit_code_is_told():

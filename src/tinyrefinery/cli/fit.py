@@ -92,9 +92,15 @@ def _fit(pictures: str, options: "FitOptions", out: Path | None, words: list[str
 
 def _lines(fitted: "Fitted", page: Path) -> list[str]:
     """The result, for people."""
-    from tinyrefinery.fitting.outcome import accuracy_line, costs, drop_line, next_commands
+    from tinyrefinery.fitting.outcome import (
+        accuracy_line,
+        costs,
+        drop_line,
+        guessing,
+        next_commands,
+    )
 
     lines = [f"{fitted.artifact}: {accuracy_line(fitted)}", *map(str, costs(fitted))]
-    lines += [drop_line(fitted)]
+    lines += [line for line in (*guessing(fitted), drop_line(fitted)) if line]
     lines += [f"{what}: {command}" for command, what in next_commands(fitted)]
     return [*lines, f"Page: {page}"]

@@ -80,7 +80,7 @@ def _lines(found: "NetworkSummary") -> list[str]:
     lines = [
         f"{found.name}: {found.channels} x {height} x {width} pixels, {len(found.layers)} layers",
         f"Parameters: {found.parameters:,}",
-        f"Bytes of packed weights: {found.bytes:,}{packed}.{file}",
+        f"Bytes of {'packed ' if packed else ''}weights: {found.bytes:,}{packed}.{file}",
         f"Multiply-accumulates per image: {found.macs:,}",
         f"Peak RAM of activations: {found.peak:,} bytes, without the kernels' scratch memory",
     ]

@@ -274,7 +274,8 @@ def _feasible(
             + f". Raise {' or '.join(f'--{name}' for name in options.limits.limits)}"
         )
     kept = [_from_dict(each) for each in found["kept"]]
-    say(f"{len(kept)} candidates fit, {len(rejected)} families and sizes do not")
+    others = f". {len(rejected)} others do not at any width" if rejected else ""
+    say(f"{len(kept)} candidates fit (a family at an image size){others}")
     return kept, rejected
 
 

@@ -49,9 +49,14 @@ def drop_line(fitted: Fitted) -> str:
         return ""
     drop = parity.drop
     return (
-        f"int8 changes the accuracy by {0 - drop.points:+.2f} points on {parity.images} "
-        f"(95 % interval {0 - drop.high:+.2f} to {0 - drop.low:+.2f})"
+        f"int8 changes the accuracy by {_signed(-drop.points)} points on {parity.images} "
+        f"(95 % interval {_signed(-drop.high)} to {_signed(-drop.low)})"
     )
+
+
+def _signed(points: float) -> str:
+    """With two digits, and no minus before a zero."""
+    return f"{round(points, 2) + 0.0:+.2f}"
 
 
 def costs(fitted: Fitted) -> list[Cost]:
@@ -68,9 +73,21 @@ def costs(fitted: Fitted) -> list[Cost]:
     ]
 
 
+def guessing(fitted: Fitted) -> list[str]:
+    """A warning if the test pictures do not show that the network has learned."""
+    found, count = fitted.shipped.predictions, len(fitted.look.classes)
+    low, _ = wilson_interval(float(found.correct.mean()), len(found))
+    if low > 1 / count:
+        return []
+    return [
+        f"The network is not shown to be better than guessing among {count} classes "
+        f"({100 / count:.1f} %). Give it more time (--hours) or more pictures"
+    ]
+
+
 def next_steps(fitted: Fitted) -> list[str]:
     """What is likely to raise the accuracy, the most promising first."""
-    steps = []
+    steps = guessing(fitted)
     worst = class_lines(fitted.shipped.predictions)[:2]
     for line in worst:
         if line.taken:

@@ -42,7 +42,8 @@ class ResNet8(ImageNetwork):
         channels: 1 or 3.
         width: multiplies the 16, 32 and 64 channels; 4 gives a refiner of 1.2 million parameters.
         stem: `small` as published; `imagenet` is 7x7 with stride 2 and a 3x3 max-pool with stride
-            2, proposed for larger images in comments of the published code.
+            2, proposed for larger images in comments of the published code; `half` is one 3x3
+            convolution with stride 2 (our choice).
         dropout: share of pooled features set to zero in training; none in the published network.
     """
 
