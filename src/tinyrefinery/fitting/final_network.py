@@ -67,7 +67,7 @@ def final_network(
 def _epochs(diary: Diary, choice: Choice, options: FitOptions, train: int) -> int:
     """As many epochs as the time allows, at most those that a set of this size can use."""
     reserve = max(_RESERVE * options.seconds, min(_LEAST_RESERVE, options.seconds / 3))
-    # Fine-tuning in 8 bits rounds at each step, and makes its labels anew.
+    # Fine-tuning in 8 bits rounds at each step, and makes its labels again.
     tuning = TUNE * (2 * choice.seconds_per_epoch + choice.label_seconds)
     left = options.seconds - diary.seconds - reserve - min(tuning, options.seconds / 4)
     return max(1, min(longest(train), epochs_in(left, choice)))
