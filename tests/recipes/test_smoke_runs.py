@@ -22,7 +22,8 @@ FILES = [path for path in recipes_in(shipped_folder()) if path not in OTHERS]
 SLOW = {f"label_refinery/{name}.yaml" for name in ("imagenet", "cifar10", "imagenette")}
 SLOW |= {f"label_refinery/{name}.yaml" for name in ("tiny_imagenet", "street")}
 SLOW |= {f"label_refinery/table{number}.yaml" for number in range(1, 8)}
-SLOW |= {"label_refinery/replication_full.yaml", "binary/cifar10.yaml"}
+SLOW |= {"label_refinery/replication_full.yaml", "binary/cifar10.yaml", "transfer/food101.yaml"}
+SLOW |= {"label_refinery/street_refiners.yaml", "label_refinery/imagenette_crops.yaml"}
 SLOW_SCALES = ("label_refinery/table2.yaml", "label_refinery/replication.yaml")
 SLOW_SCALES += ("label_refinery/replication_svhn.yaml",)
 
