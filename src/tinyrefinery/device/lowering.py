@@ -291,6 +291,7 @@ class _Lowering:
         """relu6(x + 3) / 6."""
 
         def build(inputs: list[int]) -> int:
+            """The operators on their inputs; returns the output."""
             shape = self._out(call)
             tensor = self._op("ADD", [*inputs, self.writer.constant((1,))], shape)
             if self.careful:
@@ -313,6 +314,7 @@ class _Lowering:
         """A concatenation. Inputs of other scales are copied to its own."""
 
         def build(inputs: list[int]) -> int:
+            """The operators on their inputs; returns the output."""
             copies = inputs
             if self.copies:
                 shapes = [self._shape(number) for number in call.inputs]

@@ -88,6 +88,7 @@ def macs_by_layer(
                 name: str = name,
                 products: _Counter = products,
             ) -> None:
+                """Add what one call of a layer takes."""
                 found[name] = found.get(name, 0) + products(inputs[0], output)
 
             handles.append(layer.register_forward_hook(count))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tinyrefinery.data.dataset import Dataset
-from tinyrefinery.errors import DataError, RefineryError
+from tinyrefinery.errors import DataError
 from tinyrefinery.evaluation.calibration import negative_log_likelihood
 from tinyrefinery.evaluation.predictions import predict
 from tinyrefinery.fitting.fit_recipes import Plan
@@ -275,9 +275,10 @@ def _fitting(
     plain = {name: value for name, value in kwargs.items() if name != "pretrained"}
     name, largest = training.model["name"], training.sizes[-1]
     whole = probe_seconds(name, plain, largest, look, classes)
+    size, fit = largest, 0
     for size in reversed(training.sizes):
         share = (size[0] * size[1]) / (largest[0] * largest[1])
         fit = int(seconds / (whole * share))
-        if fit >= least or size == training.sizes[0]:
-            return size, max(1, min(most, fit))
-    raise RefineryError("no size")  # not reached: the smallest is always taken
+        if fit >= least:
+            break
+    return size, max(1, min(most, fit))

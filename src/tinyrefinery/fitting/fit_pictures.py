@@ -1,6 +1,5 @@
 """From pictures to the artifact: open, search, train, ship, tell."""
 
-import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +27,6 @@ from tinyrefinery.fitting.trials import without_test
 from tinyrefinery.networks.network import Network
 from tinyrefinery.runs.lock import locked
 
-log = logging.getLogger("tinyrefinery")
 STREET = "street_numbers"
 """The dataset that is built in."""
 WRITTEN = (RECIPE, RUN, "page.html", "search", "refiner", "labels", "artifacts")
@@ -217,6 +215,8 @@ def open_for_fit(pictures: str | Path, words: Sequence[str]) -> tuple[dict[str, 
 def _notes(data: Dataset, look: Look, why: str) -> list[str]:
     """What a reader of the result must know of the pictures."""
     notes = [f"{each.where}: {each.what}" for each in data.problems]
+    if look.channels == 1:
+        notes.append("all pictures are opened in gray. channels=3 opens them in color")
     if look.imbalance >= 3:
         few = min(look.classes, key=lambda name: look.classes[name])
         notes.append(
@@ -250,6 +250,7 @@ def _feasible(
     """The candidates that fit, in the order in which they are taken, and what does not fit."""
 
     def find() -> dict[str, Any]:
+        """Both, as plain data."""
         say("foretelling the cost of candidates")
         cost = foretold(data.classes, look.channels)
         kept, rejected = feasible(look.sizes, options.limits, cost)

@@ -29,14 +29,14 @@ _ROUNDS, _REFINER, _VARIANTS = 0.4, 0.18, 0.08
 _END = 0.62
 """Share of the whole time by which all rounds are over. The rest is for the network that ships."""
 _BEHIND = 0.02  # a refiner that is farther behind the best candidate has nothing to teach
-_LEAST_IMAGES = 300_000  # images that the longest training goes through, where time allows
+_IMAGES = 300_000  # that the longest training goes through
 _LONGEST = (100, 600)  # epochs, least and most, of the network that ships
 
 
 def longest(train: int) -> int:
     """Epochs beyond which a network of these sizes gains nothing that shows."""
     low, high = _LONGEST
-    return max(low, min(high, _LEAST_IMAGES // max(1, train)))
+    return max(low, min(high, _IMAGES // max(1, train)))
 
 
 @dataclass(frozen=True)
@@ -144,6 +144,7 @@ class Search:
         best, last = ranked(found), number == ROUNDS - 1
 
         def plan() -> dict[str, int]:
+            """The round, by the time that is left now."""
             left = _END * self.options.seconds - self.diary.seconds
             if not last:
                 left -= (_REFINER + _VARIANTS) * self.options.seconds

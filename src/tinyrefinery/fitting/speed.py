@@ -11,7 +11,7 @@ from tinyrefinery.models import create
 from tinyrefinery.training.precision_probe import FULL, seconds_per_crop, training_steps
 
 _OVERHEAD = 1.4
-"""Of crops, evaluation and files, as a multiple: measured on two cores, see docs/fit.md."""
+"""Our guess of what crops, evaluation and files add; later rounds are planned by real times."""
 
 
 def probe_seconds(
