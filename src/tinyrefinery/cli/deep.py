@@ -1,6 +1,7 @@
 """The deep part of `recipe check`: every network is built, on the meta device, without memory."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.recipe.detection import DetectionRecipe
@@ -27,26 +28,52 @@ def build_networks(recipes: Sequence[Recipe], source: str) -> str:
         raise RecipeError(f"{source}: --deep needs torch, which is not installed") from error
     sizes: dict[str, str] = {}
     mistakes: dict[str, None] = {}
+    counts: dict[str, int | RecipeError] = {}
     for recipe in recipes:
         for stage in recipe.stages:
-            try:
+            # Rows, scales and stages of a table share most of their networks.
+            network = repr(_arguments(recipe, stage))
+            if network not in counts:
                 with torch.device("meta"):
-                    sizes[f"{stage.id} {_parameters(recipe, stage):,} parameters"] = ""
-            except RecipeError as error:
-                mistakes[f"{source}: stages.{stage.id}.model: {error}"] = None
+                    counts[network] = _parameters(recipe, stage)
+            match counts[network]:
+                case int() as count:
+                    sizes[f"{stage.id} {count:,} parameters"] = ""
+                case RecipeError() as error:
+                    mistakes[f"{source}: stages.{stage.id}.model: {error}"] = None
     if mistakes:
         raise RecipeError("\n".join(mistakes))
     return "".join(f", {size}" for size in sizes)
 
 
-def _parameters(recipe: Recipe, stage: Stage) -> int:
-    from tinyrefinery.models import create
-
+def _arguments(recipe: Recipe, stage: Stage) -> dict[str, Any]:
     # Weights are the business of a run: no download for a check.
     kwargs = {k: v for k, v in stage.model.kwargs.items() if k != "pretrained"}
     size, channels = recipe.data.train_crop.size, recipe.data.source.channels
-    network = create(stage.model.name, CLASSES, size=size, channels=channels, **kwargs)
+    return {"name": stage.model.name, "size": size, "channels": channels, **kwargs}
+
+
+def _parameters(recipe: Recipe, stage: Stage) -> int | RecipeError:
+    from tinyrefinery.models import create
+
+    arguments = _arguments(recipe, stage)
+    try:
+        network = create(arguments.pop("name"), CLASSES, **arguments)
+    except RecipeError as error:
+        return error
     return sum(weights.numel() for weights in network.parameters())
+
+
+def build_detectors(recipes: Sequence[DetectionRecipe], source: str) -> str:
+    """Build each detector once, and say how large it is, e.g. `, 2,598,604 parameters, …`."""
+    told: dict[str, str] = {}
+    for recipe in recipes:
+        # Seeds and training options don't change a detector, nor does its backbone's file.
+        backbone = recipe.detector.backbone.model_copy(update={"init_from": None})
+        detector = repr(recipe.detector.model_copy(update={"backbone": backbone}))
+        if detector not in told:
+            told[detector] = build_detector(recipe, source)
+    return "".join(dict.fromkeys(told.values()))
 
 
 def build_detector(recipe: DetectionRecipe, source: str) -> str:
@@ -68,4 +95,5 @@ def build_detector(recipe: DetectionRecipe, source: str) -> str:
     except RecipeError as error:
         raise RecipeError(f"{source}: {error}") from error
     size = sum(weights.numel() for weights in new.parameters())
-    return f", {size:,} parameters, {len(new.default_boxes):,} default boxes"
+    name = recipe.detector.backbone.name
+    return f", {name} {size:,} parameters, {len(new.default_boxes):,} default boxes"

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tinyrefinery.cli import streams
-from tinyrefinery.cli.deep import build_detector, build_networks
+from tinyrefinery.cli.deep import build_detectors, build_networks
 from tinyrefinery.cli.options import Overrides, RecipeName, option
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.recipe.detection import DetectionRecipe, load_any
@@ -100,8 +100,7 @@ def _built(recipes: Sequence[Recipe | DetectionRecipe], place: str) -> str:
     networks = [recipe for recipe in recipes if isinstance(recipe, Recipe)]
     if networks:
         return build_networks(networks, place)
-    built = [build_detector(each, place) for each in recipes if isinstance(each, DetectionRecipe)]
-    return built[0] if len(built) == 1 else ""
+    return build_detectors([r for r in recipes if isinstance(r, DetectionRecipe)], place)
 
 
 def _count(number: int, noun: str) -> str:
