@@ -29,7 +29,14 @@ from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.shipped import locate
 from tinyrefinery.recipe.smoke import smoke as shrink
 from tinyrefinery.recipe.smoke import user_folder
-from tinyrefinery.recipe.table import at_scale, check_rows, load_table, table_facts, table_rows
+from tinyrefinery.recipe.table import (
+    at_scale,
+    check_rows,
+    in_running_order,
+    load_table,
+    table_facts,
+    table_rows,
+)
 
 AnyRecipe = Recipe | DetectionRecipe
 Strict = Annotated[
@@ -140,7 +147,9 @@ def reproduce(
     jobs = table_rows(loaded, path, overrides or [])
     facts = table_facts(loaded, jobs, scale, smoke=smoke)
     chosen = [
-        (id, shrink(recipe) if smoke else recipe) for id, recipe in jobs if not row or id in row
+        (id, shrink(recipe) if smoke else recipe)
+        for id, recipe in in_running_order(loaded, jobs)
+        if not row or id in row
     ]
     stem = "-".join(filter(None, (path.stem, scale, "smoke" if smoke else None)))
     # The digest is that of all rows, so that --row and --seeds resume in the table's folder.
