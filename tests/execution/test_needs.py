@@ -91,5 +91,3 @@ def test_a_folder_is_counted_where_it_is_there(tmp_path):
         path.write_bytes(b"1234")
     found = source_needs(Folder(root=str(tmp_path), validation=0.1, test=0.1))
     assert (found.images, found.bytes, found.is_there) == (8, 40, True)
-
-

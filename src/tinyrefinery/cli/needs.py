@@ -67,7 +67,7 @@ def _time_line(networks: "Sequence[NetworkNeeds]", cores: int) -> str:
     count = f"{len(networks)} network" + ("s" if len(networks) > 1 else "")
     if len(known) < len(networks):
         each = sum(n.epochs * n.seconds_per_image for n in networks if n.seconds is None)
-        per = f"{_duration(1000 * each / cores)} per 1,000 training images of data that is not there yet"
+        per = f"{_duration(1000 * each / cores)} per 1,000 training images of data not counted yet"
         rest = f", and {_duration(sum(known) / cores)} for the others" if known else ""
         return f"time: {count}, about {per}{rest}, by steps timed on this machine"
     return (
@@ -80,8 +80,10 @@ def _duration(seconds: float) -> str:
     """E.g. 40 seconds, 12 minutes, 3.5 hours, 21 days."""
     for unit, name in ((86400.0, "days"), (3600.0, "hours"), (60.0, "minutes")):
         if seconds >= 2 * unit:
-            return f"{seconds / unit:,.2g} {name}" if seconds < 100 * unit else (
-                f"{seconds / unit:,.0f} {name}"
+            return (
+                f"{seconds / unit:,.2g} {name}"
+                if seconds < 100 * unit
+                else (f"{seconds / unit:,.0f} {name}")
             )
     return f"{seconds:.0f} seconds"
 

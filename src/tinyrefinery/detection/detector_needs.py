@@ -1,21 +1,22 @@
 """What detectors need before they are trained; see `execution.needs`."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from tinyrefinery import builders
 from tinyrefinery.detection.build import detector
+from tinyrefinery.detection.container import open_container
 from tinyrefinery.execution.initial_recipes import Start, is_recipe
 from tinyrefinery.execution.needs import Clock, NetworkNeeds, network_needs, quick_seconds
-from tinyrefinery.execution.source_needs import box_source_needs
-from tinyrefinery.recipe.detection import DetectionRecipe
+from tinyrefinery.execution.source_needs import SourceNeeds, box_source_needs
+from tinyrefinery.recipe.detection import BoxSource, DetectionRecipe, Voc
 from tinyrefinery.recipe.load import part_hash
 from tinyrefinery.recipe.schema import Recipe
 
 _CLASSES = tuple(f"class {number}" for number in range(20))  # as many as Pascal VOC has
-_NUMBER = 4  # bytes
 
 
 def detector_needs(recipes: Sequence[DetectionRecipe], clock: Clock) -> list[NetworkNeeds]:
@@ -45,7 +46,7 @@ def _needs(recipe: DetectionRecipe, clock: Clock) -> NetworkNeeds:
     key = f"detect {part_hash(part)}"
     if key not in clock:
         device = builders.fabric(recipe.engine).device
-        network.to(device, memory_format=torch.channels_last).train()
+        network.to(device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
 
         def step(images: Tensor) -> None:
             """Forward and backward; the loss of outputs (B, A, 4 + 1 + K) doesn't matter here."""
@@ -54,5 +55,14 @@ def _needs(recipe: DetectionRecipe, clock: Clock) -> NetworkNeeds:
 
         clock[key] = quick_seconds(step, (3, recipe.detector.size, recipe.detector.size), device)
     size = sum(weights.numel() for weights in network.parameters())
-    source = box_source_needs(recipe.data.source)
+    source = _counted(recipe.data.source)
     return NetworkNeeds(source, recipe.training.epochs, clock[key], size)
+
+
+def _counted(part: BoxSource) -> SourceNeeds:
+    """What a source takes; where it is there, its annotations are counted."""
+    needs = box_source_needs(part)
+    if needs.images is not None or not needs.is_there or not isinstance(part, Voc):
+        return needs
+    count = sum(name.lower().endswith(".xml") for name in open_container(part.root).names)
+    return replace(needs, images=round(count * (1 - part.validation - part.test)))

@@ -93,8 +93,10 @@ def open_voc(part: Voc, *, measured: bool = False) -> BoxData:
 
 
 def _datasets(files: Container, part: Voc) -> dict[str, dict | None]:
-    """The folders that contain Annotations, with a trailing slash or empty for the root, each with
-    the lists of its splits; None: to be found by name."""
+    """The folders that contain Annotations, each with the lists of its splits.
+
+    A folder ends with a slash, or is empty for the root. Lists are None to be found by name.
+    """
     tops = {
         name.rpartition("Annotations/")[0]
         for name in files.names

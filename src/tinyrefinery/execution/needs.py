@@ -122,9 +122,7 @@ def _timed(does: str, recipe: Recipe, model: Model, clock: Clock) -> float:
             "train": lambda: training_steps(network, device)[FULL],
             "label": lambda: Refiner([network.to(device).eval()], channels_last=last),
         }
-        clock[key] = quick_seconds(
-            steps[does](), (channels, *size), device, channels_last=last
-        )
+        clock[key] = quick_seconds(steps[does](), (channels, *size), device, channels_last=last)
     return clock[key]
 
 
@@ -135,10 +133,11 @@ def quick_seconds(
     *,
     channels_last: bool = True,
 ) -> float:
-    """Seconds per crop of a step: of the first batch that takes a tenth of a second, from two crops
-    on, each time twice as many.
+    """Seconds per crop of a step.
 
-    On CPUs these are core-seconds of one thread, which other work on the machine changes less.
+    It is that of the first batch that takes a tenth of a second, from two crops on, each time twice
+    as many. On CPUs these are core-seconds of one thread, which other work on the machine changes
+    less.
 
     Args:
         step: takes crops (B, C, h, w).

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pyarrow import parquet
+
 from tinyrefinery.data.sources.folder import ENDINGS
 from tinyrefinery.data.walk import walk
 from tinyrefinery.options.sources import Source, StreetNumbers
@@ -43,6 +45,8 @@ def source_needs(source: Source) -> SourceNeeds:
     images, archive = _PUBLISHED.get(source.name, (None, None))
     if images is None and place is not None and is_there and source.name == "folder":
         images = _pictures(place)
+    if place is not None and place.is_file() and source.name == "parquet":
+        images = parquet.read_metadata(place).num_rows
     shares = getattr(source, "validation", 0.0), getattr(source, "test", 0.0)
     if images is not None:
         images = round(images * (1 - sum(shares)))

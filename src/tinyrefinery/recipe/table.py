@@ -165,6 +165,20 @@ def _without_like(table: Table) -> Table:
 
 def _mistakes(table: Table) -> Iterator[str]:
     ids = [row.id for row in table.rows]
+    yield from _wrong_names(table, ids)
+    for place, row in enumerate(table.rows):
+        if row.like is not None and row.like not in ids[:place]:
+            yield f"rows.{row.id}.like: no earlier row '{row.like}' ({hint(row.like, ids[:place])})"
+    named = {"baseline": table.baseline}
+    named |= {f"rows.{row.id}.baseline": row.baseline for row in table.rows}
+    for where, name in named.items():
+        if name is not None and name not in ids:
+            yield f"{where}: no row '{name}' ({hint(name, ids)})"
+    for scale in table.scales:
+        yield from _mistakes_at(table, scale, ids)
+
+
+def _wrong_names(table: Table, ids: Sequence[str]) -> Iterator[str]:
     for name in ids:
         if ids.count(name) > 1:
             yield f"rows.{name}: {ids.count(name)} rows have this id"
@@ -177,16 +191,6 @@ def _mistakes(table: Table) -> Iterator[str]:
     for name in table.first:
         if name not in ids:
             yield f"first: no row '{name}' ({hint(name, ids)})"
-    for place, row in enumerate(table.rows):
-        if row.like is not None and row.like not in ids[:place]:
-            yield f"rows.{row.id}.like: no earlier row '{row.like}' ({hint(row.like, ids[:place])})"
-    named = {"baseline": table.baseline}
-    named |= {f"rows.{row.id}.baseline": row.baseline for row in table.rows}
-    for where, name in named.items():
-        if name is not None and name not in ids:
-            yield f"{where}: no row '{name}' ({hint(name, ids)})"
-    for scale in table.scales:
-        yield from _mistakes_at(table, scale, ids)
 
 
 def _mistakes_at(table: Table, scale: str, ids: Sequence[str]) -> Iterator[str]:
@@ -269,8 +273,10 @@ def table_rows(
 
 
 def in_running_order(table: Table, jobs: Sequence[J]) -> list[J]:
-    """The jobs of `table_rows` in the order in which they teach most: seed by seed, and within a
-    seed the rows of `table.first`, then the others. So an interrupted run has whole comparisons.
+    """The jobs of `table_rows` in the order in which they teach most.
+
+    Seed by seed, and within a seed the rows of `table.first`, then the others. So an interrupted
+    run has whole comparisons.
 
     Args:
         table: what the jobs are rows of.
