@@ -14,6 +14,7 @@ from tinyrefinery.device.device_cost import DeviceCost
 from tinyrefinery.errors import BudgetError, DataError
 from tinyrefinery.files import check_writable
 from tinyrefinery.fitting.choose_refiner import check_refiner
+from tinyrefinery.fitting.delivered import Delivered
 from tinyrefinery.fitting.diary import NAME as DIARY
 from tinyrefinery.fitting.diary import Diary
 from tinyrefinery.fitting.final_network import RECIPE, RUN, final_network
@@ -22,9 +23,8 @@ from tinyrefinery.fitting.fit_recipes import Plan
 from tinyrefinery.fitting.look import Look, is_gray, look_at
 from tinyrefinery.fitting.search import Choice, Search, longest
 from tinyrefinery.fitting.search_space import Candidate, Rejected, feasible, foretold, in_turn
-from tinyrefinery.fitting.shipping import Shipped, measured, ship, usable_target
+from tinyrefinery.fitting.shipping import measured, ship, usable_target
 from tinyrefinery.fitting.trials import without_test
-from tinyrefinery.networks.network import Network
 from tinyrefinery.runs.lock import locked
 
 STREET = "street_numbers"
@@ -36,37 +36,19 @@ _FEW = 2_000  # training pictures below which more of them are for validation
 Say = Callable[[str], object]
 
 
-@dataclass(frozen=True)
-class Fitted:
+@dataclass(frozen=True, kw_only=True)
+class Fitted(Delivered):
     """What a search ended in."""
 
-    folder: Path
-    look: Look
-    limits: dict[str, int]
     candidates: tuple[Candidate, ...] = field(repr=False)
     rejected: tuple[Rejected, ...] = field(repr=False)
     choice: Choice
-    network: Network = field(repr=False)
-    """In float, as it was trained."""
-    epochs: int
-    """Of its training."""
-    shipped: Shipped
-    notes: tuple[str, ...]
     seconds: float
-    data: Dataset = field(repr=False)
-    """The pictures."""
-    name: str
-    """Of the pictures."""
 
     @property
     def longest(self) -> int:
         """Epochs of the network with all the time that it could use."""
         return longest(self.look.train)
-
-    @property
-    def artifact(self) -> Path:
-        """The file for the device."""
-        return self.shipped.exported.path
 
 
 def fit_folder(pictures: str | Path) -> Path:
@@ -141,6 +123,7 @@ def _fit(
         rejected=tuple(rejected),
         choice=choice,
         network=network,
+        architecture=_architecture(choice.candidate),
         epochs=epochs,
         shipped=shipped,
         notes=(*notes, *shipped.notes),
@@ -148,6 +131,11 @@ def _fit(
         data=data,
         name=fit_folder(pictures.named).name,
     )
+
+
+def _architecture(candidate: Candidate) -> str:
+    height, width = candidate.size
+    return f"{candidate.name}: {candidate.model}, {height}×{width} pixels"
 
 
 def check_place(pictures: str | Path, out: Path) -> None:

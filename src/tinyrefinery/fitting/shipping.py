@@ -11,7 +11,7 @@ from tinyrefinery.deploy.export.export_options import ExportOptions
 from tinyrefinery.deploy.export.exported import Exported
 from tinyrefinery.deploy.export.exporting import export_network
 from tinyrefinery.deploy.export.verification import verify
-from tinyrefinery.device.tool_environment import tool_python
+from tinyrefinery.device.tool_environment import SET_UP, is_ready, tool_python
 from tinyrefinery.errors import DataError, RefineryError
 from tinyrefinery.evaluation.prediction_table import Predictions
 from tinyrefinery.evaluation.predictions import predict
@@ -42,10 +42,14 @@ class Shipped:
     """What a reader of the predictions must know."""
 
 
-def usable_target(say: Callable[[str], object]) -> tuple[str, str]:
+def usable_target(say: Callable[[str], object], *, install: bool = True) -> tuple[str, str]:
     """The format that can be written here, and why it is not LiteRT; empty if it is.
 
     The converter's environment is made now, so that a search does not end in its absence.
+
+    Args:
+        say: called with progress messages.
+        install: whether to make the environment if it is missing, which takes a download.
 
     Raises:
         RefineryError: if neither format can be written.
@@ -54,12 +58,14 @@ def usable_target(say: Callable[[str], object]) -> tuple[str, str]:
         import onnx  # noqa: F401
     except ImportError as error:
         raise RefineryError(
-            "fit ends in an artifact for the device, which needs two extras. Install them: pip "
+            "an artifact for the device needs two extras. Install them: pip "
             "install 'tinyrefinery[onnx,litert]'"
         ) from error
     try:
         import ai_edge_litert  # noqa: F401
 
+        if not install and not is_ready():
+            return ONNX, f"the LiteRT converter is not set up ({SET_UP})"
         tool_python(say)
     except ImportError:
         return ONNX, "ai-edge-litert is not installed (pip install 'tinyrefinery[litert]')"
@@ -75,6 +81,8 @@ def ship(
     limits: Budget,
     folder: Path,
     say: Callable[[str], object],
+    *,
+    tune: int = TUNE,
 ) -> Shipped:
     """Quantize a network, prove the artifact, and measure it on the test pictures.
 
@@ -85,13 +93,14 @@ def ship(
         limits: the budget, which a LiteRT file must keep.
         folder: where to write it.
         say: called with progress messages.
+        tune: epochs of fine-tuning, if int8 is not proven to keep the accuracy.
 
     Raises:
         RefineryError: if it can't be exported, or the artifact predicts something else or costs
             more than the budget.
     """
     budget = limits if target == LITERT else Budget()
-    options = ExportOptions((target,), int8=True, out=folder, budget=budget, fine_tune=TUNE)
+    options = ExportOptions((target,), int8=True, out=folder, budget=budget, fine_tune=tune)
     (exported,) = export_network(network, options, say=say)
     if not exported.written:
         raise RefineryError(
