@@ -64,7 +64,7 @@ def write_page(name: str, fitted: Delivered, **values: Any) -> Path:
     Args:
         name: of the template, which is `fit.html.j2` or extends it.
         fitted: the network.
-        **values: what only this template needs.
+        **values: what only this template needs, and `commands` if they are not those of `fit`.
 
     Raises:
         StorageError: if the folder is not writable.
@@ -74,11 +74,10 @@ def write_page(name: str, fitted: Delivered, **values: Any) -> Path:
         accuracy=accuracy_line(fitted),
         drop=drop_line(fitted),
         costs=costs(fitted),
-        commands=next_commands(fitted),
         split="test",
         suffix="",
         **class_section(fitted.shipped.predictions, _errors(fitted)),
-        **values,
+        **{"commands": next_commands(fitted), **values},
     )
     path = fitted.folder / PAGE
     write_atomic(path, text)

@@ -1,5 +1,6 @@
 """The page of a run whose best network ships: what ships, and what refining did."""
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,10 +42,23 @@ def write_run_page(shipped: ShippedRun, report: str) -> Path:
         shipped,
         title=f"{shipped.name}: {shipped.stage.label}",
         report=report,
+        commands=_commands(shipped),
         lines=lines,
         gains=[gain_line(each) for each in shipped.gains],
         truth=any(line.label_kl != _NO_TRUTH for line in lines),
     )
+
+
+def _commands(shipped: ShippedRun) -> list[tuple[str, str]]:
+    """What to do next: commands to paste, each with what it does."""
+    artifact, run = (shlex.quote(str(path)) for path in (shipped.artifact, shipped.folder))
+    budget = " ".join(f"--{name} {value}" for name, value in shipped.limits.items())
+    return [
+        (f"tinyrefinery fit photos/ {budget}", "Train a network on your own pictures"),
+        (f"tinyrefinery verify {artifact}", "Replay the test vectors"),
+        (f"tinyrefinery bench {artifact}", "List its cost on other devices"),
+        (f"tinyrefinery report {run}", "Print the whole table of the networks"),
+    ]
 
 
 def _lines(shipped: ShippedRun) -> list[_Line]:
