@@ -252,7 +252,7 @@ def _feasible(
     def find() -> dict[str, Any]:
         """Both, as plain data."""
         say("foretelling the cost of candidates")
-        cost = foretold(data.classes, look.channels)
+        cost = foretold(data.classes, look.channels, options.limits)
         kept, rejected = feasible(look.sizes, options.limits, cost)
         return {
             "kept": [_as_dict(each) for each in in_turn(kept)],
