@@ -12,7 +12,7 @@ from tinyrefinery.device.arena import Buffer, activations, aligned, buffers_of, 
 from tinyrefinery.device.litert_graph import Graph
 
 _STEPS = 8
-"""Sizes of the block that are tried between the least possible and what the greedy planner needs."""
+"""Sizes of the block that are tried, from the least possible to what the greedy planner needs."""
 _ORDERS: tuple[Callable[[Buffer, int], tuple[int, ...]], ...] = (
     lambda buffer, _: (buffer.first, -buffer.bytes, buffer.last),
     lambda buffer, _: (-buffer.last, -buffer.bytes, -buffer.first),

@@ -35,13 +35,7 @@ class UnknownOperationError(Exception):
 
 
 def lower(
-    traced: Trace,
-    form: FileForm,
-    *,
-    copies: bool,
-    careful: bool,
-    breadth_first: bool,
-    moved: int = EARLY,
+    traced: Trace, form: FileForm, *, copies: bool, careful: bool, breadth_first: bool, moved: int
 ) -> Graph:
     """The int8 graph of a pass, with uint8 pixels in and float probabilities out.
 
@@ -75,8 +69,8 @@ class _Lowering:
     def __init__(
         self, traced: Trace, form: FileForm, *, copies: bool, careful: bool, moved: int
     ) -> None:
-        self.trace, self.copies, self.careful, self.moved = traced, copies, careful, moved
-        self.form = form
+        self.trace, self.form = traced, form
+        self.copies, self.careful, self.moved = copies, careful, moved
         self.writer = GraphWriter()
         self.tensors: dict[int, int] = {}
         """Number of the tensor of each value."""

@@ -5,7 +5,6 @@ LiteRT for Microcontrollers then places them so instead of planning. Other runti
 
 from pathlib import Path
 
-import numpy as np
 from ai_edge_litert.schema_py_generated import Model
 
 from tinyrefinery.device.layout import with_places
