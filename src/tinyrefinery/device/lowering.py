@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from tinyrefinery.device.file_form import FileForm
-from tinyrefinery.device.graph_writer import BY_QUANTIZER, EARLY, FLOAT32, INT32, LAST, GraphWriter
+from tinyrefinery.device.graph_writer import BY_QUANTIZER, FLOAT32, INT32, LAST, GraphWriter
 from tinyrefinery.device.litert_graph import Graph
 from tinyrefinery.device.padding import is_same, is_same_if_wider, padded, pair
 from tinyrefinery.device.trace import Call, Ref, Trace
