@@ -285,13 +285,14 @@ def take_pixels(model: Any, schema: Any, stated: list | None) -> None:
     kinds = schema.BuiltinOperator
     is_float = old.type == schema.TensorType.FLOAT32
     kind = kinds.CAST if is_float else kinds.QUANTIZE
-    if not is_float:
-        scale, zero = old.quantization.scale, np.asarray(old.quantization.zeroPoint) + 128
-    elif stated is not None:
-        kind, scale, zero = kinds.DEQUANTIZE, [stated[0]], np.array([zero_pixel(stated)])
-    if kind != kinds.CAST:
-        new.quantization = schema.QuantizationParametersT()
-        new.quantization.scale, new.quantization.zeroPoint = scale, zero
+    if kind == kinds.QUANTIZE or stated is not None:
+        numbers = new.quantization = schema.QuantizationParametersT()
+        if not is_float:
+            numbers.scale = old.quantization.scale
+            numbers.zeroPoint = np.asarray(old.quantization.zeroPoint) + 128
+        elif stated is not None:
+            kind = kinds.DEQUANTIZE
+            numbers.scale, numbers.zeroPoint = [stated[0]], np.array([zero_pixel(stated)])
     old.name = b"image_shifted"
     graph.tensors.append(new)
     operator = schema.OperatorT()

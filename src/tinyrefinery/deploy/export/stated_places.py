@@ -4,6 +4,7 @@ LiteRT for Microcontrollers then places them so instead of planning. Other runti
 """
 
 from pathlib import Path
+from typing import Any
 
 from ai_edge_litert.schema_py_generated import Model
 
@@ -21,7 +22,7 @@ def state_places(path: Path) -> None:
     model = Model.GetRootAs(content)
     for entry in map(model.Metadata, range(model.MetadataLength())):
         if entry is not None and entry.Name() == PLACES:
-            buffer = model.Buffers(entry.Buffer())
+            buffer: Any = model.Buffers(entry.Buffer())
             numbers = buffer.DataAsNumpy().view("<i4")  # the bytes of the file themselves
             for tensor, place in places.items():
                 numbers[_HEADER + tensor] = place
