@@ -13,6 +13,8 @@ from tinyrefinery.device.litert_graph import Graph
 
 _STEPS = 8
 """Sizes of the block that are tried, from the least possible to what the greedy planner needs."""
+_WORK = 1_000_000
+"""Pairs of buffers that are looked at, about. Of very large networks, fewer ways are tried."""
 _ORDERS: tuple[Callable[[Buffer, int], tuple[int, ...]], ...] = (
     lambda buffer, _: (buffer.first, -buffer.bytes, buffer.last),
     lambda buffer, _: (-buffer.last, -buffer.bytes, -buffer.first),
@@ -70,11 +72,15 @@ def lay_out(buffers: Sequence[Buffer]) -> list[int]:
     needed = _needed(buffers)
     least, most = max(needed, default=0), peak(buffers)
     together = [_together(buffers, number) for number in range(len(buffers))]
+    left = _WORK // max(1, sum(map(len, together)))  # tries
     for step in range(_STEPS):
         room = aligned(least + (most - least) * step // _STEPS)
         for order in _ORDERS if room < most else ():
             numbers = sorted(range(len(buffers)), key=lambda n: order(buffers[n], needed[n]))
             for at_ends in (True, False):
+                left -= 1
+                if left < 0:
+                    return place(buffers)
                 found = _within(room, numbers, buffers, together, at_ends=at_ends)
                 if found is not None:
                     return found
