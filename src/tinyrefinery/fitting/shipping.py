@@ -1,7 +1,8 @@
 """From the trained network to what ships: int8 artifact, its proof, its card."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from tinyrefinery.deploy.bundle.bundling import write_bundle
 from tinyrefinery.deploy.export.export_options import ExportOptions
 from tinyrefinery.deploy.export.exported import Exported
 from tinyrefinery.deploy.export.exporting import export_network
+from tinyrefinery.deploy.export.parity import Drop, Parity
+from tinyrefinery.deploy.export.side_files import read_record
 from tinyrefinery.deploy.export.verification import verify
 from tinyrefinery.device.tool_environment import SET_UP, is_ready, tool_python
 from tinyrefinery.errors import DataError, RefineryError
@@ -101,32 +104,72 @@ def ship(
     """
     budget = limits if target == LITERT else Budget()
     options = ExportOptions((target,), int8=True, out=folder, budget=budget, fine_tune=tune)
-    (exported,) = export_network(network, options, say=say)
+    (exported,) = export_network(network, options, say=lambda text: say(_plainly(text, network)))
     if not exported.written:
         raise RefineryError(
-            f"{network.name}: its int8 artifact was not written: "
+            "the int8 artifact of the network was not written: "
             f"{'; '.join(exported.excess) or 'it predicts something else'}. The network itself is "
             f"kept: {network.file}"
         )
     say("replaying the test vectors")
     replayed = verify(exported.path)
-    artifact = open_network(exported.path)
-    net, view, workers = opened(artifact, data)
-    # A refiner or initial network from elsewhere may have been trained on some test pictures.
-    held = held_out(data.manifest, [network], own=False, fixed=True)
-    rows = held.manifest.rows("test")
-    if not len(rows):
-        raise DataError(
-            f"{network.name}: no test picture is left that no network behind it was trained on. "
-            "Name another --refiner, or leave it out"
-        )
-    predictions = predict(net, view, rows, workers=workers)
+    predictions, notes = _on_test_pictures(exported.path, network, data)
     bundle = None
     if target == LITERT:
         place = folder / f"{exported.path.stem}-mcu"
         bundle = place if place.exists() else write_bundle(exported.path, "mcu", place).folder
     write_card(card_facts(network, exports=[folder]), folder / "card")
-    return Shipped(exported, predictions, bundle, replayed.n, held.notes)
+    return Shipped(exported, predictions, bundle, replayed.n, notes)
+
+
+def shipped_before(
+    kept: Mapping[str, Any], network: Network, data: Dataset, folder: Path
+) -> Shipped | None:
+    """What a finished search shipped, without making it again; None if a file is not as it was.
+
+    Args:
+        kept: from `measured`.
+        network: what it was made from.
+        data: all pictures.
+        folder: where it was written.
+    """
+    path = folder / Path(kept["artifact"]).name
+    try:
+        record = read_record(path)
+        parity, digest = record["parity"], sha256(path.read_bytes()).hexdigest()
+        drop = None if parity["drop"] is None else Drop(**parity["drop"])
+        exported = Exported(path, record, Parity(**{**parity, "drop": drop}))
+    except (RefineryError, OSError, KeyError, TypeError):
+        return None
+    bundle = folder / f"{path.stem}-mcu"
+    is_whole = (folder / "card").is_dir() and ("cost" not in record or bundle.is_dir())
+    if digest != record["sha256"] or parity != kept["parity"] or not is_whole:
+        return None
+    predictions, notes = _on_test_pictures(path, network, data)
+    vectors = kept.get("vectors") or verify(path).n
+    return Shipped(exported, predictions, bundle if bundle.is_dir() else None, vectors, notes)
+
+
+def _plainly(text: str, network: Network) -> str:
+    """A text without the name of the run and the stage, which the user did not choose."""
+    return text.replace(network.name, "the network")
+
+
+def _on_test_pictures(
+    path: Path, network: Network, data: Dataset
+) -> tuple[Predictions, tuple[str, ...]]:
+    """What an artifact predicts for the test pictures, and what a reader must know of it."""
+    net, view, workers = opened(open_network(path), data)
+    # A refiner or initial network from elsewhere may have been trained on some test pictures.
+    held = held_out(data.manifest, [network], own=False, fixed=True)
+    rows = held.manifest.rows("test")
+    if not len(rows):
+        raise DataError(
+            "no test picture is left that no network behind the chosen one was trained on. "
+            "Name another --refiner, or leave it out"
+        )
+    notes = tuple(_plainly(note, network) for note in held.notes)
+    return predict(net, view, rows, workers=workers), notes
 
 
 def measured(shipped: Shipped) -> dict[str, Any]:
@@ -137,5 +180,6 @@ def measured(shipped: Shipped) -> dict[str, Any]:
         "bytes": record["bytes"],
         "cost": record.get("cost"),
         "parity": parity.as_dict(),
+        "vectors": shipped.vectors,
         "test": {"n": len(shipped.predictions), "top1": float(shipped.predictions.correct.mean())},
     }
