@@ -6,7 +6,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: demo factory test coverage test-all setup lock format lint recipes docs bench size ci clean
 
-demo: $(VENV)/.installed          ## set up, then train a chain on the embedded data and write a report
+demo: $(VENV)/.converter          ## set up, then street numbers in, an int8 network for a microcontroller out
 	$(BIN)/tinyrefinery demo
 
 factory: $(VENV)/.installed       ## a turn of the cycle on data with faults planted: docs/factory.md
@@ -32,6 +32,13 @@ $(VENV)/bin/python:
 $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install -q -e .
 	touch $@
+
+# What writes the file for a device: ONNX from the package index, LiteRT with a converter that has an environment of
+# its own in the cache. Where one can't be installed, the demo does without it and reports that.
+$(VENV)/.converter: pyproject.toml | $(VENV)/.installed
+	if $(BIN)/python -m pip install -q -e '.[onnx,litert]'; \
+	then $(BIN)/python -m tinyrefinery.device.tool_environment && touch $@ || true; \
+	else $(BIN)/python -m pip install -q -e '.[onnx]' || true; fi
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install -q -e '.[dev]'

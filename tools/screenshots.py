@@ -1,10 +1,10 @@
-r"""Take the screenshots of README.md and docs: a report, an audit, a training in the terminal.
+r"""Take the screenshots of README.md and docs: what ships, a report, an audit, a terminal.
 
     tinyrefinery demo
     tinyrefinery audit runs/demo --out audit
     script -qec "stty cols 100; tinyrefinery run starter/folder --smoke" terminal.txt
-    python tools/screenshots.py --report runs/demo/report.html --audit audit/audit.html \
-        --terminal terminal.txt
+    python tools/screenshots.py --fit runs/demo/page.html --report runs/demo/report.html \
+        --audit audit/audit.html --terminal terminal.txt
 
 Needs playwright and Chromium: on the path, or its executable in TINYREFINERY_CHROMIUM.
 """
@@ -36,10 +36,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    for name in ("report", "audit", "terminal"):
+    for name in ("fit", "report", "audit", "terminal"):
         parser.add_argument(f"--{name}", type=Path, metavar="FILE")
     given = parser.parse_args()
-    for name in ("report", "audit"):
+    for name in ("fit", "report", "audit"):
         if (page := getattr(given, name)) is not None:
             save(name, shot(page))
     if given.terminal is not None:

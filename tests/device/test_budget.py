@@ -46,3 +46,12 @@ def test_what_is_above_a_budget_is_listed():
 def test_a_budget_without_limits_is_false():
     assert not Budget()
     assert Budget(macs=1)
+
+
+def test_cycles_of_a_command():
+    assert read_budget(None, None, None, "300k@ethos-u55-128").accelerator == (
+        300_000,
+        "ethos-u55-128",
+    )
+    with pytest.raises(RecipeError, match=r"--cycles: 'many' is not a limit of cycles"):
+        read_budget(None, None, None, "many")

@@ -16,7 +16,7 @@ from tinyrefinery.cli.main import app
 from tinyrefinery.data.open import open_data
 from tinyrefinery.device.device_cost import device_cost
 from tinyrefinery.errors import BudgetError, DataError
-from tinyrefinery.fitting import search
+from tinyrefinery.fitting import search, shipping
 from tinyrefinery.fitting.fit_options import FitOptions
 from tinyrefinery.fitting.fit_pictures import fit_pictures
 from tinyrefinery.models.litert_file import LiteRtNetwork
@@ -121,9 +121,18 @@ def test_everything_that_a_device_needs_is_there(fitted):
     assert f"Page: {out / 'page.html'}" in output.replace("\n", "")
 
 
+def test_what_is_planned_is_printed_before_the_first_round(fitted):
+    _, output, _ = fitted
+    plan = output[output.index("candidates fit") : output.index("round 1 of 3")]
+    assert "planned: 3 rounds, a refiner and other crops, for at most 27 s in all" in plan
+    assert "optimizer.lr" not in output
+    assert "network network" not in output
+
+
 @pytest.mark.slow
-def test_the_same_command_trains_nothing_again(fitted):
+def test_the_same_command_trains_and_exports_nothing_again(fitted, monkeypatch):
     out, output, words = fitted
+    monkeypatch.setattr(shipping, "export_network", lambda *_, **__: pytest.fail("exported again"))
     before = {path: path.read_bytes() for path in out.rglob("*.safetensors")}
     again = CliRunner().invoke(app, words)
     assert again.exit_code == 0, again.output

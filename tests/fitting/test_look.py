@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from tinyrefinery.errors import DataError
-from tinyrefinery.fitting.fit_pictures import open_for_fit
+from tinyrefinery.fitting.fit_pictures import _notes, open_for_fit
 from tinyrefinery.fitting.look import look_at
 from tinyrefinery.fitting.trials import Trial, is_better, ranked, without_test
 
@@ -42,6 +42,19 @@ def test_gray_pictures_are_opened_in_gray(tmp_path):
     assert source["channels"] == data.images.channels == 1
     source, data = open_for_fit(root, ["channels=3"])
     assert data.images.channels == 3
+
+
+@pytest.mark.parametrize("words", [[], ["channels=1"]])
+def test_one_colored_picture_among_gray_ones_is_noted(tmp_path, words):
+    root = write_pictures(tmp_path / "p", dict.fromkeys(CLASSES, 20), color=False)
+    Image.fromarray(np.full((50, 50, 3), (200, 40, 40), np.uint8)).save(root / "cat" / "0.png")
+    _, data = open_for_fit(root, ["test=0.2", "seed=1", *words])
+    notes = [note for note in _notes(data, look_at(data), "") if "have color" in note]
+    paths, splits = (list(data.manifest.column(name)) for name in ("path", "split"))
+    (row,) = (number for number, path in enumerate(paths) if str(path).endswith("cat/0.png"))
+    assert splits[row] != "test"  # else nothing looks at it
+    assert len(notes) == (not words)
+    assert not notes or notes[0].startswith("1 of ")
 
 
 @pytest.mark.parametrize(

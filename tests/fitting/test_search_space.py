@@ -6,9 +6,18 @@ import torch
 from tinyrefinery.device.arena import Arena
 from tinyrefinery.device.device_cost import DeviceCost, device_cost
 from tinyrefinery.device.excess import excesses
+from tinyrefinery.device.file_form import forms_of
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.fitting.fit_options import USUAL, FitOptions
-from tinyrefinery.fitting.search_space import FAMILIES, WIDTHS, feasible, foretold, in_turn
+from tinyrefinery.fitting.search_space import (
+    FAMILIES,
+    MEAN,
+    STD,
+    WIDTHS,
+    feasible,
+    foretold,
+    in_turn,
+)
 from tinyrefinery.models import create
 from tinyrefinery.options.budget import Budget
 
@@ -49,12 +58,19 @@ def test_the_first_candidates_are_of_many_families():
 
 
 def test_real_candidates_are_built_and_within_the_budget():
-    kept, _ = feasible([(32, 32), (48, 48)], USUAL, foretold(["a", "b", "c"], 3))
+    kept, _ = feasible([(32, 32), (48, 48)], USUAL, foretold(["a", "b", "c"], 3, USUAL))
     assert len(kept) >= 8
     for each in kept:
         network = create(each.model, 3, size=each.size, **each.kwargs)
         assert network(torch.zeros(2, 3, *each.size)).shape == (2, 3)
         assert not excesses(USUAL, each.cost)
+
+
+def test_images_of_96_pixels_fit_64_kilobytes():
+    """Two more maps of the image once left no family."""
+    kept, _ = feasible([(96, 96)], USUAL, foretold(["a", "b", "c"], 3, USUAL))
+    assert len(kept) >= 4
+    assert not any(excesses(USUAL, each.cost) for each in kept)
 
 
 @pytest.mark.slow
@@ -65,14 +81,18 @@ def test_no_candidate_costs_more_than_foretold(tmp_path):
     from tinyrefinery.deploy.export.untrained import METADATA, convert_on_noise
 
     sizes = [(32, 32), (48, 48), (64, 32), (64, 64), (96, 96)]
-    kept, _ = feasible(sizes, USUAL, foretold(["a", "b", "c"], 3))
+    kept, _ = feasible(sizes, USUAL, foretold(["a", "b", "c"], 3, USUAL))
     for each in kept:
         torch.manual_seed(0)
         network = create(each.model, 3, size=each.size, **each.kwargs).eval()
-        module = Exportable(network, (0.5,) * 3, (0.25,) * 3, normalize=True)
+        normalization = (MEAN,) * 3, (STD,) * 3
+        module = Exportable(network, *normalization, normalize=True)
         file = tmp_path / f"{each.name}.tflite"
-        convert_on_noise(module, each.size, 3, each.name, (file, METADATA), print)
-        found = device_cost(file)
+        costs = []
+        for form in forms_of(USUAL, *normalization):
+            convert_on_noise(module, each.size, 3, each.name, (file, METADATA), print, form)
+            costs.append(device_cost(file))
+        found = next((cost for cost in costs if not excesses(USUAL, cost)), costs[0])
         assert found.flash <= each.cost.flash, each.name
         assert found.ram <= each.cost.ram, each.name
         assert not excesses(USUAL, found), each.name

@@ -28,7 +28,10 @@ LABEL_STORE: Commands = {
 }
 PANELS: dict[str, Commands] = {
     "Train": {
-        "demo": ("demo:demo", "Train a small chain on the embedded data, in a few minutes."),
+        "demo": (
+            "demo:demo",
+            "Train a network for a microcontroller on the embedded data, in a few minutes.",
+        ),
         "fit": ("fit:fit", "Train the best small network for pictures and a budget."),
         "run": ("run:run", "Train a recipe and write a report. Rerun to resume."),
         "recipe": (RECIPE, "Check, list and print recipes."),

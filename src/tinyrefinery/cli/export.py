@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from tinyrefinery.cli import streams
 from tinyrefinery.cli.options import (
+    Cycles,
     DataOverrides,
     Flash,
     Macs,
@@ -78,6 +79,7 @@ def export(
     flash: Flash = None,
     ram: Ram = None,
     macs: Macs = None,
+    cycles: Cycles = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="List what int8 costs each layer, why, what helps.")
     ] = False,
@@ -105,8 +107,7 @@ def export(
     from tinyrefinery.options.budget import read_budget
     from tinyrefinery.prediction.outputs import read_classes
 
-    budget = read_budget(flash, ram, macs)
-    places = (tuple(to), int8, out, preprocessing)
+    budget, places = read_budget(flash, ram, macs, cycles), (tuple(to), int8, out, preprocessing)
     kept = (keep_float, keep_16bit)
     options = ExportOptions(*places, max_drop, calibrate, budget, explain, *kept, fine_tune)
     stated = Facts(

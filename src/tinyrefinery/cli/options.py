@@ -182,3 +182,7 @@ def tflm_tree(on: Sequence[str] | None, tflm: Path | None) -> Path | None:
 Flash = Annotated[str | None, option("AMOUNT", "Most bytes of the LiteRT file, e.g. 100kB.")]
 Ram = Annotated[str | None, option("AMOUNT", "Most bytes of its arena, e.g. 64KiB.")]
 Macs = Annotated[str | None, option("AMOUNT", "Most multiply-accumulates per image, e.g. 15M.")]
+Cycles = Annotated[
+    str | None,
+    option("AMOUNT", "Most cycles of an Ethos-U55 per image, e.g. 300k@ethos-u55-128, by Vela."),
+]

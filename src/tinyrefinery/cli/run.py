@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
@@ -103,14 +103,19 @@ def train_seeds(
     processes: int = 1,
     *,
     smoke: bool,
+    ending: Callable[[Path], object] = lambda folder: show([folder]),
 ) -> None:
-    """Train a recipe of the file `path` at several seeds, and report. The rest is as in `run`."""
+    """Train a recipe of the file `path` at several seeds, and report. The rest is as in `run`.
+
+    `ending` is called with the run folder when everything is trained.
+    """
     recipe = shrink(recipe) if smoke else recipe
     from tinyrefinery.runs.plan import run_folder, seeded
 
     stem = f"{path.stem}-smoke" if smoke else path.stem
     folder = runs / name if name else run_folder(runs, stem, recipe)
-    _train([("", at_seed) for at_seed in seeded(recipe, seeds)], folder, processes)
+    jobs = [("", at_seed) for at_seed in seeded(recipe, seeds)]
+    _train(jobs, folder, processes, ending=ending)
 
 
 def reproduce(
@@ -167,7 +172,11 @@ def reproduce(
 
 
 def _train(
-    jobs: Sequence[tuple[str, AnyRecipe]], folder: Path, processes: int, table: dict | None = None
+    jobs: Sequence[tuple[str, AnyRecipe]],
+    folder: Path,
+    processes: int,
+    table: dict | None = None,
+    ending: Callable[[Path], object] = lambda folder: show([folder]),
 ) -> None:
     """Train the recipes of rows into a run folder, and report."""
     log_progress()
@@ -180,7 +189,7 @@ def _train(
             show([folder])
         raise
     if os.environ.get("LOCAL_RANK", "0") == "0":  # of several processes one reports
-        show([folder])
+        ending(folder)
 
 
 def _execute(

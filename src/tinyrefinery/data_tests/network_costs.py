@@ -7,6 +7,7 @@ from pathlib import Path
 from tinyrefinery.data_tests.costs import Costs
 from tinyrefinery.device.device_cost import device_cost
 from tinyrefinery.device.ethos import ethos_cost
+from tinyrefinery.device.file_form import FileForm, is_one_scale
 from tinyrefinery.device.foretell import NotForetoldError, foretell_cost
 from tinyrefinery.device.host_latency import host_latency
 from tinyrefinery.errors import RefineryError
@@ -41,7 +42,8 @@ def network_costs(network: Network, accelerators: Sequence[str] = (), *, latency
     info = network.info
     missing = f"{network.name}: latency and cycles are those of an exported file. First: {_EXPORT}"
     try:
-        cost = foretell_cost(network.load(), info.size, info.channels, info.classes)
+        form = FileForm(scaled=is_one_scale(info.mean, info.std))
+        cost = foretell_cost(network.load(), info.size, info.channels, info.classes, form)
     except NotForetoldError as error:
         return Costs(network.name, missing=f"{network.name}: {error}. Or export it: {_EXPORT}")
     return Costs(network.name, cost.flash, cost.ram, cost.macs, is_bound=True, missing=missing)

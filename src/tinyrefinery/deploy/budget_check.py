@@ -18,7 +18,8 @@ from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.device.device_cost import DeviceCost, device_cost
 from tinyrefinery.device.ethos import cycles_excess
 from tinyrefinery.device.excess import Excess, excesses
-from tinyrefinery.device.foretell import NotForetoldError, foretell_cost
+from tinyrefinery.device.file_form import FileForm, forms_of
+from tinyrefinery.device.foretell import NotForetoldError, foretell_within
 from tinyrefinery.errors import BudgetError, RefineryError
 from tinyrefinery.labels.batch_norm import has_batch_norm, recalibrate
 from tinyrefinery.models import create
@@ -63,10 +64,10 @@ def check_budgets(recipe: Recipe, data: Dataset, done: Collection[str] = ()) -> 
         budget = recipe.budget_of(stage.id)
         if budget is None or stage.id in done or not (budget.limits or budget.cycles):
             continue
-        found = _foretold(stage, recipe, data)
+        found = _foretold(stage, recipe, data, budget)
         above = () if found is None else excesses(budget, found.cost)
         if found is None or any(each.name != "macs" for each in above):
-            found = _converted(stage, recipe, data, found)
+            found = _converted(stage, recipe, data, budget, found)
             above = () if found is None else excesses(budget, found.cost)
         above += _cycles_above(stage, budget, recipe, data)
         if above:
@@ -81,21 +82,25 @@ def check_budgets(recipe: Recipe, data: Dataset, done: Collection[str] = ()) -> 
             )
 
 
-def _foretold(stage: Stage, recipe: Recipe, data: Dataset) -> _Cost | None:
+def _foretold(stage: Stage, recipe: Recipe, data: Dataset, budget: Budget) -> _Cost | None:
     """An upper bound of the cost; None if there is none."""
     network = builders.skeleton(stage, data, recipe)
     size, channels = recipe.data.train_crop.size, data.images.channels
     try:
-        return _Cost(foretell_cost(network, size, channels, data.classes), is_bound=True)
+        normalization = recipe.data.normalization
+        cost = foretell_within(budget, network, size, channels, data.classes, normalization)
+        return _Cost(cost, is_bound=True)
     except NotForetoldError:
         return None
 
 
-def _converted(stage: Stage, recipe: Recipe, data: Dataset, foretold: _Cost | None) -> _Cost | None:
+def _converted(
+    stage: Stage, recipe: Recipe, data: Dataset, budget: Budget, foretold: _Cost | None
+) -> _Cost | None:
     """The exact cost of the untrained network, or the bound if it can't be converted."""
     log.info(f"stage {stage.id}: converting the untrained network for its exact cost")
     try:
-        return _Cost(_convert(stage, recipe, data), is_bound=False)
+        return _Cost(_convert(stage, recipe, data, budget), is_bound=False)
     except (RefineryError, ImportError) as error:
         if foretold is None:
             log.warning(
@@ -114,7 +119,8 @@ def _cycles_above(
     log.info(f"stage {stage.id}: converting the untrained network for its cycles")
     try:
         with TemporaryDirectory() as place:
-            file = _untrained_file(stage, recipe, data, Path(place))
+            form = forms_of(budget, *recipe.data.normalization)[0]
+            file = _untrained_file(stage, recipe, data, form, Path(place))
             cost, above = cycles_excess(file, budget, log.info)
     except (RefineryError, ImportError) as error:
         log.warning(
@@ -127,12 +133,20 @@ def _cycles_above(
     return above
 
 
-def _convert(stage: Stage, recipe: Recipe, data: Dataset) -> DeviceCost:
-    with TemporaryDirectory() as place:
-        return device_cost(_untrained_file(stage, recipe, data, Path(place)))
+def _convert(stage: Stage, recipe: Recipe, data: Dataset, budget: Budget) -> DeviceCost:
+    """The cost in the first form that keeps the budget, else in the first."""
+    costs = []
+    for form in forms_of(budget, *recipe.data.normalization):
+        with TemporaryDirectory() as place:
+            costs.append(device_cost(_untrained_file(stage, recipe, data, form, Path(place))))
+        if not excesses(budget, costs[-1]):
+            return costs[-1]
+    return costs[0]
 
 
-def _untrained_file(stage: Stage, recipe: Recipe, data: Dataset, folder: Path) -> Path:
+def _untrained_file(
+    stage: Stage, recipe: Recipe, data: Dataset, form: FileForm, folder: Path
+) -> Path:
     """The int8 LiteRT file of the untrained network, written to a folder."""
     untrained, exportable = _export_tools()
     size, channels = recipe.data.train_crop.size, data.images.channels
@@ -149,7 +163,7 @@ def _untrained_file(stage: Stage, recipe: Recipe, data: Dataset, folder: Path) -
         file = folder / "untrained.tflite"
         metadata = untrained.METADATA
         untrained.convert_on_noise(
-            module, size, channels, f"stage-{stage.id}", (file, metadata), log.info
+            module, size, channels, f"stage-{stage.id}", (file, metadata), log.info, form
         )
         return file
 

@@ -33,6 +33,8 @@ class Buffer:
     bytes: int
     first: int
     last: int
+    start: int | None = None
+    """Its place in the head, where the file states one; None: the planner chooses."""
 
 
 @dataclass(frozen=True)
@@ -56,58 +58,75 @@ def arena_of(graph: Graph) -> Arena:
     return Arena(max(peak(buffers), _PLANNING * len(buffers)), _tail(graph))
 
 
-def buffers_of(graph: Graph) -> list[Buffer]:
-    """Activations and scratch memory, with the steps that need them.
+def activations(graph: Graph) -> dict[int, tuple[int, int]]:
+    """The first and the last step that need each activation, by the number of its tensor.
 
     Inputs are there from step 0. Operator i runs in step i + 1. Outputs stay to the end.
     """
     first: dict[int, int] = dict.fromkeys(graph.inputs, 0)
     last: dict[int, int] = dict.fromkeys(graph.inputs, 0)
-    scratch = []
     for step, operator in enumerate(graph.operators, start=1):
         for number in operator.inputs:
             last[number] = step
         for number in operator.outputs:
             first.setdefault(number, step)
             last[number] = step
-        scratch += [Buffer(size, step, step) for size in _scratch(operator, graph)]
     for number in graph.outputs:
         last[number] = len(graph.operators)
-    activations = [
-        Buffer(tensor.bytes, first[number], last[number])
+    return {
+        number: (first[number], last[number])
         for number, tensor in enumerate(graph.tensors)
         if number in first and not tensor.is_constant
+    }
+
+
+def buffers_of(graph: Graph) -> list[Buffer]:
+    """Activations, in the order of `activations`, and scratch memory."""
+    found = [
+        Buffer(graph.tensors[number].bytes, *span, graph.places.get(number))
+        for number, span in activations(graph).items()
     ]
-    return activations + scratch
+    scratch = [
+        Buffer(size, step, step)
+        for step, operator in enumerate(graph.operators, start=1)
+        for size in _scratch(operator, graph)
+    ]
+    return found + scratch
 
 
 def peak(buffers: Sequence[Buffer]) -> int:
     """Bytes from the start of the head to the end of its last buffer, by the greedy planner."""
     ends = zip(place(buffers), buffers, strict=True)
-    return max((start + _aligned(buffer.bytes) for start, buffer in ends), default=0)
+    return max((start + aligned(buffer.bytes) for start, buffer in ends), default=0)
 
 
 def place(buffers: Sequence[Buffer]) -> list[int]:
-    """Where each buffer starts, by the greedy planner."""
+    """Where each buffer starts, by the greedy planner. Those that have a place keep it."""
     starts, placed = [0] * len(buffers), list[tuple[int, int, Buffer]]()
     # Of buffers of one size, the planner takes the last first.
-    order = sorted(reversed(range(len(buffers))), key=lambda n: -_aligned(buffers[n].bytes))
-    for number in order:
-        buffer, start = buffers[number], 0
-        size = _aligned(buffer.bytes)
-        # Walk over what is in memory at the same time, from the lowest place up, to the first gap.
-        for low, high, other in placed:
-            if other.last < buffer.first or buffer.last < other.first:
-                continue
-            if low - start >= size:
-                break
-            start = max(start, high)
+    order = sorted(reversed(range(len(buffers))), key=lambda n: -aligned(buffers[n].bytes))
+    for number in sorted(order, key=lambda n: buffers[n].start is None):
+        buffer, size = buffers[number], aligned(buffers[number].bytes)
+        start = _lowest(buffer, size, placed) if buffer.start is None else buffer.start
         starts[number] = start
         insort(placed, (start, start + size, buffer), key=lambda place: place[0])
     return starts
 
 
-def _aligned(size: int) -> int:
+def _lowest(buffer: Buffer, size: int, placed: Sequence[tuple[int, int, Buffer]]) -> int:
+    """The first gap between what is in memory at the same time, from the lowest place up."""
+    start = 0
+    for low, high, other in placed:
+        if other.last < buffer.first or buffer.last < other.first:
+            continue
+        if low - start >= size:
+            break
+        start = max(start, high)
+    return start
+
+
+def aligned(size: int) -> int:
+    """A size as the planner counts it, in whole steps of `ALIGNMENT`."""
     return -(-size // ALIGNMENT) * ALIGNMENT
 
 

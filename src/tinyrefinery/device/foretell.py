@@ -12,11 +12,15 @@ from torch import nn
 
 from tinyrefinery.device.arena import Arena, arena_of
 from tinyrefinery.device.device_cost import DeviceCost, graph_macs
+from tinyrefinery.device.excess import excesses
+from tinyrefinery.device.file_form import FileForm, forms_of
 from tinyrefinery.device.graph_writer import EARLY, FIRST
+from tinyrefinery.device.layout import with_places
 from tinyrefinery.device.litert_graph import Graph
 from tinyrefinery.device.lowering import UnknownOperationError, lower
 from tinyrefinery.device.trace import Call, Trace, trace
 from tinyrefinery.errors import RefineryError
+from tinyrefinery.options.budget import Budget
 
 _FILE, _TENSOR, _CHANNEL = 4096, 208, 24
 """Bytes of a file beside its weights: once, per tensor, and per output channel. A channel has two
@@ -36,7 +40,11 @@ class NotForetoldError(RefineryError):
 
 
 def foretell_cost(
-    network: nn.Module, size: tuple[int, int], channels: int, classes: Sequence[str] = ()
+    network: nn.Module,
+    size: tuple[int, int],
+    channels: int,
+    classes: Sequence[str] = (),
+    form: FileForm = FileForm(),  # noqa: B008  it is frozen
 ) -> DeviceCost:
     """The most that a network costs as an int8 LiteRT file; nothing is converted or run.
 
@@ -45,19 +53,52 @@ def foretell_cost(
         size: height and width of its images in pixels.
         channels: of its images.
         classes: their names, which the file contains.
+        form: of the file.
+
+    Raises:
+        NotForetoldError: naming the operation, if it has one that is not known here.
+    """
+    return _foretell(trace(network, channels, size), classes, form)
+
+
+def foretell_within(
+    budget: Budget,
+    network: nn.Module,
+    size: tuple[int, int],
+    channels: int,
+    classes: Sequence[str],
+    normalization: tuple[Sequence[float], Sequence[float]],
+) -> DeviceCost:
+    """The same, in the form that an export takes with this budget.
+
+    Args:
+        budget: of the file.
+        network: see `foretell_cost`.
+        size: see `foretell_cost`.
+        channels: see `foretell_cost`.
+        classes: see `foretell_cost`.
+        normalization: mean and standard deviation of each channel.
 
     Raises:
         NotForetoldError: naming the operation, if it has one that is not known here.
     """
     traced = trace(network, channels, size)
+    costs = (_foretell(traced, classes, form) for form in forms_of(budget, *normalization))
+    first = next(costs)
+    if not excesses(budget, first):
+        return first
+    return next((cost for cost in costs if not excesses(budget, cost)), first)
+
+
+def _foretell(traced: Trace, classes: Sequence[str], form: FileForm) -> DeviceCost:
     try:
-        graphs = _graphs(traced)
+        graphs = _graphs(traced, form)
     except UnknownOperationError as error:
         raise NotForetoldError(
             f"has an operation whose cost is known only after conversion: {error}. To convert it "
             "without training: tinyrefinery bench"
         ) from error
-    arenas = [arena_of(graph) for graph in graphs]
+    arenas = [arena_of(with_places(graph) if form.placed else graph) for graph in graphs]
     head = max(arena.head for arena in arenas)
     if not _is_plain(traced):
         head += head // _SLACK
@@ -66,12 +107,12 @@ def foretell_cost(
     return DeviceCost(flash, Arena(head, tail), max(map(graph_macs, graphs)))
 
 
-def _graphs(traced: Trace) -> list[Graph]:
+def _graphs(traced: Trace, form: FileForm) -> list[Graph]:
     ways = [(False, False), (True, False)]
     ways += [] if _is_plain(traced) else [(True, True)]
     orders = (EARLY,) if _is_plain(traced) else (EARLY, FIRST)
     return [
-        lower(traced, copies=copies, careful=careful, breadth_first=first, moved=moved)
+        lower(traced, form, copies=copies, careful=careful, breadth_first=first, moved=moved)
         for copies, careful in ways
         for first in (False, True)
         for moved in orders

@@ -1,15 +1,20 @@
 """Tensors and operators of a LiteRT file, as far as its cost depends on them."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
+
+import numpy as np
 
 from tinyrefinery.errors import CheckpointError, RefineryError
 from tinyrefinery.models.litert_file import read_litert
 
 _T = TypeVar("_T")
+PLACES = b"OfflineMemoryAllocation"
+"""Name of the metadata in which LiteRT for Microcontrollers reads places of activations: version,
+subgraph and number of tensors, then bytes from the start of the head for each tensor, int32."""
 _BITS = {
     **{"FLOAT32": 32, "FLOAT16": 16, "INT32": 32, "UINT8": 8, "INT64": 64, "BOOL": 8},
     **{"INT16": 16, "INT8": 8, "FLOAT64": 64, "UINT64": 64, "UINT32": 32, "UINT16": 16},
@@ -52,6 +57,9 @@ class Graph:
     """In the order in which they run."""
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    places: Mapping[int, int] = field(default_factory=dict, repr=False)
+    """Where the file places activations in the head of the arena: bytes from its start, by tensor.
+    """
 
 
 def read_graph(path: Path) -> Graph:
@@ -115,7 +123,17 @@ def _graph(model: Any, schema: Any) -> Graph:
         for op in part.operators
     )
     tensors = tuple(_tensor(tensor, model.buffers, types) for tensor in part.tensors)
-    return Graph(tensors, operators, _numbers(part.inputs), _numbers(part.outputs))
+    ends = _numbers(part.inputs), _numbers(part.outputs)
+    return Graph(tensors, operators, *ends, _places(model))
+
+
+def _places(model: Any) -> dict[int, int]:
+    """Where the file places activations; the planner chooses a place for those at -1."""
+    for entry in model.metadata or ():
+        if entry.name == PLACES:
+            numbers = np.asarray(model.buffers[entry.buffer].data, np.uint8).view("<i4")
+            return {n: int(place) for n, place in enumerate(numbers[3:]) if place >= 0}
+    return {}
 
 
 def _numbers(tensors: Any) -> tuple[int, ...]:

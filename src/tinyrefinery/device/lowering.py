@@ -9,9 +9,10 @@ the plain one, without such copies, and the careful one, with a copy wherever on
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from tinyrefinery.device.graph_writer import BY_QUANTIZER, EARLY, FLOAT32, INT32, LAST, GraphWriter
+from tinyrefinery.device.file_form import FileForm
+from tinyrefinery.device.graph_writer import BY_QUANTIZER, FLOAT32, INT32, LAST, GraphWriter
 from tinyrefinery.device.litert_graph import Graph
-from tinyrefinery.device.padding import is_same, padded, pair
+from tinyrefinery.device.padding import is_same, is_same_if_wider, padded, pair
 from tinyrefinery.device.trace import Call, Ref, Trace
 
 _SAME = ("detach", "clone", "contiguous", "alias", "dropout", "to", "_to_copy", "lift_fresh")
@@ -34,12 +35,13 @@ class UnknownOperationError(Exception):
 
 
 def lower(
-    traced: Trace, *, copies: bool, careful: bool, breadth_first: bool, moved: int = EARLY
+    traced: Trace, form: FileForm, *, copies: bool, careful: bool, breadth_first: bool, moved: int
 ) -> Graph:
     """The int8 graph of a pass, with uint8 pixels in and float probabilities out.
 
     Args:
         traced: from `trace`.
+        form: of the file.
         copies: whether the inputs of pooling and concatenation are copied to another scale.
         careful: whether to count every copy that the converter may make, to another layout and to
             float too.
@@ -52,7 +54,7 @@ def lower(
     Raises:
         UnknownOperationError: naming the operation.
     """
-    lowering = _Lowering(traced, copies=copies, careful=careful, moved=moved)
+    lowering = _Lowering(traced, form, copies=copies, careful=careful, moved=moved)
     return lowering.graph(breadth_first=breadth_first)
 
 
@@ -64,8 +66,11 @@ def _last(shape: Sequence[int]) -> tuple[int, ...]:
 class _Lowering:
     """One graph in the making."""
 
-    def __init__(self, traced: Trace, *, copies: bool, careful: bool, moved: int) -> None:
-        self.trace, self.copies, self.careful, self.moved = traced, copies, careful, moved
+    def __init__(
+        self, traced: Trace, form: FileForm, *, copies: bool, careful: bool, moved: int
+    ) -> None:
+        self.trace, self.form = traced, form
+        self.copies, self.careful, self.moved = copies, careful, moved
         self.writer = GraphWriter()
         self.tensors: dict[int, int] = {}
         """Number of the tensor of each value."""
@@ -77,9 +82,11 @@ class _Lowering:
         image, output = self.trace.values[self.trace.image], self.trace.values[self.trace.output]
         pixels = self.writer.tensor(_last(image.shape), added=LAST)
         shifted = self.writer.operator("QUANTIZE", [pixels], _last(image.shape))
-        self.tensors[self.trace.image] = self._convolve(
-            "DEPTHWISE_CONV_2D", shifted, (1, 1, 1, image.shape[1]), _last(image.shape)
-        )
+        self.tensors[self.trace.image] = shifted
+        if not self.form.scaled:
+            self.tensors[self.trace.image] = self._convolve(
+                "DEPTHWISE_CONV_2D", shifted, (1, 1, 1, image.shape[1]), _last(image.shape)
+            )
         calls = _breadth_first(self.trace) if breadth_first else self.trace.calls
         for call in calls:
             self._lower(call)
@@ -214,8 +221,12 @@ class _Lowering:
         source, out = self._shape(call.inputs[0]), self._out(call)
         outputs, inner, *kernel = self.trace.values[weights.number].shape
         tensor = self._tensor(call.inputs[0])
-        if any(padding) and not is_same(source[1:3], kernel, stride, padding, dilation):
-            tensor = self._pad("PAD", tensor, padded(source, padding))
+        window = (source[1:3], kernel, stride, padding, dilation)
+        if any(padding) and not is_same(*window):
+            if self.form.wide and is_same_if_wider(*window):
+                kernel = [side + 1 for side in kernel]
+            else:
+                tensor = self._pad("PAD", tensor, padded(source, padding))
         channels = source[-1]
         if groups == channels and inner == 1 and groups > 1:
             shape = (1, *kernel, outputs)

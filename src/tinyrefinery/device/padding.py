@@ -28,3 +28,23 @@ def is_same(
         if total != 2 * pad:
             return False
     return True
+
+
+def is_same_if_wider(
+    size: Sequence[int],
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+) -> bool:
+    """Whether it is with one more row and column of the kernel, below and to the right.
+
+    If these are zeros, the outputs are the same: as many, from windows that start at the same
+    places.
+    """
+    sides = zip(size, kernel, stride, padding, strict=True)
+    counts = [(-(-n // step), (n + 2 * pad - width) // step + 1) for n, width, step, pad in sides]
+    wider = [width + 1 for width in kernel]
+    are_as_many = all(new == old for new, old in counts)
+    is_dense = tuple(dilation) == (1, 1)
+    return is_dense and are_as_many and is_same(size, wider, stride, padding, dilation)

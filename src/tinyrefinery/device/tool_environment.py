@@ -69,6 +69,8 @@ LITERT = Tools(
     size="about 500 MB",
     otherwise="Other targets work without it, e.g. --to onnx",
 )
+SET_UP = "python -m tinyrefinery.device.tool_environment"
+"""Makes the environment of the LiteRT converter, for a later use without a connection."""
 _COMPLETE = "complete"
 _LAST_LINES = 3
 
@@ -99,6 +101,11 @@ def tool_python(say: Callable[[str], object], tools: Tools | None = None) -> Pat
                 "name another cache folder in TINYREFINERY_CACHE"
             ) from error
     return _python(folder)
+
+
+def is_ready(tools: Tools | None = None) -> bool:
+    """Whether an environment, that of `LITERT` if none is named, is there."""
+    return (tool_folder(tools) / _COMPLETE).exists()
 
 
 def tool_folder(tools: Tools | None = None) -> Path:
@@ -168,3 +175,15 @@ def run_logged(command: Sequence[str], log: Path) -> str | None:
     text = log.read_text("utf-8", errors="replace").replace("\r", "\n")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return " ".join(lines[-_LAST_LINES:]) or f"exit code {done.returncode}"
+
+
+def _main() -> None:
+    """Make the environment of the LiteRT converter."""
+    try:
+        tool_python(print)
+    except RefineryError as error:
+        sys.exit(f"Error: {error}")
+
+
+if __name__ == "__main__":
+    _main()

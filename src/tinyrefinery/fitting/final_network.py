@@ -11,7 +11,7 @@ from tinyrefinery.fitting.fit_options import FitOptions
 from tinyrefinery.fitting.fit_recipes import POOL
 from tinyrefinery.fitting.search import Choice, longest
 from tinyrefinery.fitting.shipping import TUNE
-from tinyrefinery.fitting.trials import Trial, ranked
+from tinyrefinery.fitting.trials import Trial, ranked, without_warnings
 from tinyrefinery.networks.network import Network
 from tinyrefinery.networks.opening import open_network
 from tinyrefinery.recipe.load import dump
@@ -52,7 +52,8 @@ def final_network(
         say(f"training {trial.candidate}, epochs: {count}, {labels} labels: {choice.reason}")
         recipe = choice.plan.of_candidate(choice.candidate, count, labels=choice.labels)
         write_atomic(folder / RECIPE, dump(recipe))
-        run([Job(recipe)], folder / RUN, data=data)
+        with without_warnings("not shown to be better than guessing"):  # the result has its own
+            run([Job(recipe)], folder / RUN, data=data)
         longer = _as_trial(folder / RUN, trial, count)
         if ranked([longer, trial])[0] is longer:
             return open_network(folder / RUN), count

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tinyrefinery.files import write_atomic
+from tinyrefinery.fitting.delivered import Delivered
 from tinyrefinery.fitting.fit_pictures import Fitted
 from tinyrefinery.fitting.outcome import accuracy_line, costs, drop_line, next_commands, next_steps
 from tinyrefinery.fitting.trials import GIVEN, Trial
@@ -42,23 +44,40 @@ def write_fit_page(fitted: Fitted) -> Path:
     Raises:
         StorageError: if the folder is not writable.
     """
-    predictions, choice = fitted.shipped.predictions, fitted.choice
+    choice = fitted.choice
     longest = _longest(choice.trials)
     figure = cost_figure({"validation pictures": _points(fitted, longest)}, _COST)
-    text = template("fit.html.j2", _TEMPLATES, _REPORTS).render(
-        fitted=fitted,
+    return write_page(
+        "fit.html.j2",
+        fitted,
         title=f"{fitted.name}: {choice.candidate.name}",
-        accuracy=accuracy_line(fitted),
-        drop=drop_line(fitted),
-        costs=costs(fitted),
-        commands=next_commands(fitted),
         steps=next_steps(fitted),
         figure=inline_svg(figure, "Accuracy of the candidates against memory"),
         lines=_lines(fitted, longest),
         variants=[each for each in choice.trials if each.variant],
+    )
+
+
+def write_page(name: str, fitted: Delivered, **values: Any) -> Path:
+    """Write a page about a network that ships into its folder.
+
+    Args:
+        name: of the template, which is `fit.html.j2` or extends it.
+        fitted: the network.
+        **values: what only this template needs, and `commands` if they are not those of `fit`.
+
+    Raises:
+        StorageError: if the folder is not writable.
+    """
+    text = template(name, _TEMPLATES, _REPORTS).render(
+        fitted=fitted,
+        accuracy=accuracy_line(fitted),
+        drop=drop_line(fitted),
+        costs=costs(fitted),
         split="test",
         suffix="",
-        **class_section(predictions, _errors(fitted)),
+        **class_section(fitted.shipped.predictions, _errors(fitted)),
+        **{"commands": next_commands(fitted), **values},
     )
     path = fitted.folder / PAGE
     write_atomic(path, text)
@@ -113,7 +132,7 @@ def _lines(fitted: Fitted, longest: dict[str, Trial]) -> list[_Line]:
     return [line for _, line in sorted(lines, key=lambda pair: pair[0], reverse=True)]
 
 
-def _errors(fitted: Fitted) -> list[class_errors.ErrorPicture]:
+def _errors(fitted: Delivered) -> list[class_errors.ErrorPicture]:
     """The most confident errors of the artifact, with their pictures."""
     predictions, data = fitted.shipped.predictions, fitted.data
     rows = {identity: row for row, identity in enumerate(data.manifest.column("id"))}

@@ -14,15 +14,16 @@ from tinyrefinery.device.device_cost import DeviceCost
 from tinyrefinery.errors import BudgetError, DataError
 from tinyrefinery.files import check_writable
 from tinyrefinery.fitting.choose_refiner import check_refiner
+from tinyrefinery.fitting.delivered import Delivered
 from tinyrefinery.fitting.diary import NAME as DIARY
 from tinyrefinery.fitting.diary import Diary
 from tinyrefinery.fitting.final_network import RECIPE, RUN, final_network
 from tinyrefinery.fitting.fit_options import FitOptions
 from tinyrefinery.fitting.fit_recipes import Plan
-from tinyrefinery.fitting.look import Look, is_gray, look_at
+from tinyrefinery.fitting.look import Look, colored, is_gray, look_at
 from tinyrefinery.fitting.search import Choice, Search, longest
 from tinyrefinery.fitting.search_space import Candidate, Rejected, feasible, foretold, in_turn
-from tinyrefinery.fitting.shipping import Shipped, measured, ship, usable_target
+from tinyrefinery.fitting.shipping import Shipped, measured, ship, shipped_before, usable_target
 from tinyrefinery.fitting.trials import without_test
 from tinyrefinery.networks.network import Network
 from tinyrefinery.runs.lock import locked
@@ -31,42 +32,25 @@ STREET = "street_numbers"
 """The dataset that is built in."""
 WRITTEN = (RECIPE, RUN, "page.html", "search", "refiner", "labels", "artifacts")
 """Names in the folder, besides the diary."""
+_MOST_COLORED = 0.1  # share of colored pictures among gray ones up to which it is noted
 _FEW = 2_000  # training pictures below which more of them are for validation
 
 Say = Callable[[str], object]
 
 
-@dataclass(frozen=True)
-class Fitted:
+@dataclass(frozen=True, kw_only=True)
+class Fitted(Delivered):
     """What a search ended in."""
 
-    folder: Path
-    look: Look
-    limits: dict[str, int]
     candidates: tuple[Candidate, ...] = field(repr=False)
     rejected: tuple[Rejected, ...] = field(repr=False)
     choice: Choice
-    network: Network = field(repr=False)
-    """In float, as it was trained."""
-    epochs: int
-    """Of its training."""
-    shipped: Shipped
-    notes: tuple[str, ...]
     seconds: float
-    data: Dataset = field(repr=False)
-    """The pictures."""
-    name: str
-    """Of the pictures."""
 
     @property
     def longest(self) -> int:
         """Epochs of the network with all the time that it could use."""
         return longest(self.look.train)
-
-    @property
-    def artifact(self) -> Path:
-        """The file for the device."""
-        return self.shipped.exported.path
 
 
 def fit_folder(pictures: str | Path) -> Path:
@@ -131,8 +115,7 @@ def _fit(
     choice = search.choose(candidates)
     network, epochs = final_network(diary, choice, options, data, say)
     diary.decide("network", lambda: str(network.file))
-    shipped = ship(network, data, target, options.limits, out / "artifacts", say)
-    diary.decide("shipped", lambda: measured(shipped))
+    shipped = _shipped(diary, network, data, target, options, say)
     return Fitted(
         folder=out,
         look=look,
@@ -141,6 +124,7 @@ def _fit(
         rejected=tuple(rejected),
         choice=choice,
         network=network,
+        architecture=_architecture(choice.candidate),
         epochs=epochs,
         shipped=shipped,
         notes=(*notes, *shipped.notes),
@@ -148,6 +132,26 @@ def _fit(
         data=data,
         name=fit_folder(pictures.named).name,
     )
+
+
+def _architecture(candidate: Candidate) -> str:
+    height, width = candidate.size
+    return f"{candidate.name}: {candidate.model}, {height}×{width} pixels"
+
+
+def _shipped(
+    diary: Diary, network: Network, data: Dataset, target: str, options: FitOptions, say: Say
+) -> Shipped:
+    """The artifact of a network: of a finished search, what it shipped."""
+    folder = diary.folder / "artifacts"
+    if "shipped" in diary:
+        kept = diary.decide("shipped", dict)
+        if (before := shipped_before(kept, network, data, folder)) is not None:
+            say("everything is done already: this is its result")
+            return before
+    shipped = ship(network, data, target, options.limits, folder, say)
+    diary.decide("shipped", lambda: measured(shipped))
+    return shipped
 
 
 def check_place(pictures: str | Path, out: Path) -> None:
@@ -217,6 +221,11 @@ def _notes(data: Dataset, look: Look, why: str) -> list[str]:
     notes = [f"{each.where}: {each.what}" for each in data.problems]
     if look.channels == 1:
         notes.append("all pictures are opened in gray. channels=3 opens them in color")
+    elif (found := colored(data))[0] <= _MOST_COLORED * found[1]:
+        notes.append(
+            f"{found[0]} of {found[1]} pictures that were looked at have color, the others are "
+            "gray. All are opened in color. channels=1 opens them in gray"
+        )
     if look.imbalance >= 3:
         few = min(look.classes, key=lambda name: look.classes[name])
         notes.append(
@@ -252,7 +261,7 @@ def _feasible(
     def find() -> dict[str, Any]:
         """Both, as plain data."""
         say("foretelling the cost of candidates")
-        cost = foretold(data.classes, look.channels)
+        cost = foretold(data.classes, look.channels, options.limits)
         kept, rejected = feasible(look.sizes, options.limits, cost)
         return {
             "kept": [_as_dict(each) for each in in_turn(kept)],

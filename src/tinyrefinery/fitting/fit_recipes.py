@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tinyrefinery.fitting.look import Look
-from tinyrefinery.fitting.search_space import Candidate
+from tinyrefinery.fitting.search_space import MEAN, STD, Candidate
 from tinyrefinery.options.messages import check
 from tinyrefinery.recipe.schema import Recipe
 
@@ -33,6 +33,8 @@ VARIANTS = (
     Variant("larger crops", {"train_crop.area": [0.6, 1.0]}),
     Variant("color changes", {"color": {"brightness": 0.3, "contrast": 0.3, "saturation": 0.3}}),
     Variant("rotated crops", {"rotate": 12}),
+    Variant("RandAugment", {"rand_augment": {"operations": 1, "magnitude": 9}}),
+    Variant("mixed crops", {"mix": {"mixup": 0.2}}),
 )
 """Tried on the best candidate, one at a time."""
 
@@ -82,7 +84,7 @@ class Plan:
             model: the recipe's `model`.
             size: height and width of its crops in pixels.
             epochs: passes over the training pictures.
-            normalization: `mean` and `std`, if not the usual ones.
+            normalization: `mean` and `std`, if not those of the candidates.
             start: of a network that is fine-tuned, what makes it one, e.g. `replace_head`.
         """
         stage = {"id": REFINER, "model": dict(model), **self._training(epochs)}
@@ -116,6 +118,8 @@ class Plan:
     ) -> Recipe:
         height, width = size
         ratio = width / height
+        channels = self.look.channels
+        usual = {"mean": [round(MEAN, 6)] * channels, "std": [STD] * channels}
         data: dict[str, Any] = {
             "source": dict(self.source),
             "train_crop": {
@@ -124,7 +128,7 @@ class Plan:
             },
             "eval_crop": {"name": "center", "size": list(size)},
             "flip": 0.5,
-            **(normalization or {}),
+            **(normalization or usual),
         }
         for variant in self.variants:
             for name, value in variant.changes.items():

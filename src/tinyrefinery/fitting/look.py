@@ -102,11 +102,15 @@ def look_at(data: Dataset) -> Look:
 
 def is_gray(data: Dataset) -> bool:
     """Whether pictures that were opened in color have none, judged by a sample."""
-    if data.images.channels != 3:
-        return False
+    return data.images.channels == 3 and not colored(data)[0]
+
+
+def colored(data: Dataset) -> tuple[int, int]:
+    """How many pictures of a sample have color, and how many the sample has."""
     known = _not_test(data)
     rows = known[np.linspace(0, len(known) - 1, min(_SAMPLE, len(known))).astype(int)]
-    return all(_spread(data.images.pixels(int(row))) <= _GRAY for row in rows)
+    found = sum(_spread(data.images.pixels(int(row))) > _GRAY for row in rows)
+    return found, len(rows)
 
 
 def _not_test(data: Dataset) -> np.ndarray:

@@ -3,7 +3,7 @@
 import shlex
 from dataclasses import dataclass
 
-from tinyrefinery.fitting.fit_pictures import Fitted
+from tinyrefinery.fitting.delivered import Delivered
 from tinyrefinery.reports.class_errors import class_lines
 from tinyrefinery.statistics.proportions import wilson_interval
 
@@ -31,7 +31,7 @@ class Cost:
         return None if self.limit is None else round(100 * self.value / self.limit)
 
 
-def accuracy_line(fitted: Fitted) -> str:
+def accuracy_line(fitted: Delivered) -> str:
     """Accuracy of the artifact on the test pictures."""
     found = fitted.shipped.predictions
     top1 = float(found.correct.mean())
@@ -42,7 +42,7 @@ def accuracy_line(fitted: Fitted) -> str:
     )
 
 
-def drop_line(fitted: Fitted) -> str:
+def drop_line(fitted: Delivered) -> str:
     """What int8 costs, against the same network in float."""
     parity = fitted.shipped.exported.parity
     if parity.drop is None:
@@ -59,7 +59,7 @@ def _signed(points: float) -> str:
     return f"{round(points, 2) + 0.0:+.2f}"
 
 
-def costs(fitted: Fitted) -> list[Cost]:
+def costs(fitted: Delivered) -> list[Cost]:
     """Each cost of the artifact beside its limit."""
     record = fitted.shipped.exported.record
     cost = record.get("cost")
@@ -73,7 +73,7 @@ def costs(fitted: Fitted) -> list[Cost]:
     ]
 
 
-def guessing(fitted: Fitted) -> list[str]:
+def guessing(fitted: Delivered) -> list[str]:
     """A warning if the test pictures do not show that the network has learned."""
     found, count = fitted.shipped.predictions, len(fitted.look.classes)
     low, _ = wilson_interval(float(found.correct.mean()), len(found))
@@ -85,7 +85,7 @@ def guessing(fitted: Fitted) -> list[str]:
     ]
 
 
-def next_steps(fitted: Fitted) -> list[str]:
+def next_steps(fitted: Delivered) -> list[str]:
     """What is likely to raise the accuracy, the most promising first."""
     steps = guessing(fitted)
     worst = class_lines(fitted.shipped.predictions)[:2]
@@ -111,7 +111,7 @@ def next_steps(fitted: Fitted) -> list[str]:
     return steps
 
 
-def next_commands(fitted: Fitted) -> list[tuple[str, str]]:
+def next_commands(fitted: Delivered) -> list[tuple[str, str]]:
     """Commands to paste, each with what it does."""
     artifact = shlex.quote(str(fitted.artifact))
     run = shlex.quote(str(fitted.network.run))

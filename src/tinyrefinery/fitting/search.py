@@ -29,8 +29,14 @@ _ROUNDS, _REFINER, _VARIANTS = 0.4, 0.18, 0.08
 _END = 0.62
 """Share of the whole time by which all rounds are over. The rest is for the network that ships."""
 _BEHIND = 0.02  # a refiner that is farther behind the best candidate has nothing to teach
+_LONG = 60  # seconds of a training that is announced
 _IMAGES = 300_000  # that the longest training goes through
 _LONGEST = (100, 600)  # epochs, least and most, of the network that ships
+
+
+def _span(seconds: float) -> str:
+    """A time for people."""
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
 def longest(train: int) -> int:
@@ -91,6 +97,7 @@ class Search:
         self.plan, self.data, self.options = plan, data, options
         self.folder, self.diary, self.say = folder, diary, say
         self.trials: list[Trial] = []
+        self.speeds: dict[str, float] = {}
         self.most = longest(plan.look.train)
 
     def choose(self, candidates: Sequence[Candidate]) -> Choice:
@@ -105,13 +112,17 @@ class Search:
         by_name = {each.name: each for each in candidates}
         classes = len(self.data.classes)
         look, budget = self.plan.look, _ROUNDS * self.options.seconds
+        if "speeds" not in self.diary:
+            self.say("measuring how long an epoch of the candidates takes here")
         speeds = self.diary.decide("speeds", lambda: epoch_seconds(candidates, look, classes))
+        self.speeds = speeds
         order = [speeds[each.name] for each in candidates]
         self._warn_of_time(order[:FEWEST])
         planned = self.diary.decide(
             "round 1", lambda: vars(first_round(order, budget, look.steps, self.most // 2))
         )
         this = Round(**planned)
+        self._announce(this, sum(order[: this.candidates]) * this.epochs)
         found = self._round(0, list(candidates[: this.candidates]), this.epochs)
         this, names = self._next(1, this, found)
         found = self._round(1, [by_name[name] for name in names], this.epochs)
@@ -136,6 +147,16 @@ class Search:
                 f"note: one epoch of each round takes about {shortest / 3600:.2g} h here, longer "
                 f"than --hours {self.options.hours:g}. The search ends late"
             )
+
+    def _announce(self, first: Round, seconds: float) -> None:
+        """Report what is planned, and how long it takes at most."""
+        rounds = _END * self.options.seconds
+        self.say(
+            f"planned: {ROUNDS} rounds, a refiner and other crops, for at most {_span(rounds)} in "
+            f"all. The first round trains {first.candidates} candidates for {first.epochs} epochs "
+            f"each, about {_span(seconds)}. Then the best one is trained until "
+            f"{_span(self.options.seconds)} are over"
+        )
 
     def _next(
         self, number: int, before: Round, found: Sequence[Trial], refiner: Refiner | None = None
@@ -188,6 +209,9 @@ class Search:
             wanted = None if refiner is None else refined(refiner.by, self._store)
             recipe = self.plan.of_candidate(candidate, epochs, labels=wanted)
             where = _place(number, candidate.name, labels)
+            seconds = self.speeds[candidate.name] * epochs
+            if seconds >= _LONG and refiner is None:
+                self.say(f"  {place} of {len(candidates)}: {candidate.name}: {_span(seconds)}")
             trial = self._train(recipe, where, candidate.name, labels)
             found.append(trial)
             self.say(

@@ -12,7 +12,7 @@ import torch
 
 from tinyrefinery.device.device_cost import DeviceCost
 from tinyrefinery.device.excess import excesses
-from tinyrefinery.device.foretell import NotForetoldError, foretell_cost
+from tinyrefinery.device.foretell import NotForetoldError, foretell_within
 from tinyrefinery.models import create
 from tinyrefinery.options.budget import Budget
 
@@ -21,6 +21,9 @@ WIDTHS = (
     *(1.0, 1.1, 1.2, 1.4, 1.7, 2.0, 2.4, 2.8, 3.4, 4.0),
 )
 """Tried for every family, as multiples of its own widths."""
+MEAN, STD = 128 / 255, 0.25
+"""Of every channel: one gray that is a whole pixel, and about the spread of photos. So the scale of
+an artifact's input stands for the normalization, and no second map of the image is needed."""
 
 
 @dataclass(frozen=True)
@@ -94,15 +97,16 @@ Cost = Callable[[Family, float, tuple[int, int]], DeviceCost]
 """What a family costs at a width and size."""
 
 
-def foretold(classes: Sequence[str], channels: int) -> Cost:
-    """Costs of networks with these classes, without making their weights."""
+def foretold(classes: Sequence[str], channels: int, limits: Budget) -> Cost:
+    """Costs of networks with these classes for a budget, without making their weights."""
+    normalization = (MEAN,) * channels, (STD,) * channels
 
     def cost(family: Family, width: float, size: tuple[int, int]) -> DeviceCost:
         """At most what the int8 file costs."""
         with torch.device("meta"):
             options = family.options(width)
             network = create(family.model, len(classes), size=size, channels=channels, **options)
-        return foretell_cost(network, size, channels, classes)
+        return foretell_within(limits, network, size, channels, classes, normalization)
 
     return cost
 

@@ -1,7 +1,8 @@
 """From the trained network to what ships: int8 artifact, its proof, its card."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ from tinyrefinery.deploy.bundle.bundling import write_bundle
 from tinyrefinery.deploy.export.export_options import ExportOptions
 from tinyrefinery.deploy.export.exported import Exported
 from tinyrefinery.deploy.export.exporting import export_network
+from tinyrefinery.deploy.export.parity import Drop, Parity
+from tinyrefinery.deploy.export.side_files import read_record
 from tinyrefinery.deploy.export.verification import verify
-from tinyrefinery.device.tool_environment import tool_python
+from tinyrefinery.device.tool_environment import SET_UP, is_ready, tool_python
 from tinyrefinery.errors import DataError, RefineryError
 from tinyrefinery.evaluation.prediction_table import Predictions
 from tinyrefinery.evaluation.predictions import predict
@@ -42,10 +45,14 @@ class Shipped:
     """What a reader of the predictions must know."""
 
 
-def usable_target(say: Callable[[str], object]) -> tuple[str, str]:
+def usable_target(say: Callable[[str], object], *, install: bool = True) -> tuple[str, str]:
     """The format that can be written here, and why it is not LiteRT; empty if it is.
 
     The converter's environment is made now, so that a search does not end in its absence.
+
+    Args:
+        say: called with progress messages.
+        install: whether to make the environment if it is missing, which takes a download.
 
     Raises:
         RefineryError: if neither format can be written.
@@ -54,12 +61,14 @@ def usable_target(say: Callable[[str], object]) -> tuple[str, str]:
         import onnx  # noqa: F401
     except ImportError as error:
         raise RefineryError(
-            "fit ends in an artifact for the device, which needs two extras. Install them: pip "
+            "an artifact for the device needs two extras. Install them: pip "
             "install 'tinyrefinery[onnx,litert]'"
         ) from error
     try:
         import ai_edge_litert  # noqa: F401
 
+        if not install and not is_ready():
+            return ONNX, f"the LiteRT converter is not set up ({SET_UP})"
         tool_python(say)
     except ImportError:
         return ONNX, "ai-edge-litert is not installed (pip install 'tinyrefinery[litert]')"
@@ -75,6 +84,8 @@ def ship(
     limits: Budget,
     folder: Path,
     say: Callable[[str], object],
+    *,
+    tune: int = TUNE,
 ) -> Shipped:
     """Quantize a network, prove the artifact, and measure it on the test pictures.
 
@@ -85,39 +96,80 @@ def ship(
         limits: the budget, which a LiteRT file must keep.
         folder: where to write it.
         say: called with progress messages.
+        tune: epochs of fine-tuning, if int8 is not proven to keep the accuracy.
 
     Raises:
         RefineryError: if it can't be exported, or the artifact predicts something else or costs
             more than the budget.
     """
     budget = limits if target == LITERT else Budget()
-    options = ExportOptions((target,), int8=True, out=folder, budget=budget, fine_tune=TUNE)
-    (exported,) = export_network(network, options, say=say)
+    options = ExportOptions((target,), int8=True, out=folder, budget=budget, fine_tune=tune)
+    (exported,) = export_network(network, options, say=lambda text: say(_plainly(text, network)))
     if not exported.written:
         raise RefineryError(
-            f"{network.name}: its int8 artifact was not written: "
+            "the int8 artifact of the network was not written: "
             f"{'; '.join(exported.excess) or 'it predicts something else'}. The network itself is "
             f"kept: {network.file}"
         )
     say("replaying the test vectors")
     replayed = verify(exported.path)
-    artifact = open_network(exported.path)
-    net, view, workers = opened(artifact, data)
-    # A refiner or initial network from elsewhere may have been trained on some test pictures.
-    held = held_out(data.manifest, [network], own=False, fixed=True)
-    rows = held.manifest.rows("test")
-    if not len(rows):
-        raise DataError(
-            f"{network.name}: no test picture is left that no network behind it was trained on. "
-            "Name another --refiner, or leave it out"
-        )
-    predictions = predict(net, view, rows, workers=workers)
+    predictions, notes = _on_test_pictures(exported.path, network, data)
     bundle = None
     if target == LITERT:
         place = folder / f"{exported.path.stem}-mcu"
         bundle = place if place.exists() else write_bundle(exported.path, "mcu", place).folder
     write_card(card_facts(network, exports=[folder]), folder / "card")
-    return Shipped(exported, predictions, bundle, replayed.n, held.notes)
+    return Shipped(exported, predictions, bundle, replayed.n, notes)
+
+
+def shipped_before(
+    kept: Mapping[str, Any], network: Network, data: Dataset, folder: Path
+) -> Shipped | None:
+    """What a finished search shipped, without making it again; None if a file is not as it was.
+
+    Args:
+        kept: from `measured`.
+        network: what it was made from.
+        data: all pictures.
+        folder: where it was written.
+    """
+    path = folder / Path(kept["artifact"]).name
+    try:
+        record = read_record(path)
+        parity, digest = record["parity"], sha256(path.read_bytes()).hexdigest()
+        drop = None if parity["drop"] is None else Drop(**parity["drop"])
+        exported = Exported(path, record, Parity(**{**parity, "drop": drop}))
+    except (RefineryError, OSError, KeyError, TypeError):
+        return None
+    bundle = folder / f"{path.stem}-mcu"
+    is_whole = (folder / "card").is_dir() and ("cost" not in record or bundle.is_dir())
+    if digest != record["sha256"] or parity != kept["parity"] or not is_whole:
+        return None
+    predictions, notes = _on_test_pictures(path, network, data)
+    vectors = kept.get("vectors") or verify(path).n
+    return Shipped(exported, predictions, bundle if bundle.is_dir() else None, vectors, notes)
+
+
+def _plainly(text: str, network: Network) -> str:
+    """A text without the name of the run and the stage, which the user did not choose."""
+    return text.replace(network.name, "the network")
+
+
+def _on_test_pictures(
+    path: Path, network: Network, data: Dataset
+) -> tuple[Predictions, tuple[str, ...]]:
+    """What an artifact predicts for the test pictures, and what a reader must know of it."""
+    net, view, workers = opened(open_network(path), data)
+    # A refiner or initial network from elsewhere may have been trained on some test pictures.
+    held = held_out(data.manifest, [network], own=False, fixed=True)
+    rows = held.manifest.rows("test")
+    if not len(rows):
+        raise DataError(
+            "no test picture is left that no network behind the chosen one was trained on. "
+            "Name another --refiner, or leave it out"
+        )
+    notes = tuple(_plainly(note, network) for note in held.notes)
+    return predict(net, view, rows, workers=workers), notes
 
 
 def measured(shipped: Shipped) -> dict[str, Any]:
@@ -128,5 +180,6 @@ def measured(shipped: Shipped) -> dict[str, Any]:
         "bytes": record["bytes"],
         "cost": record.get("cost"),
         "parity": parity.as_dict(),
+        "vectors": shipped.vectors,
         "test": {"n": len(shipped.predictions), "top1": float(shipped.predictions.correct.mean())},
     }

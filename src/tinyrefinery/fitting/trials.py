@@ -125,6 +125,22 @@ def _quiet():
         log.setLevel(level)
 
 
+@contextmanager
+def without_warnings(about: str):
+    """Leave out warnings with these words, whose advice is about options of a recipe."""
+    log = logging.getLogger("tinyrefinery")
+
+    def is_other(record: logging.LogRecord) -> bool:
+        """Whether a record is to be shown."""
+        return about not in record.getMessage()
+
+    log.addFilter(is_other)
+    try:
+        yield
+    finally:
+        log.removeFilter(is_other)
+
+
 Say = Callable[[str], object]
 """Takes a line of progress."""
 

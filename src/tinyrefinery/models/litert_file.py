@@ -4,6 +4,7 @@ The file may hold a metadata buffer named `tinyrefinery`: the fields of `Network
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 from tinyrefinery.errors import CheckpointError
 from tinyrefinery.models.runtime_network import (
     ENTRY,
+    INSIDE,
     ImageInput,
     RuntimeNetwork,
     runtime_threads,
@@ -61,6 +63,8 @@ class LiteRtNetwork(RuntimeNetwork):
         self._scale, self._zero = output["quantization"]
         self._content = content
         super().__init__(path, image, int(output["shape"][-1]), normalization)
+        if image.dtype.kind != "f" and self.metadata.get("preprocessing") == INSIDE:
+            self.input = replace(image, holds_pixels=True)
 
     @property
     def content_digest(self) -> str:

@@ -3,7 +3,8 @@
 The file has one input of images and its first output is (N, K). The input is one of:
 
 - float, normalized images;
-- uint8 or int8 pixels: 0 to 255, or less 128 for int8. Normalization is then inside the file;
+- uint8 or int8 pixels: 0 to 255, or less 128 for int8. Normalization is then inside the file, by an
+  operator or by the scale and the zero point of the pixels;
 - uint8 or int8 numbers that stand for normalized images, by a scale and a zero point.
 """
 
@@ -27,6 +28,8 @@ ENTRY = "tinyrefinery"
 """Name of our entry in a file's metadata: the fields of `NetworkInfo`, and more, as JSON."""
 _PIXEL_RANGES = (1.0, 255.0)
 """Ranges of integer inputs whose 256 steps are the pixels themselves."""
+INSIDE = "inside"
+"""What our entry states as `preprocessing` if the file takes pixels."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ class ImageInput:
     """Real numbers per step of an integer input; 0: not stated."""
     zero: int = 0
     """The integer that stands for 0."""
+    holds_pixels: bool = False
+    """Whether the file states that its integers are the pixels, whatever they stand for."""
 
     @property
     def channels_last(self) -> bool:
@@ -71,7 +76,8 @@ class ImageInput:
             return False
         lowest = (np.iinfo(self.dtype).min - self.zero) * self.scale
         is_pixel_range = any(np.isclose(self.scale * 255, r, rtol=1e-3) for r in _PIXEL_RANGES)
-        return self.scale == 0 or (is_pixel_range and abs(lowest) <= self.scale)
+        is_usual = self.scale == 0 or (is_pixel_range and abs(lowest) <= self.scale)
+        return self.holds_pixels or is_usual
 
     def encode(self, images: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
         """What the file takes for normalized images (B, C, h, w) float32.

@@ -147,12 +147,21 @@ class Budget(Part):
         return other.model_copy(update=self.model_dump(exclude_none=True))
 
 
-def read_budget(flash: str | None, ram: str | None, macs: str | None) -> Budget:
-    """The budget that three options of a command state; None: no limit.
+def read_budget(
+    flash: str | None, ram: str | None, macs: str | None, cycles: str | None = None
+) -> Budget:
+    """The budget that options of a command state; None: no limit.
 
     Raises:
         RecipeError: if one of them is not an amount.
     """
     stated = {"flash": flash, "ram": ram, "macs": macs}
     given = {name: text for name, text in stated.items() if text is not None}
-    return Budget.model_validate({name: read_amount(given[name], f"--{name}") for name in given})
+    limits: dict[str, Any] = {name: read_amount(given[name], f"--{name}") for name in given}
+    if cycles is not None:
+        try:
+            read_cycles(cycles)
+        except ValueError as error:
+            raise RecipeError(f"--cycles: {error}") from error
+        limits["cycles"] = cycles
+    return Budget.model_validate(limits)

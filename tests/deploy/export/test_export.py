@@ -112,7 +112,8 @@ def test_int8_litert_has_integers_only_between_pixels_and_softmax(run, tmp_path,
     interpreter = Interpreter(model_path=str(done.path))
     taken, given = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
     assert taken["dtype"] is np.uint8
-    assert taken["quantization"] == (1.0, 0)
+    # The scale stands for the normalization by 0.5 and 0.25. A whole pixel stands for 0.
+    assert taken["quantization"] == (pytest.approx(1 / (255 * 0.25)), pytest.approx(127.5, abs=0.5))
     assert given["dtype"] is np.float32
     tensors = interpreter.get_tensor_details()
     floats = [t["name"] for t in tensors if t["dtype"] is np.float32]

@@ -18,6 +18,7 @@ from tinyrefinery.deploy.export.untrained import METADATA, convert_on_noise
 from tinyrefinery.deploy.export.verification import open_artifact
 from tinyrefinery.device.device_cost import DeviceCost, device_cost
 from tinyrefinery.device.ethos import EthosCost, ethos_cost
+from tinyrefinery.device.file_form import FileForm, is_one_scale
 from tinyrefinery.device.host_latency import pass_on_noise
 from tinyrefinery.device.timing import BURST, is_busy, ratio, summary, time_interleaved
 from tinyrefinery.errors import DataError
@@ -144,7 +145,8 @@ def _file(
     else:
         new = by_name(name, size, classes=classes)
         module = Exportable(new.network, (0.5,) * 3, (0.25,) * 3, normalize=True)
-        convert_on_noise(module, new.size, 3, name, (target, METADATA), say)
+        form = FileForm(scaled=True)
+        convert_on_noise(module, new.size, 3, name, (target, METADATA), say, form)
     return target, "litert int8"
 
 
@@ -155,4 +157,5 @@ def _convert_network(network: Network, target: Path, say: Callable[[str], object
         network, target="litert", preprocessing=INSIDE, int8=True, method="minmax"
     )
     metadata = json.dumps(facts, sort_keys=True)
-    convert_on_noise(module, info.size, info.channels, network.slug, (target, metadata), say)
+    form = FileForm(scaled=is_one_scale(info.mean, info.std))
+    convert_on_noise(module, info.size, info.channels, network.slug, (target, metadata), say, form)

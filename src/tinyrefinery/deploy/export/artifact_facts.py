@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tinyrefinery.models.runtime_network import INSIDE
 from tinyrefinery.networks.network import Network
 from tinyrefinery.networks.network_data import tool_version
 from tinyrefinery.recipe.load import part_hash
 
-INSIDE, METADATA = "inside", "metadata"
-"""Where pixels are normalized: in the artifact, or outside it by what its metadata states."""
+METADATA = "metadata"
+"""Where pixels are normalized: outside the artifact, by what its metadata states, not `INSIDE`."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The files of one target, one per calibration method, in a temporary folder."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +11,11 @@ from tinyrefinery.deploy.export import executorch_conversion, litert_conversion,
 from tinyrefinery.deploy.export.artifact_facts import KeptLayers
 from tinyrefinery.deploy.export.float_layers import weight_nodes
 from tinyrefinery.deploy.export.onnx_rewrites import put_metadata, remove_notes, take_pixels
+from tinyrefinery.device.device_cost import device_cost
+from tinyrefinery.device.excess import excesses
+from tinyrefinery.device.file_form import FileForm
 from tinyrefinery.models.runtime_network import ENTRY
+from tinyrefinery.options.budget import Budget
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,10 @@ class Files:
     """Of the network, for errors and logs."""
     kept: KeptLayers = field(default_factory=KeptLayers)
     """Layers of an int8 file that are not in 8 bits."""
+    budget: Budget = field(default_factory=Budget)
+    """Of an int8 LiteRT file."""
+    forms: tuple[FileForm, ...] = (FileForm(),)
+    """Of an int8 LiteRT file: the first one that keeps the budget, else the first."""
 
 
 def make(target: str, files: Files, say: Callable[[str], object]) -> dict[str, Path]:
@@ -75,10 +83,30 @@ def _make_onnx(files: Files) -> dict[str, Path]:
 
 
 def _make_litert(files: Files, say: Callable[[str], object]) -> dict[str, Path]:
-    """LiteRT files by calibration method."""
+    """LiteRT files by calibration method, in the first form that keeps the budget."""
+    first = _make_form(files, files.forms[0], files.folder, say)
+    if files.images is None or _is_within(first, files.budget):
+        return first
+    for number, form in enumerate(files.forms[1:], start=1):
+        folder = files.folder / f"form{number}"
+        folder.mkdir()
+        made = _make_form(files, form, folder, say)
+        if _is_within(made, files.budget):
+            return made
+    return first
+
+
+def _is_within(made: Mapping[str, Path], budget: Budget) -> bool:
+    """All files of one form cost the same."""
+    return not excesses(budget, device_cost(next(iter(made.values()))))
+
+
+def _make_form(
+    files: Files, form: FileForm, folder: Path, say: Callable[[str], object]
+) -> dict[str, Path]:
     is_int8 = files.images is not None
     methods = litert_conversion.METHODS if is_int8 else ("",)
-    made = {method: files.folder / f"artifact{method}.tflite" for method in methods}
+    made = {method: folder / f"artifact{method}.tflite" for method in methods}
     model = onnx.load(files.graph)
     floats, int16 = (
         tuple(weight_nodes(model, layers)) for layers in (files.kept.floats, files.kept.int16)
@@ -89,7 +117,7 @@ def _make_litert(files: Files, say: Callable[[str], object]) -> dict[str, Path]:
         )
         for method, path in made.items()
     ]
-    litert_conversion.convert_to_litert(files.graph, wanted, files.images, files.name, say)
+    litert_conversion.convert_to_litert(files.graph, wanted, files.images, files.name, say, form)
     return made
 
 

@@ -77,8 +77,8 @@ def check_export(network: Network, options: ExportOptions) -> None:
         )
     if options.budget and not {"litert", "c"} & set(options.targets):
         raise RecipeError(
-            "--flash, --ram and --macs limit the LiteRT artifact: add --to litert, or leave them "
-            "out"
+            "--flash, --ram, --macs and --cycles limit the LiteRT artifact: add --to litert, or "
+            "leave them out"
         )
     if options.budget.cycles is not None and not options.int8:
         raise RecipeError("a budget of cycles limits int8 artifacts: add --int8, or leave it out")

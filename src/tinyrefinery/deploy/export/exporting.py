@@ -31,6 +31,7 @@ from tinyrefinery.deploy.integer.integer_lowering import plan_network
 from tinyrefinery.device.device_cost import device_cost
 from tinyrefinery.device.ethos import cycles_excess
 from tinyrefinery.device.excess import excesses
+from tinyrefinery.device.file_form import forms_of
 from tinyrefinery.device.host_latency import host_latency
 from tinyrefinery.errors import DataError
 from tinyrefinery.files import write_atomic
@@ -199,6 +200,8 @@ class _Work:
             pixels=self.options.preprocessing == INSIDE,
             name=network.slug,
             kept=kept,
+            budget=self.budget,
+            forms=forms_of(self.budget, network.info.mean, network.info.std),
         )
         folder.mkdir(exist_ok=True)
         made = make(target, files, say)
@@ -297,6 +300,12 @@ class _Work:
         return np.ascontiguousarray(image.encode(images, info.mean, info.std))
 
     @cached_property
+    def budget(self) -> Budget:
+        """Of the LiteRT artifact. An int8 one has the recipe's limits where none is named."""
+        budget = self.options.budget
+        return budget.over(recipe_budget(self.network)) if self.options.int8 else budget
+
+    @cached_property
     def expected(self) -> np.ndarray:
         """Probabilities (n, K) of the network for the images of the check."""
         return self._probabilities(torch.float32)
@@ -343,10 +352,7 @@ class _Work:
         self, made: Path, facts: dict[str, Any], say: Callable[[str], object]
     ) -> tuple[str, ...]:
         """What of a LiteRT file is above the budget, for people. Adds its cost to the facts."""
-        budget = self.options.budget
-        if self.options.int8:
-            budget = budget.over(recipe_budget(self.network))
-        cost = device_cost(made)
+        budget, cost = self.budget, device_cost(made)
         facts["cost"] = asdict(cost)
         ethos, cycles = cycles_excess(made, budget, say)
         if ethos is not None:

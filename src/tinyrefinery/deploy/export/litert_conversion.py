@@ -11,11 +11,15 @@ import onnx
 
 from tinyrefinery.deploy.export import litert_script
 from tinyrefinery.deploy.export.onnx_rewrites import (
+    remove_normalization,
     rewrite_batch_norm,
     rewrite_global_mean,
     rewrite_hard_sigmoid,
     rewrite_max_pool_padding,
+    widen_kernels,
 )
+from tinyrefinery.deploy.export.stated_places import state_places
+from tinyrefinery.device.file_form import FileForm
 from tinyrefinery.device.tool_environment import run_logged, tool_folder, tool_python
 from tinyrefinery.errors import RefineryError
 
@@ -48,6 +52,7 @@ def convert_to_litert(
     images: np.ndarray | None,
     name: str,
     say: Callable[[str], object],
+    form: FileForm = FileForm(),  # noqa: B008  it is frozen
 ) -> None:
     """Write LiteRT files of one graph.
 
@@ -57,6 +62,7 @@ def convert_to_litert(
         images: (n, H, W, C) float32 calibration images, what the graph takes; None: no int8 file.
         name: of the network, for errors.
         say: called with progress messages.
+        form: of int8 files. Those with layers that are not in 8 bits normalize by an operator.
 
     Raises:
         RefineryError: if the converter can't be installed, or can't convert the graph.
@@ -70,15 +76,21 @@ def convert_to_litert(
         rewrite_batch_norm(model)
         rewrite_global_mean(model)
         rewrite_max_pool_padding(model)
+        scale = _take_scaled(model, files) if form.scaled and images is not None else None
+        if form.wide and images is not None:
+            widen_kernels(model)
         onnx.save(model, folder / "graph.onnx")
         request = {
             "graph": str(folder / "graph.onnx"),
             "folder": str(folder / "litert"),
             "artifacts": [asdict(file) for file in files],
             "images": str(folder / "images.npy"),
+            "scale": scale,
+            "places": form.placed and images is not None,
         }
         if images is not None:
-            np.save(folder / "images.npy", images)
+            factor, shift = scale or (1, 0)
+            np.save(folder / "images.npy", (images * factor + shift).astype(np.float32))
         (folder / "request.json").write_text(json.dumps(request), "utf-8")
         script = Path(litert_script.__file__)
         failed = run_logged([str(python), str(script), str(folder / "request.json")], log)
@@ -88,3 +100,13 @@ def convert_to_litert(
             f"log is in {log}"
         )
     log.unlink(missing_ok=True)
+    if form.placed and images is not None:
+        for file in files:
+            state_places(Path(file.file))
+
+
+def _take_scaled(model: onnx.ModelProto, files: Sequence[LiteRtFile]) -> tuple[float, float] | None:
+    """Let the input's scale stand for the normalization, if it can for all files."""
+    if all(file.pixels and file.int8 and not file.floats and not file.int16 for file in files):
+        return remove_normalization(model)
+    return None

@@ -21,6 +21,8 @@ import numpy as np
 
 IDENTIFIER = b"TFL3"
 ENTRY, INPUT = "tinyrefinery", "image"
+PLACES = "OfflineMemoryAllocation"
+"""Metadata of LiteRT for Microcontrollers, whose content the caller writes."""
 SAMPLE = 1000
 """Values of a tensor that are kept per image, to find percentiles."""
 MOVING = ("PAD", "PADV2", "RESHAPE", "TRANSPOSE", "MAX_POOL_2D", "SQUEEZE")
@@ -41,10 +43,10 @@ def main(request_file: str) -> None:
             images = np.load(request["images"], mmap_mode="r")
             if not statistics:
                 statistics = measure_ranges(float_file, images)
-            ranges = ranges_of(statistics, artifact)
+            ranges = ranges_of(statistics, artifact, pixel_range(request["scale"]))
             kept = [kept_scopes(content, artifact[kind]) for kind in ("floats", "int16")]
             content = quantize(float_file, ranges, images[:1], *kept)
-        content = finish(content, artifact)
+        content = finish(content, artifact, request)
         Path(artifact["file"]).write_bytes(content)
 
 
@@ -97,7 +99,24 @@ def measure_ranges(file: Path, images: np.ndarray) -> dict:
     }
 
 
-def ranges_of(statistics: dict, artifact: dict) -> dict:
+def pixel_range(scale: list | None) -> tuple[float, float]:
+    """What the pixels 0 and 255 stand for, so that the steps between are the pixels.
+
+    Where the input is normalized by its scale, some pixel stands for 0: the nearest to the mean.
+    """
+    if scale is None:
+        return 0.0, 255.0
+    factor, zero = scale[0], zero_pixel(scale)
+    return -zero * factor, (255 - zero) * factor
+
+
+def zero_pixel(scale: list) -> int:
+    """The pixel that stands for 0, of `normalized = pixel x factor + shift`."""
+    factor, shift = scale
+    return round(-shift / factor)
+
+
+def ranges_of(statistics: dict, artifact: dict, pixels: tuple[float, float]) -> dict:
     """Smallest and largest value of each tensor that int8 covers. It always covers 0."""
     ranges = {}
     for name, values in statistics.items():
@@ -109,7 +128,7 @@ def ranges_of(statistics: dict, artifact: dict) -> dict:
             tail = (100 - float(artifact["method"].removeprefix("percentile"))) / 2
             low, high = np.percentile(values["sample"], [tail, 100 - tail])
         if name == INPUT and artifact["pixels"]:
-            low, high = 0, 255  # so that the integers are the pixels
+            low, high = pixels
         ends = min(low, 0.0), max(high, 0.0, 1e-6)
         ranges[name] = {
             key: np.array([end], np.float32) for key, end in zip(("min", "max"), ends, strict=True)
@@ -223,8 +242,8 @@ def quantize(file: Path, ranges: dict, image: np.ndarray, floats: list, int16: l
     return bytes(tool.quantize(needed, enable_progress_report=False).quantized_model)
 
 
-def finish(content: bytes, artifact: dict) -> bytes:
-    """Add the uint8 input, if it takes pixels, and the metadata."""
+def finish(content: bytes, artifact: dict, request: dict) -> bytes:
+    """Add the uint8 input, if it takes pixels, and the metadata, with room for places."""
     import flatbuffers
     from ai_edge_litert import schema_py_generated
 
@@ -235,35 +254,48 @@ def finish(content: bytes, artifact: dict) -> bytes:
             part = content[buffer.offset : buffer.offset + buffer.size]
             buffer.data, buffer.offset, buffer.size = np.frombuffer(part, np.uint8), 0, 0
     if artifact["pixels"]:
-        take_pixels(model, schema)
-    buffer = schema.BufferT()
-    buffer.data = np.frombuffer(artifact["metadata"].encode(), np.uint8)
-    entry = schema.MetadataT()
-    entry.name, entry.buffer = ENTRY, len(model.buffers)
-    model.buffers.append(buffer)
-    model.metadata = [*(model.metadata or []), entry]
+        take_pixels(model, schema, request["scale"])
+    add_metadata(model, schema, ENTRY, np.frombuffer(artifact["metadata"].encode(), np.uint8))
+    if artifact["int8"] and request["places"]:
+        tensors = len(model.subgraphs[0].tensors)
+        room = np.array([1, 0, tensors, *[-1] * tensors], "<i4")  # -1: wherever the planner wants
+        add_metadata(model, schema, PLACES, room.view(np.uint8))
     builder = flatbuffers.Builder(len(content) + 4096)
     builder.Finish(model.Pack(builder), IDENTIFIER)
     return bytes(builder.Output())
 
 
-def take_pixels(model: Any, schema: Any) -> None:
-    """Put a uint8 input before the input: a cast to float, or a shift by 128 to int8."""
+def add_metadata(model: Any, schema: Any, name: str, data: np.ndarray) -> None:
+    """Add an entry of bytes."""
+    buffer, entry = schema.BufferT(), schema.MetadataT()
+    buffer.data = data
+    entry.name, entry.buffer = name, len(model.buffers)
+    model.buffers.append(buffer)
+    model.metadata = [*(model.metadata or []), entry]
+
+
+def take_pixels(model: Any, schema: Any, stated: list | None) -> None:
+    """Put a uint8 input before the input: a step to float, or a shift by 128 to int8."""
     graph = model.subgraphs[0]
     index = graph.inputs[0]
     old = graph.tensors[index]
     new = schema.TensorT()
     new.name, new.shape, new.type = old.name, old.shape, schema.TensorType.UINT8
     new.shapeSignature, new.buffer = old.shapeSignature, 0
+    kinds = schema.BuiltinOperator
     is_float = old.type == schema.TensorType.FLOAT32
-    if not is_float:
-        scale, zero = old.quantization.scale, old.quantization.zeroPoint
-        new.quantization = schema.QuantizationParametersT()
-        new.quantization.scale, new.quantization.zeroPoint = scale, np.asarray(zero) + 128
+    kind = kinds.CAST if is_float else kinds.QUANTIZE
+    if kind == kinds.QUANTIZE or stated is not None:
+        numbers = new.quantization = schema.QuantizationParametersT()
+        if not is_float:
+            numbers.scale = old.quantization.scale
+            numbers.zeroPoint = np.asarray(old.quantization.zeroPoint) + 128
+        elif stated is not None:
+            kind = kinds.DEQUANTIZE
+            numbers.scale, numbers.zeroPoint = [stated[0]], np.array([zero_pixel(stated)])
     old.name = b"image_shifted"
     graph.tensors.append(new)
     operator = schema.OperatorT()
-    kind = schema.BuiltinOperator.CAST if is_float else schema.BuiltinOperator.QUANTIZE
     operator.opcodeIndex = code_of(model, schema, kind)
     operator.inputs, operator.outputs = [len(graph.tensors) - 1], [index]
     graph.operators.insert(0, operator)

@@ -7,6 +7,10 @@ import numpy as np
 import onnx
 
 from tinyrefinery.deploy.export.onnx_graph import INPUT
+from tinyrefinery.device.padding import is_same, is_same_if_wider
+
+PIXEL = 255
+"""The whitest."""
 
 
 def take_pixels(model: Any) -> None:
@@ -129,6 +133,62 @@ def rewrite_max_pool_padding(model: Any) -> None:
         mode = "constant" if positive else "reflect"
         pad = make("Pad", [source, amounts], [padded], padded, mode=mode)
         _replace(model, node, pad, pooled)
+
+
+def remove_normalization(model: Any) -> tuple[float, float] | None:
+    """Leave out the operator that normalizes pixels, if one number and one shift do it.
+
+    Returns:
+        Both: normalized = pixel x number + shift. The graph then takes normalized images. None: the
+        graph is as it was.
+    """
+    values = {v.name: v for v in model.graph.initializer}
+    for node in _nodes(model, "Conv"):
+        if not node.input[1].startswith("normalization.") or len(node.input) < 3:
+            continue
+        scales, shifts = (
+            onnx.numpy_helper.to_array(values[name]).astype(np.float64).ravel()
+            for name in node.input[1:3]
+        )
+        zero = round(float(-shifts[0] / scales[0])) if scales[0] > 0 else -1
+        if np.ptp(scales) or np.ptp(shifts) or not 0 <= zero <= PIXEL:
+            return None
+        for reader in model.graph.node:
+            reader.input[:] = [
+                node.input[0] if name == node.output[0] else name for name in reader.input
+            ]
+        model.graph.node.remove(node)
+        return float(scales[0]), float(shifts[0])
+    return None
+
+
+def widen_kernels(model: Any) -> None:
+    """Give kernels a row and a column of zeros where LiteRT can then pad inside of the convolution.
+
+    Its scheme pads at most one pixel more below and to the right than above and to the left. Where
+    PyTorch pads as much on all sides and leaves the last out, the converter would copy the map.
+    """
+    shapes = {v.name: v for v in onnx.shape_inference.infer_shapes(model).graph.value_info}
+    values = {v.name: v for v in model.graph.initializer}
+    for node in _nodes(model, "Conv"):
+        facts = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+        pads, source = list(facts.get("pads", ())), shapes.get(node.input[0])
+        if len(pads) != 4 or pads[:2] != pads[2:] or not any(pads) or source is None:
+            continue
+        size = [side.dim_value for side in source.type.tensor_type.shape.dim[2:]]
+        weights = onnx.numpy_helper.to_array(values[node.input[1]])
+        ones = [1, 1]
+        window = (size, weights.shape[2:], facts.get("strides", ones), pads[:2])
+        dilation = facts.get("dilations", ones)
+        if is_same(*window, dilation) or not is_same_if_wider(*window, dilation):
+            continue
+        wider = np.pad(weights, ((0, 0), (0, 0), (0, 1), (0, 1)))
+        name = f"{node.input[1]}_wide"
+        _add_constant(model, name, wider)
+        node.input[1] = name
+        facts |= {"kernel_shape": wider.shape[2:], "auto_pad": "SAME_UPPER"}
+        del facts["pads"], node.attribute[:]
+        node.attribute.extend(onnx.helper.make_attribute(*pair) for pair in facts.items())
 
 
 def remove_notes(model: Any) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from tinyrefinery.deploy.export.exportable import Exportable
 from tinyrefinery.deploy.export.litert_conversion import LiteRtFile, convert_to_litert
 from tinyrefinery.deploy.export.onnx_graph import export_graph
+from tinyrefinery.device.file_form import FileForm
 
 CALIBRATION = 4
 """Noise images."""
@@ -27,6 +28,7 @@ def convert_on_noise(
     name: str,
     file: tuple[Path, str],
     say: Callable[[str], object],
+    form: FileForm = FileForm(),  # noqa: B008  it is frozen
 ) -> None:
     """Write an int8 LiteRT file.
 
@@ -37,6 +39,7 @@ def convert_on_noise(
         name: of the network, for errors.
         file: where to write it, and its metadata as JSON.
         say: called with progress messages.
+        form: of the file.
 
     Raises:
         RefineryError: if it can't be converted.
@@ -47,4 +50,4 @@ def convert_on_noise(
     graph = target.with_suffix(".graph.onnx")
     export_graph(module, size, channels, name, graph)
     wanted = LiteRtFile(str(target), metadata, pixels=True, int8=True, method="minmax")
-    convert_to_litert(graph, [wanted], noise, name, say)
+    convert_to_litert(graph, [wanted], noise, name, say, form)
