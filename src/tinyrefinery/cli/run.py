@@ -161,7 +161,7 @@ def reproduce(
         for id, recipe in in_running_order(loaded, jobs)
         if not row or id in row
     ]
-    if needs or not smoke:
+    if needs or (not smoke and os.environ.get("LOCAL_RANK", "0") == "0"):
         for line in needs_lines([recipe for _, recipe in chosen], processes):
             streams.echo(line, err=not needs)
     if needs:

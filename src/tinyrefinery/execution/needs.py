@@ -1,7 +1,8 @@
 """What a table needs before it starts: networks to train, hours by measured steps, weights on disk.
 
 Steps are timed on noise, a few crops at a time, so that no data is needed. The hours are those of
-training steps and of refined labels. Decoding, cropping and evaluating come on top.
+training steps in 32 bits and of refined labels by stages of the recipe. Decoding, cropping,
+evaluating and refiners from outside come on top.
 """
 
 import time
