@@ -46,6 +46,30 @@ def test_with_all_layers_in_float_it_predicts_what_the_network_does(
     (done,) = export(run, target, folder=tmp_path / "mixed", int8=True, keep_float=99)
     assert len(done.record["float_layers"]) > 2
     exact = by_hand(run)
+    of_int8, of_mixed = (np.abs(by(d.path, PIXELS) - exact).max() for d in (int8, done))
+    assert of_mixed < most
+    assert of_mixed < of_int8 / 2
+    assert done.parity.logit < int8.parity.logit
+
+
+def types_of(path):
+    """Types of the tensors of a LiteRT file: activations, and constants of convolutions."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(path))
+    operators = interpreter._get_ops_details()
+    types = {t["index"]: t["dtype"] for t in interpreter.get_tensor_details()}
+    layers = [o for o in operators if o["op_name"] in ("CONV_2D", "FULLY_CONNECTED")]
+    assert layers
+    return [[types[n] for n in (*o["inputs"][:2], o["outputs"][0])] for o in layers]
+
+
+def test_with_16_bit_activations_it_predicts_nearly_what_the_network_does(run, tmp_path, converter):
+    (int8,) = export(run, "litert", folder=tmp_path / "int8", int8=True)
+    (done,) = export(run, "litert", folder=tmp_path / "mixed", int8=True, keep_16bit=99)
+    assert len(done.record["int16_layers"]) > 2
+    assert "float_layers" not in done.record
+    exact = by_hand(run)
     # Noise is outside the calibrated ranges, so what is better shows on the pictures of the run.
     assert np.abs(by_litert(done.path, PIXELS) - exact).max() < 0.03
     assert done.parity.logit < 0.8 * int8.parity.logit  # the weights have 8 bits
