@@ -148,6 +148,8 @@ class _Reader:
         self._check(step)
         shapes = self._shapes(step)
         starts = dict(zip(ARRAYS, places, strict=True))
+        if any(starts[name] for name in set(ARRAYS) - set(shapes)):
+            raise _misfit()
         arrays = {name: self._array(starts[name], *shapes[name]) for name in shapes if starts[name]}
         if missing := self._needed(step) - set(arrays):
             raise _misfit(f" ({sorted(missing)[0]} is missing)")
@@ -193,9 +195,12 @@ class _Reader:
         return products <= _MOST_SUM and source.border >= step.padding and has_scratch
 
     def _is_residual(self, step: Step, target: Value) -> bool:
-        if step.residual is None or step.op not in (Op.BINARY, Op.CONV, Op.FINISH):
+        finishes = step.op in (Op.BINARY, Op.CONV, Op.FINISH) and not target.is_bits
+        if step.relu and not finishes:
+            return False
+        if step.residual is None:
             return True
-        if target.is_bits or step.residual >= len(self.values):
+        if not finishes or step.residual >= len(self.values):
             return False
         other = self.values[step.residual]
         return not other.is_bits and other.shape == target.shape

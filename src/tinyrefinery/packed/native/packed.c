@@ -89,7 +89,7 @@ static int is_finish(const packed_model *m, size_t size, const step *s, const va
 {
     uint64_t bytes = 4 * (uint64_t)out->channels;
     if (out->is_bits)
-        return s->residual == NONE && holds(m->content, size, s->bounds, bytes) &&
+        return holds(m->content, size, s->bounds, bytes) &&
                holds(m->content, size, s->flips, bytes);
     if (s->residual != NONE) {
         if (s->residual >= m->values)
@@ -135,6 +135,18 @@ static int is_convolution(const packed_model *m, size_t size, const step *s, con
     return holds(m->content, size, s->weights, bytes) && is_finish(m, size, s, out);
 }
 
+/* Whether a step has nothing that it would not use. */
+static int is_lean(const step *s, int to_bits)
+{
+    int finishes = s->op == PACKED_BINARY || s->op == PACKED_CONV || s->op == PACKED_FINISH;
+    int convolves = finishes && s->op != PACKED_FINISH;
+    int compares = s->op == PACKED_SIGN || (s->op == PACKED_BINARY && to_bits);
+    return (convolves || s->weights == 0) && (compares || (s->bounds | s->flips) == 0) &&
+           ((finishes && !to_bits) ||
+            ((s->scale | s->shift | s->slope | s->gain | s->offset | s->relu) == 0 &&
+             s->residual == NONE));
+}
+
 static int is_step(const packed_model *m, size_t size, const step *s)
 {
     if (s->input >= m->values || s->output >= m->values || s->relu > 1)
@@ -142,6 +154,8 @@ static int is_step(const packed_model *m, size_t size, const step *s)
     value in = value_at(m->content, s->input), out = value_at(m->content, s->output);
     int is_same = in.height == out.height && in.width == out.width && in.channels == out.channels;
     uint64_t bytes = 4 * (uint64_t)in.channels;
+    if (!is_lean(s, (int)out.is_bits))
+        return 0;
     switch (s->op) {
     case PACKED_SIGN:
         return !in.is_bits && out.is_bits && is_same &&
@@ -189,10 +203,10 @@ const char *packed_open(packed_model *m, const void *content, size_t size)
     memset(m, 0, sizeof *m);
     if (*(const uint8_t *)&one != 1)
         return "this processor is big-endian, and packed files are not";
-    if ((uintptr_t)content % PACKED_ALIGNMENT)
-        return "the file is not aligned in memory";
     if (size < HEADER || memcmp(bytes, "TRPACKED", 8) != 0)
         return "is not a packed network";
+    if ((uintptr_t)content % PACKED_ALIGNMENT)
+        return "the file is not aligned in memory";
     if (word_at(bytes + 8) != 1)
         return "was written by another version";
     if (word_at(bytes + 12) != size)
@@ -251,7 +265,7 @@ static packed_job job_of(const packed_model *m, uint32_t number, uint8_t *arena)
         .flips = array_at(m, s.flips),
         .scratch = (int32_t *)(void *)(arena + s.scratch),
     };
-    if (s.residual != NONE && s.op != PACKED_SIGN && !out.is_bits)
+    if (s.residual != NONE)
         job.residual = (const float *)(void *)(arena + value_at(m->content, s.residual).start);
     return job;
 }

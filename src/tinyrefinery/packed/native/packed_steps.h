@@ -160,9 +160,10 @@ static TARGET void add_border(const packed_job *job, size_t pixel, size_t first,
                             left + c < padding || left + c >= padding + job->width;
             const int32_t *place =
                 job->scratch + (r * job->kernel_width + c) * job->out_channels + first;
+            /* Unsigned: in a malformed file, other values may lie over the sums of places. */
             if (is_padded)
                 for (size_t i = 0; i < n; i++)
-                    sums[i] += place[i];
+                    sums[i] = (int32_t)((uint32_t)sums[i] + (uint32_t)place[i]);
         }
 }
 
