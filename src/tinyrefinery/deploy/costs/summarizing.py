@@ -22,7 +22,7 @@ class NetworkSummary:
 
     name: str
     form: str
-    """`torch`, `onnx` or `litert`."""
+    """`torch`, `onnx`, `litert` or `packed`."""
     channels: int
     size: tuple[int, int]
     """Height and width of its images in pixels."""
@@ -103,10 +103,12 @@ def summarize(
 
 
 def _of_runtime_file(path: Path) -> NetworkSummary:
-    """What an ONNX or LiteRT file states by itself; it is not run."""
+    """What an exported file states by itself; it is not run."""
     form = RUNTIME_FILES[path.suffix.lower()]
     if form == "onnx":
         from tinyrefinery.deploy.costs.onnx_costs import onnx_costs as costs
+    elif form == "packed":
+        from tinyrefinery.deploy.costs.packed_costs import packed_costs as costs
     else:
         from tinyrefinery.deploy.costs.litert_costs import litert_costs as costs
     layers, peak, shape = costs(path)

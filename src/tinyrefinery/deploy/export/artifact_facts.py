@@ -10,6 +10,7 @@ from tinyrefinery.recipe.load import part_hash
 
 INSIDE, METADATA = "inside", "metadata"
 """Where pixels are normalized: in the artifact, or outside it by what its metadata states."""
+_PRECISIONS = {"packed": "binary"}
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def artifact_facts(
 
     Args:
         network: what is exported.
-        target: `onnx`, `litert` or `executorch`.
+        target: `onnx`, `litert`, `executorch` or `packed`.
         preprocessing: `INSIDE` or `METADATA`.
         int8: whether weights and activations are 8-bit integers.
         method: how int8 was calibrated; None for float.
@@ -51,7 +52,7 @@ def artifact_facts(
         "resize": crop.resize if crop is not None and tuple(crop.size) == info.size else None,
         "layout": "NHWC",
         "input": _input(preprocessing),
-        "output": "probabilities",
+        "output": "logits" if target == "packed" else "probabilities",
         "preprocessing": preprocessing,
         "model": info.name,
         "network": network.name,
@@ -61,7 +62,7 @@ def artifact_facts(
         "refiners": [] if stage is None else list(stage.refiners),
         "recipe": None if network.recipe is None else part_hash(network.recipe),
         "target": target,
-        "precision": "int8" if int8 else "float32",
+        "precision": "int8" if int8 else _PRECISIONS.get(target, "float32"),
         "calibration": method,
         "version": tool_version(),
     }

@@ -11,7 +11,13 @@ from tinyrefinery.files import check_writable
 from tinyrefinery.networks.network import Network
 from tinyrefinery.options.budget import Budget
 
-TARGETS: dict[str, str] = {"onnx": ".onnx", "litert": ".tflite", "executorch": ".pte", "c": ".c"}
+TARGETS: dict[str, str] = {
+    "onnx": ".onnx",
+    "litert": ".tflite",
+    "executorch": ".pte",
+    "c": ".c",
+    "packed": ".packed",
+}
 """Formats, and how the names of their files end. C sources are written of an int8 LiteRT file."""
 
 
@@ -90,6 +96,11 @@ def check_export(network: Network, options: ExportOptions) -> None:
         from tinyrefinery.deploy.export.fine_tuning import check_fine_tuning
 
         check_fine_tuning(network)
+    if options.int8 and "packed" in options.targets:
+        raise RecipeError(
+            "--to packed keeps binary layers in bits and the others in float: leave --int8 out, "
+            "and export to C or int8 separately"
+        )
     _check_kept(options)
     if options.keep_float and "c" in options.targets:
         raise RecipeError("--to c writes whole numbers only: leave --keep-float out")

@@ -101,7 +101,7 @@ def _write_graphs(
 ) -> None:
     """Write the ONNX graph of a network, and beside it the program of torch for ExecuTorch."""
     info = network.info
-    if set(options.targets) != {"executorch"} or options.explain:
+    if set(options.targets) - {"executorch", "packed"} or options.explain:
         export_graph(module, info.size, info.channels, network.name, graph)
     if "executorch" in options.targets:
         from tinyrefinery.deploy.export.executorch_conversion import export_program, program_file
@@ -186,22 +186,8 @@ class _Work:
     ) -> "_Candidate":
         """The artifact of one graph with the calibration that loses least, and its check."""
         say(f"converting to {target}{' int8' if self.options.int8 else ''}")
-        from tinyrefinery.deploy.export.artifact_files import Files, make  # needs the extra
-
-        images = self.samples.calibration
-        files = Files(
-            graph=graph,
-            folder=folder,
-            images=None if images is None or not self.options.int8 else self._taken(images),
-            metadata=lambda method: json.dumps(
-                self._facts(network, target, method, kept), sort_keys=True
-            ),
-            pixels=self.options.preprocessing == INSIDE,
-            name=network.slug,
-            kept=kept,
-        )
         folder.mkdir(exist_ok=True)
-        made = make(target, files, say)
+        made = self._made(target, network, graph, folder, kept, say)
         say(f"checking on {self.samples.check.where}")
         inputs = self._inputs(target, next(iter(made.values())))
         found = {m: predict_artifact(p, inputs, say).astype(np.float32) for m, p in made.items()}
@@ -219,6 +205,39 @@ class _Work:
         loss = (drop, losses[best])
         checked = inputs, found[best]
         return _Candidate(network, graph, made[best], best, parity, checked, loss, kept)
+
+    def _made(
+        self,
+        target: str,
+        network: Network,
+        graph: Path,
+        folder: Path,
+        kept: KeptLayers,
+        say: Callable[[str], object],
+    ) -> dict[str, Path]:
+        """Files of a target by calibration method; "" for float."""
+        pixels = self.options.preprocessing == INSIDE
+        if target == "packed":
+            from tinyrefinery.deploy.packing.packed_artifact import make_packed
+
+            path, facts = folder / "artifact.packed", self._facts(network, target, "", kept)
+            make_packed(network.load(), network.info, facts, path, pixels=pixels)
+            return {"": path}
+        from tinyrefinery.deploy.export.artifact_files import Files, make  # needs the extra
+
+        images = self.samples.calibration
+        files = Files(
+            graph=graph,
+            folder=folder,
+            images=None if images is None or not self.options.int8 else self._taken(images),
+            metadata=lambda method: json.dumps(
+                self._facts(network, target, method, kept), sort_keys=True
+            ),
+            pixels=pixels,
+            name=network.slug,
+            kept=kept,
+        )
+        return make(target, files, say)
 
     def tuned(self, folder: Path, say: Callable[[str], object]) -> tuple[Network, Path]:
         """The network fine-tuned for int8, and its float graph; made once for all targets."""

@@ -40,7 +40,12 @@ class UnpackableError(DataError):
 
 
 def pack_network(
-    network: nn.Module, size: tuple[int, int], channels: int, metadata: str = ""
+    network: nn.Module,
+    size: tuple[int, int],
+    channels: int,
+    metadata: str = "",
+    *,
+    normalization: tuple[Sequence[float], Sequence[float]] | None = None,
 ) -> Program:
     """The program of a network: images (H, W, C) to logits.
 
@@ -49,6 +54,7 @@ def pack_network(
         size: height and width of its images in pixels.
         channels: of its images.
         metadata: JSON that describes it.
+        normalization: mean and std, if the program is to normalize pixels from 0 to 255.
 
     Raises:
         UnpackableError: if it has no binary layer, or one that packed networks lack.
@@ -60,7 +66,11 @@ def pack_network(
         graph = _Tracer().trace(network)
     except Exception as error:  # what tracing raises depends on the network's code
         raise UnpackableError(f"its layers can't be listed ({error})") from error
-    return _Lowering(network, size, channels).program(graph, metadata)
+    lowering = _Lowering(network, size, channels)
+    if normalization is not None:
+        mean, std = (np.asarray(values, np.float64) for values in normalization)
+        lowering.affine = 1 / (255 * std), -mean / std
+    return lowering.program(graph, metadata)
 
 
 class _Tracer(fx.Tracer):
@@ -74,6 +84,8 @@ class _Lowering:
     def __init__(self, network: nn.Module, size: tuple[int, int], channels: int) -> None:
         self.builder, self.network = ProgramBuilder(), network
         self.input = self.builder.value(Value(*size, channels))
+        self.affine: tuple[np.ndarray, np.ndarray] | None = None
+        """What is done with the pixels of an image first."""
 
     def program(self, graph: fx.Graph, metadata: str) -> Program:
         flows: dict[fx.Node, _Flow] = {}
@@ -95,7 +107,7 @@ class _Lowering:
 
     def _flow(self, node: fx.Node, flows: dict[fx.Node, _Flow]) -> _Flow:
         if node.op == "placeholder":
-            return _Flow(self.input)
+            return _Flow(self.input, affine=self.affine)
         inputs = [flows[each] for each in node.args if isinstance(each, fx.Node)]
         if node.op == "call_module":
             layer = self.network.get_submodule(cast(str, node.target))
