@@ -135,9 +135,7 @@ def _alone(builder, current, draws):
     target = builder.values[current]
     arrays, residual, relu = _finish(builder, target, draws)
     value = builder.value(target)
-    builder.step(
-        Step(Op.FINISH, current, value, residual=residual, relu=relu, arrays=arrays)
-    )
+    builder.step(Step(Op.FINISH, current, value, residual=residual, relu=relu, arrays=arrays))
     return value
 
 

@@ -66,7 +66,11 @@ def export(
     overrides: DataOverrides = None,
     to: Annotated[
         list[str],
-        option("TARGET", "onnx, litert, executorch, c (C99, int8) or packed (1 bit). Repeatable.", "--to"),
+        option(
+            "TARGET",
+            "onnx, litert, executorch, c (C99, int8) or packed (1 bit). Repeatable.",
+            "--to",
+        ),
     ] = ["onnx"],  # noqa: B006  Typer wants a list
     int8: Annotated[
         bool, typer.Option("--int8", help="Quantize to 8 bits, calibrated on training images.")

@@ -41,9 +41,7 @@ class PackedNetwork(RuntimeNetwork):
         try:
             self.runtime = PackedRuntime(self._content, variant)
         except MalformedError as error:
-            raise CheckpointError(
-                f"{path}: {error}. Export it again or restore a copy"
-            ) from error
+            raise CheckpointError(f"{path}: {error}. Export it again or restore a copy") from error
         height, width, channels = self.runtime.inputs
         if channels not in (1, 3):
             raise CheckpointError(f"{path}: takes {channels} channels, but images have 1 or 3")

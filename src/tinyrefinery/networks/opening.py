@@ -273,9 +273,7 @@ def _of_runtime_file(
     if place is None:
         place = stage_folder_of(path)
     if place is not None and place.suffix.lower() in RUNTIME_FILES:
-        raise DataError(
-            f"{place}: --like names a run or a network file, not another exported file"
-        )
+        raise DataError(f"{place}: --like names a run or a network file, not another exported file")
     origin = None if place is None else open_network(place, **vars(choice))
     stated, otherwise = facts
     network, digest = _read(kind, path)

@@ -68,9 +68,7 @@ def write_packed(program: Program) -> bytes:
 def _step_bytes(step: Step, places: list[int]) -> bytes:
     residual = _NONE if step.residual is None else step.residual
     numbers = (step.op, step.relu, step.input, step.output, residual, *step.kernel)
-    packed = struct.pack(
-        "<18I24x", *numbers, step.stride, step.padding, step.scratch, *places
-    )
+    packed = struct.pack("<18I24x", *numbers, step.stride, step.padding, step.scratch, *places)
     assert len(packed) == _STEP
     return packed
 

@@ -23,7 +23,7 @@ from tinyrefinery.deploy.export.export_options import (
 from tinyrefinery.deploy.export.exportable import Exportable
 from tinyrefinery.deploy.export.exported import Exported
 from tinyrefinery.deploy.export.onnx_graph import export_graph
-from tinyrefinery.deploy.export.parity import Parity, compare, divergence
+from tinyrefinery.deploy.export.parity import MOST_WITH_SIGNS, Parity, compare, divergence
 from tinyrefinery.deploy.export.sample_images import Sample, Samples, draw_samples
 from tinyrefinery.deploy.export.side_files import VECTORS, Vectors, failed_file, write_artifact
 from tinyrefinery.deploy.export.verification import open_artifact, predict_artifact
@@ -199,6 +199,7 @@ class _Work:
             self.samples.check.labels,
             self.samples.check.where,
             max_drop=self.options.max_drop if self.options.int8 else None,
+            share=MOST_WITH_SIGNS if target == "packed" else 1.0,
             exact=self._exact,
         )
         drop = 0.0 if parity.drop is None else parity.drop.high
