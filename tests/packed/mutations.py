@@ -1,4 +1,4 @@
-"""Damaged packed files: cut, flipped, and with numbers that overflow, with their checksum mended."""
+"""Damaged packed files: cut, flipped, or with other numbers, some with a valid checksum."""
 
 import struct
 from zlib import crc32
@@ -9,7 +9,7 @@ _NASTY = (0, 1, 2, 63, 64, 65, 0x7FFF, 0xFFFF, 1 << 20, 0x7FFFFFFF, 0x80000000, 
 _NASTY += (0xFFFFFFFE, 0xFFFFFFFF)
 
 
-def mended(content: bytes) -> bytes:
+def sealed(content: bytes) -> bytes:
     """The bytes with the length and the checksum that they need."""
     content = content[:12] + struct.pack("<I", len(content)) + content[16:]
     return content[:16] + struct.pack("<I", crc32(content[20:])) + content[20:]
@@ -34,4 +34,4 @@ def mutate(content: bytes, seed: int) -> bytes:
             near = (before + int(draws.integers(-2, 3))) & 0xFFFFFFFF
             new = near if draws.random() < 0.5 else int(draws.choice(_NASTY))
             struct.pack_into("<I", damaged, place, new)
-    return mended(bytes(damaged)) if seed % 2 and len(damaged) >= 20 else bytes(damaged)
+    return sealed(bytes(damaged)) if seed % 2 and len(damaged) >= 20 else bytes(damaged)

@@ -6,7 +6,7 @@ import struct
 import numpy as np
 import pytest
 
-from tests.packed.mutations import mended, mutate
+from tests.packed.mutations import mutate, sealed
 from tests.packed.random_programs import random_program
 from tinyrefinery.packed.packed_format import MalformedError, read_packed, write_packed
 from tinyrefinery.packed.packed_runtime import _aligned
@@ -37,10 +37,10 @@ def test_a_program_is_read_as_it_was_written():
         (lambda c: c[:-1], "another length"),
         (lambda c: c + b"\0", "another length"),
         (lambda c: c[:-70] + bytes([c[-70] ^ 1]) + c[-69:], "checksum differs"),
-        (lambda c: mended(c[:20] + struct.pack("<I", 1 << 30) + c[24:]), "tables do not fit"),
-        (lambda c: mended(c[:40] + struct.pack("<2I", 2**32 - 1, 9) + c[48:]), "metadata"),
-        (lambda c: mended(c[:68] + struct.pack("<I", 2**31) + c[72:]), "impossible shape"),
-        (lambda c: mended(c[:28] + struct.pack("<I", 64) + c[32:]), "impossible shape"),
+        (lambda c: sealed(c[:20] + struct.pack("<I", 1 << 30) + c[24:]), "tables do not fit"),
+        (lambda c: sealed(c[:40] + struct.pack("<2I", 2**32 - 1, 9) + c[48:]), "metadata"),
+        (lambda c: sealed(c[:68] + struct.pack("<I", 2**31) + c[72:]), "impossible shape"),
+        (lambda c: sealed(c[:28] + struct.pack("<I", 64) + c[32:]), "impossible shape"),
     ],
 )
 def test_damage_is_named_alike_in_c_and_python(native, damage, message):
@@ -67,4 +67,4 @@ def test_c_and_python_refuse_the_same_damaged_files(native):
                 verdicts.append("opened")
         assert verdicts[0] == verdicts[1], f"seed {seed}: {verdicts}"
         refused += verdicts[0] == "refused"
-    assert 800 < refused < 1200  # those with a mended checksum may only change a weight
+    assert 800 < refused < 1200  # those with a valid checksum may only change a weight

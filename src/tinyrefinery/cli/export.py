@@ -67,9 +67,7 @@ def export(
     to: Annotated[
         list[str],
         option(
-            "TARGET",
-            "onnx, litert, executorch, c (C99, int8) or packed (1 bit). Repeatable.",
-            "--to",
+            "TARGET", "onnx, litert, executorch, c (int8) or packed (1 bit). Repeatable.", "--to"
         ),
     ] = ["onnx"],  # noqa: B006  Typer wants a list
     int8: Annotated[

@@ -30,7 +30,8 @@ class Op(IntEnum):
     """What may follow a convolution, by itself."""
 
 
-ARRAYS = ("weights", "scale", "shift", "slope", "gain", "offset", "bounds", "flips")
+_FINISHES, _COMPARISON = ("scale", "shift", "slope", "gain", "offset"), ("bounds", "flips")
+ARRAYS: tuple[str, ...] = ("weights", *_FINISHES, *_COMPARISON)
 """Arrays of a step, in the order of the file."""
 
 
@@ -71,8 +72,9 @@ class Value:
 
 @dataclass(frozen=True)
 class Step:
-    """One step. A convolution's sum v is finished in this order, with arrays (C,) per channel:
+    """One step.
 
+    A convolution's sum v is finished in this order, with arrays (C,) per channel:
     `v * scale + shift`, PReLU with `slope`, `v * gain + offset`, `v + residual`, ReLU. Or, where
     the output is bits, `v * flips >= bounds`.
     """

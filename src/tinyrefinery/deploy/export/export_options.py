@@ -96,11 +96,6 @@ def check_export(network: Network, options: ExportOptions) -> None:
         from tinyrefinery.deploy.export.fine_tuning import check_fine_tuning
 
         check_fine_tuning(network)
-    if options.int8 and "packed" in options.targets:
-        raise RecipeError(
-            "--to packed keeps binary layers in bits and the others in float: leave --int8 out, "
-            "and export to C or int8 separately"
-        )
     _check_kept(options)
     if options.keep_float and "c" in options.targets:
         raise RecipeError("--to c writes whole numbers only: leave --keep-float out")
@@ -108,7 +103,12 @@ def check_export(network: Network, options: ExportOptions) -> None:
 
 
 def _check_kept(options: ExportOptions) -> None:
-    """Refuse layers that no target can keep."""
+    """Refuse layers that no target can keep in the wanted precision."""
+    if options.int8 and "packed" in options.targets:
+        raise RecipeError(
+            "--to packed keeps binary layers in bits and the others in float: leave --int8 out, "
+            "and export to C or int8 separately"
+        )
     for option, count in (("float", options.keep_float), ("16bit", options.keep_16bit)):
         if count and not options.int8:
             raise RecipeError(f"--keep-{option} is about int8: add --int8, or leave it out")

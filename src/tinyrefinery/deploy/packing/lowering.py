@@ -288,15 +288,15 @@ class _Lowering:
         if step is not None and step.op == Op.BINARY and flow.stage <= _SCALED:
             assert flow.step is not None
             self.builder.values[flow.value] = bits
-            bounds = sum_bounds(*_composed(step, flow.affine, image.channels))
-            arrays = {"weights": step.arrays["weights"]}
-            arrays |= dict(zip(("flips", "bounds"), bounds, strict=True))
+            flips, bounds = sum_bounds(*_composed(step, flow.affine, image.channels))
+            arrays = {"weights": step.arrays["weights"], "flips": flips, "bounds": bounds}
             self.builder.steps[flow.step] = replace(step, arrays=arrays)
             return flow.value
         value = self.builder.value(bits)
         arrays = {}
         if flow.affine is not None:
-            arrays = dict(zip(("flips", "bounds"), float_bounds(*flow.affine), strict=True))
+            flips, bounds = float_bounds(*flow.affine)
+            arrays = {"flips": flips, "bounds": bounds}
         self.builder.step(Step(Op.SIGN, flow.value, value, arrays=arrays))
         return value
 
