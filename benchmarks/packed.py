@@ -50,6 +50,7 @@ def convolution() -> Ways:
     layer = BinaryConv2d(CHANNELS, CHANNELS).eval()
     twin, count = float_twin(layer), layer.weight.numel()
     content = write_packed(pack_network(nn.Sequential(layer), (SIDE, SIDE), CHANNELS))
+    assert isinstance(twin, nn.Conv2d)
     weights = twin.weight.detach().numpy()
     draws = np.random.default_rng(0)
     images = draws.standard_normal((1, CHANNELS, SIDE, SIDE)).astype(np.float32)

@@ -209,7 +209,7 @@ class _Lowering:
 
     def mean(self, layer: nn.AdaptiveAvgPool2d, flow: _Flow) -> _Flow:
         """Average pool to one pixel, or to as many as there are."""
-        image, wanted = self.image(flow), _pair(layer.output_size)
+        image, wanted = self.image(flow), _pair(cast(Any, layer.output_size))
         if wanted == (image.height, image.width):
             return flow
         if wanted != (1, 1):
