@@ -22,12 +22,12 @@ from timing import Figure, quick, report
 
 OPEN = """
 import json, os, sys, time
-class NoPandas:
-    def find_spec(self, name, *_):
-        if name == "pandas":
-            raise ImportError("hidden")
+from importlib.machinery import PathFinder
+find = PathFinder.find_spec
+def find_others(name, *rest):
+    return None if name == "pandas" else find(name, *rest)
 if sys.argv[2] == "hidden":
-    sys.meta_path.insert(0, NoPandas())
+    PathFinder.find_spec = find_others
 import torch
 from tinyrefinery.data.open import open_data
 before, began = os.times(), time.perf_counter()

@@ -24,7 +24,7 @@ print("\\n" + json.dumps(found[-1]))
 """
 HEAVY = (
     *("sklearn", "scipy.stats", "scipy.optimize", "scipy.interpolate", "scipy.ndimage"),
-    *("timm", "onnx", "onnxruntime", "datasets", "IPython", "tensorflow"),
+    *("timm", "torchvision", "onnx", "onnxruntime", "datasets", "IPython", "tensorflow"),
 )
 """Some take longer to import than all of tinyrefinery. pandas is not here: pyarrow loads it where
 it is installed, and this package does not need it."""

@@ -13,6 +13,10 @@ from tinyrefinery import random
 from tinyrefinery.errors import DataError
 from tinyrefinery.options.crops import Augment, Center, Color, Crop, Inception, Pad
 
+TURNED = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate")
+_ENHANCED = ("Brightness", "Color", "Contrast", "Sharpness")
+OPERATIONS = ("Identity", *TURNED, *_ENHANCED, "Posterize", "Solarize", "AutoContrast", "Equalize")
+"""Of RandAugment, as in torchvision."""
 ATTEMPTS = 10  # tries for an Inception crop that fits, as in torchvision.RandomResizedCrop
 
 
@@ -29,6 +33,9 @@ class Crops:
     """(B,) degrees, counter-clockwise."""
     color: np.ndarray | None = None
     """(B, 4): factors of brightness, contrast, saturation; hue shift in turns."""
+    operations: np.ndarray | None = None
+    """(B, n) int: operations of RandAugment, numbered from 1 as in `OPERATIONS`. Negative where one
+    that has a direction goes left, up, or darker."""
     resized: np.ndarray | None = None
     """(B, 2) int: height and width to which the whole image is resized before cropping."""
     copied: bool = False
@@ -37,7 +44,7 @@ class Crops:
 
     def subset(self, which: slice) -> "Crops":
         """The draws of a contiguous part of the batch."""
-        optional = (self.angle, self.color, self.resized)
+        optional = (self.angle, self.color, self.operations, self.resized)
         return Crops(
             self.boxes[which],
             self.flip[which],
@@ -56,6 +63,7 @@ class Crops:
             np.concatenate([self.flip, others.flip]),
             joined(self.angle, others.angle),
             joined(self.color, others.color),
+            joined(self.operations, others.operations),
             joined(self.resized, others.resized),
             copied=self.copied,
         )
@@ -110,14 +118,17 @@ def draw(
 
 def _augmented(crops: Crops, part: Augment, seed: int, epoch: int, rows: np.ndarray) -> Crops:
     """The crops with their random changes; each kind has random numbers of its own."""
-    flip, angle, color = crops.flip, None, None
+    flip, angle, color, operations = crops.flip, None, None, None
     if part.flip:
         flip = random.uniform(seed, "flip", epoch, rows, 1)[:, 0] < part.flip
     if part.rotate:
         angle = (2 * random.uniform(seed, "rotate", epoch, rows, 1)[:, 0] - 1) * part.rotate
     if part.color is not None:
         color = _color(random.uniform(seed, "color", epoch, rows, 4), part.color)
-    return replace(crops, flip=flip, angle=angle, color=color)
+    if part.rand_augment is not None:
+        draws = random.uniform(seed, "rand_augment", epoch, rows, 2 * part.rand_augment.operations)
+        operations = _operations(draws)
+    return replace(crops, flip=flip, angle=angle, color=color, operations=operations)
 
 
 def _inception(
@@ -197,6 +208,13 @@ def _center(sizes: np.ndarray, crop: Center) -> tuple[np.ndarray, np.ndarray]:
     corners = np.rint((resized - size) / 2)
     boxes = np.concatenate([corners, np.broadcast_to(size, sizes.shape)], axis=1)
     return boxes, resized.astype(np.int64)
+
+
+def _operations(draws: np.ndarray) -> np.ndarray:
+    """Operations of RandAugment, (B, n), from n draws of kinds and n of directions."""
+    count = draws.shape[1] // 2
+    numbers = (draws[:, :count] * len(OPERATIONS)).astype(np.int64) + 1
+    return np.where(draws[:, count:] < 0.5, -numbers, numbers)
 
 
 def _color(draws: np.ndarray, part: Color) -> np.ndarray:

@@ -20,6 +20,7 @@ from tinyrefinery.data.device import to_device
 from tinyrefinery.data.images import ChangedImageError, EncodedImages, Images
 from tinyrefinery.data.manifest import UNLABELLED
 from tinyrefinery.data.mixing import Mixing, draw_mixing, pair_up
+from tinyrefinery.data.rand_augment import apply_operations
 from tinyrefinery.data.shrunk import shrunk
 from tinyrefinery.errors import DataError
 from tinyrefinery.options.crops import IMAGENET_MEAN, IMAGENET_STD, Augment, Crop, Mix
@@ -247,12 +248,15 @@ class View:
         return [self._augment(images, crops) for images, crops in zip(cut, draws, strict=True)]
 
     def _augment(self, images: Tensor, crops: Crops) -> Tensor:
-        """Move crops (B, C, h, w) to the device, rotate and recolor them."""
+        """Move crops (B, C, h, w) to the device, rotate, recolor and change them."""
         images = to_device(images, self.device)
         if crops.angle is not None:
             images = transforms.rotate(images, torch.as_tensor(crops.angle))
         if crops.color is not None:
             images = transforms.recolor(images, torch.as_tensor(crops.color))
+        part = None if self.augment is None else self.augment.rand_augment
+        if crops.operations is not None and part is not None:
+            images = apply_operations(images, crops.operations, part.magnitude)
         return images
 
     def truth(self, rows: np.ndarray, epoch: int) -> np.ndarray | None:

@@ -33,6 +33,8 @@ VARIANTS = (
     Variant("larger crops", {"train_crop.area": [0.6, 1.0]}),
     Variant("color changes", {"color": {"brightness": 0.3, "contrast": 0.3, "saturation": 0.3}}),
     Variant("rotated crops", {"rotate": 12}),
+    Variant("RandAugment", {"rand_augment": {"operations": 1, "magnitude": 9}}),
+    Variant("mixed crops", {"mix": {"mixup": 0.2}}),
 )
 """Tried on the best candidate, one at a time."""
 

@@ -5,80 +5,53 @@ Each network has `forward_features` (images to the last feature maps, before poo
 """
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 from torch import nn
 
 from tinyrefinery.errors import RecipeError, check_options, look_up
 from tinyrefinery.layers.initialize import initialize_as_pytorch, initialize_without_groups
-from tinyrefinery.models.alexnet import AlexNet
-from tinyrefinery.models.alexnet_xnor import AlexNetXnor
-from tinyrefinery.models.bireal_small import BirealSmall
-from tinyrefinery.models.darknet19 import Darknet19
-from tinyrefinery.models.densenet import densenet121, densenet_k12
-from tinyrefinery.models.ds_cnn import DSCNN
-from tinyrefinery.models.mobilenet_tiny import MobileNetTiny
-from tinyrefinery.models.mobilenet_v1 import (
-    mobilenet_v1_025,
-    mobilenet_v1_050,
-    mobilenet_v1_075,
-    mobilenet_v1_100,
-)
-from tinyrefinery.models.mobilenet_v2 import mobilenet_v2_075, mobilenet_v2_100
-from tinyrefinery.models.nasnet import nasnet_a
-from tinyrefinery.models.resnet import resnet18, resnet34, resnet50
-from tinyrefinery.models.resnet8 import ResNet8
-from tinyrefinery.models.resnet_lcnn import resnet8_lcnn, resnet18_lcnn
-from tinyrefinery.models.resnet_xnor import resnet18_xnor, resnet50_xnor
-from tinyrefinery.models.shufflenet_v2 import shufflenet_v2_050, shufflenet_v2_100
-from tinyrefinery.models.skipblocknet import (
-    skipblocknet_l,
-    skipblocknet_m,
-    skipblocknet_s,
-    skipblocknet_s16,
-    skipblocknet_xs,
-)
-from tinyrefinery.models.squeezenet import SqueezeNet
-from tinyrefinery.models.street_cnn import StreetCNN
 from tinyrefinery.models.timm_network import TIMM, timm_network
-from tinyrefinery.models.vgg import vgg16, vgg19
 
-MODELS: dict[str, Callable[..., nn.Module]] = {
-    "alexnet": AlexNet,
-    "alexnet_xnor": AlexNetXnor,
-    "bireal_small": BirealSmall,
-    "darknet19": Darknet19,
-    "densenet121": densenet121,
-    "densenet_k12": densenet_k12,
-    "ds_cnn": DSCNN,
-    "mobilenet_tiny": MobileNetTiny,
-    "mobilenet_v1_025": mobilenet_v1_025,
-    "mobilenet_v1_050": mobilenet_v1_050,
-    "mobilenet_v1_075": mobilenet_v1_075,
-    "mobilenet_v1_100": mobilenet_v1_100,
-    "mobilenet_v2_075": mobilenet_v2_075,
-    "mobilenet_v2_100": mobilenet_v2_100,
-    "nasnet_a": nasnet_a,
-    "resnet8": ResNet8,
-    "resnet18": resnet18,
-    "resnet34": resnet34,
-    "resnet50": resnet50,
-    "resnet8_lcnn": resnet8_lcnn,
-    "resnet18_lcnn": resnet18_lcnn,
-    "resnet18_xnor": resnet18_xnor,
-    "resnet50_xnor": resnet50_xnor,
-    "shufflenet_v2_050": shufflenet_v2_050,
-    "shufflenet_v2_100": shufflenet_v2_100,
-    "squeezenet": SqueezeNet,
-    "skipblocknet_l": skipblocknet_l,
-    "skipblocknet_m": skipblocknet_m,
-    "skipblocknet_s": skipblocknet_s,
-    "skipblocknet_s16": skipblocknet_s16,
-    "skipblocknet_xs": skipblocknet_xs,
-    "street_cnn": StreetCNN,
-    "vgg16": vgg16,
-    "vgg19": vgg19,
+MODELS = {
+    "alexnet": "alexnet.AlexNet",
+    "alexnet_xnor": "alexnet_xnor.AlexNetXnor",
+    "bireal_small": "bireal_small.BirealSmall",
+    "darknet19": "darknet19.Darknet19",
+    "densenet121": "densenet.densenet121",
+    "densenet_k12": "densenet.densenet_k12",
+    "ds_cnn": "ds_cnn.DSCNN",
+    "mobilenet_tiny": "mobilenet_tiny.MobileNetTiny",
+    "mobilenet_v1_025": "mobilenet_v1.mobilenet_v1_025",
+    "mobilenet_v1_050": "mobilenet_v1.mobilenet_v1_050",
+    "mobilenet_v1_075": "mobilenet_v1.mobilenet_v1_075",
+    "mobilenet_v1_100": "mobilenet_v1.mobilenet_v1_100",
+    "mobilenet_v2_075": "mobilenet_v2.mobilenet_v2_075",
+    "mobilenet_v2_100": "mobilenet_v2.mobilenet_v2_100",
+    "nasnet_a": "nasnet.nasnet_a",
+    "resnet8": "resnet8.ResNet8",
+    "resnet18": "resnet.resnet18",
+    "resnet34": "resnet.resnet34",
+    "resnet50": "resnet.resnet50",
+    "resnet8_lcnn": "resnet_lcnn.resnet8_lcnn",
+    "resnet18_lcnn": "resnet_lcnn.resnet18_lcnn",
+    "resnet18_xnor": "resnet_xnor.resnet18_xnor",
+    "resnet50_xnor": "resnet_xnor.resnet50_xnor",
+    "shufflenet_v2_050": "shufflenet_v2.shufflenet_v2_050",
+    "shufflenet_v2_100": "shufflenet_v2.shufflenet_v2_100",
+    "squeezenet": "squeezenet.SqueezeNet",
+    "skipblocknet_l": "skipblocknet.skipblocknet_l",
+    "skipblocknet_m": "skipblocknet.skipblocknet_m",
+    "skipblocknet_s": "skipblocknet.skipblocknet_s",
+    "skipblocknet_s16": "skipblocknet.skipblocknet_s16",
+    "skipblocknet_xs": "skipblocknet.skipblocknet_xs",
+    "street_cnn": "street_cnn.StreetCNN",
+    "vgg16": "vgg.vgg16",
+    "vgg19": "vgg.vgg19",
 }
+"""Module in this package and builder of each architecture. It is imported when it is built: several
+need torchvision, which is slow to import."""
 
 
 AUTHORS: dict[str, Callable[[nn.Module], None]] = {
@@ -129,7 +102,8 @@ def create(
         return timm_network(
             name.removeprefix(TIMM), classes, size=height_width, channels=channels, **options
         )
-    builder = look_up("model", name, MODELS, more=f"{TIMM}NAME for any model of timm")
+    place = look_up("model", name, MODELS, more=f"{TIMM}NAME for any model of timm")
+    builder = _builder(place)
     reserved = ("classes", "size", "channels")
     check_options("model", name, builder, options, reserved=reserved)
     try:
@@ -139,6 +113,11 @@ def create(
     if init == "authors":
         AUTHORS[name](network)
     return network
+
+
+def _builder(place: str) -> Callable[..., nn.Module]:
+    module, name = place.split(".")
+    return getattr(import_module(f"tinyrefinery.models.{module}"), name)
 
 
 def _check_init(name: str, init: Any) -> None:

@@ -84,6 +84,15 @@ class Mix(Part):
         return self
 
 
+class RandAugment(Part):
+    """Random operations on training crops (arXiv 1909.13719), as torchvision has them."""
+
+    operations: Annotated[int, Field(ge=1, le=14)] = 2
+    """Operations on each crop, of shears, shifts, rotation, colors, contrast and sharpness."""
+    magnitude: Annotated[int, Field(ge=0, le=30)] = 9
+    """How strong they are; 30 is strongest."""
+
+
 class Augment(Part):
     """Random changes of training crops, besides where they are cut."""
 
@@ -93,5 +102,7 @@ class Augment(Part):
     """Largest rotation of a training crop in degrees, either way."""
     color: Color | None = None
     """Random color changes of training crops; null: none."""
+    rand_augment: Annotated[RandAugment | None, Field(exclude_if=lambda part: part is None)] = None
+    """RandAugment of training crops. A refiner labels the changed crop; null: none."""
     mix: Annotated[Mix | None, Field(exclude_if=lambda mix: mix is None)] = None
     """Mixup and CutMix of training crops. A refiner labels the mixed crop; null: none."""

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
-from scipy.special import stdtrit
 
 
 @dataclass(frozen=True)
@@ -71,5 +70,7 @@ def paired_gain(
     mean, std, n = difference.mean, difference.std, difference.n
     if std is None:
         return Gain(mean, None, n, None, None, confidence)
+    from scipy.special import stdtrit  # takes a moment to import
+
     half = float(stdtrit(n - 1, (1 + confidence) / 2)) * std / sqrt(n)
     return Gain(mean, std, n, mean - half, mean + half, confidence)

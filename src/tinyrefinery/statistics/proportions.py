@@ -7,8 +7,6 @@ satisfies it.
 from collections.abc import Sequence
 from math import inf, sqrt
 
-from scipy.special import bdtr, betaincinv, ndtri
-
 MOST_IMAGES = 10_000_000
 """Upper limit of the search for the required sample size."""
 
@@ -32,6 +30,8 @@ def least_share(hits: int, n: int, level: float) -> float:
         n: all images.
         level: one-sided error rate: how often at most the true share is below the bound, in (0, 1).
     """
+    from scipy.special import betaincinv  # takes a moment to import
+
     return float(betaincinv(hits, n - hits + 1, level)) if hits else 0.0
 
 
@@ -110,6 +110,8 @@ def mcnemar(first: int, second: int) -> float:
     total = first + second
     if not total:
         return 1.0
+    from scipy.special import bdtr  # takes a moment to import
+
     return min(1.0, 2.0 * float(bdtr(min(first, second), total, 0.5)))
 
 
@@ -176,6 +178,8 @@ def wilson_interval(share: float, n: int, confidence: float = 0.95) -> tuple[flo
 
     It covers the uncertainty from the finite test set, not the variation over seeds.
     """
+    from scipy.special import ndtri  # takes a moment to import
+
     z = float(ndtri((1 + confidence) / 2))
     scale = 1 + z**2 / n
     center = (share + z**2 / (2 * n)) / scale
