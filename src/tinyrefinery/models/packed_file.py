@@ -35,7 +35,7 @@ class PackedNetwork(RuntimeNetwork):
             variant: of `packed_runtime.variants()`; None: the fastest one.
 
         Raises:
-            CheckpointError: if it is not readable, or no packed network of images.
+            CheckpointError: if it is not readable, or not a packed network of images.
         """
         self._content = read_packed_file(path)
         try:

@@ -34,7 +34,7 @@ _MOST_STEPS = 1 << 16
 
 
 class MalformedError(ValueError):
-    """A file that is no packed network; the message completes "FILE: ..."."""
+    """A file that is not a packed network; the message completes "FILE: ..."."""
 
 
 def write_packed(program: Program) -> bytes:

@@ -33,7 +33,7 @@ class PackedRuntime:
             variant: of `variants()`; None: the fastest one.
 
         Raises:
-            MalformedError: if they are no packed network.
+            MalformedError: if they are not a packed network.
             ValueError: if this machine has no such variant.
         """
         names = variants()
