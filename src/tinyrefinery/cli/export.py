@@ -94,7 +94,7 @@ def export(
 ) -> None:
     """Export a model for a device, checked against the network.
 
-    Each artifact takes a uint8 image and gives probabilities, a packed one logits. It is checked on the validation
+    Each artifact takes a uint8 image and gives probabilities. It is checked on the validation
     images of the run. Exits with 1 if it predicts something else, or if an int8 artifact is not
     proven to keep its accuracy.
     """
