@@ -23,7 +23,7 @@ from tinyrefinery.deploy.export.export_options import (
 from tinyrefinery.deploy.export.exportable import Exportable
 from tinyrefinery.deploy.export.exported import Exported
 from tinyrefinery.deploy.export.onnx_graph import export_graph
-from tinyrefinery.deploy.export.parity import Parity, compare, divergence
+from tinyrefinery.deploy.export.parity import MOST_WITH_SIGNS, Parity, compare, divergence
 from tinyrefinery.deploy.export.sample_images import Sample, Samples, draw_samples
 from tinyrefinery.deploy.export.side_files import VECTORS, Vectors, failed_file, write_artifact
 from tinyrefinery.deploy.export.verification import open_artifact, predict_artifact
@@ -102,7 +102,7 @@ def _write_graphs(
 ) -> None:
     """Write the ONNX graph of a network, and beside it the program of torch for ExecuTorch."""
     info = network.info
-    if set(options.targets) != {"executorch"} or options.explain:
+    if set(options.targets) - {"executorch", "packed"} or options.explain:
         export_graph(module, info.size, info.channels, network.name, graph)
     if "executorch" in options.targets:
         from tinyrefinery.deploy.export.executorch_conversion import export_program, program_file
@@ -187,24 +187,8 @@ class _Work:
     ) -> "_Candidate":
         """The artifact of one graph with the calibration that loses least, and its check."""
         say(f"converting to {target}{' int8' if self.options.int8 else ''}")
-        from tinyrefinery.deploy.export.artifact_files import Files, make  # needs the extra
-
-        images = self.samples.calibration
-        files = Files(
-            graph=graph,
-            folder=folder,
-            images=None if images is None or not self.options.int8 else self._taken(images),
-            metadata=lambda method: json.dumps(
-                self._facts(network, target, method, kept), sort_keys=True
-            ),
-            pixels=self.options.preprocessing == INSIDE,
-            name=network.slug,
-            kept=kept,
-            budget=self.budget,
-            forms=forms_of(self.budget, network.info.mean, network.info.std),
-        )
         folder.mkdir(exist_ok=True)
-        made = make(target, files, say)
+        made = self._made(target, network, graph, folder, kept, say)
         say(f"checking on {self.samples.check.where}")
         inputs = self._inputs(target, next(iter(made.values())))
         found = {m: predict_artifact(p, inputs, say).astype(np.float32) for m, p in made.items()}
@@ -216,12 +200,48 @@ class _Work:
             self.samples.check.labels,
             self.samples.check.where,
             max_drop=self.options.max_drop if self.options.int8 else None,
+            share=MOST_WITH_SIGNS if target == "packed" else 1.0,
             exact=self._exact,
         )
         drop = 0.0 if parity.drop is None else parity.drop.high
         loss = (drop, losses[best])
         checked = inputs, found[best]
         return _Candidate(network, graph, made[best], best, parity, checked, loss, kept)
+
+    def _made(
+        self,
+        target: str,
+        network: Network,
+        graph: Path,
+        folder: Path,
+        kept: KeptLayers,
+        say: Callable[[str], object],
+    ) -> dict[str, Path]:
+        """Files of a target by calibration method; "" for float."""
+        pixels = self.options.preprocessing == INSIDE
+        if target == "packed":
+            from tinyrefinery.deploy.packing.packed_artifact import make_packed
+
+            path, facts = folder / "artifact.packed", self._facts(network, target, "", kept)
+            make_packed(network.load(), network.info, facts, path, pixels=pixels)
+            return {"": path}
+        from tinyrefinery.deploy.export.artifact_files import Files, make  # needs the extra
+
+        images = self.samples.calibration
+        files = Files(
+            graph=graph,
+            folder=folder,
+            images=None if images is None or not self.options.int8 else self._taken(images),
+            metadata=lambda method: json.dumps(
+                self._facts(network, target, method, kept), sort_keys=True
+            ),
+            pixels=pixels,
+            name=network.slug,
+            kept=kept,
+            budget=self.budget,
+            forms=forms_of(self.budget, network.info.mean, network.info.std),
+        )
+        return make(target, files, say)
 
     def tuned(self, folder: Path, say: Callable[[str], object]) -> tuple[Network, Path]:
         """The network fine-tuned for int8, and its float graph; made once for all targets."""
@@ -234,9 +254,8 @@ class _Work:
         graph = folder / TUNED / "graph.onnx"
         if not graph.parent.exists():
             graph.parent.mkdir()
-            info = network.info
-            normalize = self.options.preprocessing == INSIDE
-            module = Exportable(network.load(), info.mean, info.std, normalize=normalize)
+            info, inside = network.info, self.options.preprocessing == INSIDE
+            module = Exportable(network.load(), info.mean, info.std, normalize=inside)
             _write_graphs(network, module, self.options, graph)
         return network, graph
 
@@ -266,14 +285,13 @@ class _Work:
     def _facts(
         self, network: Network, target: str, method: str, kept: KeptLayers
     ) -> dict[str, Any]:
-        facts = artifact_facts(
-            network,
-            target=target,
-            preprocessing=self.options.preprocessing,
-            int8=self.options.int8,
-            method=method or None,
-        )
-        facts |= kept.facts
+        options, method_of = self.options, method or None
+        form: dict[str, Any] = {
+            "preprocessing": options.preprocessing,
+            "int8": options.int8,
+            "method": method_of,
+        }
+        facts = artifact_facts(network, target=target, **form) | kept.facts
         if network is self.network:
             return facts
         file = network.file.relative_to(self.options.out).as_posix()
