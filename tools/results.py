@@ -11,7 +11,7 @@ from functools import partial
 from tables.curation import capacity, factory, factory_gain, suspects, suspects_gains, wrong_labels
 from tables.label_quality import label_levels, label_modes, label_people
 from tables.networks import detection, variances
-from tables.papers import gains_by_row, paper_rows, paper_table, replication
+from tables.papers import gains_by_row, paper_rows, paper_table, printed, replication
 from tables.reading import ROOT
 from tables.refiners import refiner_gains, refiner_ranks, verdicts_on_real_images
 from tables.runs import (
@@ -34,6 +34,9 @@ from tables.speed import speed, store_claim
 TABLES: dict[str, Callable[[], str]] = {
     "detection": detection,
     **{f"table{number}": partial(paper_table, f"table{number}") for number in range(1, 8)},
+    **{f"printed-{n}": partial(printed, "label-refinery", n) for n in range(1, 8)},
+    **{f"printed-bias-loss-{n}": partial(printed, "bias-loss", n) for n in range(1, 7)},
+    "printed-replication": partial(printed, "replication", 1),
     "real-images": partial(paper_table, "real_images"),
     "real-images-better": partial(paper_rows, "real_images-better"),
     "replication-few": partial(replication, "few"),

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from tests.recipe_files import TINY, write_tiny
 from tinyrefinery.cli.main import app
+from tinyrefinery.cli.needs import _duration
 from tinyrefinery.recipe.load import load_recipe
 
 TABLE = """
@@ -94,3 +95,29 @@ def test_another_table_in_the_folder_keeps_no_keys_of_the_first(table):
     assert done.exit_code == 0, done.output
     found = json.loads((table.parent / "runs" / "mine" / "table.json").read_text())
     assert {row: len(keys) for row, keys in found["keys"].items()} == {"plain": 0, "hard": 1}
+
+
+def test_needs_are_printed_and_nothing_is_trained(table):
+    done = reproduce(table, "--needs")
+    assert done.exit_code == 0, done.output
+    data, disk, hours = done.stdout.splitlines()
+    assert data.startswith("data: street_numbers, embedded, ")
+    assert "of weights" in disk
+    # Two stages at two seeds; the row `hard` needs the stage of the row `plain`.
+    assert hours.startswith("time: 4 networks, about ")
+    assert not (table.parent / "runs").exists()
+
+
+def test_needs_are_told_before_training(table):
+    done = reproduce(table, "--row", "plain", "--seeds", "1")
+    assert done.exit_code == 0, done.output
+    assert "time: 1 network, about" in done.output
+    assert done.output.index("time: 1 network") < done.output.index("run folder:")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(40, "40 seconds"), (150, "2.5 minutes"), (9000, "2.5 hours"), (86400 * 210, "210 days")],
+)
+def test_durations(seconds, text):
+    assert _duration(seconds) == text

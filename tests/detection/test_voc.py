@@ -290,6 +290,48 @@ def without(files, *words):
     return {k: v for k, v in files.items() if not any(word in k for word in words)}
 
 
+def two_years() -> dict[str, str | bytes]:
+    """VOC2012 with the lists train and trainval, and VOC2007 with test; names occur in one only."""
+    later, files = sound(12), {}
+    names = [f"im{i}" for i in range(12)]
+    for year, mine in (("VOC2012", names[:8]), ("VOC2007", names[8:])):
+        for folder, ending in (("JPEGImages", "jpg"), ("Annotations", "xml")):
+            for name in mine:
+                files[f"{year}/{folder}/{name}.{ending}"] = later[f"{folder}/{name}.{ending}"]
+    files["VOC2012/ImageSets/Main/trainval.txt"] = "\n".join(names[:8])
+    files["VOC2012/ImageSets/Main/train.txt"] = "\n".join(names[:4])
+    files["VOC2007/ImageSets/Main/test.txt"] = "\n".join(names[8:])
+    files["VOC2007/ImageSets/Main/train.txt"] = names[8]
+    return files
+
+
+def test_lists_of_two_years(tmp_path):
+    root = write(tmp_path / "VOCdevkit", two_years())
+    splits = {"train": "VOC2012/trainval", "test": "VOC2007/test"}
+    data = open_voc(root, splits=splits, validation=0.25)
+    years = {
+        split: {data.paths[row].split("/")[0] for row in data.rows(split)}
+        for split in ("train", "validation", "test")
+    }
+    assert years == {"train": {"VOC2012"}, "validation": {"VOC2012"}, "test": {"VOC2007"}}
+    assert [len(data.rows(split)) for split in ("train", "validation", "test")] == [6, 2, 4]
+    assert data.classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("trainval", r"'trainval' names no single dataset.*there are VOC2007/trainval, VOC2012"),
+        ("VOC2010/trainval", "'VOC2010/trainval' names no single dataset"),
+        ("VOC2012/trainvl", r"no list 'trainvl' in ImageSets/Main. Did you mean 'trainval'"),
+    ],
+)
+def test_wrong_lists_of_two_years(tmp_path, name, message):
+    root = write(tmp_path / "VOCdevkit", two_years())
+    with pytest.raises(DataError, match=message):
+        open_voc(root, splits={"train": name, "test": "VOC2007/test"})
+
+
 @pytest.mark.parametrize(
     ("files", "message"),
     [
@@ -303,7 +345,7 @@ def without(files, *words):
         ),
         (
             {f"{top}/{k}": v for top in "ab" for k, v in sound(2).items()},
-            "contains several datasets",
+            r"contains several datasets.*or name lists of several.*train: b/trainval, test: a/test",
         ),
     ],
 )

@@ -10,6 +10,7 @@ from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.table import (
     at_scale,
     check_rows,
+    in_running_order,
     is_table,
     load_table,
     table_facts,
@@ -53,6 +54,49 @@ def test_seeds_as_a_list_and_by_override(good, write):
     table = load_table(path)
     assert [recipe.seed for _, recipe in table_rows(table, path)][:2] == [3, 5]
     assert [recipe.seed for _, recipe in table_rows(table, path, ["seed=9"])] == [9] * 4
+
+
+PRINTED_ONLY = """literature:
+  - {id: resnext, network: "ResNeXt-50 [7]", paper: {top1: 77.8}}
+first: [soft_dynamic, no_refinery]
+"""
+
+
+def test_rows_that_are_printed_only_are_never_run(good, write):
+    path = write(TABLE4 + PRINTED_ONLY + "scales:\n  half: {set: [data.flip=0]}\n")
+    table = load_table(path)
+    jobs = table_rows(table, path)
+    assert "resnext" not in {name for name, _ in jobs}
+    facts = table_facts(table, jobs, None, smoke=False)
+    assert facts["literature"] == [
+        {"id": "resnext", "network": "ResNeXt-50 [7]", "paper": {"top1": 77.8}}
+    ]
+    assert "resnext" not in {row["id"] for row in facts["rows"]}
+    assert at_scale(table, "half", path).literature == ()
+    with pytest.raises(RecipeError, match="no row 'resnext'"):
+        check_rows(["resnext"], table, path)
+
+
+def test_rows_run_in_the_order_of_what_they_teach(good, write):
+    path = write(TABLE4 + PRINTED_ONLY)
+    table = load_table(path)
+    order = in_running_order(table, table_rows(table, path))
+    names = ("soft_dynamic", "no_refinery", "soft_static", "hard_dynamic")
+    assert [(name, recipe.seed) for name, recipe in order] == [
+        (name, seed) for seed in (0, 1) for name in names
+    ]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("id: resnext", "id: soft_static", "literature.soft_static: several rows have this id"),
+        ("[soft_dynamic,", "[soft_dynamc,", "first: no row 'soft_dynamc'"),
+    ],
+)
+def test_wrong_printed_and_first_rows(good, write, before, after, message):
+    with pytest.raises(RecipeError, match=message):
+        load_table(write((TABLE4 + PRINTED_ONLY).replace(before, after)))
 
 
 def test_table_and_recipe_are_told_apart(good, write):

@@ -121,6 +121,14 @@ def test_the_terminal_shows_it_in_80_columns(run):
     assert "Left out: jittered: jittering is missing" in told
 
 
+def test_rows_that_are_printed_only_stand_apart(run):
+    printed = {"id": "muxnet", "network": "MUXNet-s", "paper": {"top1": 71.6, "top5": 90.3}}
+    folder = read(run, literature=[printed])
+    assert "MUXNet-s" not in {line.row for line in table_lines(folder)}
+    told = shown(folder)[1]
+    assert "Printed only, not measured here: MUXNet-s top-1 71.6, top-5 90.3." in told
+
+
 def test_a_scale_says_that_accuracies_are_not_to_be_compared(run):
     folder = read(run, scale="street")
     text, told = shown(folder)

@@ -53,6 +53,13 @@ def test_any_layer() -> None:
     np.testing.assert_allclose(found["fc"], by_numpy(logits), rtol=1e-4)
 
 
+def test_a_convolution_by_its_number() -> None:
+    net = network()
+    name = [n for n, module in net.named_modules() if isinstance(module, nn.Conv2d)][2]
+    found = feature_variances(net, VIEW, ROWS, ("conv:3", name))
+    np.testing.assert_array_equal(found["conv:3"], found[name])
+
+
 def test_leaves_the_network_as_it_was() -> None:
     net = network().train()
     net.blocks[0].eval()
@@ -77,6 +84,7 @@ def test_timms_networks_too() -> None:
             r"no layer is named 'blocks.9'. Did you mean 'blocks\.\d'\? Layers: features, ",
         ),
         ("", "no layer is named ''"),
+        ("conv:99", r"no layer 'conv:99': choose conv:1 to conv:\d+"),
         ("pool.nothing", "no layer is named 'pool.nothing'"),
     ],
 )

@@ -1,5 +1,7 @@
 """Tables of papers: the rows that have been run, beside the printed numbers."""
 
+import csv
+
 from tables.reading import ROOT, gain, load, markdown, values
 from tinyrefinery.pages.numbers import percent
 from tinyrefinery.statistics.paired import spread
@@ -51,6 +53,27 @@ def paper_line(row: dict[str, str]) -> list[str]:
     return [each.replace("-", "−") if i > 2 else each for i, each in enumerate(cells)] + [
         *(row["baseline"], row["n"])
     ]
+
+
+PRINTED = {
+    "label-refinery": "label_refinery/printed.csv",
+    "bias-loss": "bias_loss/printed.csv",
+    "replication": "label_refinery/replication_printed.csv",
+}
+"""Every number that the papers print, one per line, by paper."""
+
+
+def printed(paper: str, number: int) -> str:
+    """A table as the paper prints it. Quoted: from another paper, not measured by the authors."""
+    with (ROOT / "recipes" / PRINTED[paper]).open() as file:
+        cells = [line for line in csv.DictReader(file) if line["table"] == str(number)]
+    columns = list(dict.fromkeys(cell["column"] for cell in cells))
+    rows: dict[str, dict[str, str]] = {}
+    for cell in cells:
+        mark = " (quoted)" if cell["origin"] == "quoted" else ""
+        rows.setdefault(cell["row"], {})[cell["column"]] = cell["value"] + mark
+    lines = [[row, *(values.get(name, "") for name in columns)] for row, values in rows.items()]
+    return markdown([["as printed", *(name.replace("_", " ") for name in columns)], *lines])
 
 
 def gains_by_row(name: str) -> str:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from tinyrefinery.cli import streams
+from tinyrefinery.cli.needs import needs_lines
 from tinyrefinery.cli.options import (
     Overrides,
     Processes,
@@ -29,7 +30,14 @@ from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.shipped import locate
 from tinyrefinery.recipe.smoke import smoke as shrink
 from tinyrefinery.recipe.smoke import user_folder
-from tinyrefinery.recipe.table import at_scale, check_rows, load_table, table_facts, table_rows
+from tinyrefinery.recipe.table import (
+    at_scale,
+    check_rows,
+    in_running_order,
+    load_table,
+    table_facts,
+    table_rows,
+)
 
 AnyRecipe = Recipe | DetectionRecipe
 Strict = Annotated[
@@ -132,10 +140,14 @@ def reproduce(
     runs: Runs = Path("runs"),
     processes: Processes = 1,
     smoke: Smoke = False,
+    needs: Annotated[
+        bool, typer.Option("--needs", help="Print data, disk and hours, and train nothing.")
+    ] = False,
 ) -> None:
     """Train the rows of a paper's table. Rerun to resume.
 
-    Stages that rows share are trained once. OVERRIDES apply to every row.
+    Stages that rows share are trained once. OVERRIDES apply to every row. Data, disk and hours
+    are printed first.
     """
     path = locate(table)
     loaded = at_scale(load_table(path), scale, path)
@@ -145,8 +157,15 @@ def reproduce(
     jobs = table_rows(loaded, path, overrides or [])
     facts = table_facts(loaded, jobs, scale, smoke=smoke)
     chosen = [
-        (id, shrink(recipe) if smoke else recipe) for id, recipe in jobs if not row or id in row
+        (id, shrink(recipe) if smoke else recipe)
+        for id, recipe in in_running_order(loaded, jobs)
+        if not row or id in row
     ]
+    if needs or not smoke:
+        for line in needs_lines([recipe for _, recipe in chosen], processes):
+            streams.echo(line, err=not needs)
+    if needs:
+        return
     stem = "-".join(filter(None, (path.stem, scale, "smoke" if smoke else None)))
     # The digest is that of all rows, so that --row and --seeds resume in the table's folder.
     _train(chosen, runs / (name or f"{stem}-{facts['digest'][:8]}"), processes, facts)

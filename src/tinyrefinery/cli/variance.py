@@ -24,7 +24,7 @@ def variance(
     ],
     layer: Annotated[
         list[str] | None,
-        option("LAYER", "Module path, e.g. blocks.3. Repeatable.", default="the last feature maps"),
+        option("LAYER", "Module path, or conv:5. Repeatable.", default="the last feature maps"),
     ] = None,
     split: Split = "test",
     recipe: Annotated[

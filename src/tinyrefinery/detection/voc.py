@@ -4,6 +4,9 @@
     ROOT/Annotations/NAME.xml
     ROOT/ImageSets/Main/train.txt, val.txt, test.txt (optional): one NAME per line
 
+A root may hold several such datasets, e.g. VOC2007 and VOC2012. Splits then name the folder of each
+list: `{train: VOC2012/trainval, test: VOC2007/test}`.
+
 A problem in a single file does not stop the opening. It is reported with the action taken. Kinds of
 problem: `broken_annotation`, `missing_image`, `missing_annotation`, `listed_twice`, `broken_image`,
 `one_color`, `missing_size`, `resized_image`, `turned_image`, `other_size`, `unreadable_object`,
@@ -65,7 +68,11 @@ def open_voc(part: Voc, *, measured: bool = False) -> BoxData:
     root = part.root
     files = open_container(root)
     name = Path(root).stem
-    entries, problems = _entries(files, _base(files, root), part, measured=measured)
+    entries, problems = [], []
+    for base, lists in _datasets(files, part).items():
+        of_base = part.model_copy(update={"splits": lists})
+        more, faults = _entries(files, base, of_base, measured=measured)
+        entries, problems = [*entries, *more], [*problems, *faults]
     if not entries:
         raise DataError(f"{root}: no annotated image. {_first(problems)}")
     data = _decode(name, files, entries, problems, part.classes, measured=measured)
@@ -85,23 +92,45 @@ def open_voc(part: Voc, *, measured: bool = False) -> BoxData:
     return data
 
 
-def _base(files: Container, root: str) -> str:
-    """The folder that contains Annotations, with a trailing slash, or empty for the root."""
+def _datasets(files: Container, part: Voc) -> dict[str, dict | None]:
+    """The folders that contain Annotations, each with the lists of its splits.
+
+    A folder ends with a slash, or is empty for the root. Lists are None to be found by name.
+    """
     tops = {
         name.rpartition("Annotations/")[0]
         for name in files.names
         if name.lower().endswith(".xml") and PurePosixPath(name).parent.name == "Annotations"
     }
     if not tops:
-        raise DataError(f"{root}: no Annotations/*.xml. {_LAYOUT}")
+        raise DataError(f"{part.root}: no Annotations/*.xml. {_LAYOUT}")
+    if part.splits and any("/" in name for name in part.splits.values()):
+        return _by_folder(tops, part, part.splits)
     least = min(top.count("/") for top in tops)
     nearest_tops = sorted(top for top in tops if top.count("/") == least)
     if len(nearest_tops) > 1:
         raise DataError(
-            f"{root}: contains several datasets ({', '.join(nearest_tops)}): give one of these "
-            "folders"
+            f"{part.root}: contains several datasets ({', '.join(nearest_tops)}): give one of "
+            "these folders, or name lists of several with data.source.splits, e.g. "
+            f"{{train: {nearest_tops[-1]}trainval, test: {nearest_tops[0]}test}}"
         )
-    return nearest_tops[0]
+    return {nearest_tops[0]: part.splits}
+
+
+def _by_folder(tops: Collection[str], part: Voc, splits: Mapping) -> dict[str, dict | None]:
+    """The folders that splits name as FOLDER/LIST, each with its lists."""
+    found: dict[str, dict | None] = {}
+    for split, name in splits.items():
+        folder, _, each = name.rpartition("/")
+        matching = [top for top in tops if f"/{top}".endswith(f"/{folder}/")]
+        if not folder or len(matching) != 1:
+            known = ", ".join(f"{top}{each}" for top in sorted(tops))
+            raise DataError(
+                f"{part.root}: splits.{split}: '{name}' names no single dataset with annotations; "
+                f"there are {known}"
+            )
+        found[matching[0]] = {**(found.get(matching[0]) or {}), split: each}
+    return found
 
 
 def _entries(

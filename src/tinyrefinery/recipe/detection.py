@@ -64,7 +64,8 @@ class Voc(Part):
     """Class names in their order; objects of others are left out. null: all, sorted by name."""
     splits: dict[Literal["train", "validation", "test"], str] | None = None
     """Our splits' names to lists of ImageSets/Main, e.g. `{train: trainval, test: test}`; null: by
-    name. Without lists, all annotated images are for training."""
+    name. Without lists, all annotated images are for training. With several datasets in the root,
+    their folders come first: `{train: VOC2012/trainval, test: VOC2007/test}`."""
     validation: ShareLeft = 0.15
     """Share of the training images held out to validate, where there is no validation split."""
     test: ShareLeft = 0.0

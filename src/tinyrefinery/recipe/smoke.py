@@ -22,6 +22,8 @@ from tinyrefinery.recipe.schema import Recipe
 
 SIDE = 32
 """Largest height and width of a crop in pixels."""
+LARGER = {"timm:inception_v3": 96}
+"""The same for networks that need larger crops."""
 BATCH = 16
 """Most crops per step, and most crops that share batch statistics."""
 REFINER = "smoke_refiner"
@@ -60,6 +62,11 @@ def _small_recipe(recipe: Recipe) -> dict[str, Any]:
     return raw
 
 
+def smoke_side(recipe: Recipe) -> int:
+    """Largest height and width of a crop of a smoke run, in pixels."""
+    return max(LARGER.get(stage.model.name, SIDE) for stage in recipe.stages)
+
+
 def user_folder(recipe: Recipe) -> Path | None:
     """The folder of pictures that a recipe trains on, or None where it is another source."""
     source = recipe.data.source
@@ -82,10 +89,11 @@ def _small_detector(recipe: DetectionRecipe) -> dict[str, Any]:
 
 def _small_data(data: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
     train, held = data["train_crop"], data["eval_crop"]
-    height, width = (min(side, SIDE) for side in recipe.data.train_crop.size)
+    side = smoke_side(recipe)
+    height, width = (min(each, side) for each in recipe.data.train_crop.size)
     resize = held["resize"]
     if resize is not None:
-        resize = max(1, round(resize * min(1.0, SIDE / max(recipe.data.eval_crop.size))))
+        resize = max(1, round(resize * min(1.0, side / max(recipe.data.eval_crop.size))))
     scenes = _SCENES | {
         "channels": data["source"]["channels"],
         # As large as the crop, so that crops of every kind fit; digits need 16 pixels.
@@ -94,7 +102,7 @@ def _small_data(data: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
     }
     if (folder := user_folder(recipe)) is not None and folder.is_dir():
         scenes = data["source"] | LIMITS
-    eval_size = [min(side, SIDE) for side in recipe.data.eval_crop.size]
+    eval_size = [min(each, side) for each in recipe.data.eval_crop.size]
     return {key: value for key, value in data.items() if key != "unlabelled"} | {
         "source": scenes,
         "train_crop": train | {"size": [height, width]},

@@ -7,7 +7,7 @@ same ids.
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, NonNegativeInt, WithJsonSchema
 
@@ -46,6 +46,7 @@ Seeds = Annotated[
     ),
 ]
 
+J = TypeVar("J", bound=tuple[str, Recipe | DetectionRecipe])
 Percent = Annotated[float, Field(ge=0, le=100)]
 Reason = Annotated[str, Field(min_length=1)]
 
@@ -75,6 +76,17 @@ class Row(Part):
     """What the paper prints, in percent: `{top1: 66.28}`; null: nothing."""
     baseline: Slug | None = None
     """Id of the row that this one's gain is measured against; null: the table's."""
+
+
+class Literature(Part):
+    """A row of the paper without a training here: its numbers are printed, never measured."""
+
+    id: Slug
+    """Name of the row, which no row of the table has."""
+    network: Reason
+    """The network as the paper names it."""
+    paper: Printed
+    """What the paper prints, in percent: `{top1: 65.4, top5: 86.4}`."""
 
 
 class Scale(Part):
@@ -107,6 +119,11 @@ class Table(Part):
     rows: Annotated[tuple[Row, ...], Field(min_length=1)]
     without: dict[Slug, Reason] = Field(default_factory=dict)
     """Rows of the paper that are not here, each with the reason."""
+    literature: tuple[Literature, ...] = ()
+    """Rows of the paper that are printed only; reports list them apart from the table's rows."""
+    first: tuple[Slug, ...] = ()
+    """Ids of the rows that run first, in this order: those that answer the table's question. The
+    others follow as they stand."""
     scales: dict[Slug, Scale] = Field(default_factory=dict)
     """Sizes at which the rows run besides, by name."""
 
@@ -148,11 +165,7 @@ def _without_like(table: Table) -> Table:
 
 def _mistakes(table: Table) -> Iterator[str]:
     ids = [row.id for row in table.rows]
-    for name in ids:
-        if ids.count(name) > 1:
-            yield f"rows.{name}: {ids.count(name)} rows have this id"
-        if name in table.without:
-            yield f"without.{name}: is a row of this table"
+    yield from _wrong_names(table, ids)
     for place, row in enumerate(table.rows):
         if row.like is not None and row.like not in ids[:place]:
             yield f"rows.{row.id}.like: no earlier row '{row.like}' ({hint(row.like, ids[:place])})"
@@ -163,6 +176,21 @@ def _mistakes(table: Table) -> Iterator[str]:
             yield f"{where}: no row '{name}' ({hint(name, ids)})"
     for scale in table.scales:
         yield from _mistakes_at(table, scale, ids)
+
+
+def _wrong_names(table: Table, ids: Sequence[str]) -> Iterator[str]:
+    for name in ids:
+        if ids.count(name) > 1:
+            yield f"rows.{name}: {ids.count(name)} rows have this id"
+        if name in table.without:
+            yield f"without.{name}: is a row of this table"
+    printed_only = [row.id for row in table.literature]
+    for name in printed_only:
+        if name in ids or printed_only.count(name) > 1:
+            yield f"literature.{name}: several rows have this id"
+    for name in table.first:
+        if name not in ids:
+            yield f"first: no row '{name}' ({hint(name, ids)})"
 
 
 def _mistakes_at(table: Table, scale: str, ids: Sequence[str]) -> Iterator[str]:
@@ -198,6 +226,7 @@ def at_scale(table: Table, scale: str | None, path: Path | str) -> Table:
         if row.id not in part.without
     ]
     change = {"recipe": part.recipe or table.recipe, "rows": tuple(rows), "scales": {}}
+    change["literature"] = ()  # its numbers are of the paper's data
     return table.model_copy(update=change | {"without": table.without | part.without})
 
 
@@ -243,6 +272,22 @@ def table_rows(
     return jobs
 
 
+def in_running_order(table: Table, jobs: Sequence[J]) -> list[J]:
+    """The jobs of `table_rows` in the order in which they teach most.
+
+    Seed by seed, and within a seed the rows of `table.first`, then the others. So an interrupted
+    run has whole comparisons.
+
+    Args:
+        table: what the jobs are rows of.
+        jobs: (row id, recipe).
+    """
+    ids = [row.id for row in table.rows]
+    order = [*(name for name in table.first if name in ids), *ids]
+    seeds = list(dict.fromkeys(recipe.seed for _, recipe in jobs))
+    return sorted(jobs, key=lambda job: (seeds.index(job[1].seed), order.index(job[0])))
+
+
 def _of_row(recipe: Recipe | DetectionRecipe, row: Row, table: Table) -> Recipe | DetectionRecipe:
     """The row's recipe; where the row names its stage, with no more than that stage needs."""
     if isinstance(recipe, DetectionRecipe):
@@ -279,7 +324,8 @@ def table_facts(
     Returns:
         `title`, `paper` (`arxiv`, `where`) or None, `metric` (`top1`, of detectors `map`), `scale`,
         `smoke`, `recipe` (the base recipe's title), `digest` (of all rows, whatever their seeds),
-        `without` (row -> reason) and `rows`, each with `id`, `stage`, `baseline` and `paper` (what
+        `without` (row -> reason), `literature` (rows that are printed only: `id`, `network` and
+        `paper`) and `rows`, each with `id`, `stage`, `baseline` and `paper` (what
         is printed, in percent: `top1` and `top5`, or `map`).
     """
     digests = dict.fromkeys(part_hash(r.model_copy(update={"seed": 0})) for _, r in jobs)
@@ -302,6 +348,7 @@ def table_facts(
         "recipe": jobs[0][1].title,
         "digest": sha256("".join(digests).encode()).hexdigest(),
         "without": table.without,
+        "literature": [row.model_dump(exclude_none=True) for row in table.literature],
         "rows": rows,
     }
 

@@ -1,6 +1,7 @@
 """A table beside the paper's, in words: on the terminal, and as cells and notes for the page."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich.markup import escape
 
@@ -80,7 +81,17 @@ def notes(folder: Run, lines: Sequence[TableLine]) -> list[str]:
     if pairs and not table["smoke"]:
         texts.append(f"Order: {kept} of {pairs} pairs of rows stand as in the paper, by the means.")
     texts += [f"Left out: {row}: {reason}" for row, reason in table["without"].items()]
+    # Runs from before this key have none.
+    if printed := table.get("literature", []):
+        texts.append(f"Printed only, not measured here: {'; '.join(map(_printed, printed))}.")
     return texts
+
+
+def _printed(row: Mapping[str, Any]) -> str:
+    """A row of the paper that nothing was trained for, e.g. `MUXNet-s top-1 71.6, top-5 90.3`."""
+    names = {"top1": "top-1", "top5": "top-5", "map": "mAP"}
+    values = ", ".join(f"{names[name]} {value:.4g}" for name, value in row["paper"].items())
+    return f"{row['network']} {values}"
 
 
 def terminal_lines(lines: Sequence[TableLine]) -> FittedTable:

@@ -19,6 +19,8 @@ from tinyrefinery.losses.bias import variances
 
 LAST = "features"
 """The last feature maps before pooling and dropout, which Bias Loss uses."""
+CONV = "conv:"
+"""Begins the name of a convolution by its number: `conv:5` is the fifth, as in the paper."""
 
 
 def feature_variances(
@@ -40,8 +42,9 @@ def feature_variances(
         network: has `forward_features` and `forward_head`, on the view's device.
         view: renders the images.
         rows: (N,) manifest rows.
-        layers: `features`, or names of modules as in `named_modules`, e.g. `blocks.3`. If a module
-            runs several times per image, its last output counts.
+        layers: `features`, names of modules as in `named_modules`, e.g. `blocks.3`, or `conv:5` for
+            the fifth convolution in that order. If a module runs several times per image, its last
+            output counts.
         batch_size: images per forward pass. It only affects memory and time.
         workers: threads that prepare the images.
 
@@ -117,6 +120,8 @@ def _checked(layer: str, values: np.ndarray | None, count: int) -> np.ndarray:
 def _recording(network: nn.Module, layers: tuple[str, ...]) -> Iterator[dict[str, np.ndarray]]:
     """Record the variances of the layers' latest outputs, by name, while the network runs."""
     modules = dict(network.named_modules())
+    convs = [module for module in modules.values() if isinstance(module, nn.Conv2d)]
+    modules |= {f"{CONV}{number}": module for number, module in enumerate(convs, start=1)}
     latest: dict[str, np.ndarray] = {}
     handles = []
     try:
@@ -124,7 +129,9 @@ def _recording(network: nn.Module, layers: tuple[str, ...]) -> Iterator[dict[str
             if layer == LAST:
                 continue
             if layer not in modules or layer == "":
-                names = [name for name in modules if name]
+                names = [name for name in modules if name and not name.startswith(CONV)]
+                if layer.startswith(CONV):
+                    raise DataError(f"no layer '{layer}': choose {CONV}1 to {CONV}{len(convs)}")
                 top = [name for name in names if "." not in name]
                 raise DataError(
                     f"no layer is named '{layer}'.{did_you_mean(layer, names)} Layers: {LAST}, "
