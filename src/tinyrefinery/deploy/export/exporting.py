@@ -13,13 +13,9 @@ import numpy as np
 import torch
 
 from tinyrefinery.data.batches import evenly_spaced
+from tinyrefinery.deploy.export import export_options
 from tinyrefinery.deploy.export.artifact_facts import INSIDE, KeptLayers, artifact_facts
-from tinyrefinery.deploy.export.export_options import (
-    TARGETS,
-    ExportOptions,
-    check_export,
-    with_precision,
-)
+from tinyrefinery.deploy.export.export_options import TARGETS, ExportOptions
 from tinyrefinery.deploy.export.exportable import Exportable
 from tinyrefinery.deploy.export.exported import Exported
 from tinyrefinery.deploy.export.onnx_graph import export_graph
@@ -72,8 +68,8 @@ def export_network(
     Raises:
         RefineryError: if the network can't be exported, or a file can't be written.
     """
-    options = with_precision(options)
-    check_export(network, options)
+    options = export_options.with_precision(options)
+    export_options.check_export(network, options)
     samples = draw_samples(network, overrides, calibrate=options.calibrate)
     if options.int8 and samples.calibration is None:
         raise DataError(
@@ -285,13 +281,11 @@ class _Work:
     def _facts(
         self, network: Network, target: str, method: str, kept: KeptLayers
     ) -> dict[str, Any]:
-        options, method_of = self.options, method or None
-        form: dict[str, Any] = {
-            "preprocessing": options.preprocessing,
-            "int8": options.int8,
-            "method": method_of,
-        }
-        facts = artifact_facts(network, target=target, **form) | kept.facts
+        inside, int8 = self.options.preprocessing, self.options.int8
+        facts = artifact_facts(
+            network, target=target, preprocessing=inside, int8=int8, method=method or None
+        )
+        facts |= kept.facts
         if network is self.network:
             return facts
         file = network.file.relative_to(self.options.out).as_posix()
