@@ -67,7 +67,7 @@ def export(
     overrides: DataOverrides = None,
     to: Annotated[
         list[str],
-        option("TARGET", "onnx, litert, executorch or c (C99, int8). Repeatable.", "--to"),
+        option("TARGET", "onnx, litert, executorch, c (int8) or packed. Repeatable.", "--to"),
     ] = ["onnx"],  # noqa: B006  Typer wants a list
     int8: Annotated[
         bool, typer.Option("--int8", help="Quantize to 8 bits, calibrated on training images.")

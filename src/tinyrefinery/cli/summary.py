@@ -38,7 +38,8 @@ def summary(
 ) -> None:
     """List layers, parameters, bytes, MACs and peak RAM.
 
-    Bytes are those of packed weights: a bit per binary weight. Nothing is trained or converted.
+    Bytes are those of packed weights: a bit per binary weight. Nothing is trained. A binary network
+    is packed and timed against float, one thread each.
     """
     from tinyrefinery.deploy.costs.summarizing import summarize
 
@@ -86,4 +87,6 @@ def _lines(found: "NetworkSummary") -> list[str]:
     ]
     if found.binary_macs:
         lines.insert(4, f"Binary multiply-accumulates per image: {found.binary_macs:,}")
+    if found.packed is not None:
+        lines.append(f"Packed: {found.packed}")
     return lines

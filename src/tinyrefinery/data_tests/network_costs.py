@@ -36,6 +36,8 @@ def network_costs(network: Network, accelerators: Sequence[str] = (), *, latency
         return _of_litert(network.file, network.file.name, accelerators, latency=latency)
     if network.kind == "onnx":
         return _of_onnx(network.file, latency=latency)
+    if network.kind == "packed":
+        return _of_packed(network.file, latency=latency)
     exported = exported_file(network)
     if exported is not None:
         return _of_litert(exported, str(exported), accelerators, latency=latency)
@@ -83,6 +85,17 @@ def _of_onnx(path: Path, *, latency: bool) -> Costs:
         f"file. Test the network that it was made from, or its LiteRT file: {_EXPORT}"
     )
     return Costs(path.name, path.stat().st_size, latency=time, missing=missing)
+
+
+def _of_packed(path: Path, *, latency: bool) -> Costs:
+    from tinyrefinery.models.packed_file import PackedNetwork
+
+    packed = PackedNetwork(path)
+    return Costs(
+        *(path.name, path.stat().st_size, packed.runtime.program.arena),
+        latency=_median(packed) if latency else None,
+        missing=f"{path.name}: macs and cycles are those of LiteRT files, and this is a packed one",
+    )
 
 
 def _median(network: RuntimeNetwork) -> float:

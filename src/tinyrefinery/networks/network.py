@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tinyrefinery.models.network_file import NetworkInfo
 
-Kind = Literal["file", "onnx", "litert", "timm", "http"]
+Kind = Literal["file", "onnx", "litert", "packed", "timm", "http"]
 _MOST_HEADER = 100_000_000
 """Bytes; safetensors has the same limit."""
 
@@ -152,6 +152,10 @@ class Network:
             from tinyrefinery.models.litert_file import LiteRtNetwork
 
             return LiteRtNetwork(self.file, (self.info.mean, self.info.std)).eval()
+        if self.kind == "packed":
+            from tinyrefinery.models.packed_file import PackedNetwork
+
+            return PackedNetwork(self.file, (self.info.mean, self.info.std)).eval()
         if self.kind == "http":
             from tinyrefinery.models.http_network import HttpNetwork
 

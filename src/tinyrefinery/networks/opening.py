@@ -5,6 +5,7 @@ runs/demo/stages/refined-0a1b2c3d  the folder of a stage, or the model.safetenso
 net.safetensors                    a network file of ours; also file:net.safetensors
 net.onnx                           an ONNX file, float or quantized
 net.tflite                         a LiteRT file, float or quantized
+net.packed                         a packed file of a binary network
 shared/                            a folder that `tinyrefinery share` wrote
 timm:resnet18                      a pretrained model of timm
 timm:resnet18@net.safetensors      the same with weights from a file
@@ -44,8 +45,8 @@ KEPT = "data_tests"
 """Folder, in a run or beside a network file, that holds what is computed with networks."""
 TIMM, FILE = "timm:", "file:"
 HTTP = ("http://", "https://")
-ONNX, LITERT, EXECUTORCH = ".onnx", ".tflite", ".pte"
-RUNTIME_FILES: dict[str, Kind] = {ONNX: "onnx", LITERT: "litert"}
+ONNX, LITERT, EXECUTORCH, PACKED = ".onnx", ".tflite", ".pte", ".packed"
+RUNTIME_FILES: dict[str, Kind] = {ONNX: "onnx", LITERT: "litert", PACKED: "packed"}
 """Suffixes of files that a runtime other than PyTorch runs, and their kind."""
 SUFFIXES = (*RUNTIME_FILES, ".safetensors", ".pt", ".pth", ".ckpt")
 
@@ -272,9 +273,7 @@ def _of_runtime_file(
     if place is None:
         place = stage_folder_of(path)
     if place is not None and place.suffix.lower() in RUNTIME_FILES:
-        raise DataError(
-            f"{place}: --like names a run or a network file, not another ONNX or LiteRT file"
-        )
+        raise DataError(f"{place}: --like names a run or a network file, not another exported file")
     origin = None if place is None else open_network(place, **vars(choice))
     stated, otherwise = facts
     network, digest = _read(kind, path)
@@ -304,6 +303,10 @@ def _read(kind: Kind, path: Path) -> "tuple[RuntimeNetwork, str]":
         from tinyrefinery.models.onnx_file import OnnxNetwork, onnx_digest
 
         return OnnxNetwork(path), onnx_digest(path)
+    if kind == "packed":
+        from tinyrefinery.models.packed_file import PackedNetwork, read_packed_file
+
+        return PackedNetwork(path), sha256(read_packed_file(path)).hexdigest()
     from tinyrefinery.models.litert_file import LiteRtNetwork, read_litert
 
     return LiteRtNetwork(path), sha256(read_litert(path)).hexdigest()

@@ -14,7 +14,7 @@ from pydantic import (
 
 from tinyrefinery.options.part import Part, Positive, at_home, wrong
 
-FILE_ENDINGS = (".safetensors", ".onnx", ".tflite")
+FILE_ENDINGS = (".safetensors", ".onnx", ".tflite", ".packed")
 LEAST_MASS = 0.1  # our choice
 Level = Literal["crop", "image", "category"]
 BatchNorm = Literal["batch", "running", "calibrated"]

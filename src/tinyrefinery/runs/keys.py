@@ -131,7 +131,7 @@ def _identity(name: str) -> str:
         return name
     if path.lower().endswith(".onnx"):
         return f"{onnx_digest(Path(path))} {_facts_beside(Path(path))}"
-    if path.lower().endswith(".tflite") and (facts := _facts_beside(Path(path))):
+    if path.lower().endswith((".tflite", ".packed")) and (facts := _facts_beside(Path(path))):
         return f"{_identity_of_file(path)} {facts}"
     return _identity_of_file(path)
 

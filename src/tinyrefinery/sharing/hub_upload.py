@@ -8,7 +8,8 @@ from tinyrefinery.networks.hub import hub_error, hub_library, parse_hub_name
 from tinyrefinery.sharing.card_facts import CardFacts
 from tinyrefinery.sharing.shared_folder import Shared, check_shareable, stage_files
 
-_ARTIFACTS = ["*.onnx", "*.onnx.*", "*.tflite", "*.tflite.*", "*.pte", "*.pte.*"]
+_ARTIFACTS = ["*.onnx", "*.onnx.*", "*.tflite", "*.tflite.*"]
+_ARTIFACTS += ["*.pte", "*.pte.*", "*.packed", "*.packed.*"]
 """Artifacts of an earlier version, which the new card does not list. The same commit removes them;
 the repository's history keeps them."""
 

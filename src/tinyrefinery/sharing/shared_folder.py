@@ -6,7 +6,7 @@
 | `README.md` | its model card |
 | `bom.json` | its bill of materials |
 | `recipe.yaml` | the recipe of its run |
-| `NAME.onnx`, `NAME.tflite`, `NAME.pte` | its artifacts, each with its record and vectors |
+| `NAME.onnx`, `NAME.tflite`, `NAME.pte`, `NAME.packed` | artifacts with record and vectors |
 """
 
 import re

@@ -70,9 +70,9 @@ def test_with_16_bit_activations_it_predicts_nearly_what_the_network_does(run, t
     assert len(done.record["int16_layers"]) > 2
     assert "float_layers" not in done.record
     exact = by_hand(run)
-    of_int8, of_mixed = (np.abs(by_litert(d.path, PIXELS) - exact).max() for d in (int8, done))
-    assert of_mixed < 0.8 * of_int8  # the weights have 8 bits
-    assert done.parity.logit < int8.parity.logit
+    # Noise is outside the calibrated ranges, so what is better shows on the pictures of the run.
+    assert np.abs(by_litert(done.path, PIXELS) - exact).max() < 0.03
+    assert done.parity.logit < 0.8 * int8.parity.logit  # the weights have 8 bits
     assert [np.int8] * 3 in types_of(int8.path)
     assert all(types == [np.int16, np.int8, np.int16] for types in types_of(done.path))
 

@@ -21,7 +21,7 @@ CLASSES = 1000
 """Of networks that are built by name: ImageNet's."""
 SIZE = 224
 """Pixels of a side, for networks that are built by name."""
-BACKENDS_OF_FILES = {"onnx": "onnxruntime", "litert": "litert"}
+BACKENDS_OF_FILES = {"onnx": "onnxruntime", "litert": "litert", "packed": "packed"}
 """By the kind of a file."""
 
 

@@ -1,6 +1,6 @@
 """The summary of a network: its layers, and what they cost together."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,9 @@ import torch
 
 from tinyrefinery.deploy.costs.layer_costs import LayerCost, layer_costs
 from tinyrefinery.deploy.costs.peak_memory import peak_memory
+from tinyrefinery.deploy.packing.packed_gain import PackedGain, packed_gain
 from tinyrefinery.errors import RecipeError
+from tinyrefinery.layers.binary import Quantized
 from tinyrefinery.models import create
 from tinyrefinery.networks.opening import RUNTIME_FILES, SUFFIXES, TIMM, open_network
 
@@ -22,7 +24,7 @@ class NetworkSummary:
 
     name: str
     form: str
-    """`torch`, `onnx` or `litert`."""
+    """`torch`, `onnx`, `litert` or `packed`."""
     channels: int
     size: tuple[int, int]
     """Height and width of its images in pixels."""
@@ -31,6 +33,8 @@ class NetworkSummary:
     """Bytes of activations in memory at once."""
     file: int | None
     """Bytes of its file; None for an architecture."""
+    packed: PackedGain | None = None
+    """What packing gains, of a network with binary, ternary or 4-bit layers."""
 
     @property
     def parameters(self) -> int:
@@ -57,6 +61,7 @@ class NetworkSummary:
         facts = {"name": self.name, "form": self.form, "channels": self.channels, "size": self.size}
         sums = {name: getattr(self, name) for name in ("parameters", "bytes", "macs")}
         sums |= {"binary_macs": self.binary_macs, "peak_ram": self.peak, "file": self.file}
+        sums["packed"] = None if self.packed is None else vars(self.packed)
         return facts | sums | {"layers": [vars(layer) for layer in self.layers]}
 
 
@@ -99,14 +104,20 @@ def summarize(
         return _of_runtime_file(path)
     network = open_network(model, stage=stage, seed=seed, row=row)
     info, file = network.info, network.file if network.file.is_file() else None
-    return _of_torch(network.name, network.load(), info.channels, info.size, file)
+    module = network.load()
+    found = _of_torch(network.name, module, info.channels, info.size, file)
+    if not _has_few_values(module):
+        return found
+    return replace(found, packed=packed_gain(module, info.size, info.channels))
 
 
 def _of_runtime_file(path: Path) -> NetworkSummary:
-    """What an ONNX or LiteRT file states by itself; it is not run."""
+    """What an exported file states by itself; it is not run."""
     form = RUNTIME_FILES[path.suffix.lower()]
     if form == "onnx":
         from tinyrefinery.deploy.costs.onnx_costs import onnx_costs as costs
+    elif form == "packed":
+        from tinyrefinery.deploy.costs.packed_costs import packed_costs as costs
     else:
         from tinyrefinery.deploy.costs.litert_costs import litert_costs as costs
     layers, peak, shape = costs(path)
@@ -119,10 +130,25 @@ def _of_runtime_file(path: Path) -> NetworkSummary:
 
 
 def _of_architecture(name: str, size: int, classes: int) -> NetworkSummary:
-    """A new network, without values: nothing is drawn or computed."""
+    """A new network, without values: nothing is drawn or computed.
+
+    To be packed, it needs values.
+    """
     with torch.device("meta"):
         network = create(name, classes, size=size)
-    return _of_torch(name, network, 3, (size, size), None)
+    found = _of_torch(name, network, 3, (size, size), None)
+    if not _has_few_values(network):
+        return found
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        drawn = create(name, classes, size=size).eval()
+    return replace(found, packed=packed_gain(drawn, (size, size), 3))
+
+
+def _has_few_values(network: torch.nn.Module) -> bool:
+    """Whether weights or inputs of a layer have few values."""
+    layers = (layer for layer in network.modules() if isinstance(layer, Quantized))
+    return any((layer.weights, layer.activations) != ("float", "float") for layer in layers)
 
 
 def _of_torch(

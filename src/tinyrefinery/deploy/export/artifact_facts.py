@@ -11,6 +11,7 @@ from tinyrefinery.recipe.load import part_hash
 
 METADATA = "metadata"
 """Where pixels are normalized: outside the artifact, by what its metadata states, not `INSIDE`."""
+_PRECISIONS = {"packed": "binary"}
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def artifact_facts(
 
     Args:
         network: what is exported.
-        target: `onnx`, `litert` or `executorch`.
+        target: `onnx`, `litert`, `executorch` or `packed`.
         preprocessing: `INSIDE` or `METADATA`.
         int8: whether weights and activations are 8-bit integers.
         method: how int8 was calibrated; None for float.
@@ -52,7 +53,7 @@ def artifact_facts(
         "resize": crop.resize if crop is not None and tuple(crop.size) == info.size else None,
         "layout": "NHWC",
         "input": _input(preprocessing),
-        "output": "probabilities",
+        "output": "logits" if target == "packed" else "probabilities",
         "preprocessing": preprocessing,
         "model": info.name,
         "network": network.name,
@@ -62,7 +63,7 @@ def artifact_facts(
         "refiners": [] if stage is None else list(stage.refiners),
         "recipe": None if network.recipe is None else part_hash(network.recipe),
         "target": target,
-        "precision": "int8" if int8 else "float32",
+        "precision": "int8" if int8 else _PRECISIONS.get(target, "float32"),
         "calibration": method,
         "version": tool_version(),
     }

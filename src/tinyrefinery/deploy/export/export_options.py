@@ -11,7 +11,13 @@ from tinyrefinery.files import check_writable
 from tinyrefinery.networks.network import Network
 from tinyrefinery.options.budget import Budget
 
-TARGETS: dict[str, str] = {"onnx": ".onnx", "litert": ".tflite", "executorch": ".pte", "c": ".c"}
+TARGETS: dict[str, str] = {
+    "onnx": ".onnx",
+    "litert": ".tflite",
+    "executorch": ".pte",
+    "c": ".c",
+    "packed": ".packed",
+}
 """Formats, and how the names of their files end. C sources are written of an int8 LiteRT file."""
 
 
@@ -97,7 +103,12 @@ def check_export(network: Network, options: ExportOptions) -> None:
 
 
 def _check_kept(options: ExportOptions) -> None:
-    """Refuse layers that no target can keep."""
+    """Refuse layers that no target can keep in the wanted precision."""
+    if options.int8 and "packed" in options.targets:
+        raise RecipeError(
+            "--to packed keeps binary layers in bits and the others in float: leave --int8 out, "
+            "and export to C or int8 separately"
+        )
     for option, count in (("float", options.keep_float), ("16bit", options.keep_16bit)):
         if count and not options.int8:
             raise RecipeError(f"--keep-{option} is about int8: add --int8, or leave it out")

@@ -13,17 +13,13 @@ import numpy as np
 import torch
 
 from tinyrefinery.data.batches import evenly_spaced
+from tinyrefinery.deploy.export import export_options
 from tinyrefinery.deploy.export.artifact_facts import INSIDE, KeptLayers, artifact_facts
-from tinyrefinery.deploy.export.export_options import (
-    TARGETS,
-    ExportOptions,
-    check_export,
-    with_precision,
-)
+from tinyrefinery.deploy.export.export_options import TARGETS, ExportOptions
 from tinyrefinery.deploy.export.exportable import Exportable
 from tinyrefinery.deploy.export.exported import Exported
 from tinyrefinery.deploy.export.onnx_graph import export_graph
-from tinyrefinery.deploy.export.parity import Parity, compare, divergence
+from tinyrefinery.deploy.export.parity import MOST_WITH_SIGNS, Parity, compare, divergence
 from tinyrefinery.deploy.export.sample_images import Sample, Samples, draw_samples
 from tinyrefinery.deploy.export.side_files import VECTORS, Vectors, failed_file, write_artifact
 from tinyrefinery.deploy.export.verification import open_artifact, predict_artifact
@@ -72,8 +68,8 @@ def export_network(
     Raises:
         RefineryError: if the network can't be exported, or a file can't be written.
     """
-    options = with_precision(options)
-    check_export(network, options)
+    options = export_options.with_precision(options)
+    export_options.check_export(network, options)
     samples = draw_samples(network, overrides, calibrate=options.calibrate)
     if options.int8 and samples.calibration is None:
         raise DataError(
@@ -102,7 +98,7 @@ def _write_graphs(
 ) -> None:
     """Write the ONNX graph of a network, and beside it the program of torch for ExecuTorch."""
     info = network.info
-    if set(options.targets) != {"executorch"} or options.explain:
+    if set(options.targets) - {"executorch", "packed"} or options.explain:
         export_graph(module, info.size, info.channels, network.name, graph)
     if "executorch" in options.targets:
         from tinyrefinery.deploy.export.executorch_conversion import export_program, program_file
@@ -187,24 +183,8 @@ class _Work:
     ) -> "_Candidate":
         """The artifact of one graph with the calibration that loses least, and its check."""
         say(f"converting to {target}{' int8' if self.options.int8 else ''}")
-        from tinyrefinery.deploy.export.artifact_files import Files, make  # needs the extra
-
-        images = self.samples.calibration
-        files = Files(
-            graph=graph,
-            folder=folder,
-            images=None if images is None or not self.options.int8 else self._taken(images),
-            metadata=lambda method: json.dumps(
-                self._facts(network, target, method, kept), sort_keys=True
-            ),
-            pixels=self.options.preprocessing == INSIDE,
-            name=network.slug,
-            kept=kept,
-            budget=self.budget,
-            forms=forms_of(self.budget, network.info.mean, network.info.std),
-        )
         folder.mkdir(exist_ok=True)
-        made = make(target, files, say)
+        made = self._made(target, network, graph, folder, kept, say)
         say(f"checking on {self.samples.check.where}")
         inputs = self._inputs(target, next(iter(made.values())))
         found = {m: predict_artifact(p, inputs, say).astype(np.float32) for m, p in made.items()}
@@ -216,12 +196,48 @@ class _Work:
             self.samples.check.labels,
             self.samples.check.where,
             max_drop=self.options.max_drop if self.options.int8 else None,
+            share=MOST_WITH_SIGNS if target == "packed" else 1.0,
             exact=self._exact,
         )
         drop = 0.0 if parity.drop is None else parity.drop.high
         loss = (drop, losses[best])
         checked = inputs, found[best]
         return _Candidate(network, graph, made[best], best, parity, checked, loss, kept)
+
+    def _made(
+        self,
+        target: str,
+        network: Network,
+        graph: Path,
+        folder: Path,
+        kept: KeptLayers,
+        say: Callable[[str], object],
+    ) -> dict[str, Path]:
+        """Files of a target by calibration method; "" for float."""
+        pixels = self.options.preprocessing == INSIDE
+        if target == "packed":
+            from tinyrefinery.deploy.packing.packed_artifact import make_packed
+
+            path, facts = folder / "artifact.packed", self._facts(network, target, "", kept)
+            make_packed(network.load(), network.info, facts, path, pixels=pixels)
+            return {"": path}
+        from tinyrefinery.deploy.export.artifact_files import Files, make  # needs the extra
+
+        images = self.samples.calibration
+        files = Files(
+            graph=graph,
+            folder=folder,
+            images=None if images is None or not self.options.int8 else self._taken(images),
+            metadata=lambda method: json.dumps(
+                self._facts(network, target, method, kept), sort_keys=True
+            ),
+            pixels=pixels,
+            name=network.slug,
+            kept=kept,
+            budget=self.budget,
+            forms=forms_of(self.budget, network.info.mean, network.info.std),
+        )
+        return make(target, files, say)
 
     def tuned(self, folder: Path, say: Callable[[str], object]) -> tuple[Network, Path]:
         """The network fine-tuned for int8, and its float graph; made once for all targets."""
@@ -234,9 +250,8 @@ class _Work:
         graph = folder / TUNED / "graph.onnx"
         if not graph.parent.exists():
             graph.parent.mkdir()
-            info = network.info
-            normalize = self.options.preprocessing == INSIDE
-            module = Exportable(network.load(), info.mean, info.std, normalize=normalize)
+            info, inside = network.info, self.options.preprocessing == INSIDE
+            module = Exportable(network.load(), info.mean, info.std, normalize=inside)
             _write_graphs(network, module, self.options, graph)
         return network, graph
 
@@ -266,12 +281,9 @@ class _Work:
     def _facts(
         self, network: Network, target: str, method: str, kept: KeptLayers
     ) -> dict[str, Any]:
+        inside, int8 = self.options.preprocessing, self.options.int8
         facts = artifact_facts(
-            network,
-            target=target,
-            preprocessing=self.options.preprocessing,
-            int8=self.options.int8,
-            method=method or None,
+            network, target=target, preprocessing=inside, int8=int8, method=method or None
         )
         facts |= kept.facts
         if network is self.network:

@@ -10,9 +10,10 @@ import numpy as np
 
 from tinyrefinery.deploy.export.executorch_runtime import predict_by_executorch
 from tinyrefinery.deploy.export.side_files import read_record, read_vectors, record_file
+from tinyrefinery.deploy.packing.packed_artifact import softmax
 from tinyrefinery.errors import CheckpointError, DataError
 from tinyrefinery.models.runtime_network import RuntimeNetwork
-from tinyrefinery.networks.opening import EXECUTORCH, LITERT, ONNX
+from tinyrefinery.networks.opening import EXECUTORCH, LITERT, ONNX, PACKED
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Verified:
 
 
 def open_artifact(path: Path, threads: int | None = None) -> RuntimeNetwork:
-    """An ONNX or LiteRT artifact in its own runtime.
+    """An ONNX, LiteRT or packed artifact in its own runtime.
 
     Args:
         path: the file.
@@ -42,7 +43,7 @@ def open_artifact(path: Path, threads: int | None = None) -> RuntimeNetwork:
 
     Raises:
         CheckpointError: if it can't be opened.
-        DataError: if its name ends neither in .onnx nor in .tflite.
+        DataError: if its name ends like that of no such artifact.
     """
     if path.suffix.lower() == ONNX:
         from tinyrefinery.models.onnx_file import OnnxNetwork
@@ -52,15 +53,20 @@ def open_artifact(path: Path, threads: int | None = None) -> RuntimeNetwork:
         from tinyrefinery.models.litert_file import LiteRtNetwork
 
         return LiteRtNetwork(path, threads=threads)
+    if path.suffix.lower() == PACKED:
+        from tinyrefinery.models.packed_file import PackedNetwork
+
+        return PackedNetwork(path)
     raise DataError(
-        f"{path}: is not an artifact. Name a file that ends in {ONNX}, {LITERT} or {EXECUTORCH}"
+        f"{path}: is not an artifact. Name a file that ends in {ONNX}, {LITERT}, {EXECUTORCH} or "
+        f"{PACKED}"
     )
 
 
 def predict_artifact(
     path: Path, inputs: np.ndarray, say: Callable[[str], object] = lambda text: None
 ) -> np.ndarray:
-    """Outputs (n, K) of an artifact in its own runtime for what it takes, image by image.
+    """Probabilities (n, K) of an artifact in its own runtime for what it takes, image by image.
 
     Args:
         path: the file.
@@ -73,7 +79,9 @@ def predict_artifact(
     """
     if path.suffix.lower() == EXECUTORCH:
         return predict_by_executorch(path, inputs, say)
-    return predict_one_by_one(open_artifact(path), inputs)
+    outputs = predict_one_by_one(open_artifact(path), inputs)
+    # A packed network gives logits, so that they can be compared with those of the network.
+    return softmax(outputs) if path.suffix.lower() == PACKED else outputs
 
 
 def predict_one_by_one(network: RuntimeNetwork, inputs: np.ndarray) -> np.ndarray:

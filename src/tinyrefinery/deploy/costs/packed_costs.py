@@ -1,0 +1,39 @@
+"""The steps of a packed file that have arrays or products, and its memory."""
+
+from pathlib import Path
+
+from tinyrefinery.deploy.costs.layer_costs import LayerCost
+from tinyrefinery.models.packed_file import PackedNetwork
+from tinyrefinery.packed.program import Op, Program, Step
+
+
+def packed_costs(path: Path) -> tuple[list[LayerCost], int, tuple[int, ...]]:
+    """The steps of a file, bytes of its arena, and the shape of its input.
+
+    Raises:
+        CheckpointError: if the file can't be read.
+    """
+    program = PackedNetwork(path).runtime.program
+    layers = [
+        _cost(program, number, step) for number, step in enumerate(program.steps) if step.arrays
+    ]
+    return layers, program.arena, (1, *program.values[program.input].shape)
+
+
+def _cost(program: Program, number: int, step: Step) -> LayerCost:
+    source, target = program.values[step.input], program.values[step.output]
+    weights = 0
+    if "weights" in step.arrays:
+        weights = step.kernel[0] * step.kernel[1] * source.channels * target.channels
+    macs = weights * target.height * target.width
+    window = f" {step.kernel[0]}x{step.kernel[1]}" if weights else ""
+    others = sum(array.size for name, array in step.arrays.items() if name != "weights")
+    return LayerCost(
+        name=str(number),
+        kind=f"{step.op.name}{window}",
+        output=(target.height, target.width, target.channels),
+        parameters=weights + others,
+        bytes=sum(array.nbytes for array in step.arrays.values()),
+        macs=0 if step.op == Op.BINARY else macs,
+        binary_macs=macs if step.op == Op.BINARY else 0,
+    )

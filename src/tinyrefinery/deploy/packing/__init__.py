@@ -1,0 +1,1 @@
+"""From trained networks with binary layers to packed ones."""

@@ -1,0 +1,1 @@
+"""Packed networks: binary layers on bits. Their file, their runtime in C, and the same in NumPy."""

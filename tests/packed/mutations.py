@@ -1,0 +1,37 @@
+"""Damaged packed files: cut, flipped, or with other numbers, some with a valid checksum."""
+
+import struct
+from zlib import crc32
+
+import numpy as np
+
+_NASTY = (0, 1, 2, 63, 64, 65, 0x7FFF, 0xFFFF, 1 << 20, 0x7FFFFFFF, 0x80000000, 0xFFFFFFC0)
+_NASTY += (0xFFFFFFFE, 0xFFFFFFFF)
+
+
+def sealed(content: bytes) -> bytes:
+    """The bytes with the length and the checksum that they need."""
+    content = content[:12] + struct.pack("<I", len(content)) + content[16:]
+    return content[:16] + struct.pack("<I", crc32(content[20:])) + content[20:]
+
+
+def mutate(content: bytes, seed: int) -> bytes:
+    """A damaged copy. Every second one has a valid checksum, so that deeper checks are reached."""
+    draws = np.random.default_rng(seed)
+    kind = int(draws.integers(0, 5))
+    damaged = bytearray(content)
+    if kind == 0:
+        damaged = damaged[: int(draws.integers(0, len(content)))]
+    elif kind == 1:
+        for place in draws.integers(0, len(damaged), int(draws.integers(1, 9))):
+            damaged[place] ^= 1 << int(draws.integers(0, 8))
+    else:  # a number of the header or of the tables
+        values, steps = struct.unpack_from("<2I", content, 20)
+        words = 16 + 8 * values + 24 * steps
+        for _ in range(int(draws.integers(1, 3))):
+            place = 4 * int(draws.integers(5, words))
+            (before,) = struct.unpack_from("<I", damaged, place)
+            near = (before + int(draws.integers(-2, 3))) & 0xFFFFFFFF
+            new = near if draws.random() < 0.5 else int(draws.choice(_NASTY))
+            struct.pack_into("<I", damaged, place, new)
+    return sealed(bytes(damaged)) if seed % 2 and len(damaged) >= 20 else bytes(damaged)
