@@ -128,7 +128,7 @@ def test_what_is_not_known_is_asked(files, tmp_path):
         open_network(path)
     with pytest.raises(DataError, match="no such file"):
         open_network(tmp_path / "gone.onnx")
-    with pytest.raises(DataError, match="not another ONNX or LiteRT file"):
+    with pytest.raises(DataError, match="not another exported file"):
         open_network(path, like=path)
     beside = path.with_name("model.onnx.yaml")
     wrong = {

@@ -30,7 +30,7 @@ PANELS: dict[str, Commands] = {
     "Train": {
         "demo": (
             "demo:demo",
-            "Train a network for a microcontroller on the embedded data, in a few minutes.",
+            "Train, refine and ship a small network on the embedded data.",
         ),
         "fit": ("fit:fit", "Train the best small network for pictures and a budget."),
         "run": ("run:run", "Train a recipe and write a report. Rerun to resume."),

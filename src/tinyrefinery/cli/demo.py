@@ -30,7 +30,7 @@ def demo(
     seeds: Annotated[int, option("N", "Number of seeds.", min=1)] = 4,
     runs: Runs = Path("runs"),
 ) -> None:
-    """Train a network for a microcontroller on the embedded data, in a few minutes.
+    """Train, refine and ship a small network on the embedded data.
 
     The data are synthetic street numbers. Small networks learn from given and from refined labels.
     The best one within 100 kB of flash and 64 kB of RAM is quantized to int8 and checked. Nothing
