@@ -6,16 +6,20 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from tests.data_tests import test_comparison_page as compared
 from tests.data_tests import test_reporters as reporting
 from tests.data_tests.cases import suite
+from tests.recipe_files import write_tiny
 from tests.refiners.test_report import found as refiners
 from tests.reports.fake_run import write_fake_run
 from tests.review.queues import small_queue
 from tinyrefinery.audit.checks import audit
 from tinyrefinery.audit.files import as_page
+from tinyrefinery.cli.main import app
 from tinyrefinery.data.open import open_data
 from tinyrefinery.data_tests.judge import judge
 from tinyrefinery.data_tests.reports import comparison_page
@@ -95,10 +99,37 @@ def review(folder: Path) -> str:
     return static_page(opened, Pictures(queue, open_queue_data(queue)))
 
 
+def fit(folder: Path) -> str:
+    """The page of a search, on drawn shapes; needs the converter of LiteRT."""
+    from tests.fitting.test_fit import HOURS, write_shapes  # needs the extra
+
+    photos = write_shapes(folder / "photos")
+    words = ["fit", str(photos), "--hours", str(HOURS), "--out", str(folder / "out")]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    return (folder / "out/page.html").read_text("utf-8")
+
+
+def demo(folder: Path) -> str:
+    """The page of a run whose best network ships."""
+    from tests.cli.test_demo import SMALL
+    from tinyrefinery.cli import demo as command
+
+    write_tiny(folder, SMALL)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(command, "RECIPE", str(folder / "tiny.yaml"))
+        words = ["demo", "--seeds", "2", "--runs", str(folder / "runs")]
+        done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    return (folder / "runs/demo/page.html").read_text("utf-8")
+
+
 PAGES: dict[str, Callable[[Path], str]] = {
     "report": report,
     "data tests": data_tests,
     "comparison": comparison,
     "audit": audit_page,
     "review": review,
+    "fit": fit,
+    "demo": demo,
 }

@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from tests.browsers import browser
+from tests.deploy.export.conftest import converter
 from tests.pages.every_page import PAGES
 
-__all__ = ["browser"]
+__all__ = ["browser", "converter"]
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.usefixtures("converter"),  # two pages show exported files
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning"),
 ]
 

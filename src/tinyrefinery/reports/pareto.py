@@ -138,11 +138,11 @@ def _figure(panels: dict[str, list[Point]], cost: str, label: str) -> Figure:
     with rc_context(STYLE):
         figure = Figure(figsize=(5.2 * len(panels), 3.8), layout="constrained")
         grid = figure.subplots(1, len(panels), squeeze=False)
-    for axes, (data, points) in zip(grid[0], panels.items(), strict=True):
-        _panel(axes, points, cost)
-        axes.set_title(data)
-        axes.set_xlabel(label)
-        axes.set_ylabel("top-1, %")
+        for axes, (data, points) in zip(grid[0], panels.items(), strict=True):
+            _panel(axes, points, cost)
+            axes.set_title(data)
+            axes.set_xlabel(label)
+            axes.set_ylabel("top-1, %")
     return figure
 
 

@@ -95,12 +95,12 @@ def write_variances(
     write_csv(folder / "variances.csv", columns, rows)
 
 
+@rc_context(STYLE)
 def distribution_plot(measured: Sequence[Variances]) -> Figure:
     """Plot the share of images below each variance, one line per network and layer."""
     measured = measured[:MOST_LINES]
-    with rc_context(STYLE):
-        figure = Figure(figsize=(8.5, 3.6), layout="constrained")
-        axes = figure.add_subplot()
+    figure = Figure(figsize=(8.5, 3.6), layout="constrained")
+    axes = figure.add_subplot()
     for number, layer in enumerate(measured):
         values = np.sort(layer.values)
         share = np.arange(1, len(values) + 1) / len(values)

@@ -74,6 +74,7 @@ def write_weights(folder: Path, measured: Sequence[ImageWeights]) -> None:
     write_csv(folder / "weights.csv", COLUMNS, rows)
 
 
+@rc_context(STYLE)
 def weight_figure(
     measured: Sequence[ImageWeights], alpha: float = 0.3, beta: float = 0.3
 ) -> Figure:
@@ -82,9 +83,8 @@ def weight_figure(
     Left: the weight by scaled variance, by both formulas, with the paper's clamp. Right: the share
     of images below each weight, for the first network, by each reading.
     """
-    with rc_context(STYLE):
-        figure = Figure(figsize=(8.5, 3.2), layout="constrained")
-        curve, shares = figure.subplots(1, 2)
+    figure = Figure(figsize=(8.5, 3.2), layout="constrained")
+    curve, shares = figure.subplots(1, 2)
     curve.axhspan(0.5, 1.5, color=PLAIN, alpha=0.12, lw=0)
     curve.plot(SCALED, np.exp(alpha * SCALED) - beta, c=REFINED, label="paper: exp(.3 v) - .3")
     old = np.expm1(beta * SCALED) + alpha
