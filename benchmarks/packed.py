@@ -29,8 +29,8 @@ from torch import nn
 
 from tinyrefinery.deploy.export.exportable import Exportable
 from tinyrefinery.deploy.export.onnx_graph import export_graph
-from tinyrefinery.deploy.packing.lowering import pack_network
 from tinyrefinery.deploy.packing.packed_gain import float_twin
+from tinyrefinery.deploy.packing.packed_lowering import pack_network
 from tinyrefinery.layers.binary import BinaryConv2d
 from tinyrefinery.models import create
 from tinyrefinery.packed.packed_format import write_packed

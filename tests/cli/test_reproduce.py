@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from tests.recipe_files import TINY, write_tiny
 from tinyrefinery.cli.main import app
-from tinyrefinery.cli.needs import _duration
+from tinyrefinery.cli.reproduce_needs import _duration
 from tinyrefinery.recipe.load import load_recipe
 
 TABLE = """

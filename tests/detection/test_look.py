@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.detection.tiny_detector import measured, tiny
 from tests.detection.voc_files import sound, write
-from tinyrefinery.detection import look as detection_look
+from tinyrefinery.detection import finished_detectors as detection_look
 from tinyrefinery.detection.build import box_data
 from tinyrefinery.errors import DataError, RecipeError
 from tinyrefinery.options.messages import check

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests.weights_digest import weights_digest
-from tinyrefinery.detection import look as detection_look
+from tinyrefinery.detection import finished_detectors as detection_look
 from tinyrefinery.detection.detector_file import load_detector
 from tinyrefinery.detection.detector_run import run_detectors
 from tinyrefinery.options.messages import check

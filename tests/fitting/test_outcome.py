@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinyrefinery.fitting.outcome import drop_line, guessing
+from tinyrefinery.fitting.fit_outcome import drop_line, guessing
 
 
 class _Predictions:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.packed.random_programs import random_program
-from tinyrefinery.deploy.packing.lowering import pack_network
+from tinyrefinery.deploy.packing.packed_lowering import pack_network
 from tinyrefinery.layers.binary import BinaryConv2d, BinaryLinear
 from tinyrefinery.packed import packed_runtime
 from tinyrefinery.packed.packed_format import write_packed

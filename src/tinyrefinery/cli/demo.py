@@ -99,7 +99,7 @@ def _table(groups: "Sequence[StageGroup]") -> "FittedTable":
 
 def _show_shipped(shipped: "ShippedRun") -> None:
     """What ships."""
-    from tinyrefinery.fitting.outcome import accuracy_line, costs, drop_line
+    from tinyrefinery.fitting.fit_outcome import accuracy_line, costs, drop_line
 
     _print("File", str(shipped.artifact))
     _print("Accuracy", accuracy_line(shipped))

@@ -58,7 +58,7 @@ def evaluate(
 
     OVERRIDES may also change thresholds.
     """
-    from tinyrefinery.detection.look import detectors, measure_again
+    from tinyrefinery.detection.finished_detectors import detectors, measure_again
 
     _check_split(split)
     stages = detectors(run)
@@ -92,7 +92,7 @@ def draw(
 
     Without IMAGES, a contact sheet shows images of SPLIT with predicted and true boxes.
     """
-    from tinyrefinery.detection.look import choose_detector, draw_files, draw_split
+    from tinyrefinery.detection.finished_detectors import choose_detector, draw_files, draw_split
 
     _check_split(split)
     stage, folder = choose_detector(run, seed, row), out or run / "drawn"

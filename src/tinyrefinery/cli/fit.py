@@ -92,7 +92,7 @@ def _fit(pictures: str, options: "FitOptions", out: Path | None, words: list[str
 
 def _lines(fitted: "Fitted", page: Path) -> list[str]:
     """The result, for people."""
-    from tinyrefinery.fitting.outcome import (
+    from tinyrefinery.fitting.fit_outcome import (
         accuracy_line,
         costs,
         drop_line,

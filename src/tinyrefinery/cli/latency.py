@@ -13,7 +13,7 @@ from tinyrefinery.recipe.latency_table import LatencyTable, is_latency_table, lo
 from tinyrefinery.recipe.shipped import locate, recipes_in, shipped_folder
 
 if TYPE_CHECKING:
-    from tinyrefinery.deploy.bench.candidates import Candidate
+    from tinyrefinery.deploy.bench.bench_models import Candidate
 
 SMOKE = {"size": 96, "passes": 5}
 
@@ -52,7 +52,7 @@ def latency(
     Passes of NETWORKS are interleaved. Ratios are relative to the first network.
     """
     from tinyrefinery.deploy.bench.backends import available
-    from tinyrefinery.deploy.bench.measuring import Question, measure
+    from tinyrefinery.deploy.bench.bench_measuring import Question, measure
 
     table = _table(networks)
     size, passes = (SMOKE["size"], SMOKE["passes"]) if smoke else (size, passes)
@@ -94,13 +94,13 @@ def _table(names: list[str]) -> LatencyTable | None:
 
 
 def _of_names(names: list[str], size: int | None, threads: int) -> "list[Candidate]":
-    from tinyrefinery.deploy.bench.candidates import candidates
+    from tinyrefinery.deploy.bench.bench_models import candidates
 
     return candidates(names, size, threads)
 
 
 def _of_table(table: LatencyTable, size: int | None) -> "list[Candidate]":
-    from tinyrefinery.deploy.bench.candidates import by_name
+    from tinyrefinery.deploy.bench.bench_models import by_name
 
     return [
         by_name(row.network, size or table.size, label=row.id, **row.kwargs)

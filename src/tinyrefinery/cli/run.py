@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from tinyrefinery.cli import streams
-from tinyrefinery.cli.needs import needs_lines
 from tinyrefinery.cli.options import (
     Overrides,
     Processes,
@@ -23,6 +22,7 @@ from tinyrefinery.cli.options import (
 )
 from tinyrefinery.cli.outcome import show
 from tinyrefinery.cli.progress import log_progress
+from tinyrefinery.cli.reproduce_needs import needs_lines
 from tinyrefinery.errors import DataError, RecipeError, RefineryError
 from tinyrefinery.recipe.detection import DetectionRecipe
 from tinyrefinery.recipe.load import load_recipe

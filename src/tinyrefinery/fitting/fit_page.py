@@ -7,8 +7,14 @@ from typing import Any
 
 from tinyrefinery.files import write_atomic
 from tinyrefinery.fitting.delivered import Delivered
+from tinyrefinery.fitting.fit_outcome import (
+    accuracy_line,
+    costs,
+    drop_line,
+    next_commands,
+    next_steps,
+)
 from tinyrefinery.fitting.fit_pictures import Fitted
-from tinyrefinery.fitting.outcome import accuracy_line, costs, drop_line, next_commands, next_steps
 from tinyrefinery.fitting.trials import GIVEN, Trial
 from tinyrefinery.pages.inline import inline_svg, thumbnail
 from tinyrefinery.pages.numbers import kilo

@@ -18,8 +18,8 @@ from tinyrefinery.sharing.ancestor import Ancestor
 from tinyrefinery.sharing.bom_beside import DATA, EDGES, NETWORK, PREFIX
 from tinyrefinery.sharing.card_facts import CardFacts
 from tinyrefinery.sharing.data_licenses import DIGITS, data_licenses
+from tinyrefinery.sharing.known_limits import limits
 from tinyrefinery.sharing.licenses import UNKNOWN, License
-from tinyrefinery.sharing.limits import limits
 
 SPEC = "1.6"
 _UNRECORDED = "unrecorded"

@@ -15,7 +15,7 @@ from tinyrefinery.sharing.bom_beside import BOM, CARD_FOLDER, PREFIX, card_folde
 from tinyrefinery.sharing.card_facts import CardFacts
 from tinyrefinery.sharing.card_origin import label_lines, license_lines
 from tinyrefinery.sharing.front_matter import LIBRARY, front_matter
-from tinyrefinery.sharing.limits import limits
+from tinyrefinery.sharing.known_limits import limits
 from tinyrefinery.sharing.markdown import code, table, text_of
 from tinyrefinery.sharing.ml_bom import bom_text
 

@@ -13,9 +13,9 @@ pytest.importorskip("ai_edge_litert")
 from tests.device.litert_files import random_network
 from tinyrefinery.cli.main import app
 from tinyrefinery.deploy.bench import backends
-from tinyrefinery.deploy.bench.candidates import Candidate, by_name, candidates
+from tinyrefinery.deploy.bench.bench_measuring import Question, measure
+from tinyrefinery.deploy.bench.bench_models import Candidate, by_name, candidates
 from tinyrefinery.deploy.bench.latency_report import latency_notes
-from tinyrefinery.deploy.bench.measuring import Question, measure
 from tinyrefinery.device.device_cost import device_cost
 from tinyrefinery.errors import CheckpointError, DataError, RecipeError
 from tinyrefinery.models import create

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from tests.deploy.packing.binary_networks import binary_network
-from tinyrefinery.deploy.packing.lowering import UnpackableError, pack_network
 from tinyrefinery.deploy.packing.packed_gain import PackedGain, float_twin, packed_gain
+from tinyrefinery.deploy.packing.packed_lowering import UnpackableError, pack_network
 from tinyrefinery.deploy.packing.thresholds import float_bounds, sum_bounds
 from tinyrefinery.layers.binary import BinaryConv2d
 from tinyrefinery.models import create

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tinyrefinery.deploy.bench.candidates import SIZE, by_name
+from tinyrefinery.deploy.bench.bench_models import SIZE, by_name
 from tinyrefinery.deploy.emulation.counting import Counted, count_instructions
 from tinyrefinery.deploy.export.artifact_facts import INSIDE, artifact_facts
 from tinyrefinery.deploy.export.exportable import Exportable

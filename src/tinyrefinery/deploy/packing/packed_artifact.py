@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from tinyrefinery.deploy.packing.lowering import UnpackableError, pack_network
+from tinyrefinery.deploy.packing.packed_lowering import UnpackableError, pack_network
 from tinyrefinery.errors import DataError
 from tinyrefinery.files import write_atomic
 from tinyrefinery.models.network_file import NetworkInfo

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from tinyrefinery.deploy.packing.lowering import UnpackableError, pack_network
+from tinyrefinery.deploy.packing.packed_lowering import UnpackableError, pack_network
 from tinyrefinery.layers.binary import Quantized
 from tinyrefinery.packed.packed_format import write_packed
 from tinyrefinery.packed.packed_runtime import NUMPY, PackedRuntime

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from tinyrefinery.deploy.bench.backends import prepare, torch_threads
-from tinyrefinery.deploy.bench.candidates import Candidate
+from tinyrefinery.deploy.bench.bench_models import Candidate
 from tinyrefinery.device.host_latency import pass_on_noise
 from tinyrefinery.device.timing import BURST, Pass, is_busy, ratio, summary, time_interleaved
 from tinyrefinery.errors import DataError
