@@ -8,11 +8,12 @@ from tinyrefinery.options.budget import Budget
 
 @dataclass(frozen=True)
 class FileForm:
-    """What is done for small memory. The predictions are the same in every form."""
+    """What is done for small memory. Only `scaled` changes predictions, by rounding."""
 
     scaled: bool = False
-    """Whether the scale and the zero point of the input stand for the normalization. Else an
-    operator normalizes, which needs another map of the size of the image."""
+    """Whether the scale and the zero point of the input stand for the normalization, whose mean is
+    then rounded to a whole pixel value. Else an operator normalizes, which needs another map of the
+    size of the image."""
     placed: bool = True
     """Whether the file states a place in memory for every activation. Then the uint8 image and the
     int8 image share one, and the planner of LiteRT for Microcontrollers leaves no gaps. Vela keeps
