@@ -133,6 +133,11 @@ class _Reader:
         self.content, self.values, self.arena, self.tables = content, values, arena, tables
 
     def step(self, at: int) -> Step:
+        """The step whose 18 numbers start at a byte of the file.
+
+        Raises:
+            MalformedError: if it does not fit its values or its arrays.
+        """
         op, relu, first, last, residual, *rest = struct.unpack_from("<18I", self.content, at)
         height, width, stride, padding, scratch, *places = rest
         known = op in Op.__members__.values() and relu <= 1

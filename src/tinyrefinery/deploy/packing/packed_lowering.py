@@ -88,6 +88,11 @@ class _Lowering:
         """What is done with the pixels of an image first."""
 
     def program(self, graph: fx.Graph, metadata: str) -> Program:
+        """The program of a traced graph, with the file's metadata.
+
+        Raises:
+            UnpackableError: if a node can't be packed, or the graph has no output.
+        """
         flows: dict[fx.Node, _Flow] = {}
         for node in graph.nodes:
             if node.op == "output":

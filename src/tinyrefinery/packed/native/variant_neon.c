@@ -56,17 +56,7 @@ count_block(const windows *at, unsigned from, const unsigned pixels, unsigned gr
         }
 }
 
-static void count_differences(const windows *at, unsigned pixels, unsigned groups,
-                              int32_t counts[PIXELS][FILTERS])
-{
-    for (unsigned g = 0; g < groups; g++) {
-        unsigned p = 0;
-        for (; p + 2 <= pixels; p += 2)
-            count_block(at, p, 2, g, counts);
-        if (p < pixels)
-            count_block(at, p, 1, g, counts);
-    }
-}
+#include "packed_pairs.h"
 
 static uint64_t sign_bits(const float *x, const float *flips, const float *bounds, size_t n)
 {
