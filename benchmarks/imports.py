@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from opening import write_pictures
+from opening import HIDE_PANDAS, write_pictures
 from timing import Figure, quick, report
 
 COMMAND = """
@@ -24,13 +24,10 @@ try:
 except SystemExit as end:
     assert not end.code, end.code
 """
-RUN = """
+RUN = (
+    HIDE_PANDAS
+    + """
 import sys, tempfile
-from importlib.machinery import PathFinder
-find = PathFinder.find_spec
-def find_others(name, *rest):
-    return None if name == "pandas" else find(name, *rest)
-PathFinder.find_spec = find_others
 from tinyrefinery.cli.main import main
 import tinyrefinery.execution.steps as steps
 def stop(*arguments, **options):
@@ -44,6 +41,7 @@ with tempfile.TemporaryDirectory() as runs:
     except SystemExit as end:
         assert not end.code, end.code
 """
+)
 STEP = """
 import torch
 linear = torch.nn.Linear(2, 2)

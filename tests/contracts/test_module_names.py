@@ -1,4 +1,7 @@
-"""No two modules share a name, so that a name in a traceback or a search is one file."""
+"""No two modules share a name, so that a name in a traceback or a search is one file.
+
+Files of commands are named after their command, and so may share the name of what they call.
+"""
 
 from collections import Counter
 from pathlib import Path
