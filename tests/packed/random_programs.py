@@ -9,6 +9,7 @@ from tinyrefinery.packed.program import (
     Step,
     Value,
     float_weights,
+    lookup_arrays,
     packed_weights,
 )
 
@@ -23,7 +24,7 @@ def random_program(seed: int) -> tuple[Program, np.ndarray]:
     channels = int(draws.choice([1, 3, 17, 64, 65, 130]))
     first = current = builder.value(Value(height, width, channels))
     for _ in range(int(draws.integers(2, 6))):
-        kind = draws.choice(["binary", "bits", "conv", "pool", "finish"])
+        kind = draws.choice(["binary", "bits", "conv", "lookup", "pool", "finish"])
         current = _MAKERS[kind](builder, current, draws)
     metadata = "" if seed % 2 else '{"seed": 1}'
     images = draws.standard_normal((2, height, width, channels)).astype(np.float32)
@@ -117,6 +118,27 @@ def _conv(builder, current, draws):
     return value
 
 
+def _lookup(builder, current, draws):
+    """Maps of some words, then entries that read them; some filters have none."""
+    image = builder.values[current]
+    words = int(draws.choice([1, 5, 40, 256, 257]))
+    maps = builder.value(Value(image.height, image.width, words))
+    shape = (words, image.channels, 1, 1)
+    dictionary = float_weights(draws.standard_normal(shape).astype(np.float32))
+    builder.step(Step(Op.CONV, current, maps, arrays={"weights": dictionary}))
+    filters = int(draws.choice([1, 10, 32, 45]))
+    kernel, stride, padding, target = _window(builder, maps, draws, filters)
+    arrays, residual, relu = _finish(builder, target, draws)
+    starts = np.cumsum([0, *draws.integers(0, int(draws.choice([1, 2, 30])), filters)])
+    count = int(starts[-1])
+    entries = draws.integers(0, words, count), draws.integers(0, np.prod(kernel), count)
+    arrays |= lookup_arrays(starts, *entries, draws.standard_normal(count), words)
+    value = builder.value(target)
+    options = {"residual": residual, "relu": relu, "arrays": arrays}
+    builder.step(Step(Op.LOOKUP, maps, value, kernel, stride, padding, **options))
+    return value
+
+
 def _pool(builder, current, draws):
     image = builder.values[current]
     kernel, stride, padding, target = _window(builder, current, draws, image.channels)
@@ -139,4 +161,7 @@ def _alone(builder, current, draws):
     return value
 
 
-_MAKERS = {"binary": _binary, "bits": _bits, "conv": _conv, "pool": _pool, "finish": _alone}
+_MAKERS = {
+    **{"binary": _binary, "bits": _bits, "conv": _conv, "lookup": _lookup},
+    **{"pool": _pool, "finish": _alone},
+}

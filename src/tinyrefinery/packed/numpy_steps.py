@@ -85,6 +85,23 @@ def _conv(step: Step, shapes: tuple[Value, ...], values: _Values) -> np.ndarray:
     return _finish_sum(sums[..., : target.channels], step, target, values)
 
 
+def _lookup(step: Step, shapes: tuple[Value, ...], values: _Values) -> np.ndarray:
+    target, arrays = shapes[step.output], step.arrays
+    around = (step.padding, step.padding)
+    image = np.pad(values[step.input], (around, around, (0, 0)))
+    # (places, words, H', W')
+    windows = np.stack(_windows(image, step, target)).transpose(0, 3, 1, 2)
+    sums = np.zeros((target.channels, target.height, target.width), np.float32)
+    starts = arrays["starts"].astype(np.int64)
+    counts = np.diff(starts)
+    for number in range(int(counts.max())):  # the next entry of each filter that has one
+        filters = np.flatnonzero(counts > number)
+        entries = starts[filters] + number
+        maps = windows[arrays["places"][entries], arrays["words"][entries]]
+        sums[filters] += maps * arrays["weights"][entries][:, None, None]
+    return _finish_sum(sums.transpose(1, 2, 0), step, target, values)
+
+
 def _pool(step: Step, shapes: tuple[Value, ...], values: _Values) -> np.ndarray:
     target, is_max = shapes[step.output], step.op == Op.MAX
     around = (step.padding, step.padding)
@@ -128,4 +145,5 @@ _STEPS = {
     Op.AVERAGE: _pool,
     Op.MAX: _pool,
     Op.FINISH: _finish,
+    Op.LOOKUP: _lookup,
 }

@@ -12,7 +12,9 @@
 
 Then 32 bytes per value (is_bits, height, width, channels, border, start), 96 bytes per step (op,
 relu, input, output, residual, kernel height and width, stride, padding, scratch, then the starts
-of its arrays), the metadata and the arrays, each at a multiple of 64. Start 0 means no array.
+of its 11 arrays), the metadata and the arrays, each at a multiple of 64. Start 0 means no array.
+A lookup step has as many entries as the last number of its array `starts` states. Its words take
+one byte each if the input has at most 256 channels, else two. Places take one byte.
 """
 
 import struct
@@ -21,7 +23,18 @@ from zlib import crc32
 
 import numpy as np
 
-from tinyrefinery.packed.program import ALIGNMENT, ARRAYS, GROUP, SLICE, Op, Program, Step, Value
+from tinyrefinery.packed.program import (
+    ALIGNMENT,
+    ARRAYS,
+    BYTE,
+    ENTRIES,
+    GROUP,
+    SLICE,
+    Op,
+    Program,
+    Step,
+    Value,
+)
 
 MAGIC, VERSION = b"TRPACKED", 1
 _HEADER, _VALUE, _STEP = 64, 32, 96
@@ -31,6 +44,7 @@ _MOST_SIDE, _MOST_CHANNELS, _MOST_BORDER = 1 << 14, 1 << 20, 64
 _MOST_SUM = 1 << 24
 """Largest number of products in a sum: float32 holds such integers exactly."""
 _MOST_STEPS = 1 << 16
+_CONVOLUTIONS = (Op.BINARY, Op.CONV, Op.LOOKUP)
 
 
 class MalformedError(ValueError):
@@ -68,7 +82,7 @@ def write_packed(program: Program) -> bytes:
 def _step_bytes(step: Step, places: list[int]) -> bytes:
     residual = _NONE if step.residual is None else step.residual
     numbers = (step.op, step.relu, step.input, step.output, residual, *step.kernel)
-    packed = struct.pack("<18I24x", *numbers, step.stride, step.padding, step.scratch, *places)
+    packed = struct.pack("<21I12x", *numbers, step.stride, step.padding, step.scratch, *places)
     assert len(packed) == _STEP
     return packed
 
@@ -133,12 +147,12 @@ class _Reader:
         self.content, self.values, self.arena, self.tables = content, values, arena, tables
 
     def step(self, at: int) -> Step:
-        """The step whose 18 numbers start at a byte of the file.
+        """The step whose 21 numbers start at a byte of the file.
 
         Raises:
             MalformedError: if it does not fit its values or its arrays.
         """
-        op, relu, first, last, residual, *rest = struct.unpack_from("<18I", self.content, at)
+        op, relu, first, last, residual, *rest = struct.unpack_from("<21I", self.content, at)
         height, width, stride, padding, scratch, *places = rest
         known = op in Op.__members__.values() and relu <= 1
         if not known or max(first, last) >= len(self.values):
@@ -149,13 +163,15 @@ class _Reader:
             scratch=scratch,
         )
         self._check(step)
-        shapes = self._shapes(step)
         starts = dict(zip(ARRAYS, places, strict=True))
+        shapes = self._shapes(step) | self._entries(step, starts["starts"])
         if any(starts[name] for name in set(ARRAYS) - set(shapes)):
             raise _misfit()
         arrays = {name: self._array(starts[name], *shapes[name]) for name in shapes if starts[name]}
         if missing := self._needed(step) - set(arrays):
             raise _misfit(f" ({sorted(missing)[0]} is missing)")
+        if step.op == Op.LOOKUP:
+            self._check_entries(step, arrays)
         return replace(step, arrays=arrays)
 
     def _check(self, step: Step) -> None:
@@ -190,15 +206,20 @@ class _Reader:
 
     def _fits(self, step: Step, source: Value, target: Value) -> bool:
         """Of a convolution: its sums are exact, and border and scratch are there."""
-        products = step.kernel[0] * step.kernel[1] * source.channels
-        if step.op == Op.CONV:
-            return products <= _MOST_SUM and not target.is_bits
-        end = step.scratch + step.scratch_bytes(target.channels)
-        has_scratch = not step.padding or (step.scratch % ALIGNMENT == 0 and end <= self.arena)
-        return products <= _MOST_SUM and source.border >= step.padding and has_scratch
+        places = step.kernel[0] * step.kernel[1]
+        if places * source.channels > _MOST_SUM:
+            return False
+        if step.op != Op.BINARY and target.is_bits:
+            return False
+        size = step.scratch_bytes(source, target)
+        if size and (step.scratch % ALIGNMENT or step.scratch + size > self.arena):
+            return False
+        if step.op == Op.LOOKUP:
+            return places <= BYTE and source.channels <= BYTE**2
+        return step.op == Op.CONV or source.border >= step.padding
 
     def _is_residual(self, step: Step, target: Value) -> bool:
-        finishes = step.op in (Op.BINARY, Op.CONV, Op.FINISH) and not target.is_bits
+        finishes = step.op in (*_CONVOLUTIONS, Op.FINISH) and not target.is_bits
         if step.relu and not finishes:
             return False
         if step.residual is None:
@@ -209,7 +230,9 @@ class _Reader:
         return not other.is_bits and other.shape == target.shape
 
     def _needed(self, step: Step) -> set[str]:
-        needed = {"weights"} if step.op in (Op.BINARY, Op.CONV) else set()
+        needed = {"weights"} if step.op in _CONVOLUTIONS else set()
+        if step.op == Op.LOOKUP:
+            needed |= set(ENTRIES)
         if step.op == Op.BINARY and self.values[step.output].is_bits:
             needed |= {"bounds", "flips"}
         return needed
@@ -232,6 +255,31 @@ class _Reader:
             filters = -(-target.channels // SLICE) * SLICE
             shapes["weights"] = ((places, source.channels, filters), "<f4")
         return shapes
+
+    def _entries(self, step: Step, start: int) -> dict[str, tuple[tuple[int, ...], str]]:
+        """Shape and type of the arrays of a lookup step's entries."""
+        if step.op != Op.LOOKUP or not start:
+            return {}
+        starts = (self.values[step.output].channels + 1,), "<u4"
+        count = (int(self._array(start, *starts)[-1]),)
+        words = "u1" if self.values[step.input].channels <= BYTE else "<u2"
+        return {
+            "starts": starts,
+            "weights": (count, "<f4"),
+            "words": (count, words),
+            "places": (count, "u1"),
+        }
+
+    def _check_entries(self, step: Step, arrays: dict[str, np.ndarray]) -> None:
+        """Entries are in order, and name words and places that exist."""
+        starts = arrays["starts"]
+        is_ordered = starts[0] == 0 and bool((starts[:-1] <= starts[1:]).all())
+        limits = {
+            "words": self.values[step.input].channels,
+            "places": step.kernel[0] * step.kernel[1],
+        }
+        if not is_ordered or any((arrays[name] >= most).any() for name, most in limits.items()):
+            raise _misfit()
 
     def _array(self, start: int, shape: tuple[int, ...], kind: str) -> np.ndarray:
         count = int(np.prod(shape, dtype=object))

@@ -28,11 +28,17 @@ class Op(IntEnum):
     MAX = 5
     FINISH = 6
     """What may follow a convolution, by itself."""
+    LOOKUP = 7
+    """Convolution of floats whose filters have few weights: sums of listed products."""
 
 
 _FINISHES, _COMPARISON = ("scale", "shift", "slope", "gain", "offset"), ("bounds", "flips")
-ARRAYS: tuple[str, ...] = ("weights", *_FINISHES, *_COMPARISON)
+ENTRIES = ("starts", "words", "places")
+"""What the weights of a lookup step belong to."""
+ARRAYS: tuple[str, ...] = ("weights", *_FINISHES, *_COMPARISON, *ENTRIES)
 """Arrays of a step, in the order of the file."""
+BYTE = 256
+"""Values of a byte: most places of a lookup window. More words than that take two bytes each."""
 
 
 @dataclass(frozen=True)
@@ -89,14 +95,29 @@ class Step:
     residual: int | None = None
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
     """By name, of `ARRAYS`. Weights of bits are uint64 (groups of 8 filters, places and words of a
-    window, 8), of floats float32 (places, channels, filters padded to 16)."""
-    scratch: int = 0
-    """Byte in the arena of the sums that correct a border."""
+    window, 8), of floats float32 (places, channels, filters padded to 16).
 
-    def scratch_bytes(self, filters: int) -> int:
-        """Bytes that the step needs beside its values."""
+    A lookup step has one float32 weight per entry. An entry adds its weight times input channel
+    `words[entry]` at place `places[entry]` of the window, which is row * width + column. Filter o
+    has the entries `starts[o]` to `starts[o + 1]`, and adds them in this order."""
+    scratch: int = 0
+    """Byte in the arena of what the step needs beside its values."""
+
+    def scratch_bytes(self, source: Value, target: Value) -> int:
+        """Bytes that the step needs beside its values.
+
+        A binary step: sums that correct a border. A lookup step: its input with zeros around it,
+        one channel after the other, each of them split into the rows and columns that a stride
+        reads together, and room for a group of pixels beyond the end.
+        """
+        if self.op == Op.LOOKUP:
+            phases, area = 1, 1
+            for kernel, side in zip(self.kernel, (source.height, source.width), strict=True):
+                phases *= min(kernel, self.stride)
+                area *= ceil((side + 2 * self.padding) / self.stride)
+            return 4 * (source.channels * phases * area + SLICE)
         needed = self.op == Op.BINARY and self.padding
-        return 4 * self.kernel[0] * self.kernel[1] * filters if needed else 0
+        return 4 * self.kernel[0] * self.kernel[1] * target.channels if needed else 0
 
 
 @dataclass(frozen=True)
@@ -136,3 +157,23 @@ def float_weights(weights: np.ndarray) -> np.ndarray:
     order = weights.transpose(2, 3, 1, 0).reshape(height * width, channels, filters)
     padded[:, :, :filters] = order
     return padded
+
+
+def lookup_arrays(
+    starts: np.ndarray, words: np.ndarray, places: np.ndarray, weights: np.ndarray, channels: int
+) -> dict[str, np.ndarray]:
+    """Arrays of a lookup step, with indices in as few bytes as they need.
+
+    Args:
+        starts: (O + 1,) first entry of each filter, and the number of entries.
+        words: (n,) input channel of each entry.
+        places: (n,) place in the window.
+        weights: (n,).
+        channels: of the input.
+    """
+    return {
+        "weights": weights.astype(np.float32),
+        "starts": starts.astype(np.uint32),
+        "words": words.astype(np.uint8 if channels <= BYTE else np.uint16),
+        "places": places.astype(np.uint8),
+    }

@@ -33,7 +33,7 @@ class ProgramBuilder:
         """
         needs = [self._buffer(number, input, output) for number in range(len(self.values))]
         scratch = [
-            Buffer(_aligned(step.scratch_bytes(self.values[step.output].channels)), number, number)
+            Buffer(_aligned(self._scratch_bytes(step)), number, number)
             for number, step in enumerate(self.steps)
         ]
         buffers = [*needs, *scratch]
@@ -45,6 +45,9 @@ class ProgramBuilder:
         ]
         arena = max(start + each.bytes for start, each in zip(starts, buffers, strict=True))
         return Program(tuple(values), tuple(steps), input, output, arena, metadata)
+
+    def _scratch_bytes(self, step: Step) -> int:
+        return step.scratch_bytes(self.values[step.input], self.values[step.output])
 
     def _buffer(self, number: int, input: int, output: int) -> Buffer:
         """Memory of a value, from its first to its last step."""

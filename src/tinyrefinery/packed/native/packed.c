@@ -13,7 +13,8 @@ typedef struct {
 
 typedef struct {
     uint32_t op, relu, input, output, residual, kernel_height, kernel_width, stride, padding;
-    uint32_t scratch, weights, scale, shift, slope, gain, offset, bounds, flips;
+    uint32_t scratch, weights, scale, shift, slope, gain, offset, bounds, flips, starts, words;
+    uint32_t places;
 } step;
 
 static uint32_t word_at(const uint8_t *bytes)
@@ -52,7 +53,8 @@ static step step_at(const uint8_t *content, uint32_t values, uint32_t number)
                   word_at(at + 16), word_at(at + 20), word_at(at + 24), word_at(at + 28),
                   word_at(at + 32), word_at(at + 36), word_at(at + 40), word_at(at + 44),
                   word_at(at + 48), word_at(at + 52), word_at(at + 56), word_at(at + 60),
-                  word_at(at + 64), word_at(at + 68)};
+                  word_at(at + 64), word_at(at + 68), word_at(at + 72), word_at(at + 76),
+                  word_at(at + 80)};
     return found;
 }
 
@@ -116,6 +118,48 @@ static int is_window(const step *s, const value *in, const value *out)
            out->width == (wide - s->kernel_width) / s->stride + 1;
 }
 
+/* Bytes that a lookup needs beside its values; see `run_lookup`. */
+static uint64_t lookup_scratch(const step *s, const value *in)
+{
+    uint64_t stride = s->stride, channels = in->channels;
+    uint64_t down = s->kernel_height < stride ? s->kernel_height : stride;
+    uint64_t across = s->kernel_width < stride ? s->kernel_width : stride;
+    uint64_t rows = (in->height + 2 * (uint64_t)s->padding + stride - 1) / stride;
+    uint64_t columns = (in->width + 2 * (uint64_t)s->padding + stride - 1) / stride;
+    return 4 * (channels * down * across * rows * columns + 16);
+}
+
+/* Whether the entries are in the file and in order, and name words and places that exist. */
+static int is_lookup(const packed_model *m, size_t size, const step *s, const value *in,
+                     const value *out)
+{
+    const uint8_t *content = m->content;
+    uint32_t places = s->kernel_height * s->kernel_width, before = 0;
+    size_t width = in->channels <= 256 ? 1 : 2;
+    if (s->kernel_height > 256 || s->kernel_width > 256 || places > 256 || in->channels > 65536 ||
+        !holds(content, size, s->starts, 4 * ((uint64_t)out->channels + 1)))
+        return 0;
+    const uint8_t *starts = content + s->starts;
+    uint32_t count = word_at(starts + 4 * (size_t)out->channels);
+    if (word_at(starts) != 0 || !holds(content, size, s->weights, 4 * (uint64_t)count) ||
+        !holds(content, size, s->words, width * (uint64_t)count) ||
+        !holds(content, size, s->places, count))
+        return 0;
+    for (size_t i = 1; i <= out->channels; i++) {
+        uint32_t start = word_at(starts + 4 * i);
+        if (start < before)
+            return 0;
+        before = start;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const uint8_t *at = content + s->words + width * i;
+        uint32_t word = width == 1 ? at[0] : (uint32_t)at[0] | (uint32_t)at[1] << 8;
+        if (word >= in->channels || content[s->places + i] >= places)
+            return 0;
+    }
+    return s->scratch % PACKED_ALIGNMENT == 0 && s->scratch + lookup_scratch(s, in) <= m->arena;
+}
+
 static int is_convolution(const packed_model *m, size_t size, const step *s, const value *in,
                           const value *out)
 {
@@ -132,16 +176,19 @@ static int is_convolution(const packed_model *m, size_t size, const step *s, con
             return 0;
     } else if (in->is_bits || out->is_bits)
         return 0;
+    if (s->op == PACKED_LOOKUP)
+        return is_lookup(m, size, s, in, out) && is_finish(m, size, s, out);
     return holds(m->content, size, s->weights, bytes) && is_finish(m, size, s, out);
 }
 
 /* Whether a step has nothing that it would not use. */
 static int is_lean(const step *s, int to_bits)
 {
-    int finishes = s->op == PACKED_BINARY || s->op == PACKED_CONV || s->op == PACKED_FINISH;
-    int convolves = finishes && s->op != PACKED_FINISH;
+    int convolves = s->op == PACKED_BINARY || s->op == PACKED_CONV || s->op == PACKED_LOOKUP;
+    int finishes = convolves || s->op == PACKED_FINISH;
     int compares = s->op == PACKED_SIGN || (s->op == PACKED_BINARY && to_bits);
-    return (convolves || s->weights == 0) && (compares || (s->bounds | s->flips) == 0) &&
+    return (convolves || s->weights == 0) &&
+           (s->op == PACKED_LOOKUP || (s->starts | s->words | s->places) == 0) && (compares || (s->bounds | s->flips) == 0) &&
            ((finishes && !to_bits) ||
             ((s->scale | s->shift | s->slope | s->gain | s->offset | s->relu) == 0 &&
              s->residual == NONE));
@@ -163,6 +210,7 @@ static int is_step(const packed_model *m, size_t size, const step *s)
                holds_or_none(m->content, size, s->flips, bytes);
     case PACKED_BINARY:
     case PACKED_CONV:
+    case PACKED_LOOKUP:
         return is_convolution(m, size, s, &in, &out);
     case PACKED_AVERAGE:
     case PACKED_MAX:
@@ -263,7 +311,10 @@ static packed_job job_of(const packed_model *m, uint32_t number, uint8_t *arena)
         .offset = array_at(m, s.offset),
         .bounds = array_at(m, s.bounds),
         .flips = array_at(m, s.flips),
-        .scratch = (int32_t *)(void *)(arena + s.scratch),
+        .starts = array_at(m, s.starts),
+        .words = array_at(m, s.words),
+        .places = array_at(m, s.places),
+        .scratch = arena + s.scratch,
     };
     if (s.residual != NONE)
         job.residual = (const float *)(void *)(arena + value_at(m->content, s.residual).start);

@@ -1,4 +1,5 @@
-/* Runtime of packed networks: binary layers on bits, the rest in 32-bit floats.
+/* Runtime of packed networks: binary layers on bits, lookup layers by their entries, the rest in
+   32-bit floats.
 
    No heap, no recursion, no variables of its own: everything is in the file, in the caller's arena
    or on the stack. So any number of threads may run one opened network, each in its own arena.
@@ -20,7 +21,8 @@ enum packed_op {
     PACKED_CONV,     /* convolution of floats */
     PACKED_AVERAGE,  /* average pool, without padding */
     PACKED_MAX,      /* max pool; padding never wins */
-    PACKED_FINISH    /* what may follow a convolution, by itself */
+    PACKED_FINISH,   /* what may follow a convolution, by itself */
+    PACKED_LOOKUP    /* convolution of floats whose filters have few weights */
 };
 
 /* One step with all pointers resolved. Images are (height, width, channels), channels last.
@@ -40,7 +42,12 @@ typedef struct {
     const float *residual;
     const void *weights;
     const float *scale, *shift, *slope, *gain, *offset, *bounds, *flips;
-    int32_t *scratch;
+    /* Of a lookup: entries starts[o] to starts[o + 1] of filter o, each with a weight, a channel of
+       the input, and a place of the window. */
+    const uint32_t *starts;
+    const void *words; /* one byte each for at most 256 channels, else two */
+    const uint8_t *places;
+    void *scratch;
 } packed_job;
 
 typedef struct {

@@ -3,9 +3,12 @@
 
    TARGET             attribute of functions that may use the instruction set
    VECTOR, LANES      type of some floats, and how many
+   LOOSE              the same type in memory, at any float
+   UNROLL             before loops over few sums, so that these stay in registers
    FLOAT_PIXELS       pixels whose float sums are kept in registers at once
    count_differences  differing bits of up to PIXELS windows and up to 32 filters
-   sign_bits          bits of up to 64 floats: x * flips >= bounds */
+   sign_bits          bits of up to 64 floats: x * flips >= bounds
+   turn               rows of 8 x 8 floats as columns */
 
 #include <string.h>
 
@@ -26,6 +29,8 @@ static TARGET void count_differences(const windows *at, unsigned pixels, unsigne
                                      int32_t counts[PIXELS][FILTERS]);
 static TARGET uint64_t sign_bits(const float *x, const float *flips, const float *bounds,
                                  size_t n);
+
+static TARGET void turn(const float *from, size_t from_line, float *to, size_t to_line);
 
 static TARGET uint64_t plain_bits(const float *x, const float *flips, const float *bounds,
                                   size_t first, size_t n)
@@ -67,18 +72,20 @@ static TARGET void finish(const packed_job *job, float *values, size_t pixel, si
         return;
     }
     size_t place = pixel * job->out_channels + first;
-    const float *scale = part(job->scale, first, ones);
-    const float *slope = part(job->slope, first, ones), *gain = part(job->gain, first, ones);
-    for (size_t i = 0; i < n; i++)
-        values[i] = values[i] * scale[i];
+    if (job->scale != NULL)
+        for (size_t i = 0; i < n; i++)
+            values[i] = values[i] * job->scale[first + i];
     if (job->shift != NULL)
         for (size_t i = 0; i < n; i++)
             values[i] = values[i] + job->shift[first + i];
-    for (size_t i = 0; i < n; i++) {
-        float v = values[i], scaled = v * slope[i];
-        v = v < 0 ? scaled : v;
-        values[i] = v * gain[i];
-    }
+    if (job->slope != NULL)
+        for (size_t i = 0; i < n; i++) {
+            float v = values[i], slope = job->slope[first + i];
+            values[i] = v * (v < 0 ? slope : 1); /* without a branch: signs are hard to predict */
+        }
+    if (job->gain != NULL)
+        for (size_t i = 0; i < n; i++)
+            values[i] = values[i] * job->gain[first + i];
     if (job->offset != NULL)
         for (size_t i = 0; i < n; i++)
             values[i] = values[i] + job->offset[first + i];
@@ -88,7 +95,10 @@ static TARGET void finish(const packed_job *job, float *values, size_t pixel, si
     if (job->relu)
         for (size_t i = 0; i < n; i++)
             values[i] = values[i] > 0 ? values[i] : 0;
-    memcpy((float *)job->output + place, values, n * sizeof(float));
+    if (n == FILTERS) /* a copy of a size that the compiler knows is far faster */
+        memcpy((float *)job->output + place, values, FILTERS * sizeof(float));
+    else
+        memcpy((float *)job->output + place, values, n * sizeof(float));
 }
 
 /* Bytes of a packed image with its border. */
@@ -134,7 +144,7 @@ static TARGET void sum_places(const packed_job *job, windows *at, size_t first, 
     one.line = 0;
     one.words = 1;
     for (size_t place = 0; place < places; place++) {
-        int32_t *sums = job->scratch + place * width + first;
+        int32_t *sums = (int32_t *)job->scratch + place * width + first;
         one.rows = words;
         /* One word per row, so that each of them is compared with the same zero. */
         one.weights = at->weights + place * words * GROUP;
@@ -158,8 +168,8 @@ static TARGET void add_border(const packed_job *job, size_t pixel, size_t first,
         for (size_t c = 0; c < job->kernel_width; c++) {
             int is_padded = top + r < padding || top + r >= padding + job->height ||
                             left + c < padding || left + c >= padding + job->width;
-            const int32_t *place =
-                job->scratch + (r * job->kernel_width + c) * job->out_channels + first;
+            const int32_t *place = (const int32_t *)job->scratch +
+                                   (r * job->kernel_width + c) * job->out_channels + first;
             /* Unsigned: in a malformed file, other values may lie over the sums of places. */
             if (is_padded)
                 for (size_t i = 0; i < n; i++)
@@ -210,13 +220,17 @@ static TARGET void run_binary(const packed_job *job)
 #define VECTORS (SLICE / LANES)
 
 /* Sums of `count` windows that lie side by side in a row, for 16 filters from `first`. */
-static inline TARGET void sum_windows(const packed_job *job, size_t row, size_t column,
+static inline __attribute__((always_inline)) TARGET void
+sum_windows(const packed_job *job, size_t row, size_t column,
                                       const unsigned count, size_t first, float *sums)
 {
     size_t channels = job->channels, filters = ((size_t)job->out_channels + SLICE - 1) & ~15U;
     size_t top = row * job->stride, left = column * job->stride, padding = job->padding;
+    size_t step = job->stride * channels;
     VECTOR total[FLOAT_PIXELS][VECTORS];
-    memset(total, 0, sizeof total);
+    UNROLL for (unsigned p = 0; p < count; p++)
+        UNROLL for (unsigned v = 0; v < VECTORS; v++)
+            total[p][v] = (VECTOR){0};
     for (size_t r = 0; r < job->kernel_height; r++) {
         if (top + r < padding || top + r >= padding + job->height)
             continue;
@@ -228,18 +242,18 @@ static inline TARGET void sum_windows(const packed_job *job, size_t row, size_t 
             const float *w = (const float *)job->weights +
                              (r * job->kernel_width + c) * channels * filters + first;
             for (size_t i = 0; i < channels; i++, w += filters) {
-                VECTOR weights[VECTORS];
-                memcpy(weights, w, sizeof weights);
-                for (unsigned p = 0; p < count; p++)
-                    for (unsigned v = 0; v < VECTORS; v++)
-                        total[p][v] += weights[v] * x[p * job->stride * channels + i];
+                UNROLL for (unsigned p = 0; p < count; p++)
+                    UNROLL for (unsigned v = 0; v < VECTORS; v++)
+                        total[p][v] += *(const LOOSE *)(w + v * LANES) * x[p * step + i];
             }
         }
     }
-    memcpy(sums, total, count * SLICE * sizeof(float));
+    UNROLL for (unsigned p = 0; p < count; p++)
+        UNROLL for (unsigned v = 0; v < VECTORS; v++)
+            *(LOOSE *)(sums + p * SLICE + v * LANES) = total[p][v];
 }
 
-static TARGET void run_conv(const packed_job *job)
+static TARGET void conv_rows(const packed_job *job)
 {
     float sums[FLOAT_PIXELS * SLICE];
     for (size_t first = 0; first < job->out_channels; first += SLICE)
@@ -258,6 +272,17 @@ static TARGET void run_conv(const packed_job *job)
                     finish(job, sums + p * SLICE, row * job->out_width + column + p, first, n);
                 column += count;
             }
+}
+
+static TARGET void run_conv(const packed_job *job)
+{
+    packed_job flat = *job;
+    if (job->kernel_height == 1 && job->kernel_width == 1 && job->stride == 1 && !job->padding) {
+        /* One long row, so that fewer windows are left over at its end. */
+        flat.width = flat.out_width = job->width * job->height;
+        flat.height = flat.out_height = 1;
+    }
+    conv_rows(&flat);
 }
 
 static TARGET void pool_pixel(const packed_job *job, size_t row, size_t column, float *target)
@@ -308,6 +333,8 @@ static TARGET void run_finish(const packed_job *job)
         }
 }
 
+#include "packed_lookup.h"
+
 static void run(const packed_job *job)
 {
     switch (job->op) {
@@ -315,6 +342,7 @@ static void run(const packed_job *job)
     case PACKED_BINARY: run_binary(job); break;
     case PACKED_CONV: run_conv(job); break;
     case PACKED_FINISH: run_finish(job); break;
+    case PACKED_LOOKUP: run_lookup(job); break;
     default: run_pool(job);
     }
 }

@@ -5,7 +5,10 @@
 #include <immintrin.h>
 #define TARGET __attribute__((target("avx2")))
 typedef float vector __attribute__((vector_size(32)));
+typedef float loose __attribute__((vector_size(32), aligned(4), may_alias));
 #define VECTOR vector
+#define LOOSE loose
+#define UNROLL _Pragma("GCC unroll 16")
 #define LANES 8
 #define FLOAT_PIXELS 4
 #include "packed_steps.h"
@@ -74,6 +77,8 @@ static TARGET uint64_t sign_bits(const float *x, const float *flips, const float
     }
     return i == n ? bits : bits | plain_bits(x, flips, bounds, i, n);
 }
+
+#include "packed_turn.h"
 
 static int is_supported(void) { return __builtin_cpu_supports("avx2"); }
 

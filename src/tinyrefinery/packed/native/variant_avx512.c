@@ -5,7 +5,10 @@
 #include <immintrin.h>
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq")))
 typedef float vector __attribute__((vector_size(64)));
+typedef float loose __attribute__((vector_size(64), aligned(4), may_alias));
 #define VECTOR vector
+#define LOOSE loose
+#define UNROLL _Pragma("GCC unroll 16")
 #define LANES 16
 #define FLOAT_PIXELS 8
 #include "packed_steps.h"
@@ -82,6 +85,8 @@ static TARGET uint64_t sign_bits(const float *x, const float *flips, const float
     }
     return i == n ? bits : bits | plain_bits(x, flips, bounds, i, n);
 }
+
+#include "packed_turn.h"
 
 static int is_supported(void)
 {

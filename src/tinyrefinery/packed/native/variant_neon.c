@@ -5,7 +5,10 @@
 #include <arm_neon.h>
 #define TARGET
 typedef float vector __attribute__((vector_size(16)));
+typedef float loose __attribute__((vector_size(16), aligned(4), may_alias));
 #define VECTOR vector
+#define LOOSE loose
+#define UNROLL _Pragma("GCC unroll 16")
 #define LANES 4
 #define FLOAT_PIXELS 4
 #include "packed_steps.h"
@@ -69,6 +72,13 @@ static uint64_t sign_bits(const float *x, const float *flips, const float *bound
         bits |= (uint64_t)vaddvq_u32(mask) << i;
     }
     return i == n ? bits : bits | plain_bits(x, flips, bounds, i, n);
+}
+
+static void turn(const float *from, size_t from_line, float *to, size_t to_line)
+{
+    for (size_t i = 0; i < 8; i++)
+        for (size_t k = 0; k < 8; k++)
+            to[k * to_line + i] = from[i * from_line + k];
 }
 
 static int is_supported(void) { return 1; }

@@ -2,9 +2,14 @@
 
 #include "packed.h"
 #define TARGET
-#define VECTOR float
-#define LANES 1
-#define FLOAT_PIXELS 4
+/* Four floats at once where the processor can, else one after the other. */
+typedef float vector __attribute__((vector_size(16)));
+typedef float loose __attribute__((vector_size(16), aligned(4), may_alias));
+#define VECTOR vector
+#define LOOSE loose
+#define UNROLL _Pragma("GCC unroll 16")
+#define LANES 4
+#define FLOAT_PIXELS 2
 #include "packed_steps.h"
 
 static uint64_t bits_set(uint64_t x)
@@ -34,6 +39,13 @@ static void count_differences(const windows *at, unsigned pixels, unsigned group
 static uint64_t sign_bits(const float *x, const float *flips, const float *bounds, size_t n)
 {
     return plain_bits(x, flips, bounds, 0, n);
+}
+
+static void turn(const float *from, size_t from_line, float *to, size_t to_line)
+{
+    for (size_t i = 0; i < 8; i++)
+        for (size_t k = 0; k < 8; k++)
+            to[k * to_line + i] = from[i * from_line + k];
 }
 
 static int is_supported(void) { return 1; }
