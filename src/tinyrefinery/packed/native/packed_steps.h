@@ -80,8 +80,10 @@ static TARGET void finish(const packed_job *job, float *values, size_t pixel, si
             values[i] = values[i] + job->shift[first + i];
     if (job->slope != NULL)
         for (size_t i = 0; i < n; i++) {
-            float v = values[i], slope = job->slope[first + i];
-            values[i] = v * (v < 0 ? slope : 1); /* without a branch: signs are hard to predict */
+            /* A choice of factors and not of products: so it has no branch, for signs are hard to
+               predict. */
+            float v = values[i], slope = job->slope[first + i], one = ones[i];
+            values[i] = v * (v < 0 ? slope : one);
         }
     if (job->gain != NULL)
         for (size_t i = 0; i < n; i++)
