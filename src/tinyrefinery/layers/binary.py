@@ -87,6 +87,11 @@ class Quantized(Constrained):
         return f"{super().extra_repr()}, weights={self.weights}, activations={self.activations}"
 
 
+def has_binary_layers(network: nn.Module) -> bool:
+    """Whether a layer of a network has binary weights and binary inputs."""
+    return any(isinstance(layer, Quantized) and layer.is_binary for layer in network.modules())
+
+
 class BinaryConv2d(Quantized, nn.Conv2d):
     """Convolution with binary weights and inputs, by default; see the module's formula.
 

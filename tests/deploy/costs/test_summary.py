@@ -56,8 +56,7 @@ def test_a_lookup_layer_counts_what_is_not_zero():
     found = {each.name: each for each in layer_costs(network, 3, (32, 32))}
     line = found["blocks.0.first.conv"]
     assert line.macs == (8 * 16 + 5) * 32 * 32
-    places = math.ceil(5 * 7 / 8)  # 8 words of 9 places: 7 bits each
-    assert line.bytes == 4 * (8 * 16 + 5 + 17) + places
+    assert line.bytes == 4 * (8 * 16 + 5 + 17) + 5 * 2  # a byte for a word, one for a place
     assert line.parameters == 8 * 16 + 16 * 8 * 9
 
 

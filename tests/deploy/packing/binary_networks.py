@@ -1,9 +1,14 @@
-"""Binary networks with values as after training, so that every bound and slope matters."""
+"""Binary and lookup networks with values as after training, so that every bound and slope matters."""
 
 import torch
 from torch import nn
 
 from tinyrefinery.models import create
+
+
+def lookup_network(name: str, size: int, seed: int = 0, **options) -> nn.Module:
+    """A network in evaluation mode with about 8 % of its lookup coefficients."""
+    return binary_network(name, size, seed, threshold=2.5, **options)
 
 
 def binary_network(name: str, size: int, seed: int = 0, **options) -> nn.Module:

@@ -5,11 +5,13 @@ import pytest
 import torch
 from torch import nn
 
-from tests.deploy.packing.binary_networks import binary_network
+from tests.deploy.packing.binary_networks import binary_network, lookup_network
+from tinyrefinery.deploy.packing import packed_gain as gains
 from tinyrefinery.deploy.packing.packed_gain import PackedGain, float_twin, packed_gain
 from tinyrefinery.deploy.packing.packed_lowering import UnpackableError, pack_network
 from tinyrefinery.deploy.packing.thresholds import float_bounds, sum_bounds
 from tinyrefinery.layers.binary import BinaryConv2d
+from tinyrefinery.layers.lookup import in_lookup_form
 from tinyrefinery.models import create
 from tinyrefinery.packed import packed_runtime
 from tinyrefinery.packed.packed_format import write_packed
@@ -45,6 +47,28 @@ def test_a_network_predicts_the_same(name, size, options):
     assert (share < ROUNDING).sum() >= 15
     assert share.max() < 0.1
     assert (found.argmax(1) == expected.argmax(1)).mean() >= 15 / 16
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "options"),
+    [
+        ("resnet8_lcnn", 32, {"words": 16}),
+        ("resnet8_lcnn", 24, {"words": 300, "width": 2.0}),
+        ("resnet18_lcnn", 64, {"words": 24, "width": 0.25, "stem": "imagenet"}),
+    ],
+    ids=str,
+)
+def test_a_lookup_network_predicts_the_same(name, size, options):
+    network = lookup_network(name, size, **options)
+    expected, found = _logits(network, torch.randn(8, 3, size, size))
+    # It has no signs, so every image is within rounding.
+    assert np.abs(found - expected).max() < ROUNDING * np.abs(expected).max()
+
+
+def test_a_lookup_network_and_its_form_with_indices_are_one_file():
+    network = lookup_network("resnet8_lcnn", 16, words=8)
+    files = [write_packed(pack_network(n, (16, 16), 3)) for n in (network, in_lookup_form(network))]
+    assert files[0] == files[1]
 
 
 @pytest.mark.slow
@@ -126,7 +150,7 @@ def test_bounds_of_sums_are_exact_at_every_integer():
 @pytest.mark.parametrize(
     ("name", "options", "reason"),
     [
-        ("resnet8", {}, "no layer with binary weights and binary inputs"),
+        ("resnet8", {}, "no layer with binary weights and binary inputs, and no lookup"),
         ("bireal_small", {"weights": "ternary"}, "no layer with binary weights"),
         ("bireal_small", {"activations": "float"}, "no layer with binary weights"),
         ("resnet18_xnor", {"width": 0.125, "input_scale": True}, "no input_scale"),
@@ -154,6 +178,23 @@ def test_a_gain_is_a_sentence(monkeypatch):
     gain = packed_gain(create("bireal_small", 10, size=32).eval(), (32, 32), 3)
     assert str(gain).startswith("no: the extension is not installed")
     assert 18 < gain.smaller < 19  # 2,373,866 float32 in 511 kB
+
+
+def test_a_lookup_network_is_compared_with_dense_convolutions():
+    network = create("resnet8_lcnn", 10, size=32, words=16)
+    twin, dense = float_twin(network), create("resnet8", 10, size=32)
+    assert {n: p.shape for n, p in twin.named_parameters()} == {
+        n: p.shape for n, p in dense.named_parameters()
+    }
+
+
+def test_coefficients_that_training_has_not_made_sparse_are_the_reason(monkeypatch):
+    monkeypatch.setattr(gains, "_faster", lambda *_: 0.5)
+    gain = packed_gain(create("resnet8_lcnn", 10, size=32, words=64, threshold=0.0), (32, 32), 3)
+    assert str(gain).startswith("no: it is slower than float on this host. 100% of its lookup")
+    assert str(gain).endswith("times larger")
+    sparse = lookup_network("resnet8_lcnn", 32, words=16)
+    assert packed_gain(sparse, (32, 32), 3).smaller > 4
 
 
 def test_the_float_network_has_no_binary_layer_and_the_same_shapes():

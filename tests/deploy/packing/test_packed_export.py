@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from tests.deploy.packing.binary_networks import binary_network
+from tests.deploy.packing.binary_networks import binary_network, lookup_network
 from tinyrefinery.deploy.costs.summarizing import summarize
 from tinyrefinery.deploy.export.artifact_facts import METADATA
 from tinyrefinery.deploy.export.export_options import ExportOptions
 from tinyrefinery.deploy.export.exporting import export_network
+from tinyrefinery.deploy.export.parity import LARGEST_DIFFERENCE
 from tinyrefinery.deploy.export.verification import verify
 from tinyrefinery.errors import CheckpointError, DataError, RecipeError
 from tinyrefinery.models import create
@@ -68,6 +69,38 @@ def test_its_size_is_a_thirtieth_in_binary_layers(network, tmp_path):
     assert found.binary_macs == 84_934_656  # as PyTorch's layers count
     floats = 4 * sum(layer.parameters for layer in binary)
     assert floats / sum(layer.bytes for layer in binary) > 28  # with scales, slopes and norms
+
+
+@pytest.fixture(scope="module")
+def lookups(tmp_path_factory):
+    path = tmp_path_factory.mktemp("lookup") / "net.safetensors"
+    kwargs = {"words": 16, "threshold": 2.5}
+    network = lookup_network("resnet8_lcnn", 32, words=16)
+    save_network(path, network, **{**FACTS, "name": "resnet8_lcnn", "kwargs": kwargs})
+    return open_network(path)
+
+
+def test_a_lookup_network_is_packed_and_every_image_is_checked(lookups, tmp_path):
+    exported = _export(lookups, tmp_path)
+    assert exported.passed
+    assert exported.record["precision"] == "float32"
+    assert exported.parity.logit < LARGEST_DIFFERENCE  # of all images
+    assert verify(exported.path).passed
+    packed = open_network(exported.path)
+    images = torch.rand(8, 3, 32, 32).mul(255).round() / 255
+    mean, std = (torch.tensor(FACTS[name]).view(3, 1, 1) for name in ("mean", "std"))
+    with torch.inference_mode():
+        expected, found = (each.load()((images - mean) / std) for each in (lookups, packed))
+    assert (found - expected).abs().max() < 1e-5 * expected.abs().max()
+
+
+def test_the_file_of_a_lookup_network_counts_as_its_layers(lookups, tmp_path):
+    file, network = (
+        summarize(str(path)) for path in (_export(lookups, tmp_path).path, lookups.file)
+    )
+    assert file.macs == network.macs
+    assert file.binary_macs == 0
+    assert network.packed.smaller == pytest.approx(4 * 77_946 / file.file, rel=0.03)  # metadata
 
 
 def test_what_is_not_binary_is_refused(tmp_path):

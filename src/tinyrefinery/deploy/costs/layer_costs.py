@@ -1,6 +1,5 @@
 """The layers of a PyTorch network: parameters, bytes at their own number of bits, and products."""
 
-import math
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -9,6 +8,7 @@ from tinyrefinery.evaluation.cost import kept_coefficients, macs_by_layer
 from tinyrefinery.layers.binary import Quantized
 from tinyrefinery.layers.lookup import LookupConv2d
 from tinyrefinery.layers.modes import output_shapes
+from tinyrefinery.packed.program import BYTE
 
 _FLOAT = 4
 """Bytes of a float32 number."""
@@ -96,10 +96,12 @@ def _bytes(layer: nn.Module, parameters: list[nn.Parameter]) -> int:
 
 
 def _lookup_bytes(layer: LookupConv2d, kept: int) -> int:
-    """Bytes of sparse coefficients: a float and a place for each, and where filters start."""
-    filters, *places = layer.coefficients.shape
-    bits = max(1, math.ceil(math.log2(math.prod(places))))
-    return _FLOAT * (kept + filters + 1) + -(-kept * bits // 8)
+    """Bytes of sparse coefficients as packed files hold them: a float, a word and a place each.
+
+    And where the entries of each filter start.
+    """
+    filters, words = layer.coefficients.shape[:2]
+    return _FLOAT * (kept + filters + 1) + kept * (2 if words <= BYTE else 3)
 
 
 def _output_shapes(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tinyrefinery.deploy.costs.layer_costs import LayerCost
 from tinyrefinery.models.packed_file import PackedNetwork
-from tinyrefinery.packed.program import Op, Program, Step
+from tinyrefinery.packed.program import ENTRIES, Op, Program, Step
 
 
 def packed_costs(path: Path) -> tuple[list[LayerCost], int, tuple[int, ...]]:
@@ -23,11 +23,14 @@ def packed_costs(path: Path) -> tuple[list[LayerCost], int, tuple[int, ...]]:
 def _cost(program: Program, number: int, step: Step) -> LayerCost:
     source, target = program.values[step.input], program.values[step.output]
     weights = 0
-    if "weights" in step.arrays:
+    if step.op == Op.LOOKUP:
+        weights = step.arrays["weights"].size
+    elif "weights" in step.arrays:
         weights = step.kernel[0] * step.kernel[1] * source.channels * target.channels
     macs = weights * target.height * target.width
     window = f" {step.kernel[0]}x{step.kernel[1]}" if weights else ""
-    others = sum(array.size for name, array in step.arrays.items() if name != "weights")
+    apart = ("weights", *ENTRIES)
+    others = sum(array.size for name, array in step.arrays.items() if name not in apart)
     return LayerCost(
         name=str(number),
         kind=f"{step.op.name}{window}",

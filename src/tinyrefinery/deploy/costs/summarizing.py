@@ -11,6 +11,7 @@ from tinyrefinery.deploy.costs.peak_memory import peak_memory
 from tinyrefinery.deploy.packing.packed_gain import PackedGain, packed_gain
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.layers.binary import Quantized
+from tinyrefinery.layers.lookup import LookupConv2d
 from tinyrefinery.models import create
 from tinyrefinery.networks.opening import RUNTIME_FILES, SUFFIXES, TIMM, open_network
 
@@ -34,7 +35,7 @@ class NetworkSummary:
     file: int | None
     """Bytes of its file; None for an architecture."""
     packed: PackedGain | None = None
-    """What packing gains, of a network with binary, ternary or 4-bit layers."""
+    """What packing gains, of a network with binary, ternary, 4-bit or lookup layers."""
 
     @property
     def parameters(self) -> int:
@@ -106,7 +107,7 @@ def summarize(
     info, file = network.info, network.file if network.file.is_file() else None
     module = network.load()
     found = _of_torch(network.name, module, info.channels, info.size, file)
-    if not _has_few_values(module):
+    if not _is_for_packing(module):
         return found
     return replace(found, packed=packed_gain(module, info.size, info.channels))
 
@@ -137,7 +138,7 @@ def _of_architecture(name: str, size: int, classes: int) -> NetworkSummary:
     with torch.device("meta"):
         network = create(name, classes, size=size)
     found = _of_torch(name, network, 3, (size, size), None)
-    if not _has_few_values(network):
+    if not _is_for_packing(network):
         return found
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -145,10 +146,16 @@ def _of_architecture(name: str, size: int, classes: int) -> NetworkSummary:
     return replace(found, packed=packed_gain(drawn, (size, size), 3))
 
 
-def _has_few_values(network: torch.nn.Module) -> bool:
-    """Whether weights or inputs of a layer have few values."""
-    layers = (layer for layer in network.modules() if isinstance(layer, Quantized))
-    return any((layer.weights, layer.activations) != ("float", "float") for layer in layers)
+def _is_for_packing(network: torch.nn.Module) -> bool:
+    """Whether weights or inputs of a layer have few values, or its filters few words."""
+    return any(
+        isinstance(layer, LookupConv2d)
+        or (isinstance(layer, Quantized) and (layer.weights, layer.activations) != _FLOAT)
+        for layer in network.modules()
+    )
+
+
+_FLOAT = ("float", "float")
 
 
 def _of_torch(

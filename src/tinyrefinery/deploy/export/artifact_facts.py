@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tinyrefinery.layers.binary import has_binary_layers
 from tinyrefinery.models.runtime_network import INSIDE
 from tinyrefinery.networks.network import Network
 from tinyrefinery.networks.network_data import tool_version
@@ -11,7 +12,8 @@ from tinyrefinery.recipe.load import part_hash
 
 METADATA = "metadata"
 """Where pixels are normalized: outside the artifact, by what its metadata states, not `INSIDE`."""
-_PRECISIONS = {"packed": "binary"}
+BINARY = "binary"
+"""Precision of an artifact that computes on signs."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +65,17 @@ def artifact_facts(
         "refiners": [] if stage is None else list(stage.refiners),
         "recipe": None if network.recipe is None else part_hash(network.recipe),
         "target": target,
-        "precision": "int8" if int8 else _PRECISIONS.get(target, "float32"),
+        "precision": "int8" if int8 else float_precision(network, target),
         "calibration": method,
         "version": tool_version(),
     }
     # A pretrained network without class names leaves them out: state them when you open the file.
     return {"classes": list(info.classes), **facts} if info.classes else facts
+
+
+def float_precision(network: Network, target: str) -> str:
+    """Precision of an artifact that is not int8."""
+    return BINARY if target == "packed" and has_binary_layers(network.load()) else "float32"
 
 
 def _input(preprocessing: str) -> str:

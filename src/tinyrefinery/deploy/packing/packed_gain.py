@@ -1,6 +1,6 @@
-"""What packing a binary network gains on this machine, measured against the same network in float.
+"""What packing a network gains on this machine, measured against the same network in float.
 
-The float network has plain convolutions in place of the binary ones, and runs in PyTorch. Both run
+The float network has plain convolutions in place of binary and lookup ones, and runs in PyTorch. Both run
 in one thread, take turns, and get one image at a time.
 """
 
@@ -16,6 +16,7 @@ from torch import nn
 
 from tinyrefinery.deploy.packing.packed_lowering import UnpackableError, pack_network
 from tinyrefinery.layers.binary import Quantized
+from tinyrefinery.layers.lookup import LookupConv2d
 from tinyrefinery.packed.packed_format import write_packed
 from tinyrefinery.packed.packed_runtime import NUMPY, PackedRuntime
 
@@ -31,13 +32,15 @@ class PackedGain:
     faster: float | None = None
     """Times that the packed network is faster than float."""
     smaller: float | None = None
-    """Times that its file is smaller than the parameters in 32 bits."""
+    """Times that its file is smaller than the float network's parameters in 32 bits."""
     reason: str = ""
     """Why it is not packed, or no gain."""
 
     def __str__(self) -> str:
         """For people."""
         size = "" if self.smaller is None else f"{self.smaller:.1f} times smaller"
+        if self.smaller is not None and self.smaller < 1:
+            size = f"{1 / self.smaller:.1f} times larger"
         if self.reason:
             return f"no: {self.reason}" + (f". Its file is {size}" if size else "")
         return f"yes; {self.faster:.1f} times faster than float on this host; {size}"
@@ -55,29 +58,44 @@ def packed_gain(network: nn.Module, size: tuple[int, int], channels: int) -> Pac
         content = write_packed(pack_network(network, size, channels))
     except UnpackableError as error:
         return PackedGain(reason=str(error))
-    smaller = 4 * sum(p.numel() for p in network.parameters()) / len(content)
+    twin = float_twin(network)
+    smaller = 4 * sum(p.numel() for p in twin.parameters()) / len(content)
     runtime = PackedRuntime(content)
     if runtime.variant == NUMPY:
         reason = "the extension is not installed. Install a C compiler, then this package again"
         return PackedGain(None, smaller, reason)
-    faster = _faster(runtime, float_twin(network), (1, channels, *size))
-    slow = "it is slower than float on this host" if faster < 1 else ""
+    faster = _faster(runtime, twin, (1, channels, *size))
+    slow = "it is slower than float on this host" + _kept(network) if faster < 1 else ""
     return PackedGain(faster, smaller, slow)
 
 
+def _kept(network: nn.Module) -> str:
+    """How many lookup coefficients there are to compute, for people."""
+    layers = [layer for layer in network.modules() if isinstance(layer, LookupConv2d)]
+    if not layers:
+        return ""
+    kept = sum(int(layer.is_kept.sum()) for layer in layers)
+    share = kept / sum(layer.coefficients.numel() for layer in layers)
+    return f". {share:.0%} of its lookup coefficients are not 0: train it with more sparsity"
+
+
 def float_twin(network: nn.Module) -> nn.Module:
-    """A copy whose layers with few values are plain float ones."""
+    """A copy whose binary layers, and others with few values or words, are plain float ones."""
     twin = copy.deepcopy(network).eval()
-    if isinstance(twin, Quantized):
+    if isinstance(twin, Quantized | LookupConv2d):
         return _plain(twin)
     for parent in list(twin.modules()):
         for name, layer in list(parent.named_children()):
-            if isinstance(layer, Quantized):
+            if isinstance(layer, Quantized | LookupConv2d):
                 setattr(parent, name, _plain(layer))
     return twin
 
 
-def _plain(layer: Quantized) -> nn.Module:
+def _plain(layer: Quantized | LookupConv2d) -> nn.Module:
+    if isinstance(layer, LookupConv2d):
+        width, _, kernel, _ = layer.coefficients.shape
+        sides = (kernel, layer.stride, layer.padding)
+        return nn.Conv2d(layer.dictionary.shape[1], width, *sides, bias=layer.bias is not None)
     bias = layer.bias is not None
     if isinstance(layer, nn.Linear):
         return nn.Linear(layer.in_features, layer.out_features, bias=bias)

@@ -13,11 +13,22 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
+from tinyrefinery.deploy.packing.lookup_entries import lookup_entries
 from tinyrefinery.deploy.packing.program_builder import ProgramBuilder
 from tinyrefinery.deploy.packing.thresholds import float_bounds, sum_bounds
 from tinyrefinery.errors import DataError
-from tinyrefinery.layers.binary import BinaryConv2d, BinaryLinear, Quantized
-from tinyrefinery.packed.program import Op, Program, Step, Value, float_weights, packed_weights
+from tinyrefinery.layers.binary import BinaryConv2d, BinaryLinear, Quantized, has_binary_layers
+from tinyrefinery.layers.lookup import LookupConv2d, SparseConv2d
+from tinyrefinery.layers.strided_pointwise import StridedPointwise
+from tinyrefinery.packed.program import (
+    BYTE,
+    Op,
+    Program,
+    Step,
+    Value,
+    float_weights,
+    packed_weights,
+)
 
 _SUM, _SCALED, _SLOPED, _GAINED, _ADDED, _RECTIFIED = range(6)
 """How far the result of a step is finished; see `Step`."""
@@ -57,13 +68,17 @@ def pack_network(
         normalization: mean and std, if the program is to normalize pixels from 0 to 255.
 
     Raises:
-        UnpackableError: if it has no binary layer, or one that packed networks lack.
+        UnpackableError: if it has neither binary nor lookup layers, or one that packed networks
+            lack.
     """
-    layers = [layer for layer in network.modules() if isinstance(layer, Quantized)]
-    if not any(layer.is_binary for layer in layers):
-        raise UnpackableError("it has no layer with binary weights and binary inputs")
+    has_lookups = any(isinstance(layer, LookupConv2d | SparseConv2d) for layer in network.modules())
+    if not has_lookups and not has_binary_layers(network):
+        raise UnpackableError(
+            "it has no layer with binary weights and binary inputs, and no lookup convolution"
+        )
     try:
-        graph = _Tracer().trace(network)
+        with torch.enable_grad():  # without it, `layers.relu` asks for the type of its maps
+            graph = _Tracer().trace(network)
     except Exception as error:  # what tracing raises depends on the network's code
         raise UnpackableError(f"its layers can't be listed ({error})") from error
     lowering = _Lowering(network, size, channels)
@@ -73,9 +88,13 @@ def pack_network(
     return lowering.program(graph, metadata)
 
 
+_WHOLE = (Quantized, LookupConv2d, SparseConv2d, StridedPointwise)
+"""Layers of ours that become steps as they are."""
+
+
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, Quantized) or super().is_leaf_module(m, module_qualified_name)
+        return isinstance(m, _WHOLE) or super().is_leaf_module(m, module_qualified_name)
 
 
 class _Lowering:
@@ -264,6 +283,20 @@ class _Lowering:
         op = Op.BINARY if bits else Op.CONV
         return self._window(op, source, kernel, stride, padding, len(weights), arrays)
 
+    def lookup(self, layer: LookupConv2d | SparseConv2d, flow: _Flow) -> _Flow:
+        """A map of each word, then each filter's sum of their products."""
+        form, words, arrays = lookup_entries(layer)
+        if form.kernel**2 > BYTE or len(words) > BYTE**2:
+            raise UnpackableError(
+                f"a lookup convolution has {form.kernel**2} places and {len(words)} words, more "
+                f"than {BYTE} or {BYTE**2}"
+            )
+        dictionary = {"weights": float_weights(words[:, :, None, None])}
+        source = self._computed(flow).value
+        maps = self._window(Op.CONV, source, (1, 1), 1, 0, len(words), dictionary)
+        sides = (form.kernel, form.kernel), form.stride, form.padding
+        return self._window(Op.LOOKUP, maps.value, *sides, form.width, arrays)
+
     def _window(
         self,
         op: Op,
@@ -340,6 +373,7 @@ def _same(lowering: _Lowering, layer: nn.Module, flow: _Flow) -> _Flow:
 _LAYERS: dict[Any, Callable[..., _Flow]] = {
     (BinaryConv2d, nn.Conv2d): _Lowering.conv,
     (BinaryLinear, nn.Linear): _Lowering.linear,
+    (LookupConv2d, SparseConv2d): _Lowering.lookup,
     (nn.BatchNorm1d, nn.BatchNorm2d): _Lowering.norm,
     (nn.MaxPool2d, nn.AvgPool2d): _Lowering.pool,
     nn.AdaptiveAvgPool2d: _Lowering.mean,
