@@ -1,10 +1,11 @@
-"""Packed binary networks against float and int8, one thread on one core, in one run.
+"""Packed binary and lookup networks against float and int8, one thread on one core, in one run.
 
     python benchmarks/packed.py OUT.csv
 
 A binary 3x3 convolution of 256 channels, 14x14 pixels, against the same in float (PyTorch with
-oneDNN, and ONNX Runtime) and in int8 (ONNX Runtime). Then `bireal_small` against the same network
-in float in ONNX Runtime. All take one image per pass and take turns. A round is 15 passes of each,
+oneDNN, and ONNX Runtime) and in int8 (ONNX Runtime). A lookup convolution of the same size with 64
+words, 3 of them at each place of each filter, against a dense one in float. Then `bireal_small`
+against the same network in float in ONNX Runtime. All take one image per pass and take turns. A round is 15 passes of each,
 and its figure their median. The ratio is the median over rounds. The packed figures include what
 Python does to hand over the image, and the packing of the signs.
 """
@@ -32,12 +33,15 @@ from tinyrefinery.deploy.export.onnx_graph import export_graph
 from tinyrefinery.deploy.packing.packed_gain import float_twin
 from tinyrefinery.deploy.packing.packed_lowering import pack_network
 from tinyrefinery.layers.binary import BinaryConv2d
+from tinyrefinery.layers.lookup import LookupConv2d
 from tinyrefinery.models import create
 from tinyrefinery.packed.packed_format import write_packed
 from tinyrefinery.packed.packed_runtime import PackedRuntime, variants
 
 ROUNDS, PASSES, WARM = 25, 15, 3
 CHANNELS, SIDE, SIZE = 256, 14, 32
+WORDS, SPARSITY = 64, 3
+"""Of the lookup convolution: vectors in its dictionary, and how many of them a place adds."""
 COLUMNS = ("what", "way", "rounds", "median_us", "min_us", "max_us", "times_packed", "bytes")
 COLUMNS += ("machine", "torch", "onnxruntime", "load")
 
@@ -63,6 +67,29 @@ def convolution() -> Ways:
     ways["float PyTorch"] = (lambda: twin(tensor), 4 * count)
     ways["float ONNX Runtime"] = (_session(_float_model(weights), images), 4 * count)
     ways["int8 ONNX Runtime"] = (_session(_int8_model(weights), bits), count)
+    return ways
+
+
+def lookups() -> Ways:
+    """A lookup convolution, and a dense one."""
+    torch.manual_seed(0)
+    layer = LookupConv2d(CHANNELS, CHANNELS, words=WORDS).eval()
+    with torch.no_grad():  # at each place of each filter, the largest coefficients
+        sizes = layer.coefficients.abs()
+        layer.coefficients.mul_(sizes >= sizes.topk(SPARSITY, dim=1).values[:, -1:])
+    twin = float_twin(layer)
+    assert isinstance(twin, nn.Conv2d)
+    content = write_packed(pack_network(nn.Sequential(layer), (SIDE, SIDE), CHANNELS))
+    draws = np.random.default_rng(0)
+    images = draws.standard_normal((1, CHANNELS, SIDE, SIDE)).astype(np.float32)
+    pixels = np.ascontiguousarray(images.transpose(0, 2, 3, 1))
+    ways: Ways = {
+        f"packed {name}": (_packed(content, pixels, name), len(content)) for name in variants()[:-1]
+    }
+    tensor, size = torch.from_numpy(images), 4 * twin.weight.numel()
+    ways["float PyTorch"] = (lambda: twin(tensor), size)
+    dense = _float_model(twin.weight.detach().numpy())
+    ways["float ONNX Runtime"] = (_session(dense, images), size)
     return ways
 
 
@@ -145,7 +172,11 @@ def main(out: Path) -> None:
     torch.set_num_threads(1)
     rows = []
     with torch.inference_mode():
-        for what, ways in (("conv 3x3 256 14x14", convolution()), ("bireal_small 32", network())):
+        for what, ways in (
+            ("conv 3x3 256 14x14", convolution()),
+            (f"lookup 3x3 256 14x14, k {WORDS}, s {SPARSITY}", lookups()),
+            ("bireal_small 32", network()),
+        ):
             rounds = [
                 [microseconds(run) for run, _ in ways.values()] for _ in range(WARM + ROUNDS)
             ][WARM:]
