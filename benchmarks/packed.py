@@ -5,9 +5,9 @@
 A binary 3x3 convolution of 256 channels, 14x14 pixels, against the same in float (PyTorch with
 oneDNN, and ONNX Runtime) and in int8 (ONNX Runtime). A lookup convolution of the same size with 64
 words, 3 of them at each place of each filter, against a dense one in float. Then `bireal_small`
-against the same network in float in ONNX Runtime. All take one image per pass and take turns. A round is 15 passes of each,
-and its figure their median. The ratio is the median over rounds. The packed figures include what
-Python does to hand over the image, and the packing of the signs.
+against the same network in float in ONNX Runtime. All take one image per pass and take turns. A
+round is 15 passes of each, and its figure their median. The ratio is the median over rounds. The
+packed figures include what Python does to hand over the image, and the packing of the signs.
 """
 
 import csv

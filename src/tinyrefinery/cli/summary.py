@@ -38,8 +38,8 @@ def summary(
 ) -> None:
     """List layers, parameters, bytes, MACs and peak RAM.
 
-    Bytes are those of packed weights: a bit per binary weight. Nothing is trained. A binary network
-    is packed and timed against float, one thread each.
+    Bytes are those of packed weights: a bit per binary weight. Nothing is trained. A binary or
+    lookup network is packed and timed against float, one thread each.
     """
     from tinyrefinery.deploy.costs.summarizing import summarize
 

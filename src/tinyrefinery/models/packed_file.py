@@ -1,4 +1,4 @@
-"""A network in a packed file (`.packed`): binary layers on bits, run by our own runtime."""
+"""A network in a packed file (`.packed`): binary or lookup layers, run by our own runtime."""
 
 from collections.abc import Sequence
 from hashlib import sha256

@@ -5,7 +5,7 @@ runs/demo/stages/refined-0a1b2c3d  the folder of a stage, or the model.safetenso
 net.safetensors                    a network file of ours; also file:net.safetensors
 net.onnx                           an ONNX file, float or quantized
 net.tflite                         a LiteRT file, float or quantized
-net.packed                         a packed file of a binary network
+net.packed                         a packed file of a binary or lookup network
 shared/                            a folder that `tinyrefinery share` wrote
 timm:resnet18                      a pretrained model of timm
 timm:resnet18@net.safetensors      the same with weights from a file

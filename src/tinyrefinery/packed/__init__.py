@@ -1,1 +1,1 @@
-"""Packed networks: binary layers on bits. Their file, their runtime in C, and the same in NumPy."""
+"""Packed networks: binary layers on bits, lookup layers by entries. File, C runtime, and NumPy."""

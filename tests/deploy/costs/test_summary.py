@@ -1,7 +1,6 @@
 """Summaries against counts by hand, PyTorch's own counter, and what LiteRT measures."""
 
 import json
-import math
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Binary and lookup networks with values as after training, so that every bound and slope matters."""
+"""Binary and lookup networks with values as after training: every bound and slope matters."""
 
 import torch
 from torch import nn

@@ -12,8 +12,6 @@ from tinyrefinery.recipe.load import part_hash
 
 METADATA = "metadata"
 """Where pixels are normalized: outside the artifact, by what its metadata states, not `INSIDE`."""
-BINARY = "binary"
-"""Precision of an artifact that computes on signs."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ def artifact_facts(
         "refiners": [] if stage is None else list(stage.refiners),
         "recipe": None if network.recipe is None else part_hash(network.recipe),
         "target": target,
-        "precision": "int8" if int8 else float_precision(network, target),
+        "precision": _precision(network, target, int8=int8),
         "calibration": method,
         "version": tool_version(),
     }
@@ -73,9 +71,15 @@ def artifact_facts(
     return {"classes": list(info.classes), **facts} if info.classes else facts
 
 
-def float_precision(network: Network, target: str) -> str:
-    """Precision of an artifact that is not int8."""
-    return BINARY if target == "packed" and has_binary_layers(network.load()) else "float32"
+def has_signs(network: Network, target: str) -> bool:
+    """Whether the artifact of a network computes on the signs of numbers."""
+    return target == "packed" and has_binary_layers(network.load())
+
+
+def _precision(network: Network, target: str, *, int8: bool) -> str:
+    if int8:
+        return "int8"
+    return "binary" if has_signs(network, target) else "float32"
 
 
 def _input(preprocessing: str) -> str:

@@ -14,13 +14,7 @@ import torch
 
 from tinyrefinery.data.batches import evenly_spaced
 from tinyrefinery.deploy.export import export_options
-from tinyrefinery.deploy.export.artifact_facts import (
-    BINARY,
-    INSIDE,
-    KeptLayers,
-    artifact_facts,
-    float_precision,
-)
+from tinyrefinery.deploy.export.artifact_facts import INSIDE, KeptLayers, artifact_facts, has_signs
 from tinyrefinery.deploy.export.export_options import TARGETS, ExportOptions
 from tinyrefinery.deploy.export.exportable import Exportable
 from tinyrefinery.deploy.export.exported import Exported
@@ -202,7 +196,7 @@ class _Work:
             self.samples.check.labels,
             self.samples.check.where,
             max_drop=self.options.max_drop if self.options.int8 else None,
-            share=MOST_WITH_SIGNS if float_precision(network, target) == BINARY else 1.0,
+            share=MOST_WITH_SIGNS if has_signs(network, target) else 1.0,
             exact=self._exact,
         )
         drop = 0.0 if parity.drop is None else parity.drop.high

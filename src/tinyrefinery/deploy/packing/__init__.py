@@ -1,1 +1,1 @@
-"""From trained networks with binary layers to packed ones."""
+"""From trained networks with binary or lookup layers to packed ones."""

@@ -1,7 +1,7 @@
 """What packing a network gains on this machine, measured against the same network in float.
 
-The float network has plain convolutions in place of binary and lookup ones, and runs in PyTorch. Both run
-in one thread, take turns, and get one image at a time.
+The float network has plain convolutions in place of binary and lookup ones, and runs in PyTorch.
+Both run in one thread, take turns, and get one image at a time.
 """
 
 import copy

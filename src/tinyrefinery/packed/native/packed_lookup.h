@@ -7,7 +7,8 @@
    `STRIP` places at once, entry by entry. The places are those of all columns of a part, also of the
    last ones, which lie outside the result. They are left out when the strip is finished. */
 
-#define STRIP 64 /* places of one filter at once, in blocks of SLICE */
+#define STRIP_BLOCKS 4
+#define STRIP (STRIP_BLOCKS * SLICE) /* places of one filter at once */
 #define MOST_PLACES 256
 
 typedef struct {
@@ -130,8 +131,12 @@ static TARGET void run_lookup(const packed_job *job)
     fill_planes(job, &at);
     memset(sums, 0, sizeof sums); /* rows of absent filters are turned too */
     size_t end = (job->out_height - 1) * at.columns + job->out_width;
-    for (size_t first = 0; first < end; first += STRIP) {
-        size_t count = least(STRIP, end - first), blocks = (count + SLICE - 1) / SLICE;
+    for (size_t first = 0, count; first < end; first += count) {
+        /* Strips of about equal length: short ones wait for their sums. */
+        size_t left = (end - first + SLICE - 1) / SLICE;
+        size_t strips = (left + STRIP_BLOCKS - 1) / STRIP_BLOCKS;
+        size_t blocks = (left + strips - 1) / strips;
+        count = least(blocks * SLICE, end - first);
         for (size_t filter = 0; filter < job->out_channels; filter += FILTERS) {
             size_t n = least(FILTERS, job->out_channels - filter);
             for (size_t i = 0; i < n; i++)

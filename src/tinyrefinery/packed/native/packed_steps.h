@@ -15,6 +15,7 @@
 #define PIXELS 6   /* windows at once */
 #define GROUP 8    /* filters whose words lie side by side */
 #define FILTERS 32 /* filters at once */
+#define SLICE 16   /* filters of a float convolution at once; their number is padded to it */
 
 typedef struct {
     const uint64_t *pixels[PIXELS];
@@ -97,10 +98,12 @@ static TARGET void finish(const packed_job *job, float *values, size_t pixel, si
     if (job->relu)
         for (size_t i = 0; i < n; i++)
             values[i] = values[i] > 0 ? values[i] : 0;
-    if (n == FILTERS) /* a copy of a size that the compiler knows is far faster */
-        memcpy((float *)job->output + place, values, FILTERS * sizeof(float));
-    else
-        memcpy((float *)job->output + place, values, n * sizeof(float));
+    float *target = (float *)job->output + place;
+    size_t done = 0;
+    for (; done + SLICE <= n; done += SLICE) /* copies of a size that the compiler knows are fast */
+        memcpy(target + done, values + done, SLICE * sizeof(float));
+    for (; done < n; done++)
+        target[done] = values[done];
 }
 
 /* Bytes of a packed image with its border. */
@@ -218,7 +221,6 @@ static TARGET void run_binary(const packed_job *job)
     }
 }
 
-#define SLICE 16 /* filters of a float convolution at once; their number is padded to it */
 #define VECTORS (SLICE / LANES)
 
 /* Sums of `count` windows that lie side by side in a row, for 16 filters from `first`. */
