@@ -1,13 +1,14 @@
-"""Draw the figures of docs/results.md from the CSV files that its tables are made of.
+"""Draw figures of docs/ from the CSV files that the tables are made of.
 
 Run: python tools/figures.py (with --check: fail if a figure does not match its CSV file)
-One dot per seed, a bar at the mean. Plain SVG, so equal numbers give equal files.
+Plain SVG, so equal numbers give equal files.
 """
 
 import sys
 from html import escape
 from pathlib import Path
 
+from tables.lookup_tradeoff import tradeoff_figure
 from tables.reading import ROOT, load, of_row, values
 
 FIGURES = {
@@ -15,7 +16,8 @@ FIGURES = {
     "cifar10-held-out": ("cifar10", "pad"),
     "imagenette-held-out": ("imagenette", "area35"),
 }
-"""Figure -> CSV file and row, as in the table below the figure."""
+"""Figure -> CSV file and row, as in the table below the figure. One dot per seed, a bar at the
+mean."""
 WIDTH, LEFT, RIGHT, LINE, FOOT = 640, 130, 20, 40, 48
 STYLE = """<style>
 text { font: 13px system-ui, sans-serif; fill: #1b1d21 } .axis { fill: #6a707a }
@@ -79,12 +81,13 @@ def _line(stage: str, dots: dict[int, tuple[float, float]], y: float) -> str:
 def main() -> int:
     """Write the figures, or check them."""
     stale = []
-    for name in FIGURES:
+    texts = {**{name: figure(name) for name in FIGURES}, "lookup-tradeoff": tradeoff_figure()}
+    for name, text in texts.items():
         path = ROOT / "docs" / "images" / f"{name}.svg"
-        if not path.exists() or path.read_text("utf-8") != figure(name):
+        if text is not None and (not path.exists() or path.read_text("utf-8") != text):
             stale.append(path.relative_to(ROOT))
             if "--check" not in sys.argv:
-                Path(path).write_text(figure(name), "utf-8")
+                Path(path).write_text(text, "utf-8")
     print("\n".join(f"{'stale' if '--check' in sys.argv else 'written'}: {path}" for path in stale))
     return 1 if stale and "--check" in sys.argv else 0
 

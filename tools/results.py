@@ -10,6 +10,7 @@ from functools import partial
 
 from tables.curation import capacity, factory, factory_gain, suspects, suspects_gains, wrong_labels
 from tables.label_quality import label_levels, label_modes, label_people
+from tables.lookup_tradeoff import tradeoff_table
 from tables.networks import detection, variances
 from tables.papers import gains_by_row, paper_rows, paper_table, printed, replication
 from tables.reading import ROOT
@@ -55,6 +56,7 @@ TABLES: dict[str, Callable[[], str]] = {
         )
     ),
     "demo": lambda: stages("demo", truth=True),
+    "lookup-tradeoff": tradeoff_table,
     "cifar10": lambda: stages("cifar10", "pad"),
     "imagenette": lambda: stages("imagenette", "area35"),
     "faq-sets": lambda: gains(DEMO, CIFAR, IMAGENETTE),
