@@ -222,6 +222,7 @@ static TARGET void run_binary(const packed_job *job)
 }
 
 #define VECTORS (SLICE / LANES)
+#define HALF (FLOAT_PIXELS / 2)
 
 /* Sums of `count` windows that lie side by side in a row, for 16 filters from `first`. */
 static inline __attribute__((always_inline)) TARGET void
@@ -257,19 +258,29 @@ sum_windows(const packed_job *job, size_t row, size_t column,
             *(LOOSE *)(sums + p * SLICE + v * LANES) = total[p][v];
 }
 
+/* How many windows from a column on are inside the image, by the sizes of groups. */
+static unsigned group_of(const packed_job *job, size_t column)
+{
+    size_t left = column * job->stride, right = (size_t)job->padding + job->width;
+    for (unsigned count = FLOAT_PIXELS; count >= HALF && count > 1; count /= 2)
+        if (left >= job->padding && column + count <= job->out_width &&
+            left + (count - 1) * job->stride + job->kernel_width <= right)
+            return count;
+    return 1;
+}
+
 static TARGET void conv_rows(const packed_job *job)
 {
     float sums[FLOAT_PIXELS * SLICE];
     for (size_t first = 0; first < job->out_channels; first += SLICE)
         for (size_t row = 0; row < job->out_height; row++)
             for (size_t column = 0; column < job->out_width;) {
-                size_t left = column * job->stride, n = least(SLICE, job->out_channels - first);
-                size_t last = left + (FLOAT_PIXELS - 1) * job->stride + job->kernel_width;
-                int is_group = left >= job->padding && last <= (size_t)job->padding + job->width &&
-                               column + FLOAT_PIXELS <= job->out_width;
-                unsigned count = is_group ? FLOAT_PIXELS : 1;
-                if (is_group)
+                size_t n = least(SLICE, job->out_channels - first);
+                unsigned count = group_of(job, column);
+                if (count == FLOAT_PIXELS)
                     sum_windows(job, row, column, FLOAT_PIXELS, first, sums);
+                else if (count == HALF)
+                    sum_windows(job, row, column, HALF, first, sums);
                 else
                     sum_windows(job, row, column, 1, first, sums);
                 for (unsigned p = 0; p < count; p++)
