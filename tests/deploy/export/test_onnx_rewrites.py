@@ -139,21 +139,25 @@ def test_no_layer_behind_relu6_stays_in_float(converter, tmp_path):
     assert kinds["DEQUANTIZE"] == 1  # before the softmax
 
 
-def test_batch_norm(tmp_path):
+@pytest.mark.parametrize("behind", ["maps", "a linear layer"])
+def test_batch_norm(tmp_path, behind):
     torch.manual_seed(0)
-    layer = nn.BatchNorm2d(3, eps=0.1)
+    before = nn.ReLU() if behind == "maps" else nn.Sequential(nn.Flatten(), nn.ReLU())
+    layer = nn.BatchNorm2d(3, eps=0.1) if behind == "maps" else nn.BatchNorm1d(48, eps=0.1)
     layer.running_mean.normal_()
     layer.running_var.uniform_(0.01, 2)
     nn.init.normal_(layer.weight)
     nn.init.normal_(layer.bias)
-    model = graph_of(nn.Sequential(nn.ReLU(), layer), tmp_path / "b.onnx")
+    model = graph_of(nn.Sequential(before, layer), tmp_path / "b.onnx")
     assert "BatchNormalization" in {node.op_type for node in model.graph.node}
     rewrite_batch_norm(model)
     assert "BatchNormalization" not in {node.op_type for node in model.graph.node}
     images = np.random.default_rng(0).normal(0, 4, (1, 3, 4, 4)).astype(np.float32)
     with torch.no_grad():
-        expected = layer(torch.from_numpy(images).relu()).numpy()
-    np.testing.assert_allclose(run(model, images), expected, rtol=1e-5, atol=1e-6)
+        expected = layer(before(torch.from_numpy(images))).numpy()
+    found = run(model, images)
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_pixels(tmp_path):

@@ -52,14 +52,18 @@ def rewrite_batch_norm(model: Any) -> None:
     The converter to LiteRT computes it inexactly: without this, DenseNet-121 fails the check.
     """
     values = {v.name: onnx.numpy_helper.to_array(v) for v in model.graph.initializer}
+    inferred = onnx.shape_inference.infer_shapes(model).graph
+    shapes = {v.name: v for v in (*inferred.value_info, *inferred.output)}
     make = onnx.helper.make_node
     for node in _nodes(model, "BatchNormalization"):
         target = node.output[0]
+        axes = len(shapes[target].type.tensor_type.shape.dim)  # 4 of maps, 2 behind a linear layer
         gamma, beta, mean, variance = (values[n].astype(np.float64) for n in node.input[1:5])
         epsilon = next((a.f for a in node.attribute if a.name == "epsilon"), 1e-5)
         factor = gamma / np.sqrt(variance + epsilon)
         for name, value in (("factor", factor), ("shift", beta - mean * factor)):
-            _add_constant(model, f"{target}_{name}", value.astype(np.float32).reshape(1, -1, 1, 1))
+            per_channel = value.astype(np.float32).reshape(1, -1, *[1] * (axes - 2))
+            _add_constant(model, f"{target}_{name}", per_channel)
         scaled = f"{target}_scaled"
         _replace(
             model,
