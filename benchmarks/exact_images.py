@@ -14,7 +14,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tinyrefinery import open_network
@@ -40,8 +39,9 @@ def main(out: Path, exact: Path, jpeg: Path, other: Path, run: Path, artifacts: 
         theirs = open_network(copied, stated=stated)
         same = Path(folder) / "jpeg.parquet"
         rows = pq.read_table(jpeg)
-        wanted = pq.read_table(exact, columns=["orig_index"])["orig_index"].combine_chunks()
-        pq.write_table(rows.filter(pc.is_in(rows["orig_index"], wanted)), same)
+        wanted = pq.read_table(exact, columns=["orig_index"])["orig_index"].to_numpy()
+        places = np.flatnonzero(np.isin(rows["orig_index"].to_numpy(), wanted))
+        pq.write_table(rows.take(places), same)
         lines = csv.writer(file, lineterminator="\n")
         if is_new:
             lines.writerow(COLUMNS)
@@ -68,4 +68,4 @@ def _rights(network: Network, parquet: Path) -> np.ndarray:
 
 if __name__ == "__main__":
     paths = [Path(word) for word in sys.argv[1:]]
-    main(*paths[:5], paths[5:])
+    main(paths[0], paths[1], paths[2], paths[3], paths[4], paths[5:])

@@ -15,8 +15,10 @@ FAST = ("resnet8", "street_cnn", "mobilenet_v1_025")
 SIZES = {"alexnet": 96, "densenet_k12": 32, "street_cnn": 32, "resnet8": 32}
 TIMM = ("mobilenetv2_050", "mobilenetv3_small_100", "efficientnet_lite0", "efficientnet_b0")
 TIMM += ("resnet18", "mnasnet_small", "ghostnet_050")
-AMPLIFIES = ("timm:efficientnet_b0",)
-"""Untrained, it amplifies rounding: in float32 it is off by 5e-3 from itself in float64."""
+AMPLIFIES = ("timm:efficientnet_b0", "bireal_small", "alexnet_xnor", "resnet18_xnor")
+AMPLIFIES += ("resnet50_xnor",)
+"""Untrained, the first amplifies rounding: in float32 it is off by 5e-3 from itself in float64. In
+the binary ones, rounding moves numbers near 0 to the other sign."""
 SLOW = (*(name for name in MODELS if name not in FAST), *(f"timm:{name}" for name in TIMM))
 
 

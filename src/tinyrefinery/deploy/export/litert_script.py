@@ -61,7 +61,21 @@ def convert(graph: str, folder: Path) -> Path:
         keep_nwc_or_nhwc_or_ndhwc_input_names=[INPUT],
         non_verbose=True,
     )
-    return next(folder.glob("*_float32.tflite"))
+    file = next(folder.glob("*_float32.tflite"))
+    put_in_order(file)
+    return file
+
+
+def put_in_order(file: Path) -> None:
+    """Put the channels last where the converter left them first."""
+    import litert_layout
+    from ai_edge_litert import schema_py_generated
+
+    schema: Any = schema_py_generated
+    content = file.read_bytes()
+    model = opened(content, schema)
+    if litert_layout.put_channels_last(model, schema):
+        file.write_bytes(packed(model, len(content)))
 
 
 def measure_ranges(file: Path, images: np.ndarray) -> dict:
@@ -244,15 +258,10 @@ def quantize(file: Path, ranges: dict, image: np.ndarray, floats: list, int16: l
 
 def finish(content: bytes, artifact: dict, request: dict) -> bytes:
     """Add the uint8 input, if it takes pixels, and the metadata, with room for places."""
-    import flatbuffers
     from ai_edge_litert import schema_py_generated
 
     schema: Any = schema_py_generated
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content))
-    for buffer in model.buffers:
-        if buffer.offset:  # the quantizer keeps large constants behind the FlatBuffer
-            part = content[buffer.offset : buffer.offset + buffer.size]
-            buffer.data, buffer.offset, buffer.size = np.frombuffer(part, np.uint8), 0, 0
+    model = opened(content, schema)
     if artifact["pixels"]:
         take_pixels(model, schema, request["scale"])
     add_metadata(model, schema, ENTRY, np.frombuffer(artifact["metadata"].encode(), np.uint8))
@@ -260,7 +269,24 @@ def finish(content: bytes, artifact: dict, request: dict) -> bytes:
         tensors = len(model.subgraphs[0].tensors)
         room = np.array([1, 0, tensors, *[-1] * tensors], "<i4")  # -1: wherever the planner wants
         add_metadata(model, schema, PLACES, room.view(np.uint8))
-    builder = flatbuffers.Builder(len(content) + 4096)
+    return packed(model, len(content))
+
+
+def opened(content: bytes, schema: Any) -> Any:
+    """The model of a file, with all constants inside."""
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content))
+    for buffer in model.buffers:
+        if buffer.offset:  # the tools keep large constants behind the FlatBuffer
+            part = content[buffer.offset : buffer.offset + buffer.size]
+            buffer.data, buffer.offset, buffer.size = np.frombuffer(part, np.uint8), 0, 0
+    return model
+
+
+def packed(model: Any, size: int) -> bytes:
+    """The file of a model, of about this size."""
+    import flatbuffers
+
+    builder = flatbuffers.Builder(size + 4096)
     builder.Finish(model.Pack(builder), IDENTIFIER)
     return bytes(builder.Output())
 

@@ -1,0 +1,77 @@
+"""Converted files have their channels last, with activations in their convolutions."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tinyrefinery.deploy.export.exportable import Exportable
+from tinyrefinery.deploy.export.litert_conversion import LiteRtFile, convert_to_litert
+from tinyrefinery.deploy.export.onnx_graph import export_graph
+from tinyrefinery.device.litert_graph import read_graph
+from tinyrefinery.models.litert_file import LiteRtNetwork
+
+SIDE = 16
+
+
+class Gated(nn.Module):
+    """Maps times a gate: a number per channel, or per pixel."""
+
+    def __init__(self, activation: nn.Module, gate: nn.Module, *, spatial: bool = False) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 8, 3, 2, 1)
+        self.squeeze, self.excite = nn.Conv2d(8, 4, 1), nn.Conv2d(4, 8, 1)
+        self.project, self.last = nn.Conv2d(8, 8, 1), nn.Linear(8, 4)
+        self.activation, self.gate, self.spatial = activation, gate, spatial
+
+    def forward(self, images):
+        maps = self.activation(self.first(images))
+        if self.spatial:
+            gate = self.gate(maps.mean(1, keepdim=True))
+        else:
+            inner = self.squeeze(maps.mean((2, 3), keepdim=True)).relu()
+            gate = self.gate(self.excite(inner))
+        return self.last(self.project(maps * gate).mean((2, 3)))
+
+
+CASES = {
+    "hard swish": Gated(nn.Hardswish(), nn.Hardsigmoid()),
+    "relu": Gated(nn.ReLU(), nn.Hardsigmoid()),
+    "silu": Gated(nn.SiLU(), nn.Sigmoid()),
+    "relu6 gate": Gated(nn.ReLU(), nn.ReLU6()),
+    "no gate function": Gated(nn.Hardswish(), nn.Identity()),
+    "spatial": Gated(nn.Hardswish(), nn.Hardsigmoid(), spatial=True),
+}
+
+
+def converted(network, folder):
+    """The float and the int8 file."""
+    module = Exportable(network.eval(), (0.5,) * 3, (0.25,) * 3, normalize=True)
+    export_graph(module, (SIDE, SIDE), 3, "net", folder / "graph.onnx")
+    noise = np.random.default_rng(0).integers(0, 256, (16, SIDE, SIDE, 3)).astype(np.float32)
+    files = folder / "float.tflite", folder / "int8.tflite"
+    wanted = [
+        LiteRtFile(str(path), json.dumps({}), pixels=True, int8=int8, method="minmax")
+        for path, int8 in zip(files, (False, True), strict=True)
+    ]
+    convert_to_litert(folder / "graph.onnx", wanted, noise, "net", print)
+    return module, files
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_gates(name, tmp_path, converter):
+    torch.manual_seed(1)
+    module, (float_file, int8_file) = converted(CASES[name], tmp_path)
+    pixels = np.random.default_rng(1).integers(0, 256, (8, SIDE, SIDE, 3), dtype=np.uint8)
+    with torch.no_grad():
+        expected = module(torch.from_numpy(pixels).float()).double().numpy()
+    runs = [LiteRtNetwork(path, threads=1) for path in (float_file, int8_file)]
+    found, rounded = (np.concatenate([run.infer(each[None]) for each in pixels]) for run in runs)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(rounded, expected, atol=0.05)
+    kinds = [operator.kind for operator in read_graph(int8_file).operators]
+    if name != "spatial":
+        assert not {"TRANSPOSE", "RELU", "RELU6"} & set(kinds)
+        assert kinds.count("DEQUANTIZE") == 1  # before the softmax: nothing else is in float
