@@ -5,7 +5,9 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.commands import UNLOADED
 from tests.running import go
@@ -143,3 +145,17 @@ def test_errors_that_typer_would_end_with_1_are_defects(monkeypatch, capsys, err
         main.main()
     assert stop.value.code == 70
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_names_give_no_commands_to_the_terminal(monkeypatch, tmp_path):
+    """A class whose name would set the window's title, and ring the bell."""
+    folder, random = tmp_path / "photos", np.random.default_rng(0)
+    for name in ("x\x1b]0;y\x07", "z"):
+        (folder / name).mkdir(parents=True)
+        for number in range(12):
+            pixels = random.integers(0, 256, (24, 24, 3), np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{number}.png")
+    code, out, err = call(monkeypatch, "utf-8", "audit", folder, "--out", tmp_path / "audit")
+    assert code == 0
+    assert "x\\x1b]0;y" in out  # rich drops the bell
+    assert not {"\x1b", "\x07"} & {*out, *err}

@@ -6,6 +6,7 @@ Windows uses code pages for redirected output, containers often use ASCII. A str
 
 import codecs
 import os
+import re
 import sys
 from contextlib import suppress
 from errno import EPIPE
@@ -30,6 +31,8 @@ PLAIN = {
 }
 """ASCII for the characters that the commands print. Any other is written as its escape."""
 HANDLER = "tinyrefinery-plain"
+_COMMANDS = re.compile("[\x00-\x07\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f]|\x1b(?!\\[)")
+"""Control characters but backspace, tab, line feed, carriage return and the ESC of a color."""
 _failures: dict[str, OSError] = {}
 """The first error of each stream."""
 
@@ -50,6 +53,21 @@ def prepare_streams() -> None:
             stream.reconfigure(errors=HANDLER)
         for method in ("write", "flush"):
             setattr(stream, method, _watched(name, getattr(stream, method)))
+        stream.write = _without_commands(stream.write)
+
+
+def _without_commands(write: Any) -> Any:
+    """The method of a stream, which writes commands to the terminal as their escapes.
+
+    Names of files and classes may hold them, and so set a window's title or fill its clipboard.
+    Colors and moves of the cursor, which begin with ESC [, stay: progress bars need them.
+    """
+
+    def writes(text: str) -> Any:
+        """Write what a terminal only shows."""
+        return write(_COMMANDS.sub(lambda found: f"\\x{ord(found[0]):02x}", text))
+
+    return writes
 
 
 def _watched(name: str, method: Any) -> Any:
