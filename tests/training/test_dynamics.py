@@ -24,7 +24,7 @@ from tinyrefinery.errors import CheckpointError
 from tinyrefinery.labels.refiner import Refiner
 from tinyrefinery.training import dynamics as module
 from tinyrefinery.training import target_dynamics
-from tinyrefinery.training.dynamics import Dynamics
+from tinyrefinery.training.dynamics import Dynamics, label_agreement
 from tinyrefinery.training.loop import fit
 
 GIVEN = ("visits", "aum", "correct", "forgetting", "learned")
@@ -80,6 +80,25 @@ def recorded(rows, classes, steps, **options):
 def assert_same(ours, theirs, names):
     for name in names:
         np.testing.assert_allclose(ours[name], theirs[name], rtol=2e-6, atol=2e-6, err_msg=name)
+
+
+def test_agreement_of_labels_counts_crops():
+    steps = list(drawn_steps(np.arange(20), 5))
+    measured = recorded(np.arange(20), 5, steps, refined=True).measures()
+    given = np.full(20, -1)
+    agree = []
+    for at, _, labels, targets, _ in steps:
+        given[at] = labels
+        agree += (targets.argmax(1) == labels).tolist()
+    assert label_agreement(measured, given) == pytest.approx(np.mean(agree), abs=1e-6)
+    # Pictures without a given class do not count.
+    given[:5] = -1
+    rows = np.concatenate([step[0] for step in steps])
+    kept = np.array(agree)[rows >= 5]
+    assert label_agreement(measured, given) == pytest.approx(np.mean(kept), abs=1e-6)
+    assert label_agreement(measured, np.full(20, -1)) is None
+    plain = recorded(np.arange(20), 5, steps).measures()
+    assert label_agreement(plain, given) is None
 
 
 ODD_ROWS = np.array([3, 40, 7, 8, 9, 11, 2, 30, 31, 33, 5, 6, 21, 22, 23, 24, 25, 26, 60, 61, 62])

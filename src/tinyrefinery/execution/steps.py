@@ -33,7 +33,7 @@ from tinyrefinery.runs.seen_sketch import ENTRY, sketch_facts
 from tinyrefinery.runs.writing import finish_stage, seen_outside, write_stage
 from tinyrefinery.training import learning_rates as schedules
 from tinyrefinery.training import parameter_groups as optimizers
-from tinyrefinery.training.dynamics import Dynamics
+from tinyrefinery.training.dynamics import Dynamics, label_agreement
 from tinyrefinery.training.in_step import SharedBatches, SharedLabels
 from tinyrefinery.training.job import Load, Training
 from tinyrefinery.training.loop import Trained, fit_in_step
@@ -159,7 +159,13 @@ def _keep(
     if isinstance(network, RoundedNetwork):  # what is kept and measured is not rounded
         network = network.restore(_initial(job, step)[0]).to(job.fabric.device)
     if training.dynamics is not None:
-        _keep_dynamics(step.folder, training.dynamics, job.train_rows, job.data.manifest)
+        measured = training.dynamics.measures()
+        _keep_dynamics(step.folder, measured, job.train_rows, job.data.manifest)
+        agreement = label_agreement(measured, job.data.manifest.labels[job.train_rows])
+        if agreement is not None:
+            log.info(
+                f"{step.title}: the labels of {agreement:.1%} of the crops have their given class"
+            )
     info = builders.describe(job.recipe, stage, job.data)
     info.extra[ENTRY] = _seen(job, step)
     save_network(step.network, network, **vars(info))
@@ -190,9 +196,11 @@ def _learns_without_labels(job: OpenJob, step: Step) -> bool:
     return any(isinstance(stage.labels, Refined) for stage in stages)
 
 
-def _keep_dynamics(folder: Path, dynamics: Dynamics, rows: np.ndarray, manifest: Manifest) -> None:
+def _keep_dynamics(
+    folder: Path, measured: dict[str, np.ndarray], rows: np.ndarray, manifest: Manifest
+) -> None:
     """Write what training recorded of each sample, and the likely label errors among them."""
-    table = dynamics_table(manifest, rows, dynamics.measures())
+    table = dynamics_table(manifest, rows, measured)
     save_dynamics(folder / files.DYNAMICS, table)
     save_suspects(folder / files.SUSPECTS, table, manifest)
     if line := worth_checking(table):

@@ -219,6 +219,25 @@ class Dynamics:
         return {name: values.numpy() for name, values in measures.items()}
 
 
+def label_agreement(measured: dict[str, np.ndarray], labels: np.ndarray) -> float | None:
+    """Share of the crops whose refined label has the given class as the most probable one.
+
+    Args:
+        measured: of `Dynamics.measures`.
+        labels: (N,) given classes of the same samples; -1: none was given.
+
+    Returns:
+        None where labels are not refined, or none was given.
+    """
+    if "disagreement" not in measured:
+        return None
+    other = measured.get("threshold_sample", np.zeros(len(labels), bool))  # of a wrong class
+    visits = np.where((labels >= 0) & ~other, measured["visits"], 0)
+    if not visits.any():
+        return None
+    return float(1 - np.nansum(visits * measured["disagreement"]) / visits.sum())
+
+
 def _margin(logits: Tensor, labels: Tensor) -> Tensor:
     """Logit of the given class less the largest other one, (B,)."""
     given = torch.arange(logits.shape[1], device=logits.device) == labels[:, None]
