@@ -66,13 +66,16 @@ def test_damaged_files_are_clean_under_sanitizers(tmp_path):
     assert ", 0 bytes differ" in text
 
 
-@pytest.mark.parametrize("name", ["host", "aarch64", "arm"])
-def test_a_processor_gives_the_bits_of_numpy(tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("host", ()), ("host", ("-DPACKED_SCALAR",)), ("aarch64", ()), ("arm", ())],
+)
+def test_a_processor_gives_the_bits_of_numpy(tmp_path, name, options):
     processor = PROCESSORS[name]
     needed = [processor.c_compiler, *processor.emulator[:1]]
     if missing := [tool for tool in needed if shutil.which(tool) is None]:
         pytest.skip(f"{', '.join(missing)} not installed")
-    flags = ("-O2", *STRICT, *processor.flags)
+    flags = ("-O2", *STRICT, *processor.flags, *options)
     cases = _good_cases(range(40))
     text = _replay(tmp_path, processor.c_compiler, flags, processor.emulator, cases)
     assert "40 cases, 40 opened, 0 bytes differ" in text

@@ -71,7 +71,7 @@ static TARGET void fill_planes(const packed_job *job, const parts *at)
 
 /* Sums of a filter at places from `first`: `blocks` is a constant where it is called, so that all
    sums stay in registers. */
-static inline __attribute__((always_inline)) TARGET void
+static ALWAYS_INLINE TARGET void
 sum_block(const packed_job *job, const parts *at, size_t filter, size_t first,
           const unsigned blocks, float *sums)
 {
@@ -80,17 +80,17 @@ sum_block(const packed_job *job, const parts *at, size_t filter, size_t first,
     const uint8_t *bytes = job->words;
     const uint16_t *pairs = job->words;
     int is_byte = job->channels <= 256;
-    VECTOR total[STRIP / LANES];
+    vector total[STRIP / LANES];
     UNROLL for (unsigned v = 0; v < vectors; v++)
-        total[v] = (VECTOR){0};
+        total[v] = (vector){0};
     for (size_t i = job->starts[filter]; i < job->starts[filter + 1]; i++) {
         size_t word = is_byte ? bytes[i] : pairs[i];
         const float *x = planes + word * at->plane + at->places[job->places[i]];
         UNROLL for (unsigned v = 0; v < vectors; v++)
-            total[v] += *(const LOOSE *)(x + v * LANES) * weights[i];
+            total[v] += *(const loose *)(x + v * LANES) * weights[i];
     }
     UNROLL for (unsigned v = 0; v < vectors; v++)
-        *(LOOSE *)(sums + v * LANES) = total[v];
+        *(loose *)(sums + v * LANES) = total[v];
 }
 
 static TARGET void sum_entries(const packed_job *job, const parts *at, size_t filter, size_t first,

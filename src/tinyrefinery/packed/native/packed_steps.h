@@ -2,15 +2,15 @@
    the functions on words below, then includes this file.
 
    TARGET             attribute of functions that may use the instruction set
-   VECTOR, LANES      type of some floats, and how many
-   LOOSE              the same type in memory, at any float
-   UNROLL             before loops over few sums, so that these stay in registers
+   LANES              floats that are computed at once, see packed_vector.h
    FLOAT_PIXELS       pixels whose float sums are kept in registers at once
    count_differences  differing bits of up to PIXELS windows and up to 32 filters
    sign_bits          bits of up to 64 floats: x * flips >= bounds
    turn               rows of 8 x 8 floats as columns */
 
 #include <string.h>
+
+#include "packed_vector.h"
 
 #define PIXELS 6   /* windows at once */
 #define GROUP 8    /* filters whose words lie side by side */
@@ -225,17 +225,17 @@ static TARGET void run_binary(const packed_job *job)
 #define HALF (FLOAT_PIXELS / 2)
 
 /* Sums of `count` windows that lie side by side in a row, for 16 filters from `first`. */
-static inline __attribute__((always_inline)) TARGET void
+static ALWAYS_INLINE TARGET void
 sum_windows(const packed_job *job, size_t row, size_t column,
                                       const unsigned count, size_t first, float *sums)
 {
     size_t channels = job->channels, filters = ((size_t)job->out_channels + SLICE - 1) & ~15U;
     size_t top = row * job->stride, left = column * job->stride, padding = job->padding;
     size_t step = job->stride * channels;
-    VECTOR total[FLOAT_PIXELS][VECTORS];
+    vector total[FLOAT_PIXELS][VECTORS];
     UNROLL for (unsigned p = 0; p < count; p++)
         UNROLL for (unsigned v = 0; v < VECTORS; v++)
-            total[p][v] = (VECTOR){0};
+            total[p][v] = (vector){0};
     for (size_t r = 0; r < job->kernel_height; r++) {
         if (top + r < padding || top + r >= padding + job->height)
             continue;
@@ -249,13 +249,13 @@ sum_windows(const packed_job *job, size_t row, size_t column,
             for (size_t i = 0; i < channels; i++, w += filters) {
                 UNROLL for (unsigned p = 0; p < count; p++)
                     UNROLL for (unsigned v = 0; v < VECTORS; v++)
-                        total[p][v] += *(const LOOSE *)(w + v * LANES) * x[p * step + i];
+                        total[p][v] += *(const loose *)(w + v * LANES) * x[p * step + i];
             }
         }
     }
     UNROLL for (unsigned p = 0; p < count; p++)
         UNROLL for (unsigned v = 0; v < VECTORS; v++)
-            *(LOOSE *)(sums + p * SLICE + v * LANES) = total[p][v];
+            *(loose *)(sums + p * SLICE + v * LANES) = total[p][v];
 }
 
 /* How many windows from a column on are inside the image, by the sizes of groups. */

@@ -4,18 +4,13 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 #define TARGET __attribute__((target("avx2")))
-typedef float vector __attribute__((vector_size(32)));
-typedef float loose __attribute__((vector_size(32), aligned(4), may_alias));
-#define VECTOR vector
-#define LOOSE loose
-#define UNROLL _Pragma("GCC unroll 16")
 #define LANES 8
 #define FLOAT_PIXELS 4
 #include "packed_steps.h"
 
 #define MOST 31 /* words until a byte that counts up to 8 per word could overflow */
 
-static inline __attribute__((always_inline)) TARGET __m256i byte_counts(__m256i x)
+static ALWAYS_INLINE TARGET __m256i byte_counts(__m256i x)
 {
     const __m256i table = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1,
                                            2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
@@ -25,7 +20,7 @@ static inline __attribute__((always_inline)) TARGET __m256i byte_counts(__m256i 
                            _mm256_shuffle_epi8(table, upper));
 }
 
-static inline __attribute__((always_inline)) TARGET void
+static ALWAYS_INLINE TARGET void
 count_block(const windows *at, unsigned from, const unsigned pixels, unsigned group,
             int32_t counts[PIXELS][FILTERS])
 {

@@ -4,17 +4,12 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq")))
-typedef float vector __attribute__((vector_size(64)));
-typedef float loose __attribute__((vector_size(64), aligned(4), may_alias));
-#define VECTOR vector
-#define LOOSE loose
-#define UNROLL _Pragma("GCC unroll 16")
 #define LANES 16
 #define FLOAT_PIXELS 8
 #include "packed_steps.h"
 
 /* `pixels` and `groups` are constants where it is called, so that all sums stay in registers. */
-static inline __attribute__((always_inline)) TARGET void
+static ALWAYS_INLINE TARGET void
 count_block(const windows *at, unsigned from, const unsigned pixels, unsigned group,
             const unsigned groups, int32_t counts[PIXELS][FILTERS])
 {

@@ -4,11 +4,6 @@
 #if defined(__aarch64__) && defined(__ARM_NEON)
 #include <arm_neon.h>
 #define TARGET
-typedef float vector __attribute__((vector_size(16)));
-typedef float loose __attribute__((vector_size(16), aligned(4), may_alias));
-#define VECTOR vector
-#define LOOSE loose
-#define UNROLL _Pragma("GCC unroll 16")
 #define LANES 4
 #define FLOAT_PIXELS 4
 #include "packed_steps.h"
@@ -20,7 +15,7 @@ static uint64x2_t add_bytes(uint64x2_t total, uint8x16_t bytes)
     return vaddq_u64(total, vpaddlq_u32(vpaddlq_u16(vpaddlq_u8(bytes))));
 }
 
-static inline __attribute__((always_inline)) void
+static ALWAYS_INLINE void
 count_block(const windows *at, unsigned from, const unsigned pixels, unsigned group,
             int32_t counts[PIXELS][FILTERS])
 {

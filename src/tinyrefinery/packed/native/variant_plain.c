@@ -1,13 +1,7 @@
-/* Plain C99: runs anywhere. */
+/* Plain C99: runs anywhere, with the vectors that a compiler has without asking for them. */
 
 #include "packed.h"
 #define TARGET
-/* Four floats at once where the processor can, else one after the other. */
-typedef float vector __attribute__((vector_size(16)));
-typedef float loose __attribute__((vector_size(16), aligned(4), may_alias));
-#define VECTOR vector
-#define LOOSE loose
-#define UNROLL _Pragma("GCC unroll 16")
 #define LANES 4
 #define FLOAT_PIXELS 2
 #include "packed_steps.h"
