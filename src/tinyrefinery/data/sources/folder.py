@@ -31,9 +31,16 @@ ENDINGS = frozenset(
     | {".ppm", ".pgm", ".pbm"}
 )
 """File name extensions of images, in lower case."""
+_OTHER_PICTURES = (
+    *(".heic", ".heif", ".avif", ".jxl", ".jp2", ".tga", ".psd", ".svg", ".ico"),
+    *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2", ".orf", ".npy", ".exr", ".dcm"),
+)
+"""Extensions of pictures that are not read. Messages name these first."""
 
 log = logging.getLogger("tinyrefinery")
 
+_NAMED = 6
+"""Most extensions that a message names."""
 _NO_UTF8 = "names that are not UTF-8"
 _METADATA = ("metadata.csv", "metadata.jsonl")
 _LAYOUTS = (
@@ -124,11 +131,6 @@ def _folders(path: Path) -> list[Path]:
     return sorted(child for child in children if _is_text(child.name) and child.is_dir())
 
 
-def pictures_below(root: Path) -> list[str]:
-    """Paths of all images below a folder, sorted. Hidden files are ignored."""
-    return sorted(_images([root], root)[root])
-
-
 def _images(
     tops: Sequence[Path], root: Path, ignored: Ignored | None = None
 ) -> dict[Path, list[str]]:
@@ -166,7 +168,7 @@ def _pictures(folder: str, names: Iterable[str], ignored: Ignored) -> Iterator[s
 def image_files(top: Path) -> tuple[list[str], list[Problem]]:
     """Paths of all images below a folder, sorted, and what was passed over."""
     ignored = Ignored()
-    return _images([top], top.parent, ignored)[top], _problems(top, ignored)
+    return sorted(_images([top], top.parent, ignored)[top]), _problems(top, ignored)
 
 
 def _is_text(path: str) -> bool:
@@ -335,8 +337,12 @@ def _listing(
 def _endings(others: Counter[str]) -> str:
     if not others:
         return ""
-    kinds = ", ".join(f"{count} {ending}" for ending, count in others.most_common(4))
-    return f" (ignored: {kinds})"
+    ordered = sorted(others.most_common(), key=lambda item: item[0] not in _OTHER_PICTURES)
+    rest = sum(count for _, count in ordered[_NAMED:])
+    kinds = [f"{count} {ending}" for ending, count in ordered[:_NAMED]]
+    kinds += [f"{rest} others"] if rest else []
+    convert = ". Convert pictures to JPEG or PNG" if ordered[0][0] in _OTHER_PICTURES else ""
+    return f" (ignored: {', '.join(kinds)}{convert})"
 
 
 def _problems(root: Path, ignored: Ignored) -> list[Problem]:
