@@ -47,6 +47,11 @@ def open_data(name: str, **options: Any) -> Dataset:
     Raises:
         DataError: if there is no such source or option, and as `open_source`.
     """
+    if not isinstance(name, str):
+        raise DataError(
+            f"open_data: {name!r:.80} is no name of a source. Write open_data('folder', "
+            "root='photos/')"
+        )
     if name not in KINDS:
         raise DataError(
             f"no data source '{name}'.{did_you_mean(name, KINDS)} Known: {', '.join(KINDS)}."
