@@ -154,7 +154,7 @@ class Graph:
             tensor.shapeSignature = shape
 
     def constant(self, index: int) -> list[int] | None:
-        """Whole numbers of a constant; none for floats. None: it is no constant."""
+        """Whole numbers of a constant; none for floats. None: it is not constant."""
         tensor = self.whole.tensors[index]
         data = self.model.buffers[tensor.buffer].data
         if data is None or not len(data):
