@@ -1,8 +1,8 @@
 """Crash-safe files."""
 
+import os
 from pathlib import Path
 
-import os
 import pyarrow.csv
 import pytest
 

@@ -388,18 +388,3 @@ def test_metadata_written_on_windows(tmp_path: Path):
     dataset = open_data("folder", root=str(tmp_path), validation=0, test=0)
     assert len(dataset.manifest) == 9
     assert dataset.problems == ()
-
-
-def test_a_split_without_permission_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    class_folders(tmp_path / "train", 2)
-    class_folders(tmp_path / "test", 2)
-    exists = Path.exists
-
-    def look(path: Path, **options: bool) -> bool:
-        if path.parent.name == "test":
-            raise PermissionError(13, "Permission denied", str(path))
-        return exists(path, **options)
-
-    monkeypatch.setattr(Path, "exists", look)
-    with pytest.raises(DataError, match=r"test/metadata.csv: can't be opened .*permissions"):
-        open_data("folder", root=tmp_path)
