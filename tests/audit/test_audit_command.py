@@ -88,7 +88,9 @@ def test_entries_for_the_accept_list_can_be_pasted(tmp_path):
             content = encoded(pixels(100 * number + i) // (number + 1))
             write(tmp_path / "photos" / name / f"{i}.png", content)
     result = asked(tmp_path / "photos", "--out", tmp_path / "out")
-    entries = [line.split("reason: - ", 1)[1] for line in result.output.splitlines() if "{p" in line]
+    entries = [
+        line.split("reason: - ", 1)[1] for line in result.output.splitlines() if "{p" in line
+    ]
     found = yaml.safe_load("accept:\n" + "".join(f"  - {entry}\n" for entry in entries))["accept"]
     assert {entry["class"] for entry in found} <= set(names)
     assert len({entry["class"] for entry in found}) >= 2

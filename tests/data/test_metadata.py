@@ -64,11 +64,26 @@ def test_folders_that_are_called_like_splits_are_no_classes(tmp_path: Path, name
     for number, name in enumerate(names):
         for kind in "ab":
             write(tmp_path / name / kind / "x.png", picture(2 * number + "ab".index(kind)))
-    with pytest.raises(DataError, match="like splits. Rename them to train, validation and test"):
+    with pytest.raises(DataError, match=r"like splits. Rename them to train, validation and test"):
         open_data("folder", root=tmp_path)
 
 
 def test_an_empty_root_is_not_this_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(class_folders(tmp_path, 2))
-    with pytest.raises(DataError, match="root: is empty. Give the folder of pictures, or ."):
+    with pytest.raises(DataError, match=r"root: is empty. Give the folder of pictures, or ."):
         open_data("folder", root="")
+
+
+def test_a_split_without_permission_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    class_folders(tmp_path / "train", 2)
+    class_folders(tmp_path / "test", 2)
+    exists = Path.exists
+
+    def look(path: Path, **options: bool) -> bool:
+        if path.parent.name == "test":
+            raise PermissionError(13, "Permission denied", str(path))
+        return exists(path, **options)
+
+    monkeypatch.setattr(Path, "exists", look)
+    with pytest.raises(DataError, match=r"test/metadata.csv: can't be opened .*permissions"):
+        open_data("folder", root=tmp_path)

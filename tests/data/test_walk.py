@@ -168,3 +168,22 @@ def test_pictures_of_other_formats_are_named_before_other_files(tmp_path):
         "15 files with other extensions (ignored: 1 .heic, 2 .csv, 2 .db, 2 .json, 2 .md, "
         "2 .mp4, 4 others. Convert pictures to JPEG or PNG)"
     )
+
+
+def test_folders_that_cannot_be_read_are_listed(tmp_path, monkeypatch):
+    """Changing permissions stops no administrator, who may run the tests."""
+    root = class_folders(tmp_path / "data", each=4)
+    write(root / "cat" / "locked" / "x.png", picture(77))
+    locked, scan = root / "cat" / "locked", os.scandir
+
+    def scandir(place="."):
+        if str(place) == str(locked):
+            raise PermissionError(13, "Permission denied", str(place))
+        return scan(place)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    data = open_data("folder", root=root, validation=0)
+    assert len(data.manifest) == 8
+    (problem,) = [p for p in data.problems if p.kind == "ignored_files"]
+    assert problem.where == str(locked)
+    assert problem.what.startswith("this folder can't be read; its pictures are left out")

@@ -136,7 +136,7 @@ def test_labels_in_another_form_are_never_dropped(tmp_path, value, message):
 def test_an_old_export_and_an_empty_one(tmp_path):
     task = {"data": {"uid": A}, "completions": [{"id": 1, "result": []}]}
     (tmp_path / "old.json").write_text(json.dumps([task]))
-    with pytest.raises(DataError, match="task 1: has 'completions'.*before version 1.0"):
+    with pytest.raises(DataError, match=r"task 1: has 'completions'.*before version 1.0"):
         read_export(tmp_path / "old.json")
     (tmp_path / "none.json").write_text("[]")
     places = ["--overlay", str(tmp_path / "o.jsonl"), "--slices", str(tmp_path / "s")]

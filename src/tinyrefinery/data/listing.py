@@ -140,7 +140,7 @@ def exclusion_mask(file: Path, paths: Sequence[str], ids: Sequence[str]) -> np.n
 def _open_images(
     listing: Listing, channels: int, resident: str
 ) -> tuple[list[str], list[str], tuple[np.ndarray, np.ndarray], Images]:
-    """Ids, reasons why images are broken (empty for intact ones), facts of `empty_images`, pixels."""
+    """Ids, why images are broken (empty for intact ones), the facts of `empty_images`, pixels."""
     source = listing.pixels
     if isinstance(source, np.ndarray):
         ids = [sha256(pixels.tobytes()).hexdigest() for pixels in source]

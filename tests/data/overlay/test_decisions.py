@@ -131,7 +131,7 @@ def test_a_byte_order_mark_loses_no_decision(tmp_path, end):
 def test_a_queue_is_named_as_one(tmp_path):
     path = tmp_path / "queue.jsonl"
     path.write_text('{"queue": "q", "format": 1, "classes": ["cat", "dog"]}\n{"uid": "x"}\n')
-    with pytest.raises(DataError, match="line 1: this is a queue, not decisions. To decide: tiny"):
+    with pytest.raises(DataError, match=r"line 1: this is a queue, not decisions. To decide: tiny"):
         read_decisions(path)
 
 

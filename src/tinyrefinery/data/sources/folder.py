@@ -56,6 +56,8 @@ class Ignored:
     """Number of other files by extension, and of names that are no text."""
     links: list[str] = field(default_factory=list)
     """Links that were not followed."""
+    unreadable: list[str] = field(default_factory=list)
+    """Folders that can't be opened."""
 
 
 def open_folder(part: Folder) -> Dataset:
@@ -159,6 +161,7 @@ def _images(
     found: dict[Path, list[str]] = {top: [] for top in tops}
     all_folders = walk(tops, root)
     ignored.links += all_folders.skipped
+    ignored.unreadable += all_folders.unreadable
     for top, folder, names in all_folders.folders:
         found[top] += _pictures(folder, names, ignored)
     return found
@@ -345,6 +348,8 @@ def _problems(root: Path, ignored: Ignored) -> list[Problem]:
     """What was passed over."""
     what = "a link to a folder that is read already, or to a folder above it; not followed"
     problems = [Problem("ignored_files", link, what) for link in ignored.links]
+    what = "this folder can't be read; its pictures are left out. Change its permissions"
+    problems += [Problem("ignored_files", folder, what) for folder in ignored.unreadable]
     if count := ignored.others.pop(_NO_UTF8, 0):
         noun = "file or folder whose name is" if count == 1 else "files or folders whose names are"
         what = f"{count} {noun} not UTF-8; rename them"
