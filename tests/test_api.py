@@ -48,6 +48,17 @@ def test_refine_tells_what_is_wrong(tmp_path):
         (lambda data: tr.train("starter/cifar10", data="photos/"), "train: data is of type str"),
         (lambda data: tr.train(None), "train: recipe is None"),
         (lambda data: tr.open_data("folder", root=None), "root: should be a valid string"),
+        (lambda data: tr.train("starter/cifar10", seeds="2"), "seeds is '2'.*at least 1"),
+        (lambda data: tr.train("starter/cifar10", seeds=1.5), "seeds is 1.5.*at least 1"),
+        (lambda data: tr.refine(data, ["resnet8"], labels="hard"), "labels is 'hard'. Give a map"),
+        (lambda data: tr.refine(data, ["resnet8"], folder=5), "folder is of type int"),
+        (lambda data: tr.open_data(None), r"None is no name of a source. Write open_data\("),
+        (lambda data: tr.open_data({"name": "folder"}), "is no name of a source"),
+        (lambda data: tr.fit(None), "fit: pictures is None"),
+        (lambda data: tr.predict("x", None), "predict: pictures is None. Give files, folders"),
+        (lambda data: tr.predict("x", "y", classes=["a"]), "at least two names"),
+        (lambda data: tr.predict("x", "y", classes="ab"), "at least two names"),
+        (lambda data: tr.predict("x", "y", size=-3), "size is -3. Give pixels, at least 1"),
     ],
 )
 def test_wrong_arguments_get_one_message(call, message):

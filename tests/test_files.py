@@ -1,5 +1,6 @@
 """Crash-safe files."""
 
+import os
 from pathlib import Path
 
 import pyarrow.csv
@@ -107,3 +108,9 @@ def test_a_folder_without_permission(tmp_path, monkeypatch):
     monkeypatch.setattr("os.access", lambda path, _: Path(path) != tmp_path)
     with pytest.raises(RefineryError, match=f"no permission to write to {tmp_path}"):
         check_writable(files=[tmp_path / "new" / "a"])
+
+
+def test_a_place_without_permission_is_an_error_of_storage(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(StorageError, match=r"x: is not writable: no permission to write to"):
+        check_writable(files=[tmp_path / "x"])

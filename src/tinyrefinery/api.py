@@ -53,8 +53,9 @@ def train(
         RefineryError: for anything that the user can fix.
     """
     name = "recipe"
-    if seeds < 1:
-        raise RecipeError(f"train: seeds is {seeds}. Give the number of seeds, at least 1")
+    if not isinstance(seeds, int) or seeds < 1:
+        raise RecipeError(f"train: seeds is {seeds!r}. Give the number of seeds, at least 1")
+    _check_folder(folder, "train")
     if not isinstance(recipe, str | Path | Recipe):
         raise RecipeError(
             f"train: recipe is {_kind(recipe)}. Give a file, the name of a shipped recipe, such as "
@@ -111,6 +112,8 @@ def refine(
         RefineryError: for anything that the user can fix.
     """
     _check_dataset(data, "refine")
+    if not isinstance(labels, Mapping | None):
+        raise RecipeError(f"refine: labels is {labels!r}. Give a mapping, such as {{'hard': True}}")
     starter = load_recipe(locate("starter/folder"))
     usual, crop = starter.generations[0], starter.data.train_crop
     options = {
@@ -206,6 +209,12 @@ def fit(
     """
     from tinyrefinery.fitting.fit_page import write_fit_page  # draws a figure
 
+    if not isinstance(pictures, str | Path):
+        raise DataError(
+            f"fit: pictures is {_kind(pictures)}. Give the path of a folder with one folder of "
+            "pictures per class"
+        )
+    _check_folder(folder, "fit")
     check_options("fit", str(pictures), FitOptions, options, reserved=("budget",))
     wanted = FitOptions(budget=read_budget(flash, ram, macs), **options)
     place = Path(folder) if folder else fit_folder(pictures)
@@ -280,6 +289,12 @@ def _check_dataset(data: object, function: str) -> None:
             f"{function}: data is {_kind(data)}, not a dataset. Open it first: "
             f"tinyrefinery.open_data('folder', root={place})"
         )
+
+
+def _check_folder(folder: object, function: str) -> None:
+    """Refuse anything but a path as the place to write."""
+    if not isinstance(folder, str | Path | None):
+        raise RecipeError(f"{function}: folder is {_kind(folder)}. Give the path of a folder")
 
 
 def _kind(value: object) -> str:

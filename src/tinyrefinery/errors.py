@@ -43,6 +43,14 @@ class DataError(RefineryError):
     """A dataset can't be opened, or breaks a promise that training needs."""
 
 
+def no_permission(error: PermissionError) -> DataError:
+    """The message about a file or folder of the user's that may not be opened."""
+    return DataError(
+        f"{error.filename}: can't be opened ({error.strerror}). Change its permissions, or choose "
+        "another place"
+    )
+
+
 class ChoiceError(DataError):
     """What is there can be read, but has no part of the name or number that was asked for."""
 

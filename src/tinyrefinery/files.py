@@ -54,6 +54,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 _HALF_WRITTEN = re.compile(r"\..+\.[0-9a-f]{8}\.part")
 _ENDING = len(".01234567.part")
+_NO_PERMISSION = "no permission"
 _ABANDONED = 3600.0  # seconds, our choice: no single file takes that long between two writes
 
 
@@ -106,13 +107,15 @@ def check_writable(
         folders: folders to write into; they and their parents may be missing.
 
     Raises:
-        RefineryError: for the first path that is not writable, with the reason.
+        StorageError: for the first path without the permission to write to it.
+        RefineryError: for the first path where something else is in the way, with the reason.
     """
     outputs = [*((path, False) for path in files), *((path, True) for path in folders)]
     for path, is_folder in outputs:
         reason = None if path is None else _obstacle(path, is_folder=is_folder)
         if reason is not None:
-            raise RefineryError(
+            kind = StorageError if reason.startswith(_NO_PERMISSION) else RefineryError
+            raise kind(
                 f"{path}: is not writable: {reason}. Nothing was changed. Choose another path."
             )
 
@@ -136,7 +139,7 @@ def _obstacle(path: Path, *, is_folder: bool) -> str | None:
                     return f"{name} is a broken link"
                 return f"{name} is a file, not a folder"
             if not os.access(folder, os.W_OK | os.X_OK):
-                return f"no permission to write to {folder}"
+                return f"{_NO_PERMISSION} to write to {folder}"
             break
     return None
 

@@ -5,9 +5,11 @@ import sys
 
 import numpy as np
 import pytest
+import yaml
 from typer.testing import CliRunner
 
-from tests.data.pictures import class_folders, encoded, picture, write
+from tests.data.pictures import class_folders, encoded, picture, pixels, write
+from tinyrefinery.audit.accepted import read_accepted
 from tinyrefinery.cli.main import app
 
 
@@ -76,6 +78,34 @@ def test_odd_names_and_empty_splits_are_told_as_they_are(tmp_path, monkeypatch):
     assert "tinyrefinery run RECIPE data.source.exclude='out {1}'/conflicts.txt" in result.output
     page = (tmp_path / "out {1}" / "audit.html").read_text()
     assert "&#39;[red]&#39; with 1" in page
+
+
+def test_entries_for_the_accept_list_can_be_pasted(tmp_path):
+    """With class names that YAML would read as something else, or that have several lines."""
+    names = ("a, b: {c}", "0", "two\nlines")
+    for number, name in enumerate(names):
+        for i in range(30):
+            content = encoded(pixels(100 * number + i) // (number + 1))
+            write(tmp_path / "photos" / name / f"{i}.png", content)
+    result = asked(tmp_path / "photos", "--out", tmp_path / "out")
+    entries = [
+        line.split("reason: - ", 1)[1] for line in result.output.splitlines() if "{p" in line
+    ]
+    found = yaml.safe_load("accept:\n" + "".join(f"  - {entry}\n" for entry in entries))["accept"]
+    assert {entry["class"] for entry in found} <= set(names)
+    assert len({entry["class"] for entry in found}) >= 2
+    (tmp_path / "accept.yaml").write_text(
+        "accept:\n" + "".join(f"  - {e.replace('...', 'known')}\n" for e in entries)
+    )
+    read = read_accepted(tmp_path / "accept.yaml", names)
+    assert {name for _, name in read} == {entry["class"] for entry in found}
+    words = tmp_path / "photos", "--accept", tmp_path / "accept.yaml", "--out", tmp_path / "again"
+    assert "accepted shortcut" in " ".join(asked(*words).output.split())
+
+
+def test_a_class_called_0_is_accepted_without_quotes(tmp_path):
+    (tmp_path / "accept.yaml").write_text("accept: [{property: noise, class: 0, reason: known}]")
+    assert read_accepted(tmp_path / "accept.yaml", ["0", "1"]) == {("noise", "0"): "known"}
 
 
 def test_unreadable_images_are_told(tmp_path):

@@ -55,3 +55,13 @@ def test_a_defect_and_debug_print_a_traceback(monkeypatch, capsys, error, code):
         main.main()
     assert stop.value.code == code
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_place_without_permission_is_one_message():
+    error = PermissionError(13, "Permission denied", "photos/locked")
+    result = CliRunner().invoke(app_that_raises(error), ["fail"])
+    assert result.exit_code == 2
+    assert result.stderr == (
+        "photos/locked: can't be opened (Permission denied). Change its permissions, or choose "
+        "another place\n"
+    )

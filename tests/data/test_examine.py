@@ -257,6 +257,25 @@ def test_pictures_of_one_color_are_reported_and_kept(tmp_path: Path, resident: s
         assert not any("real" in where for where in found)
 
 
+@pytest.mark.parametrize(("most", "brightest"), [(1023, 3), (4095, 15), (16383, None)])
+def test_16_bit_pictures_that_use_few_bits_are_reported(
+    tmp_path: Path, most: int, brightest: int | None
+):
+    random = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for i in range(10):
+            values = random.integers(0, most + 1, (16, 16)).astype(np.uint16)
+            values[0, 0] = most
+            Image.fromarray(values).save(tmp_path / name / f"{i}.png")
+    for _ in range(2):  # the second opening takes it from the cache
+        dataset = open_data("folder", root=tmp_path)
+        found = [problem.what for problem in dataset.problems if problem.kind == "nearly_black"]
+        assert len(found) == (0 if brightest is None else 20)
+        assert all(f"no value is above {brightest} of 255" in what for what in found)
+        assert len(dataset.manifest) == 20
+
+
 def test_one_differing_pixel_is_content():
     pixels = np.full((5, 4, 3), 7, np.uint8)
     assert examine_module.has_one_color(pixels)

@@ -134,3 +134,18 @@ def test_a_damaged_arrow_file_does_not_end_the_process(tmp_path: Path):
     file.write_bytes(content.replace(offsets, offsets[:8] + b"\xff\xff\xff\x7f" * 9))
     with pytest.raises(DataError, match=r"split train: the Arrow files are damaged.*again"):
         open_data("hugging_face", path=str(folder), validation=0)
+
+
+def test_splits_that_are_not_used_are_listed(tmp_path: Path):
+    loaded = datasets.load_from_disk(str(saved(tmp_path / "set")))
+    loaded["extra"] = loaded["train"].select(range(3))
+    loaded.save_to_disk(str(tmp_path / "three"))
+    dataset = open_data("hugging_face", path=str(tmp_path / "three"))
+    assert [(p.where, p.what) for p in dataset.problems if p.kind == "ignored_files"] == [
+        (
+            f"{tmp_path / 'three'}, split extra",
+            "3 images of a split that is neither train, validation nor test",
+        )
+    ]
+    chosen = open_data("hugging_face", path=str(tmp_path / "three"), splits={"train": "extra"})
+    assert not [p for p in chosen.problems if p.kind == "ignored_files"]

@@ -221,3 +221,39 @@ def test_columns_of_views_are_read(tmp_path: Path):
     data = open_data("parquet", path=str(tmp_path / "a.parquet"), validation=0)
     assert data.classes == ("a", "b")
     assert len(data.manifest) == 4
+
+
+def test_files_that_are_named_after_splits_are_those_splits(tmp_path: Path):
+    for number in range(2):
+        name = f"train-0000{number}-of-00002.parquet"
+        write_parquet(tmp_path / name, range(number * 6, number * 6 + 6), list("ababab"))
+    write_parquet(tmp_path / "test-00000-of-00001.parquet", range(20, 26), list("ababab"))
+    for given in (tmp_path, str(tmp_path / "*.parquet")):
+        dataset = open_data("parquet", path=given, validation=0)
+        assert [len(dataset.manifest.rows(s)) for s in ("train", "test")] == [12, 6]
+    only = open_data("parquet", path=str(tmp_path / "test-*.parquet"), validation=0)
+    assert len(only.manifest.rows("train")) == 6
+    write_parquet(tmp_path / "extra.parquet", range(30, 36), list("ababab"))
+    with pytest.raises(DataError, match=r"splits test, train, and others, such as extra.parquet"):
+        open_data("parquet", path=tmp_path)
+
+
+def test_a_column_split_with_test_rows_names_the_splits(tmp_path: Path):
+    splits = ["train"] * 6 + ["val", "val", "test", "test"]
+    file = write_parquet(tmp_path / "all.parquet", range(10), list("ab") * 5, split=splits)
+    dataset = open_data("parquet", path=file)
+    assert [len(dataset.manifest.rows(s)) for s in ("train", "validation", "test")] == [6, 2, 2]
+    mapped = open_data("parquet", path={"train": str(file)}, validation=0)
+    assert len(mapped.manifest.rows("train")) == 10
+    write_parquet(file, range(10), list("ab") * 5, split=["train"] * 9 + ["held"])
+    assert len(open_data("parquet", path=file, validation=0).manifest.rows("train")) == 10
+    write_parquet(file, range(10), list("ab") * 5, split=["train"] * 8 + ["test", "held"])
+    with pytest.raises(DataError, match="unknown split 'held'"):
+        open_data("parquet", path=file)
+
+
+def test_files_whose_labels_are_of_other_kinds_are_named_as_such(tmp_path: Path):
+    write_parquet(tmp_path / "a.parquet", range(6), list("ababab"))
+    write_parquet(tmp_path / "b.parquet", range(6, 12), [0, 1] * 3)
+    with pytest.raises(DataError, match=r"columns of the files don't match .*label"):
+        open_data("parquet", path=tmp_path)

@@ -67,7 +67,7 @@ def test_person_crops_are_split_by_group_and_mirror_images_stay_together():
     assert abs(labels.mean() - manifest.labels.mean()) < 0.02
     # Exact copies that the set itself puts into different groups.
     kinds = {p.kind for p in dataset.problems}
-    assert kinds == {"duplicate_across_splits", "near_copies", "one_color"}
+    assert kinds == {"duplicate_across_splits", "near_copies", "nearly_black", "one_color"}
 
 
 def test_tiny_imagenet_with_its_real_faults():

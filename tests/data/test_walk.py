@@ -141,3 +141,49 @@ def test_pictures_outside_the_folder_are_reported(tmp_path, caplog):
         data = open_data("folder", root=root, validation=0)
     assert len(data.manifest) == 5
     assert "1 pictures lie outside this folder, first" in caplog.text
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes")
+def test_a_pipe_with_the_name_of_a_picture_is_listed_and_not_read(tmp_path):
+    root = class_folders(tmp_path / "data", each=4)
+    os.mkfifo(root / "cat" / "pipe.png")
+    data = check_all_are_accounted_for(root)
+    assert [(p.where, p.what) for p in listed(data)] == [
+        (
+            str(root / "cat" / "pipe.png"),
+            "can't be read (a pipe, a socket or a device, not a file); left out",
+        )
+    ]
+
+
+def test_pictures_of_other_formats_are_named_before_other_files(tmp_path):
+    root = class_folders(tmp_path / "data", each=4)
+    for ending in ("txt", "xml", "json", "csv", "db", "mp4", "md"):
+        for number in range(2):
+            (root / "cat" / f"{number}.{ending}").write_text("x")
+    (root / "dog" / "IMG_0001.HEIC").write_bytes(b"x")
+    data = open_data("folder", root=root, validation=0)
+    (problem,) = [p for p in data.problems if p.kind == "ignored_files"]
+    assert problem.what == (
+        "15 files with other extensions (ignored: 1 .heic, 2 .csv, 2 .db, 2 .json, 2 .md, "
+        "2 .mp4, 4 others. Convert pictures to JPEG or PNG)"
+    )
+
+
+def test_folders_that_cannot_be_read_are_listed(tmp_path, monkeypatch):
+    """Changing permissions stops no administrator, who may run the tests."""
+    root = class_folders(tmp_path / "data", each=4)
+    write(root / "cat" / "locked" / "x.png", picture(77))
+    locked, scan = root / "cat" / "locked", os.scandir
+
+    def scandir(place="."):
+        if str(place) == str(locked):
+            raise PermissionError(13, "Permission denied", str(place))
+        return scan(place)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    data = open_data("folder", root=root, validation=0)
+    assert len(data.manifest) == 8
+    (problem,) = [p for p in data.problems if p.kind == "ignored_files"]
+    assert problem.where == str(locked)
+    assert problem.what.startswith("this folder can't be read; its pictures are left out")

@@ -59,7 +59,8 @@ def test_labels_in_json_and_broken_or_unlabeled_samples(tmp_path: Path):
     dataset = open_data("webdataset", path=write_shard(tmp_path / "x.tar", files), validation=0)
     assert dataset.classes == ("a", "b")
     assert len(dataset.manifest) == 4
-    assert [p.kind for p in dataset.problems] == ["broken_image", "missing_label"]
+    kinds = ["ignored_files", "broken_image", "missing_label"]
+    assert [p.kind for p in dataset.problems] == kinds
 
 
 def test_shards_that_cannot_be_read(tmp_path: Path):
@@ -131,3 +132,36 @@ def test_further_json_files_of_a_sample_are_passed_over(tmp_path: Path):
     write_shard(tmp_path / "a.tar", samples(range(8)) | more)
     dataset = open_data("webdataset", path=str(tmp_path / "a.tar"), validation=0, test=0)
     assert len(dataset.manifest) == 8
+
+
+def test_shards_and_fields_that_name_splits_are_those_splits(tmp_path: Path):
+    write_shard(tmp_path / "train-000.tar", samples(range(8)))
+    write_shard(tmp_path / "test-000.tar", samples(range(8, 12)))
+    dataset = open_data("webdataset", path=str(tmp_path / "*.tar"), validation=0)
+    assert [len(dataset.manifest.rows(s)) for s in ("train", "test")] == [8, 4]
+    files = samples(range(8))
+    for seed in range(8):
+        fields = {"split": "test" if seed > 5 else "train"}
+        files[f"part/{seed:03d}.json"] = json.dumps(fields).encode()
+    write_shard(tmp_path / "all.tar", files)
+    dataset = open_data("webdataset", path=str(tmp_path / "all.tar"), validation=0)
+    assert [len(dataset.manifest.rows(s)) for s in ("train", "test")] == [6, 2]
+
+
+def test_samples_without_a_picture_are_counted(tmp_path: Path):
+    files = samples(range(6))
+    files["part/001.avif"] = files.pop("part/001.png")
+    dataset = open_data("webdataset", path=str(write_shard(tmp_path / "a.tar", files)))
+    assert len(dataset.manifest) == 5
+    (problem,) = [p for p in dataset.problems if p.kind == "ignored_files"]
+    assert problem.what == "1 of its samples have no image that can be read, e.g. part/001.cls"
+    gone = {name: data for name, data in files.items() if not name.endswith(".png")}
+    with pytest.raises(DataError, match="no images in 1 shards: 6 of its samples have no image"):
+        open_data("webdataset", path=str(write_shard(tmp_path / "b.tar", gone)))
+
+
+def test_a_label_with_a_byte_order_mark(tmp_path: Path):
+    files = samples(range(6))
+    files["part/001.cls"] = b"\xef\xbb\xbf1\r\n"
+    dataset = open_data("webdataset", path=str(write_shard(tmp_path / "a.tar", files)))
+    assert dataset.classes == ("0", "1")

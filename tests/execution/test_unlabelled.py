@@ -249,3 +249,17 @@ def test_kept_pixels_stay_those_of_their_images(home, text, tmp_path):
         assert (fresh.images.pixels(row) == pixels).all()
         path = joined.manifest.column("path")[row]
         assert (np.asarray(Image.open(path).convert("RGB")) == pixels).all()
+
+
+def test_what_is_passed_over_is_listed_and_a_link_to_the_folder_is_followed(home, text, tmp_path):
+    data = builders.dataset(load_recipe(write_tiny(tmp_path, text)).data)
+    more = tmp_path / "more"
+    picture(more / "new.png", 500)
+    (more / "IMG_1.HEIC").write_bytes(b"x")
+    (tmp_path / "link").symlink_to(more)
+    joined = with_unlabelled(data, tmp_path / "link", near_copies=False)
+    assert len(joined.manifest.rows("unlabelled")) == 1
+    assert "1 .heic" in joined.problems[-1].what
+    (more / "new.png").unlink()
+    with pytest.raises(DataError, match=r"has no pictures.*1 \.heic"):
+        with_unlabelled(data, more)

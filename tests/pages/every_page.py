@@ -34,6 +34,7 @@ from tinyrefinery.review.reviewing import open_review
 from tinyrefinery.runs.image_record import write_images
 from tinyrefinery.runs.run_folder import open_run
 
+WORD = "a_name_of_a_class_" * 9
 LONG = "a-photograph-of-a-very-long-file-name-that-a-phone-gave-it-20261130_101112345.jpg"
 
 
@@ -42,7 +43,7 @@ def report(folder: Path) -> str:
     run = write_fake_run(folder / "demo")
     facts = network_facts(open_run(run))
     assert facts is not None
-    names = tuple(f"class of number {n}" for n in range(8))
+    names = (WORD, *(f"class of number {n}" for n in range(1, 8)))
     labels = np.arange(80) % 8
     random = np.random.default_rng(0)
     scores = random.dirichlet(np.full(8, 0.5), 80) + 0.3 * np.eye(8)[labels]
@@ -92,6 +93,18 @@ def audit_page(folder: Path) -> str:
     return as_page("recipes/starter/street_numbers.yaml", data, audit(data))
 
 
+def audit_of_long_names(folder: Path) -> str:
+    """Findings about a class whose name is one long word."""
+    random = np.random.default_rng(0)
+    for number, name in enumerate((WORD, "dog", "cat")):
+        (folder / "photos" / name).mkdir(parents=True)
+        for picture in range(12):
+            pixels = random.integers(0, 80 + 80 * number, (24, 24, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / "photos" / name / f"{picture}-{LONG[:-4]}.png")
+    data = open_data("folder", root=folder / "photos")
+    return as_page(str(folder / "photos"), data, audit(data))
+
+
 def review(folder: Path) -> str:
     """A queue to review without a server."""
     queue = small_queue()
@@ -129,6 +142,7 @@ PAGES: dict[str, Callable[[Path], str]] = {
     "data tests": data_tests,
     "comparison": comparison,
     "audit": audit_page,
+    "audit of long names": audit_of_long_names,
     "review": review,
     "fit": fit,
     "demo": demo,

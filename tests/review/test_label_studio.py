@@ -115,3 +115,32 @@ def test_choices_are_never_dropped(tmp_path, name, choice, message):
     (tmp_path / "e.json").write_text(json.dumps([task]))
     with pytest.raises(DataError, match=message):
         read_export(tmp_path / "e.json")
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"choices": ["cat", "dog"]}, "2 choices of the control 'label'. Give one, or the verdict"),
+        ({"taxonomy": [["cat"]]}, "the control 'label' has no choices. Label in the controls"),
+    ],
+)
+def test_labels_in_another_form_are_never_dropped(tmp_path, value, message):
+    result = [{"from_name": "label", "value": value}]
+    annotation = {"created_at": "2026-01-01T00:00:00Z", "result": result}
+    task = {"data": {"uid": A}, "annotations": [annotation]}
+    (tmp_path / "e.json").write_text(json.dumps([task]))
+    with pytest.raises(DataError, match=message):
+        read_export(tmp_path / "e.json")
+
+
+def test_an_old_export_and_an_empty_one(tmp_path):
+    task = {"data": {"uid": A}, "completions": [{"id": 1, "result": []}]}
+    (tmp_path / "old.json").write_text(json.dumps([task]))
+    with pytest.raises(DataError, match=r"task 1: has 'completions'.*before version 1.0"):
+        read_export(tmp_path / "old.json")
+    (tmp_path / "none.json").write_text("[]")
+    places = ["--overlay", str(tmp_path / "o.jsonl"), "--slices", str(tmp_path / "s")]
+    done = CliRunner().invoke(app, ["apply", str(tmp_path / "none.json"), *places])
+    assert done.exit_code == 0
+    assert "nothing to apply" in done.output
+    assert "next:" not in done.output

@@ -1,5 +1,6 @@
 """The accept list: associations that a person judged to be part of the task, with a reason."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -44,12 +45,31 @@ def _entry(entry: Any, where: str, classes: Sequence[str]) -> tuple[str, str, st
     keys = ("property", "class", "reason")
     if unknown := [str(key) for key in entry if key not in keys]:
         raise DataError(f"{where}: unknown key '{unknown[0]}'.{did_you_mean(unknown[0], keys)}")
-    if missing := [key for key in keys if not str(entry.get(key) or "").strip()]:
+    if missing := [key for key in keys if not _text(entry.get(key)).strip()]:
         raise DataError(f"{where}: has no {missing[0]}. {_EXAMPLE}")
-    column, label, reason = (str(entry[key]) for key in keys)
+    column, label, reason = (_text(entry[key]) for key in keys)
     if label not in classes:
         raise DataError(
             f"{where}: no class '{label}'.{did_you_mean(label, classes)} "
             f"The classes are {', '.join(classes[:8])}"
         )
     return column, label, reason
+
+
+def _text(value: Any) -> str:
+    """A value of an entry as text: a class may be called 0."""
+    return "" if value is None else str(value)
+
+
+def entry_to_accept(column: str, name: str) -> str:
+    """An entry for an accept list, whose reason is to be filled in."""
+    return f"{{property: {_in_flow(column)}, class: {_in_flow(name)}, reason: ...}}"
+
+
+def _in_flow(text: str) -> str:
+    """A text as a value of a YAML mapping in braces, quoted where it would be read as another."""
+    try:
+        plain = parse(f"{{key: {text}}}") == {"key": text}
+    except RefineryError:
+        plain = False
+    return text if plain else json.dumps(text, ensure_ascii=False)

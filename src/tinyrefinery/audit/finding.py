@@ -33,6 +33,11 @@ _PROBLEMS: dict[str, tuple[str, Severity, str]] = {
         "look at the files. Convert 16-bit images to 8 bits, and transparent ones to an opaque "
         "background, or delete them",
     ),
+    "nearly_black": (
+        "broken",
+        "warning",
+        "look at the files. Scale 16-bit images to the range they use and convert them to 8 bits",
+    ),
     "missing_label": ("broken", "warning", "label or delete these images. They are left out"),
     "duplicate_across_splits": (
         "leak",

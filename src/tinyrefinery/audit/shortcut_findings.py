@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from tinyrefinery.audit.accepted import entry_to_accept
 from tinyrefinery.audit.association import Associations, Column
 from tinyrefinery.audit.finding import Finding, Strip
 from tinyrefinery.audit.model_use import Use, use_of
@@ -111,7 +112,7 @@ def _finding(
         f"accepted: {shortcut.reason}"
         if shortcut.reason
         else f"collect images of other classes with {cue}, vary the property in training, or "
-        f"accept it with a reason: - {{property: {cue.column}, class: {name}, reason: ...}}",
+        f"accept it with a reason: - {entry_to_accept(cue.column, name)}",
         shortcut.images,
         " ".join(details),
         _pictures(dataset, rows, values, shortcut) + _errors(dataset, shortcut, predictions),

@@ -14,7 +14,6 @@ from tinyrefinery.audit.evidence import Evidence, stage_evidence
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.open import open_data
 from tinyrefinery.data.sources.folder import open_unlabeled
-from tinyrefinery.data.splits import SPLIT_WORDS
 from tinyrefinery.errors import DataError, RecipeError
 from tinyrefinery.networks.choice import Choice
 from tinyrefinery.recipe.document import parse
@@ -121,21 +120,8 @@ def open_pictures(path: Path, options: dict[str, Any]) -> Dataset:
 def pictures_source(path: Path, options: dict[str, Any]) -> dict[str, Any]:
     """The `data.source` of a recipe for a folder of pictures, or for Parquet files."""
     if _holds_parquet(path):
-        return {"name": "parquet", "path": _split_files(path), **options}
+        return {"name": "parquet", "path": str(path), **options}
     return {"name": "folder", "root": str(path), **options}
-
-
-def _split_files(path: Path) -> str | dict[str, str]:
-    """Files called after splits, as mapping; else all of the folder."""
-    if path.is_file():
-        return str(path)
-    named: dict[str, str] = {}
-    for file in sorted(path.glob("*.parquet")):
-        word = file.stem.split("-")[0].lower()
-        if word not in SPLIT_WORDS:
-            return str(path)
-        named[SPLIT_WORDS[word]] = str(path / f"{file.stem.split('-')[0]}*.parquet")
-    return named if "train" in named else str(path)
 
 
 def source_options(pairs: Sequence[str]) -> dict[str, Any]:

@@ -102,9 +102,10 @@ def auto_label(
     gold = with_manifest_of(gold, labeler.classes)
     shared = set(images.manifest.column("id")) & set(gold.manifest.column("id")[gold_rows])
     if shared:
+        paths = images.manifest.column("path")[np.isin(images.manifest.column("id"), [*shared])]
         raise DataError(
             f"{len(shared)} of the images to label are also used for the audit, first "
-            f"sha256:{min(shared)}: remove them from one of the two"
+            f"{paths[0]}: remove them from one of the two"
         )
     thresholds = choose_thresholds(
         labeler(gold, gold_rows),

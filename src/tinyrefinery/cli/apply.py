@@ -62,7 +62,10 @@ def apply(
         streams.echo(f"reviewers disagree about {len(torn)} images; review them again to settle it")
     if (error := label_error(every)) is not None:
         streams.echo(f"wrong labels, by the images drawn at random: {error}")
-    streams.echo(f"next: tinyrefinery run RECIPE data.source.overlay={overlay}")
+    if every:
+        streams.echo(f"next: tinyrefinery run RECIPE data.source.overlay={overlay}")
+    else:
+        streams.echo("nothing to apply: no decision was given")
 
 
 def _read(path: Path, overlay: Path, by: str) -> list[Decision]:

@@ -141,11 +141,11 @@ def _show(opened: "Target", found: "Audit", page: Path) -> None:
     for each in found.findings:
         line = Text(f"{each.severity:8} ", style=colors[each.severity])
         line.append(f"{each.kind:12} ", style="bold")
-        line.append(each.title, style="")
+        line.append(_in_one_line(each.title), style="")
         console.print(line, soft_wrap=True)
         for text in (each.more, each.remedy) if each.severity in ("error", "warning") else ():
             if text:
-                console.print(Text(f"{'':22}{text}", style="dim"), soft_wrap=True)
+                console.print(Text(f"{'':22}{_in_one_line(text)}", style="dim"), soft_wrap=True)
     if not found.findings:
         console.print("nothing found")
     for what, why in found.skipped.items():
@@ -153,3 +153,8 @@ def _show(opened: "Target", found: "Audit", page: Path) -> None:
     for note in found.notes:
         console.print(f"note     {note}", markup=False, highlight=False, soft_wrap=True)
     console.print(f"\nPage: {page}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _in_one_line(text: str) -> str:
+    """Names of classes may have line ends. They are shown as a space."""
+    return " ".join(text.splitlines())

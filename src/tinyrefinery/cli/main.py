@@ -10,7 +10,7 @@ import typer
 from tinyrefinery.cli import streams
 from tinyrefinery.cli.catalog import PANELS
 from tinyrefinery.cli.group import LazyGroup, listed
-from tinyrefinery.errors import DEFECT, INTERRUPTED, RefineryError
+from tinyrefinery.errors import DEFECT, INTERRUPTED, DataError, RefineryError, no_permission
 
 RESUMING = {"demo", "fit", "run", "reproduce", "detect", "label-store"}
 """Commands that resume where they were interrupted. The others start again."""
@@ -33,7 +33,7 @@ class CommandLine(LazyGroup):
             return super().make_context(*arguments, **extra)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command. Report a `RefineryError` or Ctrl-C in one message."""
+        """Run the command. Report a `RefineryError`, a place without permission or Ctrl-C."""
         with _endings():
             try:
                 return super().invoke(ctx)
@@ -42,6 +42,11 @@ class CommandLine(LazyGroup):
                     raise
                 _report(str(error), "red")
                 raise typer.Exit(error.exit_code) from error
+            except PermissionError as error:
+                if ctx.params.get("debug") or error.filename is None:
+                    raise
+                _report(str(no_permission(error)), "red")
+                raise typer.Exit(DataError.exit_code) from error
             except KeyboardInterrupt as stop:
                 way = ": rerun the same command to resume from the last checkpoint"
                 _report(f"interrupted{way if ctx.invoked_subcommand in RESUMING else ''}", "yellow")

@@ -4,6 +4,7 @@ All kinds are picklable and thread-safe, because none keeps an open file.
 """
 
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -32,9 +33,12 @@ def read_file(path: str | Path, most: int = MOST_BYTES) -> bytes:
     """The bytes of one file.
 
     Raises:
-        OSError: if they can't be read, or are more than `most`.
+        OSError: if they can't be read, or are more than `most`. Pipes and devices are not read:
+            they may have no end.
     """
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode) and not os.path.isdir(path):
+            raise OSError("a pipe, a socket or a device, not a file")
         with open(path, "rb") as file:
             if reason := too_many_bytes(os.fstat(file.fileno()).st_size, most):
                 raise OSError(reason)

@@ -125,6 +125,7 @@ def _examine_image(blobs: Blobs, row: int, channels: int, findings: Findings, sh
     else:
         findings.sizes[row] = pixels.shape[:2]
         findings.one_color[row] = has_one_color(pixels)
+        findings.brightest[row] = pixels.max()
         shelf.put(row, pixels)
     # Also of cached images: pixels are kept under the identity of the very bytes they are from.
     findings.ids[row] = sha256(data).hexdigest()

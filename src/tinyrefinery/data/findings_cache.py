@@ -27,17 +27,20 @@ class Findings:
         sizes: (N, 2) int32 height and width in pixels; zero for broken or unexamined images.
         reasons: why an image is broken; empty for intact images.
         one_color: (N,) bool, all pixels of the image are equal.
+        brightest: (N,) uint8, the largest value in the image.
     """
 
     ids: list[str]
     sizes: np.ndarray
     reasons: list[str]
     one_color: np.ndarray
+    brightest: np.ndarray
 
     @classmethod
     def nothing(cls, n: int) -> "Findings":
         """Findings of `n` images that are not yet examined."""
-        return cls([""] * n, np.zeros((n, 2), np.int32), [""] * n, np.zeros(n, bool))
+        sizes, brightest = np.zeros((n, 2), np.int32), np.zeros(n, np.uint8)
+        return cls([""] * n, sizes, [""] * n, np.zeros(n, bool), brightest)
 
     @property
     def examined(self) -> np.ndarray:
@@ -67,11 +70,13 @@ def read_findings(home: str, stamps: list[str]) -> Findings:
         ids, reasons = table.column("id").to_pylist(), table.column("reason").to_pylist()
         sizes = np.stack([table.column(name).to_numpy() for name in ("height", "width")], 1)
         one_color = table.column("one_color").to_numpy()
+        brightest = table.column("brightest").to_numpy()
     except (OSError, KeyError, ValueError, pa.ArrowException):
         return findings
     for row, identity, reason in zip(hits, ids, reasons, strict=True):
         findings.ids[row], findings.reasons[row] = identity, reason
     findings.sizes[hits], findings.one_color[hits] = sizes, one_color
+    findings.brightest[hits] = brightest
     return findings
 
 
@@ -85,6 +90,7 @@ def write_findings(home: str, stamps: list[str], findings: Findings) -> None:
             "width": pa.array(findings.sizes[:, 1]),
             "reason": pa.array(findings.reasons),
             "one_color": pa.array(findings.one_color),
+            "brightest": pa.array(findings.brightest),
         }
     )
     try:

@@ -61,9 +61,9 @@ def assemble(listing: Listing, part: Opened) -> Dataset:
         DataError: if there is nothing to train on, or `strict` is set and there is a problem.
     """
     _check_listing(listing)
-    ids, reasons, one_color, images = _open_images(listing, part.channels, part.resident)
+    ids, reasons, empty, images = _open_images(listing, part.channels, part.resident)
     problems = [*listing.problems, *check.broken_images(reasons, listing.paths)]
-    problems += check.one_color_images(one_color, listing.paths)
+    problems += check.empty_images(*empty, listing.paths)
     problems += _missing_labels(listing, reasons)
     usable, notes = _usable(listing, ids, reasons, part.exclude)
     if not usable.any():
@@ -139,14 +139,15 @@ def exclusion_mask(file: Path, paths: Sequence[str], ids: Sequence[str]) -> np.n
 
 def _open_images(
     listing: Listing, channels: int, resident: str
-) -> tuple[list[str], list[str], np.ndarray, Images]:
-    """Ids, reasons why images are broken (empty for intact ones), images of one color, pixels."""
+) -> tuple[list[str], list[str], tuple[np.ndarray, np.ndarray], Images]:
+    """Ids, why images are broken (empty for intact ones), the facts of `empty_images`, pixels."""
     source = listing.pixels
     if isinstance(source, np.ndarray):
         ids = [sha256(pixels.tobytes()).hexdigest() for pixels in source]
         planes = np.ascontiguousarray(to_channels(source, channels).transpose(0, 3, 1, 2))
         one_color = (source == source[:, :1, :1]).all(axis=(1, 2, 3))  # (N,)
-        return ids, [""] * len(ids), one_color, _resident(planes)
+        facts = one_color, source.max(axis=(1, 2, 3))
+        return ids, [""] * len(ids), facts, _resident(planes)
     findings, array = examine(
         source,
         channels=channels,
@@ -162,7 +163,8 @@ def _open_images(
         decoded = int(np.prod(findings.sizes.astype(np.int64), axis=1).sum()) * channels  # bytes
         keep = resident != "never" and decoded <= RESIDENT_BYTES
         images = EncodedImages(source, findings.sizes, channels, kept={} if keep else None)
-    return findings.ids, findings.reasons, findings.one_color, images
+    facts = findings.one_color, np.where(findings.intact, findings.brightest, 255)
+    return findings.ids, findings.reasons, facts, images
 
 
 def _resident(planes: np.ndarray) -> ResidentImages:

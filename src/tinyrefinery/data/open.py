@@ -7,7 +7,7 @@ from typing import Any, get_args
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.overlay.apply_decisions import with_overlay
 from tinyrefinery.data.splits import subset
-from tinyrefinery.errors import DataError, RecipeError, did_you_mean
+from tinyrefinery.errors import DataError, RecipeError, did_you_mean, no_permission
 from tinyrefinery.options.messages import check
 from tinyrefinery.options.sources import (
     Folder,
@@ -47,6 +47,11 @@ def open_data(name: str, **options: Any) -> Dataset:
     Raises:
         DataError: if there is no such source or option, and as `open_source`.
     """
+    if not isinstance(name, str):
+        raise DataError(
+            f"open_data: {name!r:.80} is no name of a source. Write open_data('folder', "
+            "root='photos/')"
+        )
     if name not in KINDS:
         raise DataError(
             f"no data source '{name}'.{did_you_mean(name, KINDS)} Known: {', '.join(KINDS)}."
@@ -71,7 +76,11 @@ def open_source(part: Source | Reviewed) -> Dataset:
             "of data tests"
         )
     module, _, function = OPENERS[type(part)].partition(":")
-    dataset = getattr(import_module(f"tinyrefinery.data.sources.{module}"), function)(part)
+    opener = getattr(import_module(f"tinyrefinery.data.sources.{module}"), function)
+    try:
+        dataset = opener(part)
+    except PermissionError as error:
+        raise no_permission(error) from error
     if part.overlay is not None:
         dataset = with_overlay(dataset, Path(part.overlay).expanduser(), part.ambiguous)
     return _limited(dataset, part) if isinstance(part, Opened) else dataset

@@ -1,8 +1,9 @@
 """Checks when a dataset is opened: find problems, and leave out rows that can't be used.
 
-Kinds of problem: `broken_image`, `one_color`, `missing_label`, `duplicate_across_splits`,
-`group_across_splits`, `conflicting_labels`, `empty_class`, `empty_split`, `auto_labels_measure`,
-from splitting `near_copies`, and from the folder reader `ignored_files` and `unlisted_image`.
+Kinds of problem: `broken_image`, `one_color`, `nearly_black`, `missing_label`,
+`duplicate_across_splits`, `group_across_splits`, `conflicting_labels`, `empty_class`,
+`empty_split`, `auto_labels_measure`, from splitting `near_copies`, and from the folder reader
+`ignored_files` and `unlisted_image`.
 """
 
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from tinyrefinery.data.overlay.decisions import AUTO
 from tinyrefinery.errors import DataError
 
 _RANK = {"train": 0, "validation": 1, "test": 2}
+_BLACK = 15  # the largest value of 12 bits in a file of 16, of which the high byte is kept
 _LISTED = 10  # problems that a strict error lists
 
 
@@ -27,10 +29,25 @@ def broken_images(reasons: Sequence[str], paths: Sequence[str]) -> list[Problem]
     ]
 
 
-def one_color_images(one_color: np.ndarray, paths: Sequence[str]) -> list[Problem]:
-    """One problem per image without content. All are kept."""
+def empty_images(
+    one_color: np.ndarray, brightest: np.ndarray, paths: Sequence[str]
+) -> list[Problem]:
+    """One problem per image with little or no content. All are kept.
+
+    Args:
+        one_color: (N,) bool, all pixels are equal.
+        brightest: (N,) uint8, the largest value in the image.
+        paths: (N,) of the images.
+    """
     what = "all pixels are equal; kept. 16-bit images keep the high byte, transparency is dropped"
-    return [Problem("one_color", paths[int(row)], what) for row in np.flatnonzero(one_color)]
+    problems = [Problem("one_color", paths[int(row)], what) for row in np.flatnonzero(one_color)]
+    for row in np.flatnonzero((brightest <= _BLACK) & ~one_color):
+        what = (
+            f"no value is above {brightest[row]} of 255; kept. 16-bit images keep the high byte, "
+            "so those that use 12 bits or less are nearly black"
+        )
+        problems.append(Problem("nearly_black", paths[int(row)], what))
+    return problems
 
 
 def copies_across_splits(manifest: Manifest) -> tuple[np.ndarray, list[Problem]]:

@@ -5,6 +5,10 @@ only. Images that are added later don't change the others' numbers. So a split c
 boundary only.
 """
 
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
 import numpy as np
 
 from tinyrefinery.data.dataset import Dataset
@@ -43,6 +47,38 @@ def split_named(word: str, where: str = "") -> str:
             f"{prefix}unknown split '{word}'. Known: {', '.join(SPLITS)}."
             f"{did_you_mean(word, SPLIT_WORDS)}"
         ) from None
+
+
+def splits_of_files(files: Sequence[str | Path], where: str) -> list[str]:
+    """The split of each file, by the first word of its name, e.g. `test-00000-of-00002.parquet`.
+
+    Files of one split only are all for training: whoever names them means them.
+
+    Args:
+        files: the files that a folder or a pattern stands for.
+        where: the folder or pattern, for the message.
+
+    Raises:
+        DataError: if some are named after several splits, and others after none.
+    """
+    words = [re.split(r"[-_.]", Path(file).name)[0].lower() for file in files]
+    splits = [SPLIT_WORDS.get(word) for word in words]
+    named = [split for split in splits if split is not None]
+    if len(set(named)) < 2:
+        return ["train"] * len(files)
+    if len(named) < len(files):
+        raise DataError(
+            f"{where}: has files of the splits {', '.join(sorted(set(named)))}, and others, such "
+            f"as {Path(files[splits.index(None)]).name}. Name the files of each split, e.g. "
+            "path={train: ..., test: ...}"
+        )
+    return named
+
+
+def holds_splits(values: Iterable[object]) -> bool:
+    """Whether a column named `split` has a word for validation or test."""
+    words = {SPLIT_WORDS.get(value.lower()) for value in values if isinstance(value, str)}
+    return bool(words - {None, "train"})
 
 
 def choose_stratified(

@@ -14,7 +14,7 @@ from tinyrefinery.data.examine import examine
 from tinyrefinery.data.images import EncodedImages
 from tinyrefinery.data.manifest import NO_LABEL, UNLABELLED, Manifest
 from tinyrefinery.data.overlay.additions import concatenate
-from tinyrefinery.data.sources.folder import pictures_below
+from tinyrefinery.data.sources.folder import image_files
 from tinyrefinery.data.stamp import file_stamps
 from tinyrefinery.errors import DataError
 
@@ -40,10 +40,11 @@ def with_unlabelled(dataset: Dataset, root: Path, *, near_copies: bool = True) -
     """
     if not root.is_dir():
         raise DataError(f"data.unlabelled: {root}: there is no such folder")
-    paths = pictures_below(root)
+    paths, passed_over = image_files(root)
     if not paths:
-        raise DataError(f"data.unlabelled: {root}: has no pictures")
+        raise DataError(f"data.unlabelled: {root}: has no pictures. {_first(passed_over)}".strip())
     ids, images, problems = _open(paths, dataset.images.channels, root)
+    problems += passed_over
     keep, copies = _new(ids, paths, dataset.manifest)
     problems += copies
     whole = _joined(dataset, keep, ids, paths, images)
@@ -59,6 +60,11 @@ def with_unlabelled(dataset: Dataset, root: Path, *, near_copies: bool = True) -
         )
     log.info(f"data.unlabelled: {count} of {len(paths)} pictures join training with refined labels")
     return replace(whole, problems=(*dataset.problems, *problems))
+
+
+def _first(problems: list[Problem]) -> str:
+    """The first of some problems, for a message; empty without any."""
+    return f"{problems[0].where}: {problems[0].what}" if problems else ""
 
 
 def _open(

@@ -1,7 +1,7 @@
 """All files below folders, where each folder counts once, however many links lead to it."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +17,8 @@ class Walk:
     """For each folder: which of the given folders it is below, its path, its files."""
     skipped: list[str] = field(default_factory=list)
     """Links to folders that are read already, or that contain the link."""
+    unreadable: list[str] = field(default_factory=list)
+    """Folders that can't be opened."""
 
 
 def is_passed_over(name: str) -> bool:
@@ -54,7 +56,7 @@ def _walk_real(
 ) -> list[tuple[Path, str]]:
     """Add the folders from `start` on that no link leads to; return the links to folders."""
     links: list[tuple[Path, str]] = []
-    for folder, subfolders, names in os.walk(start):
+    for folder, subfolders, names in os.walk(start, onerror=_noting(found)):
         identity = _identity(folder)
         if identity in seen and folder != str(top):
             subfolders.clear()  # mounted twice
@@ -65,6 +67,17 @@ def _walk_real(
         links += [(top, path) for path in paths if os.path.islink(path)]
         found.folders.append((top, folder, sorted(names)))
     return links
+
+
+def _noting(found: Walk) -> Callable[[OSError], None]:
+    """What `os.walk` calls where a folder can't be opened. A dangling link is none."""
+
+    def note(error: OSError) -> None:
+        """Keep its path."""
+        if os.path.isdir(error.filename):
+            found.unreadable.append(error.filename)
+
+    return note
 
 
 def _identity(path: str) -> tuple[int, int]:

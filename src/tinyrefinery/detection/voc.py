@@ -9,9 +9,9 @@ list: `{train: VOC2012/trainval, test: VOC2007/test}`.
 
 A problem in a single file does not stop the opening. It is reported with the action taken. Kinds of
 problem: `broken_annotation`, `missing_image`, `missing_annotation`, `listed_twice`, `broken_image`,
-`one_color`, `missing_size`, `resized_image`, `turned_image`, `other_size`, `unreadable_object`,
-`inverted_box`, `zero_area`, `outside`, `clipped`, `unknown_class`, `no_objects`,
-`duplicate_across_splits`, `near_copies`, `empty_class`, `empty_split`.
+`one_color`, `nearly_black`, `missing_size`, `resized_image`, `turned_image`, `other_size`,
+`unreadable_object`, `inverted_box`, `zero_area`, `outside`, `clipped`, `unknown_class`,
+`no_objects`, `duplicate_across_splits`, `near_copies`, `empty_class`, `empty_split`.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -27,7 +27,7 @@ from tinyrefinery.data.decode import jpeg_orientation
 from tinyrefinery.data.examine import examine
 from tinyrefinery.data.images import EncodedImages
 from tinyrefinery.data.manifest import SPLITS, Manifest
-from tinyrefinery.data.opening_checks import copies_across_splits, one_color_images, raise_problems
+from tinyrefinery.data.opening_checks import copies_across_splits, empty_images, raise_problems
 from tinyrefinery.data.sources.folder import ENDINGS
 from tinyrefinery.data.splits import SPLIT_WORDS, choose_stratified
 from tinyrefinery.detection.boxes import BoxData, GroundTruth
@@ -268,8 +268,8 @@ def _decode(
             text = f"{examined.reasons[row]}; left out"
             problems.append(Problem("broken_image", entry.image, text))
             continue
-        if examined.one_color[row]:
-            problems += one_color_images(np.array([True]), [entry.image])
+        one = slice(row, row + 1)
+        problems += empty_images(examined.one_color[one], examined.brightest[one], [entry.image])
         sides = int(examined.sizes[row][0]), int(examined.sizes[row][1])
         rotated = has_swapped_size(entry.annotation, *sides)
         orientation = jpeg_orientation(blobs[row]) if rotated else 1

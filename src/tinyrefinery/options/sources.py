@@ -182,13 +182,15 @@ class Parquet(Opened):
 
     name: Literal["parquet"] = "parquet"
     path: SplitFiles
-    """File, folder, pattern or list of these for training; or `{train: ..., test: ...}`."""
+    """File, folder, pattern or list of these for training; or `{train: ..., test: ...}`. Files of a
+    folder or pattern whose names begin with the words of several splits are those splits."""
     image: str = "image"
     """Column of the images: bytes, or a struct with `bytes` or `path`."""
     label: str = "label"
     """Column of the classes: numbers or names."""
     split: str | None = None
-    """Column that names each row's split, if the files hold several."""
+    """Column that names each row's split, if the files hold several; null: the column `split` where
+    it names validation or test rows and the files are of one split."""
     limit: PositiveInt | None = None
     """Read at most this many rows of each file, for a first look; null: all."""
 

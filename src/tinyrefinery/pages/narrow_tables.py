@@ -95,18 +95,20 @@ class Fitted:
 
     def _block(self, row: Sequence[Text], width: int) -> RenderableType:
         """A row's heading, with one line per other column below."""
-        lines = Table.grid(padding=(0, BETWEEN, 0, 0))
         titles = [" ".join(column.title.split()) for column in self.columns]
+        pairs = [
+            (Text(title), cell)
+            for i, (title, cell) in enumerate(zip(titles, row, strict=True))
+            if i != self.head and cell.plain and title
+        ]
         left = min(max(map(cell_len, titles)), max(1, width // 2))
         right = max(1, width - left - 2 * BETWEEN)
-        lines.add_column(style="dim", overflow="fold", max_width=left)
-        lines.add_column(overflow="fold")
-        for i, (title, cell) in enumerate(zip(titles, row, strict=True)):
-            if i != self.head and cell.plain and title:
-                lines.add_row(Text(title), wrap_words(cell, right))
+        beside = all(longest_word(title) <= left for title, _ in pairs)
+        beside &= all(longest_word(cell) <= right for _, cell in pairs)
         block = Table.grid()
         block.add_column(overflow="fold")
         block.add_row(wrap_words(row[self.head], width))
+        lines = _beside(pairs, left, right) if beside else _below(pairs, width - 2 * BETWEEN)
         block.add_row(Padding(lines, (0, 0, 0, BETWEEN)))
         return block
 
@@ -137,6 +139,27 @@ class FittedTable:
 
     def __rich__(self) -> Fitted:
         return Fitted(self.columns, self.rows, self.head, self.caption)
+
+
+def _beside(pairs: Sequence[tuple[Text, Text]], left: int, right: int) -> Table:
+    """Titles and values side by side."""
+    lines = Table.grid(padding=(0, BETWEEN, 0, 0))
+    lines.add_column(style="dim", overflow="fold", max_width=left)
+    lines.add_column(overflow="fold")
+    for title, cell in pairs:
+        lines.add_row(wrap_words(title, left), wrap_words(cell, right))
+    return lines
+
+
+def _below(pairs: Sequence[tuple[Text, Text]], width: int) -> Table:
+    """Each value below its title, for terminals where words would be broken otherwise."""
+    lines = Table.grid()
+    lines.add_column(overflow="fold")
+    for title, cell in pairs:
+        title.stylize("dim")
+        lines.add_row(wrap_words(title, max(1, width)))
+        lines.add_row(Padding(wrap_words(cell, max(1, width)), (0, 0, 0, BETWEEN)))
+    return lines
 
 
 def _width(text: Text) -> int:

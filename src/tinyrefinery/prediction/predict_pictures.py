@@ -50,6 +50,7 @@ def predict(
         RefineryError: when the network can't be opened, a file does not exist, or an array is not
             a picture.
     """
+    _check_arguments(pictures, classes, size)
     if isinstance(model, Network):
         predictor = network_predictor(model)
     else:
@@ -59,6 +60,17 @@ def predict(
         [pictures] if isinstance(pictures, str | Path | np.ndarray | Image.Image) else pictures
     )
     return _predict_mixed(predictor, list(several))
+
+
+def _check_arguments(pictures: object, classes: Sequence[str] | None, size: object) -> None:
+    if not isinstance(pictures, str | Path | np.ndarray | Image.Image | Iterable):
+        raise DataError(
+            f"predict: pictures is {pictures!r}. Give files, folders, Pillow images or arrays"
+        )
+    if classes is not None and (isinstance(classes, str) or len(classes) < 2):
+        raise DataError(f"predict: classes is {classes!r}. Give at least two names")
+    if size is not None and not (isinstance(size, int) and size >= 1):
+        raise DataError(f"predict: size is {size!r}. Give pixels, at least 1")
 
 
 def predict_files(predictor: NetworkPredictor, files: PictureFiles) -> PicturePredictions:

@@ -119,6 +119,11 @@ def _task_decisions(task: Mapping[str, Any], by: str, where: str) -> list[Decisi
     data = task["data"]
     if "uid" not in data:
         raise DataError(f"{where}: has no uid: export a project whose tasks are from a queue")
+    if task.get("completions"):
+        raise DataError(
+            f"{where}: has 'completions', as Label Studio wrote before version 1.0. Import the "
+            "project in a newer version and export it again as JSON"
+        )
     newest: dict[str, Mapping[str, Any]] = {}
     for annotation in sorted(task.get("annotations") or [], key=_time):
         newest[_person(annotation, by)] = annotation
@@ -172,13 +177,28 @@ def _choices(annotation: Mapping[str, Any], where: str) -> tuple[str | None, str
     """Label and verdict of an annotation.
 
     Raises:
-        DataError: when someone chose in another control, so that no work is lost.
+        DataError: when someone chose in another control, or several choices in one, so that no
+            work is lost.
     """
     first: dict[str, str] = {}
+    unread: list[str] = []
     for result in annotation.get("result") or []:
-        choices = result.get("value", {}).get("choices") or []
+        value, control = result.get("value", {}), str(result.get("from_name"))
+        choices = value.get("choices") or []
+        if len(choices) > 1:
+            raise DataError(
+                f"{where}: has {len(choices)} choices of the control '{control}'. Give one, or the "
+                "verdict 'ambiguous'"
+            )
         if choices:
-            first[str(result.get("from_name"))] = str(choices[0])
+            first[control] = str(choices[0])
+        elif value:
+            unread.append(control)
+    if unread and not first:
+        raise DataError(
+            f"{where}: the control '{unread[0]}' has no choices. Label in the controls 'label' and "
+            "'verdict', which are Choices"
+        )
     if others := sorted(first.keys() - {"label", "verdict"}):
         raise DataError(
             f"{where}: has choices of the control '{others[0]}', not of 'label' or 'verdict'. "

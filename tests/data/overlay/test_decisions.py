@@ -118,6 +118,23 @@ def test_a_broken_line_is_named_by_its_number(tmp_path, line, told):
     assert told in str(error.value)
 
 
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_a_byte_order_mark_loses_no_decision(tmp_path, end):
+    """Editors of Windows write one. The only line may have no end."""
+    path = tmp_path / "decisions.jsonl"
+    path.write_text(said().as_json() + end, "utf-8-sig")
+    assert [each.uid for each in read_decisions(path)] == [A]
+    append_decisions(path, [said(B)])
+    assert [each.uid for each in read_decisions(path)] == [A, B]
+
+
+def test_a_queue_is_named_as_one(tmp_path):
+    path = tmp_path / "queue.jsonl"
+    path.write_text('{"queue": "q", "format": 1, "classes": ["cat", "dog"]}\n{"uid": "x"}\n')
+    with pytest.raises(DataError, match=r"line 1: this is a queue, not decisions. To decide: tiny"):
+        read_decisions(path)
+
+
 def test_merging_again_changes_nothing(tmp_path):
     path = tmp_path / "overlay.jsonl"
     both = [said(), said(B, minute=1)]

@@ -129,6 +129,8 @@ def _mistake(content: Any) -> str:
     """What is wrong with a decision; empty if it is valid."""
     if not isinstance(content, dict):
         return "is not a JSON object"
+    if "format" in content and "uid" not in content:
+        return "this is a queue, not decisions. To decide: tinyrefinery review QUEUE"
     if unknown := [str(name) for name in content if name not in _FIELDS]:
         return f"unknown field '{unknown[0]}'.{did_you_mean(unknown[0], _FIELDS)}"
     for name in ("uid", "verdict", "by", "at"):
@@ -206,7 +208,7 @@ def read_decisions(path: Path) -> list[Decision]:
         DataError: if the file can't be read, or a line is not a decision; names the line.
     """
     try:
-        text = path.read_bytes().decode("utf-8", "surrogateescape")
+        text = path.read_bytes().decode("utf-8-sig", "surrogateescape")
     except OSError as error:
         raise DataError(f"{path}: can't be read ({error.strerror or error})") from error
     *complete, last = text.split("\n")
@@ -329,7 +331,7 @@ def _repair_last_line(file: Any) -> None:
     file.seek(0)
     content = file.read()
     start = content.rfind(b"\n") + 1
-    if _is_json(content[start:].decode("utf-8", "replace")):
+    if _is_json(content[start:].decode("utf-8" if start else "utf-8-sig", "replace")):
         file.write(b"\n")
     else:
         file.truncate(start)

@@ -1,14 +1,13 @@
 """Folders of images: one folder per class, or a metadata file."""
 
-import csv
 import logging
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from io import StringIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -18,22 +17,29 @@ from tinyrefinery.data.class_names import number_labels
 from tinyrefinery.data.dataset import Dataset, Problem
 from tinyrefinery.data.listing import Listing, assemble
 from tinyrefinery.data.manifest import SPLITS
+from tinyrefinery.data.sources.metadata import read_metadata
 from tinyrefinery.data.sources.parquet import require_column
 from tinyrefinery.data.splits import SPLIT_WORDS, split_named
 from tinyrefinery.data.stamp import file_stamps
 from tinyrefinery.data.walk import is_passed_over, walk
 from tinyrefinery.errors import DataError
 from tinyrefinery.options.sources import Folder, Opened
-from tinyrefinery.reading.json_text import parse_json_object
 
 ENDINGS = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
     | {".ppm", ".pgm", ".pbm"}
 )
 """File name extensions of images, in lower case."""
+_OTHER_PICTURES = (
+    *(".heic", ".heif", ".avif", ".jxl", ".jp2", ".tga", ".psd", ".svg", ".ico"),
+    *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2", ".orf", ".npy", ".exr", ".dcm"),
+)
+"""Extensions of pictures that are not read. Messages name these first."""
 
 log = logging.getLogger("tinyrefinery")
 
+_NAMED = 6
+"""Most extensions that a message names."""
 _NO_UTF8 = "names that are not UTF-8"
 _METADATA = ("metadata.csv", "metadata.jsonl")
 _LAYOUTS = (
@@ -50,6 +56,8 @@ class Ignored:
     """Number of other files by extension, and of names that are no text."""
     links: list[str] = field(default_factory=list)
     """Links that were not followed."""
+    unreadable: list[str] = field(default_factory=list)
+    """Folders that can't be opened."""
 
 
 def open_folder(part: Folder) -> Dataset:
@@ -64,6 +72,8 @@ def open_folder(part: Folder) -> Dataset:
     Raises:
         DataError: if there is no image in any of the layouts, and as `assemble`.
     """
+    if not part.root.strip():
+        raise DataError("root: is empty. Give the folder of pictures, or . for this one")
     root = Path(part.root).expanduser()
     if not root.is_dir():
         what = "is a file, not a folder" if root.exists() else "no such folder"
@@ -114,6 +124,19 @@ def _refuse_ambiguous(root: Path, train: Path, folders: Sequence[Path]) -> None:
         )
 
 
+def _refuse_almost_splits(root: Path, names: Sequence[str]) -> None:
+    """Raise an error where all classes are called like splits, e.g. `train_set` and `test_set`."""
+    words = [
+        {SPLIT_WORDS[word] for word in re.split(r"[\W_\d]+", name.lower()) if word in SPLIT_WORDS}
+        for name in names
+    ]
+    if all(len(splits) == 1 for splits in words) and {"train"} in words and {"test"} in words:
+        raise DataError(
+            f"{root}: the class folders are called {', '.join(names[:4])}, like splits. Rename "
+            "them to train, validation and test, each with one folder per class"
+        )
+
+
 def _is_split(path: Path) -> bool:
     return path.name.lower() in SPLIT_WORDS
 
@@ -122,11 +145,6 @@ def _folders(path: Path) -> list[Path]:
     """Folders in a folder, in order of their names, which must be Unicode."""
     children = [child for child in path.iterdir() if not is_passed_over(child.name)]
     return sorted(child for child in children if _is_text(child.name) and child.is_dir())
-
-
-def pictures_below(root: Path) -> list[str]:
-    """Paths of all images below a folder, sorted. Hidden files are ignored."""
-    return sorted(_images([root], root)[root])
 
 
 def _images(
@@ -143,6 +161,7 @@ def _images(
     found: dict[Path, list[str]] = {top: [] for top in tops}
     all_folders = walk(tops, root)
     ignored.links += all_folders.skipped
+    ignored.unreadable += all_folders.unreadable
     for top, folder, names in all_folders.folders:
         found[top] += _pictures(folder, names, ignored)
     return found
@@ -166,7 +185,7 @@ def _pictures(folder: str, names: Iterable[str], ignored: Ignored) -> Iterator[s
 def image_files(top: Path) -> tuple[list[str], list[Problem]]:
     """Paths of all images below a folder, sorted, and what was passed over."""
     ignored = Ignored()
-    return _images([top], top.parent, ignored)[top], _problems(top, ignored)
+    return sorted(_images([top], top.parent, ignored)[top]), _problems(top, ignored)
 
 
 def _is_text(path: str) -> bool:
@@ -212,6 +231,7 @@ def _from_class_folders(root: Path, tops: dict[Path, str]) -> Listing:
         raise DataError(f"{root}: no image found{where}{_endings(ignored.others)}. {_LAYOUTS}")
     if len(names) == 1 and tops == {root: "train"}:
         raise DataError(f"{root}: there is one class folder only ({names[0]}). {_LAYOUTS}")
+    _refuse_almost_splits(root, names)
     counts = [len(paths) for paths in found.values()]
     classes = np.repeat([numbers[folder.name] for folder in found], counts)  # (N,)
     splits = [by_class[folder] for folder, n in zip(found, counts, strict=True) for _ in range(n)]
@@ -251,7 +271,7 @@ def _from_metadata(root: Path, tops: dict[Path, str], label: str) -> Listing:
         file = next((top / name for name in _METADATA if (top / name).exists()), None)
         if file is None:
             raise DataError(f"{top}: no metadata.csv or metadata.jsonl, but another split has one")
-        table = _read_metadata(file)
+        table = read_metadata(file)
         for column in ("file_name", label):
             require_column(table.schema, column, str(file))
         names = [_portable(str(name), top) for name in table.column("file_name").to_pylist()]
@@ -289,25 +309,6 @@ def _row_splits(table: pa.Table, names: list[str], default: str, where: str) -> 
     return [SPLIT_WORDS.get(top, default) for top in tops]
 
 
-def _read_metadata(file: Path) -> pa.Table:
-    try:
-        text = file.read_bytes().decode("utf-8-sig")  # keeps line ends: csv interprets them
-        if file.suffix == ".csv":
-            rows: list[dict[str, Any]] = list(csv.DictReader(StringIO(text), strict=True))
-        else:
-            lines = [(n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
-            rows = [parse_json_object(line, f"{file}, line {n}") for n, line in lines]
-        if number := next((n for n, row in enumerate(rows, 1) if None in row), None):
-            raise ValueError(f"entry {number} has more fields than the header")
-        names = dict.fromkeys(name for row in rows for name in row)
-        table = pa.table({name: [row.get(name) for row in rows] for name in names})
-    except (OSError, ValueError, csv.Error, pa.ArrowException, OverflowError, TypeError) as error:
-        raise DataError(f"{file}: can't be read as {file.suffix[1:].upper()} ({error})") from error
-    if not table.num_rows:
-        raise DataError(f"{file}: lists no images")
-    return table
-
-
 def _listing(
     root: Path,
     paths: list[str],
@@ -335,14 +336,20 @@ def _listing(
 def _endings(others: Counter[str]) -> str:
     if not others:
         return ""
-    kinds = ", ".join(f"{count} {ending}" for ending, count in others.most_common(4))
-    return f" (ignored: {kinds})"
+    ordered = sorted(others.most_common(), key=lambda item: item[0] not in _OTHER_PICTURES)
+    rest = sum(count for _, count in ordered[_NAMED:])
+    kinds = [f"{count} {ending}" for ending, count in ordered[:_NAMED]]
+    kinds += [f"{rest} others"] if rest else []
+    convert = ". Convert pictures to JPEG or PNG" if ordered[0][0] in _OTHER_PICTURES else ""
+    return f" (ignored: {', '.join(kinds)}{convert})"
 
 
 def _problems(root: Path, ignored: Ignored) -> list[Problem]:
     """What was passed over."""
     what = "a link to a folder that is read already, or to a folder above it; not followed"
     problems = [Problem("ignored_files", link, what) for link in ignored.links]
+    what = "this folder can't be read; its pictures are left out. Change its permissions"
+    problems += [Problem("ignored_files", folder, what) for folder in ignored.unreadable]
     if count := ignored.others.pop(_NO_UTF8, 0):
         noun = "file or folder whose name is" if count == 1 else "files or folders whose names are"
         what = f"{count} {noun} not UTF-8; rename them"

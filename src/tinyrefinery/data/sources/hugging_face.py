@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from tinyrefinery.data.dataset import Dataset
+from tinyrefinery.data.dataset import Dataset, Problem
 from tinyrefinery.data.listing import assemble
 from tinyrefinery.data.sources.parquet import Table, listing_of
 from tinyrefinery.data.splits import SPLIT_WORDS
@@ -38,7 +39,25 @@ def open_hugging_face(part: HuggingFace) -> Dataset:
         for ours, theirs in split_names.items()
     ]
     name = f"{path} ({part.config})" if part.config else path
-    return assemble(listing_of(name, tables, image, label, None), part)
+    listing = listing_of(name, tables, image, label, None)
+    return assemble(replace(listing, problems=_unused_splits(part, loaded, split_names)), part)
+
+
+def _unused_splits(
+    part: HuggingFace, loaded: Mapping[str, Any], used: Mapping[str, str]
+) -> tuple[Problem, ...]:
+    """The splits that no name of ours stands for, unless the recipe chose splits."""
+    if part.splits is not None:
+        return ()
+    return tuple(
+        Problem(
+            "ignored_files",
+            f"{part.path}, split {name}",
+            f"{len(rows)} images of a split that is neither train, validation nor test",
+        )
+        for name, rows in loaded.items()
+        if name not in used.values()
+    )
 
 
 def _load(part: HuggingFace) -> Mapping[str, Any]:

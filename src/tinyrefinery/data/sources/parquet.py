@@ -12,7 +12,7 @@ from tinyrefinery.data.blobs import ArrowBlobs
 from tinyrefinery.data.class_names import number_labels
 from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.data.listing import Listing, assemble
-from tinyrefinery.data.splits import split_named
+from tinyrefinery.data.splits import holds_splits, split_named, splits_of_files
 from tinyrefinery.errors import DataError, did_you_mean
 from tinyrefinery.options.sources import Parquet
 from tinyrefinery.reading.json_text import parse_json
@@ -28,17 +28,38 @@ def open_parquet(part: Parquet) -> Dataset:
     columns go into the manifest, except those with bytes or nested fields. The encoded images are
     read into memory.
 
+    Without a mapping from splits to files, the files of a folder or pattern are those of the splits
+    that their names begin with, and a column `split` that has validation or test rows names the
+    split of each row.
+
     Raises:
         DataError: if a file is missing, empty, truncated or lacks a column, and as `assemble`.
     """
-    by_split = part.path if isinstance(part.path, Mapping) else {"train": part.path}
     tables = [
         _read(file, split, part.image, part.label, part.limit)
-        for split, files in by_split.items()
-        for file in _files(files)
+        for file, split in _files_and_splits(part.path)
     ]
-    listing = listing_of(tables[0].where, tables, part.image, part.label, part.split)
+    column = part.split or _usual_split_column(part.path, tables)
+    listing = listing_of(tables[0].where, tables, part.image, part.label, column)
     return assemble(listing, part)
+
+
+def _files_and_splits(path: str | Sequence[str] | Mapping[str, str]) -> list[tuple[Path, str]]:
+    """All files, each with its split."""
+    if isinstance(path, Mapping):
+        return [(file, split) for split, files in path.items() for file in _files(files)]
+    files = _files(path)
+    splits = splits_of_files(files, path) if isinstance(path, str) else ["train"] * len(files)
+    return list(zip(files, splits, strict=True))
+
+
+def _usual_split_column(path: object, tables: "Sequence[Table]") -> str | None:
+    """The column `split` where it says more than the files; None where it does not."""
+    files_say_more = isinstance(path, Mapping) or len({part.split for part in tables}) > 1
+    if files_say_more or not all("split" in part.table.column_names for part in tables):
+        return None
+    columns = [part.table.column("split").unique().to_pylist() for part in tables]
+    return "split" if holds_splits(value for column in columns for value in column) else None
 
 
 @dataclass(frozen=True)
@@ -76,14 +97,15 @@ def listing_of(
         raise DataError(f"{name}: the files have different classes, or another order of classes")
     try:
         table = pa.concat_tables([part.table for part in parts], promote_options="permissive")
+    except (pa.ArrowException, OverflowError, ValueError, TypeError) as error:
+        raise DataError(f"{name}: the columns of the files don't match ({error})") from error
+    try:
         blobs = ArrowBlobs.of(table.column(image))
     except TypeError as error:
         raise DataError(
             f"{parts[0].where}: column '{image}' is {error}; images must be binary, or a struct of "
             "bytes and path"
         ) from error
-    except (pa.ArrowException, OverflowError, ValueError) as error:
-        raise DataError(f"{name}: the columns of the files don't match ({error})") from error
     labels, classes = number_labels(table.column(label), names, f"{name}, column '{label}'")
     extras = [column for column in table.column_names if column not in (image, label, split)]
     return Listing(

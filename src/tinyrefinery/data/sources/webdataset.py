@@ -16,6 +16,7 @@ from tinyrefinery.data.class_names import number_labels
 from tinyrefinery.data.dataset import Dataset, Problem
 from tinyrefinery.data.listing import Listing, assemble
 from tinyrefinery.data.sources.folder import ENDINGS
+from tinyrefinery.data.splits import holds_splits, split_named, splits_of_files
 from tinyrefinery.data.stamp import file_stamps
 from tinyrefinery.errors import DataError
 from tinyrefinery.options.sources import WebDataset
@@ -32,20 +33,27 @@ def open_webdataset(part: WebDataset) -> Dataset:
     Images are read from the shards on demand, so shards must not be compressed. Scalars in
     `KEY.json` become columns of the manifest. For classes without names see `number_labels`.
 
+    Without a mapping from splits to shards, the shards of a pattern are those of the splits that
+    their names begin with, and a field `split` that has validation or test names the split of each
+    sample.
+
     Raises:
         DataError: if a shard is missing, truncated or compressed, or a label can't be read, and as
             `assemble`.
     """
-    by_split = part.path if isinstance(part.path, Mapping) else {"train": part.path}
-    shards = [(file, split) for split, files in by_split.items() for file in _files(files)]
-    samples = [
-        (number, split, sample)
-        for number, (file, split) in enumerate(shards)
-        for sample in _samples(file)
-    ]
+    shards = _shards(part.path)
+    samples: list[tuple[int, str, dict[str, Any]]] = []
+    without: list[Problem] = []
+    for number, (file, split) in enumerate(shards):
+        found, problems = _samples(file)
+        samples += [(number, split, sample) for sample in found]
+        without += problems
     first = shards[0][0]
     if not samples:
-        raise DataError(f"{first}: no images in {len(shards)} shards")
+        others = f": {without[0].what}" if without else ""
+        raise DataError(f"{first}: no images in {len(shards)} shards{others}")
+    if not isinstance(part.path, Mapping) and {split for _, split, _ in samples} == {"train"}:
+        samples = _with_split_fields(samples, str(first))
     files = [file for file, _ in shards]
     stamps = file_stamps(files)
     spans = np.array([(n, s["offset"], s["size"]) for n, _, s in samples], np.int64)
@@ -63,13 +71,40 @@ def open_webdataset(part: WebDataset) -> Dataset:
         SliceBlobs(files, spans),
         extras=_extras_table([s["extras"] for _, _, s in samples], str(first)),
         stamps=[f"{stamps[n]}\x1f{s['offset']}" for n, _, s in samples],
-        problems=tuple(
-            Problem("ignored_files", f"{files[n]}, {s['name']}", "second image of one sample")
-            for n, _, s in samples
-            if s["has_second_image"]
-        ),
+        problems=(*_second_images(samples, files), *without),
     )
     return assemble(listing, part)
+
+
+def _second_images(
+    samples: Sequence[tuple[int, str, dict[str, Any]]], files: Sequence[str]
+) -> list[Problem]:
+    what = "second image of one sample"
+    return [
+        Problem("ignored_files", f"{files[n]}, {s['name']}", what)
+        for n, _, s in samples
+        if s["has_second_image"]
+    ]
+
+
+def _with_split_fields(
+    samples: list[tuple[int, str, dict[str, Any]]], where: str
+) -> list[tuple[int, str, dict[str, Any]]]:
+    """The samples with the splits of their fields `split`, where those name several."""
+    words = [sample["extras"].get("split") for _, _, sample in samples]
+    if not holds_splits(words):
+        return samples
+    named = [split_named(str(word), f"{where}, field 'split'") for word in words]
+    return [(n, split, sample) for (n, _, sample), split in zip(samples, named, strict=True)]
+
+
+def _shards(path: str | Sequence[str] | Mapping[str, str]) -> list[tuple[str, str]]:
+    """All shards, each with its split: that of the mapping, or of their names."""
+    if isinstance(path, Mapping):
+        return [(file, split) for split, files in path.items() for file in _files(files)]
+    files = _files(path)
+    splits = splits_of_files(files, path) if isinstance(path, str) else ["train"] * len(files)
+    return list(zip(files, splits, strict=True))
 
 
 def _files(shards: str | Sequence[str]) -> list[str]:
@@ -99,8 +134,11 @@ def _expand_range(text: str) -> Iterator[str]:
         yield from _expand_range(text.replace(match.group(), f"{number:0{len(first)}}", 1))
 
 
-def _samples(file: str) -> list[dict[str, Any]]:
-    """Samples with an image: name, offset, size, label or None, extras, has_second_image."""
+def _samples(file: str) -> tuple[list[dict[str, Any]], list[Problem]]:
+    """Samples with an image, and a problem that counts those without one.
+
+    A sample has name, offset, size, label or None, extras and has_second_image.
+    """
     samples: dict[str, dict[str, Any]] = {}
     try:
         end = 0
@@ -118,7 +156,11 @@ def _samples(file: str) -> list[dict[str, Any]]:
     found = [sample for sample in samples.values() if "offset" in sample]
     for sample in found:
         _check_dots(sample, file)
-    return found
+    others = [sample["other"] for sample in samples.values() if "offset" not in sample]
+    if not others:
+        return found, []
+    what = f"{len(others)} of its samples have no image that can be read, e.g. {others[0]}"
+    return found, [Problem("ignored_files", file, what)]
 
 
 def _check_dots(sample: dict[str, Any], file: str) -> None:
@@ -147,6 +189,7 @@ def _add_member(
         return
     empty = {"label": None, "extras": {}, "has_second_image": False}
     sample = samples.setdefault(f"{folder}/{key}", empty)
+    sample.setdefault("other", member.name)
     kind = kind.lower()
     if "." + kind.rpartition(".")[2] in ENDINGS:
         if "offset" in sample:
@@ -165,7 +208,7 @@ def _add_member(
 def _read_label(sample: dict[str, Any], kind: str, content: bytes, where: str) -> None:
     try:
         if kind == "cls":
-            text = content.decode().strip()
+            text = content.decode("utf-8-sig").strip()
             sample["label"] = int(text) if text.lstrip("-").isdigit() else text or None
         else:
             fields = parse_json_object(content, where)
