@@ -156,6 +156,9 @@ def _lines(artifact: "Exported") -> list[str]:
         f"probabilities differ by at most {parity.probability:.2g}, logits by at most "
         f"{parity.logit:.2g} of the largest"
     )
+    if artifact.rejected:
+        options = " and ".join(artifact.rejected)
+        lines.append(f"  tried, but no better on these images, and left out: {options}")
     if parity.rounding is not None:
         lines.append(
             "  The network amplifies rounding: in 32 bits its logits differ by "
@@ -217,11 +220,15 @@ def _remedies(artifact: "Exported") -> list[str]:
         return []
     highest = math.ceil(parity.drop.high * 10) / 10
     accept = f"Accept it with --max-drop {highest:g}, or list the layers that lose most: --explain"
-    if artifact.record["target"] != "executorch" and "float_layers" not in artifact.record:
+    record, tried = artifact.record, artifact.rejected
+    kinds = {"--keep-float": "float_layers", "--keep-16bit": "int16_layers"}
+    kinds["--fine-tune"] = "fine_tuned"
+    left = [option for option, key in kinds.items() if key not in record and option not in tried]
+    if record["target"] != "executorch" and "--keep-float" in left:
         accept = f"Keep the layers that lose most in float: --keep-float 3. {accept}"
-    if artifact.record["target"] == "litert" and "int16_layers" not in artifact.record:
+    if record["target"] == "litert" and "--keep-16bit" in left:
         accept = f"Give the layers that lose most 16 bits: --keep-16bit 3. {accept}"
-    if "fine_tuned" not in artifact.record and artifact.record["stage"] is not None:
+    if record["stage"] is not None and "--fine-tune" in left:
         accept = f"Fit the weights to int8: --fine-tune 2. {accept}"
     if parity.images_needed is None:
         return [f"  The drop is above --max-drop {parity.bound:g}. {accept}"]

@@ -53,7 +53,8 @@ def prepare_streams() -> None:
             stream.reconfigure(errors=HANDLER)
         for method in ("write", "flush"):
             setattr(stream, method, _watched(name, getattr(stream, method)))
-        stream.write = _without_commands(stream.write)
+        if stream.isatty():  # a file or another program gets names as they are
+            stream.write = _without_commands(stream.write)
 
 
 def _without_commands(write: Any) -> Any:

@@ -13,6 +13,7 @@ import torch
 
 from tests.networks.runs import CLASSES
 from tinyrefinery import export, open_network
+from tinyrefinery.cli import export as cli_export
 from tinyrefinery.deploy.export.artifact_facts import artifact_facts
 from tinyrefinery.deploy.export.exportable import Exportable
 from tinyrefinery.deploy.export.exporting import recipe_budget
@@ -139,6 +140,13 @@ def test_fine_tuning_leaves_the_run_and_measures_against_it(run, tmp_path):
     if "fine_tuned" in done.record:  # it was the better one
         assert done.record["digest"] == tuned.digest
         assert tmp_path / "tuned" / done.record["fine_tuned"]["network"] == tuned.file
+    assert ("fine_tuned" in done.record) != (done.rejected == ("--fine-tune",))
+    # What did not help is told, and not advised again.
+    told = " ".join(cli_export._lines(replace(plain, rejected=("--fine-tune",))))
+    assert "no better on these images, and left out: --fine-tune" in told
+    assert "--fine-tune 2" not in told
+    assert "--keep-float 3" in told
+    assert "--fine-tune 2" in " ".join(cli_export._lines(plain))
 
 
 def test_fine_tuning_needs_int8_and_a_run(run, tmp_path):

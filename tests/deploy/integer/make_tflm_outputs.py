@@ -25,7 +25,7 @@ REAL = (
     "wake_vision_mohammad_hallaq",
 )
 IMAGES = 6
-_RUN = """
+RUN = """
 import sys
 import numpy as np
 from tflite_micro.python.tflite_micro import runtime
@@ -64,7 +64,7 @@ def main(python: str) -> None:
             arrays[f"{name}.file"] = np.frombuffer(files[name].read_bytes(), np.uint8)
         for name, path in files.items():
             np.save(folder / "in.npy", images_for(path))
-            command = [python, "-c", _RUN, path, folder / "in.npy", folder / "out.npy"]
+            command = [python, "-c", RUN, path, folder / "in.npy", folder / "out.npy"]
             subprocess.run(command, check=True)
             arrays[f"{name}.outputs"] = np.load(folder / "out.npy")
     np.savez_compressed(FOLDER / "tflm_outputs.npz", **arrays)

@@ -23,6 +23,8 @@ class Exported:
     """What int8 costs each layer, the most expensive one first; empty unless it was asked for."""
     excess: tuple[str, ...] = ()
     """What is above the budget, for people."""
+    rejected: tuple[str, ...] = ()
+    """Options that were tried and made no better artifact, e.g. `--fine-tune`."""
 
     @property
     def passed(self) -> bool:

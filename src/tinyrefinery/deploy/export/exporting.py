@@ -3,7 +3,7 @@
 import copy
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,11 +15,12 @@ import torch
 from tinyrefinery.data.batches import evenly_spaced
 from tinyrefinery.deploy.export import export_options
 from tinyrefinery.deploy.export.artifact_facts import INSIDE, KeptLayers, artifact_facts, has_signs
+from tinyrefinery.deploy.export.candidate import Candidate, better
 from tinyrefinery.deploy.export.export_options import TARGETS, ExportOptions
 from tinyrefinery.deploy.export.exportable import Exportable
 from tinyrefinery.deploy.export.exported import Exported
 from tinyrefinery.deploy.export.onnx_graph import export_graph
-from tinyrefinery.deploy.export.parity import MOST_WITH_SIGNS, Parity, compare, divergence
+from tinyrefinery.deploy.export.parity import MOST_WITH_SIGNS, compare, divergence
 from tinyrefinery.deploy.export.sample_images import Sample, Samples, draw_samples
 from tinyrefinery.deploy.export.side_files import VECTORS, Vectors, failed_file, write_artifact
 from tinyrefinery.deploy.export.verification import open_artifact, predict_artifact
@@ -108,26 +109,6 @@ def _write_graphs(
 
 
 @dataclass(frozen=True)
-class _Candidate:
-    """An artifact that may be written."""
-
-    network: Network
-    """What it was made from: the network, or one fine-tuned for int8."""
-    graph: Path
-    """Its float graph."""
-    made: Path
-    """The artifact's file."""
-    method: str
-    """How it was calibrated; "" for float."""
-    parity: Parity
-    checked: tuple[np.ndarray, np.ndarray]
-    """Its inputs of the check and its probabilities."""
-    loss: tuple[float, float]
-    """Upper end of the drop's interval, and divergence: the smallest is the best."""
-    kept: KeptLayers = field(default_factory=KeptLayers)
-
-
-@dataclass(frozen=True)
 class _Work:
     """One network on its way to several targets."""
 
@@ -140,21 +121,22 @@ class _Work:
         self, target: str, graph: Path, folder: Path, say: Callable[[str], object]
     ) -> Exported:
         """Make, check and write the artifact of one target."""
-        best = self._candidate(target, self.network, graph, folder, say)
+        best, rejected = self._candidate(target, self.network, graph, folder, say), []
         if self.options.fine_tune and best.parity.verdict != "PASS":
             network, tuned = self.tuned(folder, say)
             other = self._candidate(target, network, tuned, folder / TUNED, say)
-            best = min(best, other, key=lambda each: each.loss)
-        kinds = {"int16": self.options.keep_16bit, "floats": self.options.keep_float}
-        for kind, count in kinds.items():
+            best = better(best, other, "--fine-tune", rejected)
+        ways = {"int16": "--keep-16bit", "floats": "--keep-float"}
+        counts = {"int16": self.options.keep_16bit, "floats": self.options.keep_float}
+        for kind, count in counts.items():
             if count and best.parity.verdict != "PASS":
                 from tinyrefinery.deploy.export.float_layers import layers_that_lose_most
 
                 layers = layers_that_lose_most(self._effects(best, say), count)
                 kept, place = KeptLayers(**{kind: layers}), folder / f"{MIXED}-{kind}"
                 other = self._candidate(target, best.network, best.graph, place, say, kept)
-                best = min(best, other, key=lambda each: each.loss)
-        exported = self._write(target, best, say)
+                best = better(best, other, ways[kind], rejected)
+        exported = replace(self._write(target, best, say), rejected=tuple(rejected))
         if self.options.explain and self.samples.calibration is not None:
             return replace(exported, layers=self._layers(exported.path, best, say))
         return exported
@@ -180,7 +162,7 @@ class _Work:
         folder: Path,
         say: Callable[[str], object],
         kept: KeptLayers = KeptLayers(),  # noqa: B008  it is frozen
-    ) -> "_Candidate":
+    ) -> Candidate:
         """The artifact of one graph with the calibration that loses least, and its check."""
         say(f"converting to {target}{' int8' if self.options.int8 else ''}")
         folder.mkdir(exist_ok=True)
@@ -202,7 +184,7 @@ class _Work:
         drop = 0.0 if parity.drop is None else parity.drop.high
         loss = (drop, losses[best])
         checked = inputs, found[best]
-        return _Candidate(network, graph, made[best], best, parity, checked, loss, kept)
+        return Candidate(network, graph, made[best], best, parity, checked, loss, kept)
 
     def _made(
         self,
@@ -256,7 +238,7 @@ class _Work:
         return network, graph
 
     def _layers(
-        self, path: Path, best: "_Candidate", say: Callable[[str], object]
+        self, path: Path, best: Candidate, say: Callable[[str], object]
     ) -> tuple["LayerEffect", ...]:
         """What int8 costs each layer; also written beside the artifact."""
         from tinyrefinery.deploy.export.explaining import write_layers
@@ -265,7 +247,7 @@ class _Work:
         write_layers(path, effects)
         return tuple(effects)
 
-    def _effects(self, best: "_Candidate", say: Callable[[str], object]) -> list["LayerEffect"]:
+    def _effects(self, best: Candidate, say: Callable[[str], object]) -> list["LayerEffect"]:
         """What int8 costs each layer of a candidate, the most expensive one first."""
         from tinyrefinery.deploy.export.explaining import IMAGES, explain_layers
         from tinyrefinery.deploy.export.layer_effects import EffectImages
@@ -339,7 +321,7 @@ class _Work:
         except RuntimeError:  # a layer that makes float32 tensors of its own
             return None
 
-    def _write(self, target: str, best: "_Candidate", say: Callable[[str], object]) -> Exported:
+    def _write(self, target: str, best: Candidate, say: Callable[[str], object]) -> Exported:
         """Write the artifact, or the record of its failure."""
         precision = ".int8" if self.options.int8 else ""
         path = self.options.out / f"{self.network.slug}{precision}{TARGETS[target]}"

@@ -18,7 +18,6 @@ FIRST, LAST = [0, 3, 1, 2], [0, 2, 3, 1]
 """Permutations to channels first, and back to channels last."""
 SIMPLE = ("RELU", "RELU6", "RELU_0_TO_1", "LOGISTIC", "HARD_SWISH", "TANH", "MUL", "ADD", "SUB")
 """Operators that compute number by number."""
-
 CLIPS = ("RELU", "RELU6")
 """Activations that a convolution can apply itself."""
 CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
@@ -47,6 +46,8 @@ class Part:
             for reader in graph.readers(index):
                 kind, made = graph.kind(reader), reader.outputs[0]
                 if kind == "MEAN" and graph.constant(reader.inputs[1]) == [2, 3]:
+                    if not self._is_only_reshaped(made):
+                        return False
                     self.means.append(reader)
                 elif kind == "TRANSPOSE" and graph.constant(reader.inputs[1]) == LAST:
                     self.ends.append(reader)
@@ -57,6 +58,12 @@ class Part:
                     self.maps.add(made)
                     todo.append(made)
         return all(self._takes(index) for operator in simple for index in operator.inputs)
+
+    def _is_only_reshaped(self, index: int) -> bool:
+        """Whether no reader of a mean minds the order of its axes."""
+        kinds = {self.graph.kind(reader) for reader in self.graph.readers(index)}
+        flat = len(self.graph.shape(index)) == 2
+        return index not in self.graph.outputs and (flat or kinds == {"RESHAPE"})
 
     def _takes(self, index: int) -> bool:
         """Whether an input of maps is one of them, a number, or a gate, which is collected."""
