@@ -4,8 +4,9 @@
 
 PYTHON is an interpreter that has the package `tflite_micro`. Each network has random weights, batch
 normalization with statistics of noise, and 10 classes, and becomes an int8 LiteRT file. Its
-integers are computed as the C source does, for 6 images of noise, half of it coarse. An output differs if it
-does by more than 1e-6, which is a rounding of the last softmax. Operators are counted in the file.
+integers are computed as the C source does, for 6 images of noise, half of it coarse. An output
+differs if it does by more than 1e-6, which is a rounding of the last softmax. Operators are counted
+in the file.
 """
 
 import csv
