@@ -87,9 +87,8 @@ def test_the_artifact_is_within_the_budget_and_reads_the_test_pictures(fitted, s
         found = net.infer(np.asarray(small)[None])
         right += int(found.argmax() == data.manifest.labels[row])
     stated = float(output.partition(".tflite: ")[2].partition(" %")[0])
-    assert abs(100 * right / len(rows) - stated) <= 100 * 2 / len(
-        rows
-    )  # another implementation of resizing
+    # Two pictures, for another implementation of resizing, and the rounding of what is stated.
+    assert abs(100 * right / len(rows) - stated) <= 100 * 2 / len(rows) + 0.05
     record = json.loads(file.with_name(f"{file.name}.json").read_text())
     assert record["parity"]["agreement"] > 0.6
 

@@ -49,7 +49,7 @@ def open_data(name: str, **options: Any) -> Dataset:
     """
     if not isinstance(name, str):
         raise DataError(
-            f"open_data: {name!r:.80} is no name of a source. Write open_data('folder', "
+            f"open_data: {name!r:.80} is not the name of a source. Write open_data('folder', "
             "root='photos/')"
         )
     if name not in KINDS:

@@ -52,7 +52,7 @@ def split_named(word: str, where: str = "") -> str:
 def splits_of_files(files: Sequence[str | Path], where: str) -> list[str]:
     """The split of each file, by the first word of its name, e.g. `test-00000-of-00002.parquet`.
 
-    Files of one split only are all for training: whoever names them means them.
+    Files of one split only are all for training: anyone who names them means them.
 
     Args:
         files: the files that a folder or a pattern stands for.
