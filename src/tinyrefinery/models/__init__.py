@@ -18,6 +18,7 @@ MODELS = {
     "alexnet": "alexnet.AlexNet",
     "alexnet_xnor": "alexnet_xnor.AlexNetXnor",
     "bireal_small": "bireal_small.BirealSmall",
+    "bireal_small_lcnn": "bireal_lcnn.bireal_small_lcnn",
     "darknet19": "darknet19.Darknet19",
     "densenet121": "densenet.densenet121",
     "densenet_k12": "densenet.densenet_k12",

@@ -8,6 +8,7 @@ layers have multiples of 64 channels, which fill the words of a packed network.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -34,7 +35,11 @@ class ShortcutConv(nn.Module):
 
     def __init__(self, width: int, weights: Weights, activations: Activations) -> None:
         super().__init__()
-        self.conv = BinaryConv2d(width, width, weights=weights, activations=activations, clip=_CLIP)
+        if weights == activations == "float":
+            self.conv = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        else:
+            options: dict[str, Any] = {"weights": weights, "activations": activations}
+            self.conv = BinaryConv2d(width, width, clip=_CLIP, **options)
         self.activation = nn.PReLU(width)
         self.norm = nn.BatchNorm2d(width)
 
