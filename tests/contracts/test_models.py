@@ -55,6 +55,7 @@ PUBLISHED = {
     "resnet50_xnor": (1000, 25_557_032 - 2 * 26_560 + 2 * 26_624),
     # The dense networks', with dictionaries of 32 words and their coefficients, counted by hand.
     "resnet8_lcnn": (10, 77_946 - 73_728 + 32 * 176 + 288 * 224),
+    "bireal_small_lcnn": (10, 2_373_866 - 2_322_432 + (32 + 288) * 1_344),
     "resnet18_lcnn": (1000, 11_689_512 - 10_985_472 + 32 * 3_392 + 288 * 3_840),
     "vgg16": (1000, 138_357_544),
     "vgg19": (1000, 143_667_240),
