@@ -27,7 +27,7 @@ from tinyrefinery.data_tests.reports.folding import Line, folded, lines
 from tinyrefinery.data_tests.suggest import as_yaml, template_text, weak_slices
 from tinyrefinery.data_tests.verdicts import Verdict, exit_code
 from tinyrefinery.errors import RefineryError
-from tinyrefinery.files import check_writable, write_atomic
+from tinyrefinery.files import write_atomic
 
 if TYPE_CHECKING:
     from tinyrefinery.data_tests.reports.page import Overlay
@@ -80,11 +80,12 @@ def judge(
     """
     log_progress()
     from tinyrefinery.data_tests.session import kept_results, run_tests
+    from tinyrefinery.networks.network_data import check_kept
     from tinyrefinery.networks.opening import open_network
 
     (tests,), changes = _without_overrides([tests, *map(Path, overrides or ())], DATA_TESTS)
     network = open_network(run, stage=stage, seed=seed, row=row, like=like)
-    check_writable(files=[kept_results(network, tests)])
+    check_kept(kept_results(network, tests), network)
     against = None
     if baseline is not None:
         against = open_network(baseline, stage=baseline_stage, like=like)

@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from tinyrefinery.cli import streams
+from tinyrefinery.cli.options import check_default
 from tinyrefinery.errors import DataError
 from tinyrefinery.pages.run_tables import (
     comparisons,
@@ -19,6 +20,7 @@ from tinyrefinery.reports.detectors import class_table, detector_table, write_de
 from tinyrefinery.reports.network_facts import network_facts
 from tinyrefinery.reports.table_lines import table_lines, write_table
 from tinyrefinery.reports.table_text import notes, terminal_lines, title
+from tinyrefinery.runs.files import RESULTS
 from tinyrefinery.runs.run_folder import Run, open_run
 from tinyrefinery.runs.stage_record import DETECTOR
 
@@ -60,6 +62,9 @@ def show(
         for run in runs:
             _show_detectors(console, run)
         return
+    if out is None:
+        places = [folders[0] / "report.html", *(run.path / RESULTS for run in runs)]
+        check_default(*places, other="report --out FILE writes nothing into the runs")
     from tinyrefinery.reports.page import write_page  # imports matplotlib
 
     page = write_page(runs, out, baseline, figures=figures, pareto=pareto)
