@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
+from rich.text import Text
 
 from tinyrefinery.cli import streams
 from tinyrefinery.cli.options import (
@@ -197,7 +198,7 @@ def _without_overrides(
 def _print(session: "Session", *, whole: bool) -> None:
     console = streams.console()
     against = f" against {session.baseline.name}" if session.baseline else ""
-    console.print(escape(f"{session.network.name}{against}"), soft_wrap=True)
+    streams.print_lines(console, f"{session.network.name}{against}")
     console.print()
     baseline = session.baseline.name if session.baseline else None
     confidence = session.suite.defaults.confidence
@@ -207,7 +208,7 @@ def _print(session: "Session", *, whole: bool) -> None:
     reasons = terminal.reasons(shown)
     counts = f"{texts.summary(session.results)}{_how_to_unfold(shown)}"
     for line in ["", *reasons, *([""] if reasons else []), escape(counts)]:
-        console.print(line, soft_wrap=True, highlight=False)
+        streams.print_lines(console, Text.from_markup(line, emoji=False))
 
 
 def _how_to_unfold(shown: Sequence[Line]) -> str:

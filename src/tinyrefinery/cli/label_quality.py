@@ -64,4 +64,4 @@ def label_quality(
     console = streams.console()
     for basis in dict.fromkeys(line["basis"] for line in lines):
         console.print(quality_table(lines, basis))
-    console.print(f"Written: {path}", soft_wrap=True, markup=False, highlight=False)
+    streams.print_lines(console, f"Written: {path}")

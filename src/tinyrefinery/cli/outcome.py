@@ -76,10 +76,10 @@ def show(
     groups = group_stages(runs)
     console.print(terminal_table(groups))
     notes = [note for run in runs for note in run.notes]
-    _print(console, *notes, "", *map(gain_line, comparisons(groups, baseline)), "")
+    streams.print_lines(console, *notes, "", *map(gain_line, comparisons(groups, baseline)), "")
     for run in runs:
         _print_rows(console, run)
-    _print(console, f"Report: {page}")
+    streams.print_lines(console, f"Report: {page}")
 
 
 def _print_network(console: Console, run: Run) -> None:
@@ -90,7 +90,7 @@ def _print_network(console: Console, run: Run) -> None:
     name = " ".join(part for part in (run.name, facts.stage.label) if part)
     lines = [f"Your network, {name}: {facts.accuracy}", facts.seeds, facts.size]
     lines += [f"File: {facts.stage.network}", f"Next: {facts.commands[0][0]}"]
-    _print(console, *filter(None, lines), "")
+    streams.print_lines(console, *filter(None, lines), "")
 
 
 def _show_detectors(console: Console, run: Run) -> None:
@@ -101,9 +101,9 @@ def _show_detectors(console: Console, run: Run) -> None:
     console.print(detector_table(run.stages, measured, split))
     if not run.table:
         console.print(class_table(run.stages, measured, split))
-    _print(console, *run.notes, "")
+    streams.print_lines(console, *run.notes, "")
     _print_rows(console, run)
-    _print(console, f"Results: {write_detector_results(run)}")
+    streams.print_lines(console, f"Results: {write_detector_results(run)}")
 
 
 def _print_rows(console: Console, run: Run) -> None:
@@ -111,12 +111,6 @@ def _print_rows(console: Console, run: Run) -> None:
     if not run.table:
         return
     lines = table_lines(run)
-    _print(console, title(run), "")
+    streams.print_lines(console, title(run), "")
     console.print(terminal_lines(lines))
-    _print(console, *notes(run, lines), "")
-
-
-def _print(console: Console, *lines: str) -> None:
-    """Lines as they are: no markup, no colors, wrapped only by the terminal."""
-    for line in lines:
-        console.print(line, soft_wrap=True, markup=False, highlight=False)
+    streams.print_lines(console, *notes(run, lines), "")

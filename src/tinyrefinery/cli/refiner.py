@@ -75,5 +75,5 @@ def refiner(
         write_atomic(path, json.dumps(found, indent=1, allow_nan=False))
     console = streams.console()
     console.print(refiner_table(found))
-    for line in (*report_lines(found), *([f"Written: {path}"] if path else [])):
-        console.print(line, soft_wrap=True, markup=False, highlight=False)
+    written = [f"Written: {path}"] if path else []
+    streams.print_lines(console, *report_lines(found), *written)

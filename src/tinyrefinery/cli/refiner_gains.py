@@ -60,4 +60,4 @@ def refiner_gains(
     console = streams.console()
     console.print(gains_table(lines))
     console.print(rank_table(lines))
-    console.print(f"Written: {path}", soft_wrap=True, markup=False, highlight=False)
+    streams.print_lines(console, f"Written: {path}")
