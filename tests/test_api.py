@@ -51,6 +51,15 @@ def test_refine_tells_what_is_wrong(tmp_path):
         (lambda data: tr.train("starter/cifar10", seeds="2"), "seeds is '2'.*at least 1"),
         (lambda data: tr.train("starter/cifar10", seeds=1.5), "seeds is 1.5.*at least 1"),
         (lambda data: tr.refine(data, ["resnet8"], labels="hard"), "labels is 'hard'. Give a map"),
+        (
+            lambda data: tr.refine(data, ["resnet8"], labels={"hard": True, "lvl": 1}, store="s"),
+            r"labels\['hard'\], labels\['lvl'\], store have no effect with one model",
+        ),
+        (lambda data: tr.refine(data, ["resnet8"], store="s"), "refine: store has no effect with"),
+        (
+            lambda data: tr.refine(data, ["resnet8"] * 2, labels={"store": "a"}, store="b"),
+            "store is given twice",
+        ),
         (lambda data: tr.refine(data, ["resnet8"], folder=5), "folder is of type int"),
         (lambda data: tr.open_data(None), r"None is not the name of a source. Write open_data\("),
         (lambda data: tr.open_data({"name": "folder"}), "is not the name of a source"),
