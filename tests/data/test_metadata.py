@@ -165,3 +165,24 @@ def test_pictures_of_a_class_that_is_no_text_are_counted(tmp_path: Path):
         Path(os.fsdecode(odd), f"{i}.png").write_bytes(picture(20 + i))
     found = open_data("folder", root=tmp_path, validation=0).problems
     assert [p.what for p in found] == ["3 files or folders whose names are not UTF-8; rename them"]
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (("Paella", "paella"), ["'Paella' and 'paella'"]),
+        (("red car", "red_car", "Red-Car"), ["'Red-Car' and 'red car' and 'red_car'"]),
+        (("caf\u00e9", "cafe\u0301"), ["'cafe\u0301' and 'caf\u00e9'"]),
+        (("A", "a"), []),  # letters
+        (("cat", "cats"), []),
+    ],
+)
+def test_classes_that_differ_in_their_spelling_only(tmp_path: Path, names, found):
+    for number, name in enumerate(names):
+        for i in range(2):
+            write(tmp_path / name / f"{i}.png", picture(2 * number + i))
+    if len(list(tmp_path.iterdir())) < len(names):
+        pytest.skip("this file system has one name for both")
+    dataset = open_data("folder", root=tmp_path, validation=0, strict=True)
+    assert len(dataset.classes) == len(names)
+    assert [p.where for p in dataset.problems if p.kind == "alike_classes"] == found
