@@ -69,7 +69,7 @@ def _another(param: typer.CallbackParam) -> str:
 
 
 def check_default(*paths: Path | None, other: str) -> None:
-    """Check that the files that a command writes without being told are writable.
+    """Check that the files that a command writes by default are writable.
 
     Args:
         paths: the files; None entries are skipped.
