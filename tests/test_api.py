@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import tinyrefinery as tr
+from tests.data.pictures import picture, write
 from tests.data.scenes import stripes
 from tests.recipe_files import write_tiny
 from tinyrefinery.errors import DataError, RecipeError
@@ -51,6 +52,15 @@ def test_refine_tells_what_is_wrong(tmp_path):
         (lambda data: tr.train("starter/cifar10", seeds="2"), "seeds is '2'.*at least 1"),
         (lambda data: tr.train("starter/cifar10", seeds=1.5), "seeds is 1.5.*at least 1"),
         (lambda data: tr.refine(data, ["resnet8"], labels="hard"), "labels is 'hard'. Give a map"),
+        (
+            lambda data: tr.refine(data, ["resnet8"], labels={"hard": True, "lvl": 1}, store="s"),
+            r"labels\['hard'\], labels\['lvl'\], store have no effect with one model",
+        ),
+        (lambda data: tr.refine(data, ["resnet8"], store="s"), "refine: store has no effect with"),
+        (
+            lambda data: tr.refine(data, ["resnet8"] * 2, labels={"store": "a"}, store="b"),
+            "store is given twice",
+        ),
         (lambda data: tr.refine(data, ["resnet8"], folder=5), "folder is of type int"),
         (lambda data: tr.open_data(None), r"None is not the name of a source. Write open_data\("),
         (lambda data: tr.open_data({"name": "folder"}), "is not the name of a source"),
@@ -151,3 +161,15 @@ def test_refine_has_the_defaults_of_the_starter_recipe(tmp_path, monkeypatch):
     assert (changed.epochs, changed.optimizer.lr, changed.batch_size) == (2, 0.3, 16)
     assert changed.schedule.warmup == 0.2
     assert trained[1].data.train_crop.area == (0.08, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("validation", "remedy"),
+    [(0.1, "too few training images to split it off: collect"), (0, "set data.source.validation")],
+)
+def test_a_missing_validation_split_names_its_reason(tmp_path, validation, remedy):
+    for number, name in enumerate("ab"):
+        write(tmp_path / "photos" / name / "0.png", picture(number))
+    data = tr.open_data("folder", root=tmp_path / "photos", validation=validation)
+    with pytest.raises(DataError, match=f"the validation split is empty; a chain .* {remedy}"):
+        tr.refine(data, [SMALL], folder=tmp_path / "run")

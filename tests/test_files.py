@@ -1,5 +1,6 @@
 """Crash-safe files."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -114,3 +115,12 @@ def test_a_place_without_permission_is_an_error_of_storage(tmp_path, monkeypatch
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(StorageError, match=r"x: is not writable: no permission to write to"):
         check_writable(files=[tmp_path / "x"])
+
+
+def test_the_remedy_for_a_missing_permission_is_not_disk_space(tmp_path, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(StorageError, match=r"unchanged\. Change the folder's permissions or cho"):
+        write_atomic(tmp_path / "a", "")

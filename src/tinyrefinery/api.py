@@ -122,9 +122,9 @@ def refine(
         "batch_size": usual.batch_size,
     } | options
     crops, stage = _crops(data, size, options, most=max(crop.size))
-    kept = {} if store is None else {"store": str(store)}
-    common = _as_stage(usual, epochs, lr)
-    stages = _stages(models, common | stage, kept | dict(labels or {}))
+    refined = dict(labels or {}) | ({} if store is None else {"store": str(store)})
+    stages = _stages(models, _as_stage(usual, epochs, lr) | stage, refined)
+    _check_labels(labels or {}, store, stages)
     title = " -> ".join(stage["id"] for stage in stages) + f" on {data.name}"
     raw = {"title": title, "seed": seed, "data": crops, "stages": stages}
     return train(check(raw, Recipe, source="refine"), folder=folder, data=data)[0]
@@ -288,6 +288,22 @@ def _check_dataset(data: object, function: str) -> None:
         raise DataError(
             f"{function}: data is {_kind(data)}, not a dataset. Open it first: "
             f"tinyrefinery.open_data('folder', root={place})"
+        )
+
+
+def _check_labels(
+    labels: Mapping[str, Any], store: str | Path | None, stages: Sequence[Mapping[str, Any]]
+) -> None:
+    """Refuse options of refined labels that have no effect."""
+    if "store" in labels and store is not None:
+        raise RecipeError("refine: store is given twice. Leave labels['store'] out")
+    given = [*(f"labels['{name}']" for name in labels), *(["store"] if store is not None else [])]
+    if given and len(stages) < 2:
+        raise RecipeError(
+            f"refine: {', '.join(given)} {'has' if len(given) == 1 else 'have'} no effect with one "
+            "model, which trains on the given labels. Give a refiner and a student, such as "
+            "models=['resnet18', 'resnet8'], or leave it out. For a refiner that is trained "
+            "already, write a recipe with labels.by"
         )
 
 

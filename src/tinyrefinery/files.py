@@ -44,12 +44,19 @@ def atomic_file(path: Path) -> Iterator[Path]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise StorageError(
-            f"{path}: is not writable ({reason}). Its previous content is unchanged. Free some "
-            "disk space or choose another folder, then rerun the command."
+            f"{path}: is not writable ({reason}). Its previous content is unchanged. "
+            f"{_remedy(error)}, then rerun the command."
         ) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _remedy(error: OSError) -> str:
+    """What helps against an error of writing."""
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "Change the folder's permissions or choose another folder"
+    return "Free some disk space or choose another folder"
 
 
 _HALF_WRITTEN = re.compile(r"\..+\.[0-9a-f]{8}\.part")
@@ -96,7 +103,10 @@ def _age(path: Path) -> float:
 
 
 def check_writable(
-    *, files: Iterable[Path | None] = (), folders: Iterable[Path | None] = ()
+    *,
+    files: Iterable[Path | None] = (),
+    folders: Iterable[Path | None] = (),
+    remedy: str = "Choose another path",
 ) -> None:
     """Check that outputs are writable before starting the work that produces them.
 
@@ -105,6 +115,7 @@ def check_writable(
     Args:
         files: files to write; None entries are skipped.
         folders: folders to write into; they and their parents may be missing.
+        remedy: what the user can do, as a sentence without its full stop.
 
     Raises:
         StorageError: for the first path without the permission to write to it.
@@ -115,9 +126,7 @@ def check_writable(
         reason = None if path is None else _obstacle(path, is_folder=is_folder)
         if reason is not None:
             kind = StorageError if reason.startswith(_NO_PERMISSION) else RefineryError
-            raise kind(
-                f"{path}: is not writable: {reason}. Nothing was changed. Choose another path."
-            )
+            raise kind(f"{path}: is not writable: {reason}. Nothing was changed. {remedy}.")
 
 
 def _obstacle(path: Path, *, is_folder: bool) -> str | None:
@@ -172,8 +181,8 @@ def new_folder(target: Path) -> Iterator[Path]:
             staged.rename(target)
     except OSError as error:
         raise StorageError(
-            f"{target}: is not writable ({error.strerror or error}). Nothing was written. Free "
-            "some disk space or choose another folder"
+            f"{target}: is not writable ({error.strerror or error}). Nothing was written. "
+            f"{_remedy(error)}"
         ) from error
 
 

@@ -1,5 +1,7 @@
 """What a command can't write to is told before it works, and nothing is made."""
 
+import os
+from pathlib import Path
 from typing import get_type_hints
 
 import pytest
@@ -137,3 +139,47 @@ def test_a_run_that_keeps_no_results_is_told_before_its_data_is_opened(tmp_path,
     monkeypatch.setattr("tinyrefinery.data.open.open_data", lambda *_, **__: pytest.fail("worked"))
     for command in (["test", run, tests], ["compare", run, "--tests", tests]):
         assert "data_tests is a file, not a folder" in refused(call(*command))
+
+
+@pytest.mark.parametrize("name", WRITING)
+def test_a_place_without_permission_names_the_option_that_chooses_another(
+    name, tmp_path, monkeypatch
+):
+    """Permission is taken away from this folder only: administrators, who may run the tests, pass
+    any file's own."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "locked").mkdir()
+    access = os.access
+    monkeypatch.setattr(
+        os, "access", lambda path, how: "locked" not in str(path) and access(path, how)
+    )
+    for option in WRITING[name]:
+        done = call(*name.split(), *words(name, option, "locked/it"))
+        message = " ".join(done.output.split())
+        assert done.exit_code == 4, message
+        assert "locked/it: is not writable: no permission to write to locked" in message
+        given = next(p.opts[-1] for p in COMMANDS[name].params if p.opts[0] == option)
+        assert "Choose another path" in message
+        assert not option.startswith("-") or f"Choose another path: {given} F" in message
+
+
+def test_a_run_without_permission_can_be_copied(tmp_path, monkeypatch):
+    """No option names where what a network predicts is kept, so no other path can be chosen."""
+    run = write_run(tmp_path / "run", write_photos(tmp_path / "photos"))
+    monkeypatch.setattr(
+        os, "access", lambda path, how: not (how & os.W_OK and Path(path).is_relative_to(run))
+    )
+    kept = f"Allow writing to {run}, or copy it and name the copy."
+    defaults = {
+        ("mine", run, "--out", tmp_path / "queue.jsonl"): kept,
+        ("evaluate", run, f"data.source.root={tmp_path / 'photos'}"): kept,
+        ("report", run): "Choose another path: report --out FILE writes nothing into the runs.",
+        ("card", run): "Choose another path: --out FOLDER.",
+        ("refiner", run): "Choose another path: --out FILE.",
+        ("label-quality", run): "Choose another path: --out FILE.",
+    }
+    for command, remedy in defaults.items():
+        done = call(*command)
+        message = " ".join(done.output.split())
+        assert done.exit_code == 4, message
+        assert message.endswith(f"Nothing was changed. {remedy}"), message

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from tests.commands import UNLOADED
 from tests.running import go
@@ -168,3 +169,35 @@ def test_names_give_no_commands_to_a_terminal(monkeypatch, tmp_path, kind):
     assert code == 0
     assert ("x\\x1b]0;y" in out) == (kind is Screen)
     assert ("\x1b]" in out) == (kind is not Screen)
+
+
+@pytest.mark.parametrize("width", [20, 60])
+def test_lines_on_a_terminal_break_between_words(width):
+    """A file gets each line whole. Commands that may be copied are broken in 20 columns only."""
+    prose = "food refined (seed 0): 8 of 8 pictures predicted, and photos/of/a/long/name.jpg is not"
+    command = "Next: tinyrefinery predict runs/food photos/ --csv predictions.csv --json file.json"
+    for terminal in (True, False):
+        console = Console(file=io.StringIO(), width=width, force_terminal=terminal)
+        streams.print_lines(console, prose, command)
+        lines = [line.rstrip() for line in console.file.getvalue().splitlines()]
+        if not terminal:
+            assert lines == [prose, command]
+            continue
+        assert " ".join(lines) == f"{prose} {command}"
+        too_long = [line for line in lines if len(line) > width]
+        assert too_long == (["photos/of/a/long/name.jpg"] if width == 20 else [command])
+
+
+def test_an_error_in_a_narrow_terminal_breaks_between_words(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "20")
+    command = ("predict", "runs/nowhere", "x.png")
+    _, _, told = call(monkeypatch, "utf-8", *command, kind=Screen)
+    assert "x.png: there is no\nsuch file or folder\nof pictures" in told
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_names_in_lines_do_not_color_a_terminal(terminal):
+    console = Console(file=io.StringIO(), width=80, force_terminal=terminal)
+    streams.print_lines(console, "a\x1b[31mb\nc")
+    shown = "a\\x1b[31mb\nc\n" if terminal else "a\x1b[31mb\nc\n"
+    assert console.file.getvalue() == shown

@@ -6,7 +6,8 @@ import pytest
 
 from tests.data.pictures import class_folders, picture, write
 from tinyrefinery.data.open import open_data
-from tinyrefinery.data.sources.folder import ENDINGS, open_unlabeled
+from tinyrefinery.data.sources.folder import open_unlabeled
+from tinyrefinery.data.sources.found_pictures import ENDINGS
 from tinyrefinery.data.stamp import source_stamp
 from tinyrefinery.data.walk import walk
 from tinyrefinery.detection.container import open_container

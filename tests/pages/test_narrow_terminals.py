@@ -6,6 +6,7 @@ from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from rich.console import Console, RenderableType
 from rich.table import Table
@@ -20,6 +21,8 @@ from tinyrefinery.deploy.bench.latency_report import latency_table
 from tinyrefinery.pages.narrow_tables import Column, Fitted, FittedTable
 from tinyrefinery.pages.run_tables import group_stages, terminal_table
 from tinyrefinery.pages.word_wrap import longest_word, wrap_words
+from tinyrefinery.prediction.predicted import PicturePredictions
+from tinyrefinery.prediction.terminal_table import prediction_table
 from tinyrefinery.reports.detectors import class_table, detector_table
 from tinyrefinery.reports.measures import category_table, measure_table
 from tinyrefinery.runs.run_folder import open_run
@@ -92,12 +95,20 @@ def of_networks(_: Path) -> list[RenderableType]:
     return [latency_table([facts | times], devices), variance_table([layer], [summary])]
 
 
-HEADS = {"network", "stage", "category", "detector", "class", "test"}
+def of_pictures(_: Path) -> list[RenderableType]:
+    files = ("photos/the red bicycle/0001.jpg", "photos/car/0002.jpg")
+    values = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]])
+    found = PicturePredictions("n", (NAME, "the red bicycle", "car"), files, values)
+    return [prediction_table(found, k) for k in (1, 3)]
+
+
+HEADS = {"picture", "network", "stage", "category", "detector", "class", "test"}
 TABLES: dict[str, Callable[[Path], list[RenderableType]]] = {
     "a run": of_a_run,
     "detectors": lambda _: detectors(),
     "data tests": of_data_tests,
     "networks": of_networks,
+    "pictures": of_pictures,
 }
 
 

@@ -121,6 +121,10 @@ ONE_MISTAKE = {
         "stages.alexnet.labels.bn_group: 64 has no effect with batch_norm: running; remove it "
         "(bn_group: null) or write batch_norm: batch"
     ),
+    "stages.alexnet.labels={name: refined, by: resnet50, batch_norm: calibrated, bn_group: 64}": (
+        "stages.alexnet.labels.bn_group: 64 has no effect with batch_norm: calibrated; remove it "
+        "(bn_group: null) or write batch_norm: batch"
+    ),
     "stages.alexnet.batch_size=1": (
         "stages.alexnet.labels.bn_group: batch statistics need at least 2 crops; write a bn_group, "
         "a larger batch_size or batch_norm: running"

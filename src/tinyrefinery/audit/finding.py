@@ -54,6 +54,11 @@ _PROBLEMS: dict[str, tuple[str, Severity, str]] = {
         "warning",
         "at least one label per pair is wrong: look at the images",
     ),
+    "alike_classes": (
+        "conflict",
+        "warning",
+        "merge the folders or labels if they are one class: only their spelling differs",
+    ),
     "empty_class": ("small_class", "warning", "collect images of the class, or remove it"),
     "auto_labels_measure": (
         "leak",

@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 from rich.text import Text
 
 from tinyrefinery.audit.accepted import read_accepted
 from tinyrefinery.cli import streams
 from tinyrefinery.cli.options import Like, Row, Seed, Stage, option, output_folder
 from tinyrefinery.errors import CHECK_FAILED, DataError, look_up
+from tinyrefinery.pages.cell_text import one_line
 
 if TYPE_CHECKING:
     from tinyrefinery.audit.checks import Audit
@@ -137,24 +139,28 @@ def _show(opened: "Target", found: "Audit", page: Path) -> None:
     data = opened.dataset
     head = f"{opened.name}: {len(data.manifest):,} images ({_splits(data)}), "
     head += f"{len(data.classes)} class{'' if len(data.classes) == 1 else 'es'}"
-    console.print(head, markup=False, highlight=False, soft_wrap=True)
+    streams.print_lines(console, head)
     for each in found.findings:
         line = Text(f"{each.severity:8} ", style=colors[each.severity])
         line.append(f"{each.kind:12} ", style="bold")
-        line.append(_in_one_line(each.title), style="")
-        console.print(line, soft_wrap=True)
-        for text in (each.more, each.remedy) if each.severity in ("error", "warning") else ():
+        line.append(_in_one_line(console, each.title), style="")
+        streams.print_lines(console, line)
+        if each.severity not in ("error", "warning"):
+            continue
+        for text, copied in ((each.more, False), (each.remedy, True)):
             if text:
-                console.print(Text(f"{'':22}{_in_one_line(text)}", style="dim"), soft_wrap=True)
+                detail = Text(f"{'':22}{_in_one_line(console, text)}", style="dim")
+                streams.print_lines(console, detail, copied=copied)
     if not found.findings:
         console.print("nothing found")
     for what, why in found.skipped.items():
-        console.print(f"skipped  {what}: {why}", markup=False, highlight=False, soft_wrap=True)
+        streams.print_lines(console, f"skipped  {what}: {why}")
     for note in found.notes:
-        console.print(f"note     {note}", markup=False, highlight=False, soft_wrap=True)
-    console.print(f"\nPage: {page}", markup=False, highlight=False, soft_wrap=True)
+        streams.print_lines(console, f"note     {note}")
+    streams.print_lines(console, f"\nPage: {page}")
 
 
-def _in_one_line(text: str) -> str:
-    """Names of classes may have line ends. They are shown as a space."""
-    return " ".join(text.splitlines())
+def _in_one_line(console: Console, text: str) -> str:
+    """Names of classes may have line ends. They are shown as a space, other commands as escapes."""
+    joined = " ".join(text.splitlines())
+    return one_line(joined) if console.is_terminal else joined

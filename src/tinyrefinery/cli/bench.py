@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from tinyrefinery.cli import streams
 from tinyrefinery.cli.options import Flash, Macs, Ram, Tflm, option, output_file, tflm_tree
 from tinyrefinery.device.profiles import DEVICES, Device, device_named
 from tinyrefinery.errors import CHECK_FAILED, RecipeError
 from tinyrefinery.files import write_atomic
+from tinyrefinery.pages.cell_text import escape
 from tinyrefinery.pages.narrow_tables import FittedTable
 from tinyrefinery.pages.numbers import NOTHING, four_digits, kilo
 
@@ -163,12 +163,10 @@ def _show_layers(path: Path, passes: int) -> list[dict[str, Any]]:
         table.add_row(escape(each.layer), each.kind, time, f"{each.share:.1%}")
     console = streams.console()
     console.print(table)
-    console.print(
+    streams.print_lines(
+        console,
         f"{path.name}: the most expensive of {len(found)} layers, as ONNX Runtime fused them, one "
         "thread. Profiling makes a pass slower: compare layers with each other only.",
-        soft_wrap=True,
-        markup=False,
-        highlight=False,
     )
     return [asdict(each) for each in found]
 
@@ -240,8 +238,7 @@ def _show(found: "DeviceTable") -> None:
     ]
     if found.busy:
         notes.append("The machine was busy: compare the CPU ratios only.")
-    for note in notes:
-        console.print(note, soft_wrap=True, markup=False, highlight=False)
+    streams.print_lines(console, *notes)
 
 
 def _cells(line: "DeviceLine") -> list[str]:

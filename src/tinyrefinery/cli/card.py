@@ -14,6 +14,7 @@ from tinyrefinery.cli.options import (
     Row,
     Seed,
     Stage,
+    check_default,
     option,
     output_folder,
 )
@@ -43,11 +44,13 @@ def card(
     """
     from tinyrefinery.networks.opening import open_network
     from tinyrefinery.sharing.card_facts import card_facts
-    from tinyrefinery.sharing.model_card import write_card
+    from tinyrefinery.sharing.model_card import default_folder, write_card
 
     network = open_network(model, stage=stage, seed=seed, row=row, like=like)
     facts = card_facts(
         network, title=title, license=license, data_license=data_license, exports=[exports]
     )
+    if out is None:
+        check_default(default_folder(facts) / "README.md", other="--out FOLDER")
     for path in write_card(facts, out):
         streams.echo(str(path))

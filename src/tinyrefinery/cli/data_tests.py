@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
+from rich.text import Text
 
 from tinyrefinery.cli import streams
 from tinyrefinery.cli.options import (
@@ -27,7 +28,7 @@ from tinyrefinery.data_tests.reports.folding import Line, folded, lines
 from tinyrefinery.data_tests.suggest import as_yaml, template_text, weak_slices
 from tinyrefinery.data_tests.verdicts import Verdict, exit_code
 from tinyrefinery.errors import RefineryError
-from tinyrefinery.files import check_writable, write_atomic
+from tinyrefinery.files import write_atomic
 
 if TYPE_CHECKING:
     from tinyrefinery.data_tests.reports.page import Overlay
@@ -80,11 +81,12 @@ def judge(
     """
     log_progress()
     from tinyrefinery.data_tests.session import kept_results, run_tests
+    from tinyrefinery.networks.network_data import check_kept
     from tinyrefinery.networks.opening import open_network
 
     (tests,), changes = _without_overrides([tests, *map(Path, overrides or ())], DATA_TESTS)
     network = open_network(run, stage=stage, seed=seed, row=row, like=like)
-    check_writable(files=[kept_results(network, tests)])
+    check_kept(kept_results(network, tests), network)
     against = None
     if baseline is not None:
         against = open_network(baseline, stage=baseline_stage, like=like)
@@ -196,7 +198,7 @@ def _without_overrides(
 def _print(session: "Session", *, whole: bool) -> None:
     console = streams.console()
     against = f" against {session.baseline.name}" if session.baseline else ""
-    console.print(escape(f"{session.network.name}{against}"), soft_wrap=True)
+    streams.print_lines(console, f"{session.network.name}{against}")
     console.print()
     baseline = session.baseline.name if session.baseline else None
     confidence = session.suite.defaults.confidence
@@ -206,7 +208,7 @@ def _print(session: "Session", *, whole: bool) -> None:
     reasons = terminal.reasons(shown)
     counts = f"{texts.summary(session.results)}{_how_to_unfold(shown)}"
     for line in ["", *reasons, *([""] if reasons else []), escape(counts)]:
-        console.print(line, soft_wrap=True, highlight=False)
+        streams.print_lines(console, Text.from_markup(line, emoji=False))
 
 
 def _how_to_unfold(shown: Sequence[Line]) -> str:

@@ -23,6 +23,7 @@ from tinyrefinery.cli.options import (
 from tinyrefinery.cli.progress import log_progress
 from tinyrefinery.cli.run import strictness, train_seeds
 from tinyrefinery.errors import DataError, did_you_mean
+from tinyrefinery.files import check_writable
 from tinyrefinery.recipe.detection import load_detection
 from tinyrefinery.recipe.shipped import locate
 from tinyrefinery.reports.detectors import class_table, detector_table
@@ -96,6 +97,8 @@ def draw(
 
     _check_split(split)
     stage, folder = choose_detector(run, seed, row), out or run / "drawn"
+    if out is None:
+        check_writable(folders=[folder], remedy="Choose another path: --out FOLDER")
     if not images:
         streams.echo(str(draw_split(stage, split, folder, score=score, count=count)))
         return

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from tinyrefinery.cli import streams
 from tinyrefinery.cli.options import (
@@ -21,6 +20,7 @@ from tinyrefinery.cli.options import (
     output_folder,
 )
 from tinyrefinery.errors import CHECK_FAILED
+from tinyrefinery.pages.cell_text import escape
 from tinyrefinery.pages.narrow_tables import FittedTable
 
 if TYPE_CHECKING:
@@ -254,10 +254,8 @@ def _show_layers(artifact: "Exported") -> None:
             escape(f"{effect.cause.reason}. {effect.cause.remedy.capitalize()}"),
         )
     console.print(table)
-    console.print(
+    streams.print_lines(
+        console,
         f"Only this layer in 8 bits, the rest in float. {len(artifact.layers)} layers are in "
         f"{artifact.path}.layers.csv",
-        soft_wrap=True,
-        markup=False,
-        highlight=False,
     )

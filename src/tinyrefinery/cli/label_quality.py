@@ -11,11 +11,12 @@ from tinyrefinery.cli.options import (
     Recipe,
     Refiners,
     Stages,
+    check_default,
     option,
     output_file,
 )
 from tinyrefinery.cli.progress import log_progress
-from tinyrefinery.files import check_writable, write_csv
+from tinyrefinery.files import write_csv
 from tinyrefinery.networks.opening import open_networks
 from tinyrefinery.refiners.compared_networks import recipe_for, split_words
 from tinyrefinery.refiners.label_report import COLUMNS, quality_table
@@ -50,7 +51,7 @@ def label_quality(
     loaded = recipe_for(targets, recipe, overrides)
     run = next((each.run for each in targets if each.run is not None), None)
     path = out or (run / "label-quality.csv" if run else Path("label-quality.csv"))
-    check_writable(files=[path])
+    check_default(path, other="--out FILE")
     log_progress()
     from tinyrefinery.refiners.assessment import HumanFile
     from tinyrefinery.refiners.label_grid import Grid, label_lines
@@ -63,4 +64,4 @@ def label_quality(
     console = streams.console()
     for basis in dict.fromkeys(line["basis"] for line in lines):
         console.print(quality_table(lines, basis))
-    console.print(f"Written: {path}", soft_wrap=True, markup=False, highlight=False)
+    streams.print_lines(console, f"Written: {path}")

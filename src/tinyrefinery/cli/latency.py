@@ -64,11 +64,10 @@ def latency(
         console.print(table.title, markup=False, highlight=False)
     printed = {row.id: row.paper for row in table.latency} if table else None
     console.print(latency_table(found["lines"], table.devices if table else None, printed))
-    for note in latency_notes(found, table.method if table else None):
-        console.print(note, soft_wrap=True, markup=False, highlight=False)
+    streams.print_lines(console, *latency_notes(found, table.method if table else None))
     if out is not None:
         write_latency(out, found | ({"table": table.model_dump(mode="json")} if table else {}))
-        console.print(f"Written: {out}", soft_wrap=True, markup=False, highlight=False)
+        streams.print_lines(console, f"Written: {out}")
 
 
 def _table(names: list[str]) -> LatencyTable | None:

@@ -65,7 +65,7 @@ def _endings() -> Iterator[None]:
 
 
 def _report(message: str, color: str) -> None:
-    streams.echo(typer.style(message, fg=color), err=True)
+    streams.echo(typer.style(streams.narrowed(message), fg=color), err=True)
 
 
 def _print_version(wanted: bool) -> None:

@@ -42,23 +42,43 @@ def output_folder(help: str, *names: str, default: str = "", shared: bool = Fals
     return option("FOLDER", help, *names, default=default, callback=callback)
 
 
-def a_file(path: Path | None) -> Path | None:
+def a_file(path: Path | None, param: typer.CallbackParam) -> Path | None:
     """Callback of arguments that name a file to write."""
-    check_writable(files=[path])
+    check_writable(files=[path], remedy=_another(param))
     remove_half_written(files=[path])
     return path
 
 
-def _a_folder(path: Path | None) -> Path | None:
-    check_writable(folders=[path])
+def _a_folder(path: Path | None, param: typer.CallbackParam) -> Path | None:
+    check_writable(folders=[path], remedy=_another(param))
     remove_half_written(folders=[path])
     return path
 
 
-def _a_shared_folder(path: Path | None) -> Path | None:
-    check_writable(folders=[path])
+def _a_shared_folder(path: Path | None, param: typer.CallbackParam) -> Path | None:
+    check_writable(folders=[path], remedy=_another(param))
     remove_half_written(shared=[path])
     return path
+
+
+def _another(param: typer.CallbackParam) -> str:
+    """The remedy where a place that an option names is not writable."""
+    if param.param_type_name == "argument":
+        return "Choose another path"
+    return f"Choose another path: {param.opts[-1]} {param.metavar}"
+
+
+def check_default(*paths: Path | None, other: str) -> None:
+    """Check that the files that a command writes by default are writable.
+
+    Args:
+        paths: the files; None entries are skipped.
+        other: the option that names another place, e.g. `--out FILE`.
+
+    Raises:
+        StorageError: for the first one without permission.
+    """
+    check_writable(files=paths, remedy=f"Choose another path: {other}")
 
 
 class BatchNorm(StrEnum):

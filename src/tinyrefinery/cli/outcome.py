@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from tinyrefinery.cli import streams
+from tinyrefinery.cli.options import check_default
 from tinyrefinery.errors import DataError
 from tinyrefinery.pages.run_tables import (
     comparisons,
@@ -19,6 +20,7 @@ from tinyrefinery.reports.detectors import class_table, detector_table, write_de
 from tinyrefinery.reports.network_facts import network_facts
 from tinyrefinery.reports.table_lines import table_lines, write_table
 from tinyrefinery.reports.table_text import notes, terminal_lines, title
+from tinyrefinery.runs.files import RESULTS
 from tinyrefinery.runs.run_folder import Run, open_run
 from tinyrefinery.runs.stage_record import DETECTOR
 
@@ -60,6 +62,9 @@ def show(
         for run in runs:
             _show_detectors(console, run)
         return
+    if out is None:
+        places = [folders[0] / "report.html", *(run.path / RESULTS for run in runs)]
+        check_default(*places, other="report --out FILE writes nothing into the runs")
     from tinyrefinery.reports.page import write_page  # imports matplotlib
 
     page = write_page(runs, out, baseline, figures=figures, pareto=pareto)
@@ -71,10 +76,10 @@ def show(
     groups = group_stages(runs)
     console.print(terminal_table(groups))
     notes = [note for run in runs for note in run.notes]
-    _print(console, *notes, "", *map(gain_line, comparisons(groups, baseline)), "")
+    streams.print_lines(console, *notes, "", *map(gain_line, comparisons(groups, baseline)), "")
     for run in runs:
         _print_rows(console, run)
-    _print(console, f"Report: {page}")
+    streams.print_lines(console, f"Report: {page}")
 
 
 def _print_network(console: Console, run: Run) -> None:
@@ -85,7 +90,7 @@ def _print_network(console: Console, run: Run) -> None:
     name = " ".join(part for part in (run.name, facts.stage.label) if part)
     lines = [f"Your network, {name}: {facts.accuracy}", facts.seeds, facts.size]
     lines += [f"File: {facts.stage.network}", f"Next: {facts.commands[0][0]}"]
-    _print(console, *filter(None, lines), "")
+    streams.print_lines(console, *filter(None, lines), "")
 
 
 def _show_detectors(console: Console, run: Run) -> None:
@@ -96,9 +101,9 @@ def _show_detectors(console: Console, run: Run) -> None:
     console.print(detector_table(run.stages, measured, split))
     if not run.table:
         console.print(class_table(run.stages, measured, split))
-    _print(console, *run.notes, "")
+    streams.print_lines(console, *run.notes, "")
     _print_rows(console, run)
-    _print(console, f"Results: {write_detector_results(run)}")
+    streams.print_lines(console, f"Results: {write_detector_results(run)}")
 
 
 def _print_rows(console: Console, run: Run) -> None:
@@ -106,12 +111,6 @@ def _print_rows(console: Console, run: Run) -> None:
     if not run.table:
         return
     lines = table_lines(run)
-    _print(console, title(run), "")
+    streams.print_lines(console, title(run), "")
     console.print(terminal_lines(lines))
-    _print(console, *notes(run, lines), "")
-
-
-def _print(console: Console, *lines: str) -> None:
-    """Lines as they are: no markup, no colors, wrapped only by the terminal."""
-    for line in lines:
-        console.print(line, soft_wrap=True, markup=False, highlight=False)
+    streams.print_lines(console, *notes(run, lines), "")

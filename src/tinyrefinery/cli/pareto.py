@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from tinyrefinery.cli import streams
 from tinyrefinery.cli.options import Exports, option, output_file
 from tinyrefinery.errors import look_up
+from tinyrefinery.pages.cell_text import escape
 from tinyrefinery.pages.narrow_tables import FittedTable
 
 

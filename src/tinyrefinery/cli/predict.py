@@ -93,8 +93,7 @@ def _print(found: "PicturePredictions", top: int) -> None:
         notes.append(f"and {len(found.broken) - LISTED:,} more broken pictures: use --csv FILE")
     count = len(found) + len(found.broken)
     notes.append(f"{found.network}: {len(found):,} of {count:,} pictures predicted")
-    for line in notes:
-        console.print(line, markup=False, soft_wrap=True)
+    streams.print_lines(console, *notes)
 
 
 def _watch(
@@ -111,7 +110,7 @@ def _watch(
             name = f"camera {camera}, frame {number}"
             found = predict_array(predictor, pixels, name)
             best = ", ".join(f"{label} {share:.3f}" for label, share in found.top(top)[0])
-            streams.echo(f"{name}: {best}")
+            streams.print_lines(streams.console(), f"{name}: {best}")
             parts.append((found.paths, found.probabilities))
     except KeyboardInterrupt:
         streams.echo("")

@@ -17,11 +17,12 @@ from tinyrefinery.cli.options import (
     Recipe,
     Refiners,
     Stages,
+    check_default,
     option,
     output_file,
 )
 from tinyrefinery.cli.progress import log_progress
-from tinyrefinery.files import check_writable, write_atomic
+from tinyrefinery.files import write_atomic
 from tinyrefinery.networks.opening import open_networks
 from tinyrefinery.refiners.compared_networks import find_student, recipe_for, split_words
 from tinyrefinery.refiners.refiner_report import refiner_table, report_lines
@@ -62,7 +63,7 @@ def refiner(
     loaded = recipe_for(targets, recipe, overrides)
     run = next((each.run for each in targets if each.run is not None), None)
     path = out or (run / "refiners.json" if run else None)
-    check_writable(files=[path])
+    check_default(path, other="--out FILE")
     log_progress()
     from tinyrefinery.refiners.assessment import HumanFile, Options, assess
 
@@ -74,5 +75,5 @@ def refiner(
         write_atomic(path, json.dumps(found, indent=1, allow_nan=False))
     console = streams.console()
     console.print(refiner_table(found))
-    for line in (*report_lines(found), *([f"Written: {path}"] if path else [])):
-        console.print(line, soft_wrap=True, markup=False, highlight=False)
+    written = [f"Written: {path}"] if path else []
+    streams.print_lines(console, *report_lines(found), *written)

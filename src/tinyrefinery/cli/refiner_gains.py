@@ -13,11 +13,12 @@ from tinyrefinery.cli.options import (
     Images,
     LabelingBatchNorm,
     Overrides,
+    check_default,
     option,
     output_file,
 )
 from tinyrefinery.cli.progress import log_progress
-from tinyrefinery.files import check_writable, write_csv
+from tinyrefinery.files import write_csv
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.refiners.gains_report import COLUMNS, gains_table, rank_table
 from tinyrefinery.runs.run_digests import check_run_file
@@ -48,7 +49,7 @@ def refiner_gains(
     open_run(run)  # reports a bad folder before torch is imported
     recipe = load_recipe(check_run_file(run, run / "recipe.yaml"), overrides or [])
     path = out or run / "refiner-gains.csv"
-    check_writable(files=[path])
+    check_default(path, other="--out FILE")
     log_progress()
     from tinyrefinery.refiners.assessment import Options
     from tinyrefinery.refiners.gains import gain_lines
@@ -59,4 +60,4 @@ def refiner_gains(
     console = streams.console()
     console.print(gains_table(lines))
     console.print(rank_table(lines))
-    console.print(f"Written: {path}", soft_wrap=True, markup=False, highlight=False)
+    streams.print_lines(console, f"Written: {path}")

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tinyrefinery.cli import streams
-from tinyrefinery.cli.options import option, output_file
+from tinyrefinery.cli.options import check_default, option, output_file
 from tinyrefinery.errors import DataError
-from tinyrefinery.files import check_writable, write_atomic
+from tinyrefinery.files import write_atomic
 from tinyrefinery.review.label_studio import interface, tasks
 from tinyrefinery.review.queue import Queue, read_queue
 from tinyrefinery.review.reviewing import Review, open_review, summary
@@ -59,7 +59,7 @@ def review(
         _write_tasks(content, label_studio, root)
         return
     path = decisions or queue.with_name(f"{queue.stem}.decisions.jsonl")
-    check_writable(files=[path])
+    check_default(path, other="--decisions FILE")
     opened = open_review(
         content,
         path,

@@ -7,6 +7,7 @@ Windows uses code pages for redirected output, containers often use ASCII. A str
 import codecs
 import os
 import re
+import shutil
 import sys
 from contextlib import suppress
 from errno import EPIPE
@@ -18,6 +19,7 @@ from tinyrefinery.errors import PIPE_CLOSED, StorageError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 PLAIN = {
     **dict.fromkeys("−–—─━╌", "-"),
@@ -30,6 +32,9 @@ PLAIN = {
     **dict.fromkeys("“”", '"'),
 }
 """ASCII for the characters that the commands print. Any other is written as its escape."""
+NARROW = 40
+"""Columns. Below, hardly any line that is worth copying fits."""
+_COMMAND = "tinyrefinery "
 HANDLER = "tinyrefinery-plain"
 _COMMANDS = re.compile("[\x00-\x07\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f]|\x1b(?!\\[)")
 """Control characters but backspace, tab, line feed, carriage return and the ESC of a color."""
@@ -90,6 +95,18 @@ def echo(text: str = "", *, err: bool = False, nl: bool = True, color: bool | No
     typer.echo(text, file=sys.stderr if err else sys.stdout, nl=nl, color=color)
 
 
+def narrowed(message: str) -> str:
+    """A message on stderr, broken at spaces where that is a narrow terminal."""
+    width = shutil.get_terminal_size().columns
+    if not sys.stderr.isatty() or width >= NARROW:
+        return message
+    from rich.text import Text
+
+    from tinyrefinery.pages.word_wrap import wrap_spaces
+
+    return wrap_spaces(Text(message), width).plain
+
+
 def _plain(error: UnicodeError) -> tuple[str, int]:
     """The replacement of what an encoding can't hold, as `codecs.register_error` takes it."""
     if not isinstance(error, UnicodeEncodeError):
@@ -116,6 +133,31 @@ def console(**options: Any) -> "Console":
             raise
 
     return Terminal(emoji=False, **options)
+
+
+def print_lines(console: "Console", *lines: "str | Text", copied: bool = False) -> None:
+    """Print lines without breaking a word: on a terminal they are broken at spaces.
+
+    A file or pipe gets each line whole, and so does a terminal that is not narrow if the line is
+    copied: all of `lines`, or those that name a command. No markup is read.
+    """
+    from rich.text import Text
+
+    from tinyrefinery.pages.cell_text import without_commands
+    from tinyrefinery.pages.word_wrap import wrap_spaces
+
+    narrow = console.width < NARROW
+    for line in lines:
+        text = (
+            line
+            if isinstance(line, Text)
+            else Text(without_commands(line) if console.is_terminal else line)
+        )
+        if narrow:
+            text = text[len(text) - len(text.plain.lstrip(" ")) :]
+        if console.is_terminal and (narrow or not (copied or _COMMAND in text.plain)):
+            text = wrap_spaces(text, console.width)
+        console.print(text, soft_wrap=True, highlight=False)
 
 
 def output_failure(code: int = 0) -> int:

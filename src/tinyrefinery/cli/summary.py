@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
 from tinyrefinery.cli import streams
 from tinyrefinery.cli.options import Row, Seed, Stage, option, output_file
 from tinyrefinery.files import write_atomic
+from tinyrefinery.pages.cell_text import escape
 from tinyrefinery.pages.narrow_tables import FittedTable
 from tinyrefinery.pages.numbers import NOTHING, kilo
 
@@ -46,8 +46,7 @@ def summary(
     found = summarize(model, size=size, classes=classes, stage=stage, seed=seed, row=row)
     console = streams.console()
     console.print(_table(found))
-    for line in _lines(found):
-        console.print(line, soft_wrap=True, markup=False, highlight=False)
+    streams.print_lines(console, *_lines(found))
     if out is not None:
         write_atomic(out, json.dumps(found.as_dict(), indent=1))
 

@@ -71,7 +71,7 @@ def variance(
         _weigh(console, weigh(places, overrides, question, data_recipe), out)
     if out is not None:
         _write(out, measured, summaries, images)
-        console.print(f"\nWritten: {out}", soft_wrap=True, markup=False, highlight=False)
+        streams.print_lines(console, f"\nWritten: {out}")
 
 
 def _weigh(console: Console, weighed: "list[ImageWeights]", out: Path | None) -> None:

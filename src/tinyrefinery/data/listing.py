@@ -66,6 +66,7 @@ def assemble(listing: Listing, part: Opened) -> Dataset:
     problems += check.empty_images(*empty, listing.paths)
     problems += _missing_labels(listing, reasons)
     usable, notes = _usable(listing, ids, reasons, part.exclude)
+    notes += check.alike_classes(listing.classes)
     if not usable.any():
         raise DataError(f"{listing.name}: no usable image. {_first(problems)}")
     if part.strict:

@@ -3,9 +3,11 @@
 Kinds of problem: `broken_image`, `one_color`, `nearly_black`, `missing_label`,
 `duplicate_across_splits`, `group_across_splits`, `conflicting_labels`, `empty_class`,
 `empty_split`, `auto_labels_measure`, from splitting `near_copies`, and from the folder reader
-`ignored_files` and `unlisted_image`.
+`ignored_files`, `stray_image` and `unlisted_image`. Notes: `alike_classes`, `excluded`.
 """
 
+import re
+import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
@@ -114,6 +116,22 @@ def empty_classes(manifest: Manifest) -> list[Problem]:
     return [
         Problem("empty_class", manifest.classes[label], "no training image; still a class")
         for label in np.flatnonzero(counts == 0)
+    ]
+
+
+def alike_classes(classes: Sequence[str]) -> list[Problem]:
+    """Classes whose names differ only in case, spaces, `_` and `-`, or in how accents are coded.
+
+    Single characters may be meant, as in datasets of letters. All are kept apart.
+    """
+    same: dict[str, list[str]] = {}
+    for name in classes:
+        key = re.sub(r"[\s_-]+", "", unicodedata.normalize("NFKC", name).casefold())
+        same.setdefault(key, []).append(name)
+    return [
+        Problem("alike_classes", " and ".join(map(repr, names)), "separate classes; kept apart")
+        for key, names in same.items()
+        if len(names) > 1 and len(key) > 1
     ]
 
 

@@ -14,7 +14,7 @@ from tinyrefinery.data.examine import examine
 from tinyrefinery.data.images import EncodedImages
 from tinyrefinery.data.manifest import NO_LABEL, UNLABELLED, Manifest
 from tinyrefinery.data.overlay.additions import concatenate
-from tinyrefinery.data.sources.folder import image_files
+from tinyrefinery.data.sources.found_pictures import image_files
 from tinyrefinery.data.stamp import file_stamps
 from tinyrefinery.errors import DataError
 

@@ -28,7 +28,7 @@ from tinyrefinery.data.examine import examine
 from tinyrefinery.data.images import EncodedImages
 from tinyrefinery.data.manifest import SPLITS, Manifest
 from tinyrefinery.data.opening_checks import copies_across_splits, empty_images, raise_problems
-from tinyrefinery.data.sources.folder import ENDINGS
+from tinyrefinery.data.sources.found_pictures import ENDINGS
 from tinyrefinery.data.splits import SPLIT_WORDS, choose_stratified
 from tinyrefinery.detection.boxes import BoxData, GroundTruth
 from tinyrefinery.detection.container import Container, open_container

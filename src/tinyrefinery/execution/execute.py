@@ -254,9 +254,15 @@ def _resident_on(device: torch.device, data: Dataset) -> Dataset:
 
 
 def _check_splits(data: Dataset) -> None:
+    tried = any(p.kind == "empty_split" and p.where == "validation" for p in data.problems)
+    remedy = (
+        "there are too few training images to split it off: collect at least three per class"
+        if tried
+        else "set data.source.validation"
+    )
     for split, why in (
         ("train", "there is nothing to learn from"),
-        ("validation", "a chain is judged by it; set data.source.validation"),
+        ("validation", f"a chain is judged by it; {remedy}"),
     ):
         if not len(data.manifest.rows(split)):
             raise DataError(f"dataset '{data.name}': the {split} split is empty; {why}")

@@ -6,7 +6,7 @@ from typing import Any
 
 from pyarrow import parquet
 
-from tinyrefinery.data.sources.folder import ENDINGS
+from tinyrefinery.data.sources.found_pictures import ENDINGS
 from tinyrefinery.data.walk import walk
 from tinyrefinery.options.sources import Source, StreetNumbers
 

@@ -84,7 +84,7 @@ def open_network_data(networks: Sequence[Network], source: Source | None = None)
     path = first.home / f"data-{key}.parquet"
     opened, manifest = None, _kept(path)
     if manifest is None:
-        check_writable(files=[path])  # before opening, which may take long
+        check_kept(path, first)  # before opening, which may take long
         opened = open_source(chosen)
         manifest = opened.manifest
         manifest.save(path)
@@ -93,6 +93,18 @@ def open_network_data(networks: Sequence[Network], source: Source | None = None)
         log.info(note)
     manifest = under_classes(held.manifest, first)
     return NetworkData(chosen, first.home, key, manifest, held.notes, opened)
+
+
+def check_kept(path: Path, network: Network) -> None:
+    """Check that a file can be kept beside its network, before the work that it is for.
+
+    Raises:
+        StorageError: without permission. No option names another place, so the message says more.
+    """
+    remedy = f"Allow writing to {network.home.parent}, or copy it and name the copy"
+    if network.kind == "http":
+        remedy = "Run the command in another folder"
+    check_writable(files=[path], remedy=remedy)
 
 
 def _key(networks: Sequence[Network], source: Source, stamp: str, *, own: bool) -> str:

@@ -9,6 +9,7 @@ from tinyrefinery.evaluation import cost
 from tinyrefinery.evaluation.predictions import predict
 from tinyrefinery.evaluation.summary import evaluate
 from tinyrefinery.files import write_atomic
+from tinyrefinery.networks.network_data import check_kept
 from tinyrefinery.networks.network_view import opened
 from tinyrefinery.networks.opening import open_networks
 from tinyrefinery.networks.recipe_data import measured_on
@@ -37,11 +38,12 @@ def reevaluate(folder: Path, overrides: Sequence[str]) -> dict[str, dict[str, An
     for measured in measured_on(open_networks([folder], seeds="all"), overrides):
         network, recipe = measured.network, measured.recipe
         net, view, workers = opened(network, measured.dataset, recipe)
+        into = folder / "evaluations" / part_hash(recipe.data)[:8] / network.slug
+        check_kept(into / "evaluation.json", network)
         predictions = {
             split: predict(net, view, rows, workers=workers)
             for split, rows in measured.splits.items()
         }
-        into = folder / "evaluations" / part_hash(recipe.data)[:8] / network.slug
         for split, found in predictions.items():
             found.save(into / f"predictions-{split}.parquet")
         info = network.info

@@ -15,9 +15,8 @@ from tinyrefinery.data.perturb import perturb
 from tinyrefinery.errors import CheckpointError, DataError
 from tinyrefinery.evaluation.prediction_table import ModelPredictions
 from tinyrefinery.evaluation.predictions import Predictions
-from tinyrefinery.files import check_writable
 from tinyrefinery.networks.network import Network
-from tinyrefinery.networks.network_data import NetworkData
+from tinyrefinery.networks.network_data import NetworkData, check_kept
 from tinyrefinery.options.perturbation import Perturbation
 from tinyrefinery.recipe.load import canonical
 
@@ -69,7 +68,7 @@ def _of_split(
             probabilities = _by_id(stored, network, data, rows)
             if probabilities is not None:
                 return probabilities
-    check_writable(files=[kept])
+    check_kept(kept, network)
     predicted = _predicted(network, data, rows, how)
     predicted.save(kept)
     probabilities = _by_id(predicted, network, data, rows)

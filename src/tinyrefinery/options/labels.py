@@ -132,11 +132,11 @@ class Refining(Part):
 
     @model_validator(mode="after")
     def _group_needs_batch_statistics(self) -> "Refining":
-        if self.batch_norm == "running" and self.bn_group is not None:
+        if self.batch_norm != "batch" and self.bn_group is not None:
             raise wrong(
                 (
                     "bn_group",
-                    f"{self.bn_group} has no effect with batch_norm: running; "
+                    f"{self.bn_group} has no effect with batch_norm: {self.batch_norm}; "
                     "remove it (bn_group: null) or write batch_norm: batch",
                 )
             )

@@ -5,10 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.markup import escape
-
 from tinyrefinery.errors import DataError, did_you_mean
 from tinyrefinery.files import write_csv
+from tinyrefinery.pages.cell_text import escape
 from tinyrefinery.pages.narrow_tables import FittedTable
 from tinyrefinery.pages.numbers import gain_points, nats, percent
 from tinyrefinery.pages.plain_table import plain_table

@@ -12,7 +12,7 @@ from tinyrefinery.data.blobs import read_file
 from tinyrefinery.data.dataset import Problem
 from tinyrefinery.data.examine import cores
 from tinyrefinery.data.shrunk import pixels_of_file
-from tinyrefinery.data.sources.folder import image_files
+from tinyrefinery.data.sources.found_pictures import image_files
 from tinyrefinery.errors import DataError
 from tinyrefinery.options.crops import Crop
 

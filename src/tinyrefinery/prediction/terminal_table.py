@@ -2,6 +2,7 @@
 
 from rich.text import Text
 
+from tinyrefinery.pages.cell_text import one_line
 from tinyrefinery.pages.narrow_tables import Column, Fitted
 from tinyrefinery.prediction.predicted import TOP, PicturePredictions
 
@@ -22,5 +23,5 @@ def prediction_table(found: PicturePredictions, k: int = TOP) -> Fitted:
         cells = [path, label, f"{probability:.3f}"]
         if shown > 1:
             cells.append(", ".join(f"{name} {share:.3f}" for name, share in rest))
-        rows.append([Text(cell) for cell in cells])
+        rows.append([Text(one_line(cell)) for cell in cells])
     return Fitted(columns, rows, head=0)

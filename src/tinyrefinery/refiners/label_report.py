@@ -3,8 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.markup import escape
-
+from tinyrefinery.pages.cell_text import escape
 from tinyrefinery.pages.narrow_tables import FittedTable
 from tinyrefinery.pages.plain_table import plain_table
 from tinyrefinery.statistics.paired import Spread, spread

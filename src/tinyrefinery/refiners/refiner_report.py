@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
-
 from tinyrefinery.errors import DataError
+from tinyrefinery.pages.cell_text import escape
 from tinyrefinery.pages.narrow_tables import FittedTable
 from tinyrefinery.reading.json_text import read_json_object
 

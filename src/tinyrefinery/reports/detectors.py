@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.markup import escape
 
 from tinyrefinery.errors import DataError
 from tinyrefinery.files import write_csv
+from tinyrefinery.pages.cell_text import escape
 from tinyrefinery.pages.narrow_tables import FittedTable
 from tinyrefinery.pages.numbers import kilo
 from tinyrefinery.pages.run_tables import shown_model

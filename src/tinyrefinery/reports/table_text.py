@@ -3,8 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.markup import escape
-
+from tinyrefinery.pages.cell_text import escape
 from tinyrefinery.pages.narrow_tables import FittedTable
 from tinyrefinery.pages.numbers import NOTHING, gain_points, percent, signed
 from tinyrefinery.pages.run_tables import shown_model

@@ -11,9 +11,9 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 from PIL import Image
-from rich.markup import escape
 
 from tinyrefinery.files import write_atomic, write_csv
+from tinyrefinery.pages.cell_text import escape
 from tinyrefinery.pages.narrow_tables import FittedTable
 from tinyrefinery.pages.plain_table import plain_table
 from tinyrefinery.pages.style import STYLE, save_plots, short

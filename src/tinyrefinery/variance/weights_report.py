@@ -7,9 +7,9 @@ from typing import Protocol
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
-from rich.markup import escape
 
 from tinyrefinery.files import write_csv
+from tinyrefinery.pages.cell_text import escape
 from tinyrefinery.pages.narrow_tables import FittedTable
 from tinyrefinery.pages.plain_table import plain_table
 from tinyrefinery.pages.style import INK, MUTED, PLAIN, REFINED, STYLE, short

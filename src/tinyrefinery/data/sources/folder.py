@@ -3,9 +3,7 @@
 import logging
 import os
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -17,47 +15,31 @@ from tinyrefinery.data.class_names import number_labels
 from tinyrefinery.data.dataset import Dataset, Problem
 from tinyrefinery.data.listing import Listing, assemble
 from tinyrefinery.data.manifest import SPLITS
+from tinyrefinery.data.sources.found_pictures import (
+    Ignored,
+    image_files,
+    images_below,
+    is_text,
+    list_endings,
+    list_problems,
+    metadata_file,
+    pictures_in,
+    unread_metadata,
+)
 from tinyrefinery.data.sources.metadata import read_metadata
 from tinyrefinery.data.sources.parquet import require_column
 from tinyrefinery.data.splits import SPLIT_WORDS, split_named
 from tinyrefinery.data.stamp import file_stamps
-from tinyrefinery.data.walk import is_passed_over, walk
+from tinyrefinery.data.walk import is_passed_over
 from tinyrefinery.errors import DataError
 from tinyrefinery.options.sources import Folder, Opened
 
-ENDINGS = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
-    | {".ppm", ".pgm", ".pbm"}
-)
-"""File name extensions of images, in lower case."""
-_OTHER_PICTURES = (
-    *(".heic", ".heif", ".avif", ".jxl", ".jp2", ".tga", ".psd", ".svg", ".ico"),
-    *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2", ".orf", ".npy", ".exr", ".dcm"),
-)
-"""Extensions of pictures that are not read. Messages name these first."""
-
 log = logging.getLogger("tinyrefinery")
 
-_NAMED = 6
-"""Most extensions that a message names."""
-_NO_UTF8 = "names that are not UTF-8"
-_METADATA = ("metadata.csv", "metadata.jsonl")
 _LAYOUTS = (
     "Expected ROOT/CLASS/*.jpg, or ROOT/{train,validation,test}/CLASS/*.jpg, or images with a "
     "metadata.csv (or metadata.jsonl) with the columns file_name and label"
 )
-
-
-@dataclass
-class Ignored:
-    """What was passed over while looking for pictures."""
-
-    others: Counter[str] = field(default_factory=Counter)
-    """Number of other files by extension, and of names that are no text."""
-    links: list[str] = field(default_factory=list)
-    """Links that were not followed."""
-    unreadable: list[str] = field(default_factory=list)
-    """Folders that can't be opened."""
 
 
 def open_folder(part: Folder) -> Dataset:
@@ -79,8 +61,9 @@ def open_folder(part: Folder) -> Dataset:
         what = "is a file, not a folder" if root.exists() else "no such folder"
         raise DataError(f"{root}: {what}. {_LAYOUTS}")
     tops = _split_folders(root)
-    if any((top / name).exists() for top in tops for name in _METADATA):
-        listing = _from_metadata(root, tops, part.label)
+    files = {top: metadata_file(top) for top in tops}
+    if any(files.values()):
+        listing = _from_metadata(root, tops, files, part.label)
     else:
         listing = _from_class_folders(root, tops)
     return assemble(listing, part)
@@ -88,7 +71,7 @@ def open_folder(part: Folder) -> Dataset:
 
 def _split_folders(root: Path) -> dict[Path, str]:
     """Folders with classes or metadata -> their splits: one per split, or the root only."""
-    if any((root / name).exists() for name in _METADATA):
+    if metadata_file(root):
         return {root: "train"}
     folders = _folders(root)
     splits = {path: SPLIT_WORDS[path.name.lower()] for path in folders if _is_split(path)}
@@ -105,7 +88,7 @@ def _split_folders(root: Path) -> dict[Path, str]:
         raise DataError(f"{root}: two folders of {names} are the same split: merge or rename them")
     if len(splits) == 1 and len(folders) > 1:
         (train,) = splits
-        if not _folders(train) and not any((train / name).exists() for name in _METADATA):
+        if not _folders(train) and metadata_file(train) is None:
             return {root: "train"}  # pictures of a class named "train"
         _refuse_ambiguous(root, train, folders)
     return dict(sorted(splits.items(), key=lambda item: SPLITS.index(item[1])))
@@ -116,7 +99,7 @@ def _refuse_ambiguous(root: Path, train: Path, folders: Sequence[Path]) -> None:
     if not _folders(train):
         return
     others = [folder for folder in folders if folder != train]
-    if with_pictures := [top.name for top, paths in _images(others, root).items() if paths]:
+    if with_pictures := [top.name for top, paths in images_below(others, root).items() if paths]:
         raise DataError(
             f"{root}: '{train.name}' may be the training split or a class, since there are "
             f"pictures in {', '.join(with_pictures[:4])} beside it. If it is a class, rename the "
@@ -144,57 +127,7 @@ def _is_split(path: Path) -> bool:
 def _folders(path: Path) -> list[Path]:
     """Folders in a folder, in order of their names, which must be Unicode."""
     children = [child for child in path.iterdir() if not is_passed_over(child.name)]
-    return sorted(child for child in children if _is_text(child.name) and child.is_dir())
-
-
-def _images(
-    tops: Sequence[Path], root: Path, ignored: Ignored | None = None
-) -> dict[Path, list[str]]:
-    """Paths of the images below each of some folders, sorted.
-
-    Args:
-        tops: the folders.
-        root: contains them.
-        ignored: collects what is passed over.
-    """
-    ignored = ignored or Ignored()
-    found: dict[Path, list[str]] = {top: [] for top in tops}
-    all_folders = walk(tops, root)
-    ignored.links += all_folders.skipped
-    ignored.unreadable += all_folders.unreadable
-    for top, folder, names in all_folders.folders:
-        found[top] += _pictures(folder, names, ignored)
-    return found
-
-
-def _pictures(folder: str, names: Iterable[str], ignored: Ignored) -> Iterator[str]:
-    """Paths of the images among the files of one folder."""
-    prefix, in_text = os.path.join(folder, ""), _is_text(folder)
-    for name in names:
-        if name[0] == ".":
-            continue
-        ending = name[dot:].lower() if (dot := name.rfind(".")) > 0 else ""
-        if not (in_text and _is_text(name)):
-            ignored.others[_NO_UTF8] += 1
-        elif ending not in ENDINGS:
-            ignored.others[ending or "no extension"] += 1
-        else:
-            yield prefix + name
-
-
-def image_files(top: Path) -> tuple[list[str], list[Problem]]:
-    """Paths of all images below a folder, sorted, and what was passed over."""
-    ignored = Ignored()
-    return sorted(_images([top], top.parent, ignored)[top]), _problems(top, ignored)
-
-
-def _is_text(path: str) -> bool:
-    """Whether a path is valid Unicode: on Linux a name may be any bytes."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return sorted(child for child in children if is_text(child.name) and child.is_dir())
 
 
 def open_unlabeled(root: str | Path, channels: Literal[1, 3]) -> Dataset:
@@ -223,12 +156,12 @@ def _from_class_folders(root: Path, tops: dict[Path, str]) -> Listing:
     by_class = {folder: split for top, split in tops.items() for folder in _folders(top)}
     names = sorted({folder.name for folder in by_class})
     numbers = {name: number for number, name in enumerate(names)}
-    found = _images(list(by_class), root, ignored)
+    found = images_below(list(by_class), root, ignored)
     images = [path for paths in found.values() for path in paths]
     if not images:
         outside = len(_strays(root, tops, Ignored()))
         where = f" in a folder of a class, but {outside:,} in none" if outside else ""
-        raise DataError(f"{root}: no image found{where}{_endings(ignored.others)}. {_LAYOUTS}")
+        raise DataError(f"{root}: no image found{where}{list_endings(ignored.others)}. {_LAYOUTS}")
     if len(names) == 1 and tops == {root: "train"}:
         raise DataError(f"{root}: there is one class folder only ({names[0]}). {_LAYOUTS}")
     _refuse_almost_splits(root, names)
@@ -241,7 +174,11 @@ def _from_class_folders(root: Path, tops: dict[Path, str]) -> Listing:
         pa.chunked_array([pa.array(classes)]),
         splits,
         names=names,
-        problems=[*_strays(root, tops, ignored), *_problems(root, ignored)],
+        problems=[
+            *_strays(root, tops, ignored),
+            *unread_metadata(ignored),
+            *list_problems(root, ignored),
+        ],
     )
 
 
@@ -250,25 +187,27 @@ def _strays(root: Path, tops: dict[Path, str], ignored: Ignored) -> list[Problem
     strays: list[str] = []
     for place in dict.fromkeys([root, *tops]):
         files = [entry.name for entry in os.scandir(place) if entry.is_file()]
-        strays += _pictures(str(place), sorted(files), ignored)
+        strays += pictures_in(str(place), sorted(files), ignored)
     if root not in tops:
         others = [folder for folder in _folders(root) if folder not in tops]
-        for paths in _images(others, root, ignored).values():
+        for paths in images_below(others, root, ignored).values():
             strays += paths
     for place in dict.fromkeys([root, *tops]):
         for child in place.iterdir():
-            if child.is_dir() and not _is_text(child.name):
-                ignored.others[_NO_UTF8] += 1
+            if not (is_text(child.name) or is_passed_over(child.name)) and child.is_dir():
+                images_below([child], root, ignored)  # counts every file in it
     what = "in no class folder; left out"
     return [Problem("stray_image", path, what) for path in strays]
 
 
-def _from_metadata(root: Path, tops: dict[Path, str], label: str) -> Listing:
+def _from_metadata(
+    root: Path, tops: dict[Path, str], files: dict[Path, Path | None], label: str
+) -> Listing:
     tables: list[pa.Table] = []
     paths: list[str] = []
     splits: list[str] = []
     for top, split in tops.items():
-        file = next((top / name for name in _METADATA if (top / name).exists()), None)
+        file = files[top]
         if file is None:
             raise DataError(f"{top}: no metadata.csv or metadata.jsonl, but another split has one")
         table = read_metadata(file)
@@ -281,16 +220,17 @@ def _from_metadata(root: Path, tops: dict[Path, str], label: str) -> Listing:
     table = pa.concat_tables(tables, promote_options="permissive")
     listed = {os.path.normpath(path) for path in paths}
     ignored = Ignored()
-    unlisted = [
+    problems = [
         Problem("unlisted_image", path, "not in the metadata file; left out")
-        for paths in _images(list(tops), root.parent, ignored).values()
-        for path in paths
+        for path in images_below([root], root.parent, ignored)[root]
         if os.path.normpath(path) not in listed
     ]
+    problems += unread_metadata(ignored, set(map(str, files.values())))
+    problems += list_problems(root, ignored)
     _note_outside(root, listed)
     extras = [name for name in table.column_names if name not in ("file_name", label, "split")]
     return _listing(
-        root, paths, table.column(label), splits, problems=unlisted, extras=table.select(extras)
+        root, paths, table.column(label), splits, problems=problems, extras=table.select(extras)
     )
 
 
@@ -331,34 +271,6 @@ def _listing(
         stamps=file_stamps(paths),
         problems=tuple(problems),
     )
-
-
-def _endings(others: Counter[str]) -> str:
-    if not others:
-        return ""
-    ordered = sorted(others.most_common(), key=lambda item: item[0] not in _OTHER_PICTURES)
-    rest = sum(count for _, count in ordered[_NAMED:])
-    kinds = [f"{count} {ending}" for ending, count in ordered[:_NAMED]]
-    kinds += [f"{rest} others"] if rest else []
-    convert = ". Convert pictures to JPEG or PNG" if ordered[0][0] in _OTHER_PICTURES else ""
-    return f" (ignored: {', '.join(kinds)}{convert})"
-
-
-def _problems(root: Path, ignored: Ignored) -> list[Problem]:
-    """What was passed over."""
-    what = "a link to a folder that is read already, or to a folder above it; not followed"
-    problems = [Problem("ignored_files", link, what) for link in ignored.links]
-    what = "this folder can't be read; its pictures are left out. Change its permissions"
-    problems += [Problem("ignored_files", folder, what) for folder in ignored.unreadable]
-    if count := ignored.others.pop(_NO_UTF8, 0):
-        noun = "file or folder whose name is" if count == 1 else "files or folders whose names are"
-        what = f"{count} {noun} not UTF-8; rename them"
-        problems.append(Problem("ignored_files", str(root), what))
-    if count := ignored.others.total():
-        noun = "file with another extension" if count == 1 else "files with other extensions"
-        what = f"{count} {noun}{_endings(ignored.others)}"
-        problems.append(Problem("ignored_files", str(root), what))
-    return problems
 
 
 def _note_outside(root: Path, listed: Iterable[str]) -> None:

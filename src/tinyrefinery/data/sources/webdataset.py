@@ -15,7 +15,7 @@ from tinyrefinery.data.blobs import SliceBlobs
 from tinyrefinery.data.class_names import number_labels
 from tinyrefinery.data.dataset import Dataset, Problem
 from tinyrefinery.data.listing import Listing, assemble
-from tinyrefinery.data.sources.folder import ENDINGS
+from tinyrefinery.data.sources.found_pictures import ENDINGS
 from tinyrefinery.data.splits import holds_splits, split_named, splits_of_files
 from tinyrefinery.data.stamp import file_stamps
 from tinyrefinery.errors import DataError

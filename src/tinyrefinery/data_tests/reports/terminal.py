@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.text import Text
 
 from tinyrefinery.data_tests.reports import texts
 from tinyrefinery.data_tests.reports.folding import Line
 from tinyrefinery.data_tests.verdicts import LEVEL, Result, Verdict
+from tinyrefinery.pages.cell_text import escape, one_line
 from tinyrefinery.pages.narrow_tables import Column, Fitted
 
 NAME = 16
@@ -24,8 +24,8 @@ def _mark(result: Result) -> Text:
 
 def _name(line: Line) -> Text:
     """The test's name, with its metric and the note on folded classes below."""
-    note = f"\n{line.note}" if line.note else ""
-    return Text.assemble(line.result.name, "\n", (f"{line.result.metric}{note}", "dim"))
+    note = f"\n{one_line(line.note)}" if line.note else ""
+    return Text.assemble(one_line(line.result.name), "\n", (f"{line.result.metric}{note}", "dim"))
 
 
 def results_table(
@@ -77,7 +77,7 @@ def comparison_table(names: Sequence[str], lines: Sequence[Line]) -> RenderableT
         lines: tests with the result of each network.
     """
     columns = [Column("test", NAME), Column("need")]
-    columns += [Column(name, NAME, right=True) for name in names]
+    columns += [Column(one_line(name), NAME, right=True) for name in names]
     rows = []
     for line in lines:
         first, *others = line.results
@@ -120,6 +120,11 @@ def history_table(values: Sequence[Mapping[str, Any]]) -> RenderableType:
         numbers = texts.recorded(result["metric"], measured) if measured else ("", "", "")
         when = str(result["when"])[:16].replace("T", " ")
         cells = [result["network"], when, *numbers, result["need"]]
-        rows.append([*map(Text, cells), Text(verdict.value, style=texts.COLORS[verdict])])
+        rows.append(
+            [
+                *(Text(one_line(cell)) for cell in cells),
+                Text(verdict.value, style=texts.COLORS[verdict]),
+            ]
+        )
     note = "These results differ in their images or metric."
     return Group(Fitted(columns, rows, head=0), *([Text(note)] if differ else []))

@@ -98,8 +98,8 @@ def _name(folder: Path) -> str:
     checks = sorted(folder.glob("*_check.c"))
     if len(checks) != 1:
         raise CheckpointError(
-            f"{folder}: holds no C sources of one network. Write them: "
-            "tinyrefinery export MODEL --to c"
+            f"{folder}: holds no C sources of one network. Name the artifact itself, or "
+            "write them: tinyrefinery export MODEL --to c"
         )
     return checks[0].stem.removesuffix("_check")
 
