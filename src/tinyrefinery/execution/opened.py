@@ -62,6 +62,8 @@ class OpenJob:
     def _check(self, stage: Stage) -> None:
         if isinstance(stage.labels, Refined):
             self._check_refiners(stage, stage.labels)
+        if stage.hints is not None:
+            self.feature_channels(stage)
         builders.check_start(stage, self.data, self.recipe)
         builders.loss(stage)
         view = builders.train_view(self.recipe, self.data_of(stage), 1, torch.device("cpu"))
@@ -91,6 +93,17 @@ class OpenJob:
                 f"stages.{stage.id}.labels.classes: every refiner has the data's classes already. "
                 "Remove it"
             )
+
+    def feature_channels(self, stage: Stage) -> tuple[int, int]:
+        """Channels of the feature maps of a stage with hints, and of its refiner's.
+
+        Raises:
+            RecipeError: when they can't be compared.
+        """
+        assert isinstance(stage.labels, Refined)
+        (name,) = stage.labels.by
+        refiner = self.stages.get(name) or self.refiner(name, stage.labels)
+        return builders.feature_channels(stage, refiner, self.data, self.recipe)
 
     def rows_of(self, stage: Stage) -> np.ndarray:
         """Manifest rows that a stage trains on: with refined labels, also those without labels."""
