@@ -31,7 +31,7 @@ def build(
         part: which optimizer, and its options.
         network: whose frozen parameters are left out.
         head: names of the last layer's tensors, which `layer_decay` counts from.
-        beside: a module that is trained too, at the full rate, but is no part of the network.
+        beside: a module that is trained too, at the full rate, but does not belong to the network.
     """
     options = {key: value for key, value in part.options.items() if key not in Groups.model_fields}
     groups = parameter_groups(network, head, part)
