@@ -17,7 +17,7 @@ from tinyrefinery.evaluation.calibration import negative_log_likelihood
 from tinyrefinery.evaluation.predictions import Predictions, predict
 from tinyrefinery.execution.chain import Chain
 from tinyrefinery.models.network_file import load_network
-from tinyrefinery.networks.frozen import frozen_network
+from tinyrefinery.networks.frozen import check_class_maps, frozen_network
 from tinyrefinery.networks.opening import open_network
 from tinyrefinery.options.labels import Refined, Refining
 from tinyrefinery.recipe.stage import Stage
@@ -79,20 +79,9 @@ class OpenJob:
                     f"stages.{stage.id}.jitter.through_refiner: {name} has no gradient, since "
                     "PyTorch doesn't run it. Set jitter.through_refiner=false"
                 )
-        maps = [network.class_map for network in frozen if network.class_map]
-        if len(self.whole.manifest.rows(UNLABELLED)) and any(one.unreached for one in maps):
-            missing = {n for one in maps for n in one.unreached}
-            names = ", ".join(self.data.classes[number] for number in sorted(missing))
-            raise RecipeError(
-                f"stages.{stage.id}.labels.classes: no class of a refiner stands for {names}, but "
-                "pictures of data.unlabelled may show it. Map a class to it, or remove "
-                "data.unlabelled"
-            )
-        if part.classes is not None and not any(network.class_map for network in frozen):
-            raise RecipeError(
-                f"stages.{stage.id}.labels.classes: every refiner has the data's classes already. "
-                "Remove it"
-            )
+        maps = [network.class_map for network in frozen]
+        unlabelled = len(self.whole.manifest.rows(UNLABELLED)) > 0
+        check_class_maps(stage.id, part, maps, self.data.classes, unlabelled=unlabelled)
 
     def feature_channels(self, stage: Stage) -> tuple[int, int]:
         """Channels of the feature maps of a stage with hints, and of its refiner's.
