@@ -20,7 +20,7 @@ from tinyrefinery.recipe.stage import Stage
 
 
 class RefinerCheck:
-    """Opens networks and data sets once for all recipes that it checks."""
+    """Opens networks and datasets once for all recipes that it checks."""
 
     def __init__(self) -> None:
         """Check nothing yet."""
