@@ -27,6 +27,7 @@ from tinyrefinery.builders.networks import (
     network,
     skeleton,
 )
+from tinyrefinery.builders.stage_hints import feature_channels
 from tinyrefinery.builders.training_setup import fabric, jitter, loss
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "describe_labels",
     "eval_view",
     "fabric",
+    "feature_channels",
     "head",
     "initial_network",
     "jitter",

@@ -162,6 +162,7 @@ def describe_labels(stage: Stage) -> str:
     notes += [_describe_form(labels.store)] if labels.store else []
     notes += [f"pool of {stage.crop_pool}"] if stage.crop_pool else []
     notes += ["jittered"] if stage.jitter else []
+    notes += ["hints"] if stage.hints else []
     return " + ".join(labels.by) + (f" ({', '.join(notes)})" if notes else "")
 
 

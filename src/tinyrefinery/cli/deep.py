@@ -1,9 +1,11 @@
 """The deep part of `recipe check`: every network is built, on the meta device, without memory."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
 from typing import Any
 
-from tinyrefinery.errors import RecipeError
+from tinyrefinery.errors import RecipeError, RefineryError
+from tinyrefinery.options.labels import Refined
 from tinyrefinery.recipe.detection import DetectionRecipe
 from tinyrefinery.recipe.schema import Recipe
 from tinyrefinery.recipe.stage import Stage
@@ -41,6 +43,9 @@ def build_networks(recipes: Sequence[Recipe], source: str) -> str:
                     sizes[f"{stage.id} {count:,} parameters"] = ""
                 case RecipeError() as error:
                     mistakes[f"{source}: stages.{stage.id}.model: {error}"] = None
+    if not mistakes:
+        found = (error for recipe in recipes for error in _wrong_hints(recipe))
+        mistakes = {f"{source}: {error}": None for error in found}
     if mistakes:
         raise RecipeError("\n".join(mistakes))
     return "".join(f", {size}" for size in sizes)
@@ -62,6 +67,42 @@ def _parameters(recipe: Recipe, stage: Stage) -> int | RecipeError:
     except RecipeError as error:
         return error
     return sum(weights.numel() for weights in network.parameters())
+
+
+def _wrong_hints(recipe: Recipe) -> Iterator[RefineryError]:
+    """Why stages can't follow their refiners' features, from shapes alone."""
+    import torch
+
+    from tinyrefinery.builders import feature_channels
+
+    channels = recipe.data.source.channels
+    data: Any = SimpleNamespace(
+        classes=range(CLASSES), images=SimpleNamespace(channels=channels), name="data"
+    )
+    stages = {stage.id: stage for stage in recipe.generations}
+    for stage in stages.values():
+        if stage.hints is None or not isinstance(stage.labels, Refined):
+            continue
+        (name,) = stage.labels.by
+        if name.startswith("file:"):
+            continue  # such networks have feature maps, see `options.labels.runs_in_torch`
+        try:
+            with torch.device("meta"):
+                refiner = stages.get(name) or _timm_refiner(name, channels)
+                feature_channels(stage, refiner, data, recipe)
+        except RefineryError as error:
+            yield error
+
+
+def _timm_refiner(name: str, channels: int) -> Any:
+    """A model of timm without its weights."""
+    from tinyrefinery.builders import FrozenNetwork
+    from tinyrefinery.models import create
+    from tinyrefinery.networks.opening import open_network
+
+    info = open_network(name).info
+    network = create(info.name, CLASSES, size=info.size, channels=channels)
+    return FrozenNetwork(network, info.mean, info.std, (), info.size)
 
 
 def build_detectors(recipes: Sequence[DetectionRecipe], source: str) -> str:

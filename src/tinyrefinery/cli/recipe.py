@@ -10,6 +10,7 @@ import typer
 from tinyrefinery.cli import streams
 from tinyrefinery.cli.deep import build_detectors, build_networks
 from tinyrefinery.cli.options import Overrides, RecipeName, option
+from tinyrefinery.cli.refiner_files import check_files, check_networks
 from tinyrefinery.errors import RecipeError
 from tinyrefinery.recipe.detection import DetectionRecipe, load_any
 from tinyrefinery.recipe.document import read
@@ -28,7 +29,11 @@ def check(
         typer.Argument(help="Recipes, tables, folders of them, or names of shipped recipes."),
     ],
     deep: Annotated[
-        bool, typer.Option("--deep", help="Build every network, without memory for weights.")
+        bool,
+        typer.Option(
+            "--deep",
+            help="Build every network, without memory for weights, and open every refiner file.",
+        ),
     ] = False,
 ) -> None:
     """Check recipes and tables. Reports all mistakes.
@@ -92,7 +97,11 @@ def _checked(path: Path, deep: bool) -> str:
             what = f"{recipe.title} (a detector)"
         else:
             what = f"{recipe.title} ({_count(len(recipe.generations), 'network')})"
-    return what + _built(recipes, str(path)) if deep else what
+    with_refiners = [recipe for recipe in recipes if isinstance(recipe, Recipe)]
+    check_files(with_refiners, str(path))
+    if not deep:
+        return what
+    return what + _built(recipes, str(path)) + check_networks(with_refiners, str(path))
 
 
 def _built(recipes: Sequence[Recipe | DetectionRecipe], place: str) -> str:

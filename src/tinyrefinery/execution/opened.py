@@ -17,7 +17,7 @@ from tinyrefinery.evaluation.calibration import negative_log_likelihood
 from tinyrefinery.evaluation.predictions import Predictions, predict
 from tinyrefinery.execution.chain import Chain
 from tinyrefinery.models.network_file import load_network
-from tinyrefinery.networks.frozen import frozen_network
+from tinyrefinery.networks.frozen import check_class_maps, frozen_network
 from tinyrefinery.networks.opening import open_network
 from tinyrefinery.options.labels import Refined, Refining
 from tinyrefinery.recipe.stage import Stage
@@ -62,6 +62,8 @@ class OpenJob:
     def _check(self, stage: Stage) -> None:
         if isinstance(stage.labels, Refined):
             self._check_refiners(stage, stage.labels)
+        if stage.hints is not None:
+            self.feature_channels(stage)
         builders.check_start(stage, self.data, self.recipe)
         builders.loss(stage)
         view = builders.train_view(self.recipe, self.data_of(stage), 1, torch.device("cpu"))
@@ -77,20 +79,20 @@ class OpenJob:
                     f"stages.{stage.id}.jitter.through_refiner: {name} has no gradient, since "
                     "PyTorch doesn't run it. Set jitter.through_refiner=false"
                 )
-        maps = [network.class_map for network in frozen if network.class_map]
-        if len(self.whole.manifest.rows(UNLABELLED)) and any(one.unreached for one in maps):
-            missing = {n for one in maps for n in one.unreached}
-            names = ", ".join(self.data.classes[number] for number in sorted(missing))
-            raise RecipeError(
-                f"stages.{stage.id}.labels.classes: no class of a refiner stands for {names}, but "
-                "pictures of data.unlabelled may show it. Map a class to it, or remove "
-                "data.unlabelled"
-            )
-        if part.classes is not None and not any(network.class_map for network in frozen):
-            raise RecipeError(
-                f"stages.{stage.id}.labels.classes: every refiner has the data's classes already. "
-                "Remove it"
-            )
+        maps = [network.class_map for network in frozen]
+        unlabelled = len(self.whole.manifest.rows(UNLABELLED)) > 0
+        check_class_maps(stage.id, part, maps, self.data.classes, unlabelled=unlabelled)
+
+    def feature_channels(self, stage: Stage) -> tuple[int, int]:
+        """Channels of the feature maps of a stage with hints, and of its refiner's.
+
+        Raises:
+            RecipeError: when they can't be compared.
+        """
+        assert isinstance(stage.labels, Refined)
+        (name,) = stage.labels.by
+        refiner = self.stages.get(name) or self.refiner(name, stage.labels)
+        return builders.feature_channels(stage, refiner, self.data, self.recipe)
 
     def rows_of(self, stage: Stage) -> np.ndarray:
         """Manifest rows that a stage trains on: with refined labels, also those without labels."""

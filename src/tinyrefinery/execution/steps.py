@@ -20,7 +20,7 @@ from tinyrefinery.execution.measuring import measure
 from tinyrefinery.execution.opened import OpenJob
 from tinyrefinery.execution.stage_labels import JobLabels
 from tinyrefinery.labels.crop_labels import KeptProbability
-from tinyrefinery.labels.policy import LabelPolicy
+from tinyrefinery.labels.policy import LabelPolicy, RefinedLabels
 from tinyrefinery.labels.threshold_samples import threshold_classes
 from tinyrefinery.models.network_file import save_network
 from tinyrefinery.models.rounded_network import RoundedNetwork
@@ -34,6 +34,7 @@ from tinyrefinery.runs.writing import finish_stage, seen_outside, write_stage
 from tinyrefinery.training import learning_rates as schedules
 from tinyrefinery.training import parameter_groups as optimizers
 from tinyrefinery.training.dynamics import Dynamics, label_agreement
+from tinyrefinery.training.feature_hints import FeatureHints, HintedLabels
 from tinyrefinery.training.in_step import SharedBatches, SharedLabels
 from tinyrefinery.training.job import Load, Training
 from tinyrefinery.training.loop import Trained, fit_in_step
@@ -66,7 +67,8 @@ def train_steps(job: OpenJob, labels: JobLabels, steps: Sequence[Step]) -> None:
     policy, batches = labels.policy(first, view), load
     if len(steps) > 1:
         # Each batch is rendered and labeled once, for all of them.
-        policy, batches = SharedLabels(policy), SharedBatches()
+        hinted = any(job.stages[step.stage].hints for step in steps)
+        policy, batches = SharedLabels(policy, features=hinted), SharedBatches()
     trainings = [_training(job, step, view, policy, batches) for step in steps]
     ended = fit_in_step(trainings)
     for step, training, end in zip(steps, trainings, ended, strict=True):
@@ -84,6 +86,7 @@ def _training(job: OpenJob, step: Step, view: View, policy: LabelPolicy, batches
     network, frozen = _initial(job, step)
     log.info(f"{step.title}: {stage.model.name}, labels from {step.labels}")
     learner = builders.rounded(stage, network, data, recipe) if stage.int8 else network
+    hints = _hints(job, step, policy)
     return Training(
         network=torch.compile(learner) if recipe.engine.compile else learner,  # type: ignore[arg-type]
         view=view,
@@ -91,7 +94,9 @@ def _training(job: OpenJob, step: Step, view: View, policy: LabelPolicy, batches
         labelled=_labelled(job, stage),
         policy=policy,
         loss=builders.loss(stage),
-        optimizer=optimizers.build(stage.optimizer, network, _head(job, stage)),
+        optimizer=optimizers.build(
+            stage.optimizer, network, _head(job, stage), hints and hints.module
+        ),
         schedule=schedules.build(stage.schedule, stage.epochs),
         options=stage,
         engine=recipe.engine,
@@ -104,6 +109,7 @@ def _training(job: OpenJob, step: Step, view: View, policy: LabelPolicy, batches
         title=step.title,
         load=batches,
         jitter=builders.jitter(stage, policy),
+        hints=hints,
         stop=EarlyStopping(stage.stop) if stage.stop else None,
         dynamics=_dynamics(job, stage),
         frozen=frozen,
@@ -119,6 +125,17 @@ def _initial(job: OpenJob, step: Step) -> tuple[nn.Module, list[nn.Module]]:
         step.generation,
         lambda name: job.start(name).network,
     )
+
+
+def _hints(job: OpenJob, step: Step, policy: LabelPolicy) -> HintedLabels | None:
+    """What draws the features of a step's network to its refiner's; None: nothing does."""
+    stage = job.stages[step.stage]
+    if stage.hints is None:
+        return None
+    seed = builders.stage_seed(job.recipe, "hints", step.generation, stage.seed)
+    assert isinstance(policy, RefinedLabels | SharedLabels)
+    module = FeatureHints(stage.hints, *job.feature_channels(stage), seed)
+    return HintedLabels(module, policy.with_features)
 
 
 def _labelled(job: OpenJob, stage: Stage) -> np.ndarray | None:

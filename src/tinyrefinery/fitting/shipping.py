@@ -48,7 +48,8 @@ class Shipped:
 def usable_target(say: Callable[[str], object], *, install: bool = True) -> tuple[str, str]:
     """The format that can be written here, and why it is not LiteRT; empty if it is.
 
-    The converter's environment is made now, so that a search does not end in its absence.
+    The converter's environment is made now, so that a search does not end in its absence. What
+    converts is loaded now, so that an upgrade during the search does not change it.
 
     Args:
         say: called with progress messages.
@@ -58,7 +59,7 @@ def usable_target(say: Callable[[str], object], *, install: bool = True) -> tupl
         RefineryError: if neither format can be written.
     """
     try:
-        import onnx  # noqa: F401
+        from tinyrefinery.deploy.export import artifact_files  # noqa: F401  needs the extra onnx
     except ImportError as error:
         raise RefineryError(
             "an artifact for the device needs two extras. Install them: pip "

@@ -119,22 +119,26 @@ def read_class_map(
         refiner: its name, for messages.
 
     Raises:
-        RecipeError: when a class is unknown, or fewer than two of the data's classes are reached.
+        RecipeError: when classes are unknown, with a line for each entry, or fewer than two of the
+            data's classes are reached.
     """
     targets = [ELSEWHERE] * len(theirs)
+    mistakes = []
     for name, target in entries.items():
-        if target not in ours:
-            raise RecipeError(
-                f"labels.classes.{name}: the data has no class '{target}'."
-                f"{did_you_mean(target, ours)} Its classes are {_some(ours)}"
-            )
-        number = _number_of(name, theirs, refiner)
+        try:
+            _check_target(name, target, ours)
+            number = _number_of(name, theirs, refiner)
+        except RecipeError as error:
+            mistakes.append(str(error))
+            continue
         if targets[number] not in (ELSEWHERE, ours.index(target)):
-            raise RecipeError(
+            mistakes.append(
                 f"labels.classes.{name}: {refiner}'s class {number} stands for both "
                 f"'{ours[targets[number]]}' and '{target}'. Keep one of them"
             )
         targets[number] = ours.index(target)
+    if mistakes:
+        raise RecipeError("\n".join(mistakes))
     found = ClassMap(tuple(targets), len(ours), least_mass)
     if len(found.reached) < 2:
         raise RecipeError(
@@ -142,6 +146,14 @@ def read_class_map(
             f"'{ours[found.reached[0]]}', so all its labels would be this class. Map another class"
         )
     return found
+
+
+def _check_target(name: str, target: str, ours: Sequence[str]) -> None:
+    if target not in ours:
+        raise RecipeError(
+            f"labels.classes.{name}: the data has no class '{target}'."
+            f"{did_you_mean(target, ours)} Its classes are {_some(ours)}"
+        )
 
 
 def names_of(classes: Sequence[str]) -> list[Names]:

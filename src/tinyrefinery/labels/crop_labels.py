@@ -84,10 +84,33 @@ class CropLabels:
             CheckpointError: when the refiner has other classes than the data.
             DataError: when the group can't give sound labels (`check_mixed`).
         """
+        return self._checked(self.refiner(*self._input(batch)))
+
+    def group_with_features(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The same labels, and the refiner's last feature maps of the crops, (B, C, h, w) float32.
+
+        The refiner must be one network that gives features.
+        """
+        labels, maps = self.refiner.with_features(*self._input(batch))
+        return self._checked(labels), maps
+
+    def _input(self, batch: Batch) -> tuple[Tensor, dict[Size, Tensor], Tensor | None]:
+        """What the refiner takes of a BN group.
+
+        Raises:
+            DataError: see `of_group`.
+        """
         if self.refiner.depends_on_batch:
             check_mixed(batch.rows, self._given(batch.rows), self._shares)
         given = self._given_labels(batch) if self.replaces_labels else None
-        labels = self.refiner(batch.images, self._at(batch), given)
+        return batch.images, self._at(batch), given
+
+    def _checked(self, labels: Tensor) -> Tensor:
+        """The labels, (B, K).
+
+        Raises:
+            CheckpointError: see `of_group`.
+        """
         if labels.shape[1] != self.classes:
             raise CheckpointError(
                 f"refiner: it has {labels.shape[1]} classes, but dataset "
@@ -135,9 +158,18 @@ class CropLabels:
 
     def of_groups(self, batch: Batch) -> Tensor:
         """Labels of crops that are whole BN groups, one after the other, (B, K) float32."""
+        return torch.cat([self.of_group(group) for group in self._parts(batch)])
+
+    def groups_with_features(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The same labels, and the refiner's feature maps, see `group_with_features`."""
+        found = [self.group_with_features(group) for group in self._parts(batch)]
+        labels, maps = (torch.cat(column) for column in zip(*found, strict=True))
+        return labels, maps
+
+    def _parts(self, batch: Batch) -> Iterator[Batch]:
         size = self.plan.group
-        starts = range(0, len(batch.rows), size)
-        return torch.cat([self.of_group(batch.subset(slice(i, i + size))) for i in starts])
+        for start in range(0, len(batch.rows), size):
+            yield batch.subset(slice(start, start + size))
 
     def of_stream(self, stream: int, *, workers: int = 0) -> Iterator[tuple[np.ndarray, Tensor]]:
         """Rows (B,) and labels (B, K) of the groups of a stream's crops, each row once."""

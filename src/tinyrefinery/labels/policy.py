@@ -161,6 +161,25 @@ class RefinedLabels:
             ]  # (rows, K) -> (B, K)
         else:
             labels = self._category_labels[batch.labels]  # (K, K) -> (B, K)
+        return self._hardened(labels)
+
+    def with_features(self, batch: Batch) -> tuple[Targets, Float32[Tensor, "B C h w"]]:
+        """Targets of the batch as a call gives them, and the refiner's feature maps of its crops.
+
+        For labels of crops by one network, without a store. Both come from one forward pass. Only
+        a batch that cuts across BN groups takes two: its maps have the statistics of the batch.
+        """
+        if self.plan is None:
+            labels, maps = self.crop_labels.group_with_features(batch)
+        elif self.plan.is_whole(batch.rows, self.view.stream(batch.epoch)):
+            labels, maps = self.crop_labels.groups_with_features(batch)
+        else:
+            labels = self._planned_labels(batch, self.plan)
+            maps = self.crop_labels.group_with_features(batch)[1]
+        return self._hardened(labels), maps
+
+    def _hardened(self, labels: Targets) -> Targets:
+        """The labels, or one-hot ones of their top classes where the options say so."""
         if self.part.hard:
             return F.one_hot(_top_class(labels), self.classes).float()
         return labels

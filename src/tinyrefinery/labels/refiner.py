@@ -167,6 +167,32 @@ class Refiner:
         assert total is not None
         return total / len(self.networks)
 
+    def with_features(
+        self,
+        images: Float[Tensor, "B C h w"],
+        at: Mapping[Size, Tensor] = NO_OTHER_SIZE,
+        given: Float32[Tensor, "B K"] | None = None,
+    ) -> tuple[Float32[Tensor, "B K"], Float32[Tensor, "B C2 h2 w2"]]:
+        """Label distributions of crops, and the last feature maps of the only network.
+
+        Both come from one forward pass. The labels have the bits that a call gives.
+
+        Args:
+            images: see `__call__`.
+            at: likewise.
+            given: likewise.
+        """
+        (network,), (class_map,) = self.networks, self.maps
+        with (
+            torch.inference_mode(),
+            torch.autocast(images.device.type, torch.bfloat16, enabled=self.bf16),
+        ):
+            maps = network.forward_features(self._input(0, images, at))  # type: ignore[operator]
+            logits = network.forward_head(maps)  # type: ignore[operator]
+            labels = self._softmax(logits)
+            labels = labels if class_map is None else class_map.labels(labels, given)
+        return labels.clone(), maps.float().clone()
+
     def probabilities(
         self,
         number: int,
@@ -176,6 +202,9 @@ class Refiner:
         """One network's distribution over its own classes, (B, N)."""
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bf16):
             logits = self.networks[number](self._input(number, images, at))
+        return self._softmax(logits)
+
+    def _softmax(self, logits: Float[Tensor, "B N"]) -> Float32[Tensor, "B N"]:
         return (logits.float() / self.part.temperature).softmax(dim=1)
 
     def _input(self, number: int, images: Tensor, at: Mapping[Size, Tensor]) -> Tensor:

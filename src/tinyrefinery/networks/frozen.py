@@ -1,14 +1,15 @@
 """Networks from outside a recipe as refiners: frozen, and checked to label the data's classes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from tinyrefinery.builders.networks import FrozenNetwork
 from tinyrefinery.data.dataset import Dataset
-from tinyrefinery.errors import CheckpointError
+from tinyrefinery.errors import CheckpointError, RecipeError
 from tinyrefinery.labels.class_map import ClassMap, Names, names_of, read_class_map
 from tinyrefinery.networks.network import Network
 from tinyrefinery.networks.timm_weights import OUTPUTS, load_timm, timm_class_names
+from tinyrefinery.options.labels import Refined
 
 
 def frozen_network(
@@ -36,21 +37,82 @@ def frozen_network(
         RecipeError: when `classes` names a class that isn't there.
     """
     info = network.info
-    class_map = None
-    if classes is not None and not _has_classes_of(network, dataset):
-        names = class_names(network)
-        class_map = read_class_map(classes, names, dataset.classes, least_mass, network.source)
-    else:
-        _check_classes(network, dataset)
+    class_map = fit_classes(network, dataset, classes, least_mass)
     if network.kind == "timm":
         return _timm(network, dataset, size, class_map)
-    if info.channels != dataset.images.channels:
-        raise CheckpointError(
-            f"{_place(network)}: takes images of {info.channels} channels, but dataset "
-            f"'{dataset.name}' has {dataset.images.channels}. "
-            f"Set data.source.channels={info.channels}"
-        )
+    check_channels(network, dataset)
     return FrozenNetwork(network.load(), info.mean, info.std, info.classes, info.size, class_map)
+
+
+def fit_classes(
+    network: Network, dataset: Dataset, classes: Mapping[str, str] | None, least_mass: float
+) -> ClassMap | None:
+    """Which of a network's classes stand for which of the data's; None: they are the same.
+
+    Args:
+        network: what `open_network` gave. Its weights are not read.
+        dataset: see `frozen_network`.
+        classes: see `frozen_network`.
+        least_mass: see `labels.class_map.ClassMap`.
+
+    Raises:
+        CheckpointError: when it has other classes and `classes` is None.
+        RecipeError: when `classes` names a class that isn't there.
+    """
+    if classes is None or _has_classes_of(network, dataset):
+        _check_classes(network, dataset)
+        return None
+    return read_class_map(
+        classes, class_names(network), dataset.classes, least_mass, network.source
+    )
+
+
+def check_channels(network: Network, dataset: Dataset) -> None:
+    """Refuse a network that takes images of other channels; a model of timm takes any.
+
+    Raises:
+        CheckpointError: when they differ.
+    """
+    channels = network.info.channels
+    if network.kind != "timm" and channels != dataset.images.channels:
+        raise CheckpointError(
+            f"{_place(network)}: takes images of {channels} channels, but dataset "
+            f"'{dataset.name}' has {dataset.images.channels}. Set data.source.channels={channels}"
+        )
+
+
+def check_class_maps(
+    stage: str,
+    part: Refined,
+    maps: Sequence[ClassMap | None],
+    classes: Sequence[str],
+    *,
+    unlabelled: bool,
+) -> None:
+    """Refuse a map that leaves labels open, or that no refiner of a stage needs.
+
+    Args:
+        stage: its id.
+        part: its labels.
+        maps: of its refiners from outside.
+        classes: the data's.
+        unlabelled: whether pictures without labels are trained on.
+
+    Raises:
+        RecipeError: if that is so.
+    """
+    missing = {number for one in maps if one is not None for number in one.unreached}
+    if unlabelled and missing:
+        names = ", ".join(classes[number] for number in sorted(missing))
+        raise RecipeError(
+            f"stages.{stage}.labels.classes: no class of a refiner stands for {names}, but "
+            "pictures of data.unlabelled may show it. Map a class to it, or remove data.unlabelled"
+        )
+    if part.classes is not None and not any(maps):
+        raise RecipeError(
+            f"stages.{stage}.labels.classes: every refiner has the data's classes already. "
+            "Remove it"
+        )
 
 
 def _place(network: Network) -> str:

@@ -50,6 +50,12 @@ def _is_file(name: str) -> bool:
     return ":" not in name and ("/" in name or name.lower().endswith(FILE_ENDINGS))
 
 
+def runs_in_torch(refiner: str) -> bool:
+    """Whether PyTorch runs a refiner of this name, as far as the name tells."""
+    other = tuple(ending for ending in FILE_ENDINGS if ending != ".safetensors")
+    return not refiner.startswith(("http:", "https:")) and not refiner.lower().endswith(other)
+
+
 def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
     names = tuple(f"file:{name}" if _is_file(name) else name for name in names)
     twice = sorted({name for name in names if names.count(name) > 1})

@@ -73,6 +73,17 @@ class EarlyStop(Part):
         return self
 
 
+class Hints(Part):
+    """A student's features are drawn towards the refiner's (FitNets, arXiv 1412.6550)."""
+
+    weight: NonNegative = 1.0
+    """Factor of the hints' distance (0 to 4) in the loss, beside the loss of the labels. 1 is our
+    choice."""
+    of: Literal["map", "pooled"] = "map"
+    """Which features. map: the last feature map before pooling, place by place; pooled: its mean
+    over all places."""
+
+
 class Jitter(Part):
     """Crops changed by one ascent step on refiner against network (arXiv 1805.02641, eq. 3)."""
 

@@ -5,13 +5,15 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, model_validator
 
 from tinyrefinery.options.budget import Budget
-from tinyrefinery.options.labels import GroundTruth, Labels, Refined
+from tinyrefinery.options.labels import GroundTruth, Labels, Refined, runs_in_torch
 from tinyrefinery.options.losses import Loss
 from tinyrefinery.options.part import Frozen, Part, Slug, at_home, wrong
-from tinyrefinery.options.training import EarlyStop, Jitter, TrainingRecipe
+from tinyrefinery.options.training import EarlyStop, Hints, Jitter, TrainingRecipe
 
 OptionalBudget = Annotated[Budget | None, Field(exclude_if=lambda budget: budget is None)]
 """A budget, or null, which is not written: recipes without one stay as they were."""
+OptionalHints = Annotated[Hints | None, Field(exclude_if=lambda hints: hints is None)]
+"""Hints, or null, which is not written either."""
 
 
 class Model(Part):
@@ -64,6 +66,9 @@ class Stage(TrainingRecipe):
     jitter: Jitter | None = None
     """Add adversarially jittered crops to each batch (Label Refinery, section 3.1), best to a
     network that is trained already (init_from); null: natural crops only."""
+    hints: OptionalHints = None
+    """Draw the student's features towards those of the refiner, which must be one network in
+    PyTorch whose labels are not stored; null: it learns from labels alone."""
     stop: EarlyStop | None = None
     """End early, and restore the best weights, by the validation split; null: train all epochs and
     keep the last weights."""
@@ -100,6 +105,39 @@ class Stage(TrainingRecipe):
             )
             raise wrong(("int8", text))
         return self
+
+    @model_validator(mode="after")
+    def _hints_fit(self) -> "Stage":
+        if self.hints is not None and (reason := self._no_hints()):
+            raise wrong(("hints", f"{reason}, or hints: null"))
+        return self
+
+    def _no_hints(self) -> str | None:
+        """Why the stage can't have hints, and what to write instead; None: it can."""
+        labels = self.labels
+        if not isinstance(labels, Refined):
+            return (
+                f"labels ({labels.name}) come without a refiner, whose features the student would "
+                "follow; write labels: {name: refined, by: ...}"
+            )
+        if labels.level != "crop":
+            return (
+                f"labels of level '{labels.level}' are made once a stage, so there are no features "
+                "of each crop; write labels.level: crop"
+            )
+        if labels.store is not None:
+            return "stored labels come without features; write labels.store: null"
+        if len(labels.by) > 1:
+            names = ", ".join(labels.by)
+            return f"{len(labels.by)} refiners ({names}) have no features in common; keep one"
+        if others := [name for name in labels.by if not runs_in_torch(name)]:
+            return (
+                f"'{others[0]}' gives no features, since PyTorch doesn't run it; refine by a "
+                "stage, a safetensors file or timm:NAME"
+            )
+        if self.jitter is not None:
+            return "jittered crops are labeled without features; write jitter: null"
+        return "rounded networks give no features; write int8: false" if self.int8 else None
 
     @model_validator(mode="after")
     def _labels_fit(self) -> "Stage":

@@ -7,9 +7,10 @@ networks in training, it is the only way to share it.
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from torch import Tensor
 
 from tinyrefinery.data.batches import Batch, View, load
-from tinyrefinery.labels.policy import LabelPolicy
+from tinyrefinery.labels.policy import LabelPolicy, RefinedLabels
 from tinyrefinery.losses.targets import Targets
 
 
@@ -42,14 +43,34 @@ class SharedBatches:
 class SharedLabels:
     """Labels a batch once, however often it is asked for."""
 
-    def __init__(self, policy: LabelPolicy) -> None:
-        """Share the labels of `policy`."""
-        self.policy = policy
+    def __init__(self, policy: LabelPolicy, *, features: bool = False) -> None:
+        """Share the labels of `policy`.
+
+        Args:
+            policy: labels each batch.
+            features: whether a training asks for the refiner's features too.
+        """
+        self.policy, self._features = policy, features
         self._batch: Batch | None = None
-        self._targets: Targets | None = None
+        self._made: tuple[Targets, Tensor | None] | None = None
 
     def __call__(self, batch: Batch) -> Targets:
         """Targets of the batch, (B, K)."""
-        if self._targets is None or batch is not self._batch:
-            self._batch, self._targets = batch, self.policy(batch)
-        return self._targets
+        return self._of(batch)[0]
+
+    def with_features(self, batch: Batch) -> tuple[Targets, Tensor]:
+        """Targets of the batch, and the refiner's feature maps of its crops, (B, C, h, w)."""
+        targets, maps = self._of(batch)
+        assert maps is not None
+        return targets, maps
+
+    def _of(self, batch: Batch) -> tuple[Targets, Tensor | None]:
+        if self._made is None or batch is not self._batch:
+            self._batch, self._made = batch, self._make(batch)
+        return self._made
+
+    def _make(self, batch: Batch) -> tuple[Targets, Tensor | None]:
+        if not self._features:
+            return self.policy(batch), None
+        assert isinstance(self.policy, RefinedLabels)
+        return self.policy.with_features(batch)

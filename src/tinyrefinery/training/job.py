@@ -16,6 +16,7 @@ from tinyrefinery.losses.targets import Targets
 from tinyrefinery.options.engine import Engine
 from tinyrefinery.options.training import TrainingOptions
 from tinyrefinery.training.dynamics import Dynamics
+from tinyrefinery.training.feature_hints import HintedLabels
 from tinyrefinery.training.jitter import CropJitter
 from tinyrefinery.training.learning_rates import Schedule
 from tinyrefinery.training.logs import Record
@@ -68,6 +69,9 @@ class Training:
     """Records how each sample fares; None: nothing is recorded. Weights are the same either way."""
     jitter: CropJitter | None = None
     """Adds crops to each batch that depend on the network; None: natural crops only."""
+    hints: HintedLabels | None = None
+    """Draws the network's features to those of a refiner; its projection is in the optimizer too;
+    None: the network learns from targets alone."""
     stop: EarlyStopping | None = None
     """When to end before the last epoch, and which weights to keep; None: all epochs, the last."""
     frozen: Sequence[nn.Module] = ()

@@ -21,6 +21,7 @@ from tinyrefinery.layers.constraints import constrain, penalties
 from tinyrefinery.losses.targets import SparseTargets, Targets
 from tinyrefinery.random import integer
 from tinyrefinery.training.dynamics import Dynamics
+from tinyrefinery.training.feature_hints import FeatureHints
 from tinyrefinery.training.job import Training
 from tinyrefinery.training.learning_rates import PlateauSchedule
 from tinyrefinery.training.logs import Record, write_tensorboard
@@ -30,19 +31,36 @@ from tinyrefinery.training.training_progress import TrainingProgress
 
 
 class Learner(nn.Module):
-    """A network whose forward pass also returns the feature map, where the loss needs it."""
+    """A network whose forward pass also returns the feature map, where the loss needs it.
 
-    def __init__(self, network: nn.Module, *, with_features: bool) -> None:
+    With hints, it also returns how far its features are from the refiner's. The projection of hints
+    is a part of it, so that several processes agree on its gradients.
+    """
+
+    def __init__(
+        self, network: nn.Module, *, with_features: bool, hints: FeatureHints | None = None
+    ) -> None:
         """Wrap `network`."""
         super().__init__()
-        self.network, self.with_features = network, with_features
+        self.network, self.hints = network, hints
+        self.with_features = with_features or hints is not None
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Logits (B, K) and the last feature map (B, C, h, w)."""
+    def forward(
+        self, images: Tensor, maps: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Logits (B, K), the last feature map (B, C, h, w), and the term of hints, a scalar.
+
+        Args:
+            images: normalized crops, (B, c, H, W).
+            maps: the refiner's feature maps of these crops, for hints.
+        """
         if not self.with_features:
-            return self.network(images), None
+            return self.network(images), None, None
         features = self.network.forward_features(images)  # type: ignore[operator]
-        return self.network.forward_head(features), features  # type: ignore[operator]
+        logits = self.network.forward_head(features)  # type: ignore[operator]
+        if self.hints is None or maps is None:
+            return logits, features, None
+        return logits, features, self.hints(features, maps)
 
 
 Position = tuple[int, int]
@@ -93,8 +111,7 @@ def _steps(job: Training) -> Generator[Position, None, Trained]:
     """The training, a step at a time; yields its position before the first step and after each."""
     options, fabric = job.options, job.fabric
     keep_freed_memory()
-    wants = getattr(getattr(job.loss, "func", job.loss), "needs_features", False)
-    learner, stepper = fabric.setup(Learner(job.network, with_features=wants), job.optimizer)
+    learner, stepper = fabric.setup(_learner(job), job.optimizer)
     # A copy of the network where it is now, which is on the device.
     average = average_of(job.network, options.ema) if options.ema else None
     final = average.module if average is not None else job.network
@@ -137,6 +154,12 @@ def _steps(job: Training) -> Generator[Position, None, Trained]:
     if job.stop is not None:
         job.stop.restore(bare(final))
     return final, now.history
+
+
+def _learner(job: Training) -> Learner:
+    wants = getattr(getattr(job.loss, "func", job.loss), "needs_features", False)
+    hints = job.hints.module if job.hints is not None else None
+    return Learner(job.network, with_features=wants, hints=hints)
 
 
 def _batches(job: Training, epoch: int) -> list[np.ndarray]:
@@ -190,7 +213,11 @@ def _learn(learner: nn.Module, batch: Batch, job: Training, *, share: float) -> 
 
     The loss is the mean over natural and jittered crops; all other figures are of natural ones.
     """
-    targets = job.policy(batch)  # (B, K)
+    maps: Tensor | None = None
+    if job.hints is None:
+        targets = job.policy(batch)  # (B, K)
+    else:
+        targets, maps = job.hints.label(batch)  # (B, K), (B, C, h, w)
     images = batch.images
     if job.engine.channels_last:
         images = images.contiguous(memory_format=torch.channels_last)
@@ -199,8 +226,10 @@ def _learn(learner: nn.Module, batch: Batch, job: Training, *, share: float) -> 
         with job.fabric.autocast():
             # (B, ...) -> (B + J, ...), natural crops first
             inputs, goals = job.jitter(images, targets, job.network, batch.at)
-    logits, features = learner(inputs)
+    logits, features, hint = learner(inputs, maps)
     value = job.loss(logits, goals, features)
+    if hint is not None:
+        value = value + hint
     if (more := penalties(job.network)) is not None:
         value = value + more
     job.fabric.backward(value * share)

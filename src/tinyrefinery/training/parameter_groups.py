@@ -19,16 +19,25 @@ from tinyrefinery.options.optimizers import Groups
 from tinyrefinery.options.optimizers import Optimizer as Options
 
 
-def build(part: Options, network: nn.Module, head: Collection[str] = ()) -> Optimizer:
+def build(
+    part: Options,
+    network: nn.Module,
+    head: Collection[str] = (),
+    beside: nn.Module | None = None,
+) -> Optimizer:
     """The optimizer over the network's weights that are trained.
 
     Args:
         part: which optimizer, and its options.
         network: whose frozen parameters are left out.
         head: names of the last layer's tensors, which `layer_decay` counts from.
+        beside: a module that is trained too, at the full rate, but does not belong to the network.
     """
     options = {key: value for key, value in part.options.items() if key not in Groups.model_fields}
-    return OPTIMIZERS[part.name](parameter_groups(network, head, part), **options)
+    groups = parameter_groups(network, head, part)
+    if beside is not None:
+        groups += parameter_groups(beside, (), part.model_copy(update={"layer_decay": None}))
+    return OPTIMIZERS[part.name](groups, **options)
 
 
 def _rmsprop(parameters: Iterable[Any], *, form: str, **options: Any) -> Optimizer:

@@ -75,6 +75,7 @@ class SavedState:
             "schedule": job.schedule.state if isinstance(job.schedule, PlateauSchedule) else None,
             "dynamics": job.dynamics.state() if job.dynamics is not None else None,
             "stop": job.stop.state() if job.stop is not None else None,
+            "hints": job.hints.module.state_dict() if job.hints is not None else None,
             "loss": job.loss.state_dict() if isinstance(job.loss, nn.Module) else None,
         }
         save_state(self.path, state)
@@ -127,6 +128,8 @@ class SavedState:
                 self.job.dynamics.restore(state["dynamics"])
             if self.job.stop is not None:
                 self.job.stop.load(state["stop"])
+            if self.job.hints is not None:
+                self.job.hints.module.load_state_dict(state["hints"])
             if isinstance(self.job.loss, nn.Module):
                 self.job.loss.load_state_dict(state["loss"])
             self.step = state["step"]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinyrefinery.deploy.export import executorch_script
+from tinyrefinery.deploy.export.tool_script import ToolScript
 from tinyrefinery.device.tool_environment import Tools, run_logged, tool_folder, tool_python
 from tinyrefinery.errors import CheckpointError
 
@@ -27,6 +28,7 @@ EXECUTORCH = Tools(
     otherwise="Other targets work without it, e.g. --to onnx",
     torch="2.14.1",
 )
+_SCRIPT = ToolScript(executorch_script)
 
 
 def run_executorch(
@@ -51,8 +53,8 @@ def run_executorch(
     with TemporaryDirectory() as place:
         file = Path(place) / "request.json"
         file.write_text(json.dumps(request), "utf-8")
-        script = str(Path(executorch_script.__file__))
-        failed = run_logged([str(python), script, action, str(file)], log)
+        script = _SCRIPT.write(Path(place) / "script")
+        failed = run_logged([str(python), str(script), action, str(file)], log)
     if failed is not None:
         return f"{failed}. The log is in {log}"
     log.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import onnx
 
-from tinyrefinery.deploy.export import litert_script
+from tinyrefinery.deploy.export import litert_layout, litert_script
 from tinyrefinery.deploy.export.onnx_rewrites import (
     remove_normalization,
     rewrite_batch_norm,
@@ -19,6 +19,7 @@ from tinyrefinery.deploy.export.onnx_rewrites import (
     widen_kernels,
 )
 from tinyrefinery.deploy.export.stated_places import state_places
+from tinyrefinery.deploy.export.tool_script import ToolScript
 from tinyrefinery.device.file_form import FileForm
 from tinyrefinery.device.tool_environment import run_logged, tool_folder, tool_python
 from tinyrefinery.errors import RefineryError
@@ -26,6 +27,7 @@ from tinyrefinery.errors import RefineryError
 METHODS = ("minmax", "percentile99.99", "percentile99.9", "entropy")
 """Calibration methods: the range of values that int8 covers, all of them, this share, or the range
 whose steps lose least of the distribution."""
+_SCRIPT = ToolScript(litert_script, litert_layout)
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def convert_to_litert(
             factor, shift = scale or (1, 0)
             np.save(folder / "images.npy", (images * factor + shift).astype(np.float32))
         (folder / "request.json").write_text(json.dumps(request), "utf-8")
-        script = Path(litert_script.__file__)
+        script = _SCRIPT.write(folder / "script")
         failed = run_logged([str(python), str(script), str(folder / "request.json")], log)
     if failed is not None:
         raise RefineryError(
