@@ -61,9 +61,7 @@ def part(rank, folder):
             found = two_steps(layer, batches[:, here], loss_weights(batches)[:, here])
         assert type(layer) is kind
         gradients = {n: p.grad.numpy() for n, p in layer.named_parameters()}
-        np.savez(
-            f"{folder}/{name}-{rank}.npz", *found, **statistics(layer), **gradients
-        )
+        np.savez(f"{folder}/{name}-{rank}.npz", *found, **statistics(layer), **gradients)
     distributed.destroy_process_group()
 
 

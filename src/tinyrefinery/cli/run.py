@@ -220,7 +220,8 @@ def _train(
 ) -> None:
     """Train the recipes of rows into a run folder, and report."""
     log_progress()
-    streams.echo(f"run folder: {folder}", err=True)
+    if is_first():
+        streams.echo(f"run folder: {folder}", err=True)
     try:
         _execute(jobs, folder, processes, table)
     except (RefineryError, KeyboardInterrupt):

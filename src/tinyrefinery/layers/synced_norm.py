@@ -17,13 +17,13 @@ class _SumOverProcesses(torch.autograd.Function):
     """The sum of a tensor over all processes; so is its gradient."""
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor) -> Tensor:  # noqa: ARG004
+    def forward(ctx: Any, values: Tensor) -> Tensor:
         total = values.detach().clone()
         distributed.all_reduce(total)
         return total
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:  # noqa: ARG004
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         total = gradients[0].clone()
         distributed.all_reduce(total)
         return total

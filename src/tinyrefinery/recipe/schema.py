@@ -91,8 +91,8 @@ class Recipe(Part):
         problems += [
             (
                 f"stages.{stage.id}.batch_size",
-                f"{stage.batch_size} crops can't be shared evenly by {self.engine.processes} devices "
-                "(engine.devices times engine.nodes)",
+                f"{stage.batch_size} crops can't be shared evenly by {self.engine.processes} "
+                "devices (engine.devices times engine.nodes)",
             )
             for stage in self.stages
             if stage.batch_size % self.engine.processes
