@@ -53,11 +53,12 @@ def fabric(engine: Engine) -> Fabric:
         return Fabric(
             accelerator=engine.device,
             devices=engine.devices,
+            num_nodes=engine.nodes,
             precision="bf16-mixed" if engine.precision == "bf16" else "32-true",
         )
     except (RuntimeError, ValueError) as error:
         first = str(error).splitlines()[0]
         raise RecipeError(
-            f"engine: device '{engine.device}' x {engine.devices} can't be used ({first}); write "
+            f"engine: device '{engine.device}' x {engine.processes} can't be used ({first}); write "
             "engine.device=auto or cpu"
         ) from error

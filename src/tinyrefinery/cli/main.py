@@ -11,6 +11,7 @@ from tinyrefinery.cli import streams
 from tinyrefinery.cli.catalog import PANELS
 from tinyrefinery.cli.group import LazyGroup, listed
 from tinyrefinery.errors import DEFECT, INTERRUPTED, DataError, RefineryError, no_permission
+from tinyrefinery.options.launch import is_first, launched
 
 RESUMING = {"demo", "fit", "run", "reproduce", "detect", "label-store"}
 """Commands that resume where they were interrupted. The others start again."""
@@ -65,6 +66,8 @@ def _endings() -> Iterator[None]:
 
 
 def _report(message: str, color: str) -> None:
+    if (started := launched()) and not is_first():
+        message = f"process {started.rank}: {message}"
     streams.echo(typer.style(streams.narrowed(message), fg=color), err=True)
 
 

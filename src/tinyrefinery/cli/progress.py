@@ -3,6 +3,8 @@
 import logging
 import sys
 
+from tinyrefinery.options.launch import is_first
+
 
 class _BesideBars(logging.Handler):
     """Writes to stderr without tearing a progress bar."""
@@ -15,9 +17,12 @@ class _BesideBars(logging.Handler):
 
 
 def log_progress() -> None:
-    """Print the progress messages of this package, and none of other libraries, to stderr."""
+    """Print the progress messages of this package, and none of other libraries, to stderr.
+
+    Of several processes that train together, only the first prints them.
+    """
     ours = logging.getLogger("tinyrefinery")
-    ours.setLevel(logging.INFO)
+    ours.setLevel(logging.INFO if is_first() else logging.ERROR)
     ours.propagate = False
     if not ours.handlers:
         ours.addHandler(_BesideBars())

@@ -1,7 +1,6 @@
 """`tinyrefinery run` and `reproduce`: train the stages of a recipe, or the rows of a table."""
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +23,7 @@ from tinyrefinery.cli.outcome import show
 from tinyrefinery.cli.progress import log_progress
 from tinyrefinery.cli.reproduce_needs import needs_lines
 from tinyrefinery.errors import DataError, RecipeError, RefineryError
+from tinyrefinery.options.launch import is_first, launched
 from tinyrefinery.recipe.detection import DetectionRecipe
 from tinyrefinery.recipe.load import load_recipe
 from tinyrefinery.recipe.schema import Recipe
@@ -58,6 +58,16 @@ Unlabelled = Annotated[
 ]
 
 
+Devices = Annotated[
+    int | None,
+    option("N", "Processes on each machine that share every batch.", default="the recipe's", min=1),
+]
+Nodes = Annotated[
+    int | None,
+    option("N", "Machines, each with a process started by torchrun or srun.", default="1", min=1),
+]
+
+
 def run(
     recipe: RecipeName,
     overrides: Overrides = None,
@@ -67,6 +77,8 @@ def run(
     unlabelled: Unlabelled = None,
     runs: Runs = Path("runs"),
     processes: Processes = 1,
+    devices: Devices = None,
+    nodes: Nodes = None,
     smoke: Smoke = False,
 ) -> None:
     """Train a recipe and write a report. Rerun to resume.
@@ -75,10 +87,38 @@ def run(
     """
     path = locate(recipe)
     more = [] if unlabelled is None else [f"data.unlabelled={json.dumps(unlabelled)}"]
-    loaded = load_recipe(path, [*(overrides or []), *more, *strictness(strict, smoke)])
+    more += [*strictness(strict, smoke), *_engine_overrides(devices, nodes)]
+    loaded = load_recipe(path, [*(overrides or []), *more])
     if smoke:
         _check_folder(loaded, overrides or [])
     train_seeds(path, loaded, seeds, name, runs, processes, smoke=smoke)
+
+
+def _engine_overrides(devices: int | None, nodes: int | None) -> list[str]:
+    """The overrides that `--devices` and `--nodes` stand for, or what started this process.
+
+    Raises:
+        RecipeError: if they contradict how `torchrun` or `srun` started this process.
+    """
+    started = launched()
+    if started is None:
+        if (nodes or 1) > 1:
+            raise RecipeError(
+                f"--nodes {nodes}: this process was not started by torchrun or srun. Start one on "
+                f"each machine, e.g. torchrun --nnodes {nodes} --nproc-per-node {devices or 1} -m "
+                "tinyrefinery run RECIPE"
+            )
+        return [] if devices is None else [f"engine.devices={devices}"]
+    for name, wanted, there in (
+        ("devices", devices, started.devices),
+        ("nodes", nodes, started.nodes),
+    ):
+        if wanted not in (None, there):
+            raise RecipeError(
+                f"--{name} {wanted}: this process is one of {started.devices} on each of "
+                f"{started.nodes} machines. Leave --{name} out: the launcher decides"
+            )
+    return [f"engine.devices={started.devices}", f"engine.nodes={started.nodes}"]
 
 
 def _check_folder(recipe: Recipe, overrides: Sequence[str]) -> None:
@@ -161,7 +201,7 @@ def reproduce(
         for id, recipe in in_running_order(loaded, jobs)
         if not row or id in row
     ]
-    if needs or (not smoke and os.environ.get("LOCAL_RANK", "0") == "0"):
+    if needs or (not smoke and is_first()):
         for line in needs_lines([recipe for _, recipe in chosen], processes):
             streams.echo(line, err=not needs)
     if needs:
@@ -180,7 +220,8 @@ def _train(
 ) -> None:
     """Train the recipes of rows into a run folder, and report."""
     log_progress()
-    streams.echo(f"run folder: {folder}", err=True)
+    if is_first():
+        streams.echo(f"run folder: {folder}", err=True)
     try:
         _execute(jobs, folder, processes, table)
     except (RefineryError, KeyboardInterrupt):
@@ -188,7 +229,7 @@ def _train(
         with suppress(RefineryError):
             show([folder])
         raise
-    if os.environ.get("LOCAL_RANK", "0") == "0":  # of several processes one reports
+    if is_first():  # of several processes one reports
         ending(folder)
 
 

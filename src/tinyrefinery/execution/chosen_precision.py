@@ -167,7 +167,7 @@ def _works(recipe: Recipe) -> Iterator[tuple[Work, float]]:
     }
     size = recipe.data.train_crop.size
     for stage in stages.values():
-        batch = max(1, stage.batch_size // recipe.engine.devices)
+        batch = max(1, stage.batch_size // recipe.engine.processes)
         yield Work("train", *_architecture(stage.model), size, batch, **shared), stage.epochs
         part = stage.labels
         if not isinstance(part, Refined) or part.level != "crop":

@@ -25,6 +25,7 @@ from tinyrefinery.execution.jobs import train_jobs
 from tinyrefinery.execution.opened import OpenJob
 from tinyrefinery.execution.processes import run_in_processes
 from tinyrefinery.execution.sample_crops import save_samples
+from tinyrefinery.execution.several_processes import told_if_others_ended
 from tinyrefinery.files import check_writable
 from tinyrefinery.networks.held_out import without_seen
 from tinyrefinery.options.labels import Refined
@@ -94,7 +95,8 @@ def _run_locked(
         # Afterwards this process reads everything back, and raises what went wrong.
         run_in_processes(_train_share, [(share, folder) for share in plan.shares()], processes)
     try:
-        train_jobs(opened, folder)
+        with told_if_others_ended():
+            train_jobs(opened, folder)
     finally:
         if opened[0].fabric.is_global_zero and len(opened[0].chain):
             save_samples(folder / files.SAMPLES, opened[0])

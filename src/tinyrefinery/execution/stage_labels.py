@@ -8,6 +8,7 @@ from typing import Any
 from tinyrefinery import builders
 from tinyrefinery.data.batches import View
 from tinyrefinery.execution.opened import OpenJob
+from tinyrefinery.execution.several_processes import label_together
 from tinyrefinery.labels.crop_labels import CropLabels, KeptProbability
 from tinyrefinery.labels.policy import LabelPolicy
 from tinyrefinery.labels.store.reader import StoredLabels
@@ -26,6 +27,7 @@ class JobLabels:
         """Make nothing yet; `folder` is the run's, for stores that the recipe puts nowhere else."""
         self.job, self.folder = job, folder
         self._latest: tuple[Any, LabelPolicy] | None = None
+        self._store_of_latest: StoredLabels | None = None
         self.kept: list[KeptProbability] = []
         """Of the latest refiner, if it has other classes than the data."""
 
@@ -51,12 +53,21 @@ class JobLabels:
             labels, store = self._crop_labels(stage, view), None
             if labels and isinstance(stage.labels, Refined) and stage.labels.store:
                 store = self._store(stage, labels)
+            self._store_of_latest = store
             self._latest = way, builders.policy(stage, labels, self.job.eval_view, store, view)
         return self._latest[1]
 
+    def make_together(self, stage: Stage) -> None:
+        """Share the labels that are missing in a stage's store out to the processes, if several.
+
+        All of them call it, after `policy`.
+        """
+        if self._store_of_latest is not None:
+            label_together(self._store_of_latest, crop_streams(stage), self.job.fabric)
+
     def forget(self) -> None:
         """Release the latest refiner and its labels."""
-        self._latest = None
+        self._latest = self._store_of_latest = None
 
     def stored(self, stage: Stage) -> StoredLabels:
         """The stored labels of a stage whose refiners are done."""

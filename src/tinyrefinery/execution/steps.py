@@ -65,6 +65,7 @@ def train_steps(job: OpenJob, labels: JobLabels, steps: Sequence[Step]) -> None:
     first = job.stages[steps[0].stage]
     view = labels.view(first)
     policy, batches = labels.policy(first, view), load
+    labels.make_together(first)
     if len(steps) > 1:
         # Each batch is rendered and labeled once, for all of them.
         hinted = any(job.stages[step.stage].hints for step in steps)

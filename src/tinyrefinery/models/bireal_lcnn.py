@@ -51,6 +51,4 @@ def bireal_small_lcnn(
         weights="float",
         activations="float",
     )
-    return lookup_in_place_of(
-        network, words, sparsity=sparsity, threshold=threshold, revive=revive
-    )
+    return lookup_in_place_of(network, words, sparsity=sparsity, threshold=threshold, revive=revive)

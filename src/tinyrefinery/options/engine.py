@@ -10,14 +10,16 @@ from tinyrefinery.options.part import Part
 class Engine(Part):
     """Where and how the computing is done.
 
-    Results differ by rounding only, except for `devices`: batch statistics are those of a device's
-    share of the batch.
+    Results differ by rounding only. With several processes, dropout also draws other numbers.
     """
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """auto: the accelerator where there is one."""
     devices: PositiveInt = 1
-    """Processes, one per device."""
+    """Processes on each machine, one per device."""
+    nodes: PositiveInt = 1
+    """Machines. Each needs the same files at the same place, and its process started by `torchrun`
+    or `srun`."""
     precision: Literal["auto", "32", "bf16"] = "32"
     """bf16: matrix products in bfloat16, weights in 32 bits. auto: the faster of the two for the
     recipe's networks, measured when a run begins and kept with it; 32 in commands that only
@@ -37,6 +39,11 @@ class Engine(Part):
     """On accelerators, choose the algorithms that give equal bits each time; slower."""
     tensorboard: bool = False
     """Write logs for TensorBoard too; needs the extra `tensorboard`."""
+
+    @property
+    def processes(self) -> int:
+        """All processes that share a batch."""
+        return self.devices * self.nodes
 
     @model_validator(mode="before")
     @classmethod

@@ -91,11 +91,11 @@ class Recipe(Part):
         problems += [
             (
                 f"stages.{stage.id}.batch_size",
-                f"{stage.batch_size} crops can't be shared evenly by {self.engine.devices} devices "
-                "(engine.devices)",
+                f"{stage.batch_size} crops can't be shared evenly by {self.engine.processes} "
+                "devices (engine.devices times engine.nodes)",
             )
             for stage in self.stages
-            if stage.batch_size % self.engine.devices
+            if stage.batch_size % self.engine.processes
         ]
         if self.data.unlabelled is not None:
             problems += _without_refiner(self.generations)

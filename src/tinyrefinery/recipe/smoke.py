@@ -53,6 +53,7 @@ def _small_recipe(recipe: Recipe) -> dict[str, Any]:
     raw["engine"] |= {
         "device": "cpu",
         "devices": 1,
+        "nodes": 1,
         "precision": "32",
         "compile": False,
         "checkpoint_every_steps": None,

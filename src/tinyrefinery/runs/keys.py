@@ -42,7 +42,7 @@ def stage_keys(recipe: Recipe, data: Dataset) -> dict[str, str]:
     for stage in stages.values():
         facts = {
             "channels": data.images.channels,
-            "devices": recipe.engine.devices,
+            "devices": 1,  # whatever their number: batches, crops and statistics are the same
             "crops": recipe.data.model_dump(mode="json", exclude=_NO_CROPS),
             "order": stages[stage.beside or stage.id].seed,
             "stage": _stage_facts(stage, data),

@@ -1,6 +1,5 @@
 """One command at a time in a run folder."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +8,7 @@ from filelock import FileLock, Timeout
 
 from tinyrefinery.errors import StorageError
 from tinyrefinery.files import check_writable, is_half_written
+from tinyrefinery.options.launch import is_first
 from tinyrefinery.runs import files
 
 
@@ -25,7 +25,7 @@ def locked(folder: Path) -> Iterator[None]:
     check_writable(folders=[folder])
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if int(os.environ.get("LOCAL_RANK", "0")) > 0:
+        if not is_first():
             yield
             return
         with FileLock(folder / files.LOCK, timeout=0):

@@ -18,6 +18,7 @@ from tinyrefinery.data.batches import Batch, shuffled, split_batches
 from tinyrefinery.data.device import to_device
 from tinyrefinery.errors import ChainError
 from tinyrefinery.layers.constraints import constrain, penalties
+from tinyrefinery.layers.synced_norm import synchronized
 from tinyrefinery.losses.targets import SparseTargets, Targets
 from tinyrefinery.random import integer
 from tinyrefinery.training.dynamics import Dynamics
@@ -109,11 +110,24 @@ def fit_in_step(jobs: Sequence[Training]) -> list[Trained | ChainError]:
 
 def _steps(job: Training) -> Generator[Position, None, Trained]:
     """The training, a step at a time; yields its position before the first step and after each."""
-    options, fabric = job.options, job.fabric
+    fabric = job.fabric
     keep_freed_memory()
     learner, stepper = fabric.setup(_learner(job), job.optimizer)
     # A copy of the network where it is now, which is on the device.
-    average = average_of(job.network, options.ema) if options.ema else None
+    average = average_of(job.network, job.options.ema) if job.options.ema else None
+    # Batch statistics are those of the whole batch, however many processes share it.
+    with synchronized(job.network):
+        return (yield from _train(job, learner, stepper, average))
+
+
+def _train(
+    job: Training,
+    learner: nn.Module,
+    stepper: torch.optim.Optimizer,
+    average: AveragedModel | None,
+) -> Generator[Position, None, Trained]:
+    """The steps, by a learner and an optimizer that Fabric has set up."""
+    options, fabric = job.options, job.fabric
     final = average.module if average is not None else job.network
     base_rates = [group["lr"] for group in job.optimizer.param_groups]
     saved = SavedState(job, average)
