@@ -35,9 +35,7 @@ def fit(
         str | None,
         option("NAME", "Board. Half of its memory is the budget. bench --devices lists them."),
     ] = None,
-    to: Annotated[
-        str, option("TARGET", "litert (an int8 file) or packed (a binary network).")
-    ] = "litert",
+    to: Annotated[str, option("TARGET", "litert (an int8 file) or packed (binary).")] = "litert",
     hours: Annotated[float, option("HOURS", "Most time for everything.")] = 1.0,
     refiner: Annotated[
         str | None,

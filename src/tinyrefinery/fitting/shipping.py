@@ -14,8 +14,8 @@ from tinyrefinery.deploy.export.exporting import export_network
 from tinyrefinery.deploy.export.parity import Drop, Parity
 from tinyrefinery.deploy.export.side_files import read_record
 from tinyrefinery.deploy.export.verification import verify
-from tinyrefinery.device.tool_environment import SET_UP, is_ready, tool_python
 from tinyrefinery.deploy.packing.packed_gain import packed_gain
+from tinyrefinery.device.tool_environment import SET_UP, is_ready, tool_python
 from tinyrefinery.errors import DataError, RefineryError
 from tinyrefinery.evaluation.prediction_table import Predictions
 from tinyrefinery.evaluation.predictions import predict

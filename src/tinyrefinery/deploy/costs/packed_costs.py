@@ -29,8 +29,9 @@ def packed_file_cost(path: Path) -> DeviceCost:
 
 
 def packed_cost(program: Program, size: int) -> DeviceCost:
-    """Flash, memory and products of a program. The runtime's code, its stack and the logits that
-    it writes, 4 bytes per class, come on top.
+    """Flash, memory and products of a program.
+
+    The runtime's code, its stack, and the logits that it writes, 4 bytes per class, come on top.
 
     Args:
         program: the network.
@@ -41,7 +42,8 @@ def packed_cost(program: Program, size: int) -> DeviceCost:
 
 
 def _costs(program: Program) -> list[LayerCost]:
-    return [_cost(program, number, step) for number, step in enumerate(program.steps) if step.arrays]
+    steps = enumerate(program.steps)
+    return [_cost(program, number, step) for number, step in steps if step.arrays]
 
 
 def _cost(program: Program, number: int, step: Step) -> LayerCost:
