@@ -85,7 +85,7 @@ def test_its_cost_is_stated_and_within_what_was_foretold(made):
     assert [str(each) for each in costs(delivered(made))] == [
         f"{found.flash:,} of 100,000 bytes of flash",
         f"{found.ram:,} of 64,000 bytes of RAM",
-        f"{found.macs:,} multiply-accumulates",
+        f"{found.macs:,} multiply-accumulates of bits and of numbers",
     ]
     card = (made.folder / "artifacts/card/README.md").read_text()
     assert f"| {found.flash:,} | {found.ram:,} | {found.macs:,} |" in card

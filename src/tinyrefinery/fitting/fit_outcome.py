@@ -72,8 +72,11 @@ def costs(fitted: Delivered) -> list[Cost]:
         return [Cost("File", record["bytes"], "bytes", None)]
     arena = cost["arena"]["head"] + cost["arena"]["tail"]
     values = {"flash": cost["flash"], "ram": arena, "macs": cost["macs"]}
+    units = dict(_UNITS)
+    if fitted.shipped.is_packed:
+        units["macs"] += " of bits and of numbers"
     return [
-        Cost(_TITLES[name], value, _UNITS[name], fitted.limits.get(name))
+        Cost(_TITLES[name], value, units[name], fitted.limits.get(name))
         for name, value in values.items()
     ]
 
