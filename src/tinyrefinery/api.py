@@ -199,7 +199,7 @@ def fit(
         macs: most multiply-accumulates, e.g. "15M"; None: any.
         folder: for everything; else `fit/NAME`, of the pictures.
         source: options of the data source, e.g. `["group=home"]`.
-        **options: further `FitOptions`: `device`, `hours`, `seed`, `refiner`.
+        **options: further `FitOptions`: `to`, `device`, `hours`, `seed`, `refiner`.
 
     Returns:
         What was found: `.artifact`, `.network`, `.shipped.predictions` of the test pictures.

@@ -80,7 +80,7 @@ def test_one_command_at_a_time_in_a_folder(pictures, tmp_path, without_converter
 def test_nothing_fits_then_a_larger_budget_in_the_same_folder(
     pictures, tmp_path, without_converter, monkeypatch
 ):
-    def found(sizes, limits, cost):
+    def found(sizes, limits, cost, families):
         far, near = Rejected("a", (32, 32), "far", 9.0), Rejected("b", (48, 48), "near", 1.5)
         return [], [far, far, far, near]
 

@@ -24,7 +24,7 @@ def fitted_with(right: int, n: int, drop: tuple[float, float, float]) -> Any:
         images="15 images", drop=SimpleNamespace(points=points, low=low, high=high)
     )
     shipped = SimpleNamespace(
-        predictions=_Predictions(right, n), exported=SimpleNamespace(parity=parity)
+        predictions=_Predictions(right, n), exported=SimpleNamespace(parity=parity), is_packed=False
     )
     return SimpleNamespace(shipped=shipped, look=SimpleNamespace(classes=dict.fromkeys("abc", 30)))
 

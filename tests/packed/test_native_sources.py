@@ -99,6 +99,23 @@ def test_sources_use_neither_heap_nor_variables_of_their_own(tmp_path):
         assert not [v for v in variables if not v.startswith("packed_")], source
 
 
+def test_the_code_of_a_cortex_m4_is_as_large_as_documented(tmp_path):
+    """docs/binary-networks.md states 13,924 bytes, of one compiler."""
+    tools = [f"arm-none-eabi-{tool}" for tool in ("gcc", "size")]
+    if missing := [tool for tool in tools if shutil.which(tool) is None]:
+        pytest.skip(f"{', '.join(missing)} not installed")
+    processor = ("-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16")
+    total = 0
+    for name in ("packed", "variant_plain"):
+        target = tmp_path / f"{name}.o"
+        flags = ["-std=c99", "-Os", "-ffp-contract=off", *STRICT, *processor]
+        command = [tools[0], *flags, "-c", str(NATIVE / f"{name}.c"), "-o", str(target)]
+        subprocess.run(command, check=True)
+        done = subprocess.run([tools[1], str(target)], capture_output=True, text=True, check=True)
+        total += int(done.stdout.splitlines()[1].split()[0])
+    assert 12_500 < total < 15_500
+
+
 def test_strict_compilers_accept_the_binding(tmp_path):
     if shutil.which("cc") is None:
         pytest.skip("no C compiler is installed")

@@ -182,9 +182,11 @@ def _cost_lines(record: dict[str, Any]) -> list[str]:
     if "cost" in record:
         cost = record["cost"]
         arena = cost["arena"]["head"] + cost["arena"]["tail"]
+        is_packed = record["target"] == "packed"
+        where = "In its runtime" if is_packed else "On a microcontroller"
         lines.append(
-            f"  On a microcontroller: {cost['flash']:,} bytes of flash, at most {arena:,} bytes of "
-            f"arena, {cost['macs']:,} multiply-accumulates"
+            f"  {where}: {cost['flash']:,} bytes of flash, {'' if is_packed else 'at most '}"
+            f"{arena:,} bytes of arena, {cost['macs']:,} multiply-accumulates"
         )
     if ethos := record.get("ethos"):
         lines.append(

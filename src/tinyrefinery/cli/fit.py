@@ -35,6 +35,7 @@ def fit(
         str | None,
         option("NAME", "Board. Half of its memory is the budget. bench --devices lists them."),
     ] = None,
+    to: Annotated[str, option("TARGET", "litert (an int8 file) or packed (binary).")] = "litert",
     hours: Annotated[float, option("HOURS", "Most time for everything.")] = 1.0,
     refiner: Annotated[
         str | None,
@@ -56,7 +57,8 @@ def fit(
     """Train the best small network for pictures and a budget.
 
     Networks that do not fit are left out before anything is trained. The best of the others is
-    trained, quantized to int8 and checked. The same command resumes an interrupted search.
+    trained, quantized to int8 and checked. The same command resumes an interrupted search. With
+    --to packed, the networks are binary, and a packed file is written.
     """
     from tinyrefinery.fitting.fit_options import FitOptions
     from tinyrefinery.options.budget import read_budget
@@ -64,6 +66,7 @@ def fit(
     options = FitOptions(
         budget=read_budget(flash, ram, macs),
         device=device,
+        to=to,
         hours=hours,
         seed=seed,
         refiner=refiner,
@@ -96,11 +99,12 @@ def _lines(fitted: "Fitted", page: Path) -> list[str]:
         accuracy_line,
         costs,
         drop_line,
+        gain_line,
         guessing,
         next_commands,
     )
 
     lines = [f"{fitted.artifact}: {accuracy_line(fitted)}", *map(str, costs(fitted))]
-    lines += [line for line in (*guessing(fitted), drop_line(fitted)) if line]
+    lines += [line for line in (*guessing(fitted), drop_line(fitted), gain_line(fitted)) if line]
     lines += [f"{what}: {command}" for command, what in next_commands(fitted)]
     return [*lines, f"Page: {page}"]

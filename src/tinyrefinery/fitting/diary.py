@@ -58,9 +58,9 @@ class Diary:
                 self._save()  # nothing was trained, so nothing is lost
                 return
             differ = [
-                f"{name} was {kept['request'].get(name)} and is {value}"
-                for name, value in self._request.items()
-                if kept["request"].get(name) != value
+                f"{name} was {kept['request'].get(name)} and is {self._request.get(name)}"
+                for name in {**kept["request"], **self._request}
+                if kept["request"].get(name) != self._request.get(name)
             ]
             raise DataError(
                 f"{self._path.parent}: is of another search: {'; '.join(differ)}. Name another "

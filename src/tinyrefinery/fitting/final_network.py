@@ -7,7 +7,7 @@ from tinyrefinery.data.dataset import Dataset
 from tinyrefinery.execution.execute import run
 from tinyrefinery.files import write_atomic
 from tinyrefinery.fitting.diary import Diary
-from tinyrefinery.fitting.fit_options import FitOptions
+from tinyrefinery.fitting.fit_options import PACKED, FitOptions
 from tinyrefinery.fitting.fit_recipes import POOL
 from tinyrefinery.fitting.search import Choice, longest
 from tinyrefinery.fitting.shipping import TUNE
@@ -69,7 +69,8 @@ def _epochs(diary: Diary, choice: Choice, options: FitOptions, train: int) -> in
     """As many epochs as the time allows, at most those that a set of this size can use."""
     reserve = max(_RESERVE * options.seconds, min(_LEAST_RESERVE, options.seconds / 3))
     # Fine-tuning in 8 bits rounds at each step, and makes its labels again.
-    tuning = TUNE * (2 * choice.seconds_per_epoch + choice.label_seconds)
+    epochs = 0 if options.to == PACKED else TUNE
+    tuning = epochs * (2 * choice.seconds_per_epoch + choice.label_seconds)
     left = options.seconds - diary.seconds - reserve - min(tuning, options.seconds / 4)
     return max(1, min(longest(train), epochs_in(left, choice)))
 

@@ -43,15 +43,20 @@ def accuracy_line(fitted: Delivered) -> str:
 
 
 def drop_line(fitted: Delivered) -> str:
-    """What int8 costs, against the same network in float."""
+    """What int8 or packing costs, against the same network in float."""
     parity = fitted.shipped.exported.parity
     if parity.drop is None:
         return ""
-    drop = parity.drop
+    drop, what = parity.drop, "packing" if fitted.shipped.is_packed else "int8"
     return (
-        f"int8 changes the accuracy by {_signed(-drop.points)} points on {parity.images} "
+        f"{what} changes the accuracy by {_signed(-drop.points)} points on {parity.images} "
         f"(95 % interval {_signed(-drop.high)} to {_signed(-drop.low)})"
     )
+
+
+def gain_line(fitted: Delivered) -> str:
+    """What packing gains on this machine; empty for another format."""
+    return f"Packed: {fitted.shipped.gain}" if fitted.shipped.gain else ""
 
 
 def _signed(points: float) -> str:
@@ -67,8 +72,11 @@ def costs(fitted: Delivered) -> list[Cost]:
         return [Cost("File", record["bytes"], "bytes", None)]
     arena = cost["arena"]["head"] + cost["arena"]["tail"]
     values = {"flash": cost["flash"], "ram": arena, "macs": cost["macs"]}
+    units = dict(_UNITS)
+    if fitted.shipped.is_packed:
+        units["macs"] += " of bits and of numbers"
     return [
-        Cost(_TITLES[name], value, _UNITS[name], fitted.limits.get(name))
+        Cost(_TITLES[name], value, units[name], fitted.limits.get(name))
         for name, value in values.items()
     ]
 
@@ -116,11 +124,14 @@ def next_commands(fitted: Delivered) -> list[tuple[str, str]]:
     artifact = shlex.quote(str(fitted.artifact))
     run = shlex.quote(str(fitted.network.run))
     recipe = shlex.quote(str(fitted.folder / "recipe.yaml"))
+    costs = (f"tinyrefinery bench {artifact}", "List its cost on other devices")
+    if fitted.shipped.is_packed:
+        costs = (f"tinyrefinery summary {artifact}", "List its layers and what they cost")
     return [
         (f"tinyrefinery predict {artifact} photos/", "Predict your pictures"),
         (f"tinyrefinery verify {artifact}", "Replay its test vectors"),
         (f"tinyrefinery mine {run}", "Select pictures whose labels look wrong"),
         (f"tinyrefinery audit {run}", "Check the pictures for leaks and shortcuts"),
-        (f"tinyrefinery bench {artifact}", "List its cost on other devices"),
+        costs,
         (f"tinyrefinery run {recipe}", "Train the same network again"),
     ]

@@ -79,6 +79,7 @@ def write_page(name: str, fitted: Delivered, **values: Any) -> Path:
         fitted=fitted,
         accuracy=accuracy_line(fitted),
         drop=drop_line(fitted),
+        gain=fitted.shipped.gain,
         costs=costs(fitted),
         split="test",
         suffix="",

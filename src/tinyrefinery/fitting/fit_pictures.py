@@ -18,11 +18,19 @@ from tinyrefinery.fitting.delivered import Delivered
 from tinyrefinery.fitting.diary import NAME as DIARY
 from tinyrefinery.fitting.diary import Diary
 from tinyrefinery.fitting.final_network import RECIPE, RUN, final_network
-from tinyrefinery.fitting.fit_options import FitOptions
+from tinyrefinery.fitting.fit_options import PACKED, FitOptions
 from tinyrefinery.fitting.fit_recipes import Plan
 from tinyrefinery.fitting.look import Look, colored, is_gray, look_at
+from tinyrefinery.fitting.packed_space import PACKED_FAMILIES, foretold_packed
 from tinyrefinery.fitting.search import Choice, Search, longest
-from tinyrefinery.fitting.search_space import Candidate, Rejected, feasible, foretold, in_turn
+from tinyrefinery.fitting.search_space import (
+    FAMILIES,
+    Candidate,
+    Rejected,
+    feasible,
+    foretold,
+    in_turn,
+)
 from tinyrefinery.fitting.shipping import Shipped, measured, ship, shipped_before, usable_target
 from tinyrefinery.fitting.trials import without_test
 from tinyrefinery.networks.network import Network
@@ -65,13 +73,13 @@ def fit_pictures(
     words: Sequence[str] = (),
     say: Say = lambda text: None,
 ) -> Fitted:
-    """Find, train, quantize and prove the best small network for some pictures and a budget.
+    """Find, train, quantize or pack, and prove the best small network for pictures and a budget.
 
     The same call resumes where it was interrupted.
 
     Args:
         pictures: a folder of pictures or of Parquet files, a Parquet file, or `street_numbers`.
-        options: budget and time.
+        options: budget, time and what ships.
         out: folder for everything that is made.
         words: options of the data source, such as `group=home`.
         say: called with progress messages.
@@ -85,7 +93,7 @@ def fit_pictures(
     source, data = open_for_fit(pictures, words)
     look = look_at(data)
     check_refiner(options.refiner, options.refiner_weights, data)
-    target, why = usable_target(say)
+    target, why = (PACKED, "") if options.to == PACKED else usable_target(say)
     with locked(out):
         diary = Diary(out, _request(pictures, source, data, options), began=began)
         return _fit(Opened(str(pictures), source, data, look), options, diary, (target, why), say)
@@ -261,8 +269,10 @@ def _feasible(
     def find() -> dict[str, Any]:
         """Both, as plain data."""
         say("foretelling the cost of candidates")
-        cost = foretold(data.classes, look.channels, options.limits)
-        kept, rejected = feasible(look.sizes, options.limits, cost)
+        families, cost = FAMILIES, foretold(data.classes, look.channels, options.limits)
+        if options.to == PACKED:
+            families, cost = PACKED_FAMILIES, foretold_packed(data.classes, look.channels)
+        kept, rejected = feasible(look.sizes, options.limits, cost, families)
         return {
             "kept": [_as_dict(each) for each in in_turn(kept)],
             "rejected": [vars(each) for each in rejected],

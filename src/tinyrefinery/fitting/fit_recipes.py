@@ -5,12 +5,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tinyrefinery.fitting.look import Look
+from tinyrefinery.fitting.packed_space import MODEL as BINARY
 from tinyrefinery.fitting.search_space import MEAN, STD, Candidate
 from tinyrefinery.options.messages import check
 from tinyrefinery.recipe.schema import Recipe
 
 NETWORK, REFINER = "network", "refiner"
 """Ids of stages."""
+_ADAMW = {"name": "adamw", "lr": 2e-3, "weight_decay": 0.02}
+"""Of binary networks, as in the recipe `binary/cifar10_small`."""
 _RATES = {32: 0.05, 64: 0.1, 128: 0.1}
 """Learning rate of SGD by batch size; as in the starter recipes."""
 POOL = 40  # epochs of crops that are labeled; longer trainings repeat them
@@ -65,6 +68,8 @@ class Plan:
             "model": {"name": candidate.model, "kwargs": candidate.kwargs},
             **self._training(epochs),
         }
+        if candidate.model == BINARY:
+            stage["optimizer"] = dict(_ADAMW)
         if labels is not None:
             stage |= {"labels": dict(labels), "crop_pool": min(POOL, epochs)}
         return self._recipe(f"{candidate.name} on {self._name}", candidate.size, stage)

@@ -26,6 +26,10 @@ MEAN, STD = 128 / 255, 0.25
 an artifact's input stands for the normalization, and no second map of the image is needed."""
 
 
+_GROUP = 8
+"""Binary filters are packed in groups: with fewer, some of a group are empty."""
+
+
 @dataclass(frozen=True)
 class Family:
     """Networks that differ in their width only."""
@@ -43,6 +47,9 @@ class Family:
 
     def options(self, width: float) -> dict[str, Any]:
         """Options of the architecture at a width."""
+        if stages := self.kwargs.get("widths"):
+            scaled = [_GROUP * max(1, round(each * width / _GROUP)) for each in stages]
+            return {**self.kwargs, "widths": scaled}
         scaled = self.base * width
         return {**self.kwargs, "width": round(scaled) if self.model == "ds_cnn" else scaled}
 
@@ -79,7 +86,8 @@ class Candidate:
         """For people, and of its folder."""
         height, width = self.size
         size = f"{height}" if height == width else f"{height}x{width}"
-        return f"{self.family}-w{self.kwargs['width']:g}-{size}"
+        stages = self.kwargs.get("widths") or [self.kwargs["width"]]
+        return f"{self.family}-w{'x'.join(f'{each:g}' for each in stages)}-{size}"
 
 
 @dataclass(frozen=True)
@@ -112,7 +120,10 @@ def foretold(classes: Sequence[str], channels: int, limits: Budget) -> Cost:
 
 
 def feasible(
-    sizes: Sequence[tuple[int, int]], limits: Budget, cost: Cost
+    sizes: Sequence[tuple[int, int]],
+    limits: Budget,
+    cost: Cost,
+    families: Sequence[Family] = FAMILIES,
 ) -> tuple[list[Candidate], list[Rejected]]:
     """Of each family and size, the widest network that fits, and what does not fit at all.
 
@@ -120,9 +131,10 @@ def feasible(
         sizes: heights and widths in pixels.
         limits: the budget.
         cost: of a network, at most.
+        families: to choose from.
     """
     kept, rejected = list[Candidate](), list[Rejected]()
-    for family in FAMILIES:
+    for family in families:
         for size in sizes:
             if min(size) < family.smallest:
                 continue
@@ -137,12 +149,12 @@ def feasible(
 def _widest(
     family: Family, size: tuple[int, int], limits: Budget, cost: Cost
 ) -> Candidate | Rejected:
-    """By bisection, as the cost rises with the width."""
+    """By bisection, as the cost rises with the width. The narrowest is tried first."""
     low, high = -1, len(WIDTHS)  # the widest that fits is known to lie in [low, high)
     best: DeviceCost | None = None
     reason, times = "", 0.0
     while high - low > 1:
-        middle = 0 if low < 0 and high == 1 else (low + high) // 2
+        middle = 0 if low < 0 else (low + high) // 2
         try:
             found = cost(family, WIDTHS[middle], size)
         except NotForetoldError as error:

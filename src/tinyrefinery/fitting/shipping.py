@@ -1,4 +1,4 @@
-"""From the trained network to what ships: int8 artifact, its proof, its card."""
+"""From the trained network to what ships: int8 or packed artifact, its proof, its card."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,10 +14,12 @@ from tinyrefinery.deploy.export.exporting import export_network
 from tinyrefinery.deploy.export.parity import Drop, Parity
 from tinyrefinery.deploy.export.side_files import read_record
 from tinyrefinery.deploy.export.verification import verify
+from tinyrefinery.deploy.packing.packed_gain import packed_gain
 from tinyrefinery.device.tool_environment import SET_UP, is_ready, tool_python
 from tinyrefinery.errors import DataError, RefineryError
 from tinyrefinery.evaluation.prediction_table import Predictions
 from tinyrefinery.evaluation.predictions import predict
+from tinyrefinery.fitting.fit_options import LITERT, PACKED
 from tinyrefinery.networks.held_out import held_out
 from tinyrefinery.networks.network import Network
 from tinyrefinery.networks.network_view import opened
@@ -26,7 +28,7 @@ from tinyrefinery.options.budget import Budget
 from tinyrefinery.sharing.card_facts import card_facts
 from tinyrefinery.sharing.model_card import write_card
 
-LITERT, ONNX = "litert", "onnx"
+ONNX = "onnx"
 TUNE = 5  # epochs of fine-tuning, if int8 is not proven to keep the accuracy
 
 
@@ -43,10 +45,17 @@ class Shipped:
     """Test vectors that were replayed."""
     notes: tuple[str, ...] = ()
     """What a reader of the predictions must know."""
+    gain: str = ""
+    """What packing gains on this machine, of a packed file."""
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether it is a binary network, else it is an int8 one."""
+        return self.exported.record["target"] == PACKED
 
 
 def usable_target(say: Callable[[str], object], *, install: bool = True) -> tuple[str, str]:
-    """The format that can be written here, and why it is not LiteRT; empty if it is.
+    """The format of int8 that can be written here, and why it is not LiteRT; empty if it is.
 
     The converter's environment is made now, so that a search does not end in its absence. What
     converts is loaded now, so that an upgrade during the search does not change it.
@@ -88,13 +97,13 @@ def ship(
     *,
     tune: int = TUNE,
 ) -> Shipped:
-    """Quantize a network, prove the artifact, and measure it on the test pictures.
+    """Quantize or pack a network, prove the artifact, and measure it on the test pictures.
 
     Args:
         network: from a run.
         data: all pictures, in the splits of the run.
-        target: `LITERT` or `ONNX`.
-        limits: the budget, which a LiteRT file must keep.
+        target: `LITERT` or `ONNX`, both int8, or `PACKED`, of a binary network.
+        limits: the budget, which a LiteRT or packed file must keep.
         folder: where to write it.
         say: called with progress messages.
         tune: epochs of fine-tuning, if int8 is not proven to keep the accuracy.
@@ -103,12 +112,15 @@ def ship(
         RefineryError: if it can't be exported, or the artifact predicts something else or costs
             more than the budget.
     """
-    budget = limits if target == LITERT else Budget()
-    options = ExportOptions((target,), int8=True, out=folder, budget=budget, fine_tune=tune)
+    budget = Budget() if target == ONNX else limits
+    int8 = target != PACKED
+    options = ExportOptions(
+        (target,), int8=int8, out=folder, budget=budget, fine_tune=tune if int8 else 0
+    )
     (exported,) = export_network(network, options, say=lambda text: say(_plainly(text, network)))
     if not exported.written:
         raise RefineryError(
-            "the int8 artifact of the network was not written: "
+            f"the {'int8' if int8 else 'packed'} artifact of the network was not written: "
             f"{'; '.join(exported.excess) or 'it predicts something else'}. The network itself is "
             f"kept: {network.file}"
         )
@@ -120,7 +132,15 @@ def ship(
         place = folder / f"{exported.path.stem}-mcu"
         bundle = place if place.exists() else write_bundle(exported.path, "mcu", place).folder
     write_card(card_facts(network, exports=[folder]), folder / "card")
-    return Shipped(exported, predictions, bundle, replayed.n, notes)
+    return Shipped(exported, predictions, bundle, replayed.n, notes, _gain(network, target, say))
+
+
+def _gain(network: Network, target: str, say: Callable[[str], object]) -> str:
+    """What packing gains; empty for another format."""
+    if target != PACKED:
+        return ""
+    say("timing the packed network against float")
+    return str(packed_gain(network.load(), network.info.size, network.info.channels))
 
 
 def shipped_before(
@@ -143,12 +163,13 @@ def shipped_before(
     except (RefineryError, OSError, KeyError, TypeError):
         return None
     bundle = folder / f"{path.stem}-mcu"
-    is_whole = (folder / "card").is_dir() and ("cost" not in record or bundle.is_dir())
+    is_whole = (folder / "card").is_dir() and (record["target"] != LITERT or bundle.is_dir())
     if digest != record["sha256"] or parity != kept["parity"] or not is_whole:
         return None
     predictions, notes = _on_test_pictures(path, network, data)
     vectors = kept.get("vectors") or verify(path).n
-    return Shipped(exported, predictions, bundle if bundle.is_dir() else None, vectors, notes)
+    made, gain = bundle if bundle.is_dir() else None, kept.get("gain", "")
+    return Shipped(exported, predictions, made, vectors, notes, gain)
 
 
 def _plainly(text: str, network: Network) -> str:
@@ -182,5 +203,6 @@ def measured(shipped: Shipped) -> dict[str, Any]:
         "cost": record.get("cost"),
         "parity": parity.as_dict(),
         "vectors": shipped.vectors,
+        "gain": shipped.gain,
         "test": {"n": len(shipped.predictions), "top1": float(shipped.predictions.correct.mean())},
     }

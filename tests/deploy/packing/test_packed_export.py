@@ -17,6 +17,8 @@ from tinyrefinery.errors import CheckpointError, DataError, RecipeError
 from tinyrefinery.models import create
 from tinyrefinery.models.network_file import save_network
 from tinyrefinery.networks.opening import open_network
+from tinyrefinery.options.budget import Budget
+from tinyrefinery.packed.packed_runtime import PackedRuntime
 
 FACTS = {
     **{"name": "bireal_small", "kwargs": {}, "classes": tuple("abcdefghij"), "size": (32, 32)},
@@ -101,6 +103,23 @@ def test_the_file_of_a_lookup_network_counts_as_its_layers(lookups, tmp_path):
     assert file.macs == network.macs
     assert file.binary_macs == 0
     assert network.packed.smaller == pytest.approx(4 * 77_946 / file.file, rel=0.03)  # metadata
+
+
+def test_its_cost_is_recorded_and_limited_by_a_budget(network, tmp_path):
+    record = _export(network, tmp_path, budget=Budget(flash=600_000)).record
+    arena = PackedRuntime(network_file(tmp_path).read_bytes()).program.arena
+    assert record["cost"]["flash"] == record["bytes"] == network_file(tmp_path).stat().st_size
+    assert record["cost"]["arena"] == {"head": arena, "tail": 0}
+    assert record["cost"]["macs"] == 84_934_656 + 2_460_160  # of bits and of numbers
+    refused = _export(network, tmp_path / "small", budget=Budget(ram=arena - 1, macs=9))
+    assert not refused.written
+    assert [text.partition(" is ")[0] for text in refused.excess] == ["ram", "macs"]
+    assert not list((tmp_path / "small").glob("*.packed"))
+
+
+def network_file(folder):
+    (file,) = folder.glob("*.packed")
+    return file
 
 
 def test_what_is_not_binary_is_refused(tmp_path):

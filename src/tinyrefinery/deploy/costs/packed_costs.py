@@ -1,8 +1,10 @@
-"""The steps of a packed file that have arrays or products, and its memory."""
+"""What a packed file costs: its steps that have arrays or products, its bytes and its memory."""
 
 from pathlib import Path
 
 from tinyrefinery.deploy.costs.layer_costs import LayerCost
+from tinyrefinery.device.arena import Arena
+from tinyrefinery.device.device_cost import DeviceCost
 from tinyrefinery.models.packed_file import PackedNetwork
 from tinyrefinery.packed.program import ENTRIES, Op, Program, Step
 
@@ -14,10 +16,34 @@ def packed_costs(path: Path) -> tuple[list[LayerCost], int, tuple[int, ...]]:
         CheckpointError: if the file can't be read.
     """
     program = PackedNetwork(path).runtime.program
-    layers = [
-        _cost(program, number, step) for number, step in enumerate(program.steps) if step.arrays
-    ]
-    return layers, program.arena, (1, *program.values[program.input].shape)
+    return _costs(program), program.arena, (1, *program.values[program.input].shape)
+
+
+def packed_file_cost(path: Path) -> DeviceCost:
+    """Flash, memory and products of a file, in its own runtime.
+
+    Raises:
+        CheckpointError: if the file can't be read.
+    """
+    return packed_cost(PackedNetwork(path).runtime.program, path.stat().st_size)
+
+
+def packed_cost(program: Program, size: int) -> DeviceCost:
+    """Flash, memory and products of a program.
+
+    The runtime's code, its stack, and the logits that it writes, 4 bytes per class, come on top.
+
+    Args:
+        program: the network.
+        size: bytes of its file.
+    """
+    macs = sum(layer.macs + layer.binary_macs for layer in _costs(program))
+    return DeviceCost(size, Arena(program.arena, 0), macs)
+
+
+def _costs(program: Program) -> list[LayerCost]:
+    steps = enumerate(program.steps)
+    return [_cost(program, number, step) for number, step in steps if step.arrays]
 
 
 def _cost(program: Program, number: int, step: Step) -> LayerCost:

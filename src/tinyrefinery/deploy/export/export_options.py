@@ -19,6 +19,8 @@ TARGETS: dict[str, str] = {
     "packed": ".packed",
 }
 """Formats, and how the names of their files end. C sources are written of an int8 LiteRT file."""
+LIMITED = ("litert", "packed")
+"""Formats whose cost on a device is known."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,8 @@ class ExportOptions:
     calibrate: int = CALIBRATE
     """Most calibration images."""
     budget: Budget = field(default_factory=Budget)
-    """Most that the LiteRT artifact may cost. Where it has no limit, an int8 artifact has that of
-    the recipe."""
+    """Most that a LiteRT or packed artifact may cost. Where it has no limit, an int8 artifact has
+    that of the recipe."""
     explain: bool = False
     """Whether to list what int8 costs each layer."""
     keep_float: int = 0
@@ -81,10 +83,10 @@ def check_export(network: Network, options: ExportOptions) -> None:
             f"{network.file}: was exported already. Name the run or the network file that it was "
             "made from"
         )
-    if options.budget and not {"litert", "c"} & set(options.targets):
+    if options.budget and not {*LIMITED, "c"} & set(options.targets):
         raise RecipeError(
-            "--flash, --ram, --macs and --cycles limit the LiteRT artifact: add --to litert, or "
-            "leave them out"
+            "--flash, --ram, --macs and --cycles limit LiteRT and packed artifacts: add --to "
+            "litert or --to packed, or leave them out"
         )
     if options.budget.cycles is not None and not options.int8:
         raise RecipeError("a budget of cycles limits int8 artifacts: add --int8, or leave it out")

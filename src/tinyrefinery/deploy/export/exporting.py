@@ -13,10 +13,11 @@ import numpy as np
 import torch
 
 from tinyrefinery.data.batches import evenly_spaced
+from tinyrefinery.deploy.costs.packed_costs import packed_file_cost
 from tinyrefinery.deploy.export import export_options
 from tinyrefinery.deploy.export.artifact_facts import INSIDE, KeptLayers, artifact_facts, has_signs
 from tinyrefinery.deploy.export.candidate import Candidate, better
-from tinyrefinery.deploy.export.export_options import TARGETS, ExportOptions
+from tinyrefinery.deploy.export.export_options import LIMITED, TARGETS, ExportOptions
 from tinyrefinery.deploy.export.exportable import Exportable
 from tinyrefinery.deploy.export.exported import Exported
 from tinyrefinery.deploy.export.onnx_graph import export_graph
@@ -295,7 +296,7 @@ class _Work:
 
     @cached_property
     def budget(self) -> Budget:
-        """Of the LiteRT artifact. An int8 one has the recipe's limits where none is named."""
+        """Of the artifacts that it limits. int8 has the recipe's limits where none is named."""
         budget = self.options.budget
         return budget.over(recipe_budget(self.network)) if self.options.int8 else budget
 
@@ -329,10 +330,10 @@ class _Work:
         facts = self._facts(best.network, target, best.method, best.kept)
         facts["parity"] = parity.as_dict()
         excess: tuple[str, ...] = ()
-        if target == "litert":
+        if target in LIMITED:
             excess = self._excess(best.made, facts, say)
-            if "c" in self.options.targets:
-                plan_network(best.made)  # names an operator that C lacks before anything is written
+        if target == "litert" and "c" in self.options.targets:
+            plan_network(best.made)  # names an operator that C lacks before anything is written
         if parity.verdict == "FAIL" or excess:
             record = {"file": path.name, "excess": excess, **facts}
             write_atomic(failed_file(path), json.dumps(record, indent=1))
@@ -345,8 +346,9 @@ class _Work:
     def _excess(
         self, made: Path, facts: dict[str, Any], say: Callable[[str], object]
     ) -> tuple[str, ...]:
-        """What of a LiteRT file is above the budget, for people. Adds its cost to the facts."""
-        budget, cost = self.budget, device_cost(made)
+        """What of a file is above the budget, for people. Adds its cost to the facts."""
+        packed = facts["target"] == "packed"
+        budget, cost = self.budget, packed_file_cost(made) if packed else device_cost(made)
         facts["cost"] = asdict(cost)
         ethos, cycles = cycles_excess(made, budget, say)
         if ethos is not None:

@@ -61,7 +61,8 @@ def pack_network(
     """The program of a network: images (H, W, C) to logits.
 
     Args:
-        network: in evaluation mode; it is not changed.
+        network: in evaluation mode; it is not changed. On the meta device its numbers count as 0:
+            the program of a network without lookup layers then has the real sizes.
         size: height and width of its images in pixels.
         channels: of its images.
         metadata: JSON that describes it.
@@ -351,6 +352,8 @@ def _composed(
 
 
 def _numbers(tensor: Tensor) -> np.ndarray:
+    if tensor.is_meta:
+        return np.zeros(tensor.shape)
     return tensor.detach().double().cpu().numpy()
 
 

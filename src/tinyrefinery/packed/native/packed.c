@@ -321,12 +321,19 @@ static packed_job job_of(const packed_model *m, uint32_t number, uint8_t *arena)
     return job;
 }
 
+float *packed_input(const packed_model *m, void *arena)
+{
+    return (float *)(void *)((uint8_t *)arena + value_at(m->content, m->input).start);
+}
+
 void packed_run(const packed_model *m, const packed_kernels *kernels, const float *input,
                 float *output, void *arena)
 {
-    value in = value_at(m->content, m->input), out = value_at(m->content, m->output);
+    value out = value_at(m->content, m->output);
     uint8_t *memory = arena;
-    memcpy(memory + in.start, input, m->inputs * sizeof(float));
+    float *place = packed_input(m, arena);
+    if (input != place)
+        memcpy(place, input, m->inputs * sizeof(float));
     for (uint32_t i = 0; i < m->steps; i++) {
         packed_job job = job_of(m, i, memory);
         kernels->run(&job);

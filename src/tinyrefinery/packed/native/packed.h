@@ -66,7 +66,11 @@ typedef struct {
 /* Check a file and open it. Returns NULL, or what is wrong with it, for people. */
 const char *packed_open(packed_model *model, const void *content, size_t size);
 
-/* Run one image. Arena: model->arena bytes, aligned to PACKED_ALIGNMENT. */
+/* Where the steps read the image, in an arena of model->arena bytes. An image that is written there
+   needs no memory of its own. The steps overwrite it. */
+float *packed_input(const packed_model *model, void *arena);
+
+/* Run one image, which may be at packed_input. Arena: aligned to PACKED_ALIGNMENT. */
 void packed_run(const packed_model *model, const packed_kernels *kernels, const float *input,
                 float *output, void *arena);
 
