@@ -133,7 +133,8 @@ def on_host(number, place, name):
     options = ["--nnodes", "2", "--nproc-per-node", "1", "--max-restarts", "5"]
     options += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "10.97.0.1:29517"]
     options += ["--rdzv-id", "x", "--local-addr", f"10.97.0.{number}"]
-    options += ["--rdzv-conf", "join_timeout=240"]
+    # The first host keeps the meeting place; a name can't tell it so in a namespace.
+    options += ["--rdzv-conf", f"join_timeout=240,is_host={int(number == 1)}"]
     command = ["ip", "netns", "exec", f"trhost{number}", *torchrun(*options), "r.yaml"]
     return subprocess.Popen(
         [*command, "--name", name, "stages.student.epochs=12"],
