@@ -1,12 +1,9 @@
-"""One, two and four processes, and two hosts of which one is lost, train the same network."""
+"""One, two and four processes train the same network."""
 
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
-from shutil import which
 
 import numpy as np
 import pytest
@@ -102,75 +99,6 @@ def test_fabric_starts_the_processes_of_one_machine(place):
     for key, weights in trained(place / "runs/one").items():
         found = trained(place / "runs/devices")[key]
         np.testing.assert_allclose(found, weights, rtol=1e-3, atol=1e-4)
-
-
-def ip(*arguments):
-    return subprocess.run(["ip", *arguments], check=False, capture_output=True).returncode == 0
-
-
-@pytest.fixture
-def hosts():
-    """Two hosts in network namespaces, joined by a cable: 10.97.0.1 and 10.97.0.2."""
-    if not (which("ip") and ip("netns", "add", "trhost1")):
-        pytest.skip("network namespaces can't be made here")
-    steps = [
-        "netns add trhost2",
-        "link add trcable1 type veth peer name trcable2",
-        *(f"link set trcable{n} netns trhost{n}" for n in (1, 2)),
-        *(f"-n trhost{n} addr add 10.97.0.{n}/24 dev trcable{n}" for n in (1, 2)),
-        *(f"-n trhost{n} link set {device} up" for n in (1, 2) for device in (f"trcable{n}", "lo")),
-    ]
-    try:
-        if not all(ip(*step.split()) for step in steps):
-            pytest.skip("network namespaces can't be joined here")
-        yield ("trhost1", "trhost2")
-    finally:
-        for name in ("trhost1", "trhost2"):
-            ip("netns", "del", name)
-
-
-def on_host(number, place, name):
-    options = ["--nnodes", "2", "--nproc-per-node", "1", "--max-restarts", "5"]
-    options += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "10.97.0.1:29517"]
-    options += ["--rdzv-id", "x", "--local-addr", f"10.97.0.{number}"]
-    # The first host keeps the meeting place; a name can't tell it so in a namespace.
-    options += ["--rdzv-conf", f"join_timeout=240,is_host={int(number == 1)}"]
-    command = ["ip", "netns", "exec", f"trhost{number}", *torchrun(*options), "r.yaml"]
-    return subprocess.Popen(
-        [*command, "--name", name, "stages.student.epochs=12"],
-        **{"cwd": place, "text": True, "start_new_session": True},
-        env=environment(GLOO_SOCKET_IFNAME=f"trcable{number}"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-
-
-@pytest.mark.slow
-def test_a_host_is_lost_and_comes_back(hosts, place):
-    name = "hosts"
-    both = [on_host(number, place, name) for number in (1, 2)]
-    try:
-        deadline = time.monotonic() + 240
-        states = place / "runs" / name / "stages"
-        while not list(states.glob("student-*/state.pt")) and time.monotonic() < deadline:
-            time.sleep(0.1)
-        assert all(each.poll() is None for each in both), "a host ended before it was stopped"
-        os.killpg(both[1].pid, signal.SIGKILL)  # the agent and its process, without a word
-        both[1].wait()
-        both[1] = on_host(2, place, name)
-        texts = [each.communicate(timeout=300)[0] for each in both]
-        assert [each.returncode for each in both] == [0, 0], texts
-    finally:
-        for each in both:
-            if each.poll() is None:
-                os.killpg(each.pid, signal.SIGKILL)
-    alone = [sys.executable, "-m", "tinyrefinery", "run", "r.yaml", "--name", "alone"]
-    alone += ["stages.student.epochs=12"]
-    subprocess.run(alone, cwd=place, env=environment(), check=True, capture_output=True)
-    assert streams(place / "runs" / name) == streams(place / "runs/alone")
-    for key, weights in trained(place / "runs/alone").items():
-        found = trained(place / "runs" / name)[key]
-        np.testing.assert_allclose(found, weights, rtol=2e-2, atol=2e-3)
 
 
 NO_LAUNCHER = ("TORCHELASTIC_RUN_ID", "SLURM_STEP_NUM_TASKS", "LOCAL_RANK", "NODE_RANK")
