@@ -68,7 +68,9 @@ def usable_target(say: Callable[[str], object], *, install: bool = True) -> tupl
         RefineryError: if neither format can be written.
     """
     try:
-        from tinyrefinery.deploy.export import artifact_files  # noqa: F401  needs the extra onnx
+        import onnx  # noqa: F401
+
+        from tinyrefinery.deploy.export import artifact_files  # noqa: F401
     except ImportError as error:
         raise RefineryError(
             "an artifact for the device needs two extras. Install them: pip "
