@@ -190,6 +190,7 @@ def test_batches_are_padded_with_class_zero():
     assert 0 in counts
 
 
+@pytest.mark.slow
 def test_whole_images_are_as_frequent_as_torchvisions():
     """Small objects, for which most draws of an overlap find no crop."""
     spec, size = BoxCrop(), np.array([300, 300])

@@ -25,6 +25,7 @@ SLOW |= {f"label_refinery/table{number}.yaml" for number in range(1, 8)}
 SLOW |= {"label_refinery/replication_full.yaml", "binary/cifar10.yaml", "transfer/food101.yaml"}
 SLOW |= {"transfer/food101_skipblocknet.yaml", "bias_loss/start_mobilenet_v1.yaml"}
 SLOW |= {"label_refinery/street_refiners.yaml", "label_refinery/imagenette_crops.yaml"}
+SLOW |= {"binary/cifar10_small.yaml", "starter/zoo.yaml"}
 SLOW |= {"starter/imagenette.yaml", "starter/cifar10.yaml"}  # much as the one of a folder
 SLOW_SCALES = ("label_refinery/table2.yaml", "label_refinery/replication.yaml")
 SLOW_SCALES += ("label_refinery/replication_svhn.yaml",)

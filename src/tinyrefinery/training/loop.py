@@ -11,6 +11,7 @@ from collections.abc import Generator, Iterable, Sequence
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.wrappers import _FabricModule
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -122,7 +123,7 @@ def _steps(job: Training) -> Generator[Position, None, Trained]:
 
 def _train(
     job: Training,
-    learner: nn.Module,
+    learner: _FabricModule,
     stepper: torch.optim.Optimizer,
     average: AveragedModel | None,
 ) -> Generator[Position, None, Trained]:
