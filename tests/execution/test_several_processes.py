@@ -9,10 +9,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 from torch import distributed
+from typer.testing import CliRunner
 
+from tinyrefinery.cli.main import app
 from tinyrefinery.errors import ChainError
 from tinyrefinery.execution.several_processes import told_if_others_ended
 from tinyrefinery.options.launch import Launch, is_first, launched
+from tinyrefinery.recipe.load import dump, load_recipe
+from tinyrefinery.runs.plan import run_folder
 
 RECIPE = """
 title: several processes
@@ -134,6 +138,46 @@ def test_the_launcher_is_read_from_the_environment(variables, expected, first, m
         monkeypatch.setenv(name, value)
     assert launched() == expected
     assert is_first() is first
+
+
+LAUNCHED = {"TORCHELASTIC_RUN_ID": "x", "RANK": "0", "WORLD_SIZE": "3", "LOCAL_WORLD_SIZE": "3"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "message"),
+    [
+        (["run", "r.yaml", "--nodes", "2"], {}, "engine.nodes: 2 machines need a launcher"),
+        (["run", "r.yaml", "--devices", "2", "--processes", "2"], {}, "Leave --processes out"),
+        (["run", "r.yaml", "--devices", "3"], {}, "can't be shared evenly by 3 devices"),
+        (["run", "r.yaml", "--devices", "2"], LAUNCHED, "Leave --devices out"),
+        (["fit", "."], LAUNCHED, "tinyrefinery fit is the work of one process"),
+        (["audit", "."], {**LAUNCHED, "RANK": "1"}, "process 1: tinyrefinery audit is the work"),
+    ],
+)
+def test_what_can_not_be_shared_is_one_message(
+    arguments, variables, message, tmp_path, monkeypatch
+):
+    for name in NO_LAUNCHER:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    start = RECIPE.index("    labels:")
+    plain = RECIPE[:start] + RECIPE[RECIPE.index("engine:") :]
+    (tmp_path / "r.yaml").write_text(plain.replace("EPOCHS", "1"))
+    ended = CliRunner().invoke(app, arguments)
+    assert ended.exit_code == 2
+    assert message in " ".join(ended.output.split())
+    assert not list(tmp_path.rglob("model.safetensors"))
+
+
+def test_the_folder_of_a_run_does_not_depend_on_the_processes(tmp_path):
+    file = tmp_path / "r.yaml"
+    file.write_text(RECIPE.replace("EPOCHS", "1"))
+    one = load_recipe(file)
+    several = load_recipe(file, ["engine.devices=4", "engine.nodes=2"])
+    assert run_folder(tmp_path, "r", several) == run_folder(tmp_path, "r", one)
+    assert "nodes" not in dump(one)  # so folders of recipes from before it stay the same
 
 
 @pytest.fixture

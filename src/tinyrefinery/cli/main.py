@@ -11,10 +11,12 @@ from tinyrefinery.cli import streams
 from tinyrefinery.cli.catalog import PANELS
 from tinyrefinery.cli.group import LazyGroup, listed
 from tinyrefinery.errors import DEFECT, INTERRUPTED, DataError, RefineryError, no_permission
-from tinyrefinery.options.launch import is_first, launched
+from tinyrefinery.options.launch import launched, rank
 
 RESUMING = {"demo", "fit", "run", "reproduce", "detect", "label-store"}
 """Commands that resume where they were interrupted. The others start again."""
+TOGETHER = {"run", "reproduce"}
+"""Commands that several processes can do together."""
 
 
 class CommandLine(LazyGroup):
@@ -32,6 +34,12 @@ class CommandLine(LazyGroup):
         """Read the command line. `--help` and `--version` print here."""
         with _endings():
             return super().make_context(*arguments, **extra)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find a command; of several processes only those that train together may have it."""
+        name, command, rest = super().resolve_command(ctx, args)
+        _check_launch(name)
+        return name, command, rest
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command. Report a `RefineryError`, a place without permission or Ctrl-C."""
@@ -65,9 +73,22 @@ def _endings() -> Iterator[None]:
         raise typer.Exit(code or DEFECT) from error
 
 
+def _check_launch(command: str | None) -> None:
+    """Refuse several processes of a command that one process does.
+
+    Raises:
+        RefineryError: if a launcher started more than one.
+    """
+    started = launched()
+    if started and started.devices * started.nodes > 1 and command not in TOGETHER:
+        raise RefineryError(
+            f"tinyrefinery {command} is the work of one process: start it without torchrun or srun"
+        )
+
+
 def _report(message: str, color: str) -> None:
-    if (started := launched()) and not is_first():
-        message = f"process {started.rank}: {message}"
+    if (number := rank()) > 0:
+        message = f"process {number}: {message}"
     streams.echo(typer.style(streams.narrowed(message), fg=color), err=True)
 
 

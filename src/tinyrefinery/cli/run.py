@@ -64,7 +64,7 @@ Devices = Annotated[
 ]
 Nodes = Annotated[
     int | None,
-    option("N", "Machines, each with a process started by torchrun or srun.", default="1", min=1),
+    option("N", "Machines that share every batch.", default="the recipe's", min=1),
 ]
 
 
@@ -95,30 +95,22 @@ def run(
 
 
 def _engine_overrides(devices: int | None, nodes: int | None) -> list[str]:
-    """The overrides that `--devices` and `--nodes` stand for, or what started this process.
+    """The overrides that `--devices` and `--nodes` stand for.
 
     Raises:
         RecipeError: if they contradict how `torchrun` or `srun` started this process.
     """
-    started = launched()
-    if started is None:
-        if (nodes or 1) > 1:
+    if (started := launched()) is None:
+        wanted = (("devices", devices), ("nodes", nodes))
+        return [f"engine.{name}={number}" for name, number in wanted if number is not None]
+    both = (("devices", devices, started.devices), ("nodes", nodes, started.nodes))
+    for name, number, there in both:
+        if number not in (None, there):
             raise RecipeError(
-                f"--nodes {nodes}: this process was not started by torchrun or srun. Start one on "
-                f"each machine, e.g. torchrun --nnodes {nodes} --nproc-per-node {devices or 1} -m "
-                "tinyrefinery run RECIPE"
-            )
-        return [] if devices is None else [f"engine.devices={devices}"]
-    for name, wanted, there in (
-        ("devices", devices, started.devices),
-        ("nodes", nodes, started.nodes),
-    ):
-        if wanted not in (None, there):
-            raise RecipeError(
-                f"--{name} {wanted}: this process is one of {started.devices} on each of "
+                f"--{name} {number}: this process is one of {started.devices} on each of "
                 f"{started.nodes} machines. Leave --{name} out: the launcher decides"
             )
-    return [f"engine.devices={started.devices}", f"engine.nodes={started.nodes}"]
+    return []
 
 
 def _check_folder(recipe: Recipe, overrides: Sequence[str]) -> None:
@@ -250,6 +242,8 @@ def _execute(
         return
     if processes > 1:
         raise RecipeError("detectors are trained by one process; leave --processes out")
+    if (started := launched()) and started.devices * started.nodes > 1:
+        raise RecipeError("detectors are trained by one process; start it without a launcher")
     from tinyrefinery.detection.detector_run import run_detectors
 
     run_detectors(detectors, folder, table=table)

@@ -25,7 +25,11 @@ from tinyrefinery.execution.jobs import train_jobs
 from tinyrefinery.execution.opened import OpenJob
 from tinyrefinery.execution.processes import run_in_processes
 from tinyrefinery.execution.sample_crops import save_samples
-from tinyrefinery.execution.several_processes import told_if_others_ended
+from tinyrefinery.execution.several_processes import (
+    check_seeds_apart,
+    check_shares,
+    told_if_others_ended,
+)
 from tinyrefinery.files import check_writable
 from tinyrefinery.networks.held_out import without_seen
 from tinyrefinery.options.labels import Refined
@@ -80,6 +84,7 @@ def _run_locked(
     check: Check = lambda recipe, data, done: None,
 ) -> list[OpenJob]:
     """The jobs, each with its chain."""
+    check_seeds_apart(jobs, processes)
     jobs = with_chosen_precision(jobs, folder)
     _check_label_places(jobs)
     _check_before_starts(jobs, data, check)
@@ -205,6 +210,8 @@ def open_jobs(
             fabrics[engine] = builders.fabric(job.recipe.engine)
             fabrics[engine].launch()
     launched = [fabrics[part_hash(job.recipe.engine)] for job in jobs]
+    for job, fabric in zip(jobs, launched, strict=True):
+        check_shares(job.recipe, fabric)
     datasets = _open_data(jobs, launched, data)
     plan = make_plan(jobs, datasets, folder)
     opened = map(OpenJob, plan.jobs, datasets, launched, _measured(plan, datasets))

@@ -13,17 +13,26 @@ from torch import Tensor, distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
+def process_count() -> int:
+    """How many processes train together, this one included."""
+    if distributed.is_available() and distributed.is_initialized():
+        return distributed.get_world_size()
+    return 1
+
+
 class _SumOverProcesses(torch.autograd.Function):
     """The sum of a tensor over all processes; so is its gradient."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:
+        """Add up, without a change of `values`."""
         total = values.detach().clone()
         distributed.all_reduce(total)
         return total
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        """Add up: every process's output depends on this process's input."""
         total = gradients[0].clone()
         distributed.all_reduce(total)
         return total
@@ -86,10 +95,7 @@ def synchronized(network: nn.Module) -> Iterator[None]:
     Args:
         network: whose layers of a type derived from PyTorch's `_BatchNorm` change, in place.
     """
-    if not (distributed.is_available() and distributed.is_initialized()):
-        yield
-        return
-    if distributed.get_world_size() == 1:
+    if process_count() == 1:
         yield
         return
     changed = [each for each in network.modules() if isinstance(each, _BatchNorm)]

@@ -1,8 +1,8 @@
 """Where and how the computing is done."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from tinyrefinery.options.part import Part
 
@@ -10,16 +10,17 @@ from tinyrefinery.options.part import Part
 class Engine(Part):
     """Where and how the computing is done.
 
-    Results differ by rounding only. With several processes, dropout also draws other numbers.
+    Results differ by rounding only. With several processes, dropout also draws other numbers, and
+    other crops of a batch are jittered.
     """
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """auto: the accelerator where there is one."""
     devices: PositiveInt = 1
     """Processes on each machine, one per device."""
-    nodes: PositiveInt = 1
-    """Machines. Each needs the same files at the same place, and its process started by `torchrun`
-    or `srun`."""
+    nodes: Annotated[PositiveInt, Field(exclude_if=lambda nodes: nodes == 1)] = 1
+    """Machines, each with the same files at the same place. `torchrun` and `srun` decide devices
+    and nodes themselves."""
     precision: Literal["auto", "32", "bf16"] = "32"
     """bf16: matrix products in bfloat16, weights in 32 bits. auto: the faster of the two for the
     recipe's networks, measured when a run begins and kept with it; 32 in commands that only

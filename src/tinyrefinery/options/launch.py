@@ -34,12 +34,15 @@ def launched() -> Launch | None:
     return None
 
 
+def rank() -> int:
+    """Number of this process, from 0. Of Fabric's, each machine counts its own."""
+    started = launched()
+    return _number("LOCAL_RANK", 0) if started is None else started.rank
+
+
 def is_first() -> bool:
     """Whether this is the process that writes and reports for all."""
-    started = launched()
-    if started is not None:
-        return started.rank == 0
-    return _number("LOCAL_RANK", 0) == 0 and _number("NODE_RANK", 0) == 0
+    return rank() == 0 and (launched() is not None or _number("NODE_RANK", 0) == 0)
 
 
 def _number(name: str, otherwise: int) -> int:

@@ -216,8 +216,13 @@ def _place(
 
 
 def run_folder(runs: Path, name: str, recipe: Recipe | DetectionRecipe) -> Path:
-    """Where a run is kept if no folder is named: by a name and a digest, whatever the seed."""
-    return runs / f"{name}-{part_hash(recipe.model_copy(update={'seed': 0}))[:8]}"
+    """Where a run is kept if no folder is named: by a name and a digest.
+
+    The seed and the number of processes do not matter.
+    """
+    engine = recipe.engine.model_copy(update={"devices": 1, "nodes": 1})
+    same = recipe.model_copy(update={"seed": 0, "engine": engine})
+    return runs / f"{name}-{part_hash(same)[:8]}"
 
 
 def seeded(recipe: R, seeds: int) -> list[R]:

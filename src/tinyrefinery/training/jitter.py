@@ -22,6 +22,7 @@ from tinyrefinery.labels.batch_norm import SMALLEST_GROUP
 from tinyrefinery.labels.policy import RefinedLabels
 from tinyrefinery.labels.refiner import NO_OTHER_SIZE
 from tinyrefinery.layers.modes import evaluation_mode
+from tinyrefinery.layers.synced_norm import process_count
 from tinyrefinery.losses.targets import SparseTargets, Targets
 from tinyrefinery.options.training import Jitter
 from tinyrefinery.shapes import Float, Float32
@@ -159,7 +160,9 @@ class CropJitter:
             else:
                 labels = targets.dense() if isinstance(targets, SparseTargets) else targets
             divergence = divergences(labels, network(pixels), part.direction)  # (B,)
-            total = divergence.sum() if part.average == "crop" else divergence.mean()
+            # The mean is over the crops of all processes.
+            mean = divergence.mean() / process_count()
+            total = divergence.sum() if part.average == "crop" else mean
             (gradient,) = torch.autograd.grad(total, pixels)
         jittered = ascend(images, gradient, part.step, part.norm)
         return jittered if self.bounds is None else jittered.clamp(*self.bounds)

@@ -340,7 +340,7 @@ def _close_epoch(
 
 def _evaluate(job: Training, record: Record, final: nn.Module) -> Record:
     """The epoch's record with its validation figures, which the schedule and early stopping get."""
-    # By one process: the others' batch statistics differ a little, and so would their rates.
+    # By one process: rounding may differ between machines, and so would rates.
     figures = job.validate(final) if job.fabric.is_global_zero else {}
     record = record | job.fabric.broadcast(figures)
     if isinstance(job.schedule, PlateauSchedule):
