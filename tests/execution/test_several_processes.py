@@ -1,9 +1,12 @@
-"""One, two and four processes train the same network."""
+"""One, two and four processes, and two hosts of which one is lost, train the same network."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from shutil import which
 
 import numpy as np
 import pytest
@@ -103,6 +106,84 @@ def test_fabric_starts_the_processes_of_one_machine(place):
     for key, weights in trained(place / "runs/one").items():
         found = trained(place / "runs/devices")[key]
         np.testing.assert_allclose(found, weights, rtol=1e-3, atol=1e-4)
+
+
+def ip(*arguments):
+    return subprocess.run(["ip", *arguments], check=False, capture_output=True).returncode == 0
+
+
+@pytest.fixture
+def hosts():
+    """Two hosts in network namespaces, joined by a cable: 10.97.0.1 and 10.97.0.2."""
+    for number in (1, 2) if which("ip") else ():  # what an earlier test left that was killed
+        ip("netns", "del", f"trhost{number}")
+    if not (which("ip") and ip("netns", "add", "trhost1")):
+        pytest.skip("network namespaces can't be made here")
+    steps = [
+        "netns add trhost2",
+        "link add trcable1 type veth peer name trcable2",
+        *(f"link set trcable{n} netns trhost{n}" for n in (1, 2)),
+        *(f"-n trhost{n} addr add 10.97.0.{n}/24 dev trcable{n}" for n in (1, 2)),
+        *(f"-n trhost{n} link set {device} up" for n in (1, 2) for device in (f"trcable{n}", "lo")),
+    ]
+    try:
+        if not all(ip(*step.split()) for step in steps):
+            pytest.skip("network namespaces can't be joined here")
+        yield
+    finally:
+        for number in (1, 2):
+            switch_off(number)
+            ip("netns", "del", f"trhost{number}")
+
+
+def switch_off(number):
+    """End every process of a host, without a word to the other one."""
+    command = ["ip", "netns", "pids", f"trhost{number}"]
+    found = subprocess.run(command, check=False, capture_output=True, text=True).stdout
+    for process in found.split():
+        os.kill(int(process), signal.SIGKILL)
+
+
+def on_host(number, place, log):
+    options = ["--nnodes", "2", "--nproc-per-node", "1", "--max-restarts", "5"]
+    options += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "10.97.0.1:29517", "--rdzv-id", "x"]
+    # Hosts without names: which one keeps the meeting place has to be told.
+    options += ["--local-addr", f"10.97.0.{number}"]
+    options += ["--rdzv-conf", f"join_timeout=300,is_host={int(number == 1)}"]
+    command = ["ip", "netns", "exec", f"trhost{number}", *torchrun(*options), "r.yaml", *LONGER]
+    variables = {"GLOO_SOCKET_IFNAME": f"trcable{number}"}
+    variables["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
+    with (place / log).open("w") as file:
+        return subprocess.Popen(
+            [*command, "--name", "hosts"],
+            **{"cwd": place, "stdout": file, "stderr": subprocess.STDOUT},
+            env=environment(**variables),
+        )
+
+
+LONGER = ["stages.student.epochs=8", "stages.student.optimizer.lr=0.003"]
+
+
+@pytest.mark.slow
+def test_a_host_is_lost_and_comes_back(hosts, place):
+    first, second = (on_host(number, place, f"{number}.log") for number in (1, 2))
+    stages, deadline = place / "runs/hosts/stages", time.monotonic() + 240
+    while not list(stages.glob("student-*/state.pt")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert second.poll() is None, (place / "2.log").read_text()
+    switch_off(2)
+    second.wait()
+    second = on_host(2, place, "2-again.log")
+    ends = [each.wait(timeout=300) for each in (first, second)]
+    assert ends == [0, 0], (place / "1.log").read_text()
+    (metrics,) = stages.glob("student-*/metrics.jsonl")
+    assert len(metrics.read_text().splitlines()) == 8
+    alone = [sys.executable, "-m", "tinyrefinery", "run", "r.yaml", "--name", "alone", *LONGER]
+    subprocess.run(alone, cwd=place, env=environment(), check=True, capture_output=True)
+    assert streams(place / "runs/hosts") == streams(place / "runs/alone")
+    for key, weights in trained(place / "runs/alone").items():
+        found = trained(place / "runs/hosts")[key]
+        np.testing.assert_allclose(found, weights, rtol=1e-2, atol=1e-3)
 
 
 NO_LAUNCHER = ("TORCHELASTIC_RUN_ID", "SLURM_STEP_NUM_TASKS", "LOCAL_RANK", "NODE_RANK")
