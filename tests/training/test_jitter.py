@@ -28,6 +28,7 @@ from tinyrefinery.losses.targets import SparseTargets
 from tinyrefinery.options.crops import IMAGENET_MEAN, IMAGENET_STD
 from tinyrefinery.options.schedules import Cosine
 from tinyrefinery.options.training import Jitter
+from tinyrefinery.training import jitter as jitter_module
 from tinyrefinery.training import learning_rates as schedules
 from tinyrefinery.training.dynamics import Dynamics
 from tinyrefinery.training.in_step import SharedBatches, SharedLabels
@@ -165,6 +166,14 @@ def test_a_crop_s_step_does_not_depend_on_the_size_of_its_batch():
     torch.testing.assert_close(eight[:4], four)
     mean = jittered(net, crops(8), policy=policy(linear(2)), average="batch")[0][8:]
     torch.testing.assert_close((mean - crops(8)) * 8, eight - crops(8))
+
+
+def test_the_mean_over_a_batch_is_that_of_all_processes(monkeypatch):
+    net, options = linear(1), {"average": "batch"}
+    whole = jittered(net, crops(8), policy=policy(linear(2)), **options)[0][8:]
+    monkeypatch.setattr(jitter_module, "process_count", lambda: 2)
+    half = jittered(net, crops(4), policy=policy(linear(2)), **options)[0][4:]
+    torch.testing.assert_close(half, whole[:4])
 
 
 def test_the_divergence_has_a_gradient_where_a_label_is_zero():
